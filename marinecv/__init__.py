@@ -1,0 +1,1 @@
+"""marinecv: from a folder of wildlife images to a classifier whose score can be believed."""

@@ -1,0 +1,1 @@
+"""Everything asked of a predictions table: metrics, intervals, comparisons."""

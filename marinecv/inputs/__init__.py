@@ -1,0 +1,1 @@
+"""How images become tensors: geometry, decoding, fitting, augmentation, pipelines."""

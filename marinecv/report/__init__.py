@@ -1,0 +1,1 @@
+"""Figures and pages: reads runs and tables, computes nothing."""

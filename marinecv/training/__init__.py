@@ -1,0 +1,1 @@
+"""Recipes, callbacks, checkpoints and the fit."""

@@ -1,0 +1,66 @@
+"""Fake data: three coloured classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+COLOURS = {"crab": (200, 60, 40), "eel": (40, 180, 60), "ray": (50, 70, 200)}
+SIZE_HW = (48, 64)
+
+
+def real_data_root() -> Path | None:
+    """Where the real data sets lie, or None."""
+    places = [os.environ.get("MARINECV_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
+    return next((Path(place) for place in places if place and Path(place).is_dir()), None)
+
+
+def pytest_collection_modifyitems(items):
+    if real_data_root() is None:
+        skip = pytest.mark.skip(reason="needs the real data: ../shared/data or $MARINECV_DATA is absent")
+        for item in items:
+            if "data" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    """No test reads or writes the user's store."""
+    monkeypatch.setenv("MARINECV_HOME", str(tmp_path / "marinecv_home"))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    return real_data_root()
+
+
+def draw_image(class_name: str, seed: int) -> Image.Image:
+    """A noisy 48x64 image of the colour of its class, with a brighter block that differs by seed."""
+    rng = np.random.default_rng(seed)
+    pixels = np.array(COLOURS[class_name]) + rng.integers(-20, 21, (*SIZE_HW, 3))
+    top, left = rng.integers(0, 24), rng.integers(0, 32)
+    pixels[top : top + 16, left : left + 24] += 30
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def roboflow_folder(tmp_path) -> Path:
+    """Roboflow's CSV layout: train/valid/test with 6/3/3 images, one or two boxes each."""
+    root = tmp_path / "tank"
+    for split, per_class in (("train", 2), ("valid", 1), ("test", 1)):
+        folder = root / split
+        folder.mkdir(parents=True)
+        rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+        for number, class_name in enumerate(list(COLOURS) * per_class):
+            name = f"{class_name}_{split}_{number}.jpg"
+            draw_image(class_name, seed=number).save(folder / name, quality=95)
+            rows.append(f"{name},64,48,{class_name},4,6,40,36")
+            if number % 2:
+                rows.append(f"{name},64,48,eel,50,2,56,8")
+        (folder / "_annotations.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root
