@@ -1,0 +1,78 @@
+"""The boxes table: what every row must hold, and what is wrong with the rows that cannot serve."""
+
+import numpy as np
+import pandas as pd
+
+BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
+CORNERS = ["xmin", "ymin", "xmax", "ymax"]
+FLAT_BOXES = ("keep", "error")
+
+
+def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:
+    """Make numbers of the corners, clip boxes to their image, and say which boxes cannot serve.
+
+    A box that runs over the edge is clipped and kept; column `clipped` says so. A box wholly outside, or without
+    area, keeps its row and corners, with the reason in `problem`. Boxes of an image of unknown size are left as is.
+
+    Args:
+        boxes: columns `BOX_COLUMNS`; corners in pixels as displayed, as numbers or strings.
+        sizes: columns `image_id, width, height` in pixels, one row an image, 0 where unknown.
+        flat_boxes: "keep" boxes without area as unusable rows, or call them an "error".
+    Returns:
+        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64.
+    Raises:
+        ValueError: a corner is no number; a box has no area under "error"; another word than these two.
+    """
+    if flat_boxes not in FLAT_BOXES:
+        raise ValueError(f'flat_boxes is "{flat_boxes}". Expected one of {", ".join(FLAT_BOXES)}.')
+    boxes = boxes.assign(
+        **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},
+        **{f"_{corner}": boxes[corner] for corner in CORNERS},
+    )
+    wrong = ~np.isfinite(boxes[CORNERS]).all(axis=1) & (boxes["problem"] == "")
+    if wrong.any():
+        first = boxes[wrong].iloc[0]
+        raise ValueError(
+            f"{wrong.sum()} of {len(boxes)} boxes have a corner that is no number; the first is row {first['source']} "
+            f"({first['class_name']} {','.join(str(first[f'_{corner}']) for corner in CORNERS)}). "
+            "Expected xmin, ymin, xmax and ymax in pixels. Fix the file."
+        )
+    boxes = boxes[BOX_COLUMNS]
+    if flat_boxes == "error":
+        refuse_flat(boxes)
+    boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & (boxes["problem"] == ""), "no area")
+    return _clip(boxes, sizes)
+
+
+def is_flat(boxes: pd.DataFrame) -> pd.Series:
+    """True for boxes without area."""
+    return (boxes["xmax"] <= boxes["xmin"]) | (boxes["ymax"] <= boxes["ymin"])
+
+
+def refuse_flat(boxes: pd.DataFrame) -> None:
+    """Raise ValueError if a box that no `problem` excuses has no area."""
+    flat = is_flat(boxes) & (boxes["problem"] == "")
+    if flat.any():
+        first = boxes[flat].iloc[0]
+        file, _, line = first["source"].rpartition(":")
+        corners = ",".join(f"{first[corner]:g}" for corner in CORNERS)
+        raise ValueError(
+            f"{flat.sum()} of {len(boxes)} boxes have no area; the first is row {line} of {file} "
+            f"({first['image_id'].rpartition('/')[2]}, {first['class_name']} {corners}).\n"
+            'Expected xmin < xmax and ymin < ymax. Fix the file, or keep them as unusable rows with flat_boxes="keep".'
+        )
+
+
+def _clip(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+    of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
+    inside = boxes[CORNERS].copy()
+    for axis, size in (("x", "width"), ("y", "height")):
+        edge = of_image[size].where(of_image[size] > 0, np.inf).to_numpy()
+        for corner in (f"{axis}min", f"{axis}max"):
+            inside[corner] = inside[corner].clip(lower=0, upper=edge)
+    known = (of_image["width"] > 0).to_numpy() & (boxes["problem"] == "")
+    outside = known & is_flat(inside)
+    clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)
+    boxes["problem"] = boxes["problem"].mask(outside, "outside the image")
+    boxes[CORNERS] = boxes[CORNERS].mask(clipped, inside)
+    return boxes.assign(clipped=clipped)

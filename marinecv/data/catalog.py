@@ -1,0 +1,147 @@
+"""The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
+
+import numpy as np
+import pandas as pd
+
+from marinecv.data.boxes import clean_boxes
+from marinecv.data.folders import read_folders
+from marinecv.data.labels import dominant_class
+from marinecv.data.labels_csv import read_labels_csv
+from marinecv.data.manifests import Manifest
+from marinecv.data.roboflow import read_roboflow
+from marinecv.data.splits import allocate, sort_by_split
+from marinecv.data.yolo import read_yolo
+
+CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+READERS = {"roboflow": read_roboflow, "yolo": read_yolo, "labels_csv": read_labels_csv, "folders": read_folders}
+BOX_LAYOUTS = ("roboflow", "yolo")
+NO_BOX = ("skip", "empty")
+EMPTY = "empty"
+
+
+def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a data set of any layout: images (`IMAGE_COLUMNS`), and boxes as `read_boxes` returns them."""
+    if manifest.root is None:
+        raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
+    images, boxes = READERS[manifest.layout](manifest)
+    boxes = clean_boxes(boxes, images, flat_boxes)
+    _refuse_unknown(boxes, boxes["source"], manifest.class_names, manifest)
+    return images, boxes
+
+
+def read_boxes(manifest: Manifest, flat_boxes: str = "keep") -> pd.DataFrame:
+    """Return the clean boxes of a data set, or an empty table where the layout has none.
+
+    Args:
+        manifest: with its `root`.
+        flat_boxes: "keep" boxes without area as unusable rows, or call them an "error".
+    Returns:
+        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64, in pixels as displayed.
+    Raises:
+        ValueError: as `clean_boxes`, as the reader of the layout, or a class that the manifest does not name.
+    """
+    return read_images_and_boxes(manifest, flat_boxes)[1]
+
+
+def read_catalog(
+    manifest: Manifest, label_rule: str = "dominant", no_box: str = "skip", flat_boxes: str = "keep"
+) -> pd.DataFrame:
+    """Read a data set: every image a row, sorted by split and image id.
+
+    Args:
+        manifest: with its `root`.
+        label_rule: how boxes become one class, see `dominant_class`.
+        no_box: images without a box keep a row with the problem "no box" ("skip"), or are of class "empty" ("empty").
+            An image all of whose boxes are unusable is never called empty.
+        flat_boxes: as in `read_boxes`.
+    Returns:
+        DataFrame with `CATALOG_COLUMNS`; `share` is the class's share of the image's scores, 0 to 1 (1.0 without
+        boxes), `problem` is "" for every image that can be used.
+    Raises:
+        ValueError: as `read_boxes`, or an unknown word for an option.
+    """
+    if no_box not in NO_BOX:
+        raise ValueError(f'no_box is "{no_box}". Expected one of {", ".join(NO_BOX)}.')
+    images, boxes = read_images_and_boxes(manifest, flat_boxes)
+    catalog = images.assign(share=1.0)
+    if manifest.layout in BOX_LAYOUTS:
+        catalog = _label(catalog, boxes, label_rule, no_box)
+    return sort_by_split(catalog[CATALOG_COLUMNS])
+
+
+def class_names_of(catalog: pd.DataFrame, manifest: Manifest) -> tuple[str, ...]:
+    """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split, sorted.
+
+    Raises:
+        ValueError: a class in the data that the manifest does not name.
+    """
+    good = usable(catalog)
+    present = set(good["class_name"])
+    if not manifest.class_names:
+        return tuple(sorted(present))
+    names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
+    _refuse_unknown(good, good["image_id"], names, manifest)
+    return names
+
+
+def usable(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without a problem."""
+    return catalog[catalog["problem"] == ""]
+
+
+def check_trainable(catalog: pd.DataFrame) -> None:
+    """Raise ValueError, saying why, where nothing can be trained: no usable train image, or one class only."""
+    train = usable(catalog).query("split == 'train'")
+    if train.empty:
+        problems = catalog["problem"][catalog["problem"] != ""]
+        why = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
+        counts = usable(catalog)["split"].value_counts().to_dict()
+        raise ValueError(
+            f"The train split has no usable image; usable images by split: {counts or 'none'}.{why} Expected images in "
+            "train/. Check the folder, or name another --split-by."
+        )
+    if train["class_name"].nunique() == 1:
+        raise ValueError(
+            f'All {len(train)} train images are of one class, "{train["class_name"].iloc[0]}". Expected at least two '
+            "classes: a classifier of one has nothing to learn. Check the labels, or the folder that --data-dir names."
+        )
+
+
+def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    """Keep at most `limit` usable images a split, each class in its proportion and at least one of each if possible.
+
+    Rows with a problem are left out. The same seed keeps the same images.
+
+    Raises:
+        ValueError: the limit is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"The limit is {limit} images a split. Expected at least 1.")
+    rng, kept = np.random.default_rng(seed), []
+    for _, split in usable(catalog).groupby("split"):
+        by_class = [rows.index for _, rows in split.groupby("class_name")]
+        shares = allocate(min(limit, len(split)), [len(rows) for rows in by_class])
+        kept += [rng.permutation(rows)[:share] for rows, share in zip(by_class, shares, strict=True)]
+    return catalog.loc[np.sort(np.concatenate([*kept, []])).astype(int)].reset_index(drop=True)
+
+
+def _label(catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, no_box: str) -> pd.DataFrame:
+    labels = dominant_class(boxes, label_rule).set_index("image_id").reindex(catalog["image_id"])
+    boxed = catalog["image_id"].isin(boxes["image_id"])
+    unlabelled, fine = labels["class_name"].isna().to_numpy(), catalog["problem"] == ""
+    catalog = catalog.assign(class_name=labels["class_name"].fillna("").to_numpy(), share=labels["share"].to_numpy())
+    catalog["problem"] = catalog["problem"].mask(fine & unlabelled & boxed, "no usable box")
+    if no_box == "skip":
+        return catalog.assign(problem=catalog["problem"].mask(fine & unlabelled & ~boxed, "no box"))
+    empty = fine & unlabelled & ~boxed
+    return catalog.assign(class_name=catalog["class_name"].mask(empty, EMPTY), share=catalog["share"].mask(empty, 1.0))
+
+
+def _refuse_unknown(rows: pd.DataFrame, where: pd.Series, names: tuple[str, ...], manifest: Manifest) -> None:
+    unknown = ~rows["class_name"].isin(names) if names else pd.Series(False, index=rows.index)
+    if unknown.any():
+        raise ValueError(
+            f'{unknown.sum()} of {len(rows)} rows are of a class that the manifest "{manifest.name}" does not name; '
+            f'the first is {where[unknown].iloc[0]}, "{rows["class_name"][unknown].iloc[0]}". Expected one of '
+            f"{', '.join(names)}. Fix the labels, or the manifest's class_names."
+        )

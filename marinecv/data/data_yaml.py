@@ -1,0 +1,37 @@
+"""The class names of a YOLO `data.yaml`, without a YAML library: a list or a mapping, on one line or several."""
+
+import re
+from pathlib import Path
+
+_ITEM = re.compile(r"""(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^,'"\[\]{}\n]+))""")
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the class names in index order.
+
+    Raises:
+        ValueError: no `names:`, or keys of a mapping that do not count up from 0.
+    """
+    lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    start = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
+    text = "" if start is None else _block(lines, start)
+    found = [match.groups() for match in _ITEM.finditer(text) if match.group().strip()]
+    names = [(single or double or plain or "").strip().replace("''", "'") for _, single, double, plain in found]
+    keys = [int(key) for key, *_ in found if key is not None]
+    if not names or (keys and sorted(keys) != list(range(len(names)))):
+        raise ValueError(
+            f"{path} does not name its classes. Expected names: ['fish', 'shark'], or a mapping from 0: fish on. "
+            f"Found {text.strip()[:80] or 'no names:'!r}."
+        )
+    return tuple(name for _, name in sorted(zip(keys or range(len(names)), names, strict=True)))
+
+
+def _block(lines: list[str], start: int) -> str:
+    """Everything that belongs to `names:`, one item a line or a bracket; dashes of a list taken off."""
+    block = [lines[start].removeprefix("names:")]
+    for line in lines[start + 1 :]:
+        closed = re.search(r"[\]}]\s*$", block[-1])
+        if closed or (line and not line[0].isspace() and line[0] not in "-]}"):
+            break
+        block.append(re.sub(r"^\s*-\s+", "", line))
+    return "\n".join(block)

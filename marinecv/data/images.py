@@ -1,0 +1,48 @@
+"""The images table every reader returns: one row an image, its header read once, what is wrong with it said."""
+
+import struct
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
+DECODABLE = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # what TensorFlow decodes; MPO is how phones write some JPEGs
+ABSENT = "named in the CSV but the file is absent"
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+
+
+def image_table(root: Path, rows: list[tuple]) -> pd.DataFrame:
+    """Build the images table.
+
+    Args:
+        root: folder that image ids are relative to.
+        rows: (path, split), and class name and group where the layout tells.
+    Returns:
+        DataFrame with `IMAGE_COLUMNS`; width and height in pixels as displayed, 0 where the header cannot be read.
+    """
+    records = []
+    for path, split, *rest in rows:
+        class_name, group = (*rest, "", "")[:2]
+        image_id = path.relative_to(root).as_posix()
+        records.append((image_id, str(path.absolute()), split, class_name, group, *read_header(path)))
+    table = pd.DataFrame(records, columns=IMAGE_COLUMNS)
+    return table.astype({name: int if name in ("width", "height") else str for name in IMAGE_COLUMNS})
+
+
+def read_header(path: Path) -> tuple[int, int, str]:
+    """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
+    if not path.is_file():
+        return 0, 0, ABSENT
+    try:
+        with Image.open(path) as image:
+            if image.format not in DECODABLE:
+                return *image.size, f"cannot be read: {image.format}; expected JPEG, PNG, BMP or GIF"
+            # PNG would decode all pixels in search of EXIF that its header does not announce.
+            turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+            width, height = image.size
+            return (height, width, "") if turned else (width, height, "")
+    except Image.UnidentifiedImageError:
+        return 0, 0, "cannot be read: not an image, or its header is cut short"
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        return 0, 0, f"cannot be read: {error}"

@@ -1,0 +1,92 @@
+"""How image files lie in a folder: find the layout, the split folders and the images."""
+
+from pathlib import Path
+
+from marinecv.data.splits import SPLIT_NAMES
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+ANNOTATIONS = "_annotations.csv"
+LABELS = "labels.csv"
+
+
+def find_layout(folder: Path) -> tuple[Path, str]:
+    """Say which layout a folder has, going down where there is nothing but one folder.
+
+    Archives are often packed that way. A lone class folder with sub-folders reads the same: its sub-folders are taken
+    for the classes.
+
+    Returns:
+        The folder the layout begins in, and its layout: `roboflow`, `yolo`, `labels_csv` or `folders`.
+    Raises:
+        ValueError: nothing fits; the message says what was looked for and what was found.
+    """
+    root = folder
+    while (only := _only_folder(root)) is not None:
+        root = only
+    if layout := _layout_of(root):
+        return root, layout
+    found = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+    raise ValueError(
+        f"No known layout in {folder}. Looked for {ANNOTATIONS} (here or in train/, valid/, test/), images/ with "
+        f"labels/ (YOLO), {LABELS} with columns file,class, and folders of images named after their class. "
+        f"Found {shown or 'nothing'}. Give the folder that holds one of these."
+    )
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Folders of `root` named after a split: {"train": root/"train", "validation": root/"valid", ...}.
+
+    Raises:
+        ValueError: two folders stand for one split.
+    """
+    found: dict[str, Path] = {}
+    for folder in sub_folders(root):
+        split = SPLIT_NAMES.get(folder.name.lower())
+        if split in found:
+            raise ValueError(
+                f"Both {found[split].name}/ and {folder.name}/ of {root} stand for the {split} split. "
+                "Expected one; rename or remove the other."
+            )
+        if split:
+            found[split] = folder
+    return found
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """Visible folders directly below, sorted."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+
+
+def image_files(folder: Path, deep: bool = False) -> list[Path]:
+    """Visible image files directly below a folder, or at any depth, sorted."""
+    return sorted(path for path in (folder.rglob("*") if deep else folder.iterdir()) if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _layout_of(root: Path) -> str:
+    splits = split_folders(root).values()
+    if any((folder / ANNOTATIONS).is_file() for folder in (root, *splits)):
+        return "roboflow"
+    if any((folder / "images").is_dir() and (folder / "labels").is_dir() for folder in (root, *splits)):
+        return "yolo"
+    if (root / LABELS).is_file():
+        return "labels_csv"
+    if any(image_files(class_folder, deep=True) for place in splits or (root,) for class_folder in sub_folders(place)):
+        return "folders"
+    return ""
+
+
+def _only_folder(root: Path) -> Path | None:
+    """The folder an archive was packed in: the only one here, no split, with folders or a table in it."""
+    folders = sub_folders(root)
+    if len(folders) != 1 or folders[0].name.lower() in SPLIT_NAMES or _has_table(root) or image_files(root):
+        return None
+    return folders[0] if sub_folders(folders[0]) or _has_table(folders[0]) else None
+
+
+def _has_table(folder: Path) -> bool:
+    return (folder / ANNOTATIONS).is_file() or (folder / LABELS).is_file()

@@ -1,0 +1,60 @@
+"""Find the images a command asks for: a folder named, a data set named, or something sensible by itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from marinecv.data.download import fetch, network_reachable
+from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
+from marinecv.data.store import store_path
+
+REEF = "reef"
+
+
+def locate(
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    default: str = "aquarium",
+    say: Callable[[str], None] = print,
+) -> Manifest:
+    """Return the manifest of the data asked for, with `root` set.
+
+    A folder or zip in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
+    set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
+    the drawn reef, said so in plain words.
+
+    Args:
+        data: name of a bundled data set, or path of a TOML manifest.
+        data_dir: folder or zip of images, in any layout.
+        default: the data set meant where nothing is named.
+        say: called with a line of text for the user.
+    Raises:
+        ValueError: no such data set or place, or as `fetch`.
+        ConnectionError: as `fetch`.
+    """
+    if data_dir is not None:
+        return manifest_at(load_manifest(data), data_dir) if data else manifest_of_folder(data_dir)
+    manifest = load_manifest(data or default)
+    if manifest.name == REEF:
+        return _reef(manifest)
+    if manifest.root is not None:
+        return manifest_at(manifest, manifest.root)
+    stored = store_path("data", manifest.name)
+    if stored.is_symlink() and not stored.exists():
+        raise ValueError(f"{stored} is a link to a folder that is gone. Remove the link, or mend what it points to.")
+    if stored.exists():
+        return manifest_at(manifest, stored)
+    if data is None and not network_reachable(manifest):
+        say(
+            f"{manifest.name} is not on this machine and no network answers, so this is a DEMONSTRATION on drawn "
+            "pictures: its scores say nothing about real animals.\n"
+            f"For real data: run once with a network, or name a folder or zip of images with --data-dir, or "
+            f"`marinecv data fetch {manifest.name} --from FILE.zip`."
+        )
+        return _reef(load_manifest(REEF))
+    return fetch(manifest, progress=say)
+
+
+def _reef(manifest: Manifest) -> Manifest:
+    from marinecv.data.reef import make_reef
+
+    return manifest_at(manifest, make_reef(store_path("data", REEF)))

@@ -1,0 +1,140 @@
+"""A manifest says where a data set comes from, how its files are laid out, its classes and its licence."""
+
+import difflib
+import hashlib
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from marinecv.data.layouts import find_layout
+from marinecv.data.store import store_path
+from marinecv.data.unpack import safe_unpack
+
+LAYOUTS = ("roboflow", "yolo", "labels_csv", "folders")
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One data set, as its TOML file states it.
+
+    Attributes:
+        name: the word a user types after `--data`, and the name of its folder in the store.
+        title: one line for a listing.
+        layout: one of `LAYOUTS`.
+        class_names: in the order of the model's outputs; empty means whatever the data hold, sorted.
+        root: the folder that image ids are relative to; None while the files are not located.
+        url: an archive, best pinned to a commit, or `gdrive:ID`.
+        archive_subdir: the folder inside the archive that becomes `root`.
+        hashes: name of the `.sha256` file beside the TOML, lines `<sha256>  <split>/.../<file>`.
+        expected: measured counts, `images.<split>` and `boxes.<split>.<class>`.
+        licence: as the source states it; empty where it states none.
+        citation: how to cite the data.
+        homepage: where to read about them.
+        demonstration: True for drawn pictures, whose scores say nothing about wildlife.
+        toml: the file all this was read from.
+    """
+
+    name: str
+    title: str = ""
+    layout: str
+    class_names: tuple[str, ...] = ()
+    root: Path | None = None
+    url: str = ""
+    archive_subdir: str = ""
+    hashes: str = ""
+    expected: dict = field(default_factory=dict)
+    licence: str = ""
+    citation: str = ""
+    homepage: str = ""
+    demonstration: bool = False
+    toml: Path | None = None
+
+    def __post_init__(self):
+        if self.layout not in LAYOUTS:
+            raise ValueError(
+                f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(LAYOUTS)}.'
+            )
+
+
+def manifest_folder(package: Path = PACKAGE) -> Path:
+    """Folder of the bundled TOML files: beside the package in a clone, inside it in an installed wheel."""
+    beside = package.parent / "data_manifests"
+    # site-packages may hold a stranger's data_manifests: only a clone has setup.cfg at its top.
+    return beside if (package.parent / "setup.cfg").is_file() and beside.is_dir() else package / "data_manifests"
+
+
+def list_manifests() -> list[Manifest]:
+    """Return every bundled manifest, sorted by name."""
+    return [_read_toml(path) for path in sorted(manifest_folder().glob("*.toml"))]
+
+
+def load_manifest(name_or_toml_path: str | Path) -> Manifest:
+    """Return the bundled manifest of this name, or the one a TOML file of the user's states.
+
+    Raises:
+        ValueError: no such name, no such file, or a key that a manifest does not have.
+    """
+    if Path(name_or_toml_path).suffix == ".toml":
+        return _read_toml(Path(name_or_toml_path))
+    names = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
+    if name_or_toml_path not in names:
+        close = difflib.get_close_matches(str(name_or_toml_path), names, n=1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        raise ValueError(
+            f'No data set is called "{name_or_toml_path}".{hint} Expected one of {", ".join(names)}, '
+            "a path to a .toml manifest, or --data-dir with a folder of images."
+        )
+    return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
+
+
+def manifest_of_folder(path: str | Path) -> Manifest:
+    """Describe any folder or zip of images by its layout; a zip is unpacked into the store, once.
+
+    Raises:
+        ValueError: there is no such place, or no layout fits it.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_file() and path.suffix.lower() == ".zip":
+        root, layout = find_layout(_unpacked(path))
+    elif path.is_dir():
+        root, layout = find_layout(path)
+    else:
+        raise ValueError(f"{path} is no folder and no .zip. Expected a folder of images, or a zip of one.")
+    return Manifest(name=path.stem if path.is_file() else path.name, layout=layout, root=root)
+
+
+def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
+    """Return the manifest with its facts kept, and root and layout as found at a place."""
+    found = manifest_of_folder(place)
+    return replace(manifest, root=found.root, layout=found.layout)
+
+
+def _unpacked(archive: Path) -> Path:
+    """Folder of the store that holds a zip's content, keyed by the zip's own hash."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder = store_path("unpacked", digest[:16])
+    if not folder.exists():
+        safe_unpack(archive, folder)
+    return folder
+
+
+def _read_toml(path: Path) -> Manifest:
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"There is no manifest at {path}. Expected a TOML file with at least name and layout."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f'{path} is not valid TOML: {error}. Expected lines such as name = "reef".') from None
+    known = {each.name for each in fields(Manifest)} - {"toml"}
+    if unknown := sorted(set(facts) - known):
+        raise ValueError(f'{path} has an unknown key "{unknown[0]}". Expected some of {", ".join(sorted(known))}.')
+    if missing := [key for key in ("name", "layout") if key not in facts]:
+        raise ValueError(f'{path} lacks "{missing[0]}". Expected at least name and layout.')
+    facts["class_names"] = tuple(facts.get("class_names", ()))
+    if "root" in facts:
+        facts["root"] = path.absolute().parent / facts["root"]
+    return Manifest(**facts, toml=path.absolute())

@@ -1,0 +1,114 @@
+"""Get a file over the network: resumable, never hanging, and known within seconds whether there is a network."""
+
+import http.client
+import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 30
+RETRIES = 3
+MEND = (
+    "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE.zip`, "
+    "or use a folder of your own with --data-dir."
+)
+_CHUNK = 2**20
+_PORTS = {"https": 443, "http": 80}
+
+
+def reachable(url: str, timeout: float = 5.0) -> bool:
+    """Whether the host of a URL, or the proxy that stands before it, answers a TCP connect within `timeout` seconds."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.netloc):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
+    answered = threading.Event()
+
+    def connect() -> None:
+        try:
+            address = parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)
+            socket.create_connection(address, timeout=timeout).close()
+        except OSError:
+            return
+        answered.set()
+
+    # A name look-up knows no timeout: only a thread left behind can be given up on.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answered.is_set()
+
+
+def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
+    """Download a URL to a path, which appears only when it is complete; `<path>.part` is resumed.
+
+    Raises:
+        ConnectionError: no answer, the server refuses, or the connection broke `RETRIES` times.
+    """
+    if not reachable(url):
+        raise ConnectionError(f"{urlsplit(url).hostname} does not answer. Run the command again with a network. {MEND}")
+    part = path.with_name(f"{path.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, RETRIES + 1):
+        time.sleep(attempt - 1)
+        try:
+            _continue(url, part, progress)
+            os.replace(part, path)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # the part is as long as the file, or longer: it cannot be trusted
+                part.unlink()
+            elif error.code < 500:
+                raise ConnectionError(f"{url} answers {error.code} {error.reason}. {MEND}") from None
+            failure = error
+        except (OSError, http.client.HTTPException) as error:
+            failure = error
+        progress(f"Attempt {attempt} of {RETRIES} failed: {failure}")
+    raise ConnectionError(f"{url} could not be downloaded: {failure}. Run the same command again to resume. {MEND}")
+
+
+def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None]) -> None:
+    """Download a public Google Drive file with gdown; `path` appears only when it is complete.
+
+    Raises:
+        ConnectionError: gdown could not get it.
+    """
+    import gdown
+
+    part = path.with_name(f"{path.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    progress(f"Asking Google Drive for {file_id}")
+    try:
+        gdown.download(id=file_id, output=str(part), quiet=True, resume=True, timeout=TIMEOUT_S, retries=RETRIES)
+        os.replace(part, path)
+    except Exception as error:  # gdown passes on its own errors and those of requests, which share no ancestor
+        raise ConnectionError(
+            f"Google Drive did not hand over {file_id}: {error}. Expected a file shared with anyone who has the "
+            f"link. {MEND}"
+        ) from error
+
+
+def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
+    """One attempt: append to the part if the server can, else begin again."""
+    had = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={had}-"} if had else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        resumed = answer.status == 206
+        done = had if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        told = time.monotonic()
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if time.monotonic() - told > 2:
+                    progress(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB")
+                    told = time.monotonic()
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")

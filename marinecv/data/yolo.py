@@ -1,0 +1,92 @@
+"""Read the YOLO layout: `data.yaml`, and for every image a text file of normalised boxes in `labels/`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.data.boxes import BOX_COLUMNS, CORNERS
+from marinecv.data.data_yaml import read_names
+from marinecv.data.images import image_table
+from marinecv.data.layouts import image_files, split_folders
+from marinecv.data.manifests import Manifest
+
+
+def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
+
+    A line `class x y width height` holds fractions of the image; a corner is rounded half up to a whole pixel and
+    clipped to the image, as Roboflow does for its CSV. Both `train/images` and `images/train` are read. An image
+    without a label file has no boxes; a label file without an image is a row with a problem.
+
+    Raises:
+        ValueError: no class names, an images folder without labels, or a line that is not five such numbers.
+    """
+    names, paths, lines = _class_names(manifest), [], []
+    for split, images, labels in _places(manifest.root):
+        if not labels.is_dir():
+            raise ValueError(f"{images} has no labels folder. Expected {labels}. Export it again, or move it away.")
+        of_stem = {path.stem: path for path in image_files(images)}
+        for label_file in sorted(labels.glob("*.txt")):
+            path = of_stem.setdefault(label_file.stem, images / f"{label_file.stem}.jpg")
+            lines += [(path, *line) for line in _read_lines(label_file, manifest.root, names)]
+        paths += [(path, split) for path in sorted(of_stem.values())]
+    images = image_table(manifest.root, paths)
+    return images, _to_pixels(lines, images)
+
+
+def _class_names(manifest: Manifest) -> tuple[str, ...]:
+    for name in ("data.yaml", "data.yml"):
+        if (manifest.root / name).is_file():
+            return read_names(manifest.root / name)
+    if manifest.class_names:
+        return manifest.class_names
+    raise ValueError(
+        f"{manifest.root} has no data.yaml, which names the classes. Expected one with a line names: [...]."
+    )
+
+
+def _places(root: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yield (split, folder of images, folder of labels)."""
+    if not (root / "images").is_dir():
+        for split, folder in split_folders(root).items():
+            yield split, folder / "images", folder / "labels"
+        return
+    for split, folder in (split_folders(root / "images") or {"": root / "images"}).items():
+        yield split, folder, root / "labels" / folder.relative_to(root / "images")
+
+
+def _read_lines(label_file: Path, root: Path, names: tuple[str, ...]) -> Iterator[tuple]:
+    """Yield (class name, four fractions, source) for every line that is not blank."""
+    for number, line in enumerate(label_file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        source = f"{label_file.relative_to(root).as_posix()}:{number}"
+        try:
+            index, x, y, width, height = line.split()
+            box = [float(value) for value in (x, y, width, height)]
+            name = names[int(index)] if int(index) >= 0 else None
+        except (ValueError, IndexError):
+            name = None
+        if name is None or not np.isfinite(box).all():
+            raise ValueError(
+                f'Row {source} is "{line[:60]}". Expected "class x y width height": a class from 0 to {len(names) - 1} '
+                f"and four fractions of the image. Fix the line, or the names in data.yaml."
+            )
+        yield name, *box, source
+
+
+def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
+    boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source"])
+    of_path = images.set_index("path").reindex(boxes.pop("path").astype(str))
+    for axis, extent, size in (("x", "w", of_path["width"].to_numpy()), ("y", "h", of_path["height"].to_numpy())):
+        for corner, side in (("min", -0.5), ("max", 0.5)):
+            pixels = boxes[axis].astype(float) * size + side * boxes[extent].astype(float) * size
+            # Fractions are stored short of a half pixel by a rounding error: 348.4999999 means 348.5.
+            boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
+    unknown = of_path["width"].to_numpy() == 0
+    boxes[CORNERS] = boxes[CORNERS].mask(unknown)
+    return boxes.assign(
+        image_id=of_path["image_id"].to_numpy(), problem=np.where(unknown, "the size of its image is unknown", "")
+    )[BOX_COLUMNS]

@@ -1,0 +1,143 @@
+"""What n images can show: intervals of a figure, and the smallest difference between two."""
+
+from math import sqrt
+
+import numpy as np
+from scipy.stats import binomtest, norm
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Bound a proportion of k in n by Wilson's score interval.
+
+    Args:
+        k: successes, 0 to n.
+        n: trials; 0 trials bound nothing and give (0, 1).
+        level: confidence, 0 to 1.
+
+    Returns:
+        (low, high), each 0 to 1; k/n lies between.
+
+    Raises:
+        ValueError: k is not between 0 and n.
+
+    Source: Wilson (1927), without continuity correction.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"Expected 0 <= k <= n. Received: k={k}, n={n}.")
+    if n == 0:
+        return 0.0, 1.0
+    z = _z(level)
+    centre = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * sqrt(k * (n - k) / n + z**2 / 4)
+    # At the ends the bound is exactly the end; rounding must not push it past k/n.
+    return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+
+
+def percentile_interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Bound a figure by the percentiles of its bootstrap replicates.
+
+    Args:
+        replicates: (resamples,) the figure on each resample.
+        level: confidence, 0 to 1.
+
+    Returns:
+        (low, high) in the unit of the figure.
+    """
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
+    """Resample images with replacement and average each resample.
+
+    Args:
+        values: (n,) one number an image.
+        seed: of the resampling.
+        resamples: how many.
+
+    Returns:
+        (resamples,) means.
+    """
+    rng = np.random.default_rng(seed)
+    return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
+
+
+def smallest_difference(p: float, n: int, other_n: int | None = None, level: float = LEVEL) -> float:
+    """Return the smallest difference from p that two separate samples of these sizes could show.
+
+    The convention: a two-sided z test of two proportions, pooled under the null, p observed on n images and p plus or
+    minus the difference on `other_n`. The difference is taken towards 1/2, where the test asks for more, so nothing
+    smaller is significant on either side. Power is not included: a true difference of this size is found about half
+    the time. For two sets of predictions on the same images use `smallest_paired_difference`.
+
+    Args:
+        p: a proportion, 0 to 1.
+        n: images behind p.
+        other_n: images behind the other proportion; None takes n.
+        level: confidence of the test, 0 to 1.
+
+    Returns:
+        A difference of proportions. Above max(p, 1 - p) no outcome at all would be significant.
+
+    Raises:
+        ValueError: p is no proportion, or a sample is empty.
+    """
+    other_n = n if other_n is None else other_n
+    if not 0 <= p <= 1 or n < 1 or other_n < 1:
+        raise ValueError(f"Expected p from 0 to 1 and at least one image. Received: p={p}, n={n}, other_n={other_n}.")
+    p = max(p, 1 - p)
+    weight = other_n / (n + other_n)
+    spread = _z(level) ** 2 * (1 / n + 1 / other_n)
+    # difference^2 = spread * pooled * (1 - pooled) with pooled = p - weight * difference: a quadratic, larger root.
+    a = 1 + spread * weight**2
+    b = -spread * weight * (2 * p - 1)
+    c = -spread * p * (1 - p)
+    return (-b + sqrt(b**2 - 4 * a * c)) / (2 * a)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Test whether two classifiers err equally often on the same images.
+
+    Args:
+        only_a: images that only the first has right.
+        only_b: images that only the second has right.
+
+    Returns:
+        The exact two-sided p value (binomial with 1/2 over the discordant images).
+    """
+    discordant = only_a + only_b
+    return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def smallest_paired_difference(discordant: int, n: int, level: float = LEVEL) -> float:
+    """Return the smallest difference in accuracy that McNemar's exact test could show on the same n images.
+
+    Args:
+        discordant: images that exactly one of the two has right. Below six not even a clean sweep is significant at
+            0.95; then the count is raised until one is.
+        n: images.
+        level: confidence of the test, 0 to 1.
+
+    Returns:
+        A difference of accuracies; above 1 where n images cannot show any.
+
+    Raises:
+        ValueError: discordant is not between 0 and n, or there is no image.
+    """
+    if n < 1 or not 0 <= discordant <= n:
+        raise ValueError(f"Expected 0 <= discordant <= n and n >= 1. Received: discordant={discordant}, n={n}.")
+    while mcnemar(discordant, 0) >= 1 - level:
+        discordant += 1
+    lead = next(lead for lead in range(discordant % 2, discordant + 1, 2) if _lead_shows(lead, discordant, level))
+    return lead / n
+
+
+def _lead_shows(lead: int, discordant: int, level: float) -> bool:
+    return mcnemar((discordant + lead) // 2, (discordant - lead) // 2) < 1 - level
+
+
+def _z(level: float) -> float:
+    return float(norm.ppf((1 + level) / 2))

@@ -1,0 +1,126 @@
+"""The predictions table: what a model said of each image, and the only thing evaluation reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.atomic import whole_file
+
+KEYS = ("image_id", "split", "true_class", "predicted_class")
+PREFIX = "p_"
+
+
+def make_table(
+    image_ids: Sequence[str],
+    splits: Sequence[str],
+    true_classes: Sequence[str],
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> pd.DataFrame:
+    """Put predictions beside the truth, one row an image.
+
+    Args:
+        image_ids: (n,) POSIX paths relative to the data root; unique within a split.
+        splits: (n,) `train`, `validation`, `test` or another name.
+        true_classes: (n,) each one of `class_names`, or "" for an image without a label.
+        probabilities: (n, C), 0 to 1, each row summing to 1; kept as float32. Ties go to the earlier class.
+        class_names: (C,) in the order of the columns of `probabilities`.
+
+    Returns:
+        DataFrame `image_id, split, true_class, predicted_class, p_<class>...` in the order given.
+
+    Raises:
+        ValueError: shapes disagree; a probability is missing or a row does not sum to 1; a class or an image is
+            unknown or repeated.
+    """
+    probabilities = np.asarray(probabilities)
+    expected = (len(image_ids), len(class_names))
+    if probabilities.shape != expected or not len(image_ids) == len(splits) == len(true_classes):
+        raise ValueError(
+            f"Expected one split, one true class and one row of probabilities for each image, shape {expected}. "
+            f"Received: {len(splits)} splits, {len(true_classes)} true classes, shape {probabilities.shape}."
+        )
+    if len(set(class_names)) < len(class_names):
+        raise ValueError(f"Expected each class name once. Received: {tuple(class_names)}.")
+    _refuse_non_probabilities(probabilities, image_ids)
+    probabilities = probabilities.astype(np.float32)
+    names = np.array([*class_names, ""], dtype=object)
+    table = pd.DataFrame({"image_id": list(image_ids), "split": list(splits), "true_class": list(true_classes)})
+    _refuse_unknown_classes(table, names)
+    _refuse_repeated_images(table)
+    table["predicted_class"] = names[probabilities.argmax(axis=1)]
+    columns = [PREFIX + name for name in class_names]
+    return pd.concat([table.astype(str), pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+def class_names_of_table(predictions: pd.DataFrame) -> tuple[str, ...]:
+    """Read the class names, in order, off the columns of a predictions table.
+
+    Raises:
+        ValueError: it is no predictions table.
+    """
+    if tuple(predictions.columns[:4]) != KEYS or not all(c.startswith(PREFIX) for c in predictions.columns[4:]):
+        raise ValueError(
+            f"This is no predictions table: expected the columns {', '.join(KEYS)}, {PREFIX}<class>... "
+            f"Received: {', '.join(map(str, predictions.columns))}. Make one with make_table or read_predictions."
+        )
+    return tuple(column.removeprefix(PREFIX) for column in predictions.columns[4:])
+
+
+def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
+    """Return the probabilities of a predictions table as (n, C) float64."""
+    return predictions.iloc[:, 4:].to_numpy(dtype=np.float64)
+
+
+def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
+    """Write a predictions table as CSV, whole or not at all; nine digits bring every float32 back."""
+    class_names_of_table(predictions)
+    with whole_file(path) as part:
+        predictions.to_csv(part, index=False, float_format="%.9g", encoding="utf-8", lineterminator="\n")
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """Read what `write_predictions` wrote; the table comes back equal.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no predictions table.
+    """
+    # Text first: a class may be called "NA" or "007".
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    class_names_of_table(table)
+    return table.astype({column: np.float32 for column in table.columns[4:]})
+
+
+def _refuse_non_probabilities(probabilities: np.ndarray, image_ids: Sequence[str]) -> None:
+    with np.errstate(invalid="ignore"):
+        fine = (probabilities >= 0).all(axis=1) & (abs(probabilities.sum(axis=1) - 1) < 1e-2)
+    if not fine.all():
+        first = int(fine.argmin())
+        raise ValueError(
+            f"{(~fine).sum()} of {len(fine)} rows are no probabilities; the first is {image_ids[first]}: "
+            f"{probabilities[first].tolist()}. Expected numbers from 0 to 1 with sum 1. End the model with a softmax; "
+            "where they are NaN, training has diverged: lower the learning rate."
+        )
+
+
+def _refuse_unknown_classes(table: pd.DataFrame, names: np.ndarray) -> None:
+    unknown = table[~table["true_class"].isin(names)]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise ValueError(
+            f"{len(unknown)} of {len(table)} images have a class the model does not know; the first is "
+            f"{row['image_id']}: {row['true_class']!r}. Expected one of {tuple(names[:-1])}, or '' for no label."
+        )
+
+
+def _refuse_repeated_images(table: pd.DataFrame) -> None:
+    repeated = table[table.duplicated(["image_id", "split"])]
+    if len(repeated):
+        row = repeated.iloc[0]
+        raise ValueError(
+            f"{len(repeated)} of {len(table)} rows repeat an image of their split; the first is {row['image_id']} "
+            f"({row['split']}). Expected one row an image: predict on a dataset that is neither repeated nor augmented."
+        )

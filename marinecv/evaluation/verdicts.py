@@ -1,0 +1,79 @@
+"""A published figure beside ours: could it be, and do the two differ by more than chance?"""
+
+import re
+from numbers import Integral
+
+from marinecv.evaluation.intervals import smallest_difference
+
+VERDICTS = ("consistent", "exceeded", "below", "not attainable", "not comparable", "not run here")
+
+
+def attainable(figure: str, n: int) -> bool:
+    """Tell whether some k of n images gives a published accuracy at its printed decimals, rounded or truncated.
+
+    Args:
+        figure: a fraction as printed, such as "0.7480"; its decimals count.
+        n: images it is said to stand on.
+
+    Raises:
+        ValueError: figure is no printed fraction from 0 to 1, or n is below 1.
+    """
+    if not isinstance(figure, str) or not re.fullmatch(r"(0?\.\d+|1\.0+|[01])", figure):
+        raise ValueError(f"Expected a fraction as printed, in quotes, such as '0.7480'. Received: {figure!r}.")
+    if n < 1:
+        raise ValueError(f"Expected at least one image. Received: n={n}.")
+    whole, _, decimals = figure.partition(".")
+    scale = 10 ** len(decimals)
+    units = int((whole or "0") + decimals)
+    # In whole numbers: rounded means 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncated reaches below 2*units + 2.
+    k = max(0, -(-n * (2 * units - 1) // (2 * scale)))
+    return k <= n and 2 * k * scale < n * (2 * units + 2)
+
+
+def verdict(
+    published: str, published_n: int | None, ours: int | float | None, n: int | None, same_split: bool = True
+) -> dict:
+    """Judge our accuracy against a published one.
+
+    *not run here* without a figure of ours; *not comparable* on another number of images or another split; *not
+    attainable* where no k of n prints as the published figure; *consistent* where the two differ by less than these n
+    could show (`smallest_difference`); else *exceeded* or *below*.
+
+    Args:
+        published: the accuracy as printed, such as "0.7480".
+        published_n: images it stands on; None where the source does not say.
+        ours: images that we have right (an int) or our accuracy (a float); None where the recipe was not run.
+        n: images that ours stands on.
+        same_split: whether both stand on the same split of the same data.
+
+    Returns:
+        dict of `verdict` (one of `VERDICTS`), `smallest_difference` (None where nothing is compared), `sentence`.
+
+    Raises:
+        ValueError: published is no printed fraction.
+    """
+    attainable(published, published_n or 1)
+    if ours is None:
+        return _judged("not run here", f"{published} published; not run here")
+    value = ours / n if isinstance(ours, Integral) else float(ours)
+    figures = f"{value:.4f} here, {published} published"
+    if published_n != n or not same_split:
+        theirs = "an unstated number of" if published_n is None else published_n
+        where = (
+            f"theirs stands on {theirs} images, ours on {n}" if published_n != n else "they stand on different splits"
+        )
+        return _judged("not comparable", f"{figures}: not comparable, {where}")
+    if not attainable(published, n):
+        return _judged("not attainable", f"{figures}: no k/{n} gives {published}, rounded or truncated")
+    margin = smallest_difference(float(published), n)
+    difference = value - float(published)
+    if abs(difference) < margin:
+        word, why = "consistent", f"differences under {margin:.3f} cannot be told from chance with n={n}"
+    else:
+        word = "exceeded" if difference > 0 else "below"
+        why = f"they differ by {abs(difference):.3f}, and {margin:.3f} is enough with n={n}"
+    return _judged(word, f"{figures}: {word}; {why}", margin)
+
+
+def _judged(word: str, sentence: str, margin: float | None = None) -> dict:
+    return {"verdict": word, "smallest_difference": margin, "sentence": sentence + "."}

@@ -1,0 +1,78 @@
+"""Random flip, rotation, zoom and crop as one affine step, a pure function of numbers drawn elsewhere."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from marinecv.inputs.spec import Augmentation
+
+DRAWS = 7  # uniform numbers per image: two flips, rotation, zoom, crop size, crop row, crop column
+
+
+def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Move each image by its own draws; what comes in from outside is black, as the padding is.
+
+    Args:
+        images: `(batch, height, width, 3)`, any numeric type.
+        draws: `(batch, DRAWS)`, uniform in [0, 1): the same draws give the same image.
+        augmentation: the bounds.
+    Returns:
+        float32 `(batch, height, width, 3)`.
+    """
+    images = tf.cast(images, tf.float32)
+    size = tf.shape(images)[1:3]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=_matrices(draws, augmentation, tf.cast(size, tf.float32)),
+        output_shape=size,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+    return tf.ensure_shape(moved, images.shape)
+
+
+def _matrices(draws, bounds, size):
+    """The map from output to input pixels, as the eight numbers a row that the operation takes."""
+    flip_x, flip_y, turn, zoom, cut, cut_y, cut_x = tf.unstack(draws, axis=1)
+    sign_x = tf.where(flip_x < bounds.flip, -1.0, 1.0)
+    sign_y = tf.where(flip_y < bounds.vertical_flip, -1.0, 1.0)
+    angle = (2 * turn - 1) * bounds.rotation_deg * np.pi / 180
+    kept = 1 - cut * bounds.crop
+    scale = (1 + (2 * zoom - 1) * bounds.zoom) * kept
+    middle_y, middle_x = (size[0] - 1) / 2, (size[1] - 1) / 2
+    shift_y, shift_x = (2 * cut_y - 1) * (1 - kept) * size[0] / 2, (2 * cut_x - 1) * (1 - kept) * size[1] / 2
+    cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale
+    a, b = cosine * sign_x, -sine * sign_y
+    c, d = sine * sign_x, cosine * sign_y
+    offset_x = middle_x + shift_x - a * middle_x - b * middle_y
+    offset_y = middle_y + shift_y - c * middle_x - d * middle_y
+    zero = tf.zeros_like(a)
+    return tf.stack([a, b, offset_x, c, d, offset_y, zero, zero], axis=1)
+
+
+@keras.saving.register_keras_serializable("marinecv")
+class RandomAffine(keras.layers.Layer):
+    """The same augmentation as a layer, for notebooks; active in training only.
+
+    On the TensorFlow backend it works anywhere, on others inside `tf.data`. The recipes use `make_dataset` instead,
+    where the draws are keyed by seed, epoch and image, so that a resumed run sees what it would have seen.
+    """
+
+    def __init__(self, *, seed: int = 0, flip=0.5, vertical_flip=0.0, rotation_deg=0.0, zoom=0.0, crop=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.bounds = dict(flip=flip, vertical_flip=vertical_flip, rotation_deg=rotation_deg, zoom=zoom, crop=crop)
+        self.augmentation = Augmentation(**self.bounds)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images, training=False):
+        """Move a batch `(batch, height, width, 3)`; returns the same shape."""
+        if not training:
+            return images
+        draws = keras.random.uniform((tf.shape(images)[0], DRAWS), seed=self.seed_generator)
+        return augment(images, draws, self.augmentation)
+
+    def get_config(self):
+        """The bounds and the seed."""
+        return {**super().get_config(), "seed": self.seed, **self.bounds}

@@ -1,0 +1,125 @@
+"""Every image of a catalog, decoded and fitted once, as bytes: in memory within a budget, else on disk."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from marinecv.data.catalog import usable
+from marinecv.data.store import store_path
+from marinecv.inputs.decode import decode, decode_with_pillow
+from marinecv.inputs.resize import exceeds_canvas, fit_image
+from marinecv.inputs.spec import ImageSpec
+
+MEMORY_BUDGET_BYTES = 2 * 1024**3
+
+
+def load_pixels(
+    catalog: pd.DataFrame,
+    spec: ImageSpec,
+    *,
+    memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Decode and fit every usable image of a catalog.
+
+    Rounding to bytes moves a pixel by half a grey level at most. An array over the budget lies in a file of the store
+    and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec.
+
+    Args:
+        catalog: rows to load; those with a `problem` are left alone.
+        spec: the geometry.
+        memory_budget_bytes: the largest array that is held in memory.
+        progress: called now and then with images done and images in all.
+    Returns:
+        `(pixels, catalog)`: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`; and the catalog, in
+        which an image that could not be loaded has its reason as `problem`.
+    """
+    catalog = catalog.copy()
+    if spec.larger == "refuse":
+        large = [
+            exceeds_canvas(row.height, row.width, spec) and not row.problem for row in catalog.itertuples(index=False)
+        ]
+        catalog.loc[large, "problem"] = f"larger than the canvas of {spec.canvas_px} px"
+    rows = usable(catalog)
+    paths = rows["path"].tolist()
+    shape = (len(paths), *spec.shape)
+    in_memory = int(np.prod(shape)) <= memory_budget_bytes
+    reasons: dict[int, str] = {}
+    if in_memory:
+        pixels = np.empty(shape, np.uint8)
+        reasons = _fill(pixels, paths, spec, progress)
+    else:
+        place = store_path("pixels", _key(paths, spec) + ".npy")
+        if not place.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part = place.with_name(f"{place.name}.{os.getpid()}.part")
+            pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+            reasons = _fill(pixels, paths, spec, progress)
+            pixels.flush()
+            del pixels
+            if not reasons:
+                os.replace(part, place)
+            else:
+                place = part
+        pixels = np.load(place, mmap_mode="r")
+    if reasons:
+        failed = rows.index[list(reasons)]
+        catalog.loc[failed, "problem"] = list(reasons.values())
+        pixels = np.delete(pixels, list(reasons), axis=0)
+    return pixels, catalog
+
+
+def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
+    """Decode and fit a handful of files, in memory.
+
+    Returns:
+        `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and why, for the positions that could not be read, whose
+        pixels are undefined.
+    """
+    paths = list(paths)
+    pixels = np.empty((len(paths), *spec.shape), np.uint8)
+    return pixels, _fill(pixels, paths, spec, None)
+
+
+def _fill(pixels, paths, spec, progress) -> dict[int, str]:
+    """Write the images into the array; return why, for those that failed."""
+
+    def load(index, path):
+        return index, as_bytes(fit_image(decode(tf.io.read_file(path)), spec))
+
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(paths, tf.string)))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
+    missing = set(range(len(paths)))
+    for done, (index, image) in enumerate(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), start=1):
+        pixels[index] = image
+        missing.discard(int(index))
+        if progress and (done % 64 == 0 or done == len(paths)):
+            progress(done, len(paths))
+    return {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
+
+
+def _retry(pixels, index, path, spec) -> str:
+    """Pillow's turn at a file TensorFlow refused; empty when it succeeded, else the reason."""
+    try:
+        with open(path, "rb") as file:
+            pixels[index] = as_bytes(fit_image(tf.constant(decode_with_pillow(file.read())), spec))
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def as_bytes(image: tf.Tensor) -> tf.Tensor:
+    """Round to the nearest grey level."""
+    return tf.saturate_cast(tf.round(image), tf.uint8)
+
+
+def _key(paths, spec) -> str:
+    digest = hashlib.sha256(repr(spec).encode())
+    for path in paths:
+        state = os.stat(path)
+        digest.update(f"{path}\0{state.st_mtime_ns}\0{state.st_size}\n".encode())
+    return digest.hexdigest()[:32]

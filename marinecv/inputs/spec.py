@@ -1,0 +1,69 @@
+"""The choices of the input, as data: the geometry of an image, and how far augmentation may move it."""
+
+from dataclasses import dataclass
+
+FITS = ("pad", "stretch")
+LARGER = ("shrink", "refuse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """How an image of any size becomes `(height, width, 3)` pixels in [0, 255].
+
+    Args:
+        height: rows of the tensor.
+        width: columns of the tensor.
+        fit: `"pad"` centres the image on a black square canvas and resizes that, so that shapes keep their proportions;
+            `"stretch"` resizes the image itself.
+        canvas_px: side of the canvas in pixels; None takes the longer side of each image. Only for `fit="pad"`.
+        larger: what becomes of an image larger than the canvas: `"shrink"` fits it, `"refuse"` makes it unusable, with
+            its reason. It is never cropped.
+        antialias: average over the pixels that one output pixel covers, instead of sampling two of them.
+    """
+
+    height: int = 224
+    width: int = 224
+    fit: str = "pad"
+    canvas_px: int | None = 1024
+    larger: str = "shrink"
+    antialias: bool = False
+
+    def __post_init__(self):
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"Expected an image size of at least 1x1. Received: {self.height}x{self.width}.")
+        if self.fit not in FITS:
+            raise ValueError(f"Expected fit to be one of {FITS}. Received: fit={self.fit!r}.")
+        if self.larger not in LARGER:
+            raise ValueError(f"Expected larger to be one of {LARGER}. Received: larger={self.larger!r}.")
+        if self.canvas_px is not None and self.canvas_px < 1:
+            raise ValueError(f"Expected canvas_px of at least 1, or None. Received: canvas_px={self.canvas_px}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(height, width, 3)`."""
+        return (self.height, self.width, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far an image may be moved. Everything at 0 leaves it alone.
+
+    Args:
+        flip: probability of a horizontal flip.
+        vertical_flip: probability of a vertical flip.
+        rotation_deg: largest rotation either way, in degrees.
+        zoom: largest zoom in or out, as a fraction of the size.
+        crop: largest fraction of each side that a random crop cuts away.
+    """
+
+    flip: float = 0.5
+    vertical_flip: float = 0.0
+    rotation_deg: float = 0.0
+    zoom: float = 0.0
+    crop: float = 0.0
+
+    def __post_init__(self):
+        for name in ("flip", "vertical_flip", "zoom", "crop"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1 or (name in ("zoom", "crop") and value == 1):
+                raise ValueError(f"Expected a fraction between 0 and 1. Received: {name}={value}.")

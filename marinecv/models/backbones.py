@@ -1,0 +1,168 @@
+"""Pretrained backbones: one table of what each was trained on, and the classifier built on them."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
+
+WEIGHTS_HOST = "storage.googleapis.com"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a network of `keras.applications` expects, and the file its ImageNet weights lie in.
+
+    Args:
+        factory: name in `keras.applications`.
+        normalise: brings [0, 255] to the range the network was trained on.
+        weights_file: in `KERAS_HOME/models`; `{alpha}` and `{alpha_x10}` are filled in.
+        options: for the factory.
+        rescales_inside: the network cannot be fed anything but [0, 255].
+    """
+
+    factory: str
+    normalise: Callable
+    weights_file: str
+    options: dict = field(default_factory=dict)
+    rescales_inside: bool = False
+    has_alpha: bool = False
+
+
+BACKBONES = {
+    "mobilenetv3large": Backbone(
+        "MobileNetV3Large",
+        signed_unit,
+        "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+        {"include_preprocessing": False},
+    ),
+    "inceptionv3": Backbone(
+        "InceptionV3", signed_unit, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
+    "mobilenet": Backbone("MobileNet", signed_unit, "mobilenet_{alpha_x10}_224_tf_no_top.h5", has_alpha=True),
+    "mobilenetv2": Backbone(
+        "MobileNetV2",
+        signed_unit,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
+        has_alpha=True,
+    ),
+    "resnet50": Backbone("ResNet50", bgr_centred, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "efficientnetb4": Backbone("EfficientNetB4", raw, "efficientnetb4_notop.h5", rescales_inside=True),
+}
+
+
+def weights_file(backbone: str, alpha: float = 1.0) -> Path:
+    """Where Keras looks for the ImageNet weights of a backbone at 224 pixels, without its top."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    alpha = float(alpha)
+    name = _entry(backbone).weights_file.format(alpha=alpha, alpha_x10=f"{alpha * 10:.1f}".replace(".", "_"))
+    return home / "models" / name
+
+
+def backbone_classifier(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    backbone: str = "mobilenetv3large",
+    weights: str | None = "imagenet",
+    trainable_layers: int = 20,
+    alpha: float = 1.0,
+    normalisation: str = "backbone",
+    pooling: str = "avg",
+    hidden: Sequence[int] = (),
+    dropout: float = 0.2,
+    freeze_batch_norm: bool = True,
+) -> keras.Model:
+    """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
+
+    Args:
+        image_shape: `(height, width, 3)`.
+        num_classes: outputs.
+        backbone: a key of `BACKBONES`.
+        weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
+        trainable_layers: how many of the last backbone layers learn; 0 freezes it all.
+        alpha: width multiplier, of MobileNet and MobileNetV2 alone.
+        normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
+        pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
+        hidden: units of dense ReLU layers before the output.
+        dropout: before each dense layer.
+        freeze_batch_norm: batch normalisation keeps its statistics and scales, in trainable layers too.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
+    Raises:
+        ValueError: an unknown backbone, or a normalisation the backbone cannot take.
+    Source: aquarium report, section 1.6; Keras applications.
+    """
+    entry = _entry(backbone)
+    if normalisation != "backbone" and entry.rescales_inside:
+        raise ValueError(
+            f"{backbone} rescales [0, 255] inside, so {normalisation!r} input would reach it as a constant. "
+            'Use normalisation="backbone".'
+        )
+    if alpha != 1.0 and not entry.has_alpha:
+        raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
+    inputs = keras.Input(image_shape, name="pixels")
+    normalise = entry.normalise if normalisation == "backbone" else NORMALISATIONS[normalisation]
+    options = {**entry.options, **({"alpha": alpha} if entry.has_alpha else {})}
+    with warnings.catch_warnings():
+        # The weights of 224 pixels serve every size: that is the point of a convolution.
+        warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+        base = getattr(keras.applications, entry.factory)(
+            include_top=False, weights=weights, input_tensor=normalise(inputs), input_shape=image_shape, **options
+        )
+    first_trainable = len(base.layers) - trainable_layers
+    for position, layer in enumerate(base.layers):
+        is_batch_norm = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = position >= first_trainable and not (is_batch_norm and freeze_batch_norm)
+    x = _pool(base.output, pooling)
+    for number, units in enumerate(hidden, start=1):
+        x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
+        x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
+    x = layers.Dropout(dropout, name="head_dropout")(x)
+    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=backbone)
+
+
+def _entry(backbone: str) -> Backbone:
+    if backbone not in BACKBONES:
+        raise ValueError(f"Expected a backbone among {', '.join(BACKBONES)}. Received: {backbone!r}.")
+    return BACKBONES[backbone]
+
+
+def _pool(x, pooling):
+    average = layers.GlobalAveragePooling2D(name="average")
+    largest = layers.GlobalMaxPooling2D(name="largest")
+    if pooling == "avg":
+        return average(x)
+    if pooling == "max":
+        return largest(x)
+    if pooling == "avg_max":
+        return layers.Concatenate(name="average_and_largest")([average(x), largest(x)])
+    raise ValueError(f"Expected pooling to be avg, max or avg_max. Received: {pooling!r}.")
+
+
+def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:
+    """Replace the statistics of every batch normalisation by their mean over some batches of images.
+
+    A network with random weights and untouched statistics shrinks its signal layer by layer to nothing; with its own
+    statistics it passes it on.
+
+    Args:
+        model: its batch normalisations are changed in place.
+        batches: of pixels `(batch, height, width, 3)` in [0, 255].
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    before = [(norm.momentum, norm.trainable) for norm in norms]
+    for norm in norms:
+        norm.trainable = True
+    for number, batch in enumerate(batches):
+        for norm in norms:
+            norm.momentum = number / (number + 1)  # the running mean of all batches so far
+        model(batch, training=True)
+    for norm, (momentum, trainable) in zip(norms, before, strict=True):
+        norm.momentum, norm.trainable = momentum, trainable

@@ -1,0 +1,65 @@
+"""Convolutional networks trained from scratch."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from marinecv.models.normalise import NORMALISATIONS
+
+
+def cnn(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    filters: Sequence[int] = (32, 64, 128, 128),
+    kernels: Sequence[int] = (3, 3, 3, 3),
+    pools: Sequence[int] = (2, 2, 2, 2),
+    dense: int = 128,
+    dropout: float = 0.5,
+    batch_norm: bool = False,
+    pooling: str = "flatten",
+    normalisation: str = "standardise",
+) -> keras.Model:
+    """Blocks of [convolution - (batch normalisation) - ReLU - max pooling], then one dense layer and softmax.
+
+    Args:
+        image_shape: `(height, width, 3)`.
+        num_classes: outputs.
+        filters: of each convolution; its length is the number of convolutional layers.
+        kernels: side of each kernel, "same" padding.
+        pools: side and stride of each max pooling.
+        dense: units of the hidden dense layer.
+        dropout: before the output.
+        batch_norm: whether each convolution is followed by batch normalisation.
+        pooling: `"flatten"` hands every cell of the last map to the dense layer, `"avg"` their mean.
+        normalisation: `"standardise"` or `"unit"`, applied inside the model.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
+    Raises:
+        ValueError: lists of different lengths, or pools that leave nothing of the image.
+    Source: aquarium report, section 1.5.
+    """
+    if not len(filters) == len(kernels) == len(pools):
+        raise ValueError(
+            f"Expected filters, kernels and pools of one length. Received: {len(filters)}, {len(kernels)}, {len(pools)}."
+        )
+    side = min(image_shape[:2])
+    for pool in pools:
+        side //= pool
+    if not side:
+        raise ValueError(f"Pools {tuple(pools)} leave nothing of an image of {image_shape[:2]}. Use a larger image.")
+
+    inputs = keras.Input(image_shape, name="pixels")
+    x = NORMALISATIONS[normalisation](inputs)
+    for number, (width, kernel, pool) in enumerate(zip(filters, kernels, pools, strict=True), start=1):
+        x = layers.Conv2D(width, kernel, padding="same", use_bias=not batch_norm, name=f"conv{number}")(x)
+        if batch_norm:
+            x = layers.BatchNormalization(name=f"norm{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+        x = layers.MaxPooling2D(pool, name=f"pool{number}")(x)
+    x = layers.Flatten(name="features")(x) if pooling == "flatten" else layers.GlobalAveragePooling2D(name="features")(x)
+    x = layers.Dense(dense, activation="relu", name="dense")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="cnn")

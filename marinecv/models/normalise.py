@@ -1,0 +1,36 @@
+"""The range a network sees, as stock Keras layers at the head of the model: pixels in [0, 255] go in."""
+
+from keras import KerasTensor, layers, ops
+
+IMAGENET_BGR_MEAN = (103.939, 116.779, 123.68)
+
+
+def standardise(x: KerasTensor) -> KerasTensor:
+    """Mean 0 and deviation 1 over each image, all channels together.
+
+    Equal to `tf.image.per_image_standardization` to 2e-6, without parameters.
+    """
+    return layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-6, name="standardise")(x)
+
+
+def unit(x: KerasTensor) -> KerasTensor:
+    """[0, 255] to [0, 1]."""
+    return layers.Rescaling(1 / 255, name="unit_range")(x)
+
+
+def signed_unit(x: KerasTensor) -> KerasTensor:
+    """[0, 255] to [-1, 1]: MobileNet, MobileNetV2, MobileNetV3, InceptionV3."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0, name="signed_unit_range")(x)
+
+
+def bgr_centred(x: KerasTensor) -> KerasTensor:
+    """Channels in the order blue, green, red, less the mean of ImageNet: ResNet50."""
+    return layers.Normalization(mean=IMAGENET_BGR_MEAN, variance=(1.0, 1.0, 1.0), name="bgr_centred")(ops.flip(x, -1))
+
+
+def raw(x: KerasTensor) -> KerasTensor:
+    """Left at [0, 255]: EfficientNet rescales inside."""
+    return x
+
+
+NORMALISATIONS = {"standardise": standardise, "unit": unit}

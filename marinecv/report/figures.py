@@ -1,0 +1,210 @@
+"""Figures of a run: each takes a table and returns a matplotlib Figure; `figure_svg` and `save_png` write it."""
+
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image, ImageOps
+
+from marinecv.atomic import whole_file
+from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, styled
+
+THUMBNAIL_PX = 160
+
+
+def best_epoch(history: pd.DataFrame, monitor: str = "val_accuracy") -> int | None:
+    """Return the epoch whose weights training keeps, the first of equals; None where it was not watched.
+
+    Args:
+        history: as `curves` takes it.
+        monitor: `"val_accuracy"`, highest is best, or `"val_loss"`, lowest is best.
+    """
+    if monitor not in history or history[monitor].isna().all():
+        return None
+    watched = history[monitor] if monitor == "val_accuracy" else -history[monitor]
+    return int(history["epoch"][watched.idxmax()])
+
+
+@styled
+def curves(history: pd.DataFrame, monitor: str = "val_accuracy", demonstration: bool = False) -> Figure:
+    """Draw loss, accuracy and learning rate by epoch.
+
+    Args:
+        history: one row an epoch: `epoch, loss, accuracy`, and where known `val_loss, val_accuracy, learning_rate`.
+        monitor: what training watched, see `best_epoch`; the best epoch is marked.
+        demonstration: mark the figure as made of drawn pictures.
+    """
+    has_rate = "learning_rate" in history
+    figure = new_figure(6, 6.4 if has_rate else 5.2, demonstration)
+    axes = figure.subplots(2 + has_rate, 1, sharex=True, height_ratios=[3, 3, 1][: 2 + has_rate])
+    best = best_epoch(history, monitor)
+    for axis, name in zip(axes, ("loss", "accuracy"), strict=False):
+        for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
+            if column in history:
+                axis.plot(history["epoch"], history[column], color=colour, label=label, marker=_marker(history))
+        axis.set_title(name.capitalize())
+        axis.grid(axis="y")
+    axes[0].legend()
+    if has_rate:
+        axes[2].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
+        axes[2].set_title("Learning rate (log)")
+        axes[2].set_yscale("log")
+        axes[2].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes[2].yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        axes[2].grid(axis="y")
+    if best is not None:
+        for axis in axes:
+            axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":")
+        value = history.loc[history["epoch"] == best, "val_accuracy"].iloc[0]
+        axes[1].plot(best, value, "o", color=ACCENT, label=f"best: epoch {best}, validation {value:.3f}")
+        axes[1].legend(loc="lower right")
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+@styled
+def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
+    """Overlay the validation accuracy and loss of several runs.
+
+    Args:
+        histories: name of a run -> its history, as `curves` takes it.
+        demonstration: mark the figure as made of drawn pictures.
+    """
+    rows = -(-len(histories) // 2)
+    figure = new_figure(6, 5.6 + 0.2 * rows, demonstration)
+    axes = figure.subplots(2, 1, sharex=True)
+    for axis, column, title in zip(
+        axes, ("val_accuracy", "val_loss"), ("Validation accuracy", "Validation loss"), strict=True
+    ):
+        for number, (name, history) in enumerate(histories.items()):
+            line = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
+            colour = COLOURS[number % len(COLOURS)]
+            axis.plot(history["epoch"], history[column], line, color=colour, label=name, marker=_marker(history))
+        axis.set_title(title)
+        axis.grid(axis="y")
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def confusion_figure(confusion: pd.DataFrame, normalise: bool = False, demonstration: bool = False) -> Figure:
+    """Draw a confusion matrix: rows are true classes, columns predicted ones; empty cells stay empty.
+
+    Args:
+        confusion: (C, C) counts, as `evaluation.metrics.confusion` returns them.
+        normalise: divide each row by its sum, so that the diagonal is the recall; colours are always those of the row.
+        demonstration: mark the figure as made of drawn pictures.
+    """
+    counts = confusion.to_numpy()
+    size = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(5.0, 0.3 * size + 2)
+    figure = new_figure(side + 0.4, side, demonstration)
+    axis = figure.subplots()
+    axis.imshow(shares, cmap=HEAT, vmin=0, vmax=1)
+    for i, j in zip(*counts.nonzero(), strict=True):
+        text = f"{shares[i, j]:.2f}".lstrip("0") if normalise else str(counts[i, j])
+        colour = "white" if shares[i, j] > 0.6 else INK
+        axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
+    axis.set_xticks(
+        range(size), confusion.columns, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right"
+    )
+    axis.xaxis.set_tick_params(rotation_mode="anchor" if size <= 12 else "default")
+    axis.set_yticks(range(size), confusion.index)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class")
+    axis.tick_params(length=0)
+    axis.set_xticks(np.arange(size - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(size - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="white", linewidth=1)
+    axis.tick_params(which="minor", length=0)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
+    """Draw precision, recall and specificity of each class, whiskers for their 95% intervals.
+
+    Args:
+        per_class: as `evaluation.metrics.per_class_metrics` returns it.
+        demonstration: mark the figure as made of drawn pictures.
+    """
+    figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
+    axes = figure.subplots(1, 3, sharey=True)
+    rows = np.arange(len(per_class))
+    labels = per_class["class_name"] + " (" + per_class["support"].astype(str) + ")"
+    titles = {"precision": "Precision", "recall": "Recall", "specificity": "Specificity"}
+    for axis, (name, title), colour in zip(axes, titles.items(), COLOURS, strict=False):
+        axis.barh(rows, per_class[name], height=0.6, color=colour, alpha=0.75)
+        axis.hlines(rows, per_class[f"{name}_low"], per_class[f"{name}_high"], color=INK, linewidth=1.2)
+        axis.set_title(title)
+        axis.set_xlim(0, 1)
+        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.grid(axis="x")
+    axes[0].set_yticks(rows, labels)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    return figure
+
+
+@styled
+def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demonstration: bool = False) -> Figure:
+    """Draw small pictures in a grid.
+
+    Args:
+        images: paths, or arrays (height, width, 3) of pixels in [0, 255].
+        titles: one a picture.
+        columns: pictures in a row.
+        demonstration: mark the figure as made of drawn pictures.
+    """
+    rows = -(-len(images) // columns)
+    figure = new_figure(1.6 * columns, 1.75 * rows, demonstration)
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis in axes:
+        axis.axis("off")
+    for axis, image, title in zip(axes, images, titles, strict=False):
+        axis.imshow(_thumbnail(image))
+        axis.set_title(title, fontsize=8, fontweight="normal", loc="center")
+    return figure
+
+
+@styled
+def figure_svg(figure: Figure) -> str:
+    """Return the figure as one `<svg>` element to place in a page; the same figure gives the same text."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = buffer.getvalue()
+    # Several figures share a page, and names such as "axes_1" must not repeat there. Clip paths keep theirs: they are
+    # hashes of what they hold.
+    return re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
+
+
+@styled
+def save_png(figure: Figure, path: str | Path) -> None:
+    """Write the figure as PNG at 150 dots an inch, whole or not at all."""
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=150)
+
+
+def _marker(history: pd.DataFrame) -> str | None:
+    """A line through one point is invisible: mark the points of a short history."""
+    return "." if len(history) <= 3 else None
+
+
+def _thumbnail(image) -> np.ndarray:
+    if isinstance(image, str | os.PathLike):
+        with Image.open(image) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+    else:
+        picture = Image.fromarray(np.asarray(image).clip(0, 255).astype(np.uint8))
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    return np.asarray(picture)

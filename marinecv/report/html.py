@@ -1,0 +1,66 @@
+"""Templates in, one self-contained HTML file out: style, figures and pictures travel inside it."""
+
+import base64
+import io
+from importlib.resources import files
+from math import isnan
+from numbers import Integral, Real
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+
+from marinecv.report.figures import THUMBNAIL_PX, figure_svg
+
+
+def render(template_name: str, **context) -> str:
+    """Fill a template of `marinecv/report/templates`; every value is escaped unless it is `Markup`.
+
+    A page extends `base.html`, which wants `title` and `demonstration`, and fills its block `content`; `parts.html` has
+    the macros for figures, tables and pictures.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that is not in the context.
+    """
+    return _environment().get_template(template_name).render(**context)
+
+
+def inline(figure: Figure) -> Markup:
+    """Return a figure as SVG that a template places as it is; matplotlib has escaped the names in it."""
+    return Markup(figure_svg(figure))
+
+
+def thumbnail(path: str | Path) -> str | None:
+    """Return a small JPEG of a picture as a `data:` address, upright; None where the file cannot be read."""
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+    except OSError:
+        return None
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def number_text(value) -> str:
+    """Write a value for a reader: three decimals, thousands apart, tiny numbers in full; missing is empty."""
+    if isinstance(value, bool | str) or not isinstance(value, Real):
+        return str(value)
+    if isnan(value):
+        return ""
+    if isinstance(value, Integral) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
+
+
+def _environment() -> Environment:
+    folder = files("marinecv.report.templates")
+    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number_text
+    return environment

@@ -1,0 +1,179 @@
+"""The page of one run."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.atomic import write_text
+from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.evaluation.verdicts import verdict
+from marinecv.report.figures import class_bars, curves
+from marinecv.report.html import render, thumbnail
+from marinecv.report.parts import by_split, flat, matrix, shown
+from marinecv.runs import Run
+
+FIGURE_NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "top3_accuracy": "True class among the first three",
+    "macro_precision": "Precision, average over classes",
+    "macro_recall": "Recall (sensitivity), average over classes",
+    "macro_specificity": "Specificity, average over classes",
+    "macro_f1": "F1, average over classes",
+    "weighted_precision": "Precision, weighted",
+    "weighted_recall": "Recall, weighted",
+    "weighted_f1": "F1, weighted",
+    "log_loss": "Log loss (nats)",
+}
+PICTURES_A_PAIR = 6
+
+
+def write_run_report(run_folder: str | Path) -> Path:
+    """Write `report.html` and `figures/*.png` of a run that has its predictions.
+
+    Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
+    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: the folder is no run, or has no predictions.
+    """
+    run = Run(run_folder)
+    if not run.path("predictions.csv").is_file():
+        raise ValueError(
+            f"{run.folder} has no predictions.csv, so nothing can be reported. Expected a finished run: resume it."
+        )
+    recipe, contract, environment = run.read("recipe.json"), run.read("contract.json"), _read(run, "environment.json")
+    demonstration = bool(contract.get("demonstration", False))
+    tables = by_split(read_predictions(run.path("predictions.csv")))
+    metrics = {split: classification_metrics(table) for split, table in tables.items()} | _read(run, "metrics.json")
+    catalog = run.catalog if run.path("catalog.csv").is_file() else None
+    paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
+    judged = "validation" if "validation" in tables else list(tables)[-1]
+    figures = run.path("figures")
+    page = render(
+        "run.html",
+        title=recipe.get("title") or recipe.get("name") or run.folder.name,
+        demonstration=demonstration,
+        summary=_summary(metrics, judged),
+        budget=recipe.get("budget", ""),
+        published=_published(recipe, metrics, demonstration),
+        metrics=metrics,
+        figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
+        curves=_curves(run, recipe, demonstration),
+        timing=flat(_read(run, "timing.json")),
+        matrices=[
+            {
+                "split": split,
+                "counts": matrix(table, figures / f"confusion_{split}.png", False, demonstration),
+                "shares": matrix(table, figures / f"confusion_{split}_shares.png", True, demonstration),
+            }
+            for split, table in tables.items()
+        ],
+        classes=[_classes(split, table, figures, demonstration) for split, table in tables.items()],
+        judged=judged,
+        pairs=_pairs(tables[judged], paths),
+        losses=_losses(tables[judged], paths),
+        left_out=None if catalog is None else _left_out(catalog),
+        recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
+        command=environment.pop("command", ""),
+        environment=flat(environment),
+        usage=_usage(run.folder, recipe, contract["class_names"]),
+    )
+    write_text(run.path("report.html"), page)
+    return run.path("report.html")
+
+
+def _read(run: Run, name: str) -> dict:
+    """An optional file of the run; empty where it is absent."""
+    return run.read(name) if run.path(name).is_file() else {}
+
+
+def _summary(metrics: dict, judged: str) -> str:
+    accuracy = metrics[judged]["accuracy"]
+    return (
+        f"Of {accuracy['n']} {judged} images, {accuracy['value']:.1%} are named correctly "
+        f"(95% interval {accuracy['low']:.1%} to {accuracy['high']:.1%})."
+    )
+
+
+def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
+    """A row a published figure, ours beside it; only an accuracy gets a verdict."""
+    same_split = not demonstration and (recipe.get("data") or {}).get("split_by") in (None, "published")
+    rows = []
+    for split, theirs in recipe.get("published", {}).items():
+        for name in (name for name in theirs if name != "n"):
+            ours = metrics.get(split, {}).get(name)
+            row = {
+                "split": split,
+                "figure": FIGURE_NAMES.get(name, name.replace("_", " ")),
+                "published": theirs[name],
+                "published_n": theirs.get("n", "not stated"),
+                "ours": ours["value"] if ours else "",
+                "n": ours["n"] if ours else "",
+                "verdict": "",
+                "sentence": "",
+            }
+            if name == "accuracy":
+                value, n = (ours["value"], ours["n"]) if ours else (None, None)
+                row |= verdict(theirs[name], theirs.get("n"), value, n, same_split)
+            rows.append(row)
+    return rows
+
+
+def _curves(run: Run, recipe: dict, demonstration: bool):
+    if not run.path("history.csv").is_file():
+        return None
+    monitor = (recipe.get("training") or {}).get("monitor", "val_accuracy")
+    return shown(curves(run.history, monitor, demonstration), run.path("figures", "curves.png"))
+
+
+def _classes(split: str, table: pd.DataFrame, figures: Path, demonstration: bool) -> dict:
+    per_class = per_class_metrics(table)
+    bars = shown(class_bars(per_class, demonstration), figures / f"classes_{split}.png")
+    return {"split": split, "rows": per_class.to_dict("records"), "bars": bars}
+
+
+def _pairs(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
+    pairs = confused_pairs(table).to_dict("records")
+    for pair in pairs:
+        pair["pictures"] = [_picture(image_id, paths, []) for image_id in pair["image_ids"][:PICTURES_A_PAIR]]
+    return pairs
+
+
+def _losses(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
+    pictures = []
+    for row in worst_losses(table).itertuples():
+        lines = [f"{row.true_class}: {row.p_true:.3f}"]
+        if row.predicted_class != row.true_class:
+            lines.append(f"taken for {row.predicted_class}: {row.p_predicted:.3f}")
+        pictures.append(_picture(row.image_id, paths, lines))
+    return pictures
+
+
+def _picture(image_id: str, paths: dict[str, str], lines: list[str]) -> dict:
+    return {"src": thumbnail(paths.get(image_id, "")), "alt": image_id, "lines": [*lines, Path(image_id).name]}
+
+
+def _left_out(catalog: pd.DataFrame) -> list[dict]:
+    bad = catalog[catalog["problem"] != ""]
+    groups = bad.groupby("problem")["image_id"]
+    return [
+        {"problem": problem, "count": len(ids), "examples": ", ".join(ids.iloc[:3])}
+        for problem, ids in sorted(groups, key=lambda group: -len(group[1]))
+    ]
+
+
+def _usage(folder: Path, recipe: dict, class_names: list[str]) -> str:
+    spec = ", ".join(f"{key}={value!r}" for key, value in (recipe.get("image") or {}).items())
+    return (
+        "from marinecv.inputs.pixels import read_pixels\n"
+        "from marinecv.inputs.spec import ImageSpec\n"
+        "from marinecv.runs import Run\n\n"
+        f'pixels, problems = read_pixels(["photo.jpg"], ImageSpec({spec}))\n'
+        f"probabilities = Run({folder.name!r}).load_model().predict(pixels)\n"
+        f"class_names = {class_names!r}  # the columns of probabilities"
+    )

@@ -1,0 +1,98 @@
+"""The page of a study: its runs side by side."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.atomic import write_text
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.report.figures import comparison_curves
+from marinecv.report.html import number_text, render
+from marinecv.report.parts import by_split, matrix, shown
+from marinecv.runs import Run
+
+
+def write_study_report(study_folder: str | Path) -> Path:
+    """Write `report.html`, `table.md` and `figures/*.png` of a study.
+
+    Reads `study.json` (`name, title, demonstration, cells`: name -> run folder relative to the study), `table.csv`
+    (`name`, figures, and `best`, chosen on validation), and of each run its history and predictions.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: the folder is no study with a table.
+    """
+    folder = Path(study_folder)
+    for name in ("study.json", "table.csv"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}. Expected the folder of a study with at least one finished run.")
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    table = pd.read_csv(folder / "table.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
+    demonstration = bool(study.get("demonstration", False))
+    runs = {name: Run(folder / study["cells"][name]) for name in table["name"]}
+    predictions = {name: by_split(read_predictions(run.path("predictions.csv"))) for name, run in runs.items()}
+    histories = {name: run.history for name, run in runs.items() if run.path("history.csv").is_file()}
+    figures = folder / "figures"
+    page = render(
+        "study.html",
+        title=study.get("title") or study["name"],
+        demonstration=demonstration,
+        summary=_summary(table, predictions),
+        rows=table.to_dict("records"),
+        columns={column: column.replace("_", " ") for column in table.columns if column != "best"},
+        curves=shown(comparison_curves(histories, demonstration), figures / "curves.png") if histories else None,
+        matrices=[
+            {
+                "split": split,
+                "cells": [
+                    {
+                        "name": name,
+                        **matrix(tables[split], figures / f"confusion_{split}_{number}.png", False, demonstration),
+                    }
+                    for number, (name, tables) in enumerate(predictions.items(), start=1)
+                    if split in tables
+                ],
+            }
+            for split in ("validation", "test")
+            if any(split in tables for tables in predictions.values())
+        ],
+    )
+    write_text(folder / "table.md", _markdown(table))
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]]) -> str:
+    """Which row is best on validation, and whether that can be told from the next."""
+    judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
+    best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
+    if best is None:
+        return "No row is marked as best on validation."
+    sentence = f"{best} is best on validation: {_accuracy(judged[best]):.1%} of {len(judged[best])} images."
+    others = sorted((name for name in judged if name != best), key=lambda name: -_accuracy(judged[name]))
+    if not others:
+        return sentence
+    second = others[0]
+    if set(judged[second]["image_id"]) != set(judged[best]["image_id"]):
+        return f"{sentence} The next, {second}, was judged on other images, so the two are not compared."
+    comparison = compare_runs(judged[best], judged[second], "validation")
+    return f"{sentence} Against the next, {second}: {comparison['sentence']}."
+
+
+def _accuracy(table: pd.DataFrame) -> float:
+    return (table["true_class"] == table["predicted_class"]).mean()
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """The comparison as a Markdown table, the best row in bold."""
+    columns = [column for column in table.columns if column != "best"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in table.to_dict("records"):
+        cells = [number_text(row[column]).replace("|", "\\|") for column in columns]
+        mark = "**" if row["best"] is True else ""
+        lines.append("| " + " | ".join(f"{mark}{cell}{mark}" if cell else "" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"

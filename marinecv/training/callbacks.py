@@ -1,0 +1,100 @@
+"""What happens between epochs: stop, slow down, keep the history, say a line."""
+
+import time
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from marinecv.runs import write_table
+from marinecv.training.checkpoint import Checkpoint
+from marinecv.training.recipe import Training
+
+
+def callbacks(training: Training, folder: str | Path | None = None, *, say=None, stage: str = "all") -> list:
+    """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
+
+    Args:
+        training: patience, factor and what is watched.
+        folder: where `history.csv` and `checkpoint.npz` go; None keeps nothing. An existing checkpoint is resumed.
+        say: prints one line an epoch; None leaves that to Keras.
+        stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
+    Returns:
+        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice history, line and
+        checkpoint.
+    """
+    watched = [] if stage == "head" else _watchers(training)
+    own = []
+    if folder is not None:
+        own.append(History(Path(folder) / "history.csv"))
+    if say is not None:
+        own.append(EpochLine(training, say))
+    if folder is not None:
+        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage))
+    return [keras.callbacks.TerminateOnNaN(), *watched, *own]
+
+
+def _watchers(training: Training) -> list:
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor=training.monitor, patience=training.early_stop_patience, restore_best_weights=True
+        ),
+        keras.callbacks.ReduceLROnPlateau(
+            monitor=training.monitor, factor=training.lr_factor, patience=training.lr_patience
+        ),
+    ]
+
+
+class History(keras.callbacks.Callback):
+    """Keep `history.csv`: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the time and the learning rate that the epoch is trained with."""
+        self.started = time.perf_counter()
+        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the table anew, with this epoch as its last."""
+        row = {
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in logs.items()},
+            "learning_rate": self.learning_rate,
+            "seconds": round(time.perf_counter() - self.started, 3),
+        }
+        before = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
+        kept = before[before["epoch"] <= epoch] if len(before) else before
+        write_table(self.path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
+
+
+class EpochLine(keras.callbacks.Callback):
+    """One calm line an epoch, with what remains at most."""
+
+    def __init__(self, training: Training, say):
+        super().__init__()
+        self.epochs, self.say = training.epochs, say
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the time."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Say the line."""
+        seconds = time.perf_counter() - self.started
+        left = (self.epochs - epoch - 1) * seconds
+        validation = f"  validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})" if "val_loss" in logs else ""
+        self.say(
+            f"  epoch {epoch + 1:>2}/{self.epochs}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}{validation}"
+            f"  {seconds:.1f} s" + (f"  at most {duration(left)} left" if left else "")
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,95 @@
+"""One file that holds all a resume needs: weights, optimiser, callbacks, best weights and the epoch, written whole."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from marinecv.atomic import whole_file
+
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Save after each epoch; go on from the file when it exists.
+
+    Stands last in the list of callbacks, so that the others have had their say about the epoch it saves.
+
+    Args:
+        path: of the file, `.npz`.
+        peers: callbacks whose counters (and best weights) are kept with it.
+        stage: name of the part of training; optimiser and counters are only taken back within one stage.
+    """
+
+    def __init__(self, path: str | Path, peers: list[keras.callbacks.Callback], stage: str = "all"):
+        super().__init__()
+        self.path, self.peers, self.stage = Path(path), peers, stage
+
+    def on_train_begin(self, logs=None):
+        """Take everything back."""
+        state, arrays = read_checkpoint(self.path)
+        if not state:
+            return
+        _assign(_state_of(self.model), arrays["model"])
+        if state["stage"] != self.stage:
+            return
+        self.model.optimizer.build(self.model.trainable_variables)
+        _assign(self.model.optimizer.variables, arrays["optimizer"])
+        for number, (peer, counters) in enumerate(zip(self.peers, state["peers"], strict=True)):
+            vars(peer).update(counters)
+            if best := arrays.get(f"best{number}"):
+                peer.best_weights = best
+        self.model.stop_training = state["stopped"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the file."""
+        arrays = {"model": _values(_state_of(self.model)), "optimizer": _values(self.model.optimizer.variables)}
+        for number, peer in enumerate(self.peers):
+            arrays[f"best{number}"] = getattr(peer, "best_weights", None) or []
+        counters = [{name: _plain(vars(peer)[name]) for name in COUNTERS if name in vars(peer)} for peer in self.peers]
+        stopped = bool(self.model.stop_training)
+        state = {"epochs_done": epoch + 1, "stage": self.stage, "stopped": stopped, "peers": counters}
+        flat = {f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)}
+        with whole_file(self.path) as part, open(part, "wb") as file:
+            np.savez(file, state=np.array(json.dumps(state)), **flat)
+
+
+def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
+    """Return the state and the groups of arrays of a checkpoint; both empty when there is no file.
+
+    Raises:
+        ValueError: the file is no checkpoint.
+    """
+    if not path.is_file():
+        return {}, {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state, groups = json.loads(str(file["state"])), {}
+            for name in sorted(file.files):
+                if "/" in name:
+                    groups.setdefault(name.split("/")[0], []).append(file[name])
+            return state, groups
+    except Exception as error:  # a broken zip raises many kinds
+        raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
+
+
+def _state_of(model: keras.Model) -> list:
+    """Weights and the states of random layers, without the metrics."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    return [variable for variable in model.variables if id(variable) not in metrics]
+
+
+def _values(variables) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables, arrays) -> None:
+    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
+        raise ValueError("The checkpoint is of another model. Delete it to train from the start.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _plain(value):
+    return float(value) if isinstance(value, np.floating | float) else None if value is None else int(value)

@@ -1,0 +1,150 @@
+"""Train a recipe into a run folder: one function that reads from top to bottom."""
+
+import os
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from marinecv.atomic import whole_file, write_json
+from marinecv.data.catalog import usable
+from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pixels import load_pixels
+from marinecv.models.backbones import set_batch_norm_statistics
+from marinecv.runs import Run, write_table
+from marinecv.training.build import build_model, compile_model, freeze_backbone
+from marinecv.training.callbacks import callbacks, duration
+from marinecv.training.checkpoint import read_checkpoint
+from marinecv.training.recipe import BackboneModel, Recipe
+
+STATISTICS_IMAGES = 160
+
+
+def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np.ndarray:
+    """Decode every usable image of a run's catalog; images that fail become rows with a reason in `catalog.csv`.
+
+    Returns:
+        uint8 `(n, height, width, 3)`, row i for row i of `usable(run.catalog)`.
+    """
+    before = run.catalog
+    pixels, catalog = load_pixels(before, recipe.image)
+    if (new := (catalog["problem"] != before["problem"]).sum()):
+        write_table(run.path("catalog.csv"), catalog)
+        say(f"  {new} images cannot be used; catalog.csv and the report say why")
+    return pixels
+
+
+def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[str], None] = print) -> keras.Model:
+    """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
+
+    Args:
+        recipe: every choice.
+        run: its catalog is trained on, its folder is written into.
+        pixels: what `load_run(run, recipe)` gave.
+        say: prints a line.
+    Returns:
+        The trained model, with the weights of the best epoch.
+    Raises:
+        ValueError: train or validation holds no usable image.
+    """
+    started = time.perf_counter()
+    training, class_names = recipe.training, run.class_names
+    keras.utils.set_random_seed(training.seed)
+    keras.config.set_dtype_policy("mixed_float16" if training.mixed_precision else "float32")
+    rows = usable(run.catalog)
+    parts, split_pixels = {}, {}
+    for split in ("train", "validation"):
+        chosen = (rows["split"] == split).to_numpy()
+        if not chosen.any():
+            raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
+        parts[split], split_pixels[split] = rows[chosen], pixels[chosen]
+
+    model = build_model(recipe, len(class_names))
+    done = read_checkpoint(run.path("checkpoint.npz"))[0].get("epochs_done", 0)
+    random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
+    if random_backbone and not done:
+        sample = np.random.default_rng(training.seed).permutation(len(split_pixels["train"]))[:STATISTICS_IMAGES]
+        images = split_pixels["train"][np.sort(sample)].astype(np.float32)
+        set_batch_norm_statistics(model, np.array_split(images, max(1, len(images) // training.batch_size)))
+
+    options = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
+    validation = make_dataset(parts["validation"], pixels=split_pixels["validation"], **options)
+    class_weight = _class_weights(parts["train"], class_names) if training.class_weights else None
+
+    def fit(stage, first, last, learning_rate):
+        compile_model(model, training, learning_rate)
+        train = make_dataset(
+            parts["train"],
+            pixels=split_pixels["train"],
+            training=True,
+            augmentation=training.augmentation,
+            balanced=training.balanced,
+            seed=training.seed,
+            start_epoch=first,
+            **options,
+        )
+        model.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=first,
+            epochs=last,
+            class_weight=class_weight,
+            callbacks=callbacks(training, run.folder, say=say, stage=stage),
+            verbose=0,
+        )
+
+    head_epochs = min(training.head_epochs, training.epochs)
+    if done < head_epochs:
+        thawed = freeze_backbone(model)
+        fit("head", done, head_epochs, training.head_learning_rate)
+        for layer in thawed:
+            layer.trainable = True
+        done = head_epochs
+    if head_epochs < training.epochs:
+        fit("all", done, training.epochs, training.learning_rate)
+
+    with whole_file(run.path("model.keras")) as part:
+        model.save(part)
+    write_json(run.path("timing.json"), _timing(model, run, recipe, time.perf_counter() - started))
+    say(f"  trained in {duration(time.perf_counter() - started)}")
+    return model
+
+
+def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[int, float]:
+    counts = train["class_name"].value_counts()
+    return {i: len(train) / (len(counts) * counts[name]) for i, name in enumerate(class_names) if name in counts}
+
+
+def _timing(model: keras.Model, run: Run, recipe: Recipe, seconds: float) -> dict:
+    """What three of the reports compare on, besides accuracy."""
+    history = run.history
+    return {
+        "train_seconds": round(seconds, 1),
+        "seconds_per_epoch": round(float(history["seconds"].median()), 3),
+        "latency_ms_per_image": round(latency_ms(model, recipe.image.shape), 2),
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+        "epochs": len(history),
+        "best_epoch": best_epoch(history, recipe.training.monitor),
+        "device": "GPU" if tf.config.list_physical_devices("GPU") else f"{os.cpu_count()} CPU cores",
+    }
+
+
+def best_epoch(history: pd.DataFrame, monitor: str) -> int:
+    """The epoch (from 1) whose weights came back: the first with the best value of what was watched."""
+    values = history[monitor]
+    return int(history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax(), "epoch"])
+
+
+def latency_ms(model: keras.Model, shape: tuple[int, int, int], repeats: int = 5) -> float:
+    """Milliseconds for one image alone, the median of some calls after a first that compiles."""
+    image = np.zeros((1, *shape), np.float32)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        model.predict_on_batch(image)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]) * 1000)

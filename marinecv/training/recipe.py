@@ -1,0 +1,187 @@
+"""Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which images, how they are labelled and how they are split.
+
+    Args:
+        name: of a manifest, or of the user's folder.
+        label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
+        no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
+        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`; None takes the data's own.
+        limit: at most so many images a split, stratified; None takes all.
+        synthetic: add the report's synthetic images to train.
+        demonstration: the images are drawn, so figures say nothing about real animals.
+    """
+
+    name: str
+    label_rule: str = "dominant"
+    no_box: str = "skip"
+    split_by: str | None = None
+    limit: int | None = None
+    synthetic: bool = False
+    demonstration: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchModel:
+    """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
+
+    filters: tuple[int, ...] = (32, 64, 128, 128)
+    kernels: tuple[int, ...] = (3, 3, 3, 3)
+    pools: tuple[int, ...] = (2, 2, 2, 2)
+    dense: int = 128
+    dropout: float = 0.5
+    batch_norm: bool = False
+    pooling: str = "flatten"
+    normalisation: str = "standardise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneModel:
+    """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
+
+    `weights` is `"imagenet"`, `"none"` or the path of a weights file.
+    """
+
+    backbone: str = "mobilenetv3large"
+    weights: str = "imagenet"
+    trainable_layers: int = 20
+    alpha: float = 1.0
+    normalisation: str = "backbone"
+    pooling: str = "avg"
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.2
+    freeze_batch_norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the model learns.
+
+    Args:
+        optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
+        learning_rate: at the start.
+        momentum: of SGD.
+        weight_decay: of the optimiser, decoupled.
+        label_smoothing: share of the label spread over all classes.
+        epochs: at most.
+        batch_size: images a step.
+        early_stop_patience: epochs without a better validation loss before the end; the best weights come back.
+        lr_factor: what the learning rate is multiplied by when validation loss stands still.
+        lr_patience: epochs it may stand still before that.
+        monitor: what is watched: `"val_loss"` or `"val_accuracy"`.
+        head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
+        head_learning_rate: in those.
+        class_weights: weigh each class by the inverse of its frequency.
+        balanced: draw each class equally often.
+        augmentation: bounds of the random movements of training images, or None.
+        mixed_precision: compute in half precision; for a GPU.
+        jit_compile: compile with XLA; `"auto"` leaves the choice to Keras, which takes it on a GPU.
+        seed: of weights, order and augmentation.
+    """
+
+    optimizer: str = "rmsprop"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    epochs: int = 60
+    batch_size: int = 32
+    early_stop_patience: int = 12
+    lr_factor: float = 0.2
+    lr_patience: int = 5
+    monitor: str = "val_loss"
+    head_epochs: int = 0
+    head_learning_rate: float = 1e-3
+    class_weights: bool = False
+    balanced: bool = False
+    augmentation: Augmentation | None = None
+    mixed_precision: bool = False
+    jit_compile: str = "auto"
+    seed: int = 0
+
+
+MODELS = {"cnn": ScratchModel, "backbone": BackboneModel}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """An experiment: data, image, model and training, and what a report published of it.
+
+    Args:
+        name: as a person types it.
+        report: the source report, if any.
+        title: one line.
+        published: figures as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
+        chosen: the settings that the report leaves open, in words.
+        budget: what makes this run smaller than its recipe, in words; empty for a whole run.
+    """
+
+    name: str
+    title: str
+    report: str = ""
+    data: DataChoice
+    image: ImageSpec
+    model: ScratchModel | BackboneModel
+    training: Training
+    published: dict[str, dict[str, Any]] = field(default_factory=dict)
+    chosen: str = ""
+    budget: str = ""
+
+    def with_training(self, **changes) -> "Recipe":
+        """Return a copy with other training settings."""
+        return replace(self, training=replace(self.training, **changes))
+
+    def with_model(self, **changes) -> "Recipe":
+        """Return a copy with other model settings."""
+        return replace(self, model=replace(self.model, **changes))
+
+    def with_data(self, **changes) -> "Recipe":
+        """Return a copy with other data settings."""
+        return replace(self, data=replace(self.data, **changes))
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON; `from_dict` reads it back equal."""
+        kind = next(kind for kind, model in MODELS.items() if isinstance(self.model, model))
+        return {**asdict(self), "model": {"kind": kind, **asdict(self.model)}}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Recipe":
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: a part is missing or has an unknown entry.
+        """
+        data = dict(data)
+        try:
+            model = dict(data["model"])
+            training = dict(data["training"])
+            if training.get("augmentation"):
+                training["augmentation"] = _part(Augmentation, training["augmentation"])
+            data["data"] = _part(DataChoice, data["data"])
+            data["image"] = _part(ImageSpec, data["image"])
+            data["model"] = _part(MODELS[model.pop("kind")], model)
+            data["training"] = _part(Training, training)
+            return _part(cls, data)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"This is no recipe of this version of marinecv: {error}.") from error
+
+    def fingerprint(self) -> str:
+        """Canonical text of everything that decides the predictions."""
+        decisive = {key: value for key, value in self.to_dict().items() if key in ("data", "image", "model", "training")}
+        return json.dumps(decisive, sort_keys=True)
+
+
+def _part(cls, data: dict):
+    names = {entry.name for entry in fields(cls)}
+    if unknown := set(data) - names:
+        raise KeyError(f"unknown entry {sorted(unknown)[0]!r} of {cls.__name__}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})

@@ -1,0 +1,67 @@
+"""The data at hand: list the known sets, fetch one, or write class folders of links."""
+
+import argparse
+from pathlib import Path
+
+NAME = "data"
+HELP = "list known data sets, fetch one, write class folders of links"
+EXAMPLE = "run.py data fetch aquarium"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `list`, `fetch` and `materialise`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialise")
+    verbs.add_parser("list", help="known data sets, their licence, and whether they are on this machine")
+    fetch = verbs.add_parser("fetch", help="bring a data set into the store and check it")
+    fetch.add_argument("name", metavar="NAME", help="as `data list` shows it, or a TOML manifest")
+    fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a folder or zip at hand")
+    fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch though no licence is stated")
+    links = verbs.add_parser("materialise", help="write split/class/image folders of links; no original is moved")
+    links.add_argument("--data", metavar="NAME", help="a known data set (default: aquarium)")
+    links.add_argument("--data-dir", metavar="DIR", help="a folder or zip of images, in any layout")
+    links.add_argument("--output-dir", metavar="DIR", help="new or empty (default: NAME_by_class)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says and print it."""
+    return {"list": _list, "fetch": _fetch, "materialise": _materialise}[args.verb](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from marinecv.data.manifests import list_manifests
+    from marinecv.data.store import store_path
+
+    for manifest in list_manifests():
+        place = store_path("data", manifest.name)
+        print(f"{manifest.name:12} {manifest.title}")
+        print(f"{'':12} licence: {manifest.licence or 'none stated'}")
+        print(f"{'':12} {place if place.exists() else f'not here yet: data fetch {manifest.name}'}")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from marinecv.data.download import fetch
+    from marinecv.data.locate import REEF, locate
+    from marinecv.data.manifests import load_manifest
+
+    manifest = load_manifest(args.name)
+    if manifest.name == REEF:
+        print(f"{REEF} is drawn, not fetched: {locate(REEF).root}")
+        return 0
+    manifest = fetch(manifest, args.source, args.accept_unknown_licence)
+    print(f"licence: {manifest.licence or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
+    return 0
+
+
+def _materialise(args: argparse.Namespace) -> int:
+    from marinecv.data.catalog import read_catalog, usable
+    from marinecv.data.locate import locate
+    from marinecv.data.materialise import materialise
+
+    manifest = locate(args.data, args.data_dir)
+    catalog = read_catalog(manifest)
+    folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
+    print(f"{len(usable(catalog))} images linked below {folder}")
+    for problem, rows in catalog[catalog["problem"] != ""].groupby("problem"):
+        print(f"{len(rows)} left out: {problem} (the first: {rows['image_id'].iloc[0]})")
+    return 0
