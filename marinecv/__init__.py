@@ -1,1 +1,73 @@
-"""marinecv: from a folder of wildlife images to a classifier whose score can be believed."""
+"""marinecv: from a folder of wildlife images to a classifier whose score can be believed.
+
+    manifest = mcv.locate("aquarium")
+    catalog = mcv.read_catalog(manifest)
+    train = mcv.make_dataset(catalog[catalog["split"] == "train"], spec, class_names, training=True)
+
+Names are imported when they are first used, so that `import marinecv` is quick.
+"""
+
+import importlib
+
+_WHERE = {
+    "locate": "data.locate",
+    "load_manifest": "data.manifests",
+    "list_manifests": "data.manifests",
+    "manifest_of_folder": "data.manifests",
+    "Manifest": "data.manifests",
+    "fetch": "data.download",
+    "make_reef": "data.reef",
+    "read_boxes": "data.catalog",
+    "read_catalog": "data.catalog",
+    "class_names_of": "data.catalog",
+    "usable": "data.catalog",
+    "limit_catalog": "data.catalog",
+    "dominant_class": "data.labels",
+    "ranked_classes": "data.labels",
+    "split_catalog": "data.splits",
+    "materialise": "data.materialise",
+    "ImageSpec": "inputs.spec",
+    "Augmentation": "inputs.spec",
+    "RandomAffine": "inputs.augment",
+    "load_pixels": "inputs.pixels",
+    "make_dataset": "inputs.pipeline",
+    "synthesise": "inputs.synthesise",
+    "cnn": "models.cnn",
+    "backbone_classifier": "models.backbones",
+    "BACKBONES": "models.backbones",
+    "Recipe": "training.recipe",
+    "DataChoice": "training.recipe",
+    "ScratchModel": "training.recipe",
+    "BackboneModel": "training.recipe",
+    "Training": "training.recipe",
+    "lint": "training.lint",
+    "build_model": "training.build",
+    "compile_model": "training.build",
+    "callbacks": "training.callbacks",
+    "fit_recipe": "training.fit",
+    "Run": "runs",
+    "Study": "studies",
+    "predict_table": "evaluation.predict",
+    "read_predictions": "evaluation.predictions",
+    "write_predictions": "evaluation.predictions",
+    "classification_metrics": "evaluation.metrics",
+    "per_class_metrics": "evaluation.metrics",
+    "confusion": "evaluation.metrics",
+    "confused_pairs": "evaluation.metrics",
+    "worst_losses": "evaluation.metrics",
+    "compare_runs": "evaluation.compare",
+    "write_run_report": "report.page",
+    "write_study_report": "report.page",
+}
+__all__ = sorted(_WHERE)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module 'marinecv' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"marinecv.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_WHERE]

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-_ITEM = re.compile(r"""(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^,'"\[\]{}\n]+))""")
+_ITEM = re.compile(r"""\s*(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^,'"\[\]{}\n]+))""")
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """The reef: a built-in data set of drawn underwater scenes, for machines where no photographs are at hand.
 
-It has the layout, the classes, the image sizes and the imbalance of the aquarium set, and none of its pixels: a result on
-the reef shows that the machinery works and says nothing about animals.
+It has the layout, the classes, the image sizes and the imbalance of the aquarium set, and none of its pixels: a result
+on the reef shows that the machinery works and says nothing about animals.
 """
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,8 +76,8 @@ def _is_complete(folder: Path, stamp: dict) -> bool:
     return True
 
 
-def _draw_split(folder: Path, counts: dict[str, int], seed: tuple[int, int]):
-    """Draw one split; yields after each image, the table is written at the end."""
+def _draw_split(folder: Path, counts: dict[str, int], seed: tuple[int, int]) -> Iterator[None]:
+    """Draw one split; yields after each image and writes the table at the end."""
     folder.mkdir(parents=True)
     order = np.random.default_rng(seed).permutation([name for name, count in counts.items() for _ in range(count)])
 

@@ -1,6 +1,7 @@
 """One scene of the reef: water, animals of one class that fills it most, passers-by of others, and a tired camera."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -33,6 +34,25 @@ class Habit:
     length: float
 
 
+class Animal(NamedTuple):
+    """A drawn animal, cut tightly to what the image shows of it, and where it is pasted, in pixels."""
+
+    name: str
+    sprite: Image.Image
+    left: int
+    top: int
+
+    @property
+    def box(self) -> Box:
+        """Class and corners."""
+        return self.name, self.left, self.top, self.left + self.sprite.width, self.top + self.sprite.height
+
+    @property
+    def area(self) -> int:
+        """Area of the box."""
+        return self.sprite.width * self.sprite.height
+
+
 CORALS = ((214, 110, 120), (230, 160, 90), (160, 110, 180), (200, 190, 110), (90, 150, 110))
 STONES = ((60, 62, 60), (96, 92, 84), (124, 118, 106))
 PLACES = {
@@ -53,7 +73,7 @@ HABITS = {
     "starfish": Habit("rocks", 0.2, 0.42),
     "stingray": Habit("sand", 0.2, 0.48),
 }
-AT_HOME = 0.75
+AT_HOME = 0.9
 MOST_OF_DOMINANT = 0.7  # no other class may come nearer than this to the score of the dominant one
 
 
@@ -71,10 +91,10 @@ def draw_scene(rng: np.random.Generator, dominant: str) -> tuple[Image.Image, li
     water = np.clip(np.array(place.waters[rng.integers(len(place.waters))]) + rng.integers(-16, 17, 3), 0, 255)
     scene = _background(rng, size, water, place)
     animals = _keep_dominant(dominant, _animals(rng, dominant, size, water))
-    for _, sprite, (left, top) in sorted(animals, key=lambda animal: animal[1].width * animal[1].height):
-        scene.paste(sprite, (left, top), sprite)
-    boxes = [_box(*animal, size) for animal in animals]
-    return _camera(rng, _foreground(rng, scene, water), water), [boxes[number] for number in rng.permutation(len(boxes))]
+    for animal in sorted(animals, key=lambda animal: animal.area):
+        scene.paste(animal.sprite, (animal.left, animal.top), animal.sprite)
+    boxes = [animals[number].box for number in rng.permutation(len(animals))]
+    return _camera(rng, _foreground(rng, scene, water), water), boxes
 
 
 def _cloud(rng: np.random.Generator, shape_hw: tuple[int, int], cells: int) -> np.ndarray:
@@ -95,7 +115,7 @@ def _background(rng: np.random.Generator, size: tuple[int, int], water: np.ndarr
         top = rng.uniform(*place.ground_top) + 0.22 * (_cloud(rng, (1, width), 6) - 0.5)
         if place.sky:
             scene = np.where((down < top - 0.12)[..., None], scene * 0.6 + rng.uniform(60, 110), scene)
-        colour = 0.75 * np.array(place.grounds[rng.integers(len(place.grounds))]) + 0.25 * water
+        colour = 0.85 * np.array(place.grounds[rng.integers(len(place.grounds))]) + 0.15 * water
         rough = 0.65 + 0.4 * _cloud(rng, (height, width), 14) + 0.25 * _cloud(rng, (height, width), 44)
         scene = np.where((down > top)[..., None], colour * rough[..., None], scene)
     picture = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8))
@@ -121,79 +141,78 @@ def _growth(rng: np.random.Generator, picture: Image.Image, colours: tuple, wate
         pen.line([(x + sway * np.sin(step / 8), y - step) for step in steps], fill=leaf, width=int(rng.integers(1, 4)))
 
 
-def _animals(rng: np.random.Generator, dominant: str, size: tuple[int, int], water: np.ndarray) -> list[tuple]:
-    """The animals as (class, sprite, (left, top)): some of the dominant class, most a little smaller than the first."""
+def _animals(rng: np.random.Generator, dominant: str, size: tuple[int, int], water: np.ndarray) -> list[Animal]:
+    """Some animals of the dominant class, most a little smaller than the first, and smaller ones of other classes."""
     habit = HABITS[dominant]
     together = rng.random() < habit.in_group
     count = int(rng.integers(3, 8)) if together else int(rng.integers(1, 3))
-    first = max(size) * np.clip((0.7 if together else 1.0) * habit.length * rng.lognormal(0, 0.35), 0.12, 0.75)
+    first = max(size) * np.clip((0.7 if together else 1.0) * habit.length * rng.lognormal(0, 0.3), 0.15, 0.75)
     lengths = first * np.concatenate([[1.0], rng.uniform(0.5, 0.95, count - 1)])
     wanted = [(dominant, length) for length in lengths]
     others = [name for name in ANIMALS if name != dominant]
     for _ in range(rng.integers(0, 4)):
-        wanted.append((others[rng.integers(len(others))], first * rng.uniform(0.25, 0.6)))
-    animals: list[tuple] = []
+        wanted.append((others[rng.integers(len(others))], first * rng.uniform(0.25, 0.5)))
+    animals: list[Animal] = []
     for name, length in wanted:
-        sprite = _sprite(rng, name, length, water)
-        animals.append((name, sprite, _place(rng, sprite, [_box(*animal, size) for animal in animals], size)))
+        animals.append(_place(rng, name, _sprite(rng, name, length, water), animals, size))
     return animals
 
 
 def _sprite(rng: np.random.Generator, name: str, length: float, water: np.ndarray) -> Image.Image:
     """Draw an animal at `length` pixels on its longer side, turned, mirrored and veiled by the water before it."""
-    sketch = Sketch(int(np.clip(1.5 * length, 64, 640)), bend=rng.uniform(-0.15, 0.15) if name not in UPRIGHT else 0.0)
+    sketch = Sketch(int(np.clip(1.3 * length, 64, 560)), bend=rng.uniform(-0.15, 0.15) if name not in UPRIGHT else 0.0)
     ANIMALS[name](sketch, rng)
     image = sketch.image
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     turn = {"starfish": 180, "stingray": 180, "jellyfish": 180, "fish": 25, "shark": 25}.get(name, 10)
     squeeze = int(image.width * rng.uniform(0.65, 1.0))
-    image = image.resize((squeeze, image.height)).rotate(rng.uniform(-turn, turn), Image.Resampling.BICUBIC, expand=True)
+    angle = rng.uniform(-turn, turn)
+    image = image.resize((squeeze, image.height)).rotate(angle, Image.Resampling.BILINEAR, expand=True)
     if name in UPRIGHT and rng.random() < 0.3:
         image = image.transpose(Image.Transpose.ROTATE_90 if rng.random() < 0.5 else Image.Transpose.ROTATE_270)
     image = image.crop(image.getbbox())
     scale = length / max(image.size)
     image = image.resize([max(4, round(side * scale)) for side in image.size], Image.Resampling.BOX)
-    image = image.crop(image.getchannel("A").point(lambda alpha: 255 * (alpha > 24)).getbbox())
     veil = Image.new("RGB", image.size, tuple(int(part) for part in water))
-    lit = image.convert("RGB").point([min(255, int(level * light)) for light in [rng.uniform(0.6, 1.15)] * 3 for level in range(256)])
+    light = rng.uniform(0.6, 1.15)
+    lit = image.convert("RGB").point([min(255, int(level * light)) for level in range(256)] * 3)
     veiled = Image.blend(lit, veil, rng.uniform(0.05, 0.4))
     veiled.putalpha(image.getchannel("A"))
     return veiled
 
 
-def _place(rng: np.random.Generator, sprite: Image.Image, taken: list[Box], size: tuple[int, int]) -> tuple[int, int]:
-    """Of six places, at least three quarters inside the image, the one that covers the least of the boxes taken."""
-    room = np.array(size) - 0.75 * np.array(sprite.size)
-    start = -0.25 * np.array(sprite.size)
-    corners = (start + rng.uniform(0, 1, (6, 2)) * (room - start)).astype(int)
+def _place(
+    rng: np.random.Generator, name: str, sprite: Image.Image, others: list[Animal], size: tuple[int, int]
+) -> Animal:
+    """Of six places, three quarters of each side inside the image, take the one that covers the others least."""
+    room = np.array(size) - 0.5 * np.array(sprite.size)
+    corners = (rng.uniform(0, 1, (6, 2)) * room - 0.25 * np.array(sprite.size)).astype(int).tolist()
 
-    def covered(corner: np.ndarray) -> int:
-        right, bottom = corner + sprite.size
+    def covered(corner: list[int]) -> int:
+        left, top = corner
+        right, bottom = left + sprite.width, top + sprite.height
         return sum(
-            max(0, min(right, xmax) - max(corner[0], xmin)) * max(0, min(bottom, ymax) - max(corner[1], ymin))
-            for _, xmin, ymin, xmax, ymax in taken
+            max(0, min(right, xmax) - max(left, xmin)) * max(0, min(bottom, ymax) - max(top, ymin))
+            for _, xmin, ymin, xmax, ymax in (other.box for other in others)
         )
 
-    return tuple(int(part) for part in min(corners, key=covered))
+    left, top = min(corners, key=covered)
+    inside = (max(0, -left), max(0, -top), min(sprite.width, size[0] - left), min(sprite.height, size[1] - top))
+    seen = sprite.crop(inside)
+    tight = seen.getchannel("A").point(lambda alpha: 255 * (alpha > 24)).getbbox() or (0, 0, *seen.size)
+    return Animal(name, seen.crop(tight), max(0, left) + tight[0], max(0, top) + tight[1])
 
 
-def _box(name: str, sprite: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Box:
-    """The box of a placed animal, clipped to the image."""
-    left, top = corner
-    return name, max(0, left), max(0, top), min(size[0], left + sprite.width), min(size[1], top + sprite.height)
+def _keep_dominant(dominant: str, animals: list[Animal]) -> list[Animal]:
+    """Leave out the animals of a class whose summed area times count comes near the dominant one's."""
 
-
-def _keep_dominant(dominant: str, animals: list[tuple]) -> list[tuple]:
-    """Leave out animals of a class whose summed area times count comes near the dominant one's."""
-
-    def score(name: str) -> float:
-        areas = [sprite.width * sprite.height for kind, sprite, _ in animals if kind == name]
+    def score(name: str) -> int:
+        areas = [animal.area for animal in animals if animal.name == name]
         return sum(areas) * len(areas)
 
-    # A quarter of each side may lie outside the image, so that whole sprites are compared with the smallest part inside.
-    limit = MOST_OF_DOMINANT * 0.75**2 * score(dominant)
-    return [animal for animal in animals if animal[0] == dominant or score(animal[0]) <= limit]
+    limit = MOST_OF_DOMINANT * score(dominant)
+    return [animal for animal in animals if animal.name == dominant or score(animal.name) <= limit]
 
 
 def _foreground(rng: np.random.Generator, scene: Image.Image, water: np.ndarray) -> Image.Image:
@@ -214,7 +233,7 @@ def _camera(rng: np.random.Generator, scene: Image.Image, water: np.ndarray) -> 
     """Haze, a colour cast, exposure, a little blur and sensor noise."""
     haze = Image.new("RGB", scene.size, tuple(int(part) for part in water))
     scene = Image.blend(scene, haze, rng.uniform(0, 0.3))
-    exposure, cast = rng.uniform(0.6, 1.25), rng.uniform(0.85, 1.15, 3)
+    exposure, cast = rng.uniform(0.7, 1.2), rng.uniform(0.88, 1.15, 3)
     scene = scene.point([min(255, int(level * exposure * part)) for part in cast for level in range(256)])
     if rng.random() < 0.4:
         scene = scene.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 2.5)))

@@ -141,7 +141,7 @@ def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> 
         named = rows.loc[rows["group"] != "", "group"]
         raise ValueError(
             f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
-            "needs a group for every image and at least 3 groups, one a split. Sort the images into sub-folders of their "
+            "needs one for every image, and at least 3. Sort the images into sub-folders of their "
             "class, or name another --split-by: stratified or random."
         )
     counts = pd.crosstab(rows["group"], rows["class_name"])

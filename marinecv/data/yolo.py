@@ -86,7 +86,7 @@ def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
             # Fractions are stored short of a half pixel by a rounding error: 348.4999999 means 348.5.
             boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
     unknown = of_path["width"].to_numpy() == 0
-    boxes[CORNERS] = boxes[CORNERS].mask(unknown)
+    boxes.loc[unknown, CORNERS] = np.nan
     return boxes.assign(
         image_id=of_path["image_id"].to_numpy(), problem=np.where(unknown, "the size of its image is unknown", "")
     )[BOX_COLUMNS]

@@ -60,7 +60,7 @@ def verdict(
     if published_n != n or not same_split:
         theirs = "an unstated number of" if published_n is None else published_n
         where = (
-            f"theirs stands on {theirs} images, ours on {n}" if published_n != n else "they stand on different splits"
+            f"theirs stands on {theirs} images, ours on {n}" if published_n != n else "they stand on different images"
         )
         return _judged("not comparable", f"{figures}: not comparable, {where}")
     if not attainable(published, n):

@@ -11,7 +11,7 @@ from keras import layers
 
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 
-WEIGHTS_HOST = "storage.googleapis.com"
+WEIGHTS_URL = "https://storage.googleapis.com"
 
 
 @dataclass(frozen=True)

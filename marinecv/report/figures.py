@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
 from marinecv.atomic import whole_file
@@ -55,8 +55,9 @@ def curves(history: pd.DataFrame, monitor: str = "val_accuracy", demonstration: 
         axes[2].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
         axes[2].set_title("Learning rate (log)")
         axes[2].set_yscale("log")
-        axes[2].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes[2].yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        ends = sorted({history["learning_rate"].min(), history["learning_rate"].max()})
+        axes[2].set_yticks(ends, [f"{rate:.3g}" for rate in ends])
+        axes[2].minorticks_off()
         axes[2].grid(axis="y")
     if best is not None:
         for axis in axes:
@@ -150,6 +151,7 @@ def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
         axis.set_title(title)
         axis.set_xlim(0, 1)
         axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.tick_params(axis="y", length=0)
         axis.grid(axis="x")
     axes[0].set_yticks(rows, labels)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -168,7 +170,7 @@ def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demons
     """
     rows = -(-len(images) // columns)
     figure = new_figure(1.6 * columns, 1.75 * rows, demonstration)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, image, title in zip(axes, images, titles, strict=False):

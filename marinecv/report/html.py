@@ -46,14 +46,16 @@ def thumbnail(path: str | Path) -> str | None:
 
 
 def number_text(value) -> str:
-    """Write a value for a reader: three decimals, thousands apart, tiny numbers in full; missing is empty."""
+    """Write a value for a reader: digits as its size asks, thousands apart; missing is empty."""
     if isinstance(value, bool | str) or not isinstance(value, Real):
         return str(value)
     if isnan(value):
         return ""
     if isinstance(value, Integral) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _environment() -> Environment:

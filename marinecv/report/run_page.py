@@ -9,7 +9,7 @@ from marinecv.evaluation.metrics import classification_metrics, confused_pairs, 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
 from marinecv.report.figures import class_bars, curves
-from marinecv.report.html import render, thumbnail
+from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.runs import Run
 
@@ -64,7 +64,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         metrics=metrics,
         figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
         curves=_curves(run, recipe, demonstration),
-        timing=flat(_read(run, "timing.json")),
+        timing=[(key.replace("_", " "), number_text(value)) for key, value in _read(run, "timing.json").items()],
         matrices=[
             {
                 "split": split,

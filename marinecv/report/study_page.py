@@ -90,9 +90,9 @@ def _accuracy(table: pd.DataFrame) -> float:
 def _markdown(table: pd.DataFrame) -> str:
     """The comparison as a Markdown table, the best row in bold."""
     columns = [column for column in table.columns if column != "best"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines = [columns, ["---"] * len(columns)]
     for row in table.to_dict("records"):
-        cells = [number_text(row[column]).replace("|", "\\|") for column in columns]
         mark = "**" if row["best"] is True else ""
-        lines.append("| " + " | ".join(f"{mark}{cell}{mark}" if cell else "" for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        cells = [number_text(row[column]) for column in columns]
+        lines.append([f"{mark}{cell}{mark}" if cell else "" for cell in cells])
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

@@ -31,6 +31,7 @@ STYLE = {
     "ytick.color": INK,
     "lines.linewidth": 1.6,
     "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.07,
     "figure.facecolor": "white",
     # Text stays text: it can be read aloud, searched and copied, and the page stays small.
     "svg.fonttype": "none",

@@ -93,6 +93,7 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
             epochs=last,
             class_weight=class_weight,
             callbacks=callbacks(training, run.folder, say=say, stage=stage),
+            shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
 

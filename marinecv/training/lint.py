@@ -12,11 +12,6 @@ def lint(recipe: Recipe) -> list[str]:
             f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} epochs "
             "without progress. Set it below early_stop_patience."
         )
-    if training.early_stop_patience >= training.epochs:
-        found.append(
-            f"early_stop_patience={training.early_stop_patience} never acts in {training.epochs} epochs: the last epoch "
-            "comes first. The best weights are still restored."
-        )
     if training.lr_factor >= 1:
         found.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
     if training.class_weights and training.balanced:

@@ -1,0 +1,72 @@
+"""The parser that `run.py` and the installed `marinecv` share: it names the commands and calls one of them."""
+
+import argparse
+import importlib
+import os
+import sys
+
+GROUPS = {
+    "data": {"data": "list, fetch and lay out data sets", "audit": "show what the images are"},
+    "train": {
+        "pretrain": "train a CNN from scratch",
+        "finetune": "train the last layers of a pretrained network",
+        "recipes": "list the reports' recipes, or replay a whole report",
+    },
+    "judge": {
+        "evaluate": "score a run",
+        "compare": "tell whether two runs differ",
+        "report": "write a run's or a study's page again",
+    },
+    "use": {"predict": "name the animals in files or folders", "runs": "list runs and studies"},
+}
+COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 done, 1 it did not end well, 2 the command line was wrong, 130 interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    parser = _parser()
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    if chosen not in COMMANDS:
+        parser.parse_args(argv)
+        parser.print_help()
+        return 2
+    command = importlib.import_module(f".{chosen}", __package__)
+    child = argparse.ArgumentParser(
+        prog=f"{parser.prog} {chosen}",
+        description=command.HELP,
+        epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(child)
+    args = child.parse_args(argv[argv.index(chosen) + 1 :])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return command.run(args)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was finished is kept; a run goes on with --resume FOLDER.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = []
+    for group, commands in GROUPS.items():
+        lines += [f"{group}:", *(f"  {name:<10} {text}" for name, text in commands.items()), ""]
+    parser = argparse.ArgumentParser(
+        prog="python run.py" if os.path.basename(sys.argv[0]) == "run.py" else "marinecv",
+        description="From a folder of wildlife images to a classifier whose score can be believed.",
+        epilog="\n".join(lines) + "\n`COMMAND --help` shows its options and an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s COMMAND ...",
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    return parser

@@ -1,0 +1,157 @@
+"""Aquarium with a pretrained network: the last 20 layers learn, at 224x224.
+
+Run:        python run.py finetune --backbone mobilenetv3large --grid
+Published:  validation 0.8346 / 0.8268 / 0.8346 (n=127), test 0.9263 / 0.9367 / 0.9578 (no k/63 gives these)
+Here:       results/aquarium_finetune.csv
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
+
+from . import options
+from .pretrain import SMALL_MOVES, published
+
+HELP = "Train the last layers of a pretrained network: the report's best row, or with --grid its three."
+EXAMPLE = "finetune --backbone mobilenetv3large"
+
+PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
+PATIENCES = tuple(PUBLISHED)
+WINNER = 2
+ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
+CHOSEN = (
+    "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
+    "batch normalisation frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
+)
+
+
+def row(backbone: str, patience: int) -> Recipe:
+    """A row of the report's table, for its own backbone or another."""
+    is_report = backbone == "mobilenetv3large"
+    return Recipe(
+        name=f"aquarium_{backbone}_p{patience}",
+        title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
+        report="aquarium",
+        data=DataChoice(name="aquarium"),
+        image=ImageSpec(height=224, width=224),
+        model=BackboneModel(
+            backbone=backbone,
+            alpha=ALPHAS.get(backbone, 1.0),
+            normalisation="standardise" if is_report else "backbone",
+        ),
+        training=Training(
+            learning_rate=1e-4,
+            lr_factor=0.2,
+            lr_patience=patience,
+            epochs=60 if is_report else 25,
+            monitor="val_accuracy",
+            augmentation=SMALL_MOVES,
+        ),
+        published=PUBLISHED[patience] if is_report else {},
+        chosen=CHOSEN + ("; standardised per image, as the report says" if is_report else "; 25 epochs"),
+    )
+
+
+def without_pretrained_weights(recipe: Recipe) -> Recipe:
+    """The same network with random weights and a schedule that can teach it something in minutes."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}_untrained",
+        title=f"{recipe.title} (no pretrained weights)",
+        model=replace(recipe.model, weights="none"),
+        training=replace(recipe.training, learning_rate=1e-3, epochs=min(recipe.training.epochs, 20), lr_patience=4),
+        published={},
+        chosen=f"{recipe.chosen}; no pretrained weights: batch statistics set by one pass over train, RMSprop 1e-3",
+    )
+
+
+MOBILENET = row("mobilenet", WINNER)
+BETTER = [  # ours, not the report's
+    replace(
+        MOBILENET,
+        name="aquarium_mobilenet_gentle",
+        title="Aquarium, mobilenet: head first, then the last 20 layers gently",
+        model=replace(MOBILENET.model, pooling="avg_max", dropout=0.4),
+        image=replace(MOBILENET.image, antialias=True),
+        training=replace(
+            MOBILENET.training,
+            optimizer="adam",
+            head_epochs=10,
+            head_learning_rate=1e-3,
+            learning_rate=3e-5,
+            lr_factor=0.5,
+            lr_patience=4,
+            augmentation=Augmentation(flip=0.5, rotation_deg=10, zoom=0.15, crop=0.2),
+        ),
+        chosen="everything",
+    ),
+]
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [row(name, patience) for name in ("mobilenetv3large", "mobilenet") for patience in PATIENCES]
+    + [row(name, WINNER) for name in ("mobilenetv2", "inceptionv3", "resnet50", "efficientnetb4")]
+    + BETTER
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The shared training flags, and those of a backbone."""
+    options.add_training(parser)
+    parser.add_argument(
+        "--backbone",
+        nargs="+",
+        default=["mobilenetv3large"],
+        metavar="NAME",
+        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; several are compared",
+    )
+    parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
+    parser.add_argument("--trainable-layers", type=int, metavar="N", help="last backbone layers that learn; 0 is none")
+    parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
+
+
+def run(args) -> int:
+    """Train the chosen rows."""
+    from . import train
+
+    patiences = PATIENCES if args.grid else (WINNER,)
+    rows = train.named(RECIPES, args.recipe, [row(name, patience) for name in args.backbone for patience in patiences])
+    rows = [with_weights(with_flags(recipe, args), args.weights) for recipe in rows]
+    return train.train(rows, args, name="aquarium_finetune", title="Pretrained networks")
+
+
+def with_flags(recipe: Recipe, args) -> Recipe:
+    """The recipe with the width and the number of trainable layers asked for."""
+    changes = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
+    return recipe.with_model(**{name: value for name, value in changes.items() if value is not None})
+
+
+def with_weights(recipe: Recipe, weights: str | None) -> Recipe:
+    """Settle where the weights come from, before anything is trained.
+
+    Raises:
+        ValueError: weights were named and are not to be had.
+    """
+    from marinecv.data.network import reachable
+    from marinecv.models.backbones import WEIGHTS_URL, weights_file
+
+    if weights not in (None, "imagenet", "none"):
+        if not Path(weights).is_file():
+            raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
+        return recipe.with_model(weights=weights)
+    file = weights_file(recipe.model.backbone, recipe.model.alpha)
+    if weights == "none" or (weights is None and not file.is_file() and not reachable(WEIGHTS_URL)):
+        print(
+            f"{recipe.model.backbone}: no pretrained weights, so this is no fine-tuning and its score is no measure of "
+            f"one. With a network they come by themselves; without, put {file.name} into {file.parent}, or name a file "
+            "with --weights."
+        )
+        return without_pretrained_weights(recipe)
+    if not file.is_file() and not reachable(WEIGHTS_URL):
+        raise ValueError(
+            f"The ImageNet weights of {recipe.model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
+            f"{file.name} into {file.parent}, name a file with --weights PATH, or train with --weights none."
+        )
+    return recipe

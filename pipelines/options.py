@@ -1,0 +1,64 @@
+"""The flags that mean the same on every command."""
+
+import argparse
+from pathlib import Path
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Which images."""
+    parser.add_argument("--data", metavar="NAME", help="a known data set (`data list`)")
+    parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str = "the run") -> None:
+    """Where results go."""
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help=f"folder to be made for {what} (default: runs/...)")
+
+
+def add_subset(parser: argparse.ArgumentParser) -> None:
+    """A quick look at fewer images."""
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N images a split, stratified")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """How boxes become classes and images become splits."""
+    parser.add_argument(
+        "--split-by",
+        choices=("published", "random", "stratified", "grouped"),
+        help="how images are split (default: as published, else by sub-folder)",
+    )
+    parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")
+    parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Everything the training commands share."""
+    add_data(parser)
+    add_output(parser)
+    add_subset(parser)
+    add_labels(parser)
+    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
+    parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
+    parser.add_argument("--batch-size", type=positive, metavar="N")
+    parser.add_argument("--image-size", type=positive, metavar="PX", help="side of the model's input")
+    parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
+    parser.add_argument("--balanced", action="store_true", help="show every class equally often")
+    parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
+    parser.add_argument("--mixed-precision", action="store_true", help="half precision, for a GPU")
+    parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
+
+
+def add_split(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which split is looked at."""
+    parser.add_argument("--on", choices=("train", "validation", "test"), default=default, help=f"(default: {default})")
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, not {value}")
+    return value

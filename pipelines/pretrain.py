@@ -1,0 +1,75 @@
+"""Aquarium from scratch: three CNNs at 64x64, and two of our own.
+
+Run:        python run.py pretrain --grid
+Published:  validation 0.7480 / 0.7795 / 0.7717 (n=127), test 0.8730 / 0.8254 / 0.7460 (n=63)
+Here:       results/aquarium_pretrain.csv (5 seeds, mean and range)
+"""
+
+from dataclasses import replace
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.recipe import DataChoice, Recipe, ScratchModel, Training
+
+from . import options
+
+HELP = "Train a CNN from scratch: the report's best row, with --grid all three, or a recipe by name."
+EXAMPLE = "pretrain --grid"
+
+CHOSEN = (
+    "kernels, pools, filters, dense 128, dropout 0.5, initial learning rate, batch 32, at most 60 epochs, early stop "
+    "after 12; flip 0.5, rotation 10 degrees, zoom and crop 0.1; standardised per image"
+)
+SMALL_MOVES = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
+
+
+def published(validation: str, test: str) -> dict:
+    """Accuracies as printed in the aquarium report, with its numbers of images."""
+    return {"validation": {"accuracy": validation, "n": 127}, "test": {"accuracy": test, "n": 63}}
+
+
+BEST = Recipe(
+    name="aquarium_four_conv",
+    title="Aquarium from scratch: four convolutions",
+    report="aquarium",
+    data=DataChoice(name="aquarium"),
+    image=ImageSpec(height=64, width=64),
+    model=ScratchModel(filters=(32, 64, 128, 128), kernels=(3, 3, 3, 3), pools=(2, 2, 2, 2)),
+    training=Training(
+        learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_MOVES
+    ),
+    published=published("0.7480", "0.8730"),
+    chosen=CHOSEN,
+)
+GRID = [  # the rows of the report's table: joined settings, not a product
+    BEST,
+    replace(
+        BEST,
+        name="aquarium_three_conv",
+        title="Aquarium from scratch: three convolutions",
+        model=ScratchModel(filters=(32, 64, 128), kernels=(5, 5, 5), pools=(3, 2, 2)),
+        training=replace(BEST.training, lr_factor=0.1, lr_patience=3),
+        published=published("0.7795", "0.8254"),
+    ),
+    replace(
+        BEST,
+        name="aquarium_five_conv",
+        title="Aquarium from scratch: five convolutions",
+        model=ScratchModel(filters=(32, 64, 128, 128, 256), kernels=(5, 3, 3, 3, 3), pools=(2, 2, 2, 2, 2)),
+        training=replace(BEST.training, learning_rate=5e-4, lr_factor=0.3, lr_patience=8),
+        published=published("0.7717", "0.7460"),
+    ),
+]
+RECIPES = {recipe.name: recipe for recipe in GRID}
+
+
+def add_arguments(parser) -> None:
+    """The shared training flags."""
+    options.add_training(parser)
+
+
+def run(args) -> int:
+    """Train the chosen rows."""
+    from . import train
+
+    rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])
+    return train.train(rows, args, name="aquarium_pretrain", title="CNNs from scratch")

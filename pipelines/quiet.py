@@ -1,0 +1,20 @@
+"""TensorFlow greets every process with remarks about processors and drivers. A calm command leaves them out."""
+
+import os
+import sys
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow with the standard error of its C++ side closed; what Python raises is raised all the same."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

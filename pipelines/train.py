@@ -1,0 +1,199 @@
+"""What every training command does with its recipes: find images, say the plan, train, score, report. No flags here."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from . import quiet
+
+quiet.import_tensorflow()
+
+import pandas as pd
+
+import marinecv as mcv
+from marinecv.data.catalog import check_trainable
+from marinecv.data.splits import default_split_by
+from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.predict import predict_table
+from marinecv.evaluation.predictions import write_predictions
+from marinecv.report.page import write_run_report, write_study_report
+from marinecv.atomic import write_json
+from marinecv.runs import Run, fresh_folder, next_folder, write_table
+from marinecv.studies import Study, resumable
+from marinecv.training.callbacks import duration
+from marinecv.training.estimate import estimate_seconds
+from marinecv.training.fit import fit_recipe, load_run
+from marinecv.training.lint import lint
+from marinecv.training.recipe import DataChoice, Recipe
+
+
+def named(recipes: dict[str, Recipe], name: str | None, otherwise: list[Recipe]) -> list[Recipe]:
+    """The recipe asked for by name, or the rows of the command itself."""
+    if name is None:
+        return otherwise
+    if name not in recipes:
+        raise ValueError(f"There is no recipe {name!r} here. Expected one of {', '.join(recipes)}.")
+    return [recipes[name]]
+
+
+def read_data(args, choice: DataChoice):
+    """The catalog that the flags ask for, its manifest, and the data part of the recipe that says so."""
+    manifest = mcv.locate(args.data, args.data_dir, default=choice.name)
+    choice = replace(
+        choice,
+        name=manifest.name,
+        label_rule=args.label_rule or choice.label_rule,
+        no_box=args.no_box or choice.no_box,
+        split_by=args.split_by or choice.split_by,
+        limit=args.limit or choice.limit,
+        synthetic=args.synthetic or choice.synthetic,
+        demonstration=manifest.demonstration,
+    )
+    catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
+    choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
+    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed)
+    if choice.limit:
+        catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
+    check_trainable(catalog)
+    return manifest, catalog, choice
+
+
+def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
+    """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`."""
+    training = replace(
+        recipe.training,
+        seed=args.seed,
+        epochs=args.epochs or recipe.training.epochs,
+        batch_size=args.batch_size or recipe.training.batch_size,
+        class_weights=args.class_weights or recipe.training.class_weights,
+        balanced=args.balanced or recipe.training.balanced,
+        mixed_precision=args.mixed_precision or recipe.training.mixed_precision,
+        jit_compile=args.jit_compile or recipe.training.jit_compile,
+    )
+    size = args.image_size
+    image = replace(recipe.image, height=size, width=size) if size else recipe.image
+    less = [
+        f"{training.epochs} of {recipe.training.epochs} epochs" if training.epochs < recipe.training.epochs else "",
+        f"{size} of {recipe.image.height} pixels" if size and size < recipe.image.height else "",
+        f"at most {choice.limit} images a split" if choice.limit else "",
+    ]
+    same_data = choice.name == recipe.data.name
+    return replace(
+        recipe,
+        title=f"{recipe.title} (data: {choice.name})" if not same_data else recipe.title,
+        data=choice,
+        image=image,
+        training=training,
+        published=recipe.published if same_data else {},
+        budget=", ".join(filter(None, less)),
+    )
+
+
+def train(rows: list[Recipe], args, *, name: str, title: str) -> int:
+    """Train rows into one run, or into a study when there are several; or go on with what `--resume` names."""
+    if args.resume:
+        return resume(args.resume)
+    manifest, catalog, choice = read_data(args, rows[0].data)
+    recipes = {row.name: adjusted(row, choice, args) for row in rows}
+    class_names = mcv.class_names_of(catalog, manifest)
+    announce(recipes, catalog, class_names)
+    prefix = "demo-" if manifest.demonstration else ""
+    if len(recipes) == 1:
+        recipe = recipes[rows[0].name]
+        run = start(args.output_dir or next_folder("runs", prefix + recipe.name), recipe, catalog, manifest)
+        finish(run)
+        return 0
+    folder = fresh_folder(args.output_dir or next_folder("runs", prefix + name))
+    for cell, recipe in recipes.items():
+        start(folder / cell, recipe, catalog, manifest)
+    title = f"{title}: {manifest.title or manifest.name}"
+    return finish_study(Study.create(folder, prefix + name, title, list(recipes), manifest.demonstration))
+
+
+def announce(recipes: dict[str, Recipe], catalog, class_names) -> None:
+    """Say what will run, what of it cannot act, and about how long it takes."""
+    good = mcv.usable(catalog)
+    counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
+    unusable = len(catalog) - len(good)
+    print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
+    print(f"; {unusable} cannot be used (the report says why)" if unusable else "")
+    images = {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
+    total = 0.0
+    for recipe in recipes.values():
+        seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))
+        total += seconds
+        budget = f"; reduced budget: {recipe.budget}" if recipe.budget else ""
+        print(f"  {recipe.name}: at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
+        for sentence in lint(recipe):
+            print(f"    note: {sentence}")
+    if len(recipes) > 1:
+        print(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
+
+
+def start(folder: str | Path, recipe: Recipe, catalog, manifest) -> Run:
+    """Make the folder of a run."""
+    contract = {
+        "class_names": list(mcv.class_names_of(catalog, manifest)),
+        "image": asdict(recipe.image),
+        "data": recipe.data.name,
+        "label_rule": recipe.data.label_rule,
+        "demonstration": recipe.data.demonstration,
+    }
+    run = Run.create(folder, recipe.to_dict(), contract, catalog)
+    if recipe.data.synthetic:
+        boxes = mcv.read_boxes(manifest)
+        synthetic = mcv.synthesise(catalog[catalog["split"] == "train"], boxes, run.path("synthetic"))
+        write_table(run.path("catalog.csv"), pd.concat([catalog, synthetic], ignore_index=True))
+        print(f"  {len(synthetic)} synthetic images in {run.path('synthetic')}")
+    return run
+
+
+def finish(run: Run) -> None:
+    """Train, score and report a run, from wherever it stands."""
+    recipe = Recipe.from_dict(run.read("recipe.json"))
+    if not run.finished:
+        print(f"{recipe.title} -> {run.folder}")
+        run.note(f"training, seed {recipe.training.seed}")
+        pixels = load_run(run, recipe, say=print)
+        trained = run.path("timing.json").is_file()
+        model = run.load_model() if trained else fit_recipe(recipe, run, pixels)
+        predictions = predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels)
+        write_predictions(predictions, run.path("predictions.csv"))
+        metrics = {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
+        if "test" in metrics:
+            run.note("looked at test: the score of the finished training")
+        write_json(run.path("metrics.json"), metrics)
+        run.path("checkpoint.npz").unlink(missing_ok=True)
+    write_run_report(run.folder)
+    metrics = run.read("metrics.json")
+    for split in ("validation", "test"):
+        if split in metrics:
+            print(f"  {split:<10} {figure(metrics[split]['accuracy'])}")
+    print(f"  report: {run.path('report.html')}")
+
+
+def finish_study(study: Study) -> int:
+    """Train what is not trained yet, then write table and page."""
+    for number, cell in enumerate(study.cells, start=1):
+        if not Run(study.cell_folder(cell)).finished:
+            print(f"[{number}/{len(study.cells)}] ", end="")
+            finish(Run(study.cell_folder(cell)))
+    table = study.write_table()
+    page = write_study_report(study.folder)
+    best = table[table["best"]].iloc[0]
+    print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
+    print(f"comparison: {page}")
+    return 0
+
+
+def figure(metric: dict) -> str:
+    """A headline figure with its interval and n."""
+    return f"accuracy {metric['value']:.3f}  (95% {metric['low']:.3f} to {metric['high']:.3f}, n={metric['n']})"
+
+
+def resume(folder: Path) -> int:
+    """Go on with a run or a study; one that is finished gets its page again."""
+    stopped = resumable(folder)
+    if isinstance(stopped, Study):
+        return finish_study(stopped)
+    finish(stopped)
+    return 0

@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from marinecv.data.catalog import (
+    CATALOG_COLUMNS,
+    check_trainable,
+    class_names_of,
+    limit_catalog,
+    read_boxes,
+    read_catalog,
+    usable,
+)
+from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.materialise import materialise
+
+
+@pytest.fixture
+def tank(roboflow_folder) -> Manifest:
+    return manifest_of_folder(roboflow_folder)
+
+
+def rows_of(split="train", problem="", **classes):
+    """A catalog of so many images a class."""
+    names = [name for name, count in classes.items() for _ in range(count)]
+    rows = {"image_id": [f"{name}/{number:03}.jpg" for number, name in enumerate(names)], "class_name": names}
+    return pd.DataFrame(rows).assign(path="", split=split, group="", width=64, height=48, share=1.0, problem=problem)[
+        CATALOG_COLUMNS
+    ]
+
+
+def unbox(manifest: Manifest, image: str) -> None:
+    """Take the rows of an image out of the train CSV."""
+    table = manifest.root / "train" / "_annotations.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith(image)))
+
+
+def test_catalog_is_sorted_by_split_then_image(tank):
+    catalog = read_catalog(tank)
+    assert list(catalog.columns) == CATALOG_COLUMNS
+    assert catalog["split"].drop_duplicates().tolist() == ["train", "validation", "test"]
+    assert all(rows["image_id"].is_monotonic_increasing for _, rows in catalog.groupby("split"))
+    assert catalog["share"].between(0.5, 1).all() and len(usable(catalog)) == 12
+
+
+def test_images_without_a_box_are_skipped_or_a_class_of_their_own(tank):
+    unbox(tank, "crab_train_0")
+    skipped, empty = (read_catalog(tank, no_box=choice).set_index("image_id") for choice in ("skip", "empty"))
+    assert skipped.loc["train/crab_train_0.jpg", ["class_name", "problem"]].tolist() == ["", "no box"]
+    assert empty.loc["train/crab_train_0.jpg", ["class_name", "problem", "share"]].tolist() == ["empty", "", 1.0]
+    assert class_names_of(empty.reset_index(), tank) == ("crab", "eel", "empty", "ray")
+    named = replace(tank, class_names=("ray", "eel", "crab"))
+    assert class_names_of(empty.reset_index(), named) == ("ray", "eel", "crab", "empty")
+    assert class_names_of(skipped.reset_index(), named) == ("ray", "eel", "crab")
+
+
+def test_an_image_of_unusable_boxes_is_not_called_empty(tank):
+    unbox(tank, "crab_train_0")
+    with (tank.root / "train" / "_annotations.csv").open("a") as table:
+        table.write("crab_train_0.jpg,64,48,crab,9,9,9,20\n")
+    assert read_catalog(tank, no_box="empty")["problem"].tolist()[0] == "no usable box"
+    with pytest.raises(ValueError, match="1 of .* boxes have no area"):
+        read_boxes(tank, flat_boxes="error")
+
+
+def test_unknown_words_and_files_not_located_are_refused(tank):
+    with pytest.raises(ValueError, match='no_box is "drop". Expected one of skip, empty'):
+        read_catalog(tank, no_box="drop")
+    with pytest.raises(ValueError, match='"tank" are not located'):
+        read_catalog(replace(tank, root=None))
+
+
+def test_a_class_the_manifest_does_not_name_is_shown_with_its_first_row(tank):
+    narrow = replace(tank, class_names=("crab", "ray"))
+    with pytest.raises(ValueError, match='the first is test/_annotations.csv:3, "eel". Expected one of crab, ray'):
+        read_catalog(narrow)
+    with pytest.raises(ValueError, match='the first is train/eel_train_1.jpg, "eel"'):
+        class_names_of(read_catalog(tank), narrow)
+
+
+def test_classes_are_those_of_any_split():
+    catalog = pd.concat([rows_of(ray=2), rows_of("test", crab=1)])
+    assert class_names_of(catalog, Manifest(name="tank", layout="folders")) == ("crab", "ray")
+
+
+def test_an_empty_train_split_and_a_single_class_are_said():
+    check_trainable(rows_of(eel=1, ray=1))
+    with pytest.raises(ValueError, match="train split has no usable image; .*'test': 2"):
+        check_trainable(rows_of("test", eel=2))
+    with pytest.raises(ValueError, match="2 images have a problem, the first: no box"):
+        check_trainable(rows_of(problem="no box", eel=2))
+    with pytest.raises(ValueError, match='All 3 train images are of one class, "eel"'):
+        check_trainable(rows_of(eel=3))
+
+
+def test_a_limit_keeps_proportions_and_one_of_each_class():
+    catalog = pd.concat([rows_of(eel=70, ray=25, crab=5), rows_of("test", eel=3), rows_of(problem="no box", eel=9)])
+    catalog = catalog.reset_index(drop=True)
+    few = limit_catalog(catalog, 10, seed=1)
+    assert few[few["split"] == "train"]["class_name"].value_counts().to_dict() == {"eel": 7, "ray": 2, "crab": 1}
+    assert (few["split"] == "test").sum() == 3 and (few["problem"] == "").all()
+    assert few.equals(limit_catalog(catalog, 10, seed=1)) and not few.equals(limit_catalog(catalog, 10, seed=2))
+    assert set(limit_catalog(catalog, 2, seed=0).query("split == 'train'")["class_name"]) == {"eel", "ray"}
+    assert len(limit_catalog(catalog, 1000, seed=0)) == 103
+    assert limit_catalog(catalog.iloc[:0], 5, seed=0).empty
+
+
+def test_a_limit_below_one_is_refused():
+    with pytest.raises(ValueError, match="limit is 0 images a split. Expected at least 1"):
+        limit_catalog(rows_of(eel=1), 0, seed=0)
+
+
+def test_class_folders_of_links_leave_the_originals(tank, tmp_path):
+    catalog = read_catalog(tank)
+    folder = materialise(catalog, tmp_path / "by class")
+    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
+    expected = catalog["split"] + "/" + catalog["class_name"] + "/" + catalog["image_id"].str.split("/").str[1]
+    assert links == sorted(expected)
+    assert all(pd.Series(catalog["path"]).map(lambda path: (tank.root / path).is_file()))
+    again = read_catalog(manifest_of_folder(folder))
+    assert again["class_name"].value_counts().to_dict() == catalog["class_name"].value_counts().to_dict()
+    with pytest.raises(ValueError, match="is not empty. Expected a new or an empty folder"):
+        materialise(catalog, folder)
+
+
+def test_names_that_collide_and_odd_class_names_stay_apart_and_inside(tank, tmp_path):
+    catalog = read_catalog(tank).assign(class_name="../eel/ray", split="train")
+    catalog["path"] = [catalog["path"].iloc[0]] * len(catalog)
+    folder = materialise(catalog, tmp_path / "links")
+    assert len(list(folder.rglob("*.jpg"))) == len(catalog) == len(list((folder / "train" / "_eel_ray").iterdir()))
+    catalog.loc[0, "class_name"] = "_eel_ray"
+    with pytest.raises(ValueError, match="would share one folder"):
+        materialise(catalog, tmp_path / "other")
+
+
+def test_where_links_fail_the_file_is_copied(tank, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("another file system")
+
+    monkeypatch.setattr("os.link", refuse)
+    monkeypatch.setattr("os.symlink", refuse)
+    folder = materialise(read_catalog(tank), tmp_path / "copies")
+    assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in folder.rglob("*.jpg"))
+    monkeypatch.setattr("shutil.copy2", refuse)
+    with pytest.raises(OSError, match="another file system"):
+        materialise(read_catalog(tank), tmp_path / "nothing")

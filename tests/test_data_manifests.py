@@ -1,0 +1,157 @@
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from marinecv.data import manifests
+from marinecv.data.layouts import find_layout
+from marinecv.data.manifests import (
+    Manifest,
+    list_manifests,
+    load_manifest,
+    manifest_at,
+    manifest_folder,
+    manifest_of_folder,
+)
+from marinecv.data.store import store_home, store_path
+
+MINIMAL = 'name = "tank"\nlayout = "roboflow"\n'
+
+
+def write(path: Path, text: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_bundled_manifests_are_complete_and_name_no_place_of_this_machine():
+    for manifest in list_manifests():
+        text = manifest.toml.read_text(encoding="utf-8")
+        assert manifest.title and manifest.licence and manifest.name == manifest.toml.stem
+        assert str(Path.home()) + "/" not in text and "/work/" not in text and "/tmp/" not in text
+        assert manifest.root is None
+
+
+def test_aquarium_lists_a_hash_for_every_image():
+    aquarium = load_manifest("aquarium")
+    lines = (aquarium.toml.parent / aquarium.hashes).read_text(encoding="utf-8").splitlines()
+    assert len(set(lines)) == sum(aquarium.expected["images"].values()) == 638
+    assert all(len(line.split("  ")[0]) == 64 for line in lines)
+
+
+def test_manifests_are_looked_for_beside_a_clone_then_inside_a_wheel(tmp_path):
+    package = tmp_path / "marinecv"
+    inside, beside = package / "data_manifests", tmp_path / "data_manifests"
+    write(inside / "tank.toml")
+    write(beside / "tank.toml")
+    assert manifest_folder(package) == inside  # a folder of that name in site-packages is a stranger's
+    write(tmp_path / "setup.cfg")
+    assert manifest_folder(package) == beside
+
+
+def test_a_wheel_finds_its_manifests_inside(tmp_path, monkeypatch):
+    shutil.copytree(manifest_folder(), tmp_path / "marinecv" / "data_manifests")
+    monkeypatch.setattr(manifests, "manifest_folder", lambda: manifest_folder(tmp_path / "marinecv"))
+    assert load_manifest("aquarium").toml.is_relative_to(tmp_path)
+
+
+def test_unknown_name_lists_the_known_and_guesses():
+    with pytest.raises(ValueError, match='No data set is called "aquarum". Did you mean "aquarium".*reef'):
+        load_manifest("aquarum")
+
+
+def test_a_users_toml_states_a_root_relative_to_itself(tmp_path):
+    manifest = load_manifest(write(tmp_path / "tank.toml", MINIMAL + 'root = "images"\nclass_names = ["b", "a"]'))
+    assert manifest.root == tmp_path / "images" and manifest.class_names == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "There is no manifest at"),
+        ("name = ", "is not valid TOML"),
+        (MINIMAL + "colour = 1", 'unknown key "colour". Expected some of'),
+        ('name = "tank"', 'lacks "layout"'),
+        ('name = "tank"\nlayout = "tiles"', 'layout "tiles". Expected one of roboflow, yolo, labels_csv, folders'),
+    ],
+)
+def test_a_bad_toml_says_what_is_wrong(tmp_path, text, message):
+    if text is not None:
+        write(tmp_path / "tank.toml", text)
+    with pytest.raises(ValueError, match=message):
+        load_manifest(tmp_path / "tank.toml")
+
+
+@pytest.mark.parametrize(
+    ("files", "layout"),
+    [
+        (["_annotations.csv", "a.jpg"], "roboflow"),
+        (["train/_annotations.csv", "valid/_annotations.csv"], "roboflow"),
+        (["data.yaml", "train/images/a.jpg", "train/labels/a.txt"], "yolo"),
+        (["data.yaml", "images/train/a.jpg", "labels/train/a.txt"], "yolo"),
+        (["labels.csv", "a.jpg"], "labels_csv"),
+        (["train/crab/a.jpg", "val/crab/b.jpg"], "folders"),
+        (["crab/a.jpg", "eel/deep/b.PNG"], "folders"),
+    ],
+)
+@pytest.mark.parametrize("packed", ["", "an archive's folder"])
+def test_every_layout_is_told_from_its_files(tmp_path, files, layout, packed):
+    root = tmp_path / packed
+    for name in files:
+        write(root / name)
+    if packed:
+        write(tmp_path / "README.txt")
+    assert find_layout(tmp_path) == (root, layout)
+
+
+def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
+    for number in range(9):
+        write(tmp_path / f"note_{number}.txt")
+    with pytest.raises(ValueError, match=r"Looked for _annotations.csv.*YOLO.*Found note_0.txt.* and 1 more"):
+        manifest_of_folder(tmp_path)
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    for split in ("val", "valid"):
+        write(tmp_path / split / "crab" / "a.jpg")
+    with pytest.raises(ValueError, match="Both val/ and valid/ of .* stand for the validation split"):
+        manifest_of_folder(tmp_path)
+
+
+def test_no_such_place_is_said(tmp_path):
+    with pytest.raises(ValueError, match="is no folder and no .zip"):
+        manifest_of_folder(tmp_path / "nowhere")
+
+
+def test_a_zip_is_unpacked_into_the_store_once(roboflow_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "my tank"), "zip", roboflow_folder.parent, roboflow_folder.name)
+    manifest = manifest_of_folder(archive)
+    assert (manifest.name, manifest.layout) == ("my tank", "roboflow")
+    assert manifest.root.is_relative_to(store_path("unpacked"))
+    (manifest.root / "mark").touch()
+    assert (manifest_of_folder(archive).root / "mark").exists()
+
+
+def test_a_place_gives_root_and_layout_and_leaves_the_facts(roboflow_folder):
+    facts = Manifest(name="tank", layout="yolo", class_names=("eel",), licence="CC0")
+    found = manifest_at(facts, roboflow_folder)
+    assert (found.root, found.layout, found.name, found.licence) == (roboflow_folder, "roboflow", "tank", "CC0")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "tail"),
+    [
+        ("linux", "XDG_CACHE_HOME", "marinecv"),
+        ("win32", "LOCALAPPDATA", "marinecv"),
+        ("darwin", None, "Caches/marinecv"),
+    ],
+)
+def test_the_store_is_the_users_cache_folder(monkeypatch, tmp_path, platform, variable, tail):
+    monkeypatch.delenv("MARINECV_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", platform)
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    assert store_home().is_relative_to(tmp_path) and store_home().as_posix().endswith(tail)
+    assert store_path("data", "reef") == store_home() / "data" / "reef"

@@ -1,0 +1,136 @@
+import pytest
+from PIL import Image
+
+from marinecv.data.catalog import read_boxes, read_catalog
+from marinecv.data.images import read_header
+from marinecv.data.manifests import manifest_of_folder
+
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+
+
+def draw(path, size=(64, 48), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (40, 90, 160)).save(path, **options)
+    return path
+
+
+def catalog_of(folder, **options):
+    return read_catalog(manifest_of_folder(folder), **options).set_index("image_id")
+
+
+def test_roboflow_rows_become_boxes_and_images(roboflow_folder):
+    manifest = manifest_of_folder(roboflow_folder)
+    boxes, catalog = read_boxes(manifest), read_catalog(manifest)
+    assert catalog["split"].value_counts().to_dict() == {"train": 6, "validation": 3, "test": 3}
+    assert (catalog["class_name"] == catalog["image_id"].str.extract(r"/(\w+?)_")[0]).all()
+    assert (catalog[["height", "width"]] == (48, 64)).all(axis=None)
+    assert boxes["source"].iloc[0] == "test/_annotations.csv:2"
+    assert boxes[["xmin", "ymin", "xmax", "ymax"]].iloc[0].tolist() == [4, 6, 40, 36]
+
+
+def test_unicode_spaces_and_a_byte_order_mark_are_no_trouble(tmp_path):
+    folder = tmp_path / "récif nord" / "train"
+    draw(folder / "poisson n° 1 海.jpg")
+    (folder / "_annotations.csv").write_text(
+        HEADER + "poisson n° 1 海.jpg,64,48,crabe,1,2,30,40\n", encoding="utf-8-sig"
+    )
+    catalog = catalog_of(tmp_path / "récif nord")
+    assert catalog.loc["train/poisson n° 1 海.jpg", ["class_name", "problem"]].tolist() == ["crabe", ""]
+
+
+def test_absent_unlabelled_and_unreadable_images_keep_their_rows(tmp_path):
+    (tmp_path / "_annotations.csv").write_text(HEADER + "gone.jpg,64,48,eel,1,2,30,40\ncut.jpg,64,48,eel,1,2,30,40\n")
+    draw(tmp_path / "no box.jpg")
+    (tmp_path / "cut.jpg").write_bytes(draw(tmp_path / "no box.jpg").read_bytes()[:20])
+    (tmp_path / "text.jpg").write_text("I am no picture")
+    problems = catalog_of(tmp_path)["problem"].to_dict()
+    assert problems["gone.jpg"] == "named in the CSV but the file is absent"
+    assert problems["no box.jpg"] == "no box"
+    assert problems["cut.jpg"].startswith("cannot be read: ") and problems["text.jpg"].startswith("cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename,class\na.jpg,eel\n", "lacks the column xmin, ymin, xmax, ymax. Expected .*; found filename,class"),
+        ("", "found nothing"),
+        (HEADER + "a.jpg,64,48,,1,2,3,4\n", "_annotations.csv:2 lacks its class"),
+        (HEADER + "a.jpg,64\n", "_annotations.csv:2 lacks its class"),
+        (HEADER + "\n../a.jpg,64,48,eel,1,2,3,4\n", "_annotations.csv:3 names '../a.jpg', outside the folder"),
+        (HEADER + "a.jpg,64,48,eel,1,2,x,4\n", r"1 of 1 boxes .* row _annotations.csv:2 \(eel 1,2,x,4\)"),
+    ],
+)
+def test_a_bad_csv_names_the_line(tmp_path, text, message):
+    (tmp_path / "_annotations.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        catalog_of(tmp_path)
+
+
+def test_a_csv_in_another_encoding_is_said(tmp_path):
+    (tmp_path / "_annotations.csv").write_bytes((HEADER + "récif.jpg").encode("latin-1"))
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        catalog_of(tmp_path)
+
+
+def test_a_split_folder_with_images_and_no_csv_is_an_error(roboflow_folder):
+    (roboflow_folder / "valid" / "_annotations.csv").unlink()
+    with pytest.raises(ValueError, match="valid holds 3 images and no _annotations.csv"):
+        catalog_of(roboflow_folder)
+
+
+def test_class_folders_with_splits(tmp_path):
+    for split in ("train", "val", "test"):
+        draw(tmp_path / split / "red crab" / "a.png")
+    (tmp_path / "images to predict").mkdir()
+    catalog = catalog_of(tmp_path)
+    assert catalog["split"].tolist() == ["train", "validation", "test"]
+    assert (
+        set(catalog["class_name"]) == {"red crab"} and set(catalog["group"]) == {""} and set(catalog["share"]) == {1.0}
+    )
+
+
+def test_sub_folders_of_a_class_are_groups(tmp_path):
+    draw(tmp_path / "crab" / "camera 1" / "monday" / "a.jpg")
+    draw(tmp_path / "crab" / "b.jpg")
+    draw(tmp_path / "eel" / "camera 1" / "c.jpg")
+    assert catalog_of(tmp_path)["group"].to_dict() == {
+        "crab/b.jpg": ".",
+        "crab/camera 1/monday/a.jpg": "camera 1",
+        "eel/camera 1/c.jpg": "camera 1",
+    }
+
+
+def test_labels_csv_names_classes_and_says_what_it_does_not_name(tmp_path):
+    draw(tmp_path / "deep" / "a.jpg")
+    draw(tmp_path / "b.jpg")
+    (tmp_path / "labels.csv").write_text("file,class\ndeep/a.jpg,eel\ngone.jpg,crab\n")
+    catalog = catalog_of(tmp_path)
+    assert catalog["problem"].to_dict() == {
+        "deep/a.jpg": "",
+        "b.jpg": "no class in labels.csv",
+        "gone.jpg": "named in the CSV but the file is absent",
+    }
+    assert catalog.loc["deep/a.jpg", "class_name"] == "eel"
+
+
+def test_labels_csv_naming_an_image_twice_is_an_error(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\na.jpg,crab\n")
+    with pytest.raises(ValueError, match="labels.csv:3 names a.jpg again"):
+        catalog_of(tmp_path)
+
+
+def test_size_is_as_displayed_after_exif_orientation(tmp_path):
+    turned, upright = Image.Exif(), Image.Exif()
+    turned[0x0112], upright[0x0112] = 6, 3
+    assert read_header(draw(tmp_path / "turned.jpg", exif=turned)) == (48, 64, "")
+    assert read_header(draw(tmp_path / "upright.jpg", exif=upright)) == (64, 48, "")
+    assert read_header(draw(tmp_path / "plain.png")) == (64, 48, "")
+
+
+def test_formats_that_cannot_be_decoded_are_said(tmp_path):
+    assert "TIFF; expected JPEG" in read_header(draw(tmp_path / "a.tif"))[2]
+
+
+def test_a_decompression_bomb_is_a_problem_not_a_crash(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_header(draw(tmp_path / "a.jpg"))[2].startswith("cannot be read: ")

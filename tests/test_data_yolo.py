@@ -1,0 +1,101 @@
+import pytest
+from PIL import Image
+
+from marinecv.data.boxes import CORNERS
+from marinecv.data.catalog import read_boxes, read_catalog
+from marinecv.data.data_yaml import read_names
+from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.yolo import read_yolo
+
+FISH, SHARK = "0 0.5703125 0.900390625 0.23307291666666666 0.1083984375", "4 0.58203125 0.2958984375 0 0"
+NAMES = "names: ['fish', 'jellyfish', 'penguin', 'puffin', 'shark']\n"
+
+
+def make(root, lines, images="train/images", labels="train/labels", names=NAMES):
+    (root / images).mkdir(parents=True)
+    (root / labels).mkdir(parents=True)
+    Image.new("RGB", (768, 1024)).save(root / images / "a.jpg")
+    (root / labels / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if names:
+        (root / "data.yaml").write_text(names, encoding="utf-8")
+    return manifest_of_folder(root)
+
+
+@pytest.mark.parametrize("order", [("train/images", "train/labels"), ("images/train", "labels/train")])
+def test_fractions_become_the_pixels_of_roboflows_csv(tmp_path, order):
+    boxes = read_boxes(make(tmp_path, [FISH, "", SHARK], *order))
+    assert boxes[CORNERS].to_numpy().tolist() == [[349, 867, 528, 978], [447, 303, 447, 303]]
+    assert boxes["class_name"].tolist() == ["fish", "shark"]
+    assert boxes["problem"].tolist() == ["", "no area"]
+    assert boxes["source"].tolist() == [f"{order[1]}/a.txt:1", f"{order[1]}/a.txt:3"]
+
+
+def test_corners_are_clipped_to_the_image(tmp_path):
+    boxes = read_boxes(make(tmp_path, ["0 0.05 0.99 0.2 0.1"]))
+    assert boxes[CORNERS].to_numpy().tolist() == [[0, 963, 115, 1024]]
+
+
+def test_without_split_folders_the_split_is_open(tmp_path):
+    assert read_catalog(make(tmp_path, [FISH], "images", "labels"))["split"].tolist() == [""]
+
+
+def test_lone_images_and_lone_label_files_keep_their_rows(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    (tmp_path / "train/labels/ghost.txt").write_text(FISH)
+    Image.new("RGB", (8, 6)).save(tmp_path / "train/images/bare.png")
+    problems = read_catalog(manifest).set_index("image_id")["problem"].to_dict()
+    assert problems["train/images/bare.png"] == "no box" and problems["train/images/a.jpg"] == ""
+    assert "absent" in problems["train/images/ghost.jpg"]
+    assert read_boxes(manifest)["problem"].tolist() == ["", "the size of its image is unknown"]
+
+
+@pytest.mark.parametrize(
+    "line", ["9 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 nan .1", "fish .5 .5 .1 .1"]
+)
+def test_a_bad_line_is_named(tmp_path, line):
+    with pytest.raises(ValueError, match=f'Row train/labels/a.txt:2 is "{line}". Expected "class x y width height"'):
+        read_yolo(make(tmp_path, [FISH, line]))
+
+
+def test_images_without_a_labels_folder_are_an_error(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    (tmp_path / "valid/images").mkdir(parents=True)
+    with pytest.raises(ValueError, match="valid/images has no labels folder"):
+        read_yolo(manifest)
+
+
+def test_names_come_from_data_yaml_else_from_the_manifest(tmp_path):
+    manifest = make(tmp_path, [FISH], names="")
+    with pytest.raises(ValueError, match="has no data.yaml"):
+        read_yolo(manifest)
+    named = Manifest(name="tank", layout="yolo", root=tmp_path, class_names=("crab",))
+    assert read_yolo(named)[1]["class_name"].tolist() == ["crab"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nc: 2\nnames: ['sea horse', 'eel']  # two\npath: .",
+        "names: [sea horse, eel]",
+        'names: ["sea horse",\n  "eel"]\nnc: 2',
+        "names:\n  - sea horse\n  - eel\nnc: 2",
+        "names:\n- 'sea horse'\n- eel\nnc: 2",
+        "names:\n  1: eel\n  0: sea horse\nnc: 2",
+        "names: {0: 'sea horse', 1: eel}",
+    ],
+)
+def test_every_common_form_of_names_is_read(tmp_path, text):
+    (tmp_path / "data.yaml").write_text(text)
+    assert read_names(tmp_path / "data.yaml") == ("sea horse", "eel")
+
+
+def test_quotes_and_accents_in_names(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: ['lion''s mane', \"étoile, rouge\"]", encoding="utf-8")
+    assert read_names(tmp_path / "data.yaml") == ("lion's mane", "étoile, rouge")
+
+
+@pytest.mark.parametrize("text", ["nc: 2", "names: []", "names:\n  1: eel\n  2: crab"])
+def test_names_that_are_none_are_refused(tmp_path, text):
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(ValueError, match="does not name its classes"):
+        read_names(tmp_path / "data.yaml")

@@ -1,0 +1,170 @@
+import time
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from marinecv.evaluation.metrics import (
+    classification_metrics,
+    confused_pairs,
+    confusion,
+    image_losses,
+    per_class_metrics,
+    worst_losses,
+)
+from marinecv.evaluation.predictions import make_table, probabilities_of_table
+
+EXACT = 1e-15
+
+
+def random_table(num_classes=7, n=200, absent=(), seed=0):
+    """Predictions that are right more often than not; classes in `absent` are neither true nor predicted."""
+    rng = np.random.default_rng(seed)
+    present = np.setdiff1d(np.arange(num_classes), absent)
+    true = rng.choice(present, n)
+    probabilities = rng.dirichlet(np.full(num_classes, 0.3), n)
+    probabilities[np.arange(n), true] += 0.3
+    probabilities[:, list(absent)] = 0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    names = [f"class {number}" for number in reversed(range(num_classes))]  # an order that sorting would break
+    ids = [f"{number}.jpg" for number in range(n)]
+    return make_table(ids, ["test"] * n, [names[i] for i in true], probabilities, names)
+
+
+@pytest.mark.parametrize("absent", [(), (2,)])
+def test_figures_equal_sklearns(absent):
+    table = random_table(absent=absent)
+    true, predicted = table["true_class"], table["predicted_class"]
+    ours = {name: figure["value"] for name, figure in classification_metrics(table).items() if isinstance(figure, dict)}
+    assert ours["accuracy"] == sk.accuracy_score(true, predicted)
+    assert ours["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(true, predicted), abs=EXACT)
+    for average in ("macro", "weighted"):
+        theirs = sk.precision_recall_fscore_support(true, predicted, average=average, zero_division=0)
+        for name, value in zip(("precision", "recall", "f1"), theirs, strict=False):
+            assert ours[f"{average}_{name}"] == pytest.approx(value, abs=EXACT)
+    names = list(confusion(table).index)
+    probabilities = probabilities_of_table(table)
+    codes = true.map(names.index)
+    assert ours["top3_accuracy"] == sk.top_k_accuracy_score(codes, probabilities, k=3, labels=range(len(names)))
+
+
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")  # float32 sums differ from 1 by 1e-7
+def test_log_loss_equals_sklearns_even_for_a_certain_error():
+    table = random_table()
+    table.loc[0, table.columns[4:]] = np.float32(0)
+    names = list(confusion(table).index)
+    codes = table["true_class"].map(names.index)
+    theirs = sk.log_loss(codes, probabilities_of_table(table), labels=range(len(names)))
+    assert classification_metrics(table)["log_loss"]["value"] == pytest.approx(theirs, rel=EXACT)
+    assert image_losses(table).max() == pytest.approx(-np.log(np.finfo(float).eps))
+
+
+@pytest.mark.parametrize("absent", [(), (2,)])
+def test_class_figures_equal_sklearns(absent):
+    table = random_table(absent=absent)
+    ours = per_class_metrics(table)
+    names = list(ours["class_name"])
+    theirs = sk.precision_recall_fscore_support(
+        table["true_class"], table["predicted_class"], labels=names, zero_division=0
+    )
+    for name, values in zip(("precision", "recall", "f1", "support"), theirs, strict=True):
+        assert ours[name].to_numpy() == pytest.approx(values, abs=EXACT)
+    for name, row in zip(names, ours.itertuples(), strict=True):  # specificity is the recall of "not this class"
+        rest = sk.recall_score(table["true_class"] != name, table["predicted_class"] != name)
+        assert row.specificity == pytest.approx(rest, abs=EXACT)
+        assert row.specificity_low <= row.specificity <= row.specificity_high
+
+
+def test_absent_class_keeps_its_row():
+    row = per_class_metrics(random_table(absent=(2,))).iloc[2]
+    assert (row["support"], row["precision"], row["recall"], row["f1"]) == (0, 0, 0, 0)
+    assert (row["recall_low"], row["recall_high"]) == (0, 1)
+    assert confusion(random_table(absent=(2,))).shape == (7, 7)
+
+
+def test_one_class_only_is_scored_without_warnings():
+    table = random_table(num_classes=2, absent=(1,))
+    scores = classification_metrics(table)
+    assert scores["accuracy"]["value"] == scores["balanced_accuracy"]["value"] == 1
+    assert scores["macro_specificity"]["value"] == 0  # there is nothing to reject
+    assert "top3_accuracy" not in scores
+
+
+def test_intervals_hold_their_value_and_narrow_with_n():
+    few, many = (classification_metrics(random_table(n=n)) for n in (50, 2000))
+    for name in (name for name in few if name not in ("n", "unlabelled")):
+        for scores in (few, many):
+            assert scores[name]["low"] < scores[name]["value"] < scores[name]["high"]
+        assert few[name]["high"] - few[name]["low"] > many[name]["high"] - many[name]["low"]
+        assert few[name]["n"] == 50
+
+
+def test_bootstrap_through_counts_equals_one_over_images():
+    table = random_table(n=80)
+    rng = np.random.default_rng(1)
+    draws = [table.iloc[rng.integers(0, 80, 80)] for _ in range(400)]
+    slow = [sk.balanced_accuracy_score(draw["true_class"], draw["predicted_class"]) for draw in draws]
+    figure = classification_metrics(table)["balanced_accuracy"]
+    assert [figure["low"], figure["high"]] == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.03)
+
+
+def test_same_seed_gives_the_same_figures():
+    table = random_table()
+    assert classification_metrics(table, seed=3) == classification_metrics(table, seed=3)
+    assert classification_metrics(table, seed=3) != classification_metrics(table, seed=4)
+
+
+def test_two_hundred_classes_are_scored_in_a_second():
+    table = random_table(num_classes=200, n=2400)
+    start = time.perf_counter()
+    classification_metrics(table)
+    assert time.perf_counter() - start < 5  # 1 s on a quiet machine
+
+
+def test_unlabelled_images_are_counted_and_not_scored():
+    table = random_table(n=20)
+    table.loc[:4, "true_class"] = ""
+    scores = classification_metrics(table)
+    assert (scores["n"], scores["unlabelled"], scores["accuracy"]["n"]) == (15, 5, 15)
+    assert confusion(table).to_numpy().sum() == 15
+
+
+def test_without_labels_nothing_is_scored():
+    table = random_table(n=4).assign(true_class="")
+    with pytest.raises(ValueError, match="None of the 4 rows has a true class"):
+        classification_metrics(table)
+
+
+def test_other_classes_than_expected_are_refused():
+    table = random_table(num_classes=2)
+    assert classification_metrics(table, ["class 1", "class 0"])["n"] == 200
+    with pytest.raises(ValueError, match=r"Expected the classes \('class 0', 'class 1'\)"):
+        classification_metrics(table, ["class 0", "class 1"])
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes():
+    table = make_table(["1", "2"], ["test"] * 2, ["crab", "crab"], np.array([[0.1, 0.9], [0.8, 0.2]]), ("crab", "eel"))
+    assert confusion(table).to_numpy().tolist() == [[1, 1], [0, 0]]
+    assert (confusion(table).index.name, confusion(table).columns.name) == ("true_class", "predicted_class")
+
+
+def test_confused_pairs_come_most_frequent_first():
+    right, wrong = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05]
+    true = ["eel", "crab", "crab", "crab"]
+    names = ("crab", "eel", "ray")
+    table = make_table(list("abcd"), ["test"] * 4, true, np.array([right, wrong, wrong, right]), names)
+    pairs = confused_pairs(table)
+    assert pairs["true_class"].tolist() == ["crab", "eel"]
+    assert pairs["count"].tolist() == [2, 1]
+    assert pairs["image_ids"].tolist() == [["b", "c"], ["a"]]
+    assert len(confused_pairs(table, k=1)) == 1
+    assert confused_pairs(table.iloc[3:]).empty
+
+
+def test_worst_losses_come_worst_first():
+    table = random_table(n=30)
+    worst = worst_losses(table, k=5)
+    assert len(worst) == 5
+    assert worst["loss"].is_monotonic_decreasing
+    assert worst["loss"][0] == image_losses(table).max()
+    assert (worst["p_true"] <= worst["p_predicted"]).all()

@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_image
+
+from marinecv.evaluation.predict import predict_probabilities, predict_table
+from marinecv.inputs.spec import ImageSpec
+
+SPEC = ImageSpec(height=48, width=64, fit="stretch")
+
+
+class MeanColour:
+    """A stand-in for a model: probabilities are the shares of red, green and blue."""
+
+    def predict(self, dataset, verbose):
+        batches = [batch[0].numpy().mean(axis=(1, 2)) for batch in dataset]
+        return np.concatenate([means / means.sum(axis=1, keepdims=True) for means in batches])
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    rows = []
+    for number, name in enumerate(("crab", "eel", "ray", "eel", "crab")):
+        path = tmp_path / f"{number}.png"
+        draw_image(name, seed=number).save(path)
+        problem, label = ("no box", "") if number == 1 else ("", "" if number == 3 else name)
+        rows.append([path.name, str(path), "test" if number > 2 else "train", label, "", 64, 48, 1.0, problem])
+    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_each_usable_image_gets_its_own_row(catalog):
+    table = predict_table(MeanColour(), catalog, SPEC, ("crab", "eel", "ray"), batch_size=2)
+    assert table["image_id"].tolist() == ["0.png", "2.png", "3.png", "4.png"]
+    assert table["predicted_class"].tolist() == ["crab", "ray", "eel", "crab"]
+    assert table["true_class"].tolist() == ["crab", "ray", "", "crab"]
+    assert table["split"].tolist() == ["train", "train", "test", "test"]
+
+
+def test_a_keras_model_predicts_in_the_order_of_its_data_set():
+    import keras
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Softmax()(inputs))
+    rows = np.array([[0.0, 1], [3, 0], [0, 2]], np.float32)
+    found = predict_probabilities(model, rows)
+    assert found.dtype == np.float32
+    assert found.argmax(axis=1).tolist() == [1, 0, 1]

@@ -1,0 +1,137 @@
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_image
+from PIL import Image
+
+from marinecv.evaluation.metrics import confusion, per_class_metrics
+from marinecv.evaluation.predictions import make_table
+from marinecv.report.figures import (
+    best_epoch,
+    class_bars,
+    comparison_curves,
+    confusion_figure,
+    curves,
+    figure_svg,
+    image_grid,
+    save_png,
+)
+from marinecv.report.style import DEMONSTRATION_MARK
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3, 4],
+        "loss": [1.0, 0.7, 0.5, 0.4],
+        "accuracy": [0.4, 0.6, 0.7, 0.8],
+        "val_loss": [1.1, 0.8, 0.7, 0.9],
+        "val_accuracy": [0.3, 0.6, 0.5, 0.6],
+        "learning_rate": [1e-3, 1e-3, 1e-3, 2e-4],
+    }
+)
+
+
+def table_of(num_classes):
+    rng = np.random.default_rng(0)
+    names = [f"kind_{number} <$&{number}$>" for number in range(num_classes)]
+    true = [names[i] for i in rng.integers(0, num_classes, 60)]
+    ids = [str(number) for number in range(60)]
+    return make_table(ids, ["test"] * 60, true, rng.dirichlet(np.ones(num_classes), 60), names)
+
+
+def figures_of(demonstration):
+    table = table_of(3)
+    yield curves(HISTORY, demonstration=demonstration)
+    yield comparison_curves({"a": HISTORY, "b": HISTORY}, demonstration)
+    yield confusion_figure(confusion(table), demonstration=demonstration)
+    yield class_bars(per_class_metrics(table), demonstration)
+    yield image_grid([np.zeros((4, 6, 3))], ["one"], demonstration=demonstration)
+
+
+def test_every_figure_is_marked_as_a_demonstration_when_it_is_one():
+    assert all(DEMONSTRATION_MARK in figure_svg(figure) for figure in figures_of(True))
+    assert not any(DEMONSTRATION_MARK in figure_svg(figure) for figure in figures_of(False))
+
+
+def test_drawing_leaves_matplotlib_as_it_was():
+    before = dict(matplotlib.rcParams)
+    for figure in figures_of(False):
+        figure_svg(figure)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_best_epoch_is_the_one_training_keeps():
+    assert best_epoch(HISTORY) == 2  # the first of two equals
+    assert best_epoch(HISTORY, "val_loss") == 3
+    assert best_epoch(HISTORY[["epoch", "loss", "accuracy"]]) is None
+    assert "best: epoch 3, validation 0.500" in figure_svg(curves(HISTORY, "val_loss"))
+
+
+@pytest.mark.parametrize("columns", [["epoch", "loss", "accuracy"], list(HISTORY.columns[:5])])
+def test_curves_draw_what_is_there(columns):
+    figure = curves(HISTORY[columns])
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["Loss", "Accuracy"]
+
+
+def test_learning_rate_has_a_panel_of_its_own():
+    figure = curves(HISTORY)
+    assert figure.axes[2].get_yscale() == "log"
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["0.0002", "0.001"]
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, 20, 40])
+def test_confusion_figure_writes_every_count_that_is_not_zero(num_classes):
+    counts = confusion(table_of(num_classes))
+    texts = [text.get_text() for text in confusion_figure(counts).axes[0].texts]
+    assert texts == [str(count) for count in counts.to_numpy().ravel() if count]
+
+
+def test_normalised_confusion_shows_shares_of_each_row():
+    counts = pd.DataFrame([[3, 1, 0], [0, 2, 0], [0, 0, 0]], index=list("abc"), columns=list("abc"))
+    texts = [text.get_text() for text in confusion_figure(counts, normalise=True).axes[0].texts]
+    assert texts == [".75", ".25", "1.00"]
+
+
+def test_names_are_escaped_and_are_no_formulas():
+    svg = figure_svg(confusion_figure(confusion(table_of(3))))
+    assert "kind_0 &lt;$&amp;0$&gt;" in svg
+
+
+def test_same_figure_gives_the_same_svg():
+    first, second = (figure_svg(curves(HISTORY)) for _ in range(2))
+    assert first == second
+    assert first.startswith("<svg")
+    assert "dc:date" not in first
+    assert 'id="axes_1"' not in first
+
+
+def test_a_run_of_one_epoch_is_visible():
+    assert curves(HISTORY.head(1)).axes[0].lines[0].get_marker() == "."
+
+
+def test_many_runs_stay_distinguishable():
+    figure = comparison_curves({f"run {number}": HISTORY for number in range(10)})
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 10
+
+
+def test_class_bars_end_where_the_intervals_end():
+    per_class = per_class_metrics(table_of(3))
+    axis = class_bars(per_class).axes[1]
+    ends = [segment[:, 0] for segment in axis.collections[0].get_segments()]
+    assert np.array(ends) == pytest.approx(per_class[["recall_low", "recall_high"]].to_numpy())
+
+
+def test_image_grid_takes_paths_and_arrays(tmp_path):
+    draw_image("crab", seed=0).resize((640, 480)).save(tmp_path / "crab.jpg")
+    figure = image_grid([tmp_path / "crab.jpg", np.full((48, 64, 3), 300.0)], ["crab", "white"], columns=3)
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    assert [image.shape for image in shown] == [(120, 160, 3), (48, 64, 3)]
+    assert shown[1].min() == 255
+    assert [axis.get_title() for axis in figure.axes] == ["crab", "white", ""]
+
+
+def test_png_is_written_whole(tmp_path):
+    save_png(curves(HISTORY), tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").size[0] == 900
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["curves.png"]
