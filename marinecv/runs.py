@@ -165,7 +165,8 @@ def environment() -> dict:
 
 def command_line() -> str:
     """The command as typed, with the program's folder left out."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    return " ".join((["python"] if program.endswith(".py") else []) + [program, *sys.argv[1:]])
 
 
 def commit() -> str:

@@ -23,7 +23,7 @@ def random_table(num_classes=7, n=200, absent=(), seed=0):
     present = np.setdiff1d(np.arange(num_classes), absent)
     true = rng.choice(present, n)
     probabilities = rng.dirichlet(np.full(num_classes, 0.3), n)
-    probabilities[np.arange(n), true] += 0.3
+    probabilities[np.arange(n), true] += 0.1
     probabilities[:, list(absent)] = 0
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     names = [f"class {number}" for number in reversed(range(num_classes))]  # an order that sorting would break

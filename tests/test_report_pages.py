@@ -45,7 +45,9 @@ def make_run(folder, seed=0, demonstration=False, right=0.7):
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
     write_json(folder / "contract.json", {"class_names": CLASSES, "demonstration": demonstration})
     write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
-    write_json(folder / "timing.json", {"train_seconds": 61.25, "parameters": 123456, "device": "cpu"})
+    write_json(
+        folder / "timing.json", {"best_epoch": 11, "train_seconds": 61.25, "parameters": 123456, "device": "cpu"}
+    )
     write_json(
         folder / "recipe.json",
         {
@@ -126,6 +128,7 @@ def test_run_page_opens_and_says_what_a_reader_wants(run_folder, tmp_path):
     assert page == run_folder / "report.html"
     for text in (
         "<h1>Three classes in a tank</h1>",
+        "best: epoch 11",
         "Of 15 validation images",
         "no k/9 gives 0.9263",
         "consistent",
@@ -187,10 +190,13 @@ def test_run_without_predictions_is_refused(run_folder):
         write_run_report(run_folder)
 
 
-def test_run_page_names_a_budget(run_folder):
+def test_a_run_on_a_smaller_budget_is_not_judged(run_folder):
     recipe = json.loads((run_folder / "recipe.json").read_text(encoding="utf-8"))
     write_json(run_folder / "recipe.json", {**recipe, "budget": "2 epochs"})
-    assert "smaller than its recipe: 2 epochs." in write_run_report(run_folder).read_text(encoding="utf-8")
+    html = write_run_report(run_folder).read_text(encoding="utf-8")
+    assert "smaller than its recipe (2 epochs)" in html
+    assert "reduced budget" in html
+    assert "not attainable" not in html
 
 
 def test_study_page_compares_its_runs(study_folder, tmp_path):

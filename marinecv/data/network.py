@@ -61,6 +61,7 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
             os.replace(part, path)
             return
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == 416:  # the part is as long as the file, or longer: it cannot be trusted
                 part.unlink()
             elif error.code < 500:

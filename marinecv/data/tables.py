@@ -22,10 +22,10 @@ def read_strings(path: Path, columns: list[str], root: Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            found = reader.fieldnames or []
             rows = [[*(row.get(column) for column in columns), f"{name}:{reader.line_num}"] for row in reader]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
-    found = reader.fieldnames or []
     if missing := [column for column in columns if column not in found]:
         raise ValueError(
             f"{path} lacks the column {', '.join(missing)}. Expected {','.join(columns)}; "

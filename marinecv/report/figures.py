@@ -18,39 +18,24 @@ from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION,
 THUMBNAIL_PX = 160
 
 
-def best_epoch(history: pd.DataFrame, monitor: str = "val_accuracy") -> int | None:
-    """Return the epoch whose weights training keeps, the first of equals; None where it was not watched.
-
-    Args:
-        history: as `curves` takes it.
-        monitor: `"val_accuracy"`, highest is best, or `"val_loss"`, lowest is best.
-    """
-    if monitor not in history or history[monitor].isna().all():
-        return None
-    watched = history[monitor] if monitor == "val_accuracy" else -history[monitor]
-    return int(history["epoch"][watched.idxmax()])
-
-
 @styled
-def curves(history: pd.DataFrame, monitor: str = "val_accuracy", demonstration: bool = False) -> Figure:
+def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool = False) -> Figure:
     """Draw loss, accuracy and learning rate by epoch.
 
     Args:
         history: one row an epoch: `epoch, loss, accuracy`, and where known `val_loss, val_accuracy, learning_rate`.
-        monitor: what training watched, see `best_epoch`; the best epoch is marked.
+        best: the epoch whose weights were kept, to be marked.
         demonstration: mark the figure as made of drawn pictures.
     """
     has_rate = "learning_rate" in history
     figure = new_figure(6, 6.4 if has_rate else 5.2, demonstration)
     axes = figure.subplots(2 + has_rate, 1, sharex=True, height_ratios=[3, 3, 1][: 2 + has_rate])
-    best = best_epoch(history, monitor)
     for axis, name in zip(axes, ("loss", "accuracy"), strict=False):
         for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
                 axis.plot(history["epoch"], history[column], color=colour, label=label, marker=_marker(history))
         axis.set_title(name.capitalize())
         axis.grid(axis="y")
-    axes[0].legend()
     if has_rate:
         axes[2].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
         axes[2].set_title("Learning rate (log)")
@@ -61,10 +46,8 @@ def curves(history: pd.DataFrame, monitor: str = "val_accuracy", demonstration: 
         axes[2].grid(axis="y")
     if best is not None:
         for axis in axes:
-            axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":")
-        value = history.loc[history["epoch"] == best, "val_accuracy"].iloc[0]
-        axes[1].plot(best, value, "o", color=ACCENT, label=f"best: epoch {best}, validation {value:.3f}")
-        axes[1].legend(loc="lower right")
+            axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":", label=f"best: epoch {best}")
+    axes[0].legend()
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -47,6 +47,7 @@ def write_run_report(run_folder: str | Path) -> Path:
             f"{run.folder} has no predictions.csv, so nothing can be reported. Expected a finished run: resume it."
         )
     recipe, contract, environment = run.read("recipe.json"), run.read("contract.json"), _read(run, "environment.json")
+    timing = _read(run, "timing.json")
     demonstration = bool(contract.get("demonstration", False))
     tables = by_split(read_predictions(run.path("predictions.csv")))
     metrics = {split: classification_metrics(table) for split, table in tables.items()} | _read(run, "metrics.json")
@@ -63,8 +64,8 @@ def write_run_report(run_folder: str | Path) -> Path:
         published=_published(recipe, metrics, demonstration),
         metrics=metrics,
         figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
-        curves=_curves(run, recipe, demonstration),
-        timing=[(key.replace("_", " "), number_text(value)) for key, value in _read(run, "timing.json").items()],
+        curves=_curves(run, timing.get("best_epoch"), demonstration),
+        timing=[(key.replace("_", " "), number_text(value)) for key, value in timing.items()],
         matrices=[
             {
                 "split": split,
@@ -101,7 +102,7 @@ def _summary(metrics: dict, judged: str) -> str:
 
 
 def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
-    """A row a published figure, ours beside it; only an accuracy gets a verdict."""
+    """A row a published figure, ours beside it; only an accuracy of a whole run is judged."""
     same_split = not demonstration and (recipe.get("data") or {}).get("split_by") in (None, "published")
     rows = []
     for split, theirs in recipe.get("published", {}).items():
@@ -117,18 +118,19 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
                 "verdict": "",
                 "sentence": "",
             }
-            if name == "accuracy":
+            if recipe.get("budget"):
+                row["verdict"] = "reduced budget"
+            elif name == "accuracy":
                 value, n = (ours["value"], ours["n"]) if ours else (None, None)
                 row |= verdict(theirs[name], theirs.get("n"), value, n, same_split)
             rows.append(row)
     return rows
 
 
-def _curves(run: Run, recipe: dict, demonstration: bool):
+def _curves(run: Run, best: int | None, demonstration: bool):
     if not run.path("history.csv").is_file():
         return None
-    monitor = (recipe.get("training") or {}).get("monitor", "val_accuracy")
-    return shown(curves(run.history, monitor, demonstration), run.path("figures", "curves.png"))
+    return shown(curves(run.history, best, demonstration), run.path("figures", "curves.png"))
 
 
 def _classes(split: str, table: pd.DataFrame, figures: Path, demonstration: bool) -> dict:
