@@ -98,5 +98,3 @@ def resumable(folder: str | Path) -> "Run | Study":
     if not Path(folder).is_dir():
         raise ValueError(f"There is no folder {folder} to resume. `marinecv runs` lists runs and studies.")
     return Run(folder)
-
-

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-NAME = "data"
-HELP = "list known data sets, fetch one, write class folders of links"
-EXAMPLE = "run.py data fetch aquarium"
+from . import options
+
+HELP = "List known data sets, fetch one, or write class folders of links."
+EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a folder or zip at hand")
     fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch though no licence is stated")
     links = verbs.add_parser("materialise", help="write split/class/image folders of links; no original is moved")
-    links.add_argument("--data", metavar="NAME", help="a known data set (default: aquarium)")
-    links.add_argument("--data-dir", metavar="DIR", help="a folder or zip of images, in any layout")
-    links.add_argument("--output-dir", metavar="DIR", help="new or empty (default: NAME_by_class)")
+    options.add_data(links)
+    options.add_output(links, "the links", default="NAME_by_class")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
 
-from . import options
+from . import options, quiet
 from .pretrain import SMALL_MOVES, published
 
 HELP = "Train the last layers of a pretrained network: the report's best row, or with --grid its three."
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["mobilenetv3large"],
         metavar="NAME",
-        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; several are compared",
+        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50 or efficientnetb4; several compare",
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
     parser.add_argument("--trainable-layers", type=int, metavar="N", help="last backbone layers that learn; 0 is none")
@@ -114,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args) -> int:
     """Train the chosen rows."""
+    quiet.import_tensorflow()
     from . import train
 
     patiences = PATIENCES if args.grid else (WINNER,)
@@ -139,7 +140,9 @@ def with_weights(recipe: Recipe, weights: str | None) -> Recipe:
 
     if weights not in (None, "imagenet", "none"):
         if not Path(weights).is_file():
-            raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
+            raise ValueError(
+                f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5)."
+            )
         return recipe.with_model(weights=weights)
     file = weights_file(recipe.model.backbone, recipe.model.alpha)
     if weights == "none" or (weights is None and not file.is_file() and not reachable(WEIGHTS_URL)):

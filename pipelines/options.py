@@ -10,9 +10,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
 
 
-def add_output(parser: argparse.ArgumentParser, what: str = "the run") -> None:
+def add_output(parser: argparse.ArgumentParser, what: str = "the run", default: str = "runs/...") -> None:
     """Where results go."""
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help=f"folder to be made for {what} (default: runs/...)")
+    parser.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help=f"folder to be made for {what} (default: {default})"
+    )
 
 
 def add_subset(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +45,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
     parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=positive, metavar="N")
-    parser.add_argument("--image-size", type=positive, metavar="PX", help="side of the model's input")
+    parser.add_argument(
+        "--image-size", nargs="+", type=positive, metavar="PX", help="side of the input; several compare"
+    )
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
     parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.recipe import DataChoice, Recipe, ScratchModel, Training
 
-from . import options
+from . import options, quiet
 
 HELP = "Train a CNN from scratch: the report's best row, with --grid all three, or a recipe by name."
 EXAMPLE = "pretrain --grid"
@@ -69,6 +69,7 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     """Train the chosen rows."""
+    quiet.import_tensorflow()
     from . import train
 
     rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])

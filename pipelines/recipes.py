@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import finetune, options, pretrain
+from . import finetune, options, pretrain, quiet
 
 HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes replay aquarium --only pretrain --seeds 5"
@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(default: results)")
     replay.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs: a reduced budget")
-    replay.add_argument("--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget")
+    replay.add_argument(
+        "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
+    )
     options.add_data(replay)
     options.add_output(replay, "the study")
 
@@ -62,13 +64,11 @@ def show() -> int:
 
 def replay(args) -> int:
     """Run the recipes a seed at a time, as one study, then write a results file a family."""
+    quiet.import_tensorflow()
     from . import train
     from .results import write_results
 
-    if args.resume:
-        study = train.resumable(args.resume)
-    else:
-        study = prepare(args)
+    study = train.resumable(args.resume) if args.resume else prepare(args)
     train.finish_study(study)
     for path in write_results(study, FAMILIES, args.results_dir):
         print(f"results: {path}")
@@ -83,7 +83,7 @@ def prepare(args):
 
     recipes = chosen(args.report, args.only)
     flags = argparse.Namespace(
-        **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile", "image_size")},
+        **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile")},
         **{name: False for name in ("synthetic", "class_weights", "balanced", "mixed_precision")},
         **{name: getattr(args, name) for name in ("data", "data_dir", "limit", "epochs")},
         seed=0,
@@ -111,7 +111,9 @@ def chosen(report: str, only: list[str] | None) -> list:
     names = []
     for word in only or FAMILIES:
         if word not in by_family and word not in every:
-            raise ValueError(f"There is nothing called {word!r} to replay. Expected one of {', '.join([*by_family, *every])}.")
+            raise ValueError(
+                f"There is nothing called {word!r} to replay. Expected one of {', '.join([*by_family, *every])}."
+            )
         names += [recipe.name for recipe in by_family[word]] if word in by_family else [word]
     return [settled(every[name]) for name in dict.fromkeys(names)]
 

@@ -11,10 +11,10 @@ from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
 
 METRICS = ("accuracy", "macro_f1")
-COLUMNS = (
-    "recipe seed split metric published ours n low high verdict epochs image_size n_train command commit "
-    "train_seconds device parameters latency_ms"
-).split()
+COLUMNS = [
+    *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
+    *("n_train", "command", "commit", "train_seconds", "device", "parameters", "latency_ms"),
+]
 KEYS = ["recipe", "split", "metric"]
 
 

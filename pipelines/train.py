@@ -3,20 +3,16 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from . import quiet
-
-quiet.import_tensorflow()
-
 import pandas as pd
 
 import marinecv as mcv
+from marinecv.atomic import write_json
 from marinecv.data.catalog import check_trainable
 from marinecv.data.splits import default_split_by
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.report.page import write_run_report, write_study_report
-from marinecv.atomic import write_json
 from marinecv.runs import Run, fresh_folder, next_folder, write_table
 from marinecv.studies import Study, resumable
 from marinecv.training.callbacks import duration
@@ -57,6 +53,22 @@ def read_data(args, choice: DataChoice):
     return manifest, catalog, choice
 
 
+def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
+    """The rows at the image sizes asked for; a row a size when there are several. A smaller one is said in `budget`."""
+    if not sizes:
+        return rows
+    return [
+        replace(
+            row,
+            name=f"{row.name}_{size}px" if len(sizes) > 1 else row.name,
+            image=replace(row.image, height=size, width=size),
+            budget=f"{size} of {row.image.height} pixels" if size < row.image.height else "",
+        )
+        for row in rows
+        for size in sizes
+    ]
+
+
 def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
     """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`."""
     training = replace(
@@ -69,11 +81,9 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
         mixed_precision=args.mixed_precision or recipe.training.mixed_precision,
         jit_compile=args.jit_compile or recipe.training.jit_compile,
     )
-    size = args.image_size
-    image = replace(recipe.image, height=size, width=size) if size else recipe.image
     less = [
+        recipe.budget,
         f"{training.epochs} of {recipe.training.epochs} epochs" if training.epochs < recipe.training.epochs else "",
-        f"{size} of {recipe.image.height} pixels" if size and size < recipe.image.height else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
     same_data = choice.name == recipe.data.name
@@ -81,7 +91,6 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
         recipe,
         title=f"{recipe.title} (data: {choice.name})" if not same_data else recipe.title,
         data=choice,
-        image=image,
         training=training,
         published=recipe.published if same_data else {},
         budget=", ".join(filter(None, less)),
@@ -93,6 +102,7 @@ def train(rows: list[Recipe], args, *, name: str, title: str) -> int:
     if args.resume:
         return resume(args.resume)
     manifest, catalog, choice = read_data(args, rows[0].data)
+    rows = sized(rows, args.image_size)
     recipes = {row.name: adjusted(row, choice, args) for row in rows}
     class_names = mcv.class_names_of(catalog, manifest)
     announce(recipes, catalog, class_names)

@@ -16,7 +16,13 @@ from pipelines import data as command
 @pytest.fixture(autouse=True)
 def drawn_reef(monkeypatch, roboflow_folder):
     """The reef takes a while to draw: here it is the fake tank."""
-    monkeypatch.setattr("marinecv.data.reef.make_reef", lambda folder: roboflow_folder)
+
+    def make_reef(folder, progress):
+        for drawn in range(1, 301):
+            progress(drawn, 300)
+        return roboflow_folder
+
+    monkeypatch.setattr("marinecv.data.reef.make_reef", make_reef)
 
 
 def no_network(monkeypatch):
@@ -84,9 +90,10 @@ def test_nothing_named_and_no_network_is_a_demonstration_that_says_so(monkeypatc
     assert "DEMONSTRATION on drawn pictures" in told[0] and "--data-dir" in told[0]
 
 
-def test_the_reef_by_name_says_nothing(roboflow_folder):
+def test_the_reef_by_name_says_only_how_far_it_is():
     told = []
-    assert locate("reef", say=told.append).demonstration and told == []
+    assert locate("reef", say=told.append).demonstration
+    assert told == [f"Drawing the reef, once: picture {drawn} of 300" for drawn in (1, 101, 201)]
 
 
 def test_a_toml_of_the_users_may_know_its_root(tmp_path, roboflow_folder):

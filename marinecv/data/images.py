@@ -1,13 +1,13 @@
 """The images table every reader returns: one row an image, its header read once, what is wrong with it said."""
 
 import struct
+import warnings
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
-DECODABLE = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # what TensorFlow decodes; MPO is how phones write some JPEGs
 ABSENT = "named in the CSV but the file is absent"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 
@@ -35,11 +35,10 @@ def read_header(path: Path) -> tuple[int, int, str]:
     if not path.is_file():
         return 0, 0, ABSENT
     try:
-        with Image.open(path) as image:
-            if image.format not in DECODABLE:
-                return *image.size, f"cannot be read: {image.format}; expected JPEG, PNG, BMP or GIF"
-            # PNG would decode all pixels in search of EXIF that its header does not announce.
-            turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # large sizes, odd EXIF: no trouble
+            # A PNG would be decoded whole in search of EXIF that its header does not announce.
+            announced = image.format != "PNG" or "exif" in image.info
+            turned = announced and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
             width, height = image.size
             return (height, width, "") if turned else (width, height, "")
     except Image.UnidentifiedImageError:

@@ -35,7 +35,7 @@ def locate(
         return manifest_at(load_manifest(data), data_dir) if data else manifest_of_folder(data_dir)
     manifest = load_manifest(data or default)
     if manifest.name == REEF:
-        return _reef(manifest)
+        return _reef(manifest, say)
     if manifest.root is not None:
         return manifest_at(manifest, manifest.root)
     stored = store_path("data", manifest.name)
@@ -50,11 +50,15 @@ def locate(
             f"For real data: run once with a network, or name a folder or zip of images with --data-dir, or "
             f"`marinecv data fetch {manifest.name} --from FILE.zip`."
         )
-        return _reef(load_manifest(REEF))
+        return _reef(load_manifest(REEF), say)
     return fetch(manifest, progress=say)
 
 
-def _reef(manifest: Manifest) -> Manifest:
+def _reef(manifest: Manifest, say: Callable[[str], None]) -> Manifest:
     from marinecv.data.reef import make_reef
 
-    return manifest_at(manifest, make_reef(store_path("data", REEF)))
+    def progress(drawn: int, total: int) -> None:
+        if drawn % 100 == 1:
+            say(f"Drawing the reef, once: picture {drawn} of {total}")
+
+    return manifest_at(manifest, make_reef(store_path("data", REEF), progress=progress))

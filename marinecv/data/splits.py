@@ -92,20 +92,13 @@ def allocate(total: int, weights: list[float]) -> list[int]:
     Where there are too few, the heavier come first; equal weights in the order given.
     """
     weights = np.asarray(weights, dtype=float)
+    heaviest = np.argsort(-weights, kind="stable")[:total]
+    shares = np.zeros(len(weights), dtype=int)
+    shares[heaviest] = weights[heaviest] > 0
     quota = total * weights / weights.sum()
-    shares = np.floor(quota).astype(int)
-    shares[weights > 0] = shares[weights > 0].clip(min=1)
-    while shares.sum() > total:  # the ones handed out free: take from the richest share, then from the lightest
-        above = shares > 1
-        shares[np.argmax(np.where(above, shares - quota, -np.inf)) if above.any() else _lightest(shares, weights)] -= 1
-    while shares.sum() < total:
+    for _ in range(total - shares.sum()):
         shares[np.argmax(quota - shares)] += 1
     return shares.tolist()
-
-
-def _lightest(shares: np.ndarray, weights: np.ndarray) -> int:
-    holding = np.flatnonzero(shares)
-    return holding[len(holding) - 1 - np.argmin(weights[holding][::-1])]
 
 
 def _published(catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator, fractions: tuple) -> pd.Series:
@@ -141,8 +134,8 @@ def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> 
         named = rows.loc[rows["group"] != "", "group"]
         raise ValueError(
             f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
-            "needs one for every image, and at least 3. Sort the images into sub-folders of their "
-            "class, or name another --split-by: stratified or random."
+            "needs one for every image, and at least 3. Sort the images into sub-folders of their class, or name "
+            "another --split-by: stratified or random."
         )
     counts = pd.crosstab(rows["group"], rows["class_name"])
     counts = counts.iloc[rng.permutation(len(counts))]
@@ -151,7 +144,7 @@ def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> 
     target = np.outer(fractions, per_class)
     filled, home = np.zeros_like(target), {}
     for number, (group, of_group) in enumerate(counts.iterrows()):
-        empty = [split for split in range(3) if not filled[split].any()]
+        empty = [split for split in range(3) if fractions[split] and not filled[split].any()]
         # The last groups are kept for the splits that are still empty.
         open_splits = empty if len(counts) - number <= len(empty) else range(3)
         misfit = {

@@ -32,8 +32,8 @@ def read_strings(path: Path, columns: list[str], root: Path) -> pd.DataFrame:
             f"found {','.join(found) or 'nothing'}."
         )
     for *values, source in rows:
-        if None in values or "" in values:
-            raise ValueError(f"Row {source} lacks its {columns[[v or None for v in values].index(None)]}. Fix the CSV.")
+        if lacking := [column for column, value in zip(columns, values, strict=True) if not value]:
+            raise ValueError(f"Row {source} lacks its {lacking[0]}. Expected {','.join(columns)}. Fix the CSV.")
         file = PurePosixPath(values[0])
         if file.is_absolute() or ".." in file.parts:
             raise ValueError(

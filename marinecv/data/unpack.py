@@ -30,7 +30,7 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
         try:
             with zipfile.ZipFile(archive) as zipped:
                 entries = [each for each in zipped.infolist() if not each.filename.startswith("__MACOSX/")]
-                _refuse_harm(archive, entries)
+                _refuse_harm(archive, entries, free=shutil.disk_usage(temporary).free)
                 wanted = [each for each in entries if below and each.filename.startswith(f"{below}/")] or entries
                 for entry in wanted:
                     zipped.extract(entry, content)
@@ -41,7 +41,7 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
         os.replace(content, folder)
 
 
-def _refuse_harm(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
+def _refuse_harm(archive: Path, entries: list[zipfile.ZipInfo], free: int) -> None:
     for entry in entries:
         if reason := _harm(entry):
             raise ValueError(
@@ -54,7 +54,7 @@ def _refuse_harm(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
             f"{archive} was not unpacked: its {archive.stat().st_size:,} bytes would become {size:,}. Expected at most "
             f"{MAX_RATIO} times its size and {MAX_BYTES:,} bytes. Unpack it yourself, if you trust it."
         )
-    if size > (free := shutil.disk_usage(archive.parent).free):
+    if size > free:
         raise ValueError(
             f"{archive} needs {size:,} bytes unpacked and {free:,} are free. Make room, or set MARINECV_HOME."
         )

@@ -41,9 +41,7 @@ BACKBONES = {
         "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         {"include_preprocessing": False},
     ),
-    "inceptionv3": Backbone(
-        "InceptionV3", signed_unit, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    ),
+    "inceptionv3": Backbone("InceptionV3", signed_unit, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
     "mobilenet": Backbone("MobileNet", signed_unit, "mobilenet_{alpha_x10}_224_tf_no_top.h5", has_alpha=True),
     "mobilenetv2": Backbone(
         "MobileNetV2",

@@ -42,7 +42,7 @@ def cnn(
     """
     if not len(filters) == len(kernels) == len(pools):
         raise ValueError(
-            f"Expected filters, kernels and pools of one length. Received: {len(filters)}, {len(kernels)}, {len(pools)}."
+            f"Expected filters, kernels and pools of one length. Received {len(filters)}, {len(kernels)}, {len(pools)}."
         )
     side = min(image_shape[:2])
     for pool in pools:
@@ -58,7 +58,11 @@ def cnn(
             x = layers.BatchNormalization(name=f"norm{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
         x = layers.MaxPooling2D(pool, name=f"pool{number}")(x)
-    x = layers.Flatten(name="features")(x) if pooling == "flatten" else layers.GlobalAveragePooling2D(name="features")(x)
+    x = (
+        layers.Flatten(name="features")(x)
+        if pooling == "flatten"
+        else layers.GlobalAveragePooling2D(name="features")(x)
+    )
     x = layers.Dense(dense, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)

@@ -85,11 +85,11 @@ class EpochLine(keras.callbacks.Callback):
         """Say the line."""
         seconds = time.perf_counter() - self.started
         left = (self.epochs - epoch - 1) * seconds
-        validation = f"  validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})" if "val_loss" in logs else ""
-        self.say(
-            f"  epoch {epoch + 1:>2}/{self.epochs}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}{validation}"
-            f"  {seconds:.1f} s" + (f"  at most {duration(left)} left" if left else "")
-        )
+        parts = [f"epoch {epoch + 1:>2}/{self.epochs}", f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
+        if "val_loss" in logs:
+            parts.append(f"validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})")
+        parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
+        self.say("  " + "  ".join(parts))
 
 
 def duration(seconds: float) -> str:

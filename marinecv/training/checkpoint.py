@@ -50,7 +50,9 @@ class Checkpoint(keras.callbacks.Callback):
         counters = [{name: _plain(vars(peer)[name]) for name in COUNTERS if name in vars(peer)} for peer in self.peers]
         stopped = bool(self.model.stop_training)
         state = {"epochs_done": epoch + 1, "stage": self.stage, "stopped": stopped, "peers": counters}
-        flat = {f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)}
+        flat = {
+            f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)
+        }
         with whole_file(self.path) as part, open(part, "wb") as file:
             np.savez(file, state=np.array(json.dumps(state)), **flat)
 

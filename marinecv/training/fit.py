@@ -31,7 +31,7 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np
     """
     before = run.catalog
     pixels, catalog = load_pixels(before, recipe.image)
-    if (new := (catalog["problem"] != before["problem"]).sum()):
+    if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
         say(f"  {new} images cannot be used; catalog.csv and the report say why")
     return pixels

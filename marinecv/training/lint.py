@@ -9,8 +9,8 @@ def lint(recipe: Recipe) -> list[str]:
     found = []
     if training.lr_patience >= training.early_stop_patience:
         found.append(
-            f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} epochs "
-            "without progress. Set it below early_stop_patience."
+            f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} "
+            "epochs without progress. Set it below early_stop_patience."
         )
     if training.lr_factor >= 1:
         found.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")

@@ -176,7 +176,9 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Canonical text of everything that decides the predictions."""
-        decisive = {key: value for key, value in self.to_dict().items() if key in ("data", "image", "model", "training")}
+        decisive = {
+            key: value for key, value in self.to_dict().items() if key in ("data", "image", "model", "training")
+        }
         return json.dumps(decisive, sort_keys=True)
 
 

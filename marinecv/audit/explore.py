@@ -1,0 +1,36 @@
+"""Every table of the audit in one call."""
+
+import pandas as pd
+
+from marinecv.audit import pictures, pixels, tables
+from marinecv.data.catalog import usable
+
+
+def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Describe a data set.
+
+    Args:
+        catalog: after `check_files`, so that every usable image decodes.
+        boxes: as `read_boxes` returns them; may be empty.
+        sample: how many images the pixel tables look at.
+        seed: which ones.
+    Returns:
+        Name -> table: `class_counts, size_table, distinct_sizes, problems`; with usable images `intensity_histogram,
+        intensity_summary, noise_estimate`; with boxes too `label_shares, class_changes, box_problems`.
+    """
+    found = {
+        "class_counts": tables.class_counts(catalog),
+        "size_table": tables.size_table(catalog),
+        "distinct_sizes": tables.distinct_sizes(catalog),
+        "problems": pictures.problems(catalog),
+    }
+    if not usable(catalog).empty:
+        histogram = pixels.intensity_histogram(catalog, sample, seed)
+        found["intensity_histogram"] = histogram
+        found["intensity_summary"] = pixels.intensity_summary(histogram)
+        found["noise_estimate"] = pixels.noise_estimate(catalog, sample, seed)
+        if not boxes.empty:
+            found["label_shares"] = tables.label_shares(catalog)
+            found["class_changes"] = tables.class_changes(boxes, catalog)
+            found["box_problems"] = boxes.loc[boxes["problem"] != "", ["image_id", "class_name", "source", "problem"]]
+    return found

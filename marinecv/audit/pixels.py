@@ -1,0 +1,73 @@
+"""How bright the pixels are, and how noisy."""
+
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.pictures import open_rgb, sample_of
+
+
+def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Share of pixels at each level from 0 to 255, over a sample of images that all weigh the same.
+
+    Args:
+        catalog: images that decode, see `check_files`.
+        sample: how many images at most.
+        seed: which ones.
+    Returns:
+        DataFrame, 256 rows: `level`, and `red, green, blue, grey`, each of which sums to 1. Grey is ITU-R 601 luma.
+    Raises:
+        ValueError: no image is usable.
+    """
+    chosen = sample_of(catalog, sample, seed)
+    if chosen.empty:
+        raise ValueError(
+            f"None of the {len(catalog)} images can be used, so there are no pixels to count. "
+            "Expected at least one. See the column problem of the catalog."
+        )
+    shares = np.zeros((4, 256))
+    for path in chosen["path"]:
+        image = open_rgb(path)
+        counts = np.array(image.histogram() + image.convert("L").histogram()).reshape(4, 256)
+        shares += counts / (image.width * image.height)
+    table = pd.DataFrame((shares / len(chosen)).T, columns=["red", "green", "blue", "grey"])
+    return table.rename_axis("level").reset_index()
+
+
+def intensity_summary(histogram: pd.DataFrame, dark: int = 32) -> pd.DataFrame:
+    """Summarise an `intensity_histogram`: `channel, mean, deviation` in grey levels, `dark_share` below `dark`."""
+    level, rows = histogram["level"], []
+    for channel in histogram.columns.drop("level"):
+        share = histogram[channel]
+        mean = (share * level).sum()
+        deviation = np.sqrt((share * (level - mean) ** 2).sum())
+        rows.append((channel, mean, deviation, share[level < dark].sum()))
+    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share"])
+
+
+def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Estimate the noise of a sample of images, each by Immerkaer's Laplacian difference on grey pixels.
+
+    Fine texture reads as noise, so the figure is an upper bound; JPEG compression lowers it. An image with a side
+    below 3 px has no estimate (NaN).
+
+    Args:
+        catalog: images that decode, see `check_files`.
+        sample: how many images at most.
+        seed: which ones.
+    Returns:
+        DataFrame: `image_id, split, class_name, sigma` (grey levels, 0 to 255).
+    Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996.
+    """
+    chosen = sample_of(catalog, sample, seed)
+    sigmas = [noise_sigma(np.asarray(open_rgb(path).convert("L"))) for path in chosen["path"]]
+    return chosen[["image_id", "split", "class_name"]].assign(sigma=sigmas).reset_index(drop=True)
+
+
+def noise_sigma(grey: np.ndarray) -> float:
+    """Immerkaer's estimate of the deviation of Gaussian noise in a (height, width) image, in its own units."""
+    if min(grey.shape) < 3:
+        return float("nan")
+    rows = grey.astype(np.float32)
+    rows = rows[:-2] - 2 * rows[1:-1] + rows[2:]
+    laplacian = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return float(np.sqrt(np.pi / 2) * np.abs(laplacian).mean() / 6)

@@ -1,0 +1,158 @@
+"""The page of an audit: what the images are."""
+
+import base64
+import io
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from marinecv.atomic import write_text
+from marinecv.audit.tables import UNSURE_BELOW, splits_of
+from marinecv.data.catalog import usable
+from marinecv.report import audit_figures
+from marinecv.report.figures import save_png
+from marinecv.report.html import render
+from marinecv.report.parts import shown
+from marinecv.runs import write_table
+
+MOST_ROWS = 30
+
+
+def write_audit_report(
+    folder: str | Path,
+    name: str,
+    catalog: pd.DataFrame,
+    boxes: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
+    samples: int = 14,
+    seed: int = 0,
+    demonstration: bool = False,
+) -> Path:
+    """Write `report.html`, every table as CSV, and the figures as PNG.
+
+    Args:
+        folder: an existing folder.
+        name: of the data set.
+        catalog: every image, with its problem if it has one.
+        boxes: as `read_boxes` returns them; may be empty.
+        tables: as `audit.explore` returns them.
+        samples: how many images to show.
+        seed: which ones.
+        demonstration: mark the page and its figures as made of drawn pictures.
+    Returns:
+        Path of the page.
+    """
+    folder = Path(folder)
+    for table_name, table in tables.items():
+        write_table(folder / f"{table_name}.csv", table)
+    counts, sizes, changes = tables["class_counts"], tables["distinct_sizes"], tables.get("class_changes")
+    splits = splits_of(catalog)
+    page = render(
+        "audit.html",
+        title=f"What the images of {name} are",
+        demonstration=demonstration,
+        summary=audit_summary(tables, len(catalog)),
+        samples=_samples(folder, catalog, boxes, samples, seed, demonstration),
+        counts=counts.to_dict("records"),
+        counts_columns={
+            "class_name": "class",
+            **{split: split for split in splits},
+            "total": "total",
+            "share": "share",
+        },
+        shares=_records(tables.get("label_shares")),
+        changes=_records(changes),
+        changes_columns={"rule": "rule", **{split: split for split in splits}, "total": "changed", "n": "of"},
+        unsure_below=UNSURE_BELOW,
+        size_rows=tables["size_table"].to_dict("records"),
+        sizes=sizes.head(MOST_ROWS).to_dict("records"),
+        more_sizes=max(0, len(sizes) - MOST_ROWS),
+        intensity=_records(tables.get("intensity_summary")),
+        sampled=len(tables.get("noise_estimate", ())),
+        noise_median=tables["noise_estimate"]["sigma"].median() if "noise_estimate" in tables else None,
+        problems=_records(tables["problems"]),
+        most_problems=MOST_ROWS,
+        box_problems=_records(tables.get("box_problems"))[:MOST_ROWS],
+        total=len(catalog),
+        **_figures(folder / "figures", catalog, tables, demonstration),
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
+    """Say in a few sentences what a person should know of the data set."""
+    classes = tables["class_counts"].query("class_name != 'total'")
+    unusable = len(tables["problems"])
+    said = [f"{total:,} images, {len(classes)} classes; {unusable or 'none'} cannot be used."]
+    if len(classes) > 1:
+        most, least = classes.iloc[0], classes.iloc[-1]
+        said.append(
+            f"The largest class, {most['class_name']}, has {most['share']:.0%} of the usable images and "
+            f"{most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}."
+        )
+    if "label_shares" in tables:
+        unsure = tables["label_shares"].query("class_name == 'all'")["unsure"].iloc[0]
+        said.append(f"{unsure} labels won with less than {UNSURE_BELOW:.0%} of their image.")
+    if "noise_estimate" in tables:
+        said.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} grey levels.")
+    return " ".join(said)
+
+
+def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame], demonstration: bool) -> dict:
+    """Draw what there is something to draw of; None otherwise."""
+    drawn = dict.fromkeys(("counts_figure", "sizes_figure", "intensity_figure", "noise_figure", "shares_figure"))
+    folder.mkdir(exist_ok=True)
+    if not usable(catalog).empty:
+        figure = audit_figures.count_figure(tables["class_counts"], demonstration)
+        drawn["counts_figure"] = shown(figure, folder / "class_counts.png")
+        figure = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
+        drawn["intensity_figure"] = shown(figure, folder / "intensity.png")
+        noise = tables["noise_estimate"]["sigma"]
+        figure = audit_figures.spread_figure(noise, "noise (grey levels)", demonstration=demonstration)
+        drawn["noise_figure"] = shown(figure, folder / "noise.png")
+    if not tables["distinct_sizes"].empty:
+        figure = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
+        drawn["sizes_figure"] = shown(figure, folder / "sizes.png")
+    if "label_shares" in tables:
+        label = "share of the winning class"
+        figure = audit_figures.spread_figure(usable(catalog)["share"], label, demonstration=demonstration)
+        drawn["shares_figure"] = shown(figure, folder / "label_shares.png")
+    return drawn
+
+
+def _samples(
+    folder: Path, catalog: pd.DataFrame, boxes: pd.DataFrame, samples: int, seed: int, demonstration: bool
+) -> list[dict]:
+    """Choose images with every class in turn, keep them as one figure, and return them for the page."""
+    shuffled = usable(catalog).sample(frac=1.0, random_state=seed)
+    turn = shuffled.groupby("class_name").cumcount()
+    chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
+    good = boxes[boxes["problem"] == ""]
+    colours = audit_figures.class_colours(sorted({*good["class_name"], *chosen["class_name"]}))
+    pictures, titles, items = [], [], []
+    for row in chosen.itertuples():
+        of_image = good[good["image_id"] == row.image_id]
+        picture = audit_figures.boxed_picture(row.path, of_image, colours)
+        counts = of_image["class_name"].value_counts()
+        title = f"{row.class_name} ({row.share:.2f})"
+        held = ", ".join(f"{count} {name}" for name, count in counts.items())
+        pictures.append(picture)
+        titles.append(title)
+        items.append({"src": _address(picture), "alt": row.image_id, "lines": [title, *([held] if held else [])]})
+    if pictures:
+        (folder / "figures").mkdir(exist_ok=True)
+        save_png(audit_figures.sample_figure(pictures, titles, demonstration), folder / "figures" / "samples.png")
+    return items
+
+
+def _address(picture: Image.Image) -> str:
+    """The picture as a JPEG in a `data:` address."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _records(table: pd.DataFrame | None) -> list[dict]:
+    return [] if table is None else table.to_dict("records")

@@ -1,0 +1,81 @@
+"""Score a run again, or on other images."""
+
+from pathlib import Path
+
+from . import options, quiet
+
+HELP = "Score a run on one of its splits, or on images from elsewhere (--data, --data-dir)."
+EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test"
+
+
+def add_arguments(parser) -> None:
+    """A run, a split, and by choice other data."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    options.add_split(parser, default="validation")
+    options.add_data(parser)
+    options.add_labels(parser)
+    options.add_subset(parser)
+    options.add_output(parser, "predictions and metrics")
+    parser.add_argument("--batch-size", type=options.positive, default=32, metavar="N")
+
+
+def run(args) -> int:
+    """Predict anew, print the table, keep it where --output-dir says."""
+    quiet.import_tensorflow()
+    import marinecv as mcv
+    from marinecv.atomic import write_json
+    from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
+    from marinecv.runs import fresh_folder
+    from marinecv.training.recipe import Recipe
+
+    trained = mcv.Run(args.run)
+    model = trained.load_model()
+    recipe = Recipe.from_dict(trained.read("recipe.json"))
+    other = bool(args.data or args.data_dir)
+    catalog = outside(args, recipe, trained) if other else trained.catalog
+    if args.limit:
+        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+    part = catalog[catalog["split"] == args.on]
+    if mcv.usable(part).empty:
+        raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
+    pixels, part = mcv.load_pixels(part, recipe.image)
+    predictions = mcv.predict_table(
+        model, part, recipe.image, trained.class_names, batch_size=args.batch_size, pixels=pixels
+    )
+    metrics = classification_metrics(predictions)
+    print(f"{trained.folder} on {args.on}")
+    for name, figure in metrics.items():
+        if isinstance(figure, dict):
+            interval = f"95% {figure['low']:.4f} to {figure['high']:.4f}"
+            print(f"  {name:<20} {figure['value']:.4f}  ({interval}, n={figure['n']})")
+    columns = ["class_name", "precision", "recall", "specificity", "f1", "support"]
+    print(per_class_metrics(predictions)[columns].round(3).to_string(index=False))
+    if args.output_dir:
+        folder = fresh_folder(args.output_dir)
+        mcv.write_predictions(predictions, folder / "predictions.csv")
+        write_json(folder / "metrics.json", {args.on: metrics})
+        print(f"written to {folder}")
+    return 0
+
+
+def outside(args, recipe, trained):
+    """The catalog of other images, whose classes the run must know."""
+    import marinecv as mcv
+    from marinecv.data.splits import default_split_by
+
+    manifest = mcv.locate(args.data, args.data_dir)
+    if manifest.demonstration != trained.read("contract.json")["demonstration"]:
+        raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
+    choice = recipe.data
+    catalog = mcv.read_catalog(
+        manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
+    )
+    catalog = mcv.split_catalog(catalog, args.split_by or default_split_by(catalog), seed=args.seed)
+    strangers = sorted(set(mcv.usable(catalog)["class_name"]) - set(trained.class_names))
+    if strangers:
+        raise ValueError(
+            f"The images have classes that the run does not know, the first: {strangers[0]!r}. Expected some of "
+            f"{', '.join(trained.class_names)}."
+        )
+    return catalog
