@@ -1,6 +1,7 @@
 """The parser that `run.py` and the installed `marinecv` share: it names the commands and calls one of them."""
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
@@ -31,10 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser()
     chosen = next((word for word in argv if not word.startswith("-")), None)
-    if chosen not in COMMANDS:
+    if chosen is None:
         parser.parse_args(argv)
-        parser.print_help()
-        return 2
+    if chosen not in COMMANDS:
+        close = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        parser.error(f'there is no command "{chosen}".{hint} Expected one of {", ".join(COMMANDS)}.')
     command = importlib.import_module(f".{chosen}", __package__)
     child = argparse.ArgumentParser(
         prog=f"{parser.prog} {chosen}",
@@ -43,14 +46,18 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(child)
-    args = child.parse_args(argv[argv.index(chosen) + 1 :])
+    place = argv.index(chosen)
+    args = child.parse_args(argv[:place] + argv[place + 1 :])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return command.run(args)
+        code = command.run(args)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("\nInterrupted. What was finished is kept; a run goes on with --resume FOLDER.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader, `head` say, has seen enough; nothing more is flushed at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -68,5 +75,5 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s COMMAND ...",
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
     return parser

@@ -26,8 +26,12 @@ def run(args) -> int:
     for folder in args.runs:
         found = resumable(folder)
         runs += list(found.finished_runs.values()) if isinstance(found, Study) else [found]
+    runs = list({run.folder.resolve(): run for run in runs}.values())
+    for run in runs:
+        if not run.finished:
+            raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then compare.")
     if len(runs) < 2:
-        raise ValueError(f"Expected two finished runs or more to compare. Received: {len(runs)}.")
+        raise ValueError(f"Expected two different runs or more to compare, finished ones. Received: {len(runs)}.")
     if len({run.read("contract.json")["demonstration"] for run in runs}) > 1:
         raise ValueError("A demonstration on drawn pictures cannot be compared with a run on real images.")
     if args.on == "test":

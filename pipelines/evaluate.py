@@ -16,7 +16,9 @@ def add_arguments(parser) -> None:
     options.add_labels(parser)
     options.add_subset(parser)
     options.add_output(parser, "predictions and metrics")
-    parser.add_argument("--batch-size", type=options.positive, default=32, metavar="N")
+    parser.add_argument(
+        "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
+    )
 
 
 def run(args) -> int:
@@ -38,8 +40,13 @@ def run(args) -> int:
     part = catalog[catalog["split"] == args.on]
     if mcv.usable(part).empty:
         raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    folder = fresh_folder(args.output_dir) if args.output_dir else None
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
     pixels, part = mcv.load_pixels(part, recipe.image)
+    left_out = part[part["problem"] != ""]
+    if len(left_out):
+        first = left_out.iloc[0]
+        print(f"{len(left_out)} of {len(part)} images left out; the first, {first['image_id']}: {first['problem']}")
     predictions = mcv.predict_table(
         model, part, recipe.image, trained.class_names, batch_size=args.batch_size, pixels=pixels
     )
@@ -51,8 +58,7 @@ def run(args) -> int:
             print(f"  {name:<20} {figure['value']:.4f}  ({interval}, n={figure['n']})")
     columns = ["class_name", "precision", "recall", "specificity", "f1", "support"]
     print(per_class_metrics(predictions)[columns].round(3).to_string(index=False))
-    if args.output_dir:
-        folder = fresh_folder(args.output_dir)
+    if folder:
         mcv.write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {args.on: metrics})
         print(f"written to {folder}")

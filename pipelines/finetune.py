@@ -9,7 +9,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.inputs.spec import ImageSpec
 from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
 
 from . import options, quiet
@@ -69,31 +69,30 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
 
 
 MOBILENET = row("mobilenet", WINNER)
-BETTER = [  # ours, not the report's
-    replace(
-        MOBILENET,
-        name="aquarium_mobilenet_gentle",
-        title="Aquarium, mobilenet: head first, then the last 20 layers gently",
-        model=replace(MOBILENET.model, pooling="avg_max", dropout=0.4),
-        image=replace(MOBILENET.image, antialias=True),
-        training=replace(
-            MOBILENET.training,
-            optimizer="adam",
-            head_epochs=10,
-            head_learning_rate=1e-3,
-            learning_rate=3e-5,
-            lr_factor=0.5,
-            lr_patience=4,
-            augmentation=Augmentation(flip=0.5, rotation_deg=10, zoom=0.15, crop=0.2),
-        ),
-        chosen="everything",
+LARGE = replace(  # ours, not the report's: the detail that 224 pixels lose is worth more than any schedule
+    MOBILENET,
+    name="aquarium_mobilenet_448",
+    title="Aquarium, mobilenet at 448x448: head first, then the last 20 layers gently",
+    image=replace(MOBILENET.image, height=448, width=448),
+    model=replace(MOBILENET.model, dropout=0.4),
+    training=replace(
+        MOBILENET.training,
+        optimizer="adam",
+        epochs=16,
+        head_epochs=8,
+        head_learning_rate=3e-3,
+        learning_rate=1e-4,
+        lr_factor=0.5,
+        lr_patience=3,
+        label_smoothing=0.1,
     ),
-]
+    chosen="everything; 448 pixels because a linear probe gains three points over 224",
+)
 RECIPES = {
     recipe.name: recipe
     for recipe in [row(name, patience) for name in ("mobilenetv3large", "mobilenet") for patience in PATIENCES]
     + [row(name, WINNER) for name in ("mobilenetv2", "inceptionv3", "resnet50", "efficientnetb4")]
-    + BETTER
+    + [LARGE]
 }
 
 
@@ -105,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["mobilenetv3large"],
         metavar="NAME",
-        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50 or efficientnetb4; several compare",
+        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; several compare",
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
     parser.add_argument("--trainable-layers", type=int, metavar="N", help="last backbone layers that learn; 0 is none")
@@ -113,10 +112,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    """Train the chosen rows."""
+    """Train the chosen rows, or go on with what `--resume` names."""
     quiet.import_tensorflow()
     from . import train
 
+    if args.resume:
+        return train.resume(args.resume)
     patiences = PATIENCES if args.grid else (WINNER,)
     rows = train.named(RECIPES, args.recipe, [row(name, patience) for name in args.backbone for patience in patiences])
     rows = [with_weights(with_flags(recipe, args), args.weights) for recipe in rows]
@@ -124,9 +125,13 @@ def run(args) -> int:
 
 
 def with_flags(recipe: Recipe, args) -> Recipe:
-    """The recipe with the width and the number of trainable layers asked for."""
-    changes = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
-    return recipe.with_model(**{name: value for name, value in changes.items() if value is not None})
+    """The recipe with the width and the number of trainable layers asked for; another network than the report's."""
+    asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if not changes:
+        return recipe
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
+    return replace(recipe.with_model(**changes), title=f"{recipe.title}; here {said}", published={})
 
 
 def with_weights(recipe: Recipe, weights: str | None) -> Recipe:

@@ -44,7 +44,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
     parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=positive, metavar="N")
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     parser.add_argument(
         "--image-size", nargs="+", type=positive, metavar="PX", help="side of the input; several compare"
     )

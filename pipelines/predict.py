@@ -16,7 +16,9 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"
     )
-    parser.add_argument("--batch-size", type=options.positive, default=32, metavar="N")
+    parser.add_argument(
+        "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
+    )
     parser.add_argument("--limit", type=options.positive, metavar="N", help="the first N images only")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
 

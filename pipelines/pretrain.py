@@ -68,9 +68,11 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Train the chosen rows."""
+    """Train the chosen rows, or go on with what `--resume` names."""
     quiet.import_tensorflow()
     from . import train
 
+    if args.resume:
+        return train.resume(args.resume)
     rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])
     return train.train(rows, args, name="aquarium_pretrain", title="CNNs from scratch")

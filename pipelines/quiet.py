@@ -15,6 +15,7 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            tf.get_logger().setLevel("ERROR")  # a study builds a model a run; each is traced, and that is no fault
         finally:
             os.dup2(kept, 2)
             os.close(kept)

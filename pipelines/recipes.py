@@ -68,7 +68,7 @@ def replay(args) -> int:
     from . import train
     from .results import write_results
 
-    study = train.resumable(args.resume) if args.resume else prepare(args)
+    study = train.Study(args.resume) if args.resume else prepare(args)
     train.finish_study(study)
     for path in write_results(study, FAMILIES, args.results_dir):
         print(f"results: {path}")
@@ -85,7 +85,8 @@ def prepare(args):
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile")},
         **{name: False for name in ("synthetic", "class_weights", "balanced", "mixed_precision")},
-        **{name: getattr(args, name) for name in ("data", "data_dir", "limit", "epochs")},
+        **{name: getattr(args, name) for name in ("data_dir", "limit", "epochs")},
+        data=args.data or recipes[0].data.name,  # named, so that no network is an error and not a demonstration
         seed=0,
     )
     manifest, catalog, choice = train.read_data(flags, recipes[0].data)

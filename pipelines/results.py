@@ -35,13 +35,15 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
         if not own:
             continue
         seeds = pd.DataFrame([line for recipe, run in own for line in seed_lines(recipe, run)])
-        table = pd.concat([seeds, all_seeds(seeds, dict((recipe.name, recipe) for recipe, _ in own))])
+        parts = [seeds, all_seeds(seeds, dict((recipe.name, recipe) for recipe, _ in own))]
         path = Path(folder) / f"{own[0][0].report}_{family}.csv"
         if path.is_file():
-            before = pd.read_csv(path, dtype={"published": str, "seed": str}, keep_default_na=False)
-            table = pd.concat([before[~before["recipe"].isin(set(table["recipe"]))], table])
-        absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in set(table["recipe"])]
-        table = pd.concat([table, pd.DataFrame(not_run(absent), columns=COLUMNS)])
+            before = pd.read_csv(path, dtype=str, keep_default_na=False)
+            parts.insert(0, before[~before["recipe"].isin(set(seeds["recipe"]))])
+        present = {name for part in parts for name in part["recipe"]}
+        absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in present]
+        parts.append(pd.DataFrame(not_run(absent), columns=COLUMNS))
+        table = pd.concat([part.astype(object) for part in parts])  # whole numbers stay whole beside empty cells
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, table[COLUMNS])
         written.append(path)

@@ -12,9 +12,13 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Print a line a run."""
+    """Print a line a study and a line a run."""
     from marinecv.runs import list_runs
+    from marinecv.studies import Study
 
+    for path in sorted(args.folder.rglob("study.json")):
+        study = Study(path.parent)
+        print(f"{study.folder}  study, {len(study.finished_runs)} of {len(study.cells)} runs finished")
     found = list_runs(args.folder)
     if not found:
         print(f"no run below {args.folder}")

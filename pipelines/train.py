@@ -12,6 +12,7 @@ from marinecv.data.splits import default_split_by
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
+from marinecv.inputs.synthesise import candidates, contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, next_folder, write_table
 from marinecv.studies import Study, resumable
@@ -50,6 +51,11 @@ def read_data(args, choice: DataChoice):
     if choice.limit:
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
+    if choice.synthetic and candidates(catalog, mcv.read_boxes(manifest)).empty:
+        raise ValueError(
+            "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
+            "Leave out --synthetic."
+        )
     return manifest, catalog, choice
 
 
@@ -98,9 +104,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
 
 
 def train(rows: list[Recipe], args, *, name: str, title: str) -> int:
-    """Train rows into one run, or into a study when there are several; or go on with what `--resume` names."""
-    if args.resume:
-        return resume(args.resume)
+    """Train rows into one run, or into a study when there are several."""
     manifest, catalog, choice = read_data(args, rows[0].data)
     rows = sized(rows, args.image_size)
     recipes = {row.name: adjusted(row, choice, args) for row in rows}
@@ -152,8 +156,9 @@ def start(folder: str | Path, recipe: Recipe, catalog, manifest) -> Run:
     if recipe.data.synthetic:
         boxes = mcv.read_boxes(manifest)
         synthetic = mcv.synthesise(catalog[catalog["split"] == "train"], boxes, run.path("synthetic"))
+        contact_sheet(synthetic).save(run.path("synthetic", "contact_sheet.jpg"))
         write_table(run.path("catalog.csv"), pd.concat([catalog, synthetic], ignore_index=True))
-        print(f"  {len(synthetic)} synthetic images in {run.path('synthetic')}")
+        print(f"  {len(synthetic)} synthetic images in {run.path('synthetic')}, all on contact_sheet.jpg")
     return run
 
 

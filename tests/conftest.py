@@ -50,8 +50,29 @@ def draw_image(class_name: str, seed: int) -> Image.Image:
 
 @pytest.fixture
 def roboflow_folder(tmp_path) -> Path:
+    """A tank of the test's own."""
+    return draw_tank(tmp_path / "tank")
+
+
+@pytest.fixture(scope="session")
+def shared_tank(tmp_path_factory) -> Path:
+    """One tank for all tests that only read it."""
+    return draw_tank(tmp_path_factory.mktemp("shared") / "tank")
+
+
+@pytest.fixture(scope="session")
+def finished_run(shared_tank) -> Path:
+    """A small CNN trained on the shared tank by the command line: 2 epochs at 32x32. Only to be read."""
+    from pipelines.command_line import main
+
+    run = shared_tank.parent / "run"
+    words = ["--data-dir", str(shared_tank), "--epochs", "2", "--image-size", "32", "--output-dir", str(run)]
+    assert main(["pretrain", *words]) == 0
+    return run
+
+
+def draw_tank(root: Path) -> Path:
     """Roboflow's CSV layout: train/valid/test with 6/3/3 images, one or two boxes each."""
-    root = tmp_path / "tank"
     for split, per_class in (("train", 2), ("valid", 1), ("test", 1)):
         folder = root / split
         folder.mkdir(parents=True)

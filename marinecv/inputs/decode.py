@@ -56,14 +56,20 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     pixels = tf.cond(
         _is_plain_jpeg(data),
         lambda: tf.io.decode_jpeg(data, channels=3),
-        lambda: tf.numpy_function(decode_with_pillow, [data], tf.uint8, stateful=False),
+        lambda: tf.numpy_function(_decode_tensor, [data], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
+
+
+def _decode_tensor(data) -> np.ndarray:
+    """The bytes come as they are in a graph, and eagerly in an array."""
+    return decode_with_pillow(np.array(data, dtype=object).item())
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:
     """A JFIF file without an Exif segment in its first bytes; the rest takes Pillow's slower, fuller way."""
     head = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), 4096))
     jpeg = tf.strings.substr(head, 0, 3) == b"\xff\xd8\xff"
-    fancy = tf.strings.regex_full_match(head, rb"(?s).*(Exif|Adobe).*")
+    # `\C` is any byte; a dot would only match valid UTF-8, which the first byte of a JPEG is not.
+    fancy = tf.strings.regex_full_match(head, rb"\C*(Exif|Adobe)\C*")
     return jpeg & ~fancy

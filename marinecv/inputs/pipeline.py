@@ -97,5 +97,5 @@ def make_dataset(
 
 
 def _sampling_weights(labels: np.ndarray) -> np.ndarray:
-    counts = np.bincount(labels)
-    return (1.0 / counts[labels]).astype(np.float32)
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return (1.0 / counts[place]).astype(np.float32)

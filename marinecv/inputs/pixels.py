@@ -15,6 +15,7 @@ from marinecv.inputs.resize import exceeds_canvas, fit_image
 from marinecv.inputs.spec import ImageSpec
 
 MEMORY_BUDGET_BYTES = 2 * 1024**3
+BATCH = 32  # images handed over to Python at a time
 
 
 def load_pixels(
@@ -47,30 +48,29 @@ def load_pixels(
     rows = usable(catalog)
     paths = rows["path"].tolist()
     shape = (len(paths), *spec.shape)
-    in_memory = int(np.prod(shape)) <= memory_budget_bytes
-    reasons: dict[int, str] = {}
-    if in_memory:
+    if int(np.prod(shape)) <= memory_budget_bytes:
         pixels = np.empty(shape, np.uint8)
         reasons = _fill(pixels, paths, spec, progress)
-    else:
-        place = store_path("pixels", _key(paths, spec) + ".npy")
-        if not place.is_file():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = place.with_name(f"{place.name}.{os.getpid()}.part")
-            pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-            reasons = _fill(pixels, paths, spec, progress)
-            pixels.flush()
-            del pixels
-            if not reasons:
-                os.replace(part, place)
-            else:
-                place = part
-        pixels = np.load(place, mmap_mode="r")
-    if reasons:
-        failed = rows.index[list(reasons)]
-        catalog.loc[failed, "problem"] = list(reasons.values())
-        pixels = np.delete(pixels, list(reasons), axis=0)
-    return pixels, catalog
+        return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
+    place = store_path("pixels", _key(paths, spec) + ".npy")
+    if not place.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f"{place.name}.{os.getpid()}.part")
+        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        reasons = _fill(pixels, paths, spec, progress)
+        pixels.flush()
+        del pixels
+        if reasons:  # what is kept holds good images alone: once more, without the broken ones
+            part.unlink()
+            catalog = _with_reasons(catalog, rows, reasons)
+            return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
+        os.replace(part, place)
+    return np.load(place, mmap_mode="r"), catalog
+
+
+def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
+    catalog.loc[rows.index[list(reasons)], "problem"] = list(reasons.values())
+    return catalog
 
 
 def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
@@ -94,11 +94,11 @@ def _fill(pixels, paths, spec, progress) -> dict[int, str]:
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(paths, tf.string)))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
     missing = set(range(len(paths)))
-    for done, (index, image) in enumerate(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), start=1):
-        pixels[index] = image
-        missing.discard(int(index))
-        if progress and (done % 64 == 0 or done == len(paths)):
-            progress(done, len(paths))
+    for indices, images in dataset.batch(BATCH).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        pixels[indices] = images
+        missing.difference_update(indices.tolist())
+        if progress:
+            progress(len(paths) - len(missing), len(paths))
     return {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
 
 
@@ -120,6 +120,6 @@ def as_bytes(image: tf.Tensor) -> tf.Tensor:
 def _key(paths, spec) -> str:
     digest = hashlib.sha256(repr(spec).encode())
     for path in paths:
-        state = os.stat(path)
-        digest.update(f"{path}\0{state.st_mtime_ns}\0{state.st_size}\n".encode())
+        state = os.stat(path) if os.path.isfile(path) else None
+        digest.update(f"{path}\0{state and state.st_mtime_ns}\0{state and state.st_size}\n".encode())
     return digest.hexdigest()[:32]

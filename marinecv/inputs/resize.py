@@ -19,7 +19,7 @@ def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """
     size = (spec.height, spec.width)
     if spec.fit == "stretch":
-        return tf.image.resize(pixels, size, antialias=spec.antialias)
+        return tf.cast(tf.image.resize(pixels, size, antialias=spec.antialias), tf.float32)
     source_hw = tf.shape(pixels)[:2]
     side = tf.maximum(tf.reduce_max(source_hw), spec.canvas_px or 0)
     before = (side - source_hw) // 2
@@ -28,30 +28,34 @@ def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
 
 
 def _resize_sampled(pixels, side, before, size):
-    """Bilinear from the four nearest canvas pixels, as `ResizeBilinear` with half-pixel centres does it."""
+    """Bilinear from the four nearest canvas pixels, as `ResizeBilinear` with half-pixel centres does it.
+
+    Only the canvas rows that are sampled are built, two for each row of the output, still as bytes: along them the
+    operation itself interpolates, across them we do. Whole rows are cheap to gather, single pixels are not.
+    """
     length = tf.shape(pixels)
-    rows, row_weights = _neighbours(side, before[0], length[0], size[0])
-    columns, column_weights = _neighbours(side, before[1], length[1], size[1])
-    flat = tf.reshape(pixels, (-1, 3))
+    rows, weights = _neighbours(side, before[0], length[0], size[0])
+    band = tf.gather(pixels, tf.reshape(rows, [-1]))
 
-    def line(index, weight):
-        left, right = (tf.cast(tf.gather(flat, index[:, None] * length[1] + column), tf.float32) for column in columns)
-        return (left * column_weights[0][:, None] + right * column_weights[1][:, None]) * weight[:, None, None]
+    def black(columns):
+        return tf.zeros((2 * size[0], columns, 3), pixels.dtype)
 
-    return line(rows[0], row_weights[0]) + line(rows[1], row_weights[1])
+    band = tf.concat([black(before[1]), band, black(side - length[1] - before[1])], axis=1)
+    lines = tf.raw_ops.ResizeBilinear(images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True)
+    upper, lower = tf.split(lines[0], 2)
+    return upper * weights[0][:, None, None] + lower * weights[1][:, None, None]
 
 
 def _neighbours(side, before, length, out_length):
-    """The two source indices of each output pixel, and their weights: 0 where the canvas is black."""
+    """The two source rows of each output row, and their weights: 0 where the canvas is black; `(2, out_length)` each."""
     scale = tf.cast(side, tf.float32) / out_length
     position = (tf.range(out_length, dtype=tf.float32) + 0.5) * scale - 0.5
     lower = tf.floor(position)
     share = position - lower
-    canvas_indices = tf.maximum(lower, 0), tf.minimum(lower + 1, tf.cast(side - 1, tf.float32))
-    indices = [tf.cast(index, tf.int32) - before for index in canvas_indices]
-    on_image = [tf.cast((index >= 0) & (index < length), tf.float32) for index in indices]
-    clipped = [tf.clip_by_value(index, 0, length - 1) for index in indices]
-    return clipped, ((1 - share) * on_image[0], share * on_image[1])
+    on_canvas = tf.stack([tf.maximum(lower, 0), tf.minimum(lower + 1, tf.cast(side - 1, tf.float32))])
+    rows = tf.cast(on_canvas, tf.int32) - before
+    weights = tf.stack([1 - share, share])
+    return tf.clip_by_value(rows, 0, length - 1), tf.where((rows >= 0) & (rows < length), weights, 0)
 
 
 def _resize_averaged(pixels, side, before, size):
@@ -59,18 +63,30 @@ def _resize_averaged(pixels, side, before, size):
     after = side - tf.shape(pixels)[:2] - before
     scale = tf.constant(size, tf.float32) / tf.cast(side, tf.float32)
     # The kernel renormalises its weights at the edge of its input, so the edge would not blend with the black around
-    # it. A black rim twice as wide as the kernel restores that, where there is canvas for it.
+    # it. A black rim at least twice as wide as the kernel restores that, where there is canvas for it.
     rim = 2 * tf.cast(tf.math.ceil(tf.maximum(1.0 / scale, 1.0)), tf.int32) + 1
-    rim_before, rim_after = tf.minimum(rim, before), tf.minimum(rim, after)
+    offset = tf.stack([_exact_offset(before[axis] - rim[axis], scale[axis]) for axis in (0, 1)])
+    rim_before, rim_after = before - offset, tf.minimum(rim, after)
     pixels = tf.pad(pixels, [[rim_before[0], rim_after[0]], [rim_before[1], rim_after[1]], [0, 0]])
     return tf.raw_ops.ScaleAndTranslate(
         images=pixels[tf.newaxis],
         size=size,
         scale=scale,
-        translation=scale * tf.cast(before - rim_before, tf.float32),
+        translation=scale * tf.cast(offset, tf.float32),
         kernel_type="triangle",
         antialias=True,
     )[0]
+
+
+def _exact_offset(at_most, scale):
+    """The largest offset in canvas pixels, up to `at_most`, that survives `ScaleAndTranslate`.
+
+    The operation divides the translation by the scale again, in float32: half a unit in the last place is an error of
+    7e-3 grey levels at a sharp edge. What the offset lacks, the black rim makes up.
+    """
+    offsets = tf.range(tf.maximum(at_most, 0) + 1)
+    exact = tf.cast(offsets, tf.float32)
+    return tf.reduce_max(tf.where((1.0 / scale) * (scale * exact) == exact, offsets, 0))
 
 
 def exceeds_canvas(height: int, width: int, spec: ImageSpec) -> bool:

@@ -21,7 +21,7 @@ class Backbone:
     Args:
         factory: name in `keras.applications`.
         normalise: brings [0, 255] to the range the network was trained on.
-        weights_file: in `KERAS_HOME/models`; `{alpha}` and `{alpha_x10}` are filled in.
+        weights_file: in `KERAS_HOME/models`; `{alpha}` and `{digits}` of it are filled in.
         options: for the factory.
         rescales_inside: the network cannot be fed anything but [0, 255].
     """
@@ -42,7 +42,7 @@ BACKBONES = {
         {"include_preprocessing": False},
     ),
     "inceptionv3": Backbone("InceptionV3", signed_unit, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
-    "mobilenet": Backbone("MobileNet", signed_unit, "mobilenet_{alpha_x10}_224_tf_no_top.h5", has_alpha=True),
+    "mobilenet": Backbone("MobileNet", signed_unit, "mobilenet_{digits}_224_tf_no_top.h5", has_alpha=True),
     "mobilenetv2": Backbone(
         "MobileNetV2",
         signed_unit,
@@ -57,8 +57,8 @@ BACKBONES = {
 def weights_file(backbone: str, alpha: float = 1.0) -> Path:
     """Where Keras looks for the ImageNet weights of a backbone at 224 pixels, without its top."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    alpha = float(alpha)
-    name = _entry(backbone).weights_file.format(alpha=alpha, alpha_x10=f"{alpha * 10:.1f}".replace(".", "_"))
+    digits = "_".join(f"{alpha * 100:.0f}"[:2])  # 1.0 is 1_0, 0.75 is 7_5
+    name = _entry(backbone).weights_file.format(alpha=float(alpha), digits=digits)
     return home / "models" / name
 
 
@@ -104,6 +104,8 @@ def backbone_classifier(
         )
     if alpha != 1.0 and not entry.has_alpha:
         raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
+    if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
+        weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
     inputs = keras.Input(image_shape, name="pixels")
     normalise = entry.normalise if normalisation == "backbone" else NORMALISATIONS[normalisation]
     options = {**entry.options, **({"alpha": alpha} if entry.has_alpha else {})}

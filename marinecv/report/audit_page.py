@@ -25,7 +25,7 @@ def write_audit_report(
     catalog: pd.DataFrame,
     boxes: pd.DataFrame,
     tables: dict[str, pd.DataFrame],
-    samples: int = 14,
+    samples: int = 12,
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
@@ -50,7 +50,7 @@ def write_audit_report(
     splits = splits_of(catalog)
     page = render(
         "audit.html",
-        title=f"What the images of {name} are",
+        title=f"Audit of {name}: what the images are",
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
         samples=_samples(folder, catalog, boxes, samples, seed, demonstration),
@@ -85,7 +85,7 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
     """Say in a few sentences what a person should know of the data set."""
     classes = tables["class_counts"].query("class_name != 'total'")
     unusable = len(tables["problems"])
-    said = [f"{total:,} images, {len(classes)} classes; {unusable or 'none'} cannot be used."]
+    said = [f"{total:,} images, {len(classes)} classes; {f'{unusable:,} cannot' if unusable else 'all can'} be used."]
     if len(classes) > 1:
         most, least = classes.iloc[0], classes.iloc[-1]
         said.append(

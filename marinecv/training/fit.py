@@ -48,7 +48,8 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
     Returns:
         The trained model, with the weights of the best epoch.
     Raises:
-        ValueError: train or validation holds no usable image.
+        ValueError: train or validation holds no usable image, the checkpoint is of another model, or the training
+            diverged.
     """
     started = time.perf_counter()
     training, class_names = recipe.training, run.class_names
@@ -63,7 +64,8 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
         parts[split], split_pixels[split] = rows[chosen], pixels[chosen]
 
     model = build_model(recipe, len(class_names))
-    done = read_checkpoint(run.path("checkpoint.npz"))[0].get("epochs_done", 0)
+    state = read_checkpoint(run.path("checkpoint.npz"))[0]
+    done = state.get("epochs_done", 0)
     random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
     if random_backbone and not done:
         sample = np.random.default_rng(training.seed).permutation(len(split_pixels["train"]))[:STATISTICS_IMAGES]
@@ -96,8 +98,13 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise ValueError(
+                f"The training diverged: after {len(run.history)} epochs its weights are no finite numbers. Train anew "
+                f"with a lower learning rate. Received: learning_rate={learning_rate}."
+            )
 
-    head_epochs = min(training.head_epochs, training.epochs)
+    head_epochs = _head_epochs(recipe)
     if done < head_epochs:
         thawed = freeze_backbone(model)
         fit("head", done, head_epochs, training.head_learning_rate)
@@ -105,13 +112,20 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
             layer.trainable = True
         done = head_epochs
     if head_epochs < training.epochs:
-        fit("all", done, training.epochs, training.learning_rate)
+        # Killed after it stopped early, no epoch is left; its best weights come back all the same.
+        fit("all", training.epochs if state.get("stopped") else done, training.epochs, training.learning_rate)
 
     with whole_file(run.path("model.keras")) as part:
         model.save(part)
-    write_json(run.path("timing.json"), _timing(model, run, recipe, time.perf_counter() - started))
+    write_json(run.path("timing.json"), _timing(model, run, recipe))
     say(f"  trained in {duration(time.perf_counter() - started)}")
     return model
+
+
+def _head_epochs(recipe: Recipe) -> int:
+    """Epochs in which only the head learns; a network from scratch has no backbone to freeze."""
+    is_backbone = isinstance(recipe.model, BackboneModel)
+    return min(recipe.training.head_epochs, recipe.training.epochs) if is_backbone else 0
 
 
 def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[int, float]:
@@ -119,25 +133,31 @@ def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[in
     return {i: len(train) / (len(counts) * counts[name]) for i, name in enumerate(class_names) if name in counts}
 
 
-def _timing(model: keras.Model, run: Run, recipe: Recipe, seconds: float) -> dict:
+def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
     """What three of the reports compare on, besides accuracy."""
     history = run.history
     return {
-        "train_seconds": round(seconds, 1),
+        "train_seconds": round(float(history["seconds"].sum()), 1),  # of all epochs, before and after a resume
         "seconds_per_epoch": round(float(history["seconds"].median()), 3),
         "latency_ms_per_image": round(latency_ms(model, recipe.image.shape), 2),
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "epochs": len(history),
-        "best_epoch": best_epoch(history, recipe.training.monitor),
+        "best_epoch": best_epoch(history, recipe.training.monitor, _head_epochs(recipe)),
         "device": "GPU" if tf.config.list_physical_devices("GPU") else f"{os.cpu_count()} CPU cores",
     }
 
 
-def best_epoch(history: pd.DataFrame, monitor: str) -> int:
-    """The epoch (from 1) whose weights came back: the first with the best value of what was watched."""
-    values = history[monitor]
-    return int(history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax(), "epoch"])
+def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int:
+    """The epoch (from 1) whose weights came back: the first with the best value of what was watched.
+
+    The head's epochs are not watched; where there are no others, the last one's weights stay.
+    """
+    values = history.set_index("epoch")[monitor]
+    watched = values[values.index > head_epochs]
+    if watched.empty:
+        return int(values.index[-1])
+    return int(watched.idxmin() if monitor.endswith("loss") else watched.idxmax())
 
 
 def latency_ms(model: keras.Model, shape: tuple[int, int, int], repeats: int = 5) -> float:

@@ -18,6 +18,10 @@ def lint(recipe: Recipe) -> list[str]:
         found.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
     if isinstance(model, BackboneModel) and model.weights == "none" and model.trainable_layers == 0:
         found.append("The backbone is frozen with random weights: only the head learns, from random features.")
+    if training.head_epochs and not isinstance(model, BackboneModel):
+        found.append(
+            f"head_epochs={training.head_epochs} never acts: a network from scratch has no backbone to freeze."
+        )
     if isinstance(model, BackboneModel) and training.head_epochs >= training.epochs:
         found.append(
             f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone's last layers."

@@ -1,0 +1,132 @@
+"""The report's synthetic images: erase the dominant animals, and the class that came second becomes the label."""
+
+from math import ceil, floor
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
+
+from marinecv.data.catalog import usable
+from marinecv.data.labels import ranked_classes
+
+PREFIX = "synthetic"
+THUMBNAIL_PX = 200
+
+
+def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, ...] = ("fish",)) -> pd.DataFrame:
+    """Find the train images that can give a synthetic one: two or more classes, the second not excluded.
+
+    Args:
+        catalog: as `read_catalog` returns it; only usable train images are looked at.
+        boxes: as `read_boxes` returns them.
+        exclude: classes that shall not become labels; the report leaves out fish, of which there are enough.
+    Returns:
+        DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
+        dominant class is gone, 0 to 1), `num_classes`.
+    """
+    train = usable(catalog).query("split == 'train'")["image_id"]
+    ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
+    rows = []
+    for image_id, classes in ranked.groupby("image_id", sort=True):
+        if len(classes) > 1 and (second := classes.iloc[1])["class_name"] not in exclude:
+            share = second["score"] / classes["score"].iloc[1:].sum()
+            rows.append((image_id, classes["class_name"].iloc[0], second["class_name"], share, len(classes)))
+    return pd.DataFrame(rows, columns=["image_id", "dominant", "class_name", "share", "num_classes"])
+
+
+def synthesise(
+    catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path, exclude: tuple[str, ...] = ("fish",)
+) -> pd.DataFrame:
+    """Write a synthetic image for each of the `candidates`, and return their catalog rows.
+
+    The dominant class's boxes are filled with the background colour, the median of the pixels outside all boxes; where
+    a box of the second class overlaps, its pixels stay. Originals are only read.
+
+    Args:
+        catalog: as `read_catalog` returns it.
+        boxes: as `read_boxes` returns them.
+        folder: for the new JPEGs, at the sizes of the originals; the run's own.
+        exclude: classes that shall not become labels.
+    Returns:
+        Catalog rows (the columns of `catalog`): `image_id` is "synthetic/" before the original's; split, group and the
+        rest are the original's too; `share` as `candidates` has it.
+    Raises:
+        ValueError: an original lies in the folder.
+    """
+    folder = Path(folder)
+    chosen = candidates(catalog, boxes, exclude)
+    originals = catalog.set_index("image_id").loc[chosen["image_id"]]
+    inside = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise ValueError(
+            f"{len(inside)} originals lie in {folder}; the first is {inside[0]}. Expected a folder of the run's own: "
+            "synthetic images are never written beside originals. Name another folder."
+        )
+    good = boxes[boxes["problem"] == ""]
+    rows = []
+    for row, original in zip(chosen.itertuples(), originals.itertuples(), strict=True):
+        of_image = good[good["image_id"] == row.image_id]
+        with Image.open(original.path) as opened:
+            erased = erase(ImageOps.exif_transpose(opened).convert("RGB"), of_image, row.dominant, row.class_name)
+        name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        erased.save(path, "JPEG", quality=95)
+        new = {"image_id": f"{PREFIX}/{name}", "path": str(path.absolute()), "class_name": row.class_name}
+        size = {"width": erased.width, "height": erased.height, "share": row.share}
+        rows.append({**original._asdict(), **new, **size})
+    return pd.DataFrame(rows, columns=catalog.columns)
+
+
+def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:
+    """Fill the boxes of one class with the background colour, except where boxes of another lie.
+
+    Args:
+        image: RGB; not changed.
+        boxes: of this image, corners in pixels.
+        dominant: the class to erase.
+        keep: the class whose pixels stay.
+    Returns:
+        An RGB image of the same size. If boxes cover all of it, the background is the median of all of it.
+    """
+    outside = ImageChops.invert(covered(boxes, image.size))
+    background = tuple(ImageStat.Stat(image, outside if outside.getbbox() else None).median)
+    gone = covered(boxes[boxes["class_name"] == dominant], image.size)
+    gone = ImageChops.subtract(gone, covered(boxes[boxes["class_name"] == keep], image.size))
+    return Image.composite(Image.new("RGB", image.size, background), image, gone)
+
+
+def covered(boxes: pd.DataFrame, size: tuple[int, int]) -> Image.Image:
+    """Return a mask (mode L, 255 where some box touches the pixel) of the size (width, height)."""
+    mask = Image.new("L", size)
+    for box in boxes.itertuples():
+        mask.paste(255, (floor(box.xmin), floor(box.ymin), ceil(box.xmax), ceil(box.ymax)))
+    return mask
+
+
+def contact_sheet(synthetic: pd.DataFrame, columns: int = 8) -> Image.Image:
+    """Draw all synthetic images small, side by side, each with its label.
+
+    Args:
+        synthetic: rows that `synthesise` returned.
+        columns: pictures in a row.
+    Returns:
+        An RGB image to save as PNG.
+    Raises:
+        ValueError: there is no synthetic image.
+    """
+    if synthetic.empty:
+        raise ValueError(
+            "There is no synthetic image to draw. Expected train images with boxes of two or more classes, the second "
+            "not excluded. Leave synthetic images out for this data set."
+        )
+    rows, cell = -(-len(synthetic) // columns), (THUMBNAIL_PX, THUMBNAIL_PX + 16)
+    sheet = Image.new("RGB", (min(columns, len(synthetic)) * cell[0], rows * cell[1]), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, row in enumerate(synthetic.itertuples()):
+        left, top = number % columns * cell[0], number // columns * cell[1]
+        with Image.open(row.path) as opened:
+            picture = ImageOps.contain(opened, (THUMBNAIL_PX - 6, THUMBNAIL_PX - 6))
+        sheet.paste(picture, (left + (cell[0] - picture.width) // 2, top + 3))
+        pen.text((left + 6, top + THUMBNAIL_PX), f"{row.class_name} ({row.share:.2f})", fill="black")
+    return sheet

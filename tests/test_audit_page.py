@@ -1,0 +1,121 @@
+"""The audit's page and command: everything is there, names are escaped, nothing is overwritten."""
+
+import argparse
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from marinecv.audit.explore import explore
+from marinecv.audit.pictures import check_files
+from marinecv.data.catalog import read_boxes, read_catalog
+from marinecv.data.locate import locate
+from marinecv.report.audit_figures import boxed_picture, class_colours, sample_figure
+from marinecv.report.audit_page import audit_summary, write_audit_report
+from pipelines import audit
+
+TABLES = {
+    "class_counts", "size_table", "distinct_sizes", "problems", "intensity_histogram", "intensity_summary",
+    "noise_estimate", "label_shares", "class_changes", "box_problems",
+}  # fmt: skip
+
+
+def audited(folder, **changes):
+    manifest = locate(None, folder)
+    catalog, boxes = check_files(read_catalog(manifest).assign(**changes)), read_boxes(manifest)
+    return catalog, boxes, explore(catalog, boxes)
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    audit.add_arguments(parser)
+    return audit.run(parser.parse_args(list(map(str, words))))
+
+
+def test_the_page_says_what_the_images_are(roboflow_folder, tmp_path):
+    catalog, boxes, tables = audited(roboflow_folder)
+    page = write_audit_report(tmp_path, "tank", catalog, boxes, tables).read_text(encoding="utf-8")
+    assert set(tables) == TABLES == {path.stem for path in tmp_path.glob("*.csv")}
+    assert "12 images, 3 classes; all can be used." in page
+    assert page.count("data:image/jpeg") == 12
+    assert page.count("<svg") == 5
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    with Image.open(tmp_path / "figures" / "samples.png") as samples:
+        assert len(samples.convert("RGB").getcolors(1 << 24)) > 1000
+    assert "Demonstration" not in page
+
+
+def test_names_are_escaped_and_a_demonstration_says_so(roboflow_folder, tmp_path):
+    catalog, boxes, _ = audited(roboflow_folder)
+    evil = "<script>alert(1)</script>"
+    catalog = catalog.assign(class_name=catalog["class_name"].replace("ray", evil))
+    boxes = boxes.assign(class_name=boxes["class_name"].replace("ray", evil))
+    tables = explore(catalog, boxes)
+    page = write_audit_report(tmp_path, evil, catalog, boxes, tables, demonstration=True).read_text(encoding="utf-8")
+    assert evil not in page
+    assert "&lt;script&gt;" in page
+    assert "Demonstration" in page
+
+
+def test_a_set_without_one_usable_image_still_has_its_page(roboflow_folder, tmp_path):
+    catalog, boxes, tables = audited(roboflow_folder, problem="broken", width=0, height=0)
+    page = write_audit_report(tmp_path, "tank", catalog, boxes, tables).read_text(encoding="utf-8")
+    assert "12 of 12 images cannot be used" in page
+    assert "No image can be shown" in page
+    assert "<svg" not in page
+
+
+def test_a_set_of_class_folders_has_no_box_tables(roboflow_folder, tmp_path):
+    catalog, boxes, _ = audited(roboflow_folder)
+    tables = explore(catalog, boxes.iloc[:0])
+    page = write_audit_report(tmp_path, "tank", catalog, boxes.iloc[:0], tables).read_text(encoding="utf-8")
+    assert TABLES - set(tables) == {"label_shares", "class_changes", "box_problems"}
+    assert "There are no boxes" in page
+
+
+def test_the_summary_of_one_class_compares_nothing(roboflow_folder):
+    catalog, _, _ = audited(roboflow_folder, class_name="eel")
+    assert "largest" not in audit_summary(explore(catalog, pd.DataFrame()), len(catalog))
+
+
+def test_a_boxed_picture_shows_its_boxes_in_the_colour_of_their_class(tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "black.png")
+    boxes = pd.DataFrame(
+        {"class_name": ["eel", "ray"], "xmin": [4, 40], "ymin": [6, 30], "xmax": [60, 50], "ymax": [20, 40]}
+    )
+    picture = boxed_picture(tmp_path / "black.png", boxes, {"eel": "#ff0000", "ray": "#00ff00"}, side=128)
+    assert picture.size == (64, 48)
+    assert picture.getpixel((4, 12)) == (255, 0, 0)
+    assert picture.getpixel((40, 35)) == (0, 255, 0)
+    assert picture.getpixel((62, 46)) == (0, 0, 0)
+    assert boxed_picture(tmp_path / "black.png", boxes.iloc[:0], {}, side=32).size == (32, 24)
+
+
+def test_colours_repeat_where_classes_are_many():
+    colours = class_colours([str(number) for number in range(9)])
+    assert colours["8"] == colours["0"]
+
+
+def test_the_grid_draws_each_picture():
+    figure = sample_figure([Image.new("RGB", (8, 6))] * 5, list("abcde"))
+    assert [len(axis.images) for axis in figure.axes] == [1] * 5 + [0] * 3
+
+
+def test_the_command_prints_a_summary_and_the_page(roboflow_folder, tmp_path, capsys):
+    (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")
+    assert run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "12 images, 3 classes; 1 cannot be used." in said
+    assert said.rstrip().endswith("report.html")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_limit_keeps_the_rows_with_a_problem(roboflow_folder, tmp_path, capsys):
+    (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")
+    run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out", "--limit", 3)
+    assert "10 images, 3 classes; 1 cannot be used." in capsys.readouterr().out
+
+
+def test_an_output_folder_that_holds_something_is_refused(roboflow_folder, tmp_path):
+    with pytest.raises(ValueError, match="exists and is never overwritten"):
+        run("--data-dir", roboflow_folder, "--output-dir", roboflow_folder)

@@ -1,0 +1,92 @@
+"""A room imports only rooms above it in the list of docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import marinecv
+
+HOUSE = Path(marinecv.__file__).parent
+FLOORS = {
+    "atomic": 0,
+    "data": 1,
+    "inputs": 2,
+    "models": 3,
+    "features": 4,
+    "audit": 5,
+    "runs": 6,
+    "studies": 6,
+    "training": 7,
+    "evaluation": 8,
+    "search": 9,
+    "explain": 10,
+    "export": 11,
+    "report": 12,
+}
+MODULES = sorted(path for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
+
+
+def imported(source: str, package: tuple[str, ...]) -> set[str]:
+    """Every module that a source imports, anywhere in it, by its full name."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            name = ".".join(filter(None, (base, node.module)))
+            found |= {f"{name}.{alias.name}" for alias in node.names}
+    return found
+
+
+def offences(source: str, module: tuple[str, ...]) -> list[str]:
+    """What a module of the house must not import: lower rooms, pipelines and the command line."""
+    own = FLOORS[module[1]]
+    wrong = []
+    for name in sorted(imported(source, module[:-1])):
+        top, *rest = name.split(".")
+        below = top == "marinecv" and rest and FLOORS.get(rest[0], 0) > own
+        if below or top in ("pipelines", "run") or name.startswith("marinecv.pipelines"):
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(HOUSE).as_posix())
+def test_a_room_imports_only_rooms_above_it(path):
+    module = ("marinecv", *path.relative_to(HOUSE).with_suffix("").parts)
+    wrong = offences(path.read_text(encoding="utf-8"), module)
+    assert not wrong, f"{'.'.join(module)} (floor {FLOORS[module[1]]}) imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from marinecv.training.fit import fit_recipe",
+        "import marinecv.report.page",
+        "from marinecv import runs",
+        "from ..training import recipe",
+        "def late():\n    from marinecv.evaluation import metrics",
+        "from pipelines import train",
+        "import run",
+        "from marinecv.pipelines import train",
+    ],
+)
+def test_a_wrong_import_is_seen(line):
+    assert offences(line, ("marinecv", "inputs", "pipeline"))
+
+
+def test_a_right_import_is_no_offence():
+    lines = "import numpy\nfrom marinecv.data.catalog import usable\nfrom . import spec\nfrom marinecv.atomic import write_json"
+    assert not offences(lines, ("marinecv", "inputs", "pipeline"))
+
+
+@pytest.mark.parametrize("name", marinecv.__all__)
+def test_every_name_of_the_library_imports(name):
+    assert getattr(marinecv, name) is not None
+    assert name in dir(marinecv)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'marinecv' has no attribute 'marlin'"):
+        marinecv.marlin  # noqa: B018

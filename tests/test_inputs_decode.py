@@ -1,0 +1,143 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from marinecv.inputs import decode as room
+from marinecv.inputs.decode import decode, decode_with_pillow
+
+HEIGHT, WIDTH = 24, 40
+ORIENTATION = 0x0112
+
+
+def picture() -> Image.Image:
+    """Smooth colours that differ from corner to corner: a JPEG keeps them to a few grey levels."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    pixels = np.stack([rows * 10, columns * 6, 255 - rows * 5 - columns * 3], axis=-1)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, format: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def eagerly(data):
+    return decode(tf.constant(data)).numpy()
+
+
+def inside_tf_data(data):
+    return next(tf.data.Dataset.from_tensors(data).map(decode).as_numpy_iterator())
+
+
+WORLDS = pytest.mark.parametrize("world", [eagerly, inside_tf_data])
+
+
+@WORLDS
+@pytest.mark.parametrize(("format", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})])
+def test_a_lossless_format_comes_back_exactly(world, format, options):
+    np.testing.assert_array_equal(world(saved(picture(), format, **options)), np.asarray(picture()))
+
+
+@WORLDS
+def test_a_jpeg_comes_back_almost(world):
+    np.testing.assert_allclose(world(saved(picture(), "JPEG", quality=95)), np.asarray(picture()), atol=12)
+
+
+@WORLDS
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda pixels: pixels),
+        (2, lambda pixels: pixels[:, ::-1]),
+        (3, lambda pixels: pixels[::-1, ::-1]),
+        (4, lambda pixels: pixels[::-1]),
+        (5, lambda pixels: pixels.swapaxes(0, 1)),
+        (6, lambda pixels: np.rot90(pixels, -1)),
+        (7, lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1)),
+        (8, lambda pixels: np.rot90(pixels)),
+    ],
+)
+def test_a_photo_is_turned_as_its_exif_says(world, orientation, upright):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for format, options in (("PNG", {}), ("JPEG", {"quality": 95})):
+        lying = decode_with_pillow(saved(picture(), format, **options))
+        np.testing.assert_array_equal(world(saved(picture(), format, exif=exif, **options)), upright(lying))
+
+
+@WORLDS
+def test_grey_becomes_three_equal_channels(world):
+    grey = picture().convert("L")
+    expected = np.repeat(np.asarray(grey)[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(world(saved(grey, "PNG")), expected)
+    np.testing.assert_allclose(world(saved(grey, "JPEG", quality=95)), expected, atol=8)
+
+
+@WORLDS
+def test_a_palette_becomes_its_colours(world):
+    palette = picture().quantize(16)
+    np.testing.assert_array_equal(world(saved(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+@WORLDS
+def test_what_is_transparent_is_black(world):
+    clear = picture().convert("RGBA")
+    clear.putalpha(Image.fromarray(np.where(np.arange(WIDTH) < 20, 0, 255).astype(np.uint8)[None].repeat(HEIGHT, 0)))
+    expected = np.asarray(picture()).copy()
+    expected[:, :20] = 0
+    np.testing.assert_array_equal(world(saved(clear, "PNG")), expected)
+    np.testing.assert_array_equal(world(saved(clear, "WEBP", lossless=True)), expected)
+
+
+@WORLDS
+def test_cmyk_becomes_the_colours_seen(world):
+    expected = np.asarray(picture().convert("CMYK").convert("RGB"))
+    np.testing.assert_allclose(world(saved(picture().convert("CMYK"), "JPEG", quality=95)), expected, atol=10)
+
+
+@WORLDS
+def test_sixteen_bits_keep_their_shades(world):
+    shades = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    expected = np.repeat((shades / 257).round().astype(np.uint8)[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(world(saved(Image.fromarray(shades), "PNG")), expected)
+
+
+def test_a_number_a_pixel_up_to_255_is_a_grey_level():
+    levels = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 256
+    for kind in (np.int32, np.float32):
+        found = decode_with_pillow(saved(Image.fromarray(levels.astype(kind)), "TIFF"))
+        np.testing.assert_array_equal(found[..., 1], levels)
+
+
+@WORLDS
+@pytest.mark.parametrize("format", ["GIF", "WEBP"])
+def test_of_an_animation_the_first_frame_is_taken(world, format):
+    red, blue = Image.new("RGB", (WIDTH, HEIGHT), (255, 0, 0)), Image.new("RGB", (WIDTH, HEIGHT), (0, 0, 255))
+    found = world(saved(red, format, save_all=True, append_images=[blue], duration=50))
+    assert found.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_allclose(found, np.asarray(red), atol=4)
+
+
+@pytest.mark.parametrize("data", [b"", b"this is no picture", b"\xff\xd8\xff but no more", b"GIF89a"])
+def test_bytes_that_are_no_image_are_refused(data):
+    with pytest.raises(ValueError, match="cannot be decoded: it is no image that Pillow can read"):
+        decode_with_pillow(data)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_file_cut_short_is_refused_and_never_black(format):
+    whole = saved(Image.effect_noise((400, 300), 80).convert("RGB"), format)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode_with_pillow(whole[: len(whole) // 2])
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+        eagerly(whole[: len(whole) // 2])
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(room, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    with pytest.raises(ValueError, match="cannot be decoded: 40x24 pixels are more than 959"):
+        decode_with_pillow(saved(picture(), "PNG"))

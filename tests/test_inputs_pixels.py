@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from conftest import COLOURS, draw_image
+from PIL import Image
+
+from marinecv.data.store import store_path
+from marinecv.inputs import pixels as room
+from marinecv.inputs.decode import decode
+from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.inputs.resize import fit_image
+from marinecv.inputs.spec import ImageSpec
+
+SPEC = ImageSpec(height=20, width=30, canvas_px=64)
+
+
+def catalog_of(paths) -> pd.DataFrame:
+    """A row a file, numbered from 100: rows are not found by their number."""
+    rows = [(Path(path).name, str(path), 64, 48, "") for path in paths]
+    names = ["image_id", "path", "width", "height", "problem"]
+    return pd.DataFrame(rows, columns=names, index=range(100, 100 + len(rows)))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Five different images in three formats."""
+    paths = [tmp_path / f"Ein Fisch {number}{ending}" for number, ending in enumerate((".jpg", ".png", ".webp") * 2)][
+        :5
+    ]
+    for number, path in enumerate(paths):
+        draw_image(list(COLOURS)[number % 3], seed=number).save(path)
+    return paths
+
+
+@pytest.fixture
+def with_broken(files, tmp_path):
+    """The same with a JPEG cut short, a text renamed, and a file that is gone, among them."""
+    cut, text, gone = tmp_path / "cut.jpg", tmp_path / "text.jpg", tmp_path / "gone.jpg"
+    cut.write_bytes(files[0].read_bytes()[:700])
+    text.write_text("Dear diary, today we saw a ray.")
+    return [cut, files[0], text, files[1], gone, *files[2:]]
+
+
+def expected(paths):
+    images = [fit_image(decode(tf.io.read_file(str(path))), SPEC) for path in paths]
+    return np.stack(images)
+
+
+def in_memory(catalog, spec=SPEC, **options):
+    return load_pixels(catalog, spec, **options)
+
+
+def mapped(catalog, spec=SPEC, **options):
+    return load_pixels(catalog, spec, memory_budget_bytes=0, **options)
+
+
+WORLDS = pytest.mark.parametrize("load", [in_memory, mapped])
+
+
+@WORLDS
+def test_pixels_are_the_fitted_images_to_half_a_grey_level(load, files):
+    pixels, catalog = load(catalog_of(files))
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels, expected(files), atol=0.5 + 1e-3)
+    pd.testing.assert_frame_equal(catalog, catalog_of(files))
+
+
+def test_mapped_pixels_are_the_same_and_are_found_again(files, monkeypatch):
+    pixels, _ = mapped(catalog_of(files))
+    assert isinstance(pixels, np.memmap)
+    np.testing.assert_array_equal(pixels, in_memory(catalog_of(files))[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "_fill", None)  # nothing is decoded a second time
+        np.testing.assert_array_equal(mapped(catalog_of(files))[0], pixels)
+    draw_image("ray", seed=77).save(files[0])
+    assert not np.array_equal(mapped(catalog_of(files))[0][0], pixels[0])  # a changed file is read anew
+    assert not list(store_path("pixels").glob("*.part"))
+
+
+@WORLDS
+def test_a_file_that_cannot_be_read_is_a_row_with_a_reason_and_never_a_black_image(load, with_broken, files):
+    before = catalog_of(with_broken)
+    pixels, catalog = load(before)
+    assert (before["problem"] == "").all()  # the catalog handed in is left alone
+    reasons = catalog["problem"].tolist()
+    assert "truncated" in reasons[0]
+    assert reasons[2] == "cannot be decoded: it is no image that Pillow can read"
+    assert "No such file" in reasons[4]
+    assert [not reason for reason in reasons] == [False, True, False, True, False, True, True, True]
+    np.testing.assert_array_equal(pixels, in_memory(catalog_of(files))[0])
+    assert not list(store_path("pixels").glob("*.part"))
+
+
+@WORLDS
+def test_rows_with_a_problem_are_left_alone(load, files):
+    catalog = catalog_of(files)
+    catalog.loc[101, "problem"] = "no box"
+    pixels, after = load(catalog)
+    assert len(pixels) == 4 and after["problem"].tolist() == ["", "no box", "", "", ""]
+    np.testing.assert_array_equal(pixels[1], in_memory(catalog_of(files))[0][2])
+
+
+def test_refused_sizes_are_rows_with_a_reason(files):
+    catalog = catalog_of(files)
+    catalog.loc[102, "width"] = 65
+    pixels, after = load_pixels(catalog, ImageSpec(height=20, width=30, canvas_px=64, larger="refuse"))
+    assert len(pixels) == 4
+    assert after.loc[102, "problem"] == "larger than the canvas of 64 px"
+
+
+def test_no_usable_row_gives_no_pixels(files):
+    pixels, _ = load_pixels(catalog_of(files).assign(problem="no box"), SPEC)
+    assert pixels.shape == (0, 20, 30, 3)
+
+
+def test_progress_ends_with_all_images(files):
+    seen = []
+    load_pixels(catalog_of(files), SPEC, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(5, 5)]
+
+
+def test_read_pixels_says_which_positions_failed(with_broken, files):
+    pixels, reasons = read_pixels([str(path) for path in with_broken], SPEC)
+    assert sorted(reasons) == [0, 2, 4]
+    good = [position for position in range(len(with_broken)) if position not in reasons]
+    np.testing.assert_array_equal(pixels[good], in_memory(catalog_of(files))[0])
+
+
+def test_a_jpeg_that_only_pillow_decodes_is_used(tmp_path):
+    path = tmp_path / "four inks.jpg"
+    draw_image("crab", seed=1).convert("CMYK").save(path)
+    pixels, reasons = read_pixels([str(path)], SPEC)
+    assert not reasons
+    red, green, blue = pixels[0, 10, 15].astype(int)
+    assert red > green and red > blue
+
+
+def test_a_photo_lying_on_its_side_is_loaded_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    draw_image("crab", seed=1).save(tmp_path / "lying.jpg", exif=exif)
+    pixels, _ = read_pixels([str(tmp_path / "lying.jpg")], SPEC)
+    assert pixels[0, :, 0].max() == 0  # 48x64 stands upright: there is canvas left and right of it
+    assert pixels[0, 1].max() > 0

@@ -1,0 +1,264 @@
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from marinecv.models.backbones import BACKBONES, backbone_classifier, set_batch_norm_statistics, weights_file
+from marinecv.models.cnn import cnn
+from marinecv.models.normalise import IMAGENET_BGR_MEAN, NORMALISATIONS
+from marinecv.training.build import build_model
+from pipelines.pretrain import GRID
+
+SIZE = 96  # InceptionV3 wants 75 at least
+RANGES = {  # what each network was trained on, from pixels in [0, 255]
+    "mobilenetv3large": lambda pixels: pixels / 127.5 - 1,
+    "inceptionv3": lambda pixels: pixels / 127.5 - 1,
+    "mobilenet": lambda pixels: pixels / 127.5 - 1,
+    "mobilenetv2": lambda pixels: pixels / 127.5 - 1,
+    "resnet50": lambda pixels: pixels[..., ::-1] - np.float32(IMAGENET_BGR_MEAN),
+    "efficientnetb4": lambda pixels: pixels / 255,  # less mean and deviation, which come with the weights
+}
+RELOAD = """
+import sys
+from pathlib import Path
+import keras, numpy as np
+for path in sorted(Path(sys.argv[1]).glob("*.keras")):
+    model = keras.saving.load_model(path, safe_mode=True)
+    np.save(path.with_suffix(".npy"), model(np.load(path.with_suffix(".pixels.npy"))))
+assert not [name for name in sys.modules if name.startswith("marinecv")]
+"""
+
+
+def gradients(height=SIZE, width=SIZE):
+    """Two images: 0 to 255 from left to right, and from top to bottom with other channels."""
+    rows, columns = np.mgrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]
+    first = np.stack([columns, columns, columns], axis=-1)
+    return np.stack([first, np.stack([rows, 255 - rows, columns], axis=-1)]).astype(np.float32)
+
+
+def before_first_convolution(model):
+    """The model up to where its first convolution, or the padding before it, reads."""
+    kinds = (keras.layers.Conv2D, keras.layers.ZeroPadding2D)
+    first = next(layer for layer in model.layers if isinstance(layer, kinds))
+    return keras.Model(model.input, first.input)
+
+
+@pytest.fixture(scope="module")
+def built():
+    """Every backbone once, with random weights."""
+    keras.utils.set_random_seed(0)
+    return {
+        name: backbone_classifier((SIZE, SIZE, 3), 3, backbone=name, weights=None, trainable_layers=20)
+        for name in BACKBONES
+    }
+
+
+@pytest.fixture(scope="module")
+def small_cnns():
+    keras.utils.set_random_seed(0)
+    options = {"filters": (4, 6), "kernels": (3, 3), "pools": (2, 3), "dense": 8}
+    return {
+        "cnn_flatten": cnn((24, 36, 3), 3, **options),
+        "cnn_avg_norm_unit": cnn((24, 36, 3), 3, **options, batch_norm=True, pooling="avg", normalisation="unit"),
+    }
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_backbone_is_fed_the_range_it_was_trained_on(built, name):
+    fed = before_first_convolution(built[name])(gradients()).numpy()
+    np.testing.assert_allclose(fed, RANGES[name](gradients()), atol=1e-4)
+
+
+def test_every_backbone_has_a_known_range():
+    assert set(RANGES) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_backbone_is_one_flat_graph(built, name):
+    assert not [layer.name for layer in built[name].layers if isinstance(layer, keras.Model)]
+    assert built[name].name == name
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_last_20_backbone_layers_learn_less_batch_norm(built, name):
+    model = built[name]
+    names = [layer.name for layer in model.layers]
+    backbone = model.layers[: names.index("average")]
+    for layer in backbone[-20:]:
+        assert layer.trainable != isinstance(layer, keras.layers.BatchNormalization), layer.name
+    assert not [layer.name for layer in backbone[:-20] if layer.trainable]
+    assert model.get_layer("probabilities").trainable
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(0, 0), (1, 1), (10_000, None)])
+def test_trainable_layers_are_counted_from_the_length(asked, expected):
+    model = backbone_classifier(
+        (64, 64, 3),
+        3,
+        backbone="mobilenetv2",
+        alpha=0.35,
+        weights=None,
+        trainable_layers=asked,
+        freeze_batch_norm=False,
+    )
+    backbone = model.layers[: [layer.name for layer in model.layers].index("average")]
+    learning = sum(layer.trainable for layer in backbone)
+    assert learning == (len(backbone) if expected is None else expected)
+    if not asked:
+        assert len(model.trainable_variables) == 2  # kernel and bias of the head
+
+
+def test_saved_models_reload_without_marinecv_and_predict_the_same(built, small_cnns, tmp_path):
+    """Pixels in, probabilities out: a colleague's plain `keras.saving.load_model`, in safe mode, is right."""
+    expected = {}
+    for name, model in {**built, **small_cnns}.items():
+        pixels = gradients(*model.input_shape[1:3])
+        expected[name] = model(pixels).numpy()
+        model.save(tmp_path / f"{name}.keras")
+        np.save(tmp_path / f"{name}.pixels.npy", pixels)
+    subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], check=True, cwd=tmp_path)
+    for name, probabilities in expected.items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), probabilities, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_reloaded_cnn_answers_differently_for_different_images(small_cnns, tmp_path):
+    model = small_cnns["cnn_flatten"]
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras")
+    pixels = gradients(24, 36)
+    found = reloaded.predict(pixels, verbose=0)
+    np.testing.assert_allclose(found, model(pixels), atol=1e-6)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters"),
+    [("aquarium_four_conv", 504_007), ("aquarium_three_conv", 669_255), ("aquarium_five_conv", 669_639)],
+)
+def test_the_aquarium_cnns_have_the_size_they_had(recipe, parameters):
+    recipe = next(row for row in GRID if row.name == recipe)
+    model = build_model(recipe, 7)
+    assert (model.input_shape, model.output_shape) == ((None, 64, 64, 3), (None, 7))
+    assert model.count_params() == parameters
+
+
+def test_standardise_is_tensorflows_per_image_standardisation():
+    dots = np.random.default_rng(0).integers(0, 256, (30, 50, 3)).astype(np.float32)
+    images = np.stack([*gradients(30, 50), dots, 90 + dots / 4])
+    inputs = keras.Input((30, 50, 3))
+    found = keras.Model(inputs, NORMALISATIONS["standardise"](inputs))(images).numpy()
+    np.testing.assert_allclose(found, tf.image.per_image_standardization(images), atol=2e-6, rtol=0)
+    np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(found.std(axis=(1, 2, 3)), 1, atol=1e-4)
+
+
+def test_one_colour_is_standardised_to_nothing_and_no_nan():
+    inputs = keras.Input((4, 4, 3))
+    found = keras.Model(inputs, NORMALISATIONS["standardise"](inputs))(np.full((1, 4, 4, 3), 99, np.float32)).numpy()
+    np.testing.assert_allclose(found, 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "low", "high"), [("backbone", -1, 1), ("unit", 0, 1), ("standardise", -1.8, 1.8)]
+)
+def test_another_normalisation_reaches_the_first_convolution(normalisation, low, high):
+    model = backbone_classifier(
+        (64, 64, 3), 3, backbone="mobilenet", alpha=0.25, weights=None, normalisation=normalisation
+    )
+    fed = before_first_convolution(model)(gradients(64, 64)[:1]).numpy()
+    np.testing.assert_allclose((fed.min(), fed.max()), (low, high), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "hidden", "features"), [("avg", (), 256), ("max", (5, 4), 256), ("avg_max", (5,), 512)]
+)
+def test_the_head_is_as_asked(pooling, hidden, features):
+    model = backbone_classifier(
+        (64, 64, 3), 3, backbone="mobilenet", alpha=0.25, weights=None, pooling=pooling, hidden=hidden, dropout=0.3
+    )
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [*hidden, 3]
+    assert dense[0].kernel.shape[0] == features
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3] * (
+        len(hidden) + 1
+    )
+
+
+def test_statistics_from_images_give_random_features_a_sensible_size(built):
+    model = keras.models.clone_model(built["mobilenetv3large"])
+    features = keras.Model(model.input, model.get_layer("average").output)
+    batches = np.random.default_rng(0).uniform(0, 255, (2, 6, SIZE, SIZE, 3)).astype(np.float32)
+    batches *= np.linspace(0.2, 1, 6)[:, None, None, None]
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms[3].trainable = False
+    before = [(norm.trainable, norm.momentum) for norm in norms]
+    assert np.abs(features(batches[0])).mean() < 1e-6  # the reason for the whole
+    set_batch_norm_statistics(model, batches)
+    found = features(batches[0]).numpy()
+    assert np.abs(found).mean() > 1e-3
+    assert found.std(axis=0).mean() > 1e-3  # images are told apart
+    assert [(norm.trainable, norm.momentum) for norm in norms] == before
+
+
+def test_statistics_are_the_mean_over_all_batches():
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.9)(inputs))
+    batches = np.random.default_rng(0).uniform(0, 255, (5, 7, 4, 4, 3)).astype(np.float32)
+    set_batch_norm_statistics(model, batches)
+    norm = model.layers[-1]
+    np.testing.assert_allclose(norm.moving_mean, batches.mean(axis=(0, 1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, batches.var(axis=(1, 2, 3)).mean(axis=0), rtol=1e-3)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("backbone", "alpha"), [("mobilenet", 0.75), ("mobilenetv2", 0.35)])
+def test_imagenet_weights_load_from_keras_home(backbone, alpha, real_data, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(real_data / "keras_home"))
+    assert weights_file(backbone, alpha).is_file()
+    with warnings.catch_warnings(action="error"):
+        pretrained = backbone_classifier((128, 128, 3), 3, backbone=backbone, alpha=alpha)
+    by_path = backbone_classifier(
+        (128, 128, 3), 3, backbone=backbone, alpha=alpha, weights=weights_file(backbone, alpha)
+    )
+    features = [keras.Model(model.input, model.get_layer("average").output) for model in (pretrained, by_path)]
+    first, second = (model(gradients(128, 128)).numpy() for model in features)
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first).mean() > 0.01 and np.abs(first[0] - first[1]).max() > 0.1
+
+
+def test_the_weights_file_is_looked_for_in_keras_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert weights_file("mobilenet", 0.75) == tmp_path / "models" / "mobilenet_7_5_224_tf_no_top.h5"
+    assert weights_file("mobilenet").name == "mobilenet_1_0_224_tf_no_top.h5"
+    assert weights_file("mobilenetv2", 1).name == "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "alexnet"}, "a backbone among mobilenetv3large, .*Received: 'alexnet'"),
+        ({"backbone": "efficientnetb4", "normalisation": "standardise"}, "rescales .* inside, so 'standardise' input"),
+        ({"backbone": "resnet50", "alpha": 0.5}, "resnet50 has no width multiplier. Received: alpha=0.5"),
+        ({"backbone": "mobilenet", "alpha": 0.25, "pooling": "median"}, "avg, max or avg_max. Received: 'median'"),
+    ],
+)
+def test_a_backbone_that_cannot_be_built_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        backbone_classifier((SIZE, SIZE, 3), 3, weights=None, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"filters": (4, 4)}, "filters, kernels and pools of one length. Received 2, 4, 4"),
+        ({"pools": (4, 4, 2, 2)}, r"Pools \(4, 4, 2, 2\) leave nothing of an image of \(32, 64\)"),
+    ],
+)
+def test_a_cnn_that_cannot_be_built_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cnn((32, 64, 3), 3, **settings)

@@ -1,0 +1,101 @@
+"""No data named and no host in reach: a drawn reef, said so everywhere, and taken for nothing else."""
+
+import pytest
+
+from marinecv.data import reef
+from marinecv.data.store import store_path
+from marinecv.runs import Run
+from pipelines import train
+from pipelines.command_line import main
+
+SPLIT = {"fish": 3, "shark": 2, "puffin": 1}
+MARGIN = 0.10  # over always naming the class that is most frequent in train
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("marinecv.data.locate.network_reachable", lambda manifest: False)
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def small_reef(monkeypatch):
+    monkeypatch.setattr(reef, "COUNTS", {"train": SPLIT, "valid": SPLIT, "test": SPLIT})
+
+
+@pytest.fixture(scope="module")
+def whole_reef(tmp_path_factory):
+    """The store with the true reef in it, drawn once."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARINECV_HOME", str(home))
+        reef.make_reef(store_path("data", "reef"))
+    return home
+
+
+def test_the_demonstration_says_so_and_is_taken_for_nothing_else(small_reef, finished_run, tmp_path, capsys):
+    assert main(["pretrain", "--epochs", "1", "--image-size", "32"]) == 0
+    shown = capsys.readouterr().out
+    assert "this is a DEMONSTRATION on drawn pictures: its scores say nothing about real animals" in shown
+    assert "--data-dir" in shown
+    run = Run(tmp_path / "runs" / "demo-aquarium_four_conv-1")
+    recipe = run.read("recipe.json")
+    assert run.finished and run.read("contract.json")["demonstration"] is True
+    assert recipe["data"]["demonstration"] is True and recipe["published"] == {}
+    assert recipe["title"].endswith("(data: reef)")
+    page = run.path("report.html").read_text(encoding="utf-8")
+    assert "Demonstration on drawn pictures." in page and "Beside the published figures" not in page
+
+    assert main(["compare", str(run.folder), str(finished_run)]) == 1
+    assert "drawn pictures cannot be compared" in capsys.readouterr().err
+    assert main(["predict", str(run.folder), str(finished_run)]) == 1
+    assert "trained on drawn pictures" in capsys.readouterr().err
+    assert main(["evaluate", str(run.folder), "--data", "reef"]) == 0
+
+
+def test_a_demonstration_grid_is_named_and_marked_too(small_reef, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "fit_recipe", None)
+    monkeypatch.setattr(train, "finish_study", lambda study: 0)
+    assert main(["pretrain", "--grid"]) == 0
+    study = (tmp_path / "runs" / "demo-aquarium_pretrain-1" / "study.json").read_text()
+    assert '"demonstration": true' in study
+
+
+def test_a_demonstration_never_enters_the_results(small_reef, tmp_path, capsys):
+    assert main(["recipes", "replay", "aquarium", "--data", "reef", "--only", "pretrain"]) == 1
+    assert "the demonstration never enters the results" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists() and not (tmp_path / "runs").exists()
+
+
+def test_named_data_are_never_replaced_by_a_demonstration(tmp_path, monkeypatch, capsys):
+    def fetch(manifest, progress):
+        raise ConnectionError("No network. Name a folder or zip of images with --data-dir.")
+
+    monkeypatch.setattr("marinecv.data.locate.fetch", fetch)
+    assert main(["pretrain", "--data", "aquarium"]) == 1
+    assert "--data-dir" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def beats_the_majority(folder):
+    run = Run(folder)
+    validation = run.catalog.query("split == 'validation' and problem == ''")["class_name"]
+    majority = (validation == run.catalog.query("split == 'train'")["class_name"].mode()[0]).mean()
+    accuracy = run.read("metrics.json")["validation"]["accuracy"]
+    assert accuracy["n"] == len(validation) == 127 and majority == pytest.approx(50 / 127)
+    assert accuracy["value"] >= majority + MARGIN
+
+
+@pytest.mark.slow
+def test_the_demonstration_from_scratch_beats_the_majority_class(whole_reef, tmp_path, monkeypatch):
+    monkeypatch.setenv("MARINECV_HOME", str(whole_reef))
+    assert main(["pretrain"]) == 0
+    beats_the_majority(tmp_path / "runs" / "demo-aquarium_four_conv-1")
+
+
+@pytest.mark.slow
+def test_the_demonstration_without_pretrained_weights_beats_the_majority_class(whole_reef, tmp_path, monkeypatch):
+    monkeypatch.setenv("MARINECV_HOME", str(whole_reef))
+    assert main(["finetune", "--backbone", "mobilenetv3large"]) == 0
+    beats_the_majority(tmp_path / "runs" / "demo-aquarium_mobilenetv3large_p2_untrained-1")

@@ -1,0 +1,96 @@
+"""`finetune` from the command line: where weights come from, which layers learn, what the run says of it."""
+
+import keras
+import pytest
+
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.runs import Run
+from marinecv.training.build import build_model
+from marinecv.training.recipe import Recipe
+from pipelines import train
+from pipelines.command_line import main
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand(tmp_path, monkeypatch):
+    """No weights on this machine, no network, and no time for figures."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
+
+
+def finetune(tank, folder, *words):
+    known = ["--data-dir", str(tank), "--epochs", "1", "--image-size", "32", "--output-dir", str(folder)]
+    return main(["finetune", *known, "--backbone", "mobilenet", *(str(word) for word in words)])
+
+
+def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tmp_path, capsys):
+    assert finetune(shared_tank, tmp_path / "run", "--weights", "none", "--alpha", 0.25) == 0
+    assert "no pretrained weights, so this is no fine-tuning" in capsys.readouterr().out
+    run = Run(tmp_path / "run")
+    recipe = run.read("recipe.json")
+    assert recipe["name"] == "aquarium_mobilenet_p2_untrained" and "no pretrained weights" in recipe["title"]
+    assert recipe["model"]["alpha"] == 0.25 and "here alpha 0.25" in recipe["title"] and recipe["published"] == {}
+    assert run.finished and run.load_model().input_shape == (None, 32, 32, 3)
+    assert main(["finetune", "--resume", str(run.folder)]) == 0
+    assert "weights" not in capsys.readouterr().out  # what the run needs it has
+    probabilities = read_predictions(run.path("predictions.csv"))["p_crab"]
+    assert probabilities.nunique() > 1  # no constant predictor
+
+
+def test_no_trainable_layer_leaves_the_head_alone_to_learn(shared_tank, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "finish", lambda run: None)
+    flags = ["--weights", "none", "--alpha", 0.25, "--trainable-layers", 0]
+    assert finetune(shared_tank, tmp_path / "run", *flags) == 0
+    assert "note: The backbone is frozen with random weights" in capsys.readouterr().out
+    recipe = Recipe.from_dict(Run(tmp_path / "run").read("recipe.json"))
+    assert [tuple(weights.shape) for weights in build_model(recipe, 3).trainable_variables] == [(256, 3), (3,)]
+    assert "here alpha 0.25, trainable layers 0" in recipe.title
+
+
+def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "finish", lambda run: None)
+    file = tmp_path / "mine.weights.h5"
+    network = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
+    network.save_weights(file)
+    assert finetune(shared_tank, tmp_path / "run", "--weights", file, "--alpha", 0.25) == 0
+    recipe = Run(tmp_path / "run").read("recipe.json")
+    assert recipe["model"]["weights"] == str(file) and recipe["name"] == "aquarium_mobilenet_p2"
+
+
+def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank, tmp_path, monkeypatch, capsys):
+    assert finetune(shared_tank, tmp_path / "run", "--weights", "/no/such.h5") == 1
+    assert "There is no weights file /no/such.h5. Expected imagenet, none, or a file" in capsys.readouterr().err
+    assert finetune(shared_tank, tmp_path / "run", "--weights", "imagenet") == 1
+    error = capsys.readouterr().err
+    assert "mobilenet_7_5_224_tf_no_top.h5" in error and "--weights none" in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(train, "finish", lambda run: None)
+    assert finetune(shared_tank, tmp_path / "run") == 0
+    assert Run(tmp_path / "run").read("recipe.json")["model"]["weights"] == "none"
+
+
+def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train", lambda rows, args, **names: seen.extend(rows) or 0)
+    seen = []
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
+    assert finetune(shared_tank, tmp_path / "run", "--grid") == 0
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    file = tmp_path / "keras" / "models" / "mobilenet_7_5_224_tf_no_top.h5"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert finetune(shared_tank, tmp_path / "run", "--weights", "imagenet") == 0
+    assert [recipe.name for recipe in seen] == [f"aquarium_mobilenet_p{patience}" for patience in (8, 4, 2, 2)]
+    assert {recipe.model.weights for recipe in seen} == {"imagenet"}
+
+
+def test_several_backbones_are_a_study(shared_tank, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "finish_study", lambda study: names.extend(study.cells) or 0)
+    names = []
+    assert finetune(shared_tank, tmp_path / "study", "--backbone", "mobilenet", "mobilenetv2", "--weights", "none") == 0
+    assert names == ["aquarium_mobilenet_p2_untrained", "aquarium_mobilenetv2_p2_untrained"]
+
+
+def test_a_width_that_a_network_does_not_have_is_an_error_before_the_run(shared_tank, tmp_path, capsys):
+    assert finetune(shared_tank, tmp_path / "run", "--backbone", "mobilenetv3large", "--alpha", 0.5) == 1
+    assert "mobilenetv3large has no width multiplier" in capsys.readouterr().err and not (tmp_path / "run").exists()

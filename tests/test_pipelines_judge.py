@@ -1,0 +1,138 @@
+"""`evaluate`, `compare`, `report` and `runs`: what they say of runs, and what they refuse."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from conftest import draw_tank
+
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.runs import Run
+from pipelines.command_line import main
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path):
+    """A finished run that a test may change."""
+    return shutil.copytree(finished_run, tmp_path / "copy")
+
+
+def make_demonstration(folder):
+    contract = json.loads((folder / "contract.json").read_text())
+    (folder / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    return folder
+
+
+def shown(capsys, *words):
+    assert main([str(word) for word in words]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *words):
+    assert main([str(word) for word in words]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    return error
+
+
+def test_evaluate_repeats_the_figures_of_the_run(finished_run, tmp_path, capsys):
+    out = tmp_path / "out"
+    said = shown(capsys, "evaluate", finished_run, "--on", "test", "--output-dir", out)
+    again, kept = json.loads((out / "metrics.json").read_text())["test"], Run(finished_run).read("metrics.json")["test"]
+    assert again["accuracy"] == kept["accuracy"] and again["log_loss"]["value"] == pytest.approx(
+        kept["log_loss"]["value"], abs=1e-6
+    )
+    assert f"{kept['accuracy']['value']:.4f}  (95%" in said and "n=3" in said and "crab" in said
+    before = read_predictions(finished_run / "predictions.csv").query("split == 'test'").reset_index(drop=True)
+    after = read_predictions(out / "predictions.csv")
+    pd.testing.assert_frame_equal(after, before, atol=1e-6)
+
+
+def test_every_look_at_test_is_written_down(run_copy, capsys):
+    before = (run_copy / "log.txt").read_text().count("looked at test")
+    shown(capsys, "evaluate", run_copy, "--on", "test")
+    other = shutil.copytree(run_copy, run_copy.parent / "other")
+    shown(capsys, "compare", run_copy, other, "--on", "test")
+    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 2
+
+
+def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path, capsys):
+    other = draw_tank(tmp_path / "other")
+    assert "on train" in (said := shown(capsys, "evaluate", finished_run, "--data-dir", other, "--on", "train"))
+    assert "n=6" in said
+    assert "n=2" in shown(capsys, "evaluate", finished_run, "--data-dir", other, "--limit", "2")
+    table = other / "valid" / "_annotations.csv"
+    table.write_text(table.read_text().replace(",crab,", ",squid,"))
+    assert "does not know, the first: 'squid'" in refused(capsys, "evaluate", finished_run, "--data-dir", other)
+
+
+def test_evaluate_refuses_to_mix_drawn_and_real(run_copy, shared_tank, capsys):
+    make_demonstration(run_copy)
+    assert "Train on real images" in refused(capsys, "evaluate", run_copy, "--data-dir", shared_tank)
+
+
+def test_evaluate_says_which_images_are_gone(finished_run, tmp_path, capsys):
+    tank = draw_tank(tmp_path / "tank")
+    next((tank / "valid").glob("crab*")).write_text("no picture")
+    assert "valid/crab_valid_0.jpg" in (said := shown(capsys, "evaluate", finished_run, "--data-dir", tank))
+    assert "n=2" in said
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    catalog = (run / "catalog.csv").read_text().replace(str(finished_run.parent), str(tmp_path / "nowhere"))
+    (run / "catalog.csv").write_text(catalog)
+    assert main(["evaluate", str(run)]) == 1
+    printed = capsys.readouterr()
+    assert "3 of 3 images left out; the first, valid/" in printed.out and printed.err.startswith("error: No usable")
+
+
+def test_evaluate_overwrites_nothing_and_needs_a_trained_run(finished_run, run_copy, tmp_path, capsys):
+    assert "never overwritten" in refused(capsys, "evaluate", finished_run, "--output-dir", finished_run)
+    (run_copy / "model.keras").unlink()
+    assert "has no model.keras: it was not trained to the end" in refused(capsys, "evaluate", run_copy)
+
+
+def test_compare_says_in_a_sentence_whether_two_runs_differ(finished_run, run_copy, capsys):
+    said = shown(capsys, "compare", finished_run, run_copy)
+    assert f"{finished_run}\n  against {run_copy} on validation: 0 images apart of 3; not distinguishable" in said
+
+
+def test_compare_takes_a_study_for_its_runs(finished_run, run_copy, tmp_path, capsys):
+    study = tmp_path / "study"
+    cells = {name: shutil.copytree(finished_run, study / name).name for name in ("a", "b")}
+    (study / "study.json").write_text(json.dumps({"name": "s", "title": "s", "cells": cells}))
+    assert shown(capsys, "compare", study, run_copy).count("against") == 3
+
+
+def test_compare_refuses_what_cannot_be_compared(finished_run, run_copy, tmp_path, capsys):
+    assert "Received: 1" in refused(capsys, "compare", finished_run)
+    assert "Received: 1" in refused(capsys, "compare", finished_run, finished_run)
+    other = shutil.copytree(finished_run, tmp_path / "other")
+    table = (other / "predictions.csv").read_text().replace("valid/crab", "valid/stranger")
+    (other / "predictions.csv").write_text(table)
+    assert "Predict both on one catalog" in refused(capsys, "compare", finished_run, other)
+    (other / "metrics.json").unlink()
+    assert f"Go on with --resume {other}" in refused(capsys, "compare", finished_run, other)
+    make_demonstration(run_copy)
+    assert "drawn pictures cannot be compared" in refused(capsys, "compare", finished_run, run_copy)
+
+
+def test_report_writes_the_page_again(run_copy, capsys):
+    (run_copy / "report.html").unlink()
+    shutil.rmtree(run_copy / "figures")
+    assert shown(capsys, "report", run_copy).strip() == str(run_copy / "report.html")
+    assert (run_copy / "report.html").is_file() and (run_copy / "figures" / "curves.png").is_file()
+
+
+def test_report_of_what_is_not_finished_says_how_to_go_on(run_copy, tmp_path, capsys):
+    for name in ("metrics.json", "predictions.csv"):
+        (run_copy / name).unlink()
+    assert "has no predictions.csv" in refused(capsys, "report", run_copy)
+    (tmp_path / "study.json").write_text(json.dumps({"name": "s", "title": "s", "cells": {"copy": "copy"}}))
+    assert f"Go on with --resume {tmp_path}" in refused(capsys, "report", tmp_path)
+
+
+def test_runs_lists_runs_with_their_score(finished_run, tmp_path, monkeypatch, capsys):
+    accuracy = Run(finished_run).read("metrics.json")["validation"]["accuracy"]["value"]
+    assert f"{finished_run}  validation accuracy {accuracy:.3f} (n=3)" in shown(capsys, "runs", finished_run.parent)
+    monkeypatch.chdir(tmp_path)
+    assert "no run below runs" in shown(capsys, "runs")

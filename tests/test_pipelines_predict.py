@@ -1,0 +1,118 @@
+"""`predict`: a row a file, whatever the file; nothing overwritten, nothing from flags that the run knows."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_image
+
+from marinecv.evaluation.predictions import read_predictions
+from pipelines import predict
+from pipelines.command_line import main
+
+
+def rows_of(path):
+    return pd.read_csv(path, keep_default_na=False, dtype={"predicted_class": str, "problem": str})
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Folders in folders, other sizes and colour modes, names with spaces, and two files that are no pictures."""
+    folder = tmp_path / "my photos"
+    (folder / "Überfahrt" / "deep").mkdir(parents=True)
+    draw_image("crab", 1).save(folder / "a b.JPG")
+    draw_image("eel", 2).resize((300, 200)).convert("L").save(folder / "Überfahrt" / "grey.png")
+    draw_image("ray", 3).convert("RGBA").save(folder / "Überfahrt" / "deep" / "clear.webp")
+    (folder / "Überfahrt" / "cut.jpg").write_bytes((folder / "a b.JPG").read_bytes()[:300])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("not looked at")
+    return folder
+
+
+def test_a_folder_is_searched_to_the_bottom_and_a_broken_file_is_a_row(finished_run, photos, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(finished_run), str(photos), "--output", str(out)]) == 0
+    assert "3 predicted, 2 failed (column problem)" in capsys.readouterr().out
+    rows = rows_of(out).set_index("path")
+    assert sorted(rows.index) == sorted(str(path) for path in photos.rglob("*.*") if path.suffix != ".txt")
+    failed = rows[rows["problem"] != ""]
+    assert {path.rsplit("/")[-1] for path in failed.index} == {"cut.jpg", "text.jpg"}
+    assert (failed["predicted_class"] == "").all() and (failed[["probability", "p_crab"]] == "").all().all()
+    good = rows[rows["problem"] == ""]
+    probabilities = good[["p_crab", "p_eel", "p_ray"]].astype(float)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert list("p_" + good["predicted_class"]) == list(probabilities.idxmax(axis=1))
+
+
+def test_predictions_are_those_of_the_run_in_chunks_and_batches(
+    finished_run, shared_tank, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(predict, "CHUNK", 5)
+    out = tmp_path / "out.csv"
+    words = [str(finished_run), str(shared_tank), "--output", str(out), "--batch-size", "2"]
+    assert main(["predict", *words]) == 0
+    assert "5/12 images\n  10/12 images\n  12/12 images" in capsys.readouterr().out
+    ours = rows_of(out).set_index("path").sort_index()
+    kept = read_predictions(finished_run / "predictions.csv")
+    kept.index = [str(shared_tank / image_id) for image_id in kept["image_id"]]
+    assert ours["predicted_class"].to_dict() == kept["predicted_class"].to_dict()
+    np.testing.assert_allclose(ours["p_eel"].astype(float), kept["p_eel"].sort_index(), atol=1e-5)
+
+
+def test_a_file_of_any_suffix_can_be_named_and_limit_takes_the_first(finished_run, photos, tmp_path):
+    (photos / "a b.JPG").rename(photos / "camera.dat")
+    out = tmp_path / "out.csv"
+    words = [str(finished_run), str(photos / "camera.dat"), str(photos), "--limit", "1", "--output", str(out)]
+    assert main(["predict", *words]) == 0
+    rows = rows_of(out)
+    assert list(rows["path"]) == [str(photos / "camera.dat")] and list(rows["problem"]) == [""]
+
+
+def test_an_interruption_keeps_the_rows_so_far(finished_run, shared_tank, tmp_path, monkeypatch):
+    whole, asked = predict.predict_files, []
+
+    def interrupted(model, files, *rest):
+        asked.append(files)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return whole(model, files, *rest)
+
+    monkeypatch.setattr(predict, "CHUNK", 5)
+    monkeypatch.setattr(predict, "predict_files", interrupted)
+    assert main(["predict", str(finished_run), str(shared_tank), "--output", str(tmp_path / "out.csv")]) == 130
+    assert len(rows_of(tmp_path / "out.csv")) == 5
+
+
+def test_exit_code_1_where_no_file_could_be_read(finished_run, photos, tmp_path, capsys):
+    words = [str(finished_run), str(photos / "text.jpg"), "--output", str(tmp_path / "out.csv")]
+    assert main(["predict", *words]) == 1
+    assert "0 predicted, 1 failed" in capsys.readouterr().out and len(rows_of(tmp_path / "out.csv")) == 1
+
+
+def test_what_predict_refuses(finished_run, photos, tmp_path, monkeypatch, capsys):
+    def refused(*words):
+        assert main(["predict", *(str(word) for word in words)]) == 1
+        return capsys.readouterr().err
+
+    out = tmp_path / "predictions.csv"
+    out.write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert "predictions.csv exists and is never overwritten. Name another with --output." in refused(
+        finished_run, photos
+    )
+    assert out.read_text() == "mine"
+    assert "There is no nowhere. Expected an image file or a folder." in refused(finished_run, "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "No image in empty. Expected files ending in .jpg" in refused(finished_run, "empty")
+
+
+def test_a_model_of_drawn_pictures_looks_at_photographs_only_when_told(finished_run, photos, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "demo-run")
+    contract = json.loads((run / "contract.json").read_text())
+    (run / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    words = ["predict", str(run), str(photos), "--output", str(tmp_path / "out.csv")]
+    assert main(words) == 1
+    assert "trained on drawn pictures" in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
+    assert main([*words, "--demonstration"]) == 0

@@ -1,0 +1,143 @@
+"""`recipes`: the list of what was published and measured, and the replay that writes the results."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from marinecv.data.store import store_path
+from marinecv.studies import Study
+from pipelines import finetune, pretrain, recipes, train
+from pipelines.command_line import main
+
+COLUMNS = ["recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs"]
+COLUMNS += ["image_size", "n_train", "command", "commit"]
+ONE = ["recipes", "replay", "aquarium", "--only", "aquarium_three_conv"]
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
+    monkeypatch.setattr(train, "write_study_report", lambda folder: folder)
+
+
+@pytest.fixture
+def aquarium(real_data):
+    """The real aquarium in the test's store."""
+    store_path("data").mkdir(parents=True)
+    store_path("data", "aquarium").symlink_to(real_data / "aquarium")
+
+
+def refused(capsys, *words):
+    assert main([str(word) for word in words]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("words", [["recipes"], ["recipes", "list"]])
+def test_every_recipe_is_listed_with_what_the_report_published(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path)
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    for name, recipe in {**pretrain.RECIPES, **finetune.RECIPES}.items():
+        part = shown.split(f"{name}  (")[1].split("\naquarium_")[0]
+        assert "report: aquarium" in part and part.count("not run here") == 2
+        for split in ("validation", "test"):
+            figure = recipe.published.get(split)
+            assert f"{split:<10} " + (f"published {figure['accuracy']} (n=" if figure else "not in the report") in part
+
+
+@pytest.mark.data
+def test_a_replay_writes_a_row_a_seed_and_one_of_all(aquarium, tmp_path, monkeypatch, capsys, no_pages):
+    words = [*ONE, "--seeds", "2", "--epochs", "1", "--limit", "21", "--results-dir", str(tmp_path / "results")]
+    assert main([*words, "--output-dir", str(tmp_path / "study")]) == 0
+    assert f"results: {tmp_path / 'results' / 'aquarium_pretrain.csv'}" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["aquarium_pretrain.csv"]
+    assert list(Study(tmp_path / "study").cells) == ["aquarium_three_conv-seed0", "aquarium_three_conv-seed1"]
+
+    table = pd.read_csv(tmp_path / "results" / "aquarium_pretrain.csv", dtype={"seed": str, "published": str})
+    assert list(table)[: len(COLUMNS)] == COLUMNS
+    ran = table[table["recipe"] == "aquarium_three_conv"]
+    assert len(ran) == 3 * 2 * 2 and set(ran["verdict"]) == {"reduced budget"}
+    assert (ran["epochs"] == 1).all() and (ran["image_size"] == 64).all() and (ran["n_train"] == 21).all()
+    assert ran[["ours", "low", "high", "command"]].notna().all().all()
+    for (split, metric), rows in ran.groupby(["split", "metric"]):
+        rows = rows.set_index("seed")
+        assert list(rows.index) == ["0", "1", "all"] and (rows["n"] == 21).all()  # seeds are never pooled
+        seeds, of_all = rows.loc[["0", "1"], "ours"], rows.loc["all"]
+        assert (of_all["ours"], of_all["low"], of_all["high"]) == pytest.approx(
+            (seeds.mean(), seeds.min(), seeds.max())
+        )
+        theirs = {"validation": "0.7795", "test": "0.8254"}[split] if metric == "accuracy" else None
+        assert rows["published"].isna().all() if theirs is None else set(rows["published"]) == {theirs}
+    assert ",21," in (text := (tmp_path / "results" / "aquarium_pretrain.csv").read_text()) and "21.0" not in text
+    others = table[table["recipe"] != "aquarium_three_conv"]
+    assert set(others["recipe"]) == set(pretrain.RECIPES) - {"aquarium_three_conv"}
+    assert set(others["verdict"]) == {"not run here"} and others["ours"].isna().all()
+
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "results")
+    assert main(["recipes"]) == 0
+    assert "published 0.7795 (n=127); ours 0." in (shown := capsys.readouterr().out)
+    assert "(n=21, seeds 0." in shown and "reduced budget" in shown
+
+    before = (tmp_path / "results" / "aquarium_pretrain.csv").read_text()
+    monkeypatch.setattr(train, "fit_recipe", None)  # nothing is trained twice
+    resume = [*ONE, "--resume", str(tmp_path / "study"), "--results-dir", str(tmp_path / "results")]
+    assert main(resume) == 0
+    assert (tmp_path / "results" / "aquarium_pretrain.csv").read_text() == before
+
+
+@pytest.mark.data
+def test_a_killed_replay_goes_on_and_keeps_the_rows_of_other_recipes(aquarium, tmp_path, monkeypatch, no_pages):
+    def killed(recipe, run, pixels):
+        raise KeyboardInterrupt
+
+    results = tmp_path / "results" / "aquarium_pretrain.csv"
+    results.parent.mkdir()
+    kept = {"recipe": "aquarium_five_conv", "seed": "all", "split": "validation", "metric": "accuracy", "ours": "0.75"}
+    pd.DataFrame([kept]).reindex(columns=COLUMNS).to_csv(results, index=False)
+    words = [*ONE, "--epochs", "1", "--limit", "14", "--results-dir", str(results.parent)]
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit_recipe", killed)
+        assert main([*words, "--output-dir", str(tmp_path / "study")]) == 130
+    assert len(pd.read_csv(results)) == 1
+    assert main([*words, "--resume", str(tmp_path / "study")]) == 0
+    table = pd.read_csv(results, dtype=str)
+    assert table[table["recipe"] == "aquarium_five_conv"]["ours"].tolist() == ["0.75"]
+    assert set(table["recipe"]) == set(pretrain.RECIPES)
+
+
+def test_a_replay_on_other_images_is_refused(shared_tank, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert 'class that the manifest "aquarium" does not name' in refused(capsys, *ONE, "--data-dir", shared_tank)
+    assert not list(tmp_path.glob("runs")) and not list(tmp_path.glob("results"))
+
+
+def test_a_replay_without_the_images_is_an_error_and_no_demonstration(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("marinecv.data.locate.network_reachable", lambda manifest: False)
+
+    def fetch(manifest, progress):
+        raise ConnectionError("No network. Or name the file: `marinecv data fetch NAME --from FILE.zip`")
+
+    monkeypatch.setattr("marinecv.data.locate.fetch", fetch)
+    assert "data fetch NAME --from" in refused(capsys, *ONE)
+
+
+def test_what_can_be_replayed_is_named_by_family_or_recipe(monkeypatch):
+    monkeypatch.setattr(recipes, "settled", lambda recipe: recipe)
+    assert [recipe.name for recipe in recipes.chosen("aquarium", ["pretrain"])] == list(pretrain.RECIPES)
+    both = [recipe.name for recipe in recipes.chosen("aquarium", None)]
+    assert both == [*pretrain.RECIPES, *finetune.RECIPES]
+    twice = recipes.chosen("aquarium", ["aquarium_three_conv", "pretrain"])
+    assert [recipe.name for recipe in twice][0] == "aquarium_three_conv" and len(twice) == len(pretrain.RECIPES)
+
+
+def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
+    assert "is no study" in refused(capsys, *ONE, "--resume", finished_run)
+
+
+def test_every_recipe_reads_back_as_it_was():
+    for name, recipe in {**pretrain.RECIPES, **finetune.RECIPES}.items():
+        assert recipe.name == name and type(recipe).from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe

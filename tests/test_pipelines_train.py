@@ -1,0 +1,292 @@
+"""`pretrain` from the command line: what a run leaves, what each flag does, and going on after a kill."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import pandas as pd
+import pytest
+from conftest import draw_image
+
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.runs import Run
+from marinecv.studies import Study
+from marinecv.training import fit
+from marinecv.training.callbacks import EpochLine
+from pipelines import train
+from pipelines.command_line import main
+
+RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
+RUN_FILES += ["metrics.json", "timing.json", "catalog.csv", "report.html", "log.txt", "figures/curves.png"]
+RUN_FILES += [f"figures/confusion_{split}.png" for split in ("train", "validation", "test")]
+
+
+def pretrain(tank, folder, *words):
+    """Two epochs at 32x32, as `finished_run` was trained."""
+    known = ["--data-dir", str(tank), "--epochs", "2", "--image-size", "32", "--output-dir", str(folder)]
+    return main(["pretrain", *known, *(str(word) for word in words)])
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """Drawing figures takes longer than these trainings."""
+    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """The command ends when the run folder stands, before the training."""
+    monkeypatch.setattr(train, "finish", lambda run: None)
+
+
+@pytest.fixture(scope="module")
+def grid(shared_tank, tmp_path_factory):
+    """The three rows of the report as a study, an epoch each."""
+    folder = tmp_path_factory.mktemp("grid") / "study"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "write_run_report", lambda folder: folder)
+        assert pretrain(shared_tank, folder, "--grid", "--epochs", 1) == 0
+    return folder
+
+
+def test_a_run_folder_holds_all_that_happened(finished_run):
+    assert [name for name in RUN_FILES if not (finished_run / name).is_file()] == []
+    assert not list(finished_run.rglob("*.npz")) and not list(finished_run.rglob(".*"))
+    run = Run(finished_run)
+    assert run.finished and len(run.history) == 2
+    assert run.class_names == ("crab", "eel", "ray") and run.read("contract.json")["demonstration"] is False
+    assert set(run.read("metrics.json")) == {"train", "validation", "test"}
+    assert len(read_predictions(finished_run / "predictions.csv")) == len(run.catalog) == 12
+    assert "looked at test" in (finished_run / "log.txt").read_text()
+
+
+def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finished_run):
+    recipe = Run(finished_run).read("recipe.json")
+    assert recipe["published"] == {} and recipe["title"].endswith("(data: tank)")
+    assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
+    page = (finished_run / "report.html").read_text(encoding="utf-8")
+    assert "(data: tank)" in page and "Beside the published figures" not in page and "Demonstration" not in page
+
+
+def test_a_folder_that_exists_is_never_overwritten(finished_run, shared_tank, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    assert pretrain(shared_tank, finished_run) == 1
+    assert f"exists and is never overwritten. Resume it with --resume {finished_run}" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+
+
+def test_to_resume_a_finished_run_changes_no_figure(finished_run, tmp_path, capsys):
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    kept = [name for name in RUN_FILES if name.endswith((".csv", ".json", ".keras", ".txt"))]
+    before = {name: (copy / name).read_bytes() for name in kept}
+    assert main(["pretrain", "--resume", str(copy)]) == 0
+    assert before == {name: (copy / name).read_bytes() for name in kept}
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_a_killed_training_goes_on_to_the_same_predictions(
+    finished_run, shared_tank, tmp_path, monkeypatch, capsys, no_pages
+):
+    def killed_in_the_second_epoch(line, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        line.started = 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLine, "on_epoch_begin", killed_in_the_second_epoch)
+        assert pretrain(shared_tank, tmp_path / "killed") == 130
+    killed = Run(tmp_path / "killed")
+    assert not killed.finished and len(killed.history) == 1
+    assert main(["runs", str(tmp_path)]) == 0
+    assert f"stopped after 1 epochs; go on with --resume {killed.folder}" in capsys.readouterr().out
+    assert main(["pretrain", "--resume", str(killed.folder)]) == 0
+    unbroken = Run(finished_run)
+    ours, theirs = (read_predictions(run.path("predictions.csv")) for run in (killed, unbroken))
+    pd.testing.assert_frame_equal(ours, theirs)
+    pd.testing.assert_frame_equal(killed.history.drop(columns="seconds"), unbroken.history.drop(columns="seconds"))
+    assert killed.read("metrics.json") == unbroken.read("metrics.json")
+
+
+def test_a_run_killed_while_it_is_scored_is_not_trained_again(shared_tank, tmp_path, monkeypatch, no_pages):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "write_predictions", killed)
+        assert pretrain(shared_tank, tmp_path / "run", "--epochs", 1) == 130
+    run = Run(tmp_path / "run")
+    assert not run.finished
+    monkeypatch.setattr(train, "fit_recipe", killed)
+    assert main(["pretrain", "--resume", str(run.folder)]) == 0
+    assert run.finished and not run.path("checkpoint.npz").exists()
+
+
+def test_a_grid_leaves_a_study_with_the_best_on_validation_marked(grid):
+    table = pd.read_csv(grid / "table.csv")
+    assert list(table["name"]) == ["aquarium_four_conv", "aquarium_three_conv", "aquarium_five_conv"]
+    order = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])
+    assert table["best"].sum() == 1 and table["name"][table["best"]].item() == order["name"].iloc[0]
+    best = order["name"].iloc[0]
+    assert f"**{best}**" in (grid / "table.md").read_text(encoding="utf-8")
+    page = (grid / "report.html").read_text(encoding="utf-8")
+    assert f"{best} is best on validation" in page and "tank" in page
+    assert all(run.finished for run in Study(grid).finished_runs.values()) and len(Study(grid).finished_runs) == 3
+
+
+def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
+    copy = shutil.copytree(grid, tmp_path / "study")
+    for name in ("metrics.json", "predictions.csv"):
+        (copy / "aquarium_five_conv" / name).unlink()
+    assert main(["runs", str(copy)]) == 0
+    assert "study, 2 of 3 runs finished" in capsys.readouterr().out
+    assert main(["pretrain", "--resume", str(copy)]) == 0
+    assert "[3/3]" in (shown := capsys.readouterr().out) and "[1/3]" not in shown
+    pd.testing.assert_frame_equal(pd.read_csv(copy / "table.csv"), pd.read_csv(grid / "table.csv"))
+
+
+def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monkeypatch):
+    monkeypatch.setattr(train, "finish_study", lambda study: 0)
+    assert pretrain(shared_tank, tmp_path / "sizes", "--image-size", 24, 32) == 0
+    sizes = {
+        cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells
+    }
+    assert {cell: (image["height"], image["width"]) for cell, image in sizes.items()} == {
+        "aquarium_four_conv_24px": (24, 24),
+        "aquarium_four_conv_32px": (32, 32),
+    }
+
+
+def test_runs_without_a_name_are_numbered_below_runs(shared_tank, tmp_path, untrained, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["pretrain", "--data-dir", str(shared_tank)]) == 0
+    assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == [
+        "aquarium_four_conv-1",
+        "aquarium_four_conv-2",
+    ]
+
+
+def test_a_recipe_can_be_named(shared_tank, tmp_path, untrained):
+    assert pretrain(shared_tank, tmp_path / "run", "--recipe", "aquarium_three_conv") == 0
+    assert Run(tmp_path / "run").read("recipe.json")["model"]["pools"] == [3, 2, 2]
+
+
+def catalog_of(tank, folder, *words):
+    assert pretrain(tank, folder, *words) == 0
+    return Run(folder).catalog
+
+
+def test_limit_keeps_so_many_images_a_split_and_says_so(shared_tank, tmp_path, untrained):
+    catalog = catalog_of(shared_tank, tmp_path / "run", "--limit", 2)
+    assert catalog["split"].value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
+    recipe = Run(tmp_path / "run").read("recipe.json")
+    assert recipe["data"]["limit"] == 2 and "at most 2 images a split" in recipe["budget"]
+
+
+def test_the_seed_reaches_recipe_and_split(shared_tank, tmp_path, untrained):
+    splits = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        catalog = catalog_of(shared_tank, tmp_path / name, "--split-by", "random", "--seed", seed)
+        assert Run(tmp_path / name).read("recipe.json")["training"]["seed"] == seed
+        splits.append(catalog.set_index("image_id")["split"].sort_index().to_dict())
+    assert splits[0] == splits[1] != splits[2]
+
+
+def test_split_by_is_kept_in_the_recipe(shared_tank, tmp_path, untrained, capsys):
+    for way in (None, "stratified"):
+        catalog_of(shared_tank, tmp_path / f"{way}", *(["--split-by", way] if way else []))
+        assert Run(tmp_path / f"{way}").read("recipe.json")["data"]["split_by"] == (way or "published")
+    assert pretrain(shared_tank, tmp_path / "grouped", "--split-by", "grouped") == 1
+    assert "A grouped split" in capsys.readouterr().err and not (tmp_path / "grouped").exists()
+
+
+def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
+    labels = {
+        rule: catalog_of(shared_tank, tmp_path / rule, "--label-rule", rule).set_index("image_id")["class_name"]
+        for rule in ("dominant", "area", "count")
+    }
+    assert labels["dominant"].equals(labels["area"])
+    changed = labels["dominant"].index[labels["dominant"] != labels["count"]]
+    assert list(changed) == ["train/ray_train_5.jpg"]  # an eel and a ray: equal in number, eel sorts first
+    assert Run(tmp_path / "count").read("contract.json")["label_rule"] == "count"
+
+
+def test_an_image_without_a_box_is_left_out_or_a_class_of_its_own(roboflow_folder, tmp_path, untrained):
+    draw_image("eel", 9).save(roboflow_folder / "train" / "nothing.jpg")
+    skipped = catalog_of(roboflow_folder, tmp_path / "skip").set_index("image_id").loc["train/nothing.jpg"]
+    assert skipped["problem"] == "no box" and "empty" not in Run(tmp_path / "skip").class_names
+    empty = catalog_of(roboflow_folder, tmp_path / "empty", "--no-box", "empty").set_index("image_id")
+    assert empty.loc["train/nothing.jpg", "class_name"] == "empty" and "empty" in Run(tmp_path / "empty").class_names
+
+
+@pytest.mark.parametrize("flag", ["--class-weights", "--balanced", "--batch-size"])
+def test_flags_of_the_training_reach_keras(flag, roboflow_folder, tmp_path, monkeypatch):
+    for number in (0, 3):
+        (roboflow_folder / "train" / f"crab_train_{number}.jpg").rename(tmp_path / f"{number}.jpg")
+    draw_image("eel", 9).save(roboflow_folder / "train" / "crab_train_3.jpg")  # 1 crab, 2 eels, 2 rays
+    seen = {}
+
+    def fit_nothing(model, data, **options):
+        seen.update(options)
+        raise KeyboardInterrupt
+
+    def make_dataset(catalog, **options):
+        seen.update(options if options.get("training") else {})
+        return catalog
+
+    monkeypatch.setattr(keras.Model, "fit", fit_nothing)
+    monkeypatch.setattr(fit, "make_dataset", make_dataset)
+    assert pretrain(roboflow_folder, tmp_path / "run", flag, *([5] if flag == "--batch-size" else [])) == 130
+    weights = seen["class_weight"]
+    assert (weights is not None) == (flag == "--class-weights")
+    assert seen["balanced"] == (flag == "--balanced")
+    assert seen["batch_size"] == (5 if flag == "--batch-size" else 32)
+    if weights:
+        assert weights[0] == pytest.approx(2 * weights[1]) == pytest.approx(2 * weights[2])
+
+
+def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, tmp_path, no_pages):
+    before = sorted(shared_tank.rglob("*"))
+    assert pretrain(shared_tank, tmp_path / "run", "--synthetic", "--epochs", 1) == 0
+    run = Run(tmp_path / "run")
+    new = run.catalog[run.catalog["image_id"].str.startswith("synthetic/")]
+    assert sorted(new["class_name"]) == ["eel", "eel"] and set(new["split"]) == {"train"}
+    assert all(Path(path).is_relative_to(run.path("synthetic")) for path in new["path"])
+    assert run.path("synthetic", "contact_sheet.jpg").is_file() and run.read("metrics.json")["train"]["n"] == 8
+    assert before == sorted(shared_tank.rglob("*"))
+
+
+def test_synthetic_images_that_cannot_be_made_are_an_error_before_the_run(roboflow_folder, tmp_path, capsys):
+    for table in roboflow_folder.rglob("_annotations.csv"):
+        lines = [line for line in table.read_text().splitlines() if ",50,2,56,8" not in line]
+        table.write_text("\n".join(lines) + "\n")
+    assert pretrain(roboflow_folder, tmp_path / "run", "--synthetic") == 1
+    assert "Leave out --synthetic." in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_the_recipe_as_it_was_run_is_kept_with_its_command(finished_run):
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert environment["command"] and environment["keras"] == keras.__version__
+
+
+@pytest.mark.slow
+def test_control_c_leaves_a_run_that_can_be_resumed(shared_tank, tmp_path):
+    """The same with a true signal to a true process."""
+    root = Path(train.__file__).resolve().parents[1]
+    words = ["--data-dir", shared_tank, "--epochs", "200", "--image-size", "32", "--output-dir", tmp_path / "run"]
+    program = subprocess.Popen(
+        [sys.executable, "run.py", "pretrain", *map(str, words)], cwd=root, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "run" / "checkpoint.npz").is_file():
+        assert program.poll() is None
+        time.sleep(0.1)
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=60)
+    assert program.returncode == 130 and "--resume" in said and "Traceback" not in said
+    assert main(["pretrain", "--resume", str(tmp_path / "run")]) == 0
+    assert Run(tmp_path / "run").finished

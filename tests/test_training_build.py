@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+
+from marinecv.inputs.spec import ImageSpec
+from marinecv.training.build import build_model, compile_model, freeze_backbone
+from marinecv.training.estimate import estimate_seconds
+from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+
+CNN = Recipe(
+    name="cnn",
+    title="",
+    data=DataChoice(name="tank"),
+    image=ImageSpec(height=16, width=24),
+    model=ScratchModel(filters=(4,), kernels=(3,), pools=(2,), dense=5),
+    training=Training(),
+)
+BACKBONE = Recipe(
+    name="backbone",
+    title="",
+    data=DataChoice(name="tank"),
+    image=ImageSpec(height=32, width=32),
+    model=BackboneModel(backbone="mobilenet", alpha=0.25, weights="none", hidden=(6,), pooling="avg_max"),
+    training=Training(),
+)
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    return build_model(CNN, 3)
+
+
+def test_a_recipe_becomes_the_model_it_names(cnn, tmp_path):
+    assert (cnn.input_shape, cnn.output_shape) == ((None, 16, 24, 3), (None, 3))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 3)).astype(np.float32)
+    cnn.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(pixels), cnn(pixels))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "held"),
+    [
+        ({}, keras.optimizers.RMSprop, {"learning_rate": 1e-3, "weight_decay": None}),
+        ({"optimizer": "adam", "weight_decay": 0.01}, keras.optimizers.Adam, {"weight_decay": 0.01}),
+        ({"optimizer": "sgd", "momentum": 0.5, "learning_rate": 0.1}, keras.optimizers.SGD, {"momentum": 0.5}),
+    ],
+)
+def test_the_optimizer_is_the_recipes(cnn, settings, kind, held):
+    compile_model(cnn, Training(**settings))
+    assert type(cnn.optimizer) is kind
+    config = cnn.optimizer.get_config()
+    assert {name: config[name] for name in held} == pytest.approx(held)
+
+
+def test_another_learning_rate_can_be_given(cnn):
+    compile_model(cnn, Training(), learning_rate=0.25)
+    assert float(cnn.optimizer.learning_rate) == 0.25
+
+
+def test_label_smoothing_spreads_its_share_over_all_classes(cnn):
+    true, predicted = np.array([[0, 1.0, 0]], np.float32), np.array([[0.1, 0.7, 0.2]], np.float32)
+    for smoothing in (0.0, 0.3):
+        compile_model(cnn, Training(label_smoothing=smoothing))
+        expected = -((true * (1 - smoothing) + smoothing / 3) * np.log(predicted)).sum()
+        assert float(cnn.loss(true, predicted)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("auto", False), ("on", True), ("off", False)])
+def test_xla_is_a_choice_and_off_on_a_processor(cnn, choice, expected):
+    compile_model(cnn, Training(jit_compile=choice))
+    assert cnn.jit_compile in ((expected, True) if choice == "auto" else (expected,))  # auto: on where a GPU is
+
+
+def test_an_unknown_optimizer_is_refused(cnn):
+    with pytest.raises(ValueError, match="optimizer among rmsprop, adam, sgd. Received: 'lion'"):
+        compile_model(cnn, Training(optimizer="lion"))
+
+
+def test_a_frozen_backbone_leaves_the_head_to_learn():
+    model = build_model(BACKBONE, 3)
+    before = [layer.trainable for layer in model.layers]
+    frozen = freeze_backbone(model)
+    assert len(frozen) == sum(before) - 7  # pooling (3), two dropouts, two dense layers
+    assert [variable.path.split("/")[0] for variable in model.trainable_variables] == [
+        *("head_dense1", "head_dense1"),
+        *("probabilities", "probabilities"),
+    ]
+    for layer in frozen:
+        layer.trainable = True
+    assert [layer.trainable for layer in model.layers] == before
+
+
+@pytest.mark.parametrize("recipe", [CNN, BACKBONE], ids=lambda recipe: recipe.name)
+def test_the_estimate_grows_with_epochs_and_images(recipe):
+    one = estimate_seconds(recipe.with_training(epochs=1), 100, 20, 3)
+    assert 0 < one < 600
+    assert estimate_seconds(recipe.with_training(epochs=3), 100, 20, 3) == pytest.approx(3 * one)
+    assert estimate_seconds(recipe.with_training(epochs=1), 1000, 200, 3) == pytest.approx(10 * one)
+    assert estimate_seconds(recipe.with_training(epochs=1), 100, 0, 3) < one

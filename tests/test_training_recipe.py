@@ -1,0 +1,97 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.lint import lint
+from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+from pipelines import finetune, pretrain
+
+BASE = Recipe(
+    name="tank_cnn",
+    title="Tank, Größe 64",
+    data=DataChoice(name="tank", limit=5),
+    image=ImageSpec(height=48, width=64, canvas_px=None, antialias=True),
+    model=ScratchModel(filters=(4, 8), kernels=(3, 3), pools=(2, 2)),
+    training=Training(augmentation=Augmentation(flip=0.5, zoom=0.1), lr_patience=2, early_stop_patience=5),
+    published={"validation": {"accuracy": "0.7480", "n": 127}},
+)
+BACKBONE = replace(BASE, model=BackboneModel(hidden=(16, 8)), training=Training(head_epochs=3))
+
+
+@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *pretrain.RECIPES.values(), *finetune.RECIPES.values()])
+def test_a_recipe_comes_back_equal_from_json(recipe):
+    again = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert again == recipe and hash(again.model) == hash(recipe.model)
+    assert again.fingerprint() == recipe.fingerprint()
+
+
+def test_the_fingerprint_is_of_what_decides_the_predictions():
+    assert replace(BASE, title="another", published={}, budget="2 epochs").fingerprint() == BASE.fingerprint()
+    for other in (BASE.with_training(seed=1), BASE.with_model(dense=64), BASE.with_data(limit=4)):
+        assert other.fingerprint() != BASE.fingerprint()
+
+
+def test_a_copy_differs_by_what_was_asked():
+    assert BASE.with_training(epochs=3).training == replace(BASE.training, epochs=3)
+    assert BASE.with_model(dense=7).model.dense == 7
+    assert BASE.with_data(name="reef").data.limit == 5
+
+
+def spoilt(part=None, drop=None, **entries):
+    data = BASE.to_dict()
+    place = data[part] if part else data
+    place.update(entries)
+    place.pop(drop, None)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (spoilt(speed=9), "no recipe of this version.*unknown entry 'speed' of Recipe"),
+        (spoilt("training", warmth=1), "unknown entry 'warmth' of Training"),
+        (spoilt("model", kind="forest"), "no recipe of this version of marinecv: 'forest'"),
+        (spoilt(drop="image"), "no recipe of this version of marinecv: 'image'"),
+        (spoilt("data", drop="name"), "no recipe of this version.*missing 1 required keyword-only argument: 'name'"),
+        (spoilt(image=None), "no recipe of this version"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_dict(data)
+
+
+def test_a_value_out_of_range_is_refused_in_its_own_words():
+    with pytest.raises(ValueError, match="image size of at least 1x1"):
+        Recipe.from_dict(spoilt("image", height=0))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (BASE.with_training(lr_patience=5), "lr_patience=5 never acts: training stops after 5 epochs"),
+        (BASE.with_training(lr_factor=1.0), "lr_factor=1.0 does not lower the learning rate"),
+        (BASE.with_training(class_weights=True, balanced=True), "class_weights and balanced both answer imbalance"),
+        (BASE.with_training(head_epochs=2), "head_epochs=2 never acts: a network from scratch"),
+        (BACKBONE.with_model(weights="none", trainable_layers=0), "The backbone is frozen with random weights"),
+        (BACKBONE.with_training(head_epochs=60), "head_epochs=60 leaves no epoch of 60"),
+    ],
+)
+def test_lint_names_the_setting_that_cannot_act(recipe, sentence):
+    (found,) = lint(recipe)
+    assert found.startswith(sentence)
+
+
+def test_lint_is_silent_where_every_setting_acts():
+    assert lint(BASE) == lint(BACKBONE) == []
+
+
+@pytest.mark.parametrize("recipe", [*pretrain.RECIPES.values(), *finetune.RECIPES.values()], ids=lambda row: row.name)
+def test_every_setting_of_the_recipes_acts(recipe):
+    assert lint(recipe) == []
+
+
+def test_half_precision_is_a_choice():
+    assert Training().mixed_precision is False and Training().jit_compile == "auto"
