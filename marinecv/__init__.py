@@ -56,6 +56,9 @@ _WHERE = {
     "confused_pairs": "evaluation.metrics",
     "worst_losses": "evaluation.metrics",
     "compare_runs": "evaluation.compare",
+    "curves": "report.figures",
+    "confusion_figure": "report.figures",
+    "image_grid": "report.figures",
     "write_run_report": "report.page",
     "write_study_report": "report.page",
 }

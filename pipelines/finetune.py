@@ -56,15 +56,16 @@ def row(backbone: str, patience: int) -> Recipe:
 
 
 def without_pretrained_weights(recipe: Recipe) -> Recipe:
-    """The same network with random weights and a schedule that can teach it something in minutes."""
+    """The same network from random weights: all of it learns, from small images, which teaches it much in minutes."""
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
-        title=f"{recipe.title} (no pretrained weights)",
-        model=replace(recipe.model, weights="none"),
-        training=replace(recipe.training, learning_rate=1e-3, epochs=min(recipe.training.epochs, 20), lr_patience=4),
+        title=f"{recipe.title.replace(', last 20 layers', '')} (no pretrained weights)",
+        image=replace(recipe.image, height=96, width=96),
+        model=replace(recipe.model, weights="none", trainable_layers=None),
+        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0),
         published={},
-        chosen=f"{recipe.chosen}; no pretrained weights: batch statistics set by one pass over train, RMSprop 1e-3",
+        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
     )
 
 
@@ -104,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["mobilenetv3large"],
         metavar="NAME",
-        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; several compare",
+        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several",
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
     parser.add_argument("--trainable-layers", type=int, metavar="N", help="last backbone layers that learn; 0 is none")
@@ -120,7 +121,12 @@ def run(args) -> int:
         return train.resume(args.resume)
     patiences = PATIENCES if args.grid else (WINNER,)
     rows = train.named(RECIPES, args.recipe, [row(name, patience) for name in args.backbone for patience in patiences])
-    rows = [with_weights(with_flags(recipe, args), args.weights) for recipe in rows]
+    rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
+    for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
+        print(
+            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
+            "network they come by themselves; without, name a file with --weights."
+        )
     return train.train(rows, args, name="aquarium_finetune", title="Pretrained networks")
 
 
@@ -134,7 +140,7 @@ def with_flags(recipe: Recipe, args) -> Recipe:
     return replace(recipe.with_model(**changes), title=f"{recipe.title}; here {said}", published={})
 
 
-def with_weights(recipe: Recipe, weights: str | None) -> Recipe:
+def with_weights(recipe: Recipe, weights: str | None, alpha: float | None = None) -> Recipe:
     """Settle where the weights come from, before anything is trained.
 
     Raises:
@@ -149,13 +155,8 @@ def with_weights(recipe: Recipe, weights: str | None) -> Recipe:
                 f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5)."
             )
         return recipe.with_model(weights=weights)
-    file = weights_file(recipe.model.backbone, recipe.model.alpha)
+    file = weights_file(recipe.model.backbone, alpha or recipe.model.alpha)
     if weights == "none" or (weights is None and not file.is_file() and not reachable(WEIGHTS_URL)):
-        print(
-            f"{recipe.model.backbone}: no pretrained weights, so this is no fine-tuning and its score is no measure of "
-            f"one. With a network they come by themselves; without, put {file.name} into {file.parent}, or name a file "
-            "with --weights."
-        )
         return without_pretrained_weights(recipe)
     if not file.is_file() and not reachable(WEIGHTS_URL):
         raise ValueError(

@@ -44,6 +44,10 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
         absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in present]
         parts.append(pd.DataFrame(not_run(absent), columns=COLUMNS))
         table = pd.concat([part.astype(object) for part in parts])  # whole numbers stay whole beside empty cells
+        place = {name: number for number, name in enumerate(module.RECIPES)}
+        table = table.sort_values(
+            "recipe", key=lambda name: name.str.removesuffix("_untrained").map(place), kind="stable"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, table[COLUMNS])
         written.append(path)

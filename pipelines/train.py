@@ -96,7 +96,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
     return replace(
         recipe,
         title=f"{recipe.title} (data: {choice.name})" if not same_data else recipe.title,
-        data=choice,
+        data=replace(choice, synthetic=choice.synthetic or recipe.data.synthetic),
         training=training,
         published=recipe.published if same_data else {},
         budget=", ".join(filter(None, less)),

@@ -68,7 +68,6 @@ def test_the_version_is_stated_alike(setup_cfg):
     assert (ROOT / "LICENSE").is_file()
 
 
-@pytest.mark.slow
 def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed, tmp_path):
     command = "from marinecv.pipelines.command_line import main; import marinecv, sys; "
     assert run_python(installed, command + "print(marinecv.__file__)", tmp_path).startswith(str(installed))

@@ -47,7 +47,7 @@ def _resize_sampled(pixels, side, before, size):
 
 
 def _neighbours(side, before, length, out_length):
-    """The two source rows of each output row, and their weights: 0 where the canvas is black; `(2, out_length)` each."""
+    """The two source rows of each output row, and their weights, 0 on black canvas: both `(2, out_length)`."""
     scale = tf.cast(side, tf.float32) / out_length
     position = (tf.range(out_length, dtype=tf.float32) + 0.5) * scale - 0.5
     lower = tf.floor(position)

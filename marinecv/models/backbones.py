@@ -68,7 +68,7 @@ def backbone_classifier(
     *,
     backbone: str = "mobilenetv3large",
     weights: str | None = "imagenet",
-    trainable_layers: int = 20,
+    trainable_layers: int | None = 20,
     alpha: float = 1.0,
     normalisation: str = "backbone",
     pooling: str = "avg",
@@ -83,7 +83,7 @@ def backbone_classifier(
         num_classes: outputs.
         backbone: a key of `BACKBONES`.
         weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
-        trainable_layers: how many of the last backbone layers learn; 0 freezes it all.
+        trainable_layers: how many of the last backbone layers learn; 0 freezes it all, None trains it all.
         alpha: width multiplier, of MobileNet and MobileNetV2 alone.
         normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
@@ -115,7 +115,7 @@ def backbone_classifier(
         base = getattr(keras.applications, entry.factory)(
             include_top=False, weights=weights, input_tensor=normalise(inputs), input_shape=image_shape, **options
         )
-    first_trainable = len(base.layers) - trainable_layers
+    first_trainable = 0 if trainable_layers is None else len(base.layers) - trainable_layers
     for position, layer in enumerate(base.layers):
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
         layer.trainable = position >= first_trainable and not (is_batch_norm and freeze_batch_norm)

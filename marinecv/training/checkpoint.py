@@ -66,11 +66,11 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
     if not path.is_file():
         return {}, {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            state, groups = json.loads(str(file["state"])), {}
-            for name in sorted(file.files):
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            state, groups = json.loads(str(arrays["state"])), {}
+            for name in sorted(arrays.files):
                 if "/" in name:
-                    groups.setdefault(name.split("/")[0], []).append(file[name])
+                    groups.setdefault(name.split("/")[0], []).append(arrays[name])
             return state, groups
     except Exception as error:  # a broken zip raises many kinds
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error

@@ -48,12 +48,12 @@ class ScratchModel:
 class BackboneModel:
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
 
-    `weights` is `"imagenet"`, `"none"` or the path of a weights file.
+    `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
     """
 
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
-    trainable_layers: int = 20
+    trainable_layers: int | None = 20
     alpha: float = 1.0
     normalisation: str = "backbone"
     pooling: str = "avg"

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from marinecv import runs as room
+from marinecv.atomic import whole_file, write_json, write_text
+from marinecv.runs import Run, commit, environment, fresh_folder, list_runs, next_folder, read_table, write_table
+
+CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "demonstration": False}
+CATALOG = pd.DataFrame(
+    {
+        "image_id": ["train/a b.jpg", "train/ü.jpg", "test/007.jpg"],
+        "path": ["/x/a b.jpg", "/x/ü.jpg", "/x/007.jpg"],
+        "split": ["train", "train", "test"],
+        "class_name": ["crab", "NA", ""],
+        "group": ["", "001", "nan"],
+        "width": [64, 0, 640],
+        "height": [48, 0, 480],
+        "share": [0.75, 1.0, np.nan],
+        "problem": ["", "", "no box"],
+    }
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "runs" / "Größe 1", {"name": "tank"}, CONTRACT, CATALOG)
+
+
+def test_a_new_run_reads_back_what_it_was_given(run):
+    again = Run(run.folder)
+    assert again.read("recipe.json") == {"name": "tank"}
+    assert again.class_names == ("crab", "NA", "Bärtierchen")
+    pd.testing.assert_frame_equal(again.catalog, CATALOG, check_dtype=False)
+    assert set(environment()) == set(again.read("environment.json"))
+
+
+def test_a_run_is_finished_when_its_metrics_stand(run):
+    assert not run.finished
+    write_json(run.path("metrics.json"), {})
+    assert run.finished
+
+
+def test_an_existing_run_is_never_overwritten(run):
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    with pytest.raises(ValueError, match="exists and is never overwritten. Resume it with --resume .*Größe 1"):
+        Run.create(run.folder, {"name": "another"}, CONTRACT, CATALOG)
+    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
+
+
+def test_a_folder_killed_while_it_was_made_is_no_run(tmp_path, monkeypatch):
+    def interrupted(path, data):
+        if path.name == "recipe.json":
+            raise KeyboardInterrupt
+        write_json(path, data)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(room, "write_json", interrupted)
+        Run.create(tmp_path / "half", {}, CONTRACT, CATALOG)
+    with pytest.raises(ValueError, match="half is no run: it has no recipe.json.*`marinecv runs` lists them"):
+        Run(tmp_path / "half")
+
+
+@pytest.mark.parametrize("text", ["{", "", None])
+def test_a_file_that_cannot_be_read_says_so(run, text):
+    if text is not None:
+        run.path("timing.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"timing.json cannot be read: .*Resume it with --resume"):
+        run.read("timing.json")
+
+
+def test_the_model_of_a_run_is_loaded(run):
+    with pytest.raises(ValueError, match="has no model.keras: it was not trained to the end. Resume it"):
+        run.load_model()
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.save(run.path("model.keras"))
+    values = np.float32([[1, 2, 3], [3, 2, 0]])
+    np.testing.assert_array_equal(run.load_model()(values), model(values))
+
+
+def test_the_history_is_a_row_an_epoch(run):
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [1 / 3, 0.1 + 0.2]})
+    write_table(run.path("history.csv"), table)
+    pd.testing.assert_frame_equal(run.history, table, check_exact=True)
+
+
+def test_notes_are_lines_with_the_time(run):
+    run.note("first")
+    run.note("zweitens, ä")
+    lines = run.path("log.txt").read_text(encoding="utf-8").splitlines()
+    assert [line[21:] for line in lines] == ["first", "zweitens, ä"]
+    assert pd.to_datetime(lines[0][:19]).year > 2000
+
+
+def test_runs_below_a_folder_are_listed_by_path(run, tmp_path):
+    other = Run.create(tmp_path / "runs" / "study" / "cell", {}, CONTRACT, CATALOG)
+    assert [found.folder for found in list_runs(tmp_path)] == [run.folder, other.folder]
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_the_next_folder_is_the_first_free_number(tmp_path):
+    assert next_folder(tmp_path, "demo") == tmp_path / "demo-1"
+    (tmp_path / "demo-1").mkdir()
+    (tmp_path / "demo-3").mkdir()
+    assert next_folder(tmp_path, "demo") == tmp_path / "demo-2"
+
+
+def test_an_empty_folder_may_be_taken_and_a_file_may_not(tmp_path):
+    assert fresh_folder(tmp_path / "a" / "b").is_dir()
+    assert fresh_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    (tmp_path / "file").touch()
+    for taken in ("a", "file"):
+        with pytest.raises(ValueError, match="exists and is never overwritten"):
+            fresh_folder(tmp_path / taken)
+
+
+def test_text_of_a_table_stays_text(tmp_path):
+    write_table(tmp_path / "catalog.csv", CATALOG)
+    table = read_table(tmp_path / "catalog.csv")
+    assert table["class_name"].tolist() == ["crab", "NA", ""]
+    assert table["group"].tolist() == ["", "001", "nan"]
+    assert table["share"].iloc[0] == 0.75 and table["width"].dtype == int
+
+
+def test_the_environment_names_versions_and_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/run.py", "pretrain", "--grid"])
+    found = environment()
+    assert found["command"] == "python run.py pretrain --grid"
+    assert found["tensorflow"] and found["keras"] and found["cores"] > 0
+    json.dumps(found)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/marinecv", "runs"])
+    assert room.command_line() == "marinecv runs"
+
+
+def test_a_package_that_is_not_there_has_no_version():
+    assert room._version("no-such-package-anywhere") == ""
+
+
+def test_the_commit_is_empty_where_there_is_no_clone_or_no_git(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "__file__", str(tmp_path / "marinecv" / "runs.py"))
+    assert commit() == ""
+    (tmp_path / ".git").mkdir()
+
+    def failing(*args, **options):
+        raise OSError("no git")
+
+    monkeypatch.setattr(subprocess, "run", failing)
+    assert commit() == ""
+
+
+def test_the_commit_of_a_clone_is_marked_when_it_is_changed(tmp_path, monkeypatch):
+    clone = tmp_path / "clone"
+    (clone / "marinecv").mkdir(parents=True)
+    (clone / "file").write_text("1")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "file"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=clone, check=True, capture_output=True)
+    monkeypatch.setattr(room, "__file__", str(clone / "marinecv" / "runs.py"))
+    clean = commit()
+    assert len(clean) >= 7 and not clean.endswith("+")
+    (clone / "file").write_text("2")
+    assert commit() == clean + "+"
+
+
+def test_a_file_is_whole_or_the_old_one_stands(tmp_path):
+    path = tmp_path / "Tief see.txt"
+    write_text(path, "eins\nä\n")
+    assert path.read_bytes() == "eins\nä\n".encode()
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as part:
+        assert part.suffix == path.suffix and part.parent == path.parent
+        part.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text(encoding="utf-8") == "eins\nä\n"
+    write_json(path, {"ü": 1})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ü": 1}
+    assert list(tmp_path.iterdir()) == [path]
