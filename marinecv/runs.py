@@ -35,17 +35,20 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, recipe: dict, contract: dict, catalog: pd.DataFrame) -> "Run":
-        """Make a run folder; an existing one is never overwritten.
+        """Make a folder a run; an existing run is never overwritten.
 
         Args:
-            folder: to be made.
+            folder: to be made; what a caller has put there before, synthetic images say, becomes part of the run.
             recipe: `Recipe.to_dict()`.
             contract: what the model cannot hold: class names, image spec, demonstration or not.
             catalog: every image, the unusable ones with their reason.
         Raises:
-            ValueError: the folder exists and holds something.
+            ValueError: the folder is a run already.
         """
-        folder = fresh_folder(folder)
+        folder = Path(folder)
+        if (folder / "recipe.json").exists():
+            raise ValueError(f"{folder} is a run already and is never overwritten. {RESUMABLE.format(folder=folder)}")
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "contract.json", contract)
         write_json(folder / "environment.json", environment())
         write_table(folder / "catalog.csv", catalog)

@@ -57,7 +57,12 @@ class Study:
         """Write `table.csv`: a row a finished run, the best on validation marked.
 
         Ties on accuracy go to the lower validation loss.
+
+        Raises:
+            ValueError: no run is finished.
         """
+        if not self.finished_runs:
+            raise ValueError(f"No run of {self.folder} is finished. Go on with --resume {self.folder}.")
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in self.finished_runs.items()])
         order = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable")
         table["best"] = table.index == order.index[0]

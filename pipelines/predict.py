@@ -1,5 +1,6 @@
 """Name the animals in files or folders with a trained run."""
 
+import random
 from pathlib import Path
 
 from . import options, quiet
@@ -19,7 +20,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
     )
-    parser.add_argument("--limit", type=options.positive, metavar="N", help="the first N images only")
+    parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
 
 
@@ -36,7 +38,9 @@ def run(args) -> int:
             f"{args.run} was trained on drawn pictures, so what it says of photographs means nothing. Train on real "
             "images, or add --demonstration to try it all the same."
         )
-    files = find_images(args.paths)[: args.limit]
+    files = find_images(args.paths)
+    if args.limit and args.limit < len(files):
+        files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
     model, failed = trained.load_model(), 0

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--seeds", type=options.positive, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, or recipes by name")
     replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
-    replay.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(default: results)")
+    replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     replay.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs: a reduced budget")
     replay.add_argument(
         "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
@@ -68,9 +68,11 @@ def replay(args) -> int:
     from . import train
     from .results import write_results
 
+    if (args.epochs or args.limit) and not args.results_dir:
+        raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
     study = train.Study(args.resume) if args.resume else prepare(args)
     train.finish_study(study)
-    for path in write_results(study, FAMILIES, args.results_dir):
+    for path in write_results(study, FAMILIES, args.results_dir or Path("results")):
         print(f"results: {path}")
     return 0
 

@@ -18,8 +18,6 @@ def run(args) -> int:
 
     found = resumable(args.run)
     if isinstance(found, Study):
-        if not found.finished_runs:
-            raise ValueError(f"No run of {found.folder} is finished. Go on with --resume {found.folder}.")
         found.write_table()
         print(write_study_report(found.folder))
     else:

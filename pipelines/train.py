@@ -1,5 +1,6 @@
 """What every training command does with its recipes: find images, say the plan, train, score, report. No flags here."""
 
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.inputs.synthesise import candidates, contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
-from marinecv.runs import Run, fresh_folder, next_folder, write_table
+from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study, resumable
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
@@ -69,6 +70,7 @@ def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
             name=f"{row.name}_{size}px" if len(sizes) > 1 else row.name,
             image=replace(row.image, height=size, width=size),
             budget=f"{size} of {row.image.height} pixels" if size < row.image.height else "",
+            published=row.published if size <= row.image.height else {},
         )
         for row in rows
         for size in sizes
@@ -92,13 +94,15 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
         f"{training.epochs} of {recipe.training.epochs} epochs" if training.epochs < recipe.training.epochs else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
-    same_data = choice.name == recipe.data.name
+    data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic)
+    smaller = replace(recipe.training, seed=training.seed, epochs=training.epochs)
+    same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by="published")
     return replace(
         recipe,
-        title=f"{recipe.title} (data: {choice.name})" if not same_data else recipe.title,
-        data=replace(choice, synthetic=choice.synthetic or recipe.data.synthetic),
+        title=f"{recipe.title} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
+        data=data,
         training=training,
-        published=recipe.published if same_data else {},
+        published=recipe.published if same else {},  # another experiment is not held against the report's figures
         budget=", ".join(filter(None, less)),
     )
 
@@ -131,12 +135,13 @@ def announce(recipes: dict[str, Recipe], catalog, class_names) -> None:
     print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
     print(f"; {unusable} cannot be used (the report says why)" if unusable else "")
     images = {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
-    total = 0.0
-    for recipe in recipes.values():
+    seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
+    for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
         seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))
-        total += seconds
+        total += seconds * seeds[recipe.name]
+        times = f"{seeds[recipe.name]} seeds, each " if seeds[recipe.name] > 1 else ""
         budget = f"; reduced budget: {recipe.budget}" if recipe.budget else ""
-        print(f"  {recipe.name}: at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
+        print(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):
             print(f"    note: {sentence}")
     if len(recipes) > 1:
@@ -152,14 +157,14 @@ def start(folder: str | Path, recipe: Recipe, catalog, manifest) -> Run:
         "label_rule": recipe.data.label_rule,
         "demonstration": recipe.data.demonstration,
     }
-    run = Run.create(folder, recipe.to_dict(), contract, catalog)
+    folder = fresh_folder(folder)
     if recipe.data.synthetic:
-        boxes = mcv.read_boxes(manifest)
-        synthetic = mcv.synthesise(catalog[catalog["split"] == "train"], boxes, run.path("synthetic"))
-        contact_sheet(synthetic).save(run.path("synthetic", "contact_sheet.jpg"))
-        write_table(run.path("catalog.csv"), pd.concat([catalog, synthetic], ignore_index=True))
-        print(f"  {len(synthetic)} synthetic images in {run.path('synthetic')}, all on contact_sheet.jpg")
-    return run
+        train = catalog[catalog["split"] == "train"]
+        synthetic = mcv.synthesise(train, mcv.read_boxes(manifest), folder / "synthetic")
+        contact_sheet(synthetic).save(folder / "synthetic" / "contact_sheet.jpg")
+        catalog = pd.concat([catalog, synthetic], ignore_index=True)
+        print(f"  {len(synthetic)} synthetic images in {folder / 'synthetic'}, all on contact_sheet.jpg")
+    return Run.create(folder, recipe.to_dict(), contract, catalog)
 
 
 def finish(run: Run) -> None:

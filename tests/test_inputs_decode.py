@@ -7,6 +7,8 @@ from PIL import Image
 
 from marinecv.inputs import decode as room
 from marinecv.inputs.decode import decode, decode_with_pillow
+from marinecv.inputs.pixels import read_pixels
+from marinecv.inputs.spec import ImageSpec
 
 HEIGHT, WIDTH = 24, 40
 ORIENTATION = 0x0112
@@ -141,3 +143,33 @@ def test_an_image_that_would_fill_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr(room, "MAX_PIXELS", HEIGHT * WIDTH - 1)
     with pytest.raises(ValueError, match="cannot be decoded: 40x24 pixels are more than 959"):
         decode_with_pillow(saved(picture(), "PNG"))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("size", [(1024, 768), (577, 1021), (600, 500)])
+def test_reduced_decoding_keeps_the_geometry(tmp_path, suffix, size):
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.stack([rows * 255 / height, columns * 255 / width, 128 + 0 * rows], axis=-1).astype(np.uint8)
+    path = tmp_path / f"ramp.{suffix}"
+    Image.fromarray(pixels).save(path, **({"quality": 95} if suffix == "jpg" else {}))
+    full, reduced = (
+        read_pixels([str(path)], ImageSpec(height=64, width=64, antialias=True, reduced_decoding=choice))[0][0].astype(
+            int
+        )
+        for choice in (False, True)
+    )
+    inside = (full > 0).all(axis=-1) & (reduced > 0).all(axis=-1)
+    assert abs((full > 0).sum() - (reduced > 0).sum()) <= 0.05 * full.size
+    assert np.median(abs(full - reduced)[inside]) <= 4
+
+
+def test_reduced_decoding_divides_by_what_the_canvas_has_to_spare():
+    ratios = [ImageSpec(height=n, width=n, reduced_decoding=True).decode_ratio for n in (64, 128, 224, 512, 600)]
+    assert ratios == [8, 8, 4, 2, 1] and ImageSpec(height=64, width=64).decode_ratio == 1
+
+
+def test_reduced_decoding_needs_a_canvas():
+    for choice in ({"fit": "stretch"}, {"canvas_px": None}):
+        with pytest.raises(ValueError, match='Expected fit="pad" and a canvas_px beside reduced_decoding'):
+            ImageSpec(reduced_decoding=True, **choice)

@@ -262,3 +262,8 @@ def test_a_backbone_that_cannot_be_built_is_refused(settings, message):
 def test_a_cnn_that_cannot_be_built_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         cnn((32, 64, 3), 3, **settings)
+
+
+def test_a_weights_file_of_a_backbone_that_rescales_inside_is_refused():
+    with pytest.raises(ValueError, match="Keras scales the input of efficientnetb4 rightly for its own file alone"):
+        backbone_classifier((96, 96, 3), 3, backbone="efficientnetb4", weights="own.h5")

@@ -86,6 +86,7 @@ def test_notebook_holds_nothing_of_the_machine_it_ran_on(notebook):
         shown = {kind: content for kind, content in output.get("data", {}).items() if not kind.startswith("image/")}
         text = json.dumps([output.get("text", ""), shown])
         assert not MACHINE_PATH.search(text), text
+        assert "WARNING" not in text
 
 
 @pytest.mark.slow

@@ -61,13 +61,21 @@ def test_predictions_are_those_of_the_run_in_chunks_and_batches(
     np.testing.assert_allclose(ours["p_eel"].astype(float), kept["p_eel"].sort_index(), atol=1e-5)
 
 
-def test_a_file_of_any_suffix_can_be_named_and_limit_takes_the_first(finished_run, photos, tmp_path):
+def test_a_file_of_any_suffix_can_be_named(finished_run, photos, tmp_path):
     (photos / "a b.JPG").rename(photos / "camera.dat")
     out = tmp_path / "out.csv"
-    words = [str(finished_run), str(photos / "camera.dat"), str(photos), "--limit", "1", "--output", str(out)]
-    assert main(["predict", *words]) == 0
+    assert main(["predict", str(finished_run), str(photos / "camera.dat"), "--output", str(out)]) == 0
     rows = rows_of(out)
     assert list(rows["path"]) == [str(photos / "camera.dat")] and list(rows["problem"]) == [""]
+
+
+def test_limit_draws_so_many_by_seed(finished_run, photos, tmp_path):
+    drawn = []
+    for number, seed in enumerate(("1", "1", "2", "3", "4")):
+        out = tmp_path / f"{number}.csv"
+        main(["predict", str(finished_run), str(photos), "--limit", "2", "--seed", seed, "--output", str(out)])
+        drawn.append(tuple(rows_of(out)["path"]))
+    assert drawn[0] == drawn[1] and len(set(drawn)) > 1 and all(len(set(paths)) == 2 for paths in drawn)
 
 
 def test_an_interruption_keeps_the_rows_so_far(finished_run, shared_tank, tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """`pretrain` from the command line: what a run leaves, what each flag does, and going on after a kill."""
 
+import argparse
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,6 +22,7 @@ from marinecv.training import fit
 from marinecv.training.callbacks import EpochLine
 from pipelines import train
 from pipelines.command_line import main
+from pipelines.pretrain import BEST
 
 RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
 RUN_FILES += ["metrics.json", "timing.json", "catalog.csv", "report.html", "log.txt", "figures/curves.png"]
@@ -290,3 +293,31 @@ def test_control_c_leaves_a_run_that_can_be_resumed(shared_tank, tmp_path):
     assert program.returncode == 130 and "--resume" in said and "Traceback" not in said
     assert main(["pretrain", "--resume", str(tmp_path / "run")]) == 0
     assert Run(tmp_path / "run").finished
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ({"seed": 3, "epochs": 2}, True),
+        ({"batch_size": 8}, False),
+        ({"class_weights": True}, False),
+        ({"balanced": True}, False),
+    ],
+)
+def test_another_experiment_is_not_held_against_the_published_figure(flags, kept):
+    none = ("epochs", "batch_size", "jit_compile")
+    args = argparse.Namespace(
+        **{
+            **dict.fromkeys(none),
+            "seed": 0,
+            "class_weights": False,
+            "balanced": False,
+            "mixed_precision": False,
+            **flags,
+        }
+    )
+    choice = replace(BEST.data, split_by="published", limit=40)
+    assert bool(train.adjusted(BEST, choice, args).published) == kept
+    assert not train.adjusted(BEST, replace(choice, label_rule="area"), args).published
+    larger, smaller = train.sized([BEST], [96, 32])
+    assert not larger.published and smaller.published and smaller.budget == "32 of 64 pixels"

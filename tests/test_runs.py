@@ -48,7 +48,7 @@ def test_a_run_is_finished_when_its_metrics_stand(run):
 
 def test_an_existing_run_is_never_overwritten(run):
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
-    with pytest.raises(ValueError, match="exists and is never overwritten. Resume it with --resume .*Größe 1"):
+    with pytest.raises(ValueError, match="is a run already and is never overwritten. Resume .*Größe 1"):
         Run.create(run.folder, {"name": "another"}, CONTRACT, CATALOG)
     assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
 

@@ -114,3 +114,9 @@ def test_what_is_neither_cannot_be_resumed(tmp_path):
         resumable(tmp_path)
     with pytest.raises(ValueError, match="is no study: it has no study.json. Expected a folder that --grid made"):
         Study(tmp_path)
+
+
+def test_a_study_without_a_finished_run_has_no_table(tmp_path):
+    Run.create(tmp_path / "a", {}, {}, pd.DataFrame({"image_id": []}))
+    with pytest.raises(ValueError, match="No run of .* is finished. Go on with --resume"):
+        Study.create(tmp_path, "s", "S", ["a"]).write_table()

@@ -11,12 +11,15 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 MAX_PIXELS = 200_000_000
 
 
-def decode_with_pillow(data: bytes) -> np.ndarray:
+def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
     """Decode any image Pillow reads.
 
     EXIF orientation is applied, an alpha channel is laid over black, 16-bit grey is scaled to 8 bits, and of an
     animation the first frame is taken.
 
+    Args:
+        data: the bytes of a file.
+        ratio: 1, 2, 4 or 8, by which each side is divided, rounded up.
     Returns:
         uint8 array `(height, width, 3)`.
     Raises:
@@ -28,7 +31,7 @@ def decode_with_pillow(data: bytes) -> np.ndarray:
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
-                return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+                return np.asarray(_rgb(ImageOps.exif_transpose(image)).reduce(ratio))
     except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
         reason = "it is no image that Pillow can read" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(f"cannot be decoded: {reason}") from error
@@ -45,25 +48,26 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode(data: tf.Tensor) -> tf.Tensor:
+def decode(data: tf.Tensor, ratio: int = 1) -> tf.Tensor:
     """Decode inside or outside `tf.data`: a plain JPEG by TensorFlow, everything else by Pillow.
 
     Args:
         data: scalar string tensor, the bytes of a file.
+        ratio: 1, 2, 4 or 8, by which each side is divided, rounded up; a JPEG is decoded at that size.
     Returns:
         uint8 tensor `(height, width, 3)`.
     """
     pixels = tf.cond(
         _is_plain_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3),
-        lambda: tf.numpy_function(_decode_tensor, [data], tf.uint8, stateful=False),
+        lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio),
+        lambda: tf.numpy_function(_decode_tensor, [data, ratio], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _decode_tensor(data) -> np.ndarray:
+def _decode_tensor(data, ratio) -> np.ndarray:
     """The bytes come as they are in a graph, and eagerly in an array."""
-    return decode_with_pillow(np.array(data, dtype=object).item())
+    return decode_with_pillow(np.array(data, dtype=object).item(), int(ratio))
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:

@@ -89,7 +89,7 @@ def _fill(pixels, paths, spec, progress) -> dict[int, str]:
     """Write the images into the array; return why, for those that failed."""
 
     def load(index, path):
-        return index, as_bytes(fit_image(decode(tf.io.read_file(path)), spec))
+        return index, as_bytes(fit_image(decode(tf.io.read_file(path), spec.decode_ratio), spec))
 
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(paths, tf.string)))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
@@ -106,7 +106,7 @@ def _retry(pixels, index, path, spec) -> str:
     """Pillow's turn at a file TensorFlow refused; empty when it succeeded, else the reason."""
     try:
         with open(path, "rb") as file:
-            pixels[index] = as_bytes(fit_image(tf.constant(decode_with_pillow(file.read())), spec))
+            pixels[index] = as_bytes(fit_image(tf.constant(decode_with_pillow(file.read(), spec.decode_ratio)), spec))
     except (OSError, ValueError) as error:
         return str(error)
     return ""

@@ -12,7 +12,7 @@ def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     level. For an image larger than the canvas the canvas grows to its longer side, which shrinks the image whole.
 
     Args:
-        pixels: `(h, w, 3)`, any numeric type.
+        pixels: `(h, w, 3)`, any numeric type, decoded at `spec.decode_ratio`.
         spec: the geometry.
     Returns:
         float32 `(spec.height, spec.width, 3)`, in the range of the input.
@@ -21,7 +21,7 @@ def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     if spec.fit == "stretch":
         return tf.cast(tf.image.resize(pixels, size, antialias=spec.antialias), tf.float32)
     source_hw = tf.shape(pixels)[:2]
-    side = tf.maximum(tf.reduce_max(source_hw), spec.canvas_px or 0)
+    side = tf.maximum(tf.reduce_max(source_hw), (spec.canvas_px or 0) // spec.decode_ratio)
     before = (side - source_hw) // 2
     resize = _resize_averaged if spec.antialias else _resize_sampled
     return tf.ensure_shape(resize(pixels, side, before, size), spec.shape)

@@ -93,7 +93,7 @@ def backbone_classifier(
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
     Raises:
-        ValueError: an unknown backbone, or a normalisation the backbone cannot take.
+        ValueError: an unknown backbone, or a normalisation or weights file the backbone cannot take.
     Source: aquarium report, section 1.6; Keras applications.
     """
     entry = _entry(backbone)
@@ -104,6 +104,11 @@ def backbone_classifier(
         )
     if alpha != 1.0 and not entry.has_alpha:
         raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
+    if entry.rescales_inside and weights not in (None, "imagenet"):
+        raise ValueError(
+            f"Keras scales the input of {backbone} rightly for its own file alone. Put yours in place of "
+            f'{weights_file(backbone)} and use weights="imagenet". Received: weights={str(weights)!r}.'
+        )
     if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
         weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
     inputs = keras.Input(image_shape, name="pixels")
