@@ -4,14 +4,20 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
+from marinecv.inputs.spec import ImageSpec
+
+if TYPE_CHECKING:
+    import keras
 
 RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
 
@@ -83,14 +89,24 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """A row an epoch, as Keras counted it."""
-        return pd.read_csv(self.path("history.csv"))
+        return read_history(self.path("history.csv"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the model's outputs."""
         return tuple(self.read("contract.json")["class_names"])
 
-    def load_model(self):
+    @property
+    def spec(self) -> ImageSpec:
+        """How an image becomes what the model takes."""
+        return ImageSpec(**self.read("contract.json")["image"])
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether it learned from drawn pictures, so that its figures say nothing about real animals."""
+        return bool(self.read("contract.json").get("demonstration", False))
+
+    def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode.
 
         Raises:
@@ -151,6 +167,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def read_history(path: str | Path) -> pd.DataFrame:
+    """Read a `history.csv` to the last digit, which the number parser of pandas 2 loses."""
+    table = pd.read_csv(path, dtype=str)
+    return table.astype({column: int if column == "epoch" else float for column in table})
+
+
 def environment() -> dict:
     """What the run ran on, and the command line that started it."""
     packages = ("marinecv", "tensorflow", "keras", "numpy", "pandas", "scikit-learn", "pillow")
@@ -169,7 +191,7 @@ def environment() -> dict:
 def command_line() -> str:
     """The command as typed, with the program's folder left out."""
     program = Path(sys.argv[0]).name
-    return " ".join((["python"] if program.endswith(".py") else []) + [program, *sys.argv[1:]])
+    return shlex.join((["python"] if program.endswith(".py") else []) + [program, *sys.argv[1:]])
 
 
 def commit() -> str:

@@ -1,5 +1,6 @@
 """Tell whether two runs differ by more than chance."""
 
+import argparse
 from pathlib import Path
 
 from . import options
@@ -8,13 +9,13 @@ HELP = "Compare runs on the same images: exact McNemar, paired bootstrap, and a 
 EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Runs or studies, and a split."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs; a study stands for its runs")
     options.add_split(parser, default="validation")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print a line a pair."""
     from itertools import combinations
 
@@ -32,7 +33,7 @@ def run(args) -> int:
             raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then compare.")
     if len(runs) < 2:
         raise ValueError(f"Expected two different runs or more to compare, finished ones. Received: {len(runs)}.")
-    if len({run.read("contract.json")["demonstration"] for run in runs}) > 1:
+    if len({run.demonstration for run in runs}) > 1:
         raise ValueError("A demonstration on drawn pictures cannot be compared with a run on real images.")
     if args.on == "test":
         for run in runs:

@@ -1,5 +1,6 @@
 """Score a run again, or on other images."""
 
+import argparse
 from pathlib import Path
 
 from . import options, quiet
@@ -8,7 +9,7 @@ HELP = "Score a run on one of its splits, or on images from elsewhere (--data, -
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test"
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a split, and by choice other data."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     options.add_split(parser, default="validation")
@@ -21,20 +22,18 @@ def add_arguments(parser) -> None:
     )
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     quiet.import_tensorflow()
     import marinecv as mcv
     from marinecv.atomic import write_json
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
-    from marinecv.training.recipe import Recipe
 
     trained = mcv.Run(args.run)
     model = trained.load_model()
-    recipe = Recipe.from_dict(trained.read("recipe.json"))
     other = bool(args.data or args.data_dir)
-    catalog = outside(args, recipe, trained) if other else trained.catalog
+    catalog = outside(args, trained) if other else trained.catalog
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
     part = catalog[catalog["split"] == args.on]
@@ -42,13 +41,13 @@ def run(args) -> int:
         raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
     folder = fresh_folder(args.output_dir) if args.output_dir else None
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
-    pixels, part = mcv.load_pixels(part, recipe.image)
+    pixels, part = mcv.load_pixels(part, trained.spec)
     left_out = part[part["problem"] != ""]
     if len(left_out):
         first = left_out.iloc[0]
         print(f"{len(left_out)} of {len(part)} images left out; the first, {first['image_id']}: {first['problem']}")
     predictions = mcv.predict_table(
-        model, part, recipe.image, trained.class_names, batch_size=args.batch_size, pixels=pixels
+        model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels
     )
     metrics = classification_metrics(predictions)
     print(f"{trained.folder} on {args.on}")
@@ -65,15 +64,16 @@ def run(args) -> int:
     return 0
 
 
-def outside(args, recipe, trained):
+def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
     from marinecv.data.splits import default_split_by
+    from marinecv.training.recipe import Recipe
 
     manifest = mcv.locate(args.data, args.data_dir)
-    if manifest.demonstration != trained.read("contract.json")["demonstration"]:
+    if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    choice = recipe.data
+    choice = Recipe.from_dict(trained.read("recipe.json")).data
     catalog = mcv.read_catalog(
         manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
     )

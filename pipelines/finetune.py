@@ -65,7 +65,7 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
         model=replace(recipe.model, weights="none", trainable_layers=None),
         training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0),
         published={},
-        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
+        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics from 160 train images",
     )
 
 
@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
     quiet.import_tensorflow()
     from . import train
@@ -130,7 +130,7 @@ def run(args) -> int:
     return train.train(rows, args, name="aquarium_finetune", title="Pretrained networks")
 
 
-def with_flags(recipe: Recipe, args) -> Recipe:
+def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     """The recipe with the width and the number of trainable layers asked for; another network than the report's."""
     asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
     changes = {name: value for name, value in asked.items() if value is not None}

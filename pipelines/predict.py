@@ -1,5 +1,6 @@
 """Name the animals in files or folders with a trained run."""
 
+import argparse
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions
 CHUNK = 256
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to look at."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
@@ -25,15 +26,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write a row an image as it goes; a file that cannot be read is a row with its reason."""
     quiet.import_tensorflow()
     import marinecv as mcv
-    from marinecv.inputs.spec import ImageSpec
 
     trained = mcv.Run(args.run)
-    contract = trained.read("contract.json")
-    if contract["demonstration"] and not args.demonstration:
+    if trained.demonstration and not args.demonstration:
         raise ValueError(
             f"{args.run} was trained on drawn pictures, so what it says of photographs means nothing. Train on real "
             "images, or add --demonstration to try it all the same."
@@ -43,8 +42,7 @@ def run(args) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
-    model, failed = trained.load_model(), 0
-    spec = ImageSpec(**contract["image"])
+    model, spec, failed = trained.load_model(), trained.spec, 0
     with open(args.output, "w", encoding="utf-8", newline="") as out:
         for start in range(0, len(files), CHUNK):
             rows = predict_files(model, files[start : start + CHUNK], spec, trained.class_names, args.batch_size)
@@ -57,21 +55,18 @@ def run(args) -> int:
 
 
 def find_images(paths: list[Path]) -> list[Path]:
-    """Every image file named or below a folder named, sorted.
+    """Every file named, and every visible image file below a folder named, sorted.
 
     Raises:
         ValueError: a path is absent, or there is no image.
     """
-    from marinecv.inputs.decode import IMAGE_SUFFIXES
+    from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 
     found = []
     for path in paths:
         if not path.exists():
             raise ValueError(f"There is no {path}. Expected an image file or a folder.")
-        inside = path.rglob("*") if path.is_dir() else [path]
-        found += sorted(
-            file for file in inside if file.is_file() and (file == path or file.suffix.lower() in IMAGE_SUFFIXES)
-        )
+        found += image_files(path, deep=True) if path.is_dir() else [path]
     if not found:
         raise ValueError(
             f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."

@@ -5,6 +5,7 @@ Published:  validation 0.7480 / 0.7795 / 0.7717 (n=127), test 0.8730 / 0.8254 / 
 Here:       results/aquarium_pretrain.csv (5 seeds, mean and range)
 """
 
+import argparse
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
@@ -70,12 +71,12 @@ SYNTHETIC = replace(  # what the report tried and left out
 RECIPES = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The shared training flags."""
     options.add_training(parser)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
     quiet.import_tensorflow()
     from . import train

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(replay, "the study")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """List or replay."""
     return replay(args) if args.verb == "replay" else show()
 
@@ -62,7 +62,7 @@ def show() -> int:
     return 0
 
 
-def replay(args) -> int:
+def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed at a time, as one study, then write a results file a family."""
     quiet.import_tensorflow()
     from . import train
@@ -77,7 +77,7 @@ def replay(args) -> int:
     return 0
 
 
-def prepare(args):
+def prepare(args: argparse.Namespace):
     """Make the study: a run a recipe and seed."""
     import marinecv as mcv
 
@@ -91,7 +91,7 @@ def prepare(args):
         data=args.data or recipes[0].data.name,  # named, so that no network is an error and not a demonstration
         seed=0,
     )
-    manifest, catalog, choice = train.read_data(flags, recipes[0].data)
+    manifest, catalog, choice = train.read_data(flags, recipes)
     if manifest.demonstration:
         raise ValueError("A replay needs the real images: the demonstration never enters the results.")
     adjusted = {}

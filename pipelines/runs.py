@@ -1,17 +1,18 @@
 """List what was trained."""
 
+import argparse
 from pathlib import Path
 
 HELP = "List the runs and studies below a folder, with their state and validation accuracy."
 EXAMPLE = "runs"
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to look."""
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), metavar="FOLDER", help="(default: runs)")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print a line a study and a line a run."""
     from marinecv.runs import list_runs
     from marinecv.studies import Study

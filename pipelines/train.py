@@ -1,7 +1,8 @@
 """What every training command does with its recipes: find images, say the plan, train, score, report. No flags here."""
 
+import argparse
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -33,8 +34,9 @@ def named(recipes: dict[str, Recipe], name: str | None, otherwise: list[Recipe])
     return [recipes[name]]
 
 
-def read_data(args, choice: DataChoice):
-    """The catalog that the flags ask for, its manifest, and the data part of the recipe that says so."""
+def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
+    """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
+    choice = recipes[0].data
     manifest = mcv.locate(args.data, args.data_dir, default=choice.name)
     choice = replace(
         choice,
@@ -43,7 +45,7 @@ def read_data(args, choice: DataChoice):
         no_box=args.no_box or choice.no_box,
         split_by=args.split_by or choice.split_by,
         limit=args.limit or choice.limit,
-        synthetic=args.synthetic or choice.synthetic,
+        synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
     catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
@@ -52,7 +54,8 @@ def read_data(args, choice: DataChoice):
     if choice.limit:
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
-    if choice.synthetic and candidates(catalog, mcv.read_boxes(manifest)).empty:
+    wanted = args.synthetic or any(recipe.data.synthetic for recipe in recipes)
+    if wanted and candidates(catalog, mcv.read_boxes(manifest)).empty:
         raise ValueError(
             "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
             "Leave out --synthetic."
@@ -77,7 +80,7 @@ def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
     ]
 
 
-def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
+def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Recipe:
     """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`."""
     training = replace(
         recipe.training,
@@ -107,9 +110,9 @@ def adjusted(recipe: Recipe, choice: DataChoice, args) -> Recipe:
     )
 
 
-def train(rows: list[Recipe], args, *, name: str, title: str) -> int:
+def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str) -> int:
     """Train rows into one run, or into a study when there are several."""
-    manifest, catalog, choice = read_data(args, rows[0].data)
+    manifest, catalog, choice = read_data(args, rows)
     rows = sized(rows, args.image_size)
     recipes = {row.name: adjusted(row, choice, args) for row in rows}
     class_names = mcv.class_names_of(catalog, manifest)
@@ -127,7 +130,7 @@ def train(rows: list[Recipe], args, *, name: str, title: str) -> int:
     return finish_study(Study.create(folder, prefix + name, title, list(recipes), manifest.demonstration))
 
 
-def announce(recipes: dict[str, Recipe], catalog, class_names) -> None:
+def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:
     """Say what will run, what of it cannot act, and about how long it takes."""
     good = mcv.usable(catalog)
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
@@ -148,15 +151,9 @@ def announce(recipes: dict[str, Recipe], catalog, class_names) -> None:
         print(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
 
 
-def start(folder: str | Path, recipe: Recipe, catalog, manifest) -> Run:
+def start(folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> Run:
     """Make the folder of a run."""
-    contract = {
-        "class_names": list(mcv.class_names_of(catalog, manifest)),
-        "image": asdict(recipe.image),
-        "data": recipe.data.name,
-        "label_rule": recipe.data.label_rule,
-        "demonstration": recipe.data.demonstration,
-    }
+    contract = recipe.contract(mcv.class_names_of(catalog, manifest))
     folder = fresh_folder(folder)
     if recipe.data.synthetic:
         train = catalog[catalog["split"] == "train"]

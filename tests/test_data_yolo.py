@@ -94,6 +94,19 @@ def test_quotes_and_accents_in_names(tmp_path):
     assert read_names(tmp_path / "data.yaml") == ("lion's mane", "étoile, rouge")
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names:\n- Anna's hummingbird\n- crab\n- lion's mane\nnc: 3", ("Anna's hummingbird", "crab", "lion's mane")),
+        ("names: [Anna's hummingbird, lion's mane]", ("Anna's hummingbird", "lion's mane")),
+        ("names:\n  0: rat, water\n  1: ray [small]\n  2: crab", ("rat, water", "ray [small]", "crab")),
+    ],
+)
+def test_a_mark_within_a_name_divides_nothing(tmp_path, text, names):
+    (tmp_path / "data.yaml").write_text(text)
+    assert read_names(tmp_path / "data.yaml") == names
+
+
 @pytest.mark.parametrize("text", ["nc: 2", "names: []", "names:\n  1: eel\n  2: crab"])
 def test_names_that_are_none_are_refused(tmp_path, text):
     (tmp_path / "data.yaml").write_text(text)

@@ -13,7 +13,7 @@ import pytest
 import marinecv
 
 ROOT = Path(marinecv.__file__).resolve().parents[1]
-HOMES = {"pipelines": "marinecv.pipelines", "data_manifests": "marinecv.data_manifests"}
+HOMES = {folder: f"marinecv.{folder}" for folder in ("pipelines", "data_manifests", "results")}
 
 
 @pytest.fixture(scope="module")

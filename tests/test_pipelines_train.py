@@ -264,6 +264,15 @@ def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, 
     assert before == sorted(shared_tank.rglob("*"))
 
 
+def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_tank):
+    flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
+    flags += ("balanced", "mixed_precision", "jit_compile")
+    args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
+    rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
+    choice = train.read_data(args, rows)[2]
+    assert [bool(train.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
+
+
 def test_synthetic_images_that_cannot_be_made_are_an_error_before_the_run(roboflow_folder, tmp_path, capsys):
     for table in roboflow_folder.rglob("_annotations.csv"):
         lines = [line for line in table.read_text().splitlines() if ",50,2,56,8" not in line]

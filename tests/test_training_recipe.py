@@ -33,6 +33,12 @@ def test_the_fingerprint_is_of_what_decides_the_predictions():
         assert other.fingerprint() != BASE.fingerprint()
 
 
+def test_the_contract_is_plain_data_of_what_a_model_cannot_hold():
+    contract = json.loads(json.dumps(BASE.contract(("crab", "eel"))))
+    assert contract["class_names"] == ["crab", "eel"] and ImageSpec(**contract["image"]) == BASE.image
+    assert (contract["data"], contract["label_rule"], contract["demonstration"]) == ("tank", "dominant", False)
+
+
 def test_a_copy_differs_by_what_was_asked():
     assert BASE.with_training(epochs=3).training == replace(BASE.training, epochs=3)
     assert BASE.with_model(dense=7).model.dense == 7

@@ -4,8 +4,8 @@ import pandas as pd
 
 from marinecv.data.catalog import usable
 from marinecv.data.labels import dominant_class
+from marinecv.data.splits import SPLITS
 
-SPLIT_ORDER = ("train", "validation", "test")
 UNSURE_BELOW = 0.6
 OTHER_RULES = ("area", "count", "union")
 
@@ -13,7 +13,7 @@ OTHER_RULES = ("area", "count", "union")
 def splits_of(catalog: pd.DataFrame) -> list[str]:
     """Return the splits present: train, validation, test, then any other."""
     present = list(catalog["split"].unique())
-    return [split for split in SPLIT_ORDER if split in present] + sorted(set(present) - set(SPLIT_ORDER))
+    return [split for split in SPLITS if split in present] + sorted(set(present) - set(SPLITS))
 
 
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def _clip(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
     of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
     inside = boxes[CORNERS].copy()
     for axis, size in (("x", "width"), ("y", "height")):
-        edge = of_image[size].where(of_image[size] > 0, np.inf).to_numpy()
+        edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
         for corner in (f"{axis}min", f"{axis}max"):
             inside[corner] = inside[corner].clip(lower=0, upper=edge)
     known = (of_image["width"] > 0).to_numpy() & (boxes["problem"] == "")

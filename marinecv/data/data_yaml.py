@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-_ITEM = re.compile(r"""\s*(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^,'"\[\]{}\n]+))""")
+_ITEM = r"""\s*(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^\s,'"\[\]{}][^END\n]*))"""
+_IN_BRACKETS = re.compile(_ITEM.replace("END", r",\[\]{}"))
+_ON_LINES = re.compile(_ITEM.replace("END", ""))  # there a name may hold a comma, and in both an apostrophe
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -15,7 +17,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     start = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
     text = "" if start is None else _block(lines, start)
-    found = [match.groups() for match in _ITEM.finditer(text) if match.group().strip()]
+    found = [match.groups() for match in (_IN_BRACKETS if _opens(text) else _ON_LINES).finditer(text)]
     names = [(single or double or plain or "").strip().replace("''", "'") for _, single, double, plain in found]
     keys = [int(key) for key, *_ in found if key is not None]
     if not names or (keys and sorted(keys) != list(range(len(names)))):
@@ -30,8 +32,12 @@ def _block(lines: list[str], start: int) -> str:
     """Everything that belongs to `names:`, one item a line or a bracket; dashes of a list taken off."""
     block = [lines[start].removeprefix("names:")]
     for line in lines[start + 1 :]:
-        closed = re.search(r"[\]}]\s*$", block[-1])
+        closed = _opens("\n".join(block)) and re.search(r"[\]}]\s*$", block[-1])
         if closed or (line and not line[0].isspace() and line[0] not in "-]}"):
             break
         block.append(re.sub(r"^\s*-\s+", "", line))
     return "\n".join(block)
+
+
+def _opens(text: str) -> bool:
+    return text.lstrip().startswith(("[", "{"))

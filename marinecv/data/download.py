@@ -44,7 +44,7 @@ def fetch(
         raise ValueError(
             f"The source of {manifest.name} states no licence, so nobody may be allowed to use it. Expected one in its "
             f"manifest. Ask its authors ({manifest.homepage or 'no homepage given'}), or take it upon yourself with "
-            "--accept-unknown-licence."
+            f"`marinecv data fetch {manifest.name} --accept-unknown-licence`."
         )
     source = source or manifest.url
     if not source:

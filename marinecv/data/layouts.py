@@ -4,7 +4,8 @@ from pathlib import Path
 
 from marinecv.data.splits import SPLIT_NAMES
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+HIDDEN = (".", "__MACOSX")
 ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
 
@@ -55,16 +56,17 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 def sub_folders(folder: Path) -> list[Path]:
     """Visible folders directly below, sorted."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(HIDDEN))
 
 
 def image_files(folder: Path, deep: bool = False) -> list[Path]:
     """Visible image files directly below a folder, or at any depth, sorted."""
-    return sorted(path for path in (folder.rglob("*") if deep else folder.iterdir()) if _is_image(path))
+    return sorted(path for path in (folder.rglob("*") if deep else folder.iterdir()) if _is_image(path, folder))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_image(path: Path, below: Path) -> bool:
+    hidden = any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
 
 
 def _layout_of(root: Path) -> str:

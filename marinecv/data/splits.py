@@ -146,7 +146,7 @@ def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> 
     for number, (group, of_group) in enumerate(counts.iterrows()):
         empty = [split for split in range(3) if fractions[split] and not filled[split].any()]
         # The last groups are kept for the splits that are still empty.
-        open_splits = empty if len(counts) - number <= len(empty) else range(3)
+        open_splits = empty if len(counts) - number <= len(empty) else np.flatnonzero(fractions)
         misfit = {
             s: ((filled + np.eye(3)[s][:, None] * of_group.to_numpy() - target) / per_class) ** 2 for s in open_splits
         }

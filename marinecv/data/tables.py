@@ -1,7 +1,7 @@
 """Read a CSV as the strings it holds, each row with the line it stands on."""
 
 import csv
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
@@ -34,8 +34,8 @@ def read_strings(path: Path, columns: list[str], root: Path) -> pd.DataFrame:
     for *values, source in rows:
         if lacking := [column for column, value in zip(columns, values, strict=True) if not value]:
             raise ValueError(f"Row {source} lacks its {lacking[0]}. Expected {','.join(columns)}. Fix the CSV.")
-        file = PurePosixPath(values[0])
-        if file.is_absolute() or ".." in file.parts:
+        file = PureWindowsPath(values[0])  # knows both kinds of slash, and drives
+        if file.anchor or ".." in file.parts:
             raise ValueError(
                 f"Row {source} names {values[0]!r}, outside the folder of the CSV. Expected a file below it."
             )

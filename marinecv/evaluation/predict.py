@@ -1,15 +1,21 @@
 """A model and a catalog in, a predictions table out."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from marinecv.data.catalog import usable
 from marinecv.evaluation.predictions import make_table
+from marinecv.inputs.spec import ImageSpec
+
+if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFlow
+    import keras
+    import tensorflow as tf
 
 
-def predict_probabilities(model, dataset) -> np.ndarray:
+def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> np.ndarray:
     """Predict every image of a dataset, in its order.
 
     Args:
@@ -23,9 +29,9 @@ def predict_probabilities(model, dataset) -> np.ndarray:
 
 
 def predict_table(
-    model,
+    model: "keras.Model",
     catalog: pd.DataFrame,
-    spec,
+    spec: ImageSpec,
     class_names: Sequence[str],
     batch_size: int = 32,
     pixels: np.ndarray | None = None,

@@ -59,20 +59,30 @@ class RandomAffine(keras.layers.Layer):
     where the draws are keyed by seed, epoch and image, so that a resumed run sees what it would have seen.
     """
 
-    def __init__(self, *, seed: int = 0, flip=0.5, vertical_flip=0.0, rotation_deg=0.0, zoom=0.0, crop=0.0, **kwargs):
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        flip: float = 0.5,
+        vertical_flip: float = 0.0,
+        rotation_deg: float = 0.0,
+        zoom: float = 0.0,
+        crop: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.seed = seed
         self.bounds = dict(flip=flip, vertical_flip=vertical_flip, rotation_deg=rotation_deg, zoom=zoom, crop=crop)
         self.augmentation = Augmentation(**self.bounds)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Move a batch `(batch, height, width, 3)`; returns the same shape."""
         if not training:
             return images
         draws = keras.random.uniform((tf.shape(images)[0], DRAWS), seed=self.seed_generator)
         return augment(images, draws, self.augmentation)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The bounds and the seed."""
         return {**super().get_config(), "seed": self.seed, **self.bounds}

@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_PIXELS = 200_000_000
 
 

@@ -24,6 +24,7 @@ class Backbone:
         weights_file: in `KERAS_HOME/models`; `{alpha}` and `{digits}` of it are filled in.
         options: for the factory.
         rescales_inside: the network cannot be fed anything but [0, 255].
+        has_alpha: the network comes in several widths.
     """
 
     factory: str

@@ -99,10 +99,8 @@ def confusion_figure(confusion: pd.DataFrame, normalise: bool = False, demonstra
         text = f"{shares[i, j]:.2f}".lstrip("0") if normalise else str(counts[i, j])
         colour = "white" if shares[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
-    axis.set_xticks(
-        range(size), confusion.columns, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right"
-    )
-    axis.xaxis.set_tick_params(rotation_mode="anchor" if size <= 12 else "default")
+    slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
+    axis.set_xticks(range(size), confusion.columns, **slant)
     axis.set_yticks(range(size), confusion.index)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")

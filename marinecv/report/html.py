@@ -45,7 +45,7 @@ def thumbnail(path: str | Path) -> str | None:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def number_text(value) -> str:
+def number_text(value: object) -> str:
     """Write a value for a reader: digits as its size asks, thousands apart; missing is empty."""
     if isinstance(value, bool | str) or not isinstance(value, Real):
         return str(value)

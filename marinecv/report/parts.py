@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
+from marinecv.data.splits import SPLITS
 from marinecv.evaluation.metrics import confusion
 from marinecv.report.figures import confusion_figure, save_png
 from marinecv.report.html import inline
 
-SPLITS = ("train", "validation", "test")
 WIDE = 15
 """From this many classes on a matrix keeps its size and scrolls."""
 
@@ -22,7 +23,7 @@ def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {split: labelled[labelled["split"] == split] for split in order}
 
 
-def shown(figure, path: Path) -> Markup:
+def shown(figure: Figure, path: Path) -> Markup:
     """Keep a figure as PNG at `path` and return it as SVG for the page."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(figure, path)

@@ -27,6 +27,12 @@ FIGURE_NAMES = {
     "log_loss": "Log loss (nats)",
 }
 PICTURES_A_PAIR = 6
+USAGE = """import marinecv as mcv
+
+run = mcv.Run({!r})
+pixels, problems = mcv.read_pixels(["photo.jpg"], run.spec)
+probabilities = run.load_model().predict(pixels)  # a column a class of run.class_names
+"""
 
 
 def write_run_report(run_folder: str | Path) -> Path:
@@ -46,11 +52,10 @@ def write_run_report(run_folder: str | Path) -> Path:
         raise ValueError(
             f"{run.folder} has no predictions.csv, so nothing can be reported. Expected a finished run: resume it."
         )
-    recipe, contract, environment = run.read("recipe.json"), run.read("contract.json"), _read(run, "environment.json")
-    timing = _read(run, "timing.json")
-    demonstration = bool(contract.get("demonstration", False))
+    recipe, environment, timing = run.read("recipe.json"), _read(run, "environment.json"), _read(run, "timing.json")
+    demonstration, measured = run.demonstration, _read(run, "metrics.json")
     tables = by_split(read_predictions(run.path("predictions.csv")))
-    metrics = {split: classification_metrics(table) for split, table in tables.items()} | _read(run, "metrics.json")
+    metrics = {split: measured.get(split) or classification_metrics(table) for split, table in tables.items()}
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
@@ -82,7 +87,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),
         environment=flat(environment),
-        usage=_usage(run.folder, recipe, contract["class_names"]),
+        usage=USAGE.format(run.folder.name),
     )
     write_text(run.path("report.html"), page)
     return run.path("report.html")
@@ -167,15 +172,3 @@ def _left_out(catalog: pd.DataFrame) -> list[dict]:
         {"problem": problem, "count": len(ids), "examples": ", ".join(ids.iloc[:3])}
         for problem, ids in sorted(groups, key=lambda group: -len(group[1]))
     ]
-
-
-def _usage(folder: Path, recipe: dict, class_names: list[str]) -> str:
-    spec = ", ".join(f"{key}={value!r}" for key, value in (recipe.get("image") or {}).items())
-    return (
-        "from marinecv.inputs.pixels import read_pixels\n"
-        "from marinecv.inputs.spec import ImageSpec\n"
-        "from marinecv.runs import Run\n\n"
-        f'pixels, problems = read_pixels(["photo.jpg"], ImageSpec({spec}))\n'
-        f"probabilities = Run({folder.name!r}).load_model().predict(pixels)\n"
-        f"class_names = {class_names!r}  # the columns of probabilities"
-    )

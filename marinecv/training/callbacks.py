@@ -1,17 +1,24 @@
 """What happens between epochs: stop, slow down, keep the history, say a line."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import pandas as pd
 
-from marinecv.runs import write_table
+from marinecv.runs import read_history, write_table
 from marinecv.training.checkpoint import Checkpoint
 from marinecv.training.recipe import Training
 
 
-def callbacks(training: Training, folder: str | Path | None = None, *, say=None, stage: str = "all") -> list:
+def callbacks(
+    training: Training,
+    folder: str | Path | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+    stage: str = "all",
+) -> list[keras.callbacks.Callback]:
     """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
 
     Args:
@@ -35,13 +42,10 @@ def callbacks(training: Training, folder: str | Path | None = None, *, say=None,
 
 
 def _watchers(training: Training) -> list:
+    watched = {"monitor": training.monitor, "mode": "min" if training.monitor.endswith("loss") else "max"}
     return [
-        keras.callbacks.EarlyStopping(
-            monitor=training.monitor, patience=training.early_stop_patience, restore_best_weights=True
-        ),
-        keras.callbacks.ReduceLROnPlateau(
-            monitor=training.monitor, factor=training.lr_factor, patience=training.lr_patience
-        ),
+        keras.callbacks.EarlyStopping(**watched, patience=training.early_stop_patience, restore_best_weights=True),
+        keras.callbacks.ReduceLROnPlateau(**watched, factor=training.lr_factor, patience=training.lr_patience),
     ]
 
 
@@ -52,12 +56,12 @@ class History(keras.callbacks.Callback):
         super().__init__()
         self.path = path
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time and the learning rate that the epoch is trained with."""
         self.started = time.perf_counter()
         self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the table anew, with this epoch as its last."""
         row = {
             "epoch": epoch + 1,
@@ -65,7 +69,7 @@ class History(keras.callbacks.Callback):
             "learning_rate": self.learning_rate,
             "seconds": round(time.perf_counter() - self.started, 3),
         }
-        before = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
+        before = read_history(self.path) if self.path.is_file() else pd.DataFrame()
         kept = before[before["epoch"] <= epoch] if len(before) else before
         write_table(self.path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
 
@@ -73,15 +77,15 @@ class History(keras.callbacks.Callback):
 class EpochLine(keras.callbacks.Callback):
     """One calm line an epoch, with what remains at most."""
 
-    def __init__(self, training: Training, say):
+    def __init__(self, training: Training, say: Callable[[str], None]):
         super().__init__()
         self.epochs, self.say = training.epochs, say
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time."""
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Say the line."""
         seconds = time.perf_counter() - self.started
         left = (self.epochs - epoch - 1) * seconds

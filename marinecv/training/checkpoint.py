@@ -26,7 +26,7 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.peers, self.stage = Path(path), peers, stage
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
         state, arrays = read_checkpoint(self.path)
         if not state:
@@ -37,12 +37,14 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.optimizer.build(self.model.trainable_variables)
         _assign(self.model.optimizer.variables, arrays["optimizer"])
         for number, (peer, counters) in enumerate(zip(self.peers, state["peers"], strict=True)):
+            if getattr(peer, "monitor_op", True) is None:
+                peer._set_monitor_op()  # older Keras does it at the end of the first epoch, and forgets `best` by it
             vars(peer).update(counters)
             if best := arrays.get(f"best{number}"):
                 peer.best_weights = best
         self.model.stop_training = state["stopped"]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the file."""
         arrays = {"model": _values(_state_of(self.model)), "optimizer": _values(self.model.optimizer.variables)}
         for number, peer in enumerate(self.peers):

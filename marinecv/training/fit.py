@@ -61,7 +61,7 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
         chosen = (rows["split"] == split).to_numpy()
         if not chosen.any():
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
-        parts[split], split_pixels[split] = rows[chosen], pixels[chosen]
+        parts[split], split_pixels[split] = rows[chosen], _rows_of(pixels, np.flatnonzero(chosen))
 
     model = build_model(recipe, len(class_names))
     state = read_checkpoint(run.path("checkpoint.npz"))[0]
@@ -120,6 +120,12 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
     write_json(run.path("timing.json"), _timing(model, run, recipe))
     say(f"  trained in {duration(time.perf_counter() - started)}")
     return model
+
+
+def _rows_of(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Some rows; a view where they lie together, so that an array on disk stays there."""
+    together = len(places) == places[-1] - places[0] + 1
+    return pixels[places[0] : places[-1] + 1] if together else pixels[places]
 
 
 def _head_epochs(recipe: Recipe) -> int:

@@ -1,6 +1,7 @@
 """Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -173,6 +174,20 @@ class Recipe:
             return _part(cls, data)
         except (KeyError, TypeError) as error:
             raise ValueError(f"This is no recipe of this version of marinecv: {error}.") from error
+
+    def contract(self, class_names: Sequence[str]) -> dict:
+        """What a model cannot hold and what travels beside it: `Run.create` writes it, predict and evaluate read it.
+
+        Args:
+            class_names: in the order of the model's outputs.
+        """
+        return {
+            "class_names": list(class_names),
+            "image": asdict(self.image),
+            "data": self.data.name,
+            "label_rule": self.data.label_rule,
+            "demonstration": self.data.demonstration,
+        }
 
     def fingerprint(self) -> str:
         """Canonical text of everything that decides the predictions."""
