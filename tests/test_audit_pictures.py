@@ -53,6 +53,11 @@ def test_a_picture_stands_upright(tmp_path):
     assert open_rgb(tmp_path / "turned.jpg").mode == "RGB"
 
 
+def test_a_picture_of_16_bits_is_as_bright_as_the_model_gets_it(tmp_path):
+    Image.fromarray(np.full((4, 6), 0x8000, np.uint16)).save(tmp_path / "deep.png")
+    assert open_rgb(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
+
+
 def test_a_sample_is_drawn_by_its_seed_and_never_larger_than_the_catalog(pictures):
     catalog = pd.concat([catalog_of(pictures)] * 5, ignore_index=True)
     assert len(sample_of(catalog, 50, seed=0)) == 20

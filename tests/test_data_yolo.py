@@ -64,6 +64,14 @@ def test_images_without_a_labels_folder_are_an_error(tmp_path):
         read_yolo(manifest)
 
 
+def test_two_images_of_one_stem_are_an_error_and_none_is_dropped(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    image = next((tmp_path / "train/images").iterdir())
+    image.with_suffix(".png").write_bytes(image.read_bytes())
+    with pytest.raises(ValueError, match="share one label file"):
+        read_yolo(manifest)
+
+
 def test_names_come_from_data_yaml_else_from_the_manifest(tmp_path):
     manifest = make(tmp_path, [FISH], names="")
     with pytest.raises(ValueError, match="has no data.yaml"):

@@ -5,21 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from marinecv.data.catalog import usable
+from marinecv.inputs.rgb import as_rgb
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """Decode an image whole, upright by its EXIF, as RGB.
+    """Decode an image whole, as the model gets it.
 
     Raises:
         OSError: the file cannot be decoded; other `DECODE_ERRORS` where Pillow stumbles elsewhere.
     """
     with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return as_rgb(image)
 
 
 def sample_of(catalog: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:

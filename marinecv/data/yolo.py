@@ -21,13 +21,20 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     without a label file has no boxes; a label file without an image is a row with a problem.
 
     Raises:
-        ValueError: no class names, an images folder without labels, or a line that is not five such numbers.
+        ValueError: no class names, an images folder without labels, two images of one stem, or a line that is not five
+            such numbers.
     """
     names, paths, lines = _class_names(manifest), [], []
     for split, images, labels in _places(manifest.root):
         if not labels.is_dir():
             raise ValueError(f"{images} has no labels folder. Expected {labels}. Export it again, or move it away.")
-        of_stem = {path.stem: path for path in image_files(images)}
+        of_stem: dict[str, Path] = {}
+        for path in image_files(images):
+            if (other := of_stem.setdefault(path.stem, path)) is not path:
+                raise ValueError(
+                    f"{other.name} and {path.name} of {images} share one label file. Expected one image a stem; rename "
+                    "or remove one of them."
+                )
         for label_file in sorted(labels.glob("*.txt")):
             path = of_stem.setdefault(label_file.stem, images / f"{label_file.stem}.jpg")
             lines += [(path, *line) for line in _read_lines(label_file, manifest.root, names)]

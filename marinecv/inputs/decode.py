@@ -5,16 +5,15 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
+
+from marinecv.inputs.rgb import as_rgb
 
 MAX_PIXELS = 200_000_000
 
 
 def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
-    """Decode any image Pillow reads.
-
-    EXIF orientation is applied, an alpha channel is laid over black, 16-bit grey is scaled to 8 bits, and of an
-    animation the first frame is taken.
+    """Decode any image Pillow reads, as `as_rgb` shows it.
 
     Args:
         data: the bytes of a file.
@@ -30,21 +29,10 @@ def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
-                return np.asarray(_rgb(ImageOps.exif_transpose(image)).reduce(ratio))
+                return np.asarray(as_rgb(image).reduce(ratio))
     except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
         reason = "it is no image that Pillow can read" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(f"cannot be decoded: {reason}") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # convert("RGB") would clip 16 bits at 255
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def decode(data: tf.Tensor, ratio: int = 1) -> tf.Tensor:

@@ -8,6 +8,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.inputs.rgb import as_rgb
 
 PREFIX = "synthetic"
 THUMBNAIL_PX = 200
@@ -67,7 +68,7 @@ def synthesise(
     for row, original in zip(chosen.itertuples(), originals.itertuples(), strict=True):
         of_image = good[good["image_id"] == row.image_id]
         with Image.open(original.path) as opened:
-            erased = erase(ImageOps.exif_transpose(opened).convert("RGB"), of_image, row.dominant, row.class_name)
+            erased = erase(as_rgb(opened), of_image, row.dominant, row.class_name)
         name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageOps
+from PIL import Image
 
 from marinecv.atomic import whole_file
+from marinecv.inputs.rgb import as_rgb
 from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, styled
 
 THUMBNAIL_PX = 160
@@ -186,7 +187,7 @@ def _marker(history: pd.DataFrame) -> str | None:
 def _thumbnail(image) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         with Image.open(image) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture = as_rgb(opened)
     else:
         picture = Image.fromarray(np.asarray(image).clip(0, 255).astype(np.uint8))
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))

@@ -10,8 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 
+from marinecv.inputs.rgb import as_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
 
 
@@ -36,7 +37,7 @@ def thumbnail(path: str | Path) -> str | None:
     """Return a small JPEG of a picture as a `data:` address, upright; None where the file cannot be read."""
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture = as_rgb(opened)
     except OSError:
         return None
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
