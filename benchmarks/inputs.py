@@ -6,6 +6,7 @@
 Seven things are timed in turn, round after round, so that whatever else the machine does meets them all alike:
 
     decode alone          read and `tf.io.decode_jpeg` in a parallel map, tracing included: the floor
+    first epoch, reduced  the same with `ImageSpec(reduced_decoding=True)`
     first epoch           `load_pixels`, then the first pass over `make_dataset(training=True)`, tracing included
     later epochs          any further pass, without augmentation
     augmented epochs      any further pass, with the small moves of the recipes
@@ -24,6 +25,7 @@ import platform
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -113,7 +115,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
             catalog, spec, class_names, training=True, batch_size=BATCH, augmentation=augmentation, pixels=pixels
         )
 
-    def first_epoch():
+    def first_epoch(spec=spec):
         consume(batches(pixels=mcv.load_pixels(catalog, spec)[0]))
 
     def decode_alone():
@@ -137,6 +139,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     return {
         FLOOR: (decode_alone, 1),
         "first epoch": (first_epoch, 1),
+        "first epoch, reduced": (lambda: first_epoch(replace(spec, reduced_decoding=True)), 1),
         "later epochs": (lambda: consume(plain), PASSES),
         "augmented epochs": (lambda: consume(augmented), PASSES),
         NAIVE: (lambda: consume(slow), 1),

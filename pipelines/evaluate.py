@@ -67,7 +67,6 @@ def run(args: argparse.Namespace) -> int:
 def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
-    from marinecv.data.splits import default_split_by
     from marinecv.training.recipe import Recipe
 
     manifest = mcv.locate(args.data, args.data_dir)
@@ -77,7 +76,10 @@ def outside(args: argparse.Namespace, trained):
     catalog = mcv.read_catalog(
         manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
     )
-    catalog = mcv.split_catalog(catalog, args.split_by or default_split_by(catalog), seed=args.seed)
+    if args.split_by:
+        catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed)
+    elif not catalog["split"].any():  # images from elsewhere without splits are looked at whole
+        catalog = catalog.assign(split=args.on)
     strangers = sorted(set(mcv.usable(catalog)["class_name"]) - set(trained.class_names))
     if strangers:
         raise ValueError(

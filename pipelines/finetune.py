@@ -6,6 +6,7 @@ Here:       results/aquarium_finetune.csv
 """
 
 import argparse
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
         model=replace(recipe.model, weights="none", trainable_layers=None),
         training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0),
         published={},
-        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics from 160 train images",
+        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
     )
 
 
@@ -103,12 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         nargs="+",
-        default=["mobilenetv3large"],
         metavar="NAME",
         help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several",
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
-    parser.add_argument("--trainable-layers", type=int, metavar="N", help="last backbone layers that learn; 0 is none")
+    parser.add_argument(
+        "--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none"
+    )
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 
 
@@ -117,10 +119,16 @@ def run(args: argparse.Namespace) -> int:
     quiet.import_tensorflow()
     from . import train
 
+    options.refuse_beside(args, "resume")
+    options.refuse_beside(args, "recipe", ("grid", "backbone"))
     if args.resume:
         return train.resume(args.resume)
     patiences = PATIENCES if args.grid else (WINNER,)
-    rows = train.named(RECIPES, args.recipe, [row(name, patience) for name in args.backbone for patience in patiences])
+    rows = train.named(
+        RECIPES,
+        args.recipe,
+        [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences],
+    )
     rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
     for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
         print(
@@ -140,13 +148,21 @@ def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     return replace(recipe.with_model(**changes), title=f"{recipe.title}; here {said}", published={})
 
 
+@functools.cache
+def weights_host_answers() -> bool:
+    """Whether the host of Keras' weights can be reached; asked once a command."""
+    from marinecv.data.network import reachable
+    from marinecv.models.backbones import WEIGHTS_URL
+
+    return reachable(WEIGHTS_URL)
+
+
 def with_weights(recipe: Recipe, weights: str | None, alpha: float | None = None) -> Recipe:
     """Settle where the weights come from, before anything is trained.
 
     Raises:
         ValueError: weights were named and are not to be had.
     """
-    from marinecv.data.network import reachable
     from marinecv.models.backbones import WEIGHTS_URL, weights_file
 
     if weights not in (None, "imagenet", "none"):
@@ -154,11 +170,11 @@ def with_weights(recipe: Recipe, weights: str | None, alpha: float | None = None
             raise ValueError(
                 f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5)."
             )
-        return recipe.with_model(weights=weights)
+        return recipe.with_model(weights=str(Path(weights).resolve()))
     file = weights_file(recipe.model.backbone, alpha or recipe.model.alpha)
-    if weights == "none" or (weights is None and not file.is_file() and not reachable(WEIGHTS_URL)):
+    if weights == "none" or (weights is None and not file.is_file() and not weights_host_answers()):
         return without_pretrained_weights(recipe)
-    if not file.is_file() and not reachable(WEIGHTS_URL):
+    if not file.is_file() and not weights_host_answers():
         raise ValueError(
             f"The ImageNet weights of {recipe.model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
             f"{file.name} into {file.parent}, name a file with --weights PATH, or train with --weights none."

@@ -55,9 +55,31 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
 
 
+def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
+    """Refuse flags that would be ignored beside another.
+
+    Args:
+        args: as parsed.
+        flag: the one that settles what they say.
+        others: which; None means every other flag.
+    Raises:
+        ValueError: one of them was given.
+    """
+    given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name != flag]
+    ignored = [name for name in given if others is None or name in others]
+    if getattr(args, flag) and ignored:
+        words = ", ".join("--" + name.replace("_", "-") for name in ignored)
+        raise ValueError(f"--{flag} settles what {words} would say. Leave out one or the other.")
+
+
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """Which split is looked at."""
     parser.add_argument("--on", choices=("train", "validation", "test"), default=default, help=f"(default: {default})")
+
+
+def natural(text: str) -> int:
+    """An integer of at least 0."""
+    return 0 if text == "0" else positive(text)
 
 
 def positive(text: str) -> int:

@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     quiet.import_tensorflow()
     from . import train
 
+    options.refuse_beside(args, "resume")
+    options.refuse_beside(args, "recipe", ("grid",))
     if args.resume:
         return train.resume(args.resume)
     rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.catalog import usable
-from marinecv.evaluation.verdicts import verdict
+from marinecv.evaluation.verdicts import attainable, verdict
 from marinecv.runs import Run, write_table
 from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
@@ -103,10 +103,10 @@ def judged(recipe: Recipe, split: str, metric: str, ours: float, n: int) -> dict
 
 
 def not_run(recipes: list[Recipe]) -> list[dict]:
-    """A row a published figure of recipes that were not run."""
+    """A row a published figure of recipes that were not run; one that no k of n gives is called so all the same."""
     return [
         {"recipe": recipe.name, "split": split, "metric": "accuracy", "published": theirs["accuracy"]}
-        | {"verdict": "not run here"}
+        | {"verdict": "not run here" if attainable(theirs["accuracy"], theirs["n"]) else "not attainable"}
         for recipe in recipes
         for split, theirs in recipe.published.items()
     ]

@@ -24,6 +24,8 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
 
+DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
+
 
 def named(recipes: dict[str, Recipe], name: str | None, otherwise: list[Recipe]) -> list[Recipe]:
     """The recipe asked for by name, or the rows of the command itself."""
@@ -85,7 +87,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Re
     training = replace(
         recipe.training,
         seed=args.seed,
-        epochs=args.epochs or recipe.training.epochs,
+        epochs=args.epochs or min(recipe.training.epochs, DEMONSTRATION_EPOCHS if choice.demonstration else 10**6),
         batch_size=args.batch_size or recipe.training.batch_size,
         class_weights=args.class_weights or recipe.training.class_weights,
         balanced=args.balanced or recipe.training.balanced,
@@ -117,17 +119,20 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     recipes = {row.name: adjusted(row, choice, args) for row in rows}
     class_names = mcv.class_names_of(catalog, manifest)
     announce(recipes, catalog, class_names)
-    prefix = "demo-" if manifest.demonstration else ""
+    name = rows[0].name if len(rows) == 1 else name
+    if manifest.demonstration:
+        name = f"demo-{name}"
+    elif choice.name != rows[0].data.name:
+        name = f"{choice.name}_{name.removeprefix(rows[0].data.name + '_')}"
+    folder = args.output_dir or next_folder("runs", name)
     if len(recipes) == 1:
-        recipe = recipes[rows[0].name]
-        run = start(args.output_dir or next_folder("runs", prefix + recipe.name), recipe, catalog, manifest)
-        finish(run)
+        finish(start(folder, recipes[rows[0].name], catalog, manifest))
         return 0
-    folder = fresh_folder(args.output_dir or next_folder("runs", prefix + name))
+    fresh_folder(folder)
     for cell, recipe in recipes.items():
         start(folder / cell, recipe, catalog, manifest)
     title = f"{title}: {manifest.title or manifest.name}"
-    return finish_study(Study.create(folder, prefix + name, title, list(recipes), manifest.demonstration))
+    return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
 
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.finetune import weights_host_answers
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -30,8 +32,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
-    """No test reads or writes the user's store."""
+    """No test reads or writes the user's store, or knows what another found of the network."""
     monkeypatch.setenv("MARINECV_HOME", str(tmp_path / "marinecv_home"))
+    weights_host_answers.cache_clear()
 
 
 @pytest.fixture

@@ -94,3 +94,22 @@ def test_several_backbones_are_a_study(shared_tank, tmp_path, monkeypatch):
 def test_a_width_that_a_network_does_not_have_is_an_error_before_the_run(shared_tank, tmp_path, capsys):
     assert finetune(shared_tank, tmp_path / "run", "--backbone", "mobilenetv3large", "--alpha", 0.5) == 1
     assert "mobilenetv3large has no width multiplier" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--resume", "runs/x", "--epochs", "3"], "--resume settles what --epochs would say"),
+        (["--recipe", "aquarium_mobilenet_p2", "--grid"], "--recipe settles what --grid would say"),
+        (["--recipe", "aquarium_mobilenet_p2", "--backbone", "resnet50"], "--recipe settles what --backbone would say"),
+    ],
+)
+def test_flags_that_would_be_ignored_are_refused(words, sentence, capsys):
+    assert main(["finetune", *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_trainable_layers_cannot_be_negative(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["finetune", "--trainable-layers", "-3"])
+    assert exit_.value.code == 2 and "--trainable-layers" in capsys.readouterr().err

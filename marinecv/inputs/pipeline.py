@@ -32,7 +32,8 @@ def make_dataset(
     Args:
         catalog: rows with `path` and `class_name`.
         spec: the geometry of the images.
-        class_names: order of the one-hot columns. Rows of another class (or none) get a row of zeros.
+        class_names: order of the one-hot columns. A row of another class (or none) gets zeros, except in
+            training, where it is an error.
         batch_size: images a batch; the last one may be smaller.
         training: shuffle, and augment if an augmentation is given.
         augmentation: bounds of the random movements, in training only.
@@ -43,7 +44,8 @@ def make_dataset(
     Returns:
         A finite data set of float32 `(batch, height, width, 3)` in [0, 255] and float32 `(batch, num_classes)`.
     Raises:
-        ValueError: no usable row, `pixels` of another length, or a file that cannot be decoded.
+        ValueError: no usable row, `pixels` of another length, a file that cannot be decoded, or a class to train on
+            that is not among `class_names`.
     """
     rows = usable(catalog)
     if not len(rows):
@@ -61,6 +63,12 @@ def make_dataset(
         raise ValueError(f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images.")
 
     labels = pd.Index(class_names).get_indexer(rows["class_name"])
+    if training and (labels < 0).any():
+        stranger = rows.iloc[int((labels < 0).argmax())]
+        raise ValueError(
+            f"{stranger.image_id} is of class {stranger.class_name!r}, which is not among class_names. A model cannot "
+            f"learn it. Expected one of {', '.join(class_names)}."
+        )
     one_hot = tf.one_hot(labels, len(class_names))
 
     def gather(indices):

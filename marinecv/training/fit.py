@@ -20,7 +20,7 @@ from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import read_checkpoint
 from marinecv.training.recipe import BackboneModel, Recipe
 
-STATISTICS_IMAGES = 160
+STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
 
 def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np.ndarray:
@@ -98,6 +98,12 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
+        if not np.isfinite(run.history["loss"].iloc[-1]):
+            said = (
+                f"the loss was no number in epoch {len(run.history)}, so training ended; the best weights before stay"
+            )
+            run.note(said)
+            say(f"  {said}")
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise ValueError(
                 f"The training diverged: after {len(run.history)} epochs its weights are no finite numbers. Train anew "

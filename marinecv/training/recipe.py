@@ -1,6 +1,5 @@
 """Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -145,10 +144,6 @@ class Recipe:
         """Return a copy with other model settings."""
         return replace(self, model=replace(self.model, **changes))
 
-    def with_data(self, **changes) -> "Recipe":
-        """Return a copy with other data settings."""
-        return replace(self, data=replace(self.data, **changes))
-
     def to_dict(self) -> dict:
         """Plain data for JSON; `from_dict` reads it back equal."""
         kind = next(kind for kind, model in MODELS.items() if isinstance(self.model, model))
@@ -188,13 +183,6 @@ class Recipe:
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,
         }
-
-    def fingerprint(self) -> str:
-        """Canonical text of everything that decides the predictions."""
-        decisive = {
-            key: value for key, value in self.to_dict().items() if key in ("data", "image", "model", "training")
-        }
-        return json.dumps(decisive, sort_keys=True)
 
 
 def _part(cls, data: dict):
