@@ -43,7 +43,7 @@ def show() -> int:
     for path in sorted(RESULTS.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                if line["seed"] == "all" and line["metric"] == "accuracy":
+                if line["seed"] in ("all", "") and line["metric"] == "accuracy":
                     measured[line["recipe"], line["split"]] = line
     for family, module in FAMILIES.items():
         for recipe in module.RECIPES.values():
@@ -51,15 +51,18 @@ def show() -> int:
             for split in ("validation", "test"):
                 figure = recipe.published.get(split, {})
                 theirs = f"published {figure['accuracy']} (n={figure['n']})" if figure else "not in the report"
-                ours = measured.get((recipe.name, split))
-                here = (
-                    f"ours {float(ours['ours']):.3f} (n={ours['n']}, seeds {float(ours['low']):.3f} to "
-                    f"{float(ours['high']):.3f}) {ours['verdict']}"
-                    if ours and ours["ours"]
-                    else "not run here"
-                )
-                print(f"    {split:<10} {theirs}; {here}")
+                print(f"    {split:<10} {theirs}; {here(measured.get((recipe.name, split)))}")
     return 0
+
+
+def here(line: dict | None) -> str:
+    """Our figure of a results line, or why there is none."""
+    if line is None:
+        return "not run here"
+    if not line["ours"]:
+        return line["verdict"]
+    low, high = float(line["low"]), float(line["high"])
+    return f"ours {float(line['ours']):.3f} (n={line['n']}, seeds {low:.3f} to {high:.3f}) {line['verdict']}".rstrip()
 
 
 def replay(args: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
         path = Path(folder) / f"{own[0][0].report}_{family}.csv"
         if path.is_file():
             before = pd.read_csv(path, dtype=str, keep_default_na=False)
-            parts.insert(0, before[~before["recipe"].isin(set(seeds["recipe"]))])
+            parts.insert(0, before[~before["recipe"].isin(set(seeds["recipe"])) & (before["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
         absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in present]
         parts.append(pd.DataFrame(not_run(absent), columns=COLUMNS))
