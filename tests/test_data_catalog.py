@@ -129,9 +129,15 @@ def test_names_that_collide_and_odd_class_names_stay_apart_and_inside(tank, tmp_
     catalog["path"] = [catalog["path"].iloc[0]] * len(catalog)
     folder = materialise(catalog, tmp_path / "links")
     assert len(list(folder.rglob("*.jpg"))) == len(catalog) == len(list((folder / "train" / "_eel_ray").iterdir()))
-    catalog.loc[0, "class_name"] = "_eel_ray"
-    with pytest.raises(ValueError, match="would share one folder"):
-        materialise(catalog, tmp_path / "other")
+
+
+def test_classes_whose_folders_differ_by_case_or_not_at_all_stay_apart(tank, tmp_path):
+    catalog = read_catalog(tank).iloc[:5].assign(class_name=["eel", "Eel", "EEL", "a/b", "a_b"], split="train")
+    folder = materialise(catalog, tmp_path / "links")
+    assert {path.parent.name: path.name for path in folder.rglob("*.jpg")} == {
+        home: catalog["path"].iloc[row].rpartition("/")[2]
+        for row, home in enumerate(["eel_3", "Eel_2", "EEL", "a_b", "a_b_2"])
+    }
 
 
 def test_where_links_fail_the_file_is_copied(tank, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@ from PIL import Image
 
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.images import read_header
+from marinecv.data.layouts import UNSUPPORTED_SUFFIXES
 from marinecv.data.manifests import manifest_of_folder
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
@@ -103,6 +104,68 @@ def test_sub_folders_of_a_class_are_groups(tmp_path):
         "crab/b.jpg": ".",
         "crab/camera 1/monday/a.jpg": "camera 1",
         "eel/camera 1/c.jpg": "camera 1",
+    }
+
+
+def test_images_in_no_class_folder_keep_a_row_that_says_so(tmp_path):
+    for place in ("", "train", "train/eel", "test/eel"):
+        draw(tmp_path / place / "a.jpg")
+    catalog = catalog_of(tmp_path)
+    assert catalog["problem"].to_dict() == {
+        "train/a.jpg": "lies in no class folder",
+        "train/eel/a.jpg": "",
+        "test/eel/a.jpg": "",
+        "a.jpg": "lies in no class folder",
+    }
+    assert set(catalog["group"]) == {""} and catalog["split"].tolist() == ["train", "train", "test", ""]
+
+
+def test_images_beside_class_folders_without_splits_keep_a_row_too(tmp_path):
+    for place in ("", "crab", "eel/camera 1"):
+        draw(tmp_path / place / "a.jpg")
+    catalog = catalog_of(tmp_path)
+    assert catalog["problem"].to_dict() == {
+        "a.jpg": "lies in no class folder",
+        "crab/a.jpg": "",
+        "eel/camera 1/a.jpg": "",
+    }
+    assert catalog["group"].tolist() == ["", ".", "camera 1"]
+
+
+@pytest.mark.parametrize("suffix", UNSUPPORTED_SUFFIXES)
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("_annotations.csv", HEADER + "eel/a.jpg,64,48,eel,1,2,30,40\n"),
+        ("labels.csv", "file,class\neel/a.jpg,eel\n"),
+        ("notes.txt", "class folders"),
+    ],
+)
+def test_an_image_of_an_unsupported_format_is_a_row_that_says_how_to_mend_it(tmp_path, table, text, suffix):
+    draw(tmp_path / "eel" / "a.jpg")
+    draw(tmp_path / "crab" / "c.jpg")
+    (tmp_path / table).write_text(text)
+    raw = draw(tmp_path / "b.jpg").rename(tmp_path / f"b{suffix.upper()}")  # Pillow would read it, by its content
+    assert catalog_of(tmp_path).loc[raw.name, "problem"] == f"unsupported format {suffix}; convert it to JPEG or PNG"
+
+
+def test_a_folder_of_phone_pictures_alone_is_a_layout_whose_rows_say_why(tmp_path):
+    for name in ("crab", "eel"):
+        draw(tmp_path / name / "a.jpg").rename(tmp_path / name / "a.heic")
+    catalog = catalog_of(tmp_path)
+    assert catalog["class_name"].tolist() == ["crab", "eel"]
+    assert catalog["problem"].str.startswith("unsupported format .heic").all()
+
+
+def test_sub_folders_beside_labels_csv_are_groups(tmp_path):
+    for place in ("", "camera 1", "camera 1/monday", "camera 2"):
+        draw(tmp_path / place / "a.jpg")
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\ncamera 1/monday/a.jpg,crab\n")
+    assert catalog_of(tmp_path)["group"].to_dict() == {
+        "a.jpg": "",
+        "camera 1/a.jpg": "camera 1",
+        "camera 1/monday/a.jpg": "camera 1",
+        "camera 2/a.jpg": "camera 2",
     }
 
 

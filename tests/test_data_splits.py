@@ -90,6 +90,26 @@ def test_missing_published_splits_are_carved_from_train():
     assert counts(split_catalog(test)) == {"test": 8}
 
 
+def test_missing_splits_are_carved_in_whole_groups_where_every_train_row_has_one():
+    for groups in (3, 7):
+        train = catalog_of(groups=groups, split="train", eel=50, ray=30)
+        split = split_catalog(train)
+        assert (split.groupby("group")["split"].nunique() == 1).all() and split["split"].nunique() == 3
+    test = train.assign(image_id="t" + train["image_id"], split="test", group="harbour")
+    both = split_catalog(pd.concat([train, test], ignore_index=True))
+    assert (both.groupby("group")["split"].nunique() == 1).all() and counts(both)["test"] == 80
+    assert both["split"].nunique() == 3 and set(both.query("split == 'test'")["group"]) == {"harbour"}
+
+
+def test_missing_splits_are_stratified_where_groups_are_too_few_or_some_rows_have_none():
+    partly = catalog_of(groups=7, split="train", eel=100, ray=40)
+    partly.loc[0, "group"] = ""
+    for train in (partly, catalog_of(groups=2, split="train", eel=100, ray=40)):
+        assert counts(split_catalog(train)) == {"train": 98, "validation": 21, "test": 21}
+    broken = partly.assign(problem=["no box", *partly["problem"][1:]])  # the one without a group cannot be used
+    assert (split_catalog(broken).query("problem == ''").groupby("group")["split"].nunique() == 1).all()
+
+
 def test_the_default_is_published_then_grouped_and_never_random():
     assert default_split_by(catalog_of(split="train", eel=2)) == "published"
     assert default_split_by(catalog_of(groups=3, eel=9)) == "grouped"

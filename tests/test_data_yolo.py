@@ -49,6 +49,55 @@ def test_lone_images_and_lone_label_files_keep_their_rows(tmp_path):
     assert read_boxes(manifest)["problem"].tolist() == ["", "the size of its image is unknown"]
 
 
+@pytest.mark.parametrize("order", [("train/images", "train/labels"), ("images/train", "labels/train")])
+def test_images_in_sub_folders_are_read_with_the_labels_of_theirs(tmp_path, order):
+    manifest = make(tmp_path, [FISH], *order)
+    images, labels = (tmp_path / place / "camera 1" for place in order)
+    images.mkdir()
+    labels.mkdir()
+    Image.new("RGB", (768, 1024)).save(images / "a.jpg")
+    Image.new("RGB", (768, 1024)).save(images / "bare.jpg")
+    (labels / "a.txt").write_text("4 .5 .5 .2 .2")
+    catalog = read_catalog(manifest).set_index("image_id")
+    assert catalog[["split", "class_name", "problem"]].T.to_dict("list") == {
+        f"{order[0]}/a.jpg": ["train", "fish", ""],
+        f"{order[0]}/camera 1/a.jpg": ["train", "shark", ""],
+        f"{order[0]}/camera 1/bare.jpg": ["train", "", "no box"],
+    }
+
+
+def test_images_beside_the_split_folders_are_rows_of_no_split(tmp_path):
+    manifest = make(tmp_path, [FISH], "images/train", "labels/train")
+    Image.new("RGB", (768, 1024)).save(tmp_path / "images" / "b.jpg")
+    (tmp_path / "labels" / "b.txt").write_text(FISH)
+    catalog = read_catalog(manifest)
+    assert catalog["image_id"].tolist() == ["images/train/a.jpg", "images/b.jpg"]
+    assert catalog["split"].tolist() == ["train", ""] and len(read_boxes(manifest)) == 2
+
+
+def test_labelimgs_classes_and_hidden_files_are_no_label_files(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    labels = tmp_path / "train/labels"
+    (labels / ".ipynb_checkpoints").mkdir()
+    for name in ("classes.txt", "._a.txt", ".ipynb_checkpoints/a-checkpoint.txt"):
+        (labels / name).write_text("fish\nshark\n")
+    assert read_catalog(manifest)["image_id"].tolist() == ["train/images/a.jpg"]
+
+
+def test_a_raw_file_beside_its_photo_is_a_row_and_does_not_take_its_labels(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    for name in ("a.cr2", "a.heic", "b.dng"):
+        (tmp_path / "train/images" / name).write_bytes(b"raw")
+    (tmp_path / "train/labels/b.txt").write_text(FISH)
+    problems = read_catalog(manifest).set_index("image_id")["problem"].to_dict()
+    assert problems.pop("train/images/a.jpg") == ""
+    assert problems == {
+        f"train/images/{name}": f"unsupported format {name[1:]}; convert it to JPEG or PNG"
+        for name in ("a.cr2", "a.heic", "b.dng")
+    }
+    assert read_boxes(manifest)["image_id"].tolist() == ["train/images/a.jpg", "train/images/b.dng"]
+
+
 @pytest.mark.parametrize(
     "line", ["9 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 nan .1", "fish .5 .5 .1 .1"]
 )

@@ -80,6 +80,13 @@ def test_mapped_pixels_are_the_same_and_are_found_again(files, monkeypatch):
     assert not list(store_path("pixels").glob("*.part"))
 
 
+def test_pixels_kept_by_another_version_are_not_found_again(files, monkeypatch):
+    mapped(catalog_of(files))
+    monkeypatch.setattr(room, "VERSION", room.VERSION + 1)
+    mapped(catalog_of(files))
+    assert len(list(store_path("pixels").glob("*.npy"))) == 2
+
+
 @WORLDS
 def test_a_file_that_cannot_be_read_is_a_row_with_a_reason_and_never_a_black_image(load, with_broken, files):
     before = catalog_of(with_broken)
@@ -127,6 +134,16 @@ def test_read_pixels_says_which_positions_failed(with_broken, files):
     assert sorted(reasons) == [0, 2, 4]
     good = [position for position in range(len(with_broken)) if position not in reasons]
     np.testing.assert_array_equal(pixels[good], in_memory(catalog_of(files))[0])
+
+
+def test_read_pixels_refuses_as_load_pixels_does(files, tmp_path):
+    large = tmp_path / "large.jpg"
+    draw_image("eel", seed=1).resize((66, 40)).save(large)
+    raw = files[0].rename(tmp_path / "raw.dng")  # a raw file holds a thumbnail that Pillow reads
+    spec = ImageSpec(height=20, width=30, canvas_px=64, larger="refuse")
+    _, reasons = read_pixels([str(path) for path in (large, files[1], raw)], spec)
+    assert reasons == {0: "larger than the canvas of 64 px", 2: "unsupported format .dng; convert it to JPEG or PNG"}
+    assert list(read_pixels([str(large)], SPEC)[1]) == []
 
 
 def test_a_jpeg_that_only_pillow_decodes_is_used(tmp_path):

@@ -164,14 +164,11 @@ def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monk
     }
 
 
-def test_runs_without_a_name_are_numbered_below_runs(shared_tank, tmp_path, untrained, monkeypatch):
+def test_runs_without_a_name_are_called_by_their_data_and_numbered(shared_tank, tmp_path, untrained, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert main(["pretrain", "--data-dir", str(shared_tank)]) == 0
-    assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == [
-        "aquarium_four_conv-1",
-        "aquarium_four_conv-2",
-    ]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["tank_four_conv-1", "tank_four_conv-2"]
 
 
 def test_a_recipe_can_be_named(shared_tank, tmp_path, untrained):

@@ -9,20 +9,27 @@ from marinecv.data.images import image_table
 from marinecv.data.layouts import image_files, split_folders, sub_folders
 from marinecv.data.manifests import Manifest
 
+NO_FOLDER = "lies in no class folder"
+
 
 def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
     A sub-folder of a class (one a camera, a video, a day) is the image's `group`; where a class has some, images
-    directly in a class folder form the group ".". Folders beside train/, valid/ and test/ are not read.
+    directly in a class folder form the group ".". Images beside the class folders, or beside train/, valid/ and test/,
+    are rows with a problem. Folders beside train/, valid/ and test/ are not read.
     """
-    rows = []
-    for split, place in (split_folders(manifest.root) or {"": manifest.root}).items():
+    rows, splits = [], split_folders(manifest.root)
+    for split, place in {"": manifest.root, **splits}.items():
+        rows += [(path, split) for path in image_files(place)]
+    for split, place in (splits or {"": manifest.root}).items():
         for class_folder in sub_folders(place):
             images = image_files(class_folder, deep=True)
             rows += [(path, split, class_folder.name, _group(path, class_folder)) for path in images]
     images = image_table(manifest.root, rows)
-    if (images["group"] == ".").all():
+    loose = images["class_name"] == ""
+    images["problem"] = images["problem"].mask(loose & (images["problem"] == ""), NO_FOLDER)
+    if images["group"].isin(["", "."]).all():
         images["group"] = ""
     return images, pd.DataFrame(columns=BOX_COLUMNS)
 

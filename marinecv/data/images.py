@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from marinecv.data.layouts import unsupported
+
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 ABSENT = "named in the CSV but the file is absent"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
@@ -34,6 +36,8 @@ def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
     if not path.is_file():
         return 0, 0, ABSENT
+    if reason := unsupported(path):
+        return 0, 0, reason
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # large sizes, odd EXIF: no trouble
             # A PNG would be decoded whole in search of EXIF that its header does not announce.

@@ -1,5 +1,7 @@
 """Read a folder of images with one `labels.csv` of two columns, file and class."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
@@ -14,6 +16,7 @@ NO_CLASS = "no class in labels.csv"
 def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
+    The first sub-folder of an image (one a camera, a video, a day) is its `group`; beside labels.csv it has none.
     Images the CSV does not name are rows with a problem; so are files that are named but absent.
 
     Raises:
@@ -25,6 +28,13 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise ValueError(f"Row {first['source']} names {first['file']} again. Expected one row an image. Fix the CSV.")
     classes = {manifest.root / file: name for file, name in zip(rows["file"], rows["class"], strict=True)}
     paths = sorted({*image_files(manifest.root, deep=True), *classes})
-    images = image_table(manifest.root, [(path, "", classes.get(path, "")) for path in paths])
+    images = image_table(
+        manifest.root, [(path, "", classes.get(path, ""), _group(path, manifest.root)) for path in paths]
+    )
     unnamed = (images["class_name"] == "") & (images["problem"] == "")
     return images.assign(problem=images["problem"].mask(unnamed, NO_CLASS)), pd.DataFrame(columns=BOX_COLUMNS)
+
+
+def _group(path: Path, root: Path) -> str:
+    below = path.relative_to(root).parts
+    return below[0] if len(below) > 1 else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from marinecv.data.splits import SPLIT_NAMES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".cr2", ".nef", ".arw", ".dng", ".raw")
 HIDDEN = (".", "__MACOSX")
 ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
@@ -60,13 +61,24 @@ def sub_folders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path, deep: bool = False) -> list[Path]:
-    """Visible image files directly below a folder, or at any depth, sorted."""
+    """Visible image files directly below a folder, or at any depth, sorted; those of unsupported formats too."""
     return sorted(path for path in (folder.rglob("*") if deep else folder.iterdir()) if _is_image(path, folder))
 
 
+def unsupported(path: Path) -> str:
+    """Return "", or why an image of this suffix is not read, even where Pillow would find a thumbnail in it."""
+    suffix = path.suffix.lower()
+    return f"unsupported format {suffix}; convert it to JPEG or PNG" if suffix in UNSUPPORTED_SUFFIXES else ""
+
+
+def is_hidden(path: Path, below: Path) -> bool:
+    """Whether a file, or a folder between it and `below`, is hidden: droppings of macOS and of notebooks."""
+    return any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
+
+
 def _is_image(path: Path, below: Path) -> bool:
-    hidden = any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+    known = path.suffix.lower() in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES
+    return known and not is_hidden(path, below) and path.is_file()
 
 
 def _layout_of(root: Path) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -13,22 +14,22 @@ from marinecv.data.catalog import usable
 def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy.
 
+    Classes whose folders macOS and Windows would merge, such as Eel and eel, become Eel and eel_2.
+
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem are left out.
         folder: new or empty.
     Returns:
         The folder.
     Raises:
-        ValueError: the folder holds something, or two classes would share one folder.
+        ValueError: the folder holds something.
     """
     folder, rows = Path(folder), usable(catalog)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(
             f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten. Name another."
         )
-    homes = {name: _folder_name(name) for name in rows["class_name"].unique()}
-    if len(set(homes.values())) < len(homes):
-        raise ValueError(f"Some of the classes {', '.join(homes)} would share one folder. Rename them in the labels.")
+    homes = _folder_names(rows["class_name"].unique())
     folder.mkdir(parents=True, exist_ok=True)
     for row in rows.itertuples():
         home = folder / row.split / homes[row.class_name]
@@ -37,8 +38,16 @@ def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     return folder
 
 
-def _folder_name(class_name: str) -> str:
-    return re.sub(r'[\\/:*?"<>|]', "_", class_name).strip(". ") or "_"
+def _folder_names(class_names: Iterable[str]) -> dict[str, str]:
+    homes, taken = {}, set()
+    for class_name in sorted(class_names):
+        plain = re.sub(r'[\\/:*?"<>|]', "_", class_name).strip(". ") or "_"
+        number, home = 2, plain
+        while home.casefold() in taken:
+            number, home = number + 1, f"{plain}_{number}"
+        taken.add(home.casefold())
+        homes[class_name] = home
+    return homes
 
 
 def _free_name(path: Path) -> Path:

@@ -53,8 +53,9 @@ def split_catalog(
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set.
 
-    `published` keeps the splits the data came with; a missing validation or test split is carved from train,
-    stratified, at its share in `fractions`. `random` and `stratified` ignore published splits; `grouped` keeps each
+    `published` keeps the splits the data came with; a missing validation or test split is carved from train
+    at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
+    `random` and `stratified` ignore published splits; `grouped` keeps each
     value of the `group` column on one side and comes as near to the fractions of every class as whole groups allow.
     Rows with a problem belong to no split, except as published.
 
@@ -115,7 +116,8 @@ def _published(catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator,
     ]
     if train.any() and sum(weights[1:]):
         weights[0] = 1 - sum(weights[1:])
-        chosen[train] = _stratified(catalog[train], rng, weights)
+        carve = _grouped if _has_groups(catalog[train]) else _stratified
+        chosen[train] = carve(catalog[train], rng, weights)
     return chosen
 
 
@@ -128,9 +130,13 @@ def _stratified(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) 
     return pd.concat([_random(of_class, rng, fractions) for _, of_class in rows.groupby("class_name")])
 
 
+def _has_groups(rows: pd.DataFrame) -> bool:
+    return (rows["group"] != "").all() and rows["group"].nunique() >= 3
+
+
 def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> pd.Series:
     """Largest group first, each to the split where the class counts come nearest to what the fractions ask."""
-    if (rows["group"] == "").any() or rows["group"].nunique() < 3:
+    if not _has_groups(rows):
         named = rows.loc[rows["group"] != "", "group"]
         raise ValueError(
             f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "

@@ -9,36 +9,44 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
 from marinecv.data.data_yaml import read_names
 from marinecv.data.images import image_table
-from marinecv.data.layouts import image_files, split_folders
+from marinecv.data.layouts import image_files, is_hidden, split_folders, unsupported
 from marinecv.data.manifests import Manifest
+
+CLASSES = "classes.txt"
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
 
     A line `class x y width height` holds fractions of the image; a corner is rounded half up to a whole pixel and
-    clipped to the image, as Roboflow does for its CSV. Both `train/images` and `images/train` are read. An image
-    without a label file has no boxes; a label file without an image is a row with a problem.
+    clipped to the image, as Roboflow does for its CSV. Both `train/images` and `images/train` are read, with their
+    sub-folders, and images beside `images/train` as of no split. An image without a label file has no boxes; a label
+    file without an image is a row with a problem. LabelImg's `classes.txt` is no label file.
 
     Raises:
         ValueError: no class names, an images folder without labels, two images of one stem, or a line that is not five
             such numbers.
     """
-    names, paths, lines = _class_names(manifest), [], []
+    names, paths, lines, seen = _class_names(manifest), [], [], set()
     for split, images, labels in _places(manifest.root):
         if not labels.is_dir():
             raise ValueError(f"{images} has no labels folder. Expected {labels}. Export it again, or move it away.")
-        of_stem: dict[str, Path] = {}
-        for path in image_files(images):
-            if (other := of_stem.setdefault(path.stem, path)) is not path:
+        found = [path for path in image_files(images, deep=True) if path not in seen]
+        of_stem: dict[Path, Path] = {}  # stem: the place below images/, without the suffix
+        for path in sorted(found, key=unsupported):  # a photo before the raw file beside it
+            other = of_stem.setdefault(path.relative_to(images).with_suffix(""), path)
+            if other is not path and not unsupported(path):
                 raise ValueError(
                     f"{other.name} and {path.name} of {images} share one label file. Expected one image a stem; rename "
                     "or remove one of them."
                 )
-        for label_file in sorted(labels.glob("*.txt")):
-            path = of_stem.setdefault(label_file.stem, images / f"{label_file.stem}.jpg")
+        label_files = {path for path in labels.rglob("*.txt") if path.name != CLASSES and not is_hidden(path, labels)}
+        for label_file in sorted(label_files - seen):
+            stem = label_file.relative_to(labels).with_suffix("")
+            path = of_stem.setdefault(stem, images / f"{stem}.jpg")
             lines += [(path, *line) for line in _read_lines(label_file, manifest.root, names)]
-        paths += [(path, split) for path in sorted(of_stem.values())]
+        paths += [(path, split) for path in sorted({*found, *of_stem.values()})]
+        seen |= {*found, *label_files}
     images = image_table(manifest.root, paths)
     return images, _to_pixels(lines, images)
 
@@ -55,12 +63,12 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _places(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield (split, folder of images, folder of labels)."""
+    """Yield (split, folder of images, folder of labels); a folder that holds others comes after them."""
     if not (root / "images").is_dir():
         for split, folder in split_folders(root).items():
             yield split, folder / "images", folder / "labels"
         return
-    for split, folder in (split_folders(root / "images") or {"": root / "images"}).items():
+    for split, folder in {**split_folders(root / "images"), "": root / "images"}.items():
         yield split, folder, root / "labels" / folder.relative_to(root / "images")
 
 

@@ -3,18 +3,22 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.catalog import usable
+from marinecv.data.images import read_header
+from marinecv.data.layouts import unsupported
 from marinecv.data.store import store_path
 from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.resize import exceeds_canvas, fit_image
 from marinecv.inputs.spec import ImageSpec
 
 MEMORY_BUDGET_BYTES = 2 * 1024**3
+VERSION = 1  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -44,7 +48,7 @@ def load_pixels(
         large = [
             exceeds_canvas(row.height, row.width, spec) and not row.problem for row in catalog.itertuples(index=False)
         ]
-        catalog.loc[large, "problem"] = f"larger than the canvas of {spec.canvas_px} px"
+        catalog.loc[large, "problem"] = _too_large(spec)
     rows = usable(catalog)
     paths = rows["path"].tolist()
     shape = (len(paths), *spec.shape)
@@ -82,7 +86,21 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     """
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
-    return pixels, _fill(pixels, paths, spec, None)
+    refused = {index: reason for index, path in enumerate(paths) if (reason := _refusal(Path(path), spec))}
+    return pixels, _fill(pixels, paths, spec, None) | refused
+
+
+def _refusal(path, spec) -> str:
+    """Why a file is not wanted, whether or not it can be decoded; a catalog has said so in `problem`."""
+    if spec.larger == "refuse":
+        width, height, _ = read_header(path)
+        if exceeds_canvas(height, width, spec):
+            return _too_large(spec)
+    return unsupported(path)
+
+
+def _too_large(spec) -> str:
+    return f"larger than the canvas of {spec.canvas_px} px"
 
 
 def _fill(pixels, paths, spec, progress) -> dict[int, str]:
@@ -118,7 +136,7 @@ def as_bytes(image: tf.Tensor) -> tf.Tensor:
 
 
 def _key(paths, spec) -> str:
-    digest = hashlib.sha256(repr(spec).encode())
+    digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
         state = os.stat(path) if os.path.isfile(path) else None
         digest.update(f"{path}\0{state and state.st_mtime_ns}\0{state and state.st_size}\n".encode())
