@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from marinecv.data.catalog import usable
 from marinecv.inputs.augment import DRAWS, augment
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pixels import CORES, load_pixels, without_autotune
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 
@@ -77,7 +77,7 @@ def make_dataset(
 
     if not training:
         batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(gather)
-        return batches.map(lambda images, y: (tf.cast(images, tf.float32), y)).prefetch(tf.data.AUTOTUNE)
+        return without_autotune(batches.map(lambda images, y: (tf.cast(images, tf.float32), y)).prefetch(2))
 
     clock = tf.Variable(start_epoch - 1, dtype=tf.int64, trainable=False)
     log_weights = tf.math.log(_sampling_weights(labels)) if balanced else None
@@ -101,7 +101,7 @@ def make_dataset(
     batches = epochs.flat_map(one_epoch)
     per_epoch = -(-len(rows) // batch_size)
     batches = batches.apply(tf.data.experimental.assert_cardinality(per_epoch))
-    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
 
 
 def _sampling_weights(labels: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from marinecv.inputs.spec import ImageSpec
 
 MEMORY_BUDGET_BYTES = 2 * 1024**3
 VERSION = 1  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
+CORES = os.cpu_count() or 1
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -110,14 +111,21 @@ def _fill(pixels, paths, spec, progress) -> dict[int, str]:
         return index, as_bytes(fit_image(decode(tf.io.read_file(path), spec.decode_ratio), spec))
 
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(paths, tf.string)))
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
+    dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
     missing = set(range(len(paths)))
-    for indices, images in dataset.batch(BATCH).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+    for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
         pixels[indices] = images
         missing.difference_update(indices.tolist())
         if progress:
             progress(len(paths) - len(missing), len(paths))
     return {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Leave tf.data's tuning of itself out: the end of a pass would wait for its next tick, a second and more."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _retry(pixels, index, path, spec) -> str:
