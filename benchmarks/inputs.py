@@ -119,10 +119,8 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     def first_epoch(spec=spec):
         return consume(batches(pixels=mcv.load_pixels(catalog, spec)[0]))
 
-    def decode_alone():
-        return consume(
-            mapped(lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0])
-        )  # one pixel: no copy
+    def decode_alone():  # hands one pixel on: no copy
+        return consume(mapped(lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0]))
 
     def naive(path):
         pixels = tf.cast(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), tf.float32)
