@@ -131,7 +131,7 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     fresh_folder(folder)
     for cell, recipe in recipes.items():
         start(folder / cell, recipe, catalog, manifest)
-    title = f"{title}: {manifest.title or manifest.name}"
+    title = f"{title}: {manifest.name}"
     return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
 
 
