@@ -179,6 +179,7 @@ class Recipe:
         return {
             "class_names": list(class_names),
             "image": asdict(self.image),
+            "colour": "RGB, 0 to 255; EXIF orientation applied; transparency over black",
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,
