@@ -24,14 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
-    quiet.import_tensorflow()
     import marinecv as mcv
     from marinecv.atomic import write_json
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
 
     trained = mcv.Run(args.run)
-    model = trained.load_model()
     other = bool(args.data or args.data_dir)
     catalog = outside(args, trained) if other else trained.catalog
     if args.limit:
@@ -40,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     if mcv.usable(part).empty:
         raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
     folder = fresh_folder(args.output_dir) if args.output_dir else None
+    quiet.import_tensorflow()
+    model = trained.load_model()
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
     pixels, part = mcv.load_pixels(part, trained.spec)
     left_out = part[part["problem"] != ""]

@@ -116,11 +116,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
+    options.refuse_beside(args, "resume")
+    options.refuse_beside(args, "recipe", ("grid", "backbone"))
     quiet.import_tensorflow()
     from . import train
 
-    options.refuse_beside(args, "resume")
-    options.refuse_beside(args, "recipe", ("grid", "backbone"))
     if args.resume:
         return train.resume(args.resume)
     patiences = PATIENCES if args.grid else (WINNER,)

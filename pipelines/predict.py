@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a row an image as it goes; a file that cannot be read is a row with its reason."""
-    quiet.import_tensorflow()
     import marinecv as mcv
 
     trained = mcv.Run(args.run)
@@ -42,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
+    quiet.import_tensorflow()
     model, spec, failed = trained.load_model(), trained.spec, 0
     with open(args.output, "w", encoding="utf-8", newline="") as out:
         for start in range(0, len(files), CHUNK):

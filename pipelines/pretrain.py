@@ -78,11 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
+    options.refuse_beside(args, "resume")
+    options.refuse_beside(args, "recipe", ("grid",))
     quiet.import_tensorflow()
     from . import train
 
-    options.refuse_beside(args, "resume")
-    options.refuse_beside(args, "recipe", ("grid",))
     if args.resume:
         return train.resume(args.resume)
     rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])

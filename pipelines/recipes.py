@@ -67,12 +67,12 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed at a time, as one study, then write a results file a family."""
+    if (args.epochs or args.limit) and not args.results_dir:
+        raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
     quiet.import_tensorflow()
     from . import train
     from .results import write_results
 
-    if (args.epochs or args.limit) and not args.results_dir:
-        raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
     study = train.Study(args.resume) if args.resume else prepare(args)
     train.finish_study(study)
     for path in write_results(study, FAMILIES, args.results_dir or Path("results")):

@@ -84,10 +84,11 @@ def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
 
 def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Recipe:
     """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`."""
+    whole = recipe.training.epochs
     training = replace(
         recipe.training,
         seed=args.seed,
-        epochs=args.epochs or min(recipe.training.epochs, DEMONSTRATION_EPOCHS if choice.demonstration else 10**6),
+        epochs=args.epochs or (min(whole, DEMONSTRATION_EPOCHS) if choice.demonstration else whole),
         batch_size=args.batch_size or recipe.training.batch_size,
         class_weights=args.class_weights or recipe.training.class_weights,
         balanced=args.balanced or recipe.training.balanced,
@@ -96,7 +97,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Re
     )
     less = [
         recipe.budget,
-        f"{training.epochs} of {recipe.training.epochs} epochs" if training.epochs < recipe.training.epochs else "",
+        f"{training.epochs} of {whole} epochs" if training.epochs < whole else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
     data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic)

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -25,10 +26,9 @@ def estimate_seconds(recipe: Recipe, train_images: int, validation_images: int, 
 @functools.cache
 def _forward_seconds(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float]:
     """Seconds of a forward pass, and the share of layers that a backward pass goes through."""
-    untrained = model_part
     if isinstance(model_part, BackboneModel):
-        untrained = type(model_part)(**{**vars(model_part), "weights": "none"})
-    recipe = Recipe(name="", title="", data=None, image=image, model=untrained, training=None)
+        model_part = replace(model_part, weights="none")  # random ones take as long
+    recipe = Recipe(name="", title="", data=None, image=image, model=model_part, training=None)
     model = build_model(recipe, num_classes)
     batch = np.zeros((batch_size, *image.shape), np.float32)
     model.predict_on_batch(batch)
