@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from marinecv.atomic import whole_file, write_json
+from marinecv.atomic import write_json
+from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
+from marinecv.tables import read_table, write_table
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +86,9 @@ class Run:
     @property
     def catalog(self) -> pd.DataFrame:
         """The catalog it was trained on."""
-        return read_table(self.path("catalog.csv"))
+        table = read_table(self.path("catalog.csv"))
+        numbers = [column for column in ("width", "height", "share") if column in table]
+        return table.assign(**table[numbers].apply(pd.to_numeric))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -134,18 +138,22 @@ def fresh_folder(folder: str | Path) -> Path:
         ValueError: something lies there already.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def next_folder(parent: str | Path, name: str) -> Path:
-    """Return `parent/name-1`, or the first number that is free; nothing is created."""
+    """Make and return `parent/name-1`, or the first number that is free, which no other process can take then."""
     number = 1
-    while (folder := Path(parent) / f"{name}-{number}").exists():
-        number += 1
-    return folder
+    while True:
+        folder = Path(parent) / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
 
 
 def list_runs(parent: str | Path) -> list[Run]:
@@ -153,23 +161,9 @@ def list_runs(parent: str | Path) -> list[Run]:
     return [Run(path.parent) for path in sorted(Path(parent).rglob("recipe.json"))]
 
 
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with whole_file(path) as part:
-        table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a catalog back: text stays text, whatever a class is called."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    numbers = [column for column in ("width", "height", "share") if column in table]
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table
-
-
 def read_history(path: str | Path) -> pd.DataFrame:
     """Read a `history.csv` to the last digit, which the number parser of pandas 2 loses."""
-    table = pd.read_csv(path, dtype=str)
+    table = read_table(path)
     return table.astype({column: int if column == "epoch" else float for column in table})
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import write_json
-from marinecv.runs import Run, write_table
+from marinecv.runs import Run
+from marinecv.tables import read_table, write_table
 
 
 class Study:
@@ -25,6 +26,7 @@ class Study:
         about = json.loads((self.folder / "study.json").read_text(encoding="utf-8"))
         self.title: str = about["title"]
         self.cells: dict[str, str] = about["cells"]
+        self.demonstration: bool = about["demonstration"]
 
     @classmethod
     def create(
@@ -46,6 +48,20 @@ class Study:
     def cell_folder(self, cell: str) -> Path:
         """Where the run of a cell lies."""
         return self.folder / self.cells[cell]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What `write_table` wrote last, numbers as numbers.
+
+        Raises:
+            ValueError: there is no table yet, or a broken one.
+        """
+        path = self.folder / "table.csv"
+        if not path.is_file():
+            raise ValueError(f"{self.folder} has no table.csv: no run is finished. Go on with --resume {self.folder}.")
+        table = read_table(path)
+        numbers = table.drop(columns=["name", "best"]).apply(pd.to_numeric)
+        return table.assign(**numbers, best=table["best"] == "True")
 
     @property
     def finished_runs(self) -> dict[str, Run]:

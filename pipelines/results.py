@@ -6,8 +6,9 @@ import pandas as pd
 
 from marinecv.data.catalog import usable
 from marinecv.evaluation.verdicts import attainable, verdict
-from marinecv.runs import Run, write_table
+from marinecv.runs import Run
 from marinecv.studies import Study
+from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
 
 METRICS = ("accuracy", "macro_f1")
@@ -38,7 +39,7 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
         parts = [seeds, all_seeds(seeds, dict((recipe.name, recipe) for recipe, _ in own))]
         path = Path(folder) / f"{own[0][0].report}_{family}.csv"
         if path.is_file():
-            before = pd.read_csv(path, dtype=str, keep_default_na=False)
+            before = read_table(path)
             parts.insert(0, before[~before["recipe"].isin(set(seeds["recipe"])) & (before["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
         absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in present]

@@ -10,6 +10,8 @@ import marinecv
 HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
+    "hold": 0,
+    "tables": 0,
     "data": 1,
     "inputs": 2,
     "models": 3,

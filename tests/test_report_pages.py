@@ -16,7 +16,7 @@ from marinecv.evaluation.predictions import make_table, write_predictions
 from marinecv.report.html import number_text, thumbnail
 from marinecv.report.page import render, write_run_report, write_study_report
 from marinecv.report.parts import by_split, flat
-from marinecv.runs import write_table
+from marinecv.tables import write_table
 
 EVIL = "<script>console.error('class')</script>"
 CLASSES = ("crab", "eel", EVIL)

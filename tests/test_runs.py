@@ -9,7 +9,8 @@ import pytest
 
 from marinecv import runs as room
 from marinecv.atomic import whole_file, write_json, write_text
-from marinecv.runs import Run, commit, environment, fresh_folder, list_runs, next_folder, read_table, write_table
+from marinecv.runs import Run, commit, environment, fresh_folder, list_runs, next_folder
+from marinecv.tables import write_table
 
 CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "demonstration": False}
 CATALOG = pd.DataFrame(
@@ -104,9 +105,8 @@ def test_runs_below_a_folder_are_listed_by_path(run, tmp_path):
     assert list_runs(tmp_path / "nowhere") == []
 
 
-def test_the_next_folder_is_the_first_free_number(tmp_path):
+def test_the_next_folder_is_the_first_free_number_and_nobody_else_gets_it(tmp_path):
     assert next_folder(tmp_path, "demo") == tmp_path / "demo-1"
-    (tmp_path / "demo-1").mkdir()
     (tmp_path / "demo-3").mkdir()
     assert next_folder(tmp_path, "demo") == tmp_path / "demo-2"
 
@@ -120,9 +120,8 @@ def test_an_empty_folder_may_be_taken_and_a_file_may_not(tmp_path):
             fresh_folder(tmp_path / taken)
 
 
-def test_text_of_a_table_stays_text(tmp_path):
-    write_table(tmp_path / "catalog.csv", CATALOG)
-    table = read_table(tmp_path / "catalog.csv")
+def test_text_of_a_catalog_stays_text(run):
+    table = run.catalog
     assert table["class_name"].tolist() == ["crab", "NA", ""]
     assert table["group"].tolist() == ["", "001", "nan"]
     assert table["share"].iloc[0] == 0.75 and table["width"].dtype == int

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.atomic import whole_file
+from marinecv.tables import read_table, write_table
 
 KEYS = ("image_id", "split", "true_class", "predicted_class")
 PREFIX = "p_"
@@ -77,8 +77,7 @@ def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
     """Write a predictions table as CSV, whole or not at all; nine digits bring every float32 back."""
     class_names_of_table(predictions)
-    with whole_file(path) as part:
-        predictions.to_csv(part, index=False, float_format="%.9g", encoding="utf-8", lineterminator="\n")
+    write_table(path, predictions, float_format="%.9g")
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -88,8 +87,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: it is no predictions table.
     """
-    # Text first: a class may be called "NA" or "007".
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    table = read_table(path)
     class_names_of_table(table)
     return table.astype({column: np.float32 for column in table.columns[4:]})
 

@@ -14,7 +14,7 @@ from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
 from marinecv.report.html import render
 from marinecv.report.parts import shown
-from marinecv.runs import write_table
+from marinecv.tables import write_table
 
 MOST_ROWS = 30
 

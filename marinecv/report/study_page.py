@@ -1,6 +1,5 @@
 """The page of a study: its runs side by side."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +11,14 @@ from marinecv.report.figures import comparison_curves
 from marinecv.report.html import number_text, render
 from marinecv.report.parts import by_split, matrix, shown
 from marinecv.runs import Run
+from marinecv.studies import Study
 
 
 def write_study_report(study_folder: str | Path) -> Path:
     """Write `report.html`, `table.md` and `figures/*.png` of a study.
 
-    Reads `study.json` (`name, title, demonstration, cells`: name -> run folder relative to the study), `table.csv`
-    (`name`, figures, and `best`, chosen on validation), and of each run its history and predictions.
+    Reads the study's table (`name`, figures, and `best`, chosen on validation), and of each run its history and
+    predictions.
 
     Returns:
         The path of the page.
@@ -26,20 +26,15 @@ def write_study_report(study_folder: str | Path) -> Path:
     Raises:
         ValueError: the folder is no study with a table.
     """
-    folder = Path(study_folder)
-    for name in ("study.json", "table.csv"):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}. Expected the folder of a study with at least one finished run.")
-    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "table.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
-    demonstration = bool(study.get("demonstration", False))
-    runs = {name: Run(folder / study["cells"][name]) for name in table["name"]}
+    study = Study(study_folder)
+    folder, table, demonstration = study.folder, study.table, study.demonstration
+    runs = {name: Run(study.cell_folder(name)) for name in table["name"]}
     predictions = {name: by_split(read_predictions(run.path("predictions.csv"))) for name, run in runs.items()}
     histories = {name: run.history for name, run in runs.items() if run.path("history.csv").is_file()}
     figures = folder / "figures"
     page = render(
         "study.html",
-        title=study.get("title") or study["name"],
+        title=study.title,
         demonstration=demonstration,
         summary=_summary(table, predictions),
         rows=table.to_dict("records"),

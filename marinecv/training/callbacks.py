@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from marinecv.runs import read_history, write_table
+from marinecv.runs import read_history
+from marinecv.tables import write_table
 from marinecv.training.checkpoint import Checkpoint
 from marinecv.training.recipe import Training
 

@@ -14,7 +14,8 @@ from marinecv.data.catalog import usable
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels
 from marinecv.models.backbones import set_batch_norm_statistics
-from marinecv.runs import Run, write_table
+from marinecv.runs import Run
+from marinecv.tables import write_table
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import read_checkpoint

@@ -1,0 +1,43 @@
+"""One process at a time: a folder is held by the one that writes into it, and free again when that ends, however."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+_PART = re.compile(r"\.\d+\..+")  # the names that `atomic.whole_file` gives
+
+
+@contextmanager
+def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold a folder for this process; what a killed one has left half-written in it is removed.
+
+    The operating system frees it when the process ends, killed or not. It is known to every process of the machine; to
+    other machines as far as their common drive tells of locks.
+
+    Args:
+        folder: an existing one; it gets a file `.lock`, which stays.
+        waiting: called once when another process holds it, which is then waited for; without it that is an error.
+    Raises:
+        ValueError: another process holds it.
+    """
+    lock = FileLock(Path(folder) / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting is None:
+            raise ValueError(
+                f"{folder} is in use: another process writes into it. Wait for its end, or name another folder."
+            ) from None
+        waiting()
+        lock.acquire()
+    try:
+        for path in Path(folder).iterdir():
+            if _PART.fullmatch(path.name) and path.is_file():
+                path.unlink()
+        yield
+    finally:
+        lock.release()
