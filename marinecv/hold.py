@@ -24,7 +24,7 @@ def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Ite
     Raises:
         ValueError: another process holds it.
     """
-    lock = FileLock(Path(folder) / LOCK)
+    lock = FileLock(Path(folder) / LOCK, is_singleton=True)  # one process may hold a folder twice
     try:
         lock.acquire(timeout=0)
     except Timeout:

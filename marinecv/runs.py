@@ -139,7 +139,9 @@ def fresh_folder(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
-        raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
+        if any((folder / name).is_file() for name in ("recipe.json", "study.json")):
+            raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
+        raise ValueError(f"{folder} exists and is not empty. Expected a new or an empty folder: name another one.")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

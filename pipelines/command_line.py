@@ -2,9 +2,12 @@
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 
 GROUPS = {
     "data": {"data": "list, fetch and lay out data sets", "audit": "show what the images are"},
@@ -20,6 +23,9 @@ GROUPS = {
     },
     "use": {"predict": "name the animals in files or folders", "runs": "list runs and studies"},
 }
+NO_ROOM = ["Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."]
+NOT_ALLOWED = ["Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."]
+MENDS = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
 COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
 
 
@@ -49,19 +55,32 @@ def main(argv: list[str] | None = None) -> int:
     place = argv.index(chosen)
     args = child.parse_args(argv[:place] + argv[place + 1 :])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job scheduler's polite kill ends as Ctrl-C does
     try:
         code = command.run(args)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print("\nInterrupted. What was finished is kept; a run goes on with --resume FOLDER.", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(" ".join(["\nStopped.", *_notes(stopped)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, `head` say, has seen enough; nothing more is flushed at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
         return 1
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong; where the operating system alone has spoken, how to mend it too."""
+    mend = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), [])
+    return " ".join([str(error), *mend, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    """The outermost note: that of a study, not of the run within it."""
+    return getattr(error, "__notes__", [])[-1:]
 
 
 def _parser() -> argparse.ArgumentParser:

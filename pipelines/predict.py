@@ -1,7 +1,10 @@
 """Name the animals in files or folders with a trained run."""
 
 import argparse
+import csv
+import hashlib
 import random
+import shutil
 from pathlib import Path
 
 from . import options, quiet
@@ -27,8 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a row an image as it goes; a file that cannot be read is a row with its reason."""
+    """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     import marinecv as mcv
+    from marinecv.atomic import whole_file, write_text
+    from marinecv.tables import table_text
+
+    from .at_work import at_work
 
     trained = mcv.Run(args.run)
     if trained.demonstration and not args.demonstration:
@@ -41,17 +48,40 @@ def run(args: argparse.Namespace) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
+    parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files)}.parts")
+    parts.mkdir(parents=True, exist_ok=True)
     quiet.import_tensorflow()
     model, spec, failed = trained.load_model(), trained.spec, 0
-    with open(args.output, "w", encoding="utf-8", newline="") as out:
+    with at_work(parts, go_on="the same command again"):
         for start in range(0, len(files), CHUNK):
-            rows = predict_files(model, files[start : start + CHUNK], spec, trained.class_names, args.batch_size)
-            rows.to_csv(out, index=False, header=not start, float_format="%.6f", lineterminator="\n")
-            out.flush()
-            failed += int((rows["problem"] != "").sum())
+            part = parts / f"{start:09d}.csv"
+            if not part.is_file():
+                rows = predict_files(model, files[start : start + CHUNK], spec, trained.class_names, args.batch_size)
+                write_text(part, table_text(rows, header=not start, float_format="%.6f"))
+            failed += failures(part, header=not start)
             print(f"  {min(start + CHUNK, len(files))}/{len(files)} images")
+        with whole_file(args.output) as whole, open(whole, "wb") as out:
+            for part in sorted(parts.glob("*.csv")):
+                with open(part, "rb") as rows:
+                    shutil.copyfileobj(rows, out)
+    shutil.rmtree(parts)
     print(f"{args.output}: {len(files) - failed} predicted" + (f", {failed} failed (column problem)" if failed else ""))
     return 0 if failed < len(files) else 1
+
+
+def key_of(trained, files: list[Path]) -> str:
+    """What the parts of a stopped prediction are known by: the model, and the files as they lie there."""
+    digest = hashlib.sha256(trained.path("model.keras").read_bytes())
+    for file in files:
+        state = file.stat()
+        digest.update(f"{file}\0{state.st_mtime_ns}\0{state.st_size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:8]
+
+
+def failures(part: Path, header: bool) -> int:
+    """How many rows of a part have a problem, their last column."""
+    with open(part, encoding="utf-8", newline="") as file:
+        return sum(row[-1] != "" for row in csv.reader(file)) - header
 
 
 def find_images(paths: list[Path]) -> list[Path]:

@@ -24,6 +24,8 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
 
+from .at_work import at_work
+
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 
 
@@ -125,15 +127,15 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
         name = f"demo-{name}"
     elif choice.name != rows[0].data.name:
         name = f"{choice.name}_{name.removeprefix(rows[0].data.name + '_')}"
-    folder = args.output_dir or next_folder("runs", name)
-    if len(recipes) == 1:
-        finish(start(folder, recipes[rows[0].name], catalog, manifest))
-        return 0
-    fresh_folder(folder)
-    for cell, recipe in recipes.items():
-        start(folder / cell, recipe, catalog, manifest)
-    title = f"{title}: {manifest.name}"
-    return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
+    folder = fresh_folder(args.output_dir or next_folder("runs", name))
+    with at_work(folder):
+        if len(recipes) == 1:
+            finish(start(folder, recipes[rows[0].name], catalog, manifest))
+            return 0
+        for cell, recipe in recipes.items():
+            start(folder / cell, recipe, catalog, manifest)
+        title = f"{title}: {manifest.name}"
+        return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
 
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:
@@ -197,9 +199,11 @@ def finish(run: Run) -> None:
 def finish_study(study: Study) -> int:
     """Train what is not trained yet, then write table and page."""
     for number, cell in enumerate(study.cells, start=1):
-        if not Run(study.cell_folder(cell)).finished:
+        run = Run(study.cell_folder(cell))
+        if not (run.finished and run.path("report.html").is_file()):
             print(f"[{number}/{len(study.cells)}] ", end="")
-            finish(Run(study.cell_folder(cell)))
+            with at_work(run.folder):
+                finish(run)
     table = study.write_table()
     page = write_study_report(study.folder)
     best = table[table["best"]].iloc[0]
@@ -216,7 +220,8 @@ def figure(metric: dict) -> str:
 def resume(folder: Path) -> int:
     """Go on with a run or a study; one that is finished gets its page again."""
     stopped = resumable(folder)
-    if isinstance(stopped, Study):
-        return finish_study(stopped)
-    finish(stopped)
+    with at_work(folder):
+        if isinstance(stopped, Study):
+            return finish_study(stopped)
+        finish(stopped)
     return 0

@@ -78,7 +78,9 @@ def test_limit_draws_so_many_by_seed(finished_run, photos, tmp_path):
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1 and all(len(set(paths)) == 2 for paths in drawn)
 
 
-def test_an_interruption_keeps_the_rows_so_far(finished_run, shared_tank, tmp_path, monkeypatch):
+def test_an_interrupted_prediction_goes_on_with_the_same_command(
+    finished_run, shared_tank, tmp_path, monkeypatch, capsys
+):
     whole, asked = predict.predict_files, []
 
     def interrupted(model, files, *rest):
@@ -88,9 +90,17 @@ def test_an_interruption_keeps_the_rows_so_far(finished_run, shared_tank, tmp_pa
         return whole(model, files, *rest)
 
     monkeypatch.setattr(predict, "CHUNK", 5)
+    words = ["predict", str(finished_run), str(shared_tank), "--output"]
+    assert main([*words, str(tmp_path / "at once.csv")]) == 0
     monkeypatch.setattr(predict, "predict_files", interrupted)
-    assert main(["predict", str(finished_run), str(shared_tank), "--output", str(tmp_path / "out.csv")]) == 130
-    assert len(rows_of(tmp_path / "out.csv")) == 5
+    assert main([*words, str(tmp_path / "out.csv")]) == 130
+    assert "go on with the same command again" in capsys.readouterr().err
+    [parts] = tmp_path.glob("out.csv.*.parts")
+    assert len(rows_of(parts / "000000000.csv")) == 5 and not (tmp_path / "out.csv").exists()
+    assert main([*words, str(tmp_path / "out.csv")]) == 0
+    assert [len(files) for files in asked] == [5, 5, 5, 2]  # the first five are not looked at again
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "at once.csv").read_bytes()
+    assert not parts.exists()
 
 
 def test_exit_code_1_where_no_file_could_be_read(finished_run, photos, tmp_path, capsys):

@@ -104,6 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_predictions(
         patch.setattr(EpochLine, "on_epoch_begin", killed_in_the_second_epoch)
         assert pretrain(shared_tank, tmp_path / "killed") == 130
     killed = Run(tmp_path / "killed")
+    assert f"Stopped. What is done is kept; go on with --resume {killed.folder}\n" in capsys.readouterr().err
     assert not killed.finished and len(killed.history) == 1
     assert main(["runs", str(tmp_path)]) == 0
     assert f"stopped after 1 epochs; go on with --resume {killed.folder}" in capsys.readouterr().out

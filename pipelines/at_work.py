@@ -1,0 +1,25 @@
+"""Long work in a folder: one process at a time, and whatever ends it early, a note says how to go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from marinecv.hold import hold
+
+
+@contextmanager
+def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
+    """Hold a folder; an interruption, or a disk that fails, carries a note with the way to go on.
+
+    Args:
+        folder: an existing one.
+        go_on: how; empty for `--resume FOLDER`, once there is a run or a study to resume.
+    """
+    try:
+        with hold(folder):
+            yield
+    except (KeyboardInterrupt, OSError) as stopped:
+        begun = go_on or any((folder / name).is_file() for name in ("recipe.json", "study.json"))
+        way = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
+        stopped.add_note(way if begun else f"Nothing was begun in {folder}; start again.")
+        raise

@@ -1,0 +1,166 @@
+"""Faults of the place where work is kept: two at once, a full disk, a folder that may not be written, a polite kill."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from marinecv.hold import LOCK, hold
+from marinecv.runs import Run, fresh_folder
+from pipelines import train
+from pipelines.command_line import _in_words, main
+
+SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
+
+
+@contextmanager
+def held_elsewhere(folder):
+    """Another process that holds a folder."""
+    code = "import sys; from marinecv.hold import hold\nwith hold(sys.argv[1]): print('held', flush=True); input()"
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        yield other
+        if other.poll() is None:
+            other.communicate("\n")
+
+
+def test_a_folder_is_held_by_one_process(tmp_path):
+    with held_elsewhere(tmp_path):
+        with pytest.raises(ValueError, match="is in use: another process writes into it. Wait for its end, or name"):
+            hold(tmp_path).__enter__()
+        assert fresh_folder(tmp_path) == tmp_path  # the lock is nothing that could be overwritten
+    with hold(tmp_path), hold(tmp_path):  # its own process may hold it twice
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+def test_a_killed_process_holds_nothing_and_its_half_written_files_are_removed(tmp_path):
+    for name in (".4711.model.keras", ".12.history.csv", "history.csv", ".notes", ".4711"):
+        (tmp_path / name).touch()
+    with held_elsewhere(tmp_path) as other:
+        other.kill()
+        other.wait()
+    with hold(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".4711", LOCK, ".notes", "history.csv"]
+
+
+def test_who_waits_gets_the_folder_when_the_other_ends(tmp_path):
+    with held_elsewhere(tmp_path) as other:
+        release = threading.Thread(target=other.communicate, args=("\n",))
+        with hold(tmp_path, waiting=release.start):
+            release.join()
+            assert other.returncode == 0
+
+
+def test_two_runs_in_one_folder_at_once_are_one_run_and_an_error(shared_tank, finished_run, tmp_path, capsys):
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    for words in (["--data-dir", str(shared_tank), *SMALL, "--output-dir"], ["--resume"]):
+        folder = copy if words == ["--resume"] else tmp_path / "new"
+        folder.mkdir(exist_ok=True)
+        with held_elsewhere(folder):
+            assert main(["pretrain", *words, str(folder)]) == 1
+        assert f"error: {folder} is in use: another process writes into it." in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [LOCK]
+
+
+@contextmanager
+def room_for(num_bytes):
+    """The operating system refuses to let a file of this process grow larger, as a full disk would."""
+    resource = pytest.importorskip("resource", reason="needs Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("num_bytes", [20_000, 300_000, 700_000])
+def test_a_full_disk_is_an_error_and_the_run_goes_on_when_there_is_room(
+    num_bytes, shared_tank, finished_run, tmp_path, capsys, monkeypatch
+):
+    pages = []
+    monkeypatch.setattr(train, "write_run_report", pages.append)
+    sizes = {path.name: path.stat().st_size for path in finished_run.iterdir() if path.is_file()}
+    assert max(sizes.values()) > 700_000 > 300_000 > sizes["catalog.csv"]
+    with room_for(num_bytes):
+        assert main(["pretrain", "--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "File too large" in said and "Make room, or write elsewhere: --output-dir" in said
+    assert f"What is done is kept; go on with --resume {tmp_path / 'run'}" in said
+    run = Run(tmp_path / "run")
+    assert not run.finished and not pages and not list(run.folder.glob(".*.*"))
+    assert main(["pretrain", "--resume", str(run.folder)]) == 0
+    assert run.path("predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
+
+
+@contextmanager
+def as_nobody():
+    """Root may write everywhere; the one who runs the test as root becomes somebody else meanwhile."""
+    if os.name == "nt":
+        pytest.skip("needs the permissions of Unix")
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_an_output_folder_that_may_not_be_written_is_said_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with as_nobody(), pytest.raises(PermissionError) as refused:
+        fresh_folder(tmp_path / "run")
+    tmp_path.chmod(0o700)
+    assert _in_words(refused.value).endswith(
+        "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_of_the_system_without_a_known_mend_is_said_as_it_is():
+    assert _in_words(OSError(errno.EIO, "Input/output error", "x.csv")) == "[Errno 5] Input/output error: 'x.csv'"
+
+
+def test_a_folder_that_is_no_run_is_not_to_be_resumed(tmp_path):
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(ValueError, match="exists and is not empty. Expected a new or an empty folder: name another"):
+        fresh_folder(tmp_path)
+
+
+def test_killed_before_there_is_a_run_it_says_to_start_again(shared_tank, tmp_path, monkeypatch, capsys):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "start", killed)
+    words = ["--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]
+    assert main(["pretrain", *words]) == 130
+    assert f"Stopped. Nothing was begun in {tmp_path / 'run'}; start again." in capsys.readouterr().err
+    monkeypatch.undo()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no polite kill")
+def test_a_polite_kill_ends_the_work_as_control_c_does(finished_run, shared_tank, tmp_path, monkeypatch, capsys):
+    def killed(run):
+        signal.raise_signal(signal.SIGTERM)
+
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    monkeypatch.setattr(train, "finish", killed)
+    assert main(["pretrain", "--resume", str(copy)]) == 130
+    assert f"go on with --resume {copy}" in capsys.readouterr().err
+
+
+def test_a_run_of_a_study_without_its_page_gets_it_on_resume(finished_run, tmp_path, monkeypatch):
+    copy = shutil.copytree(finished_run, tmp_path / "study" / "cell")
+    (copy / "report.html").unlink()
+    train.Study.create(tmp_path / "study", "study", "A study", ["cell"])
+    assert main(["pretrain", "--resume", str(tmp_path / "study")]) == 0
+    assert (copy / "report.html").is_file()
