@@ -21,7 +21,6 @@ benchmarks/results/inputs.csv.
 
 import argparse
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -34,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import pandas as pd
 import tensorflow as tf
+from machine import machine
 from marinecv.pipelines.pretrain import SMALL_MOVES
 
 import marinecv as mcv
@@ -41,7 +41,7 @@ from marinecv.data.store import store_path
 from marinecv.inputs.decode import decode
 from marinecv.inputs.pixels import as_bytes
 from marinecv.inputs.resize import fit_image
-from marinecv.runs import write_table
+from marinecv.tables import write_table
 
 BATCH = 32
 CANVAS_PX = 1024
@@ -158,24 +158,6 @@ def consume(dataset: tf.data.Dataset) -> Iterator:
     for _ in batches:
         pass
     return batches
-
-
-def machine() -> str:
-    """Cores, processor and versions; nothing that names the machine."""
-    return (
-        f"{os.cpu_count()} cores, {processor()}, Python {platform.python_version()}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}"
-    )
-
-
-def processor() -> str:
-    """Model name of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 if __name__ == "__main__":

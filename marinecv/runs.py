@@ -1,27 +1,47 @@
 """A run: one folder that keeps what happened, from the recipe to the report."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from marinecv.atomic import write_json
+from marinecv.checked import names, read_json, take
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.splits import SPLITS
 from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
-from marinecv.tables import read_table, write_table
+from marinecv.tables import numbers, read_table, write_table
 
 if TYPE_CHECKING:
     import keras
 
 RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
+COSTS = (
+    "epochs",
+    "best_epoch",
+    "train_seconds",
+    "latency_ms_per_image",
+    "parameters",
+    "trainable_parameters",
+    "device",
+)
+LOST = "Bring it back from a copy, or train again into another folder with --output-dir."
+MEND = {  # what a broken file of a run asks for; the others cannot be computed again
+    "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
+    "metrics.json": f"Delete it. {RESUMABLE}",
+    "predictions.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    "timing.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+}
 
 
 class Run:
@@ -73,10 +93,8 @@ class Run:
         Raises:
             ValueError: the file is missing or broken.
         """
-        try:
-            return json.loads(self.path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self.path(name)} cannot be read: {error}. {self._mend()}") from error
+        with self.mending(name):
+            return read_json(self.path(name))
 
     @property
     def finished(self) -> bool:
@@ -85,50 +103,86 @@ class Run:
 
     @property
     def catalog(self) -> pd.DataFrame:
-        """The catalog it was trained on."""
-        table = read_table(self.path("catalog.csv"))
-        numbers = [column for column in ("width", "height", "share") if column in table]
-        return table.assign(**table[numbers].apply(pd.to_numeric))
+        """The catalog it was trained on; a broken one is a ValueError, as everywhere below."""
+        with self.mending("catalog.csv"):
+            return _read_catalog(self.path("catalog.csv"))
 
     @property
     def history(self) -> pd.DataFrame:
         """A row an epoch, as Keras counted it."""
-        return read_history(self.path("history.csv"))
+        with self.mending("history.csv"):
+            return read_history(self.path("history.csv"))
+
+    @property
+    def metrics(self) -> dict[str, dict]:
+        """The figures of each split, validation among them: each its value, bounds and n."""
+        metrics = self.read("metrics.json")
+        with self.mending("metrics.json"):
+            for split in dict.fromkeys(("validation", *metrics)):
+                _check_figures(metrics, split, self.path("metrics.json"))
+        return metrics
+
+    @property
+    def timing(self) -> dict[str, float | str]:
+        """What the training cost: `COSTS`, and what else was measured."""
+        timing = self.read("timing.json")
+        with self.mending("timing.json"):
+            for name in dict.fromkeys((*COSTS, *timing)):
+                take(timing, name, kind=str if name == "device" else float, what=self.path("timing.json"))
+        return timing
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the model's outputs."""
-        return tuple(self.read("contract.json")["class_names"])
+        found = self._contract("class_names", tuple[str, ...])
+        with self.mending("contract.json"):
+            if len(found) < 2:
+                raise ValueError(f"The class names of {self.path('contract.json')} are {found}. Expected two or more.")
+            return names(found, f"The class names of {self.path('contract.json')}")
 
     @property
     def spec(self) -> ImageSpec:
         """How an image becomes what the model takes."""
-        return ImageSpec(**self.read("contract.json")["image"])
+        return self._contract("image", ImageSpec)
 
     @property
     def demonstration(self) -> bool:
         """Whether it learned from drawn pictures, so that its figures say nothing about real animals."""
-        return bool(self.read("contract.json").get("demonstration", False))
+        return self._contract("demonstration", bool)
+
+    @contextmanager
+    def mending(self, name: str) -> Iterator[None]:
+        """Say of an error with one of its files, as the block raises it, how to mend it."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{error} {MEND.get(name, LOST).format(folder=self.folder)}") from error
+
+    def _contract(self, key: str, kind: Any) -> Any:
+        contract = self.read("contract.json")
+        with self.mending("contract.json"):
+            return take(contract, key, kind=kind, what=self.path("contract.json"))
 
     def load_model(self) -> "keras.Model":
-        """Load the trained model, in Keras' safe mode.
+        """Load the trained model, in Keras' safe mode, for prediction.
 
         Raises:
-            ValueError: there is no model yet.
+            ValueError: there is no model yet, or it is damaged or none of ours.
         """
         if not self.path("model.keras").is_file():
-            raise ValueError(f"{self.folder} has no model.keras: it was not trained to the end. {self._mend()}")
-        import keras
+            raise ValueError(
+                f"{self.folder} has no model.keras: it was not trained to the end. "
+                + RESUMABLE.format(folder=self.folder)
+            )
+        from marinecv.models.load import load_model
 
-        return keras.saving.load_model(self.path("model.keras"))
+        with self.mending("model.keras"):
+            return load_model(self.path("model.keras"))
 
     def note(self, text: str) -> None:
         """Append a line with the time to `log.txt`."""
         with open(self.path("log.txt"), "a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
-
-    def _mend(self) -> str:
-        return RESUMABLE.format(folder=self.folder)
 
 
 def fresh_folder(folder: str | Path) -> Path:
@@ -160,13 +214,63 @@ def next_folder(parent: str | Path, name: str) -> Path:
 
 def list_runs(parent: str | Path) -> list[Run]:
     """Every run below a folder, in the order of their paths."""
-    return [Run(path.parent) for path in sorted(Path(parent).rglob("recipe.json"))]
+    return [Run(path.parent) for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
 
 
 def read_history(path: str | Path) -> pd.DataFrame:
-    """Read a `history.csv` to the last digit, which the number parser of pandas 2 loses."""
+    """Read a `history.csv` to the last digit.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table of numbers, or its epochs do not count up from 1.
+    """
     table = read_table(path)
-    return table.astype({column: int if column == "epoch" else float for column in table})
+    table = numbers(table, ["epoch", "loss", *table], path)
+    if table["epoch"].tolist() != list(range(1, len(table) + 1)):
+        raise ValueError(f"{path} has the epochs {table['epoch'].tolist()!r:.80}. Expected 1, 2, 3 and so on.")
+    if "learning_rate" in table and not table["learning_rate"].between(0, 1e38).all():
+        raise ValueError(f"{path} has a learning rate that is no number from 0 on.")
+    return table.astype({"epoch": int})
+
+
+def _read_catalog(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    if missing := [column for column in CATALOG_COLUMNS if column not in table]:
+        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(CATALOG_COLUMNS)}.")
+    table = numbers(table, ("width", "height", "share"), path)
+    sizes, share = table[["width", "height"]], table["share"].fillna(0)
+    doubts = {
+        "repeats an image": table["image_id"].duplicated(),
+        "has no image_id": table["image_id"] == "",
+        "has a size that is no whole number of pixels": ~((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(
+            axis=1
+        ),
+        "has a share that is not from 0 to 1": ~share.between(0, 1),
+        "has an unknown split": ~table["split"].isin((*SPLITS, "")),
+    }
+    for doubt, rows in doubts.items():
+        if rows.any():
+            first = table[rows].iloc[0]
+            raise ValueError(f"Row {rows.argmax() + 1} of {path}, {first['image_id']!r} ({first['split']}), {doubt}.")
+    return table.astype({"width": int, "height": int})
+
+
+def _check_figures(metrics: dict, split: str, path: Path) -> None:
+    """Refuse figures of a split that are none: counts, and of each figure its value, bounds and n."""
+    bounds = {"value": float, "low": float, "high": float, "n": int}
+    take(metrics, split, "n", kind=int, what=path)
+    for name in dict.fromkeys(("accuracy", "log_loss", *metrics[split])):
+        if name in ("n", "unlabelled"):
+            take(metrics, split, name, kind=int, what=path)
+            continue
+        value, low, high, n = (
+            take(metrics, split, name, bound, kind=kind, what=path) for bound, kind in bounds.items()
+        )
+        if n < 1 or (name == "accuracy" and not (low <= value <= high and 0 <= value <= 1)):
+            raise ValueError(
+                f"The {split} {name} of {path} is {value} ({low} to {high}, n={n}). Expected a figure of at least one "
+                "image, an accuracy from 0 to 1 and between its bounds."
+            )
 
 
 def environment() -> dict:

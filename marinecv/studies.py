@@ -1,13 +1,13 @@
 """A study: a folder of runs that are told apart by name, with one table. A grid, seeds and a replay are studies."""
 
-import json
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
 from marinecv.atomic import write_json
-from marinecv.runs import Run
-from marinecv.tables import read_table, write_table
+from marinecv.checked import names, read_json, take
+from marinecv.runs import COSTS, Run
+from marinecv.tables import numbers, read_table, write_table
 
 
 class Study:
@@ -16,17 +16,19 @@ class Study:
     Args:
         folder: of an existing study.
     Raises:
-        ValueError: the folder is no study.
+        ValueError: the folder is no study, or its `study.json` is broken.
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if not is_study(folder):
             raise ValueError(f"{folder} is no study: it has no study.json. Expected a folder that --grid made.")
-        about = json.loads((self.folder / "study.json").read_text(encoding="utf-8"))
-        self.title: str = about["title"]
-        self.cells: dict[str, str] = about["cells"]
-        self.demonstration: bool = about["demonstration"]
+        try:
+            self._read_about(self.folder / "study.json")
+        except ValueError as error:
+            raise ValueError(
+                f"{error} Bring it back from a copy, or open the runs below {self.folder} one by one."
+            ) from error
 
     @classmethod
     def create(
@@ -59,9 +61,10 @@ class Study:
         path = self.folder / "table.csv"
         if not path.is_file():
             raise ValueError(f"{self.folder} has no table.csv: no run is finished. Go on with --resume {self.folder}.")
-        table = read_table(path)
-        numbers = table.drop(columns=["name", "best"]).apply(pd.to_numeric)
-        return table.assign(**numbers, best=table["best"] == "True")
+        try:
+            return self._read_table(path)
+        except ValueError as error:
+            raise ValueError(f"{error} Write it again: `marinecv report {self.folder}`.") from error
 
     @property
     def finished_runs(self) -> dict[str, Run]:
@@ -85,10 +88,40 @@ class Study:
         write_table(self.folder / "table.csv", table)
         return table
 
+    def _read_about(self, path: Path) -> None:
+        about = read_json(path)
+        self.title: str = take(about, "title", kind=str, what=path)
+        self.cells: dict[str, str] = take(about, "cells", kind=dict[str, str], what=path)
+        self.demonstration: bool = take(about, "demonstration", kind=bool, what=path)
+        names(list(self.cells), f"The cells of {path}")
+        names(list(self.cells.values()), f"The folders of the cells of {path}")
+        for cell, place in self.cells.items():
+            parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
+            if parts.anchor or ".." in parts.parts or not parts.parts or "\0" in place:
+                raise ValueError(f"Cell {cell!r} of {path} lies in {place!r}. Expected a folder below the study's own.")
+
+    def _read_table(self, path: Path) -> pd.DataFrame:
+        table = read_table(path)
+        if missing := [column for column in ("name", "best") if column not in table]:
+            raise ValueError(f"{path} lacks the column {missing[0]!r}.")
+        if strangers := [
+            name for name in names(table["name"].tolist(), f"The names of {path}") if name not in self.cells
+        ]:
+            raise ValueError(f"{path} names {strangers[0]!r}, which is no cell of the study.")
+        if (
+            sorted(table["best"])[:-1] != ["False"] * (len(table) - 1)
+            or not table["best"].isin(["True", "False"]).all()
+        ):
+            raise ValueError(f"{path} has {table['best'].tolist()!r:.80} for best. Expected True once, else False.")
+        columns = [column for column in table if column not in ("name", "best")]
+        whole = [column for column in columns if table[column].str.fullmatch("[0-9]{1,15}").all()]
+        table = numbers(table, columns, path).astype(dict.fromkeys(whole, int))
+        return table.assign(best=table["best"] == "True")
+
 
 def run_row(run: Run) -> dict:
     """What runs are compared on: accuracy a split with its interval and n, log loss, and what it cost."""
-    metrics, timing = run.read("metrics.json"), run.read("timing.json")
+    metrics, timing = run.metrics, run.timing
     row = {}
     for split in ("validation", "test", "train"):
         if split not in metrics:
@@ -99,8 +132,7 @@ def run_row(run: Run) -> dict:
             row |= {f"{split}_{bound}": accuracy[bound] for bound in ("low", "high", "n")}
         if split == "validation":
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
-    costs = ("epochs", "best_epoch", "train_seconds", "latency_ms_per_image", "parameters", "trainable_parameters")
-    return row | {name: timing[name] for name in costs}
+    return row | {name: timing[name] for name in COSTS if name != "device"}
 
 
 def is_study(folder: str | Path) -> bool:

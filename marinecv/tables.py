@@ -1,6 +1,9 @@
 """The CSV files that marinecv writes and reads back: whole, exact, and harmless in a spreadsheet."""
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +12,10 @@ from marinecv.atomic import write_text
 
 # A spreadsheet takes such a cell for a formula, and a file or a class may be named like one. The apostrophes before it
 # are counted too, so that one can be put in front of it and taken away again without a doubt.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_GUARDED = re.compile(r"''*[=+\-@\t\r]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_GUARDED = re.compile(r"''*[=+\-@\t\r\n]")
+_QUOTED_OR_END = re.compile(r'"[^"]*"|\r\n')
+_NUMBER = r"|[+-]?(inf|nan|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)"  # or empty
 
 
 def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | None = None) -> str:
@@ -26,7 +31,9 @@ def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | 
         if not pd.api.types.is_numeric_dtype(kind):
             cells = [_guard(cell) for cell in table.iloc[:, place]]
             guarded.isetitem(place, pd.Series(cells, index=table.index, dtype=object))
-    return guarded.to_csv(index=False, header=header, float_format=float_format, lineterminator="\n")
+    # A cell is quoted that has any letter of the line end in it: with "\r\n" one with a carriage return is quoted too,
+    # which a spreadsheet would take for the end of the row.
+    return _unix(guarded.to_csv(index=False, header=header, float_format=float_format, lineterminator="\r\n"))
 
 
 def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None = None) -> None:
@@ -39,14 +46,59 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no CSV in UTF-8.
+        ValueError: it is no CSV in UTF-8, names a column twice, or has a row with too few or too many cells.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
-    except ValueError as error:  # pandas' parser errors and those of the encoding
-        raise ValueError(f"{path} is no table of marinecv: {str(error).strip()}.") from error
-    table = table.apply(lambda column: column.map(_unguard))
-    return table.set_axis([_unguard(name) for name in table.columns], axis=1)
+        header, *rows = _read_rows(Path(path).read_bytes().decode("utf-8-sig"))
+    except (csv.Error, UnicodeError, ValueError) as error:
+        raise ValueError(f"{path} is no table of marinecv: {error}. Expected CSV in UTF-8 with a header.") from error
+    if twice := [name for number, name in enumerate(header) if name in header[:number]]:
+        raise ValueError(f"{path} is no table of marinecv: its header names {twice[0]!r} twice.")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path} is no table of marinecv: row {number} below the header has {len(row)} cells ({row!r:.80}). "
+                f"Expected {len(header)}: {', '.join(header)}."
+            )
+    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+def numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
+    """Return a table that was read with some columns as float64, to the last digit; an empty cell is NaN.
+
+    Raises:
+        ValueError: a column is missing, or a cell holds no number.
+    """
+    read = {}
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"{path} lacks the column {column!r}. Expected it among {', '.join(table.columns)}.")
+        wrong = ~table[column].str.fullmatch(_NUMBER)
+        if wrong.any():
+            raise ValueError(
+                f"{path} has {table[column][wrong].iloc[0]!r:.60} for {column!r}, in row {wrong.argmax() + 1} below "
+                f"the header. Expected a number, as in all {len(table)} rows."
+            )
+        read[column] = [float(cell or "nan") for cell in table[column]]  # pandas 2 loses the last digit
+    return table.assign(**{column: pd.Series(cells, index=table.index, dtype=float) for column, cells in read.items()})
+
+
+def _read_rows(text: str) -> list[list[str]]:
+    """The cells of each row that is not empty; only a line feed ends a row, as `write_table` ends it."""
+    if "\0" in text:
+        raise ValueError("it holds a zero byte")
+    text = _unix(text)  # where it was saved again by a spreadsheet, or by git on Windows
+    # The csv module would end a row at a carriage return in a cell: a zero byte stands for it meanwhile.
+    found = csv.reader(io.StringIO(text.replace("\r", "\0"), newline="\n"), strict=True)
+    rows = [[_unguard(cell.replace("\0", "\r")) for cell in row] for row in found if row]
+    if not rows:
+        raise ValueError("it is empty")
+    return rows
+
+
+def _unix(text: str) -> str:
+    """End rows with a line feed alone; what stands in quotes stays."""
+    return _QUOTED_OR_END.sub(lambda found: "\n" if found[0] == "\r\n" else found[0], text)
 
 
 def _guard(value: object) -> object:

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.on == "test":
         for run in runs:
             run.note("looked at test: compare")
-    tables = {str(run.folder): read_predictions(run.path("predictions.csv")) for run in runs}
+    tables = {str(run.folder): read_predictions(run.path("predictions.csv"), run.class_names) for run in runs}
     for first, second in combinations(tables, 2):
         result = compare_runs(tables[first], tables[second], args.on)
         print(f"{first}\n  against {second} on {args.on}: {result['sentence']}")

@@ -72,7 +72,7 @@ def outside(args: argparse.Namespace, trained):
     manifest = mcv.locate(args.data, args.data_dir)
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    choice = Recipe.from_dict(trained.read("recipe.json")).data
+    choice = Recipe.of(trained).data
     catalog = mcv.read_catalog(
         manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
     )

@@ -109,11 +109,12 @@ def predict_files(model, files: list[Path], spec, class_names: tuple[str, ...], 
     import numpy as np
     import pandas as pd
 
+    from marinecv.data.layouts import printable
     from marinecv.inputs.pixels import read_pixels
 
     pixels, reasons = read_pixels([str(file) for file in files], spec)
     good = [i for i in range(len(files)) if i not in reasons]
-    rows = pd.DataFrame({"path": [file.as_posix() for file in files]})
+    rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     probabilities = np.full((len(files), len(class_names)), np.nan)
     if good:
         probabilities[good] = model.predict(pixels[good].astype(np.float32), batch_size=batch_size, verbose=0)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from marinecv.checked import take
 from marinecv.data.catalog import usable
 from marinecv.evaluation.verdicts import attainable, verdict
 from marinecv.runs import Run
@@ -29,7 +30,7 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    runs = [(Recipe.from_dict(run.read("recipe.json")), run) for run in study.finished_runs.values()]
+    runs = [(Recipe.of(run), run) for run in study.finished_runs.values()]
     written = []
     for family, module in families.items():
         own = [(recipe, run) for recipe, run in runs if recipe.name.removesuffix("_untrained") in module.RECIPES]
@@ -57,13 +58,17 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
 
 def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
     """A row a split and metric of one run, with the figure's own 95% interval."""
-    metrics, timing, environment = (run.read(f"{name}.json") for name in ("metrics", "timing", "environment"))
+    metrics, timing, environment = run.metrics, run.timing, run.read("environment.json")
+    with run.mending("environment.json"):
+        command, commit = (
+            take(environment, name, kind=str, what=run.path("environment.json")) for name in ("command", "commit")
+        )
     cost = {
         "epochs": timing["epochs"],
         "image_size": recipe.image.height,
         "n_train": int((usable(run.catalog)["split"] == "train").sum()),
-        "command": environment["command"],
-        "commit": environment["commit"],
+        "command": command,
+        "commit": commit,
         "train_seconds": timing["train_seconds"],
         "device": timing["device"],
         "parameters": timing["parameters"],
@@ -72,7 +77,8 @@ def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
     lines = []
     for split in ("validation", "test"):
         for name in METRICS if split in metrics else ():
-            figure = metrics[split][name]
+            with run.mending("metrics.json"):
+                figure = take(metrics, split, name, kind=dict, what=run.path("metrics.json"))
             key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
             figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
             lines.append({**key, **figures, **judged(recipe, split, name, figure["value"], figure["n"]), **cost})

@@ -15,23 +15,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line a study and a line a run."""
     from marinecv.runs import list_runs
-    from marinecv.studies import Study
 
     for path in sorted(args.folder.rglob("study.json")):
-        study = Study(path.parent)
-        print(f"{study.folder}  study, {len(study.finished_runs)} of {len(study.cells)} runs finished")
+        print(f"{path.parent}  {said(study_state, path.parent)}")
     found = list_runs(args.folder)
     if not found:
         print(f"no run below {args.folder}")
     for run in found:
-        print(f"{run.folder}  {state(run)}")
+        print(f"{run.folder}  {said(state, run)}")
     return 0
+
+
+def said(of, what) -> str:
+    """What a function says of a run or a study; a broken one is said too, and hides no other."""
+    try:
+        return of(what)
+    except ValueError as error:
+        return f"broken: {error}"
+
+
+def study_state(folder: Path) -> str:
+    """How many of its runs are finished."""
+    from marinecv.studies import Study
+
+    study = Study(folder)
+    return f"study, {len(study.finished_runs)} of {len(study.cells)} runs finished"
 
 
 def state(run) -> str:
     """Finished with its score, or how far it came and how to go on."""
     if run.finished:
-        accuracy = run.read("metrics.json")["validation"]["accuracy"]
+        accuracy = run.metrics["validation"]["accuracy"]
         return f"validation accuracy {accuracy['value']:.3f} (n={accuracy['n']})"
     epochs = len(run.history) if run.path("history.csv").is_file() else 0
     return f"stopped after {epochs} epochs; go on with --resume {run.folder}"

@@ -174,12 +174,12 @@ def start(folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: m
 
 def finish(run: Run) -> None:
     """Train, score and report a run, from wherever it stands."""
-    recipe = Recipe.from_dict(run.read("recipe.json"))
+    recipe = Recipe.of(run)
     if not run.finished:
         print(f"{recipe.title} -> {run.folder}")
         run.note(f"training, seed {recipe.training.seed}")
         pixels = load_run(run, recipe, say=print)
-        trained = run.path("timing.json").is_file()
+        trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
         model = run.load_model() if trained else fit_recipe(recipe, run, pixels)
         predictions = predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels)
         write_predictions(predictions, run.path("predictions.csv"))
@@ -189,7 +189,7 @@ def finish(run: Run) -> None:
         write_json(run.path("metrics.json"), metrics)
         run.path("checkpoint.npz").unlink(missing_ok=True)
     write_run_report(run.folder)
-    metrics = run.read("metrics.json")
+    metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
             print(f"  {split:<10} {figure(metrics[split]['accuracy'])}")

@@ -117,5 +117,5 @@ def test_a_limit_keeps_the_rows_with_a_problem(roboflow_folder, tmp_path, capsys
 
 
 def test_an_output_folder_that_holds_something_is_refused(roboflow_folder, tmp_path):
-    with pytest.raises(ValueError, match="exists and is never overwritten"):
+    with pytest.raises(ValueError, match="exists and is not empty"):
         run("--data-dir", roboflow_folder, "--output-dir", roboflow_folder)

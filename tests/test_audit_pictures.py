@@ -6,9 +6,10 @@ import pytest
 from conftest import draw_image
 from PIL import Image
 
-from marinecv.audit.pictures import check_files, open_rgb, problems, sample_of
+from marinecv.audit.pictures import check_files, problems, sample_of
 from marinecv.audit.pixels import intensity_histogram, intensity_summary, noise_estimate, noise_sigma
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.inputs.rgb import open_rgb
 
 
 def catalog_of(paths):

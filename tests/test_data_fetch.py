@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import http.server
 import re
@@ -18,16 +19,26 @@ from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import load_manifest
 from marinecv.data.network import download, reachable
 from marinecv.data.store import store_path
+from marinecv.hold import LOCK
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content` at any path; knows Range; breaks off or answers an error where a test asks for it."""
+    """Serves `content` at any path; knows Range; breaks off or answers an error where a test asks for it.
 
-    content, cuts, errors, knows_range = b"", [], [], True
+    Attributes:
+        cuts: after how many bytes each of the next answers breaks off.
+        errors: what the next answers are instead.
+        edition: what it calls the content; None where it does not say.
+        headers: that an answer has in place of true ones.
+        gate: where there is one, the second half of an answer waits for it.
+        ranges: what was asked for, request by request.
+    """
+
+    content, knows_range, edition, gate = b"", True, '"first"', None
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.cuts, self.errors, self.ranges = [], [], []
+        self.cuts, self.errors, self.ranges, self.headers = [], [], [], {}
         self.url = f"http://127.0.0.1:{self.server_port}/tank.zip"
 
 
@@ -38,22 +49,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if server.errors:
             self.send_error(server.errors.pop(0))
             return
-        start = int(re.match(r"bytes=(\d+)-", wanted).group(1)) if wanted and server.knows_range else 0
+        same = self.headers.get("If-Range") == server.edition
+        start = int(re.match(r"bytes=(\d+)-", wanted).group(1)) if wanted and same and server.knows_range else 0
         if start >= len(server.content) > 0:
             self.send_error(416)
             return
         body = server.content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        headers = {"ETag": server.edition, "Content-Length": str(len(body))}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
+        for name, value in (headers | server.headers).items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[: server.cuts.pop(0)] if server.cuts else body)
+        body = body[: server.cuts.pop(0)] if server.cuts else body
+        self.wfile.write(body[: len(body) // 2])
+        if server.gate:
+            server.gate.wait(60)
+        with contextlib.suppress(ConnectionError):  # who asked may have been killed
+            self.wfile.write(body[len(body) // 2 :])
 
     def log_message(self, *_):
         pass
 
 
-@pytest.fixture
-def server(monkeypatch):
+@contextlib.contextmanager
+def serving(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: None)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -67,6 +89,12 @@ def server(monkeypatch):
 
 
 @pytest.fixture
+def server(monkeypatch):
+    with serving(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
 def archive(roboflow_folder, tmp_path):
     """The tank, as GitHub packs it: in a folder of the commit, beside other things."""
     packed = tmp_path / "packed" / "repo-1234"
@@ -77,6 +105,10 @@ def archive(roboflow_folder, tmp_path):
 
 @pytest.fixture
 def tank(tmp_path, roboflow_folder, server):
+    return tank_manifest(tmp_path, roboflow_folder, server)
+
+
+def tank_manifest(tmp_path, roboflow_folder, server):
     """The manifest of the tank, with hashes in YOLO's paths and counts; served by `server`."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.parent.name}/images/{path.name}"
@@ -102,7 +134,8 @@ def test_a_fetched_set_lies_in_the_store_complete_and_alone(tank, server, archiv
     manifest = fetch(tank, progress=told.append)
     assert manifest.root == store_path("data", "tank") and manifest.layout == "roboflow"
     assert len(read_catalog(manifest)) == 12 and not (manifest.root / "README.md").exists()
-    assert [path.name for path in store_path("data").iterdir()] == ["tank"]
+    assert sorted(path.name for path in store_path("data").iterdir()) == [".tank.making", "tank"]
+    assert [path.name for path in (store_path("data") / ".tank.making").iterdir()] == [LOCK]
     assert list(store_path("downloads").iterdir()) == []
     assert fetch(tank, progress=told.append) == manifest and len(server.ranges) == 1
     assert "already in" in told[-1]
@@ -127,6 +160,7 @@ def test_a_download_broken_for_good_is_resumed_by_the_next_command(server, tmp_p
 def test_a_server_without_ranges_is_begun_anew(server, tmp_path):
     server.content, server.knows_range = b"new content", False
     (tmp_path / "a.bin.part").write_bytes(b"old")
+    (tmp_path / "a.bin.part.edition").write_text(server.edition)
     download(server.url, tmp_path / "a.bin", silent)
     assert (tmp_path / "a.bin").read_bytes() == b"new content"
 
@@ -134,6 +168,7 @@ def test_a_server_without_ranges_is_begun_anew(server, tmp_path):
 def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
     server.content = b"short"
     (tmp_path / "a.bin.part").write_bytes(b"something long")
+    (tmp_path / "a.bin.part.edition").write_text(server.edition)
     download(server.url, tmp_path / "a.bin", silent)
     assert (tmp_path / "a.bin").read_bytes() == b"short"
 
@@ -245,7 +280,7 @@ def test_a_damaged_archive_is_not_kept(tank, server, tmp_path):
     server.content = b"no zip at all"
     with pytest.raises(ValueError, match="cannot be unpacked"):
         fetch(tank, progress=silent)
-    assert list(store_path("downloads").iterdir()) == [] and list(store_path("data").iterdir()) == []
+    assert list(store_path("downloads").iterdir()) == [] and not store_path("data", "tank").exists()
 
 
 def test_no_licence_no_address_and_no_such_source_are_said(tmp_path, roboflow_folder):

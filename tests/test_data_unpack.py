@@ -63,7 +63,7 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_before(tmp_path, monkeypatch):
     archive = pack(tmp_path / "a.zip", {"a.txt": "A" * 50})
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(ValueError, match="needs 50 bytes unpacked and 10 are free. Make room, or set MARINECV_HOME"):
+    with pytest.raises(OSError, match="needs 50 bytes unpacked and 10 are free. Make room, or set MARINECV_HOME"):
         safe_unpack(archive, tmp_path / "out")
 
 

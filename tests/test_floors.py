@@ -10,7 +10,9 @@ import marinecv
 HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
+    "checked": 0,
     "hold": 0,
+    "mapped": 0,
     "tables": 0,
     "data": 1,
     "inputs": 2,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from marinecv.inputs import decode as room
+from marinecv.data import images as room
 from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.pixels import read_pixels
 from marinecv.inputs.spec import ImageSpec

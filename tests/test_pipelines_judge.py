@@ -99,7 +99,7 @@ def test_compare_says_in_a_sentence_whether_two_runs_differ(finished_run, run_co
 def test_compare_takes_a_study_for_its_runs(finished_run, run_copy, tmp_path, capsys):
     study = tmp_path / "study"
     cells = {name: shutil.copytree(finished_run, study / name).name for name in ("a", "b")}
-    (study / "study.json").write_text(json.dumps({"name": "s", "title": "s", "cells": cells}))
+    (study / "study.json").write_text(json.dumps({"name": "s", "title": "s", "demonstration": False, "cells": cells}))
     assert shown(capsys, "compare", study, run_copy).count("against") == 3
 
 
@@ -127,7 +127,8 @@ def test_report_of_what_is_not_finished_says_how_to_go_on(run_copy, tmp_path, ca
     for name in ("metrics.json", "predictions.csv"):
         (run_copy / name).unlink()
     assert "has no predictions.csv" in refused(capsys, "report", run_copy)
-    (tmp_path / "study.json").write_text(json.dumps({"name": "s", "title": "s", "cells": {"copy": "copy"}}))
+    about = {"name": "s", "title": "s", "demonstration": False, "cells": {"copy": "copy"}}
+    (tmp_path / "study.json").write_text(json.dumps(about))
     assert f"Go on with --resume {tmp_path}" in refused(capsys, "report", tmp_path)
 
 

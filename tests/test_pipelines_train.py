@@ -16,6 +16,7 @@ import pytest
 from conftest import draw_image
 
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.hold import LOCK
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.training import fit
@@ -59,7 +60,8 @@ def grid(shared_tank, tmp_path_factory):
 
 def test_a_run_folder_holds_all_that_happened(finished_run):
     assert [name for name in RUN_FILES if not (finished_run / name).is_file()] == []
-    assert not list(finished_run.rglob("*.npz")) and not list(finished_run.rglob(".*"))
+    assert not list(finished_run.rglob("*.npz"))
+    assert [path.name for path in finished_run.rglob(".*")] == [LOCK]
     run = Run(finished_run)
     assert run.finished and len(run.history) == 2
     assert run.class_names == ("crab", "eel", "ray") and run.read("contract.json")["demonstration"] is False
@@ -144,6 +146,8 @@ def test_a_grid_leaves_a_study_with_the_best_on_validation_marked(grid):
 
 def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
     copy = shutil.copytree(grid, tmp_path / "study")
+    for cell in Study(copy).cells:
+        (copy / cell / "report.html").touch()
     for name in ("metrics.json", "predictions.csv"):
         (copy / "aquarium_five_conv" / name).unlink()
     assert main(["runs", str(copy)]) == 0

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from PIL import Image
 from marinecv.data import reef
 from marinecv.data.reef_animals import ANIMALS, Sketch
 from marinecv.data.reef_scene import SIZES_WH, draw_scene
+from marinecv.hold import LOCK
 
 SMALL = {"train": {"fish": 2, "shark": 1}, "valid": {"jellyfish": 1}, "test": {"puffin": 1}}
 
@@ -65,25 +68,29 @@ def test_a_second_call_draws_nothing(small_reef, tmp_path):
     assert drawn == [(number, 5) for number in range(1, 6)]
 
 
-def test_an_interrupted_making_leaves_nothing(small_reef, tmp_path):
+def test_an_interrupted_making_leaves_no_picture(small_reef, tmp_path):
     def stop(done, total):
         if done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         reef.make_reef(tmp_path / "reef", progress=stop)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == [".reef.making", LOCK]
 
 
-def test_another_process_may_be_faster(small_reef, tmp_path):
-    folder = tmp_path / "reef"
+def test_who_asks_for_the_reef_while_it_is_drawn_waits_and_draws_nothing(small_reef, tmp_path, capsys):
+    folder, drawn = tmp_path / "reef", []
+    other = threading.Thread(target=lambda: reef.make_reef(folder, progress=lambda *done: drawn.append(done)))
 
-    def be_faster(done, total):
-        if done == total:
-            reef.make_reef(folder)
+    def start_the_other(done, total):
+        if done == 1:
+            other.start()
+            while "Another process is making" not in capsys.readouterr().out:
+                time.sleep(0.01)
 
-    assert reef.make_reef(folder, progress=be_faster) == folder
-    assert [path.name for path in tmp_path.iterdir()] == ["reef"]
+    assert reef.make_reef(folder, progress=start_the_other) == folder
+    other.join()
+    assert drawn == []
 
 
 def test_a_rename_that_fails_is_an_error(small_reef, tmp_path, monkeypatch):

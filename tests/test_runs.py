@@ -116,7 +116,7 @@ def test_an_empty_folder_may_be_taken_and_a_file_may_not(tmp_path):
     assert fresh_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     (tmp_path / "file").touch()
     for taken in ("a", "file"):
-        with pytest.raises(ValueError, match="exists and is never overwritten"):
+        with pytest.raises(ValueError, match="exists and is not empty. Expected a new or an empty folder"):
             fresh_folder(tmp_path / taken)
 
 

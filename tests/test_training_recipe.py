@@ -49,12 +49,21 @@ def spoilt(part=None, drop=None, **entries):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (spoilt(speed=9), "no recipe of this version.*unknown entry 'speed' of Recipe"),
-        (spoilt("training", warmth=1), "unknown entry 'warmth' of Training"),
-        (spoilt("model", kind="forest"), "no recipe of this version of marinecv: 'forest'"),
-        (spoilt(drop="image"), "no recipe of this version of marinecv: 'image'"),
-        (spoilt("data", drop="name"), "no recipe of this version.*missing 1 required keyword-only argument: 'name'"),
-        (spoilt(image=None), "no recipe of this version"),
+        (spoilt(speed=9), "no recipe of this version.*unknown entry 'speed' of Recipe. Expected some of name, title"),
+        (spoilt("training", warmth=1), "unknown entry 'warmth' of 'training' of Recipe"),
+        (
+            spoilt("model", kind="forest"),
+            "no recipe of this version of marinecv: 'forest' is no kind of model. Expected one of cnn",
+        ),
+        (
+            spoilt(drop="image"),
+            "no recipe of this version of marinecv: 'image' of Recipe is missing. Expected named entries",
+        ),
+        (
+            spoilt("data", drop="name"),
+            "no recipe of this version.*'name' of 'data' of Recipe is missing. Expected text",
+        ),
+        (spoilt(image=None), "'image' of Recipe is None. Expected named entries"),
     ],
 )
 def test_what_is_no_recipe_is_refused(data, message):

@@ -1,26 +1,11 @@
 """Open images as a person sees them; say which cannot be opened."""
 
-import struct
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from marinecv.data.catalog import usable
-from marinecv.inputs.rgb import as_rgb
-
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-
-
-def open_rgb(path: str | Path) -> Image.Image:
-    """Decode an image whole, as the model gets it.
-
-    Raises:
-        OSError: the file cannot be decoded; other `DECODE_ERRORS` where Pillow stumbles elsewhere.
-    """
-    with Image.open(path) as image:
-        return as_rgb(image)
+from marinecv.inputs.rgb import open_rgb
 
 
 def sample_of(catalog: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
@@ -44,8 +29,8 @@ def check_files(catalog: pd.DataFrame, progress: Callable[[int, int], None] | No
     for done, (index, path) in enumerate(good["path"].items(), start=1):
         try:
             open_rgb(path)
-        except DECODE_ERRORS as error:
-            found[index] = f"cannot be decoded: {error}"
+        except ValueError as error:
+            found[index] = str(error)
         if progress is not None:
             progress(done, len(good))
     problem = catalog["problem"].copy()

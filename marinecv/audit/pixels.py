@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.pictures import open_rgb, sample_of
+from marinecv.audit.pictures import sample_of
+from marinecv.inputs.rgb import open_rgb
 
 
 def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:

@@ -12,20 +12,28 @@ def read_names(path: Path) -> tuple[str, ...]:
     """Return the class names in index order.
 
     Raises:
-        ValueError: no `names:`, or keys of a mapping that do not count up from 0.
+        ValueError: not UTF-8, no `names:`, a name that is empty or not closed, or keys that do not count up from 0.
     """
-    lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
+    lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in text.splitlines()]
     start = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
     text = "" if start is None else _block(lines, start)
-    found = [match.groups() for match in (_IN_BRACKETS if _opens(text) else _ON_LINES).finditer(text)]
+    item = _IN_BRACKETS if _opens(text) else _ON_LINES
+    found = [match.groups() for match in item.finditer(text)]
     names = [(single or double or plain or "").strip().replace("''", "'") for _, single, double, plain in found]
-    keys = [int(key) for key, *_ in found if key is not None]
-    if not names or (keys and sorted(keys) != list(range(len(names)))):
+    keys = [key.lstrip("0") or "0" for key, *_ in found if key is not None]
+    places = [str(place) for place in range(len(names))]
+    unread = re.search(r"[^\s,\[\]{}]", item.sub(" ", text))
+    if unread or not names or not all(names) or (keys and sorted(keys) != sorted(places)):
         raise ValueError(
             f"{path} does not name its classes. Expected names: ['fish', 'shark'], or a mapping from 0: fish on. "
             f"Found {text.strip()[:80] or 'no names:'!r}."
         )
-    return tuple(name for _, name in sorted(zip(keys or range(len(names)), names, strict=True)))
+    order = map(int, keys or places)
+    return tuple(name for _, name in sorted(zip(order, names, strict=True)))
 
 
 def _block(lines: list[str], start: int) -> str:

@@ -3,14 +3,14 @@
 import hashlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from marinecv.data.layouts import find_layout
 from marinecv.data.manifests import Manifest, manifest_at
 from marinecv.data.network import download, download_from_drive, reachable
-from marinecv.data.store import store_path
+from marinecv.data.store import making, store_path, stored
 from marinecv.data.unpack import safe_unpack
 from marinecv.data.verify import verify
 
@@ -25,6 +25,8 @@ def fetch(
 ) -> Manifest:
     """Bring a data set into the store, checked; its folder there exists only when it is complete.
 
+    Another process that fetches the same set is waited for. The same call goes on where a killed one stopped.
+
     Args:
         manifest: what to fetch, and the hashes and counts to check it against.
         source: None for the manifest's own address, "gdrive:ID", a URL, or a local folder or zip.
@@ -35,9 +37,10 @@ def fetch(
     Raises:
         ValueError: no licence, no address, an unsafe archive, or files other than the measured ones.
         ConnectionError: the source cannot be reached or breaks off; what came so far is kept and resumed.
+        OSError: the disk is full, or may not be written; what was downloaded is kept.
     """
     target = store_path("data", manifest.name)
-    if target.exists():
+    if stored(target):
         progress(f"{manifest.name} is already in {target}")
         return manifest_at(manifest, target)
     if not manifest.licence and not accept_unknown_licence:
@@ -52,13 +55,13 @@ def fetch(
             f"The manifest of {manifest.name} names no address. Get the data by hand, then "
             f"`marinecv data fetch {manifest.name} --from FOLDER_OR_ZIP`, or use --data-dir."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{manifest.name}-") as temporary:
-        content = _bring(manifest, source, Path(temporary) / "content", progress)
-        root, _ = find_layout(content)
-        progress("Checking the files")
-        verify(manifest_at(manifest, root))
-        os.replace(root, target)
+    with making(target, progress) as workplace:
+        if not target.exists():
+            with _at_hand(manifest, source, progress) as place:
+                root = _bring(manifest, place, workplace / "content", progress)
+                progress("Checking the files")
+                verify(manifest_at(manifest, root))
+            os.replace(root, target)
     progress(f"{manifest.name} is in {target}")
     return manifest_at(manifest, target)
 
@@ -69,27 +72,54 @@ def network_reachable(manifest: Manifest, timeout: float = 5.0) -> bool:
     return bool(url) and reachable(url, timeout)
 
 
-def _bring(manifest: Manifest, source: str, content: Path, progress: Callable[[str], None]) -> Path:
-    """Copy or unpack the source below `content` and return the folder wanted of it."""
-    if source.startswith((DRIVE, "https://", "http://")):
-        archive = store_path("downloads", f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.zip")
+@contextmanager
+def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
+    """Give the folder or archive of a source; a download is kept only where the disk is to blame for what fails."""
+    if not source.startswith((DRIVE, "https://", "http://")):
+        place = Path(source).expanduser()
+        if not place.exists():
+            raise ValueError(
+                f"There is nothing at {source}. Expected gdrive:ID, a URL, or a folder or zip on this machine."
+            )
+        yield place
+        return
+    folder = store_path("downloads", manifest.name)
+    archive = folder / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.zip"
+    if not archive.exists():
         progress(f"Downloading {source}")
         if source.startswith(DRIVE):
             download_from_drive(source.removeprefix(DRIVE), archive, progress)
         else:
             download(source, archive, progress)
-        try:
-            safe_unpack(archive, content, below=manifest.archive_subdir)
-        finally:
-            archive.unlink()
-    elif (place := Path(source).expanduser()).is_dir():
+    try:
+        yield archive
+    except OSError as error:
+        error.add_note("What was downloaded is kept: the same command goes on from there.")
+        raise
+    except ValueError:  # not what was wanted, and never to be taken for it again
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+
+
+def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[str], None]) -> Path:
+    """Copy or unpack a place and return the folder of it in which the layout begins."""
+    if place.is_dir():
         progress(f"Copying {place}")
-        shutil.copytree(place, content)
-    elif place.is_file():
-        safe_unpack(place, content, below=manifest.archive_subdir)
+        _copy(place, content)
     else:
-        raise ValueError(
-            f"There is nothing at {source}. Expected gdrive:ID, a URL, or a folder or zip on this machine."
-        )
+        progress(f"Unpacking {place}")
+        safe_unpack(place, content, below=manifest.archive_subdir)
     wanted = content / manifest.archive_subdir
-    return wanted if wanted.is_dir() else content
+    return find_layout(wanted if wanted.is_dir() else content)[0]
+
+
+def _copy(folder: Path, target: Path) -> None:
+    try:
+        shutil.copytree(folder, target)
+    except shutil.Error as error:
+        file, _, reason = error.args[0][0]
+        raise OSError(
+            f"{len(error.args[0])} files of {folder} could not be copied; the first is {file}: {reason}. Make room or "
+            "set MARINECV_HOME, or use the folder where it is with --data-dir."
+        ) from None

@@ -19,16 +19,14 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     directly in a class folder form the group ".". Images beside the class folders, or beside train/, valid/ and test/,
     are rows with a problem. Folders beside train/, valid/ and test/ are not read.
     """
-    rows, splits = [], split_folders(manifest.root)
+    loose, rows, splits = [], [], split_folders(manifest.root)
     for split, place in {"": manifest.root, **splits}.items():
-        rows += [(path, split) for path in image_files(place)]
+        loose += [(path, split) for path in image_files(place)]
     for split, place in (splits or {"": manifest.root}).items():
         for class_folder in sub_folders(place):
             images = image_files(class_folder, deep=True)
             rows += [(path, split, class_folder.name, _group(path, class_folder)) for path in images]
-    images = image_table(manifest.root, rows)
-    loose = images["class_name"] == ""
-    images["problem"] = images["problem"].mask(loose & (images["problem"] == ""), NO_FOLDER)
+    images = image_table(manifest.root, loose + rows, {path: NO_FOLDER for path, _ in loose})
     if images["group"].isin(["", "."]).all():
         images["group"] = ""
     return images, pd.DataFrame(columns=BOX_COLUMNS)

@@ -1,51 +1,91 @@
 """The images table every reader returns: one row an image, its header read once, what is wrong with it said."""
 
-import struct
+import os
+import threading
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 from PIL import Image
 
-from marinecv.data.layouts import unsupported
+from marinecv.data.layouts import printable, unsupported
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
+MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT = "named in the CSV but the file is absent"
+NO_TARGET = "a link that leads to no file; put the file itself in its place"
+FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+_ONE_THREAD = threading.Lock()
 
 
-def image_table(root: Path, rows: list[tuple]) -> pd.DataFrame:
+def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | None = None) -> pd.DataFrame:
     """Build the images table.
 
     Args:
         root: folder that image ids are relative to.
         rows: (path, split), and class name and group where the layout tells.
+        reasons: why an image cannot be used though its header is sound, by path.
     Returns:
-        DataFrame with `IMAGE_COLUMNS`; width and height in pixels as displayed, 0 where the header cannot be read.
+        DataFrame with `IMAGE_COLUMNS`; width and height in pixels as displayed, 0 where the header cannot be read. A
+        name that is not UTF-8 is written as `printable` writes it.
     """
     records = []
     for path, split, *rest in rows:
-        class_name, group = (*rest, "", "")[:2]
-        image_id = path.relative_to(root).as_posix()
-        records.append((image_id, str(path.absolute()), split, class_name, group, *read_header(path)))
+        class_name, group = (printable(text) for text in (*rest, "", "")[:2])
+        image_id = printable(path.relative_to(root).as_posix())
+        width, height, problem = read_header(path)
+        problem = problem or (reasons or {}).get(path, "")
+        records.append((image_id, printable(path.absolute()), split, class_name, group, width, height, problem))
     table = pd.DataFrame(records, columns=IMAGE_COLUMNS)
     return table.astype({name: int if name in ("width", "height") else str for name in IMAGE_COLUMNS})
 
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
-    if not path.is_file():
-        return 0, 0, ABSENT
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
+        return 0, 0, (FOLDER_LINK if os.path.isdir(path) else NO_TARGET) if os.path.islink(path) else ABSENT
     if reason := unsupported(path):
         return 0, 0, reason
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # large sizes, odd EXIF: no trouble
-            # A PNG would be decoded whole in search of EXIF that its header does not announce.
-            announced = image.format != "PNG" or "exif" in image.info
-            turned = announced and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+        with open_image(path) as image:
+            turned = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
             width, height = image.size
             return (height, width, "") if turned else (width, height, "")
     except Image.UnidentifiedImageError:
-        return 0, 0, "cannot be read: not an image, or its header is cut short"
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short"
+    except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
         return 0, 0, f"cannot be read: {error}"
+
+
+@contextmanager
+def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
+    """Open an image by its header; no pixel is decoded.
+
+    Raises:
+        ValueError: it has more than `MAX_PIXELS` pixels.
+        PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
+    """
+    # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
+    with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
+        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = bound
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
+        if _announces_exif(image):
+            with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
+                image.getexif()  # is remembered, and does not warn again
+        yield image
+
+
+def _announces_exif(image: Image.Image) -> bool:
+    """A PNG would be decoded whole in search of EXIF that its header does not announce."""
+    return image.format != "PNG" or "exif" in image.info

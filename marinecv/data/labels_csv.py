@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import LABELS, image_files
 from marinecv.data.manifests import Manifest
-from marinecv.data.tables import read_strings
 
 NO_CLASS = "no class in labels.csv"
 
@@ -23,16 +23,15 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         ValueError: the CSV lacks a column or a value, or names a file twice.
     """
     rows = read_strings(manifest.root / LABELS, ["file", "class"], manifest.root)
-    if (twice := rows["file"].duplicated()).any():
+    found = image_files(manifest.root, deep=True)
+    rows["path"] = find_named(manifest.root, rows["file"], found)
+    if (twice := rows["path"].duplicated()).any():
         first = rows[twice].iloc[0]
         raise ValueError(f"Row {first['source']} names {first['file']} again. Expected one row an image. Fix the CSV.")
-    classes = {manifest.root / file: name for file, name in zip(rows["file"], rows["class"], strict=True)}
-    paths = sorted({*image_files(manifest.root, deep=True), *classes})
-    images = image_table(
-        manifest.root, [(path, "", classes.get(path, ""), _group(path, manifest.root)) for path in paths]
-    )
-    unnamed = (images["class_name"] == "") & (images["problem"] == "")
-    return images.assign(problem=images["problem"].mask(unnamed, NO_CLASS)), pd.DataFrame(columns=BOX_COLUMNS)
+    classes = dict(zip(rows["path"], rows["class"], strict=True))
+    named = [(path, "", classes.get(path, ""), _group(path, manifest.root)) for path in sorted({*found, *classes})]
+    unnamed = dict.fromkeys(set(found) - classes.keys(), NO_CLASS)
+    return image_table(manifest.root, named, unnamed), pd.DataFrame(columns=BOX_COLUMNS)
 
 
 def _group(path: Path, root: Path) -> str:

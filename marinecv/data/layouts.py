@@ -1,5 +1,7 @@
 """How image files lie in a folder: find the layout, the split folders and the images."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from marinecv.data.splits import SPLIT_NAMES
@@ -9,6 +11,7 @@ UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".cr2", ".nef", ".arw", ".dng
 HIDDEN = (".", "__MACOSX")
 ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
+NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
 def find_layout(folder: Path) -> tuple[Path, str]:
@@ -56,19 +59,54 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def sub_folders(folder: Path) -> list[Path]:
-    """Visible folders directly below, sorted."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(HIDDEN))
+    """Visible folders directly below, sorted; linked ones too, unless the link leads back to a folder above it."""
+    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(HIDDEN))
+    return sorted(path for path in visible if not _leads_back(path))
 
 
 def image_files(folder: Path, deep: bool = False) -> list[Path]:
-    """Visible image files directly below a folder, or at any depth, sorted; those of unsupported formats too."""
-    return sorted(path for path in (folder.rglob("*") if deep else folder.iterdir()) if _is_image(path, folder))
+    """Visible image files directly below a folder, or at any depth, sorted; those of unsupported formats too.
+
+    A link to an image file is one. Links behind which images may hide count too, and `read_header` says what is wrong
+    with them: one named like an image that leads to no file, one that leads back to a folder above it, and at any depth
+    one to any folder, for these are not followed.
+
+    Raises:
+        ValueError: a folder below cannot be read.
+    """
+    found = (path for path in (paths_below(folder) if deep else folder.iterdir()) if not is_hidden(path, folder))
+    return sorted(path for path in found if _is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
+
+
+def paths_below(folder: Path) -> Iterator[Path]:
+    """Yield every visible file and folder at any depth; a link to a folder is named and not followed, so loops end.
+
+    Raises:
+        ValueError: a folder below cannot be read.
+    """
+
+    def refuse(error: OSError):
+        raise ValueError(
+            f"The folder {error.filename} cannot be read: {error.strerror}. Expected one that this user may open, with "
+            "a shorter path than that. Mend it, or move it out of the data."
+        ) from error
+
+    for here, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        yield from (Path(here, name) for name in (*folders, *files))
 
 
 def unsupported(path: Path) -> str:
-    """Return "", or why an image of this suffix is not read, even where Pillow would find a thumbnail in it."""
+    """Return "", or why an image of this name is not read, even where Pillow would find a thumbnail in it."""
+    if printable(path) != str(path):
+        return NOT_UTF8
     suffix = path.suffix.lower()
     return f"unsupported format {suffix}; convert it to JPEG or PNG" if suffix in UNSUPPORTED_SUFFIXES else ""
+
+
+def printable(path: Path | str) -> str:
+    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become such as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_hidden(path: Path, below: Path) -> bool:
@@ -76,9 +114,17 @@ def is_hidden(path: Path, below: Path) -> bool:
     return any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
 
 
-def _is_image(path: Path, below: Path) -> bool:
+def _is_image(path: Path) -> bool:
     known = path.suffix.lower() in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES
-    return known and not is_hidden(path, below) and path.is_file()
+    return known and (os.path.isfile(path) or (os.path.islink(path) and not os.path.isdir(path)))
+
+
+def _is_folder_link(path: Path) -> bool:
+    return os.path.islink(path) and os.path.isdir(path)  # Path's own raise where a path is too long
+
+
+def _leads_back(path: Path) -> bool:
+    return _is_folder_link(path) and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def _layout_of(root: Path) -> str:

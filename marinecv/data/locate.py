@@ -5,7 +5,7 @@ from pathlib import Path
 
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
-from marinecv.data.store import store_path
+from marinecv.data.store import store_path, stored
 
 REEF = "reef"
 
@@ -38,11 +38,9 @@ def locate(
         return _reef(manifest, say)
     if manifest.root is not None:
         return manifest_at(manifest, manifest.root)
-    stored = store_path("data", manifest.name)
-    if stored.is_symlink() and not stored.exists():
-        raise ValueError(f"{stored} is a link to a folder that is gone. Remove the link, or mend what it points to.")
-    if stored.exists():
-        return manifest_at(manifest, stored)
+    place = store_path("data", manifest.name)
+    if stored(place):
+        return manifest_at(manifest, place)
     if data is None and not network_reachable(manifest):
         say(
             f"{manifest.name} is not on this machine and no network answers, so this is a DEMONSTRATION on drawn "

@@ -2,12 +2,15 @@
 
 import difflib
 import hashlib
+import os
 import tomllib
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import get_type_hints
 
+from marinecv.checked import checked, names, take
 from marinecv.data.layouts import find_layout
-from marinecv.data.store import store_path
+from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 
 LAYOUTS = ("roboflow", "yolo", "labels_csv", "folders")
@@ -77,12 +80,12 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     """
     if Path(name_or_toml_path).suffix == ".toml":
         return _read_toml(Path(name_or_toml_path))
-    names = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
-    if name_or_toml_path not in names:
-        close = difflib.get_close_matches(str(name_or_toml_path), names, n=1)
+    known = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
+    if name_or_toml_path not in known:
+        close = difflib.get_close_matches(str(name_or_toml_path), known, n=1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
         raise ValueError(
-            f'No data set is called "{name_or_toml_path}".{hint} Expected one of {", ".join(names)}, '
+            f'No data set is called "{name_or_toml_path}".{hint} Expected one of {", ".join(known)}, '
             "a path to a .toml manifest, or --data-dir with a folder of images."
         )
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
@@ -116,7 +119,10 @@ def _unpacked(archive: Path) -> Path:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = store_path("unpacked", digest[:16])
     if not folder.exists():
-        safe_unpack(archive, folder)
+        with making(folder, print) as workplace:
+            if not folder.exists():
+                safe_unpack(archive, workplace / "content")
+                os.replace(workplace / "content", folder)
     return folder
 
 
@@ -127,14 +133,42 @@ def _read_toml(path: Path) -> Manifest:
         raise ValueError(
             f"There is no manifest at {path}. Expected a TOML file with at least name and layout."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f'{path} is not valid TOML: {error}. Expected lines such as name = "reef".') from None
     known = {each.name for each in fields(Manifest)} - {"toml"}
     if unknown := sorted(set(facts) - known):
         raise ValueError(f'{path} has an unknown key "{unknown[0]}". Expected some of {", ".join(sorted(known))}.')
     if missing := [key for key in ("name", "layout") if key not in facts]:
         raise ValueError(f'{path} lacks "{missing[0]}". Expected at least name and layout.')
-    facts["class_names"] = tuple(facts.get("class_names", ()))
-    if "root" in facts:
-        facts["root"] = path.absolute().parent / facts["root"]
+    root = take(facts, "root", kind=str, what=path) if "root" in facts else None
+    facts["root"] = None if root is None else path.absolute().parent / root
+    hints = get_type_hints(Manifest)
+    for key in set(facts) - {"root"}:
+        facts[key] = checked(facts[key], hints[key], f"{key!r} of {path}")
+    names(facts.get("class_names", ()), f"The class_names of {path}")
+    for key, is_fine in {"name": _is_file_name, "hashes": _is_file_name, "archive_subdir": _is_below}.items():
+        if facts.get(key, "tank") and not is_fine(facts.get(key, "tank")):
+            raise ValueError(
+                f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder, no way out."
+            )
+    _check_expected(facts.get("expected", {}), path)
     return Manifest(**facts, toml=path.absolute())
+
+
+def _check_expected(expected: dict, path: Path) -> None:
+    """Refuse counts that `verify` cannot compare."""
+    kinds = {"images": dict[str, int], "boxes": dict[str, dict[str, int]]}
+    for key, counts in expected.items():
+        if key not in kinds:
+            raise ValueError(f'{path} has an unknown key "expected.{key}". Expected some of {", ".join(kinds)}.')
+        checked(counts, kinds[key], f"'expected.{key}' of {path}")
+
+
+def _is_file_name(name: str) -> bool:
+    return _is_below(name) and len(PureWindowsPath(name).parts) == 1
+
+
+def _is_below(place: str) -> bool:
+    """Whether a path leads to something below a folder, on any system."""
+    parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
+    return bool(parts.parts) and not parts.anchor and ".." not in parts.parts and place.isprintable()

@@ -9,12 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.catalog import usable
+from marinecv.data.store import making
+
+LONGEST = 200  # bytes of a folder's name; file systems take 255
 
 
 def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy.
 
-    Classes whose folders macOS and Windows would merge, such as Eel and eel, become Eel and eel_2.
+    They appear when all are made. Classes whose folders macOS and Windows would merge, such as Eel and eel, become Eel
+    and eel_2.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem are left out.
@@ -24,29 +28,43 @@ def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     Raises:
         ValueError: the folder holds something.
     """
-    folder, rows = Path(folder), usable(catalog)
+    folder, rows = Path(folder).absolute(), usable(catalog)
+    _refuse_filled(folder)
+    with making(folder, print) as workplace:
+        _link_all(rows, workplace / "links")
+        _refuse_filled(folder)  # another process may have been faster
+        folder.mkdir(exist_ok=True)
+        for split in sorted((workplace / "links").iterdir()):
+            os.replace(split, folder / split.name)
+    return folder
+
+
+def _refuse_filled(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(
             f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten. Name another."
         )
-    homes = _folder_names(rows["class_name"].unique())
-    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _link_all(rows: pd.DataFrame, folder: Path) -> None:
+    homes, splits = (_folder_names(rows[column].unique()) for column in ("class_name", "split"))
+    folder.mkdir()
     for row in rows.itertuples():
-        home = folder / row.split / homes[row.class_name]
+        home = folder / splits[row.split] / homes[row.class_name]
         home.mkdir(parents=True, exist_ok=True)
         _link(Path(row.path).resolve(), _free_name(home / Path(row.path).name))
-    return folder
 
 
-def _folder_names(class_names: Iterable[str]) -> dict[str, str]:
+def _folder_names(names: Iterable[str]) -> dict[str, str]:
     homes, taken = {}, set()
-    for class_name in sorted(class_names):
-        plain = re.sub(r'[\\/:*?"<>|]', "_", class_name).strip(". ") or "_"
+    for name in sorted(names):
+        plain = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", name)
+        plain = plain.encode()[:LONGEST].decode(errors="ignore").strip(". ") or "_"
         number, home = 2, plain
         while home.casefold() in taken:
             number, home = number + 1, f"{plain}_{number}"
         taken.add(home.casefold())
-        homes[class_name] = home
+        homes[name] = home
     return homes
 
 

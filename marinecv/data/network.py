@@ -1,5 +1,6 @@
 """Get a file over the network: resumable, never hanging, and known within seconds whether there is a network."""
 
+import errno
 import http.client
 import os
 import socket
@@ -7,9 +8,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from marinecv.atomic import write_text
 
 TIMEOUT_S = 30
 RETRIES = 3
@@ -17,6 +21,7 @@ MEND = (
     "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE.zip`, "
     "or use a folder of your own with --data-dir."
 )
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _CHUNK = 2**20
 _PORTS = {"https": 443, "http": 80}
 
@@ -47,8 +52,11 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
 def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
     """Download a URL to a path, which appears only when it is complete; `<path>.part` is resumed.
 
+    It is resumed only where the server says that its file is still the one the part came from; else it begins anew.
+
     Raises:
         ConnectionError: no answer, the server refuses, or the connection broke `RETRIES` times.
+        OSError: the disk is full, or may not be written.
     """
     if not reachable(url):
         raise ConnectionError(f"{urlsplit(url).hostname} does not answer. Run the command again with a network. {MEND}")
@@ -59,15 +67,16 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
         try:
             _continue(url, part, progress)
             os.replace(part, path)
+            _edition(part).unlink(missing_ok=True)
             return
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # the part is as long as the file, or longer: it cannot be trusted
-                part.unlink()
+                part.unlink(missing_ok=True)
             elif error.code < 500:
                 raise ConnectionError(f"{url} answers {error.code} {error.reason}. {MEND}") from None
             failure = error
-        except (OSError, http.client.HTTPException) as error:
+        except ConnectionError as error:
             failure = error
         progress(f"Attempt {attempt} of {RETRIES} failed: {failure}")
     raise ConnectionError(f"{url} could not be downloaded: {failure}. Run the same command again to resume. {MEND}")
@@ -88,6 +97,8 @@ def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None
         gdown.download(id=file_id, output=str(part), quiet=True, resume=True, timeout=TIMEOUT_S, retries=RETRIES)
         os.replace(part, path)
     except Exception as error:  # gdown passes on its own errors and those of requests, which share no ancestor
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise ConnectionError(
             f"Google Drive did not hand over {file_id}: {error}. Expected a file shared with anyone who has the "
             f"link. {MEND}"
@@ -95,17 +106,24 @@ def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None
 
 
 def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
-    """One attempt: append to the part if the server can, else begin again."""
-    had = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={had}-"} if had else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+    """One attempt: append to the part if the server's file is still the one it came from, else begin again."""
+    edition = _edition(part).read_text(encoding="utf-8") if _edition(part).is_file() else ""
+    had = part.stat().st_size if part.is_file() and edition else 0
+    headers = {"Range": f"bytes={had}-", "If-Range": edition} if had else {}
+    with _breaking():
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
+    with answer:
         resumed = answer.status == 206
-        done = had if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        if resumed and not _goes_on(answer.headers, had, edition):
+            part.unlink()
+            raise ConnectionError("the server sent another piece than the one asked for")
+        done, length = (had if resumed else 0), answer.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else None
         told = time.monotonic()
         with part.open("ab" if resumed else "wb") as file:
-            while chunk := answer.read(_CHUNK):
+            if not resumed:  # the part is empty now, so that no bytes of another edition stand before it
+                write_text(_edition(part), _edition_of(answer.headers))
+            while chunk := _read(answer):
                 file.write(chunk)
                 done += len(chunk)
                 if time.monotonic() - told > 2:
@@ -113,3 +131,36 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
                     told = time.monotonic()
     if total is not None and done < total:
         raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")
+
+
+def _edition(part: Path) -> Path:
+    """The file beside a part that says of which edition of the server's file it is; empty where nobody knows."""
+    return part.with_name(f"{part.name}.edition")
+
+
+def _edition_of(headers: http.client.HTTPMessage) -> str:
+    """What the server calls the bytes it sends; a weak ETag does not vouch for them."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _goes_on(headers: http.client.HTTPMessage, had: int, edition: str) -> bool:
+    """Whether the bytes of an answer are those behind the part."""
+    right_place = headers.get("Content-Range", "").startswith(f"bytes {had}-")
+    return right_place and _edition_of(headers) in ("", edition)
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    with _breaking():
+        return answer.read(_CHUNK)
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    """Tell errors of the network from those of the disk, which Python gives the same name."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
 from marinecv.data.reef_scene import draw_scene
+from marinecv.data.store import making
 
 VERSION = 1
 STAMP = "reef.json"
@@ -41,26 +41,25 @@ def make_reef(folder: str | Path, seed: int = 0, progress: Callable[[int, int], 
     Raises:
         FileExistsError: the folder holds something else.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     stamp = {"reef": VERSION, "seed": seed}
     if _is_complete(folder, stamp):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=".reef-") as temporary:
-        drawn = Path(temporary) / "reef"
-        total, done = sum(sum(counts.values()) for counts in COUNTS.values()), 0
-        for number, (split, counts) in enumerate(COUNTS.items()):
-            for _ in _draw_split(drawn / split, counts, (seed, number)):
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        (drawn / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
-        try:
-            os.replace(drawn, folder)
-        except OSError:  # another process was faster
-            if not _is_complete(folder, stamp):
-                raise
+    with making(folder, print) as workplace:
+        if not _is_complete(folder, stamp):
+            _draw(workplace / "reef", seed, progress)
+            (workplace / "reef" / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
+            os.replace(workplace / "reef", folder)
     return folder
+
+
+def _draw(folder: Path, seed: int, progress: Callable[[int, int], None] | None) -> None:
+    total, done = sum(sum(counts.values()) for counts in COUNTS.values()), 0
+    for number, (split, counts) in enumerate(COUNTS.items()):
+        for _ in _draw_split(folder / split, counts, (seed, number)):
+            done += 1
+            if progress is not None:
+                progress(done, total)
 
 
 def _is_complete(folder: Path, stamp: dict) -> bool:

@@ -5,38 +5,78 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
+from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import ANNOTATIONS, image_files, split_folders
 from marinecv.data.manifests import Manifest
-from marinecv.data.tables import read_strings
+
+SIZE = ("width", "height")
+NO_SPLIT = "lies in no split folder"
+UNNAMED = "lies in a sub-folder and no row of the CSV names it"
+OTHER_SIZE = "its image has another size"
 
 
 def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners still as the CSV's strings).
 
-    Images that no CSV row names are rows without boxes; files that are named but absent are rows with a problem.
+    Images that no CSV row names are rows without boxes, those in sub-folders rows with a problem; so are images beside
+    the split folders, files that are named but absent, and images whose size, as displayed, is not the one the CSV
+    states, for then the boxes are of another picture. Folders beside train/, valid/ and test/ are not read.
 
     Raises:
-        ValueError: a split folder holds images and no CSV, or a CSV lacks a column or a value.
+        ValueError: a split folder holds images and no CSV, two CSVs name one file, or a CSV lacks a column or a value.
     """
-    places = {"": manifest.root, **split_folders(manifest.root)}
-    paths, boxes = [], [pd.DataFrame(columns=BOX_COLUMNS, dtype=str)]
-    for split, folder in places.items():
-        images, table = image_files(folder), folder / ANNOTATIONS
+    root, splits = manifest.root, split_folders(manifest.root)
+    boxes = [pd.DataFrame(columns=[*BOX_COLUMNS, *SIZE], dtype=str)]
+    rows: dict[Path, str] = {}  # image: split
+    reasons: dict[Path, str] = {}
+    for split, folder in {"": root, **splits}.items():
+        table = folder / ANNOTATIONS
+        images = image_files(folder, deep=bool(split) or table.is_file())
+        if not split:
+            images = [path for path in images if not any(other in path.parents for other in splits.values())]
         if table.is_file():
-            boxes.append(_read_boxes(table, manifest.root))
-            named = {manifest.root / image_id for image_id in boxes[-1]["image_id"]}
-            paths += [(path, split) for path in sorted({*images, *named})]
-        elif images and split:
+            boxes.append(_read_boxes(table, root, images))
+            named = {root / image_id for image_id in boxes[-1]["image_id"]}
+            if twice := named & rows.keys():
+                raise ValueError(f"{table} names {min(twice)}, as {root / ANNOTATIONS} does. Expected one of them to.")
+            reasons |= {path: UNNAMED for path in set(images) - named if path.parent != folder}
+            rows |= dict.fromkeys(sorted({*images, *named} - rows.keys()), split)
+        elif not split:
+            reasons |= dict.fromkeys(images, NO_SPLIT)
+            rows |= dict.fromkeys(images, split)
+        elif left := set(images) - rows.keys():
             raise ValueError(
-                f"{folder} holds {len(images)} images and no {ANNOTATIONS}. Expected one in every split folder. "
+                f"{folder} holds {len(left)} images and no {ANNOTATIONS}. Expected one in every split folder. "
                 "Export it again, or move the folder away."
             )
-    return image_table(manifest.root, paths), pd.concat(boxes, ignore_index=True)
+    return _compare_sizes(image_table(root, list(rows.items()), reasons), pd.concat(boxes, ignore_index=True))
 
 
-def _read_boxes(table: Path, root: Path) -> pd.DataFrame:
-    rows = read_strings(table, ["filename", "class", *CORNERS], root)
-    below = table.parent.relative_to(root)
-    rows["image_id"] = [(below / name).as_posix() for name in rows["filename"]]
-    return rows.rename(columns={"class": "class_name"}).assign(problem="")[BOX_COLUMNS]
+def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
+    rows = read_strings(table, ["filename", "class", *CORNERS], root, optional=SIZE)
+    places = find_named(table.parent, rows["filename"], images)
+    rows["image_id"] = [path.relative_to(root).as_posix() for path in places]
+    return rows.rename(columns={"class": "class_name"}).assign(problem="")[[*BOX_COLUMNS, *SIZE]]
+
+
+def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Say where the size that a row states is not that of the image; the boxes may be of the stored, unturned one."""
+    said = boxes[(boxes[[*SIZE]] != "").all(axis=1)]
+    numbers = said[[*SIZE]].apply(pd.to_numeric, errors="coerce")
+    if (wrong := numbers.isna().any(axis=1)).any():
+        first = said[wrong].iloc[0]
+        raise ValueError(
+            f"Row {first['source']} states the size {first['width']}x{first['height']}. Expected width and height of "
+            "the image in pixels. Fix the CSV."
+        )
+    of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)
+    differs = (of_file["width"] > 0) & (numbers != of_file).any(axis=1)
+    reasons = {
+        row.image_id: f"the CSV says {row.width}x{row.height}, the file is {file.width}x{file.height} as shown"
+        for row, file in zip(said[differs].itertuples(), of_file[differs].itertuples(), strict=True)
+    }
+    pairs = zip(images["image_id"], images["problem"], strict=True)
+    images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]
+    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons), OTHER_SIZE)
+    return images, boxes[BOX_COLUMNS]

@@ -65,17 +65,24 @@ def split_catalog(
         seed: the same seed gives the same split.
         fractions: shares of train, validation and test; they sum to 1.
     Raises:
-        ValueError: unknown way, fractions that do not sum to 1, no published splits, or fewer than 3 groups.
+        ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, or
+            fewer than 3 groups.
     """
     if split_by not in SPLIT_BY:
         raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}.')
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise ValueError(f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1.")
     rng = np.random.default_rng(seed)
     good = catalog["problem"] == ""
     if split_by == "published":
         chosen = _published(catalog, good, rng, fractions)
     else:
+        if not good.any():
+            first = f", the first: {catalog['problem'].iloc[0]}" if len(catalog) else ""
+            raise ValueError(
+                f"None of the {len(catalog)} images can be used{first}. Expected images with a class; `marinecv audit` "
+                "shows what is wrong with each."
+            )
         assign = {"random": _random, "stratified": _stratified, "grouped": _grouped}[split_by]
         chosen = pd.Series("", index=catalog.index).mask(good, assign(catalog[good], rng, fractions))
     return sort_by_split(catalog.assign(split=chosen))

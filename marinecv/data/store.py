@@ -1,8 +1,16 @@
-"""Where data sets and downloads are kept: one folder of the user's, outside every project."""
+"""Where data sets and downloads are kept: one folder of the user's, outside every project, shared by all processes."""
 
 import os
+import re
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from marinecv.hold import LOCK, hold
+
+_PLAIN = re.compile(r"[^./\\:\0][^/\\:\0]*")
 
 
 def store_home() -> Path:
@@ -17,5 +25,51 @@ def store_home() -> Path:
 
 
 def store_path(*parts: str) -> Path:
-    """Return a path below the store, such as `store_path("data", "aquarium")`; nothing is created."""
+    """Return a path below the store, such as `store_path("data", "aquarium")`; nothing is created.
+
+    Raises:
+        ValueError: a part would lead elsewhere, as the name in a manifest from a stranger may.
+    """
+    if wrong := [part for part in parts if not _PLAIN.fullmatch(part)]:
+        raise ValueError(f"{wrong[0]!r} is no name for the store. Expected one without / \\ : and a dot in front.")
     return store_home().joinpath(*parts)
+
+
+def stored(place: Path) -> bool:
+    """Whether something lies at a place of the store.
+
+    Raises:
+        ValueError: a link lies there, to a folder that is gone.
+    """
+    if place.is_symlink() and not place.exists():
+        raise ValueError(f"{place} is a link to a folder that is gone. Remove the link, or mend what it points to.")
+    return place.exists()
+
+
+@contextmanager
+def making(place: Path, say: Callable[[str], object]) -> Iterator[Path]:
+    """Hold the hidden folder beside a place; what shall lie there is made in it and renamed when it is complete.
+
+    One process at a time is in it, and what a killed one left in it is gone. Who has waited looks again whether the
+    place is there now.
+
+    Args:
+        place: what is to be made, `.../data/aquarium` say; the folder is `.../data/.aquarium.making`. It stays, empty.
+        say: told once when another process is at it, which is then waited for.
+    """
+    folder = place.with_name(f".{place.name}.making")
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder, waiting=lambda: say(f"Another process is making {place}; waiting for it.")):
+        _empty(folder)
+        try:
+            yield folder
+        finally:
+            _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Are the fetched files the ones that were measured? Hashes of images, and counts of images and boxes."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from marinecv.data.catalog import read_images_and_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import SPLIT_NAMES
 
+_LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 MEND = "Fetch it again, or use the folder as it is with --data-dir."
 
 
@@ -18,7 +20,7 @@ def verify(manifest: Manifest) -> None:
     Images are matched by split and file name, so any layout of the same pictures passes.
 
     Raises:
-        ValueError: an image is missing or another, or a count differs.
+        ValueError: an image is missing or another, a count differs, or the list of hashes is broken.
     """
     images, boxes = read_images_and_boxes(manifest)
     if manifest.hashes:
@@ -35,8 +37,7 @@ def verify(manifest: Manifest) -> None:
 
 
 def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
-    lines = [line.split("  ", 1) for line in listing.read_text(encoding="utf-8").splitlines()]
-    expected = {(_split_of(name), Path(name).name): digest for digest, name in lines}
+    expected = {(_split_of(name), Path(name).name): digest for digest, name in _read_listing(listing)}
     found = {(split, Path(path).name): Path(path) for split, path in zip(images["split"], images["path"], strict=True)}
     wrong = {key: "is missing" for key in expected if key not in found or not found[key].is_file()}
     wrong |= {key: "differs" for key in expected if key not in wrong and _sha256(found[key]) != expected[key]}
@@ -46,6 +47,19 @@ def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
             f"{len(wrong)} of {len(expected)} images are not the ones {listing.name} lists; the first is "
             f"{'/'.join(key)}, which {state}. {MEND}"
         )
+
+
+def _read_listing(listing: Path) -> list[tuple[str, str]]:
+    if not listing.is_file():
+        raise ValueError(f"There is no {listing}, which the manifest beside it names. Put it there, or name no hashes.")
+    lines = listing.read_bytes().decode("utf-8", errors="replace").splitlines()
+    found = [_LISTED.fullmatch(line) for line in lines]
+    if None in found:
+        place = found.index(None)
+        raise ValueError(
+            f"Line {place + 1} of {listing} is {lines[place]!r:.80}. Expected a SHA-256, two spaces and a path."
+        )
+    return [match.groups() for match in found]
 
 
 def _split_of(name: str) -> str:

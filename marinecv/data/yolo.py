@@ -9,10 +9,11 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
 from marinecv.data.data_yaml import read_names
 from marinecv.data.images import image_table
-from marinecv.data.layouts import image_files, is_hidden, split_folders, unsupported
+from marinecv.data.layouts import HIDDEN, image_files, paths_below, printable, split_folders, unsupported
 from marinecv.data.manifests import Manifest
 
 CLASSES = "classes.txt"
+OUTSIDE = "lies outside images/"
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -21,11 +22,12 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     A line `class x y width height` holds fractions of the image; a corner is rounded half up to a whole pixel and
     clipped to the image, as Roboflow does for its CSV. Both `train/images` and `images/train` are read, with their
     sub-folders, and images beside `images/train` as of no split. An image without a label file has no boxes; a label
-    file without an image is a row with a problem. LabelImg's `classes.txt` is no label file.
+    file without an image is a row with a problem, and so are images in a split folder, or beside the split folders,
+    that are not below `images`. LabelImg's `classes.txt` is no label file.
 
     Raises:
-        ValueError: no class names, an images folder without labels, two images of one stem, or a line that is not five
-            such numbers.
+        ValueError: no class names, an images folder without labels, two images of one stem, a label file that cannot be
+            read, or a line that is not five such numbers.
     """
     names, paths, lines, seen = _class_names(manifest), [], [], set()
     for split, images, labels in _places(manifest.root):
@@ -40,14 +42,15 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
                     f"{other.name} and {path.name} of {images} share one label file. Expected one image a stem; rename "
                     "or remove one of them."
                 )
-        label_files = {path for path in labels.rglob("*.txt") if path.name != CLASSES and not is_hidden(path, labels)}
-        for label_file in sorted(label_files - seen):
+        label_files = _label_files(labels, seen)
+        for label_file in sorted(label_files):
             stem = label_file.relative_to(labels).with_suffix("")
             path = of_stem.setdefault(stem, images / f"{stem}.jpg")
-            lines += [(path, *line) for line in _read_lines(label_file, manifest.root, names)]
+            lines += [(printable(path), *line) for line in _read_lines(label_file, manifest.root, names)]
         paths += [(path, split) for path in sorted({*found, *of_stem.values()})]
-        seen |= {*found, *label_files}
-    images = image_table(manifest.root, paths)
+        seen |= {*found, *label_files, images, labels}
+    outside = [(path, split) for path, split in _split_images(manifest.root) if path not in seen]
+    images = image_table(manifest.root, paths + outside, {path: OUTSIDE for path, _ in outside})
     return images, _to_pixels(lines, images)
 
 
@@ -72,12 +75,32 @@ def _places(root: Path) -> Iterator[tuple[str, Path, Path]]:
         yield split, folder, root / "labels" / folder.relative_to(root / "images")
 
 
+def _split_images(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield every image in a split folder with its split, and those beside the split folders."""
+    for split, folder in {"": root, **split_folders(root)}.items():
+        yield from ((path, split) for path in image_files(folder, deep=bool(split)))
+
+
+def _label_files(labels: Path, seen: set[Path]) -> set[Path]:
+    visible = {path for path in paths_below(labels) if not path.name.startswith(HIDDEN)} - seen
+    if linked := [path for path in visible if path.is_symlink() and path.is_dir()]:
+        raise ValueError(f"{min(linked)} is a link to a folder, which is not followed. Put the folder itself there.")
+    return {path for path in visible if path.suffix == ".txt" and path.name != CLASSES}
+
+
 def _read_lines(label_file: Path, root: Path, names: tuple[str, ...]) -> Iterator[tuple]:
     """Yield (class name, four fractions, source) for every line that is not blank."""
-    for number, line in enumerate(label_file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        text = label_file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"The label file {label_file} cannot be read: {error}. Expected text in UTF-8, one box a line. Export it "
+            "again, or move it away."
+        ) from error
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        source = f"{label_file.relative_to(root).as_posix()}:{number}"
+        source = f"{printable(label_file.relative_to(root).as_posix())}:{number}"
         try:
             index, x, y, width, height = line.split()
             box = [float(value) for value in (x, y, width, height)]
@@ -94,7 +117,7 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...]) -> Iterato
 
 def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
     boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source"])
-    of_path = images.set_index("path").reindex(boxes.pop("path").astype(str))
+    of_path = images.set_index("path").reindex(boxes.pop("path"))
     for axis, extent, size in (("x", "w", of_path["width"].to_numpy()), ("y", "h", of_path["height"].to_numpy())):
         for corner, side in (("min", -0.5), ("max", 0.5)):
             pixels = boxes[axis].astype(float) * size + side * boxes[extent].astype(float) * size

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.tables import read_table, write_table
+from marinecv.checked import names
+from marinecv.tables import numbers, read_table, write_table
 
 KEYS = ("image_id", "split", "true_class", "predicted_class")
 PREFIX = "p_"
@@ -46,11 +47,11 @@ def make_table(
         raise ValueError(f"Expected each class name once. Received: {tuple(class_names)}.")
     _refuse_non_probabilities(probabilities, image_ids)
     probabilities = probabilities.astype(np.float32)
-    names = np.array([*class_names, ""], dtype=object)
+    known = np.array([*class_names, ""], dtype=object)
     table = pd.DataFrame({"image_id": list(image_ids), "split": list(splits), "true_class": list(true_classes)})
-    _refuse_unknown_classes(table, names)
+    _refuse_unknown_classes(table, known)
     _refuse_repeated_images(table)
-    table["predicted_class"] = names[probabilities.argmax(axis=1)]
+    table["predicted_class"] = known[probabilities.argmax(axis=1)]
     columns = [PREFIX + name for name in class_names]
     return pd.concat([table.astype(str), pd.DataFrame(probabilities, columns=columns)], axis=1)
 
@@ -80,16 +81,38 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
     write_table(path, predictions, float_format="%.9g")
 
 
-def read_predictions(path: str | Path) -> pd.DataFrame:
+def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> pd.DataFrame:
     """Read what `write_predictions` wrote; the table comes back equal.
 
+    Args:
+        path: of the CSV.
+        class_names: the classes expected, in order: those of the run it belongs to.
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no predictions table.
+        ValueError: it is no predictions table, of other classes, or a row is none that `make_table` makes.
     """
     table = read_table(path)
-    class_names_of_table(table)
-    return table.astype({column: np.float32 for column in table.columns[4:]})
+    try:
+        found = names(class_names_of_table(table), "The classes")
+        if class_names is not None and tuple(class_names) != found:
+            raise ValueError(
+                f"Expected the classes {tuple(class_names)}, in order, as the run has them. Found {found}."
+            )
+        probabilities = numbers(table, table.columns[4:], path).iloc[:, 4:].to_numpy()
+        made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found)
+        other = made["predicted_class"] != table["predicted_class"]
+        if other.any():
+            row = table[other].iloc[0]
+            raise ValueError(
+                f"{row['image_id']} ({row['split']}) has the predicted class {row['predicted_class']!r}, and the "
+                f"largest probability for {made['predicted_class'][other].iloc[0]!r}. Expected the same class."
+            )
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be used: {error} Bring it back from a copy; of a run, delete it and metrics.json and "
+            "resume with --resume."
+        ) from error
+    return made
 
 
 def _refuse_non_probabilities(probabilities: np.ndarray, image_ids: Sequence[str]) -> None:

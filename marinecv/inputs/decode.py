@@ -1,19 +1,18 @@
 """Bytes of a file -> RGB pixels, as a person sees them: orientation honoured, any colour mode, any common format."""
 
 import io
-import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from marinecv.inputs.rgb import as_rgb
+from marinecv.data.images import MAX_PIXELS
+from marinecv.inputs.rgb import open_rgb
 
-MAX_PIXELS = 200_000_000
+HEADER_BYTES = 32768  # as far as a header is looked for; EXIF may stand behind a thumbnail and a profile
 
 
 def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
-    """Decode any image Pillow reads, as `as_rgb` shows it.
+    """Decode any image Pillow reads, as `open_rgb` does.
 
     Args:
         data: the bytes of a file.
@@ -23,16 +22,7 @@ def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
     Raises:
         ValueError: the bytes are no image, are cut short, or hold more than `MAX_PIXELS` pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning; the bound below is ours
-            with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
-                return np.asarray(as_rgb(image).reduce(ratio))
-    except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
-        reason = "it is no image that Pillow can read" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise ValueError(f"cannot be decoded: {reason}") from error
+    return np.asarray(open_rgb(io.BytesIO(data)).reduce(ratio))
 
 
 def decode(data: tf.Tensor, ratio: int = 1) -> tf.Tensor:
@@ -58,9 +48,17 @@ def _decode_tensor(data, ratio) -> np.ndarray:
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:
-    """A JFIF file without an Exif segment in its first bytes; the rest takes Pillow's slower, fuller way."""
-    head = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), 4096))
+    """A header without a word of orientation or inks, and a size to be decoded; the rest goes to Pillow."""
+    head = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), HEADER_BYTES))
     jpeg = tf.strings.substr(head, 0, 3) == b"\xff\xd8\xff"
+    parts = tf.raw_ops.StringSplitV2(input=[head], sep=b"\xff\xda", maxsplit=1).values  # that is where pixels begin
+    whole = tf.size(parts) == 2
     # `\C` is any byte; a dot would only match valid UTF-8, which the first byte of a JPEG is not.
-    fancy = tf.strings.regex_full_match(head, rb"\C*(Exif|Adobe)\C*")
-    return jpeg & ~fancy
+    fancy = tf.reduce_any(tf.strings.regex_full_match(parts[:1], rb"\C*(Exif|Adobe|Orientation)\C*"))
+    return tf.cond(jpeg & whole & ~fancy, lambda: _is_colour_within_bounds(data), lambda: False)
+
+
+def _is_colour_within_bounds(data: tf.Tensor) -> tf.Tensor:
+    """By the header alone: TensorFlow mistakes four inks without a marker of Adobe for their negative."""
+    height, width, channels = tf.unstack(tf.image.extract_jpeg_shape(data, tf.int64))
+    return (channels != 4) & (height * width <= MAX_PIXELS)

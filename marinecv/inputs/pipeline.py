@@ -62,13 +62,7 @@ def make_dataset(
     if len(pixels) != len(rows):
         raise ValueError(f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images.")
 
-    labels = pd.Index(class_names).get_indexer(rows["class_name"])
-    if training and (labels < 0).any():
-        stranger = rows.iloc[int((labels < 0).argmax())]
-        raise ValueError(
-            f"{stranger.image_id} is of class {stranger.class_name!r}, which is not among class_names. A model cannot "
-            f"learn it. Expected one of {', '.join(class_names)}."
-        )
+    labels = label_indices(rows, class_names, training=training)
     one_hot = tf.one_hot(labels, len(class_names))
 
     def gather(indices):
@@ -79,6 +73,37 @@ def make_dataset(
         batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(gather)
         return without_autotune(batches.map(lambda images, y: (tf.cast(images, tf.float32), y)).prefetch(2))
 
+    def load(_, indices, draws):
+        images, y = gather(indices)
+        return (augment(images, draws, augmentation) if augmentation else tf.cast(images, tf.float32)), y
+
+    batches = drawn_batches(labels, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch)
+    return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
+
+
+def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training: bool) -> np.ndarray:
+    """The place of each row's class among the class names; -1 for none of them, which training refuses.
+
+    Raises:
+        ValueError: a row to train on is of another class.
+    """
+    labels = pd.Index(class_names).get_indexer(rows["class_name"])
+    if training and (labels < 0).any():
+        stranger = rows.iloc[int((labels < 0).argmax())]
+        raise ValueError(
+            f"{stranger.image_id} is of class {stranger.class_name!r}, which is not among class_names. A model cannot "
+            f"learn it. Expected one of {', '.join(class_names)}."
+        )
+    return labels
+
+
+def drawn_batches(
+    labels: np.ndarray, *, batch_size: int, balanced: bool, seed: int, start_epoch: int
+) -> tf.data.Dataset:
+    """What each epoch draws: `(epoch, indices of the images of a batch, their DRAWS numbers)`, a pass an epoch.
+
+    Both are pure functions of seed, epoch and image; `epoch_draws` gives the same numbers.
+    """
     clock = tf.Variable(start_epoch - 1, dtype=tf.int64, trainable=False)
     log_weights = tf.math.log(_sampling_weights(labels)) if balanced else None
 
@@ -86,22 +111,22 @@ def make_dataset(
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         if balanced:
-            order = tf.random.stateless_categorical(log_weights[tf.newaxis], len(rows), seed=key)[0]
+            order = tf.random.stateless_categorical(log_weights[tf.newaxis], len(labels), seed=key)[0]
         else:
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(rows), dtype=tf.int64), seed=key)
-        draws = tf.random.stateless_uniform((len(rows), DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))
+            order = tf.random.experimental.stateless_shuffle(tf.range(len(labels), dtype=tf.int64), seed=key)
+        draws = epoch_draws(len(labels), seed, epoch)
         by_place = draws if balanced else tf.gather(draws, order)  # an image drawn twice moves differently
-        return tf.data.Dataset.from_tensor_slices((order, by_place)).batch(batch_size)
-
-    def load(indices, draws):
-        images, y = gather(indices)
-        return (augment(images, draws, augmentation) if augmentation else tf.cast(images, tf.float32)), y
+        drawn = tf.data.Dataset.from_tensor_slices((order, by_place)).batch(batch_size)
+        return drawn.map(lambda indices, draws: (epoch, indices, draws))
 
     epochs = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(1))
-    batches = epochs.flat_map(one_epoch)
-    per_epoch = -(-len(rows) // batch_size)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(per_epoch))
-    return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
+    return epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(-(-len(labels) // batch_size)))
+
+
+def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """The numbers that move the images of an epoch: `(images, DRAWS)`, uniform in [0, 1)."""
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.stateless_uniform((images, DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))
 
 
 def _sampling_weights(labels: np.ndarray) -> np.ndarray:

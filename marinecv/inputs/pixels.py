@@ -13,12 +13,14 @@ from marinecv.data.catalog import usable
 from marinecv.data.images import read_header
 from marinecv.data.layouts import unsupported
 from marinecv.data.store import store_path
+from marinecv.hold import hold
 from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.resize import exceeds_canvas, fit_image
 from marinecv.inputs.spec import ImageSpec
+from marinecv.mapped import make_array, open_array
 
 MEMORY_BUDGET_BYTES = 2 * 1024**3
-VERSION = 1  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
+VERSION = 2  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
 CORES = os.cpu_count() or 1
 BATCH = 32  # images handed over to Python at a time
 
@@ -33,7 +35,8 @@ def load_pixels(
     """Decode and fit every usable image of a catalog.
 
     Rounding to bytes moves a pixel by half a grey level at most. An array over the budget lies in a file of the store
-    and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec.
+    and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec. One that is
+    damaged is made anew. Of several processes one fills such files at a time, and the others wait for it.
 
     Args:
         catalog: rows to load; those with a `problem` are left alone.
@@ -43,6 +46,8 @@ def load_pixels(
     Returns:
         `(pixels, catalog)`: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`; and the catalog, in
         which an image that could not be loaded has its reason as `problem`.
+    Raises:
+        ValueError: the store has no room for the array.
     """
     catalog = catalog.copy()
     if spec.larger == "refuse":
@@ -57,20 +62,43 @@ def load_pixels(
         pixels = np.empty(shape, np.uint8)
         reasons = _fill(pixels, paths, spec, progress)
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
-    place = store_path("pixels", _key(paths, spec) + ".npy")
-    if not place.is_file():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(f"{place.name}.{os.getpid()}.part")
-        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    place = store_path("pixels", files_key(paths, spec) + ".npy")
+    if (pixels := open_array(place, shape, np.uint8)) is not None:
+        return pixels, catalog
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with hold(place.parent, waiting=lambda: None):
+        if (pixels := open_array(place, shape, np.uint8)) is not None:  # another process has made it meanwhile
+            return pixels, catalog
+        reasons = _keep(place, shape, paths, spec, progress)
+    if reasons:  # what is kept holds good images alone: once more, without the broken ones
+        catalog = _with_reasons(catalog, rows, reasons)
+        return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
+    return np.load(place, mmap_mode="r"), catalog
+
+
+def _keep(place, shape, paths, spec, progress) -> dict[int, str]:
+    """Fill the file of an array, whole or not at all: where images fail, it is not kept, and they are returned."""
+    part = place.with_name(f".{os.getpid()}.{place.name}")  # a name that `hold` clears away after a killed process
+    try:
+        pixels = _new_array(part, shape)
         reasons = _fill(pixels, paths, spec, progress)
         pixels.flush()
         del pixels
-        if reasons:  # what is kept holds good images alone: once more, without the broken ones
-            part.unlink()
-            catalog = _with_reasons(catalog, rows, reasons)
-            return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
-        os.replace(part, place)
-    return np.load(place, mmap_mode="r"), catalog
+        if not reasons:
+            os.replace(part, place)
+        return reasons
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _new_array(part, shape) -> np.memmap:
+    try:
+        return make_array(part, shape, np.uint8)
+    except OSError as error:
+        raise ValueError(
+            f"The pixels of {shape[0]:,} images do not fit into {part.parent}: {error.strerror}. Make room there, set "
+            "MARINECV_HOME to a folder on a larger disk, or take fewer images with --limit."
+        ) from error
 
 
 def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
@@ -107,10 +135,12 @@ def _too_large(spec) -> str:
 def _fill(pixels, paths, spec, progress) -> dict[int, str]:
     """Write the images into the array; return why, for those that failed."""
 
+    names = [os.fsencode(path) for path in paths]  # TensorFlow takes a name that is not UTF-8 as bytes alone
+
     def load(index, path):
         return index, as_bytes(fit_image(decode(tf.io.read_file(path), spec.decode_ratio), spec))
 
-    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(paths, tf.string)))
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(names, tf.string)))
     dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
     missing = set(range(len(paths)))
     for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
@@ -143,9 +173,11 @@ def as_bytes(image: tf.Tensor) -> tf.Tensor:
     return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
-def _key(paths, spec) -> str:
+def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
+    """What some images are known by: the paths, times and sizes of their files, and how they are fitted."""
     digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
         state = os.stat(path) if os.path.isfile(path) else None
-        digest.update(f"{path}\0{state and state.st_mtime_ns}\0{state and state.st_size}\n".encode())
+        time_and_size = f"\0{state and state.st_mtime_ns}\0{state and state.st_size}\n"
+        digest.update(os.fsencode(path) + time_and_size.encode())
     return digest.hexdigest()[:32]

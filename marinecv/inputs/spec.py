@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 FITS = ("pad", "stretch")
 LARGER = ("shrink", "refuse")
+MAX_SIDE = 4096
+MAX_CANVAS_PX = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,19 @@ class ImageSpec:
     reduced_decoding: bool = False
 
     def __post_init__(self):
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"Expected an image size of at least 1x1. Received: {self.height}x{self.width}.")
+        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
+            raise ValueError(
+                f"Expected an image size of at least 1x1 and at most {MAX_SIDE}x{MAX_SIDE}. Received: "
+                f"{self.height}x{self.width}."
+            )
         if self.fit not in FITS:
             raise ValueError(f"Expected fit to be one of {FITS}. Received: fit={self.fit!r}.")
         if self.larger not in LARGER:
             raise ValueError(f"Expected larger to be one of {LARGER}. Received: larger={self.larger!r}.")
-        if self.canvas_px is not None and self.canvas_px < 1:
-            raise ValueError(f"Expected canvas_px of at least 1, or None. Received: canvas_px={self.canvas_px}.")
+        if self.canvas_px is not None and not 1 <= self.canvas_px <= MAX_CANVAS_PX:
+            raise ValueError(
+                f"Expected canvas_px of 1 to {MAX_CANVAS_PX}, or None. Received: canvas_px={self.canvas_px}."
+            )
 
         if self.reduced_decoding and (self.fit != "pad" or self.canvas_px is None):
             raise ValueError('Expected fit="pad" and a canvas_px beside reduced_decoding: they say how far to reduce.')

@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
-from marinecv.inputs.rgb import as_rgb
+from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"
 THUMBNAIL_PX = 200
@@ -67,8 +67,7 @@ def synthesise(
     rows = []
     for row, original in zip(chosen.itertuples(), originals.itertuples(), strict=True):
         of_image = good[good["image_id"] == row.image_id]
-        with Image.open(original.path) as opened:
-            erased = erase(as_rgb(opened), of_image, row.dominant, row.class_name)
+        erased = erase(open_rgb(original.path), of_image, row.dominant, row.class_name)
         name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,8 +125,7 @@ def contact_sheet(synthetic: pd.DataFrame, columns: int = 8) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
     for number, row in enumerate(synthetic.itertuples()):
         left, top = number % columns * cell[0], number // columns * cell[1]
-        with Image.open(row.path) as opened:
-            picture = ImageOps.contain(opened, (THUMBNAIL_PX - 6, THUMBNAIL_PX - 6))
+        picture = ImageOps.contain(open_rgb(row.path), (THUMBNAIL_PX - 6, THUMBNAIL_PX - 6))
         sheet.paste(picture, (left + (cell[0] - picture.width) // 2, top + 3))
         pen.text((left + 6, top + THUMBNAIL_PX), f"{row.class_name} ({row.share:.2f})", fill="black")
     return sheet

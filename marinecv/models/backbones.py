@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from marinecv.models.load import check_weights, first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 
 WEIGHTS_URL = "https://storage.googleapis.com"
@@ -119,12 +120,20 @@ def backbone_classifier(
         # The weights of 224 pixels serve every size: that is the point of a convolution.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         base = getattr(keras.applications, entry.factory)(
-            include_top=False, weights=weights, input_tensor=normalise(inputs), input_shape=image_shape, **options
+            include_top=False,
+            weights=weights if weights == "imagenet" else None,
+            input_tensor=normalise(inputs),
+            input_shape=image_shape,
+            **options,
         )
+    if weights not in (None, "imagenet"):
+        _load_weights(base, Path(weights), backbone)
     first_trainable = 0 if trainable_layers is None else len(base.layers) - trainable_layers
     for position, layer in enumerate(base.layers):
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
         layer.trainable = position >= first_trainable and not (is_batch_norm and freeze_batch_norm)
+        if position < first_trainable and isinstance(layer, layers.Dropout):
+            layer.rate = 0.0  # stochastic depth, say: what is frozen does the same in training as in inference
     x = _pool(base.output, pooling)
     for number, units in enumerate(hidden, start=1):
         x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
@@ -132,6 +141,17 @@ def backbone_classifier(
     x = layers.Dropout(dropout, name="head_dropout")(x)
     outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=backbone)
+
+
+def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
+    check_weights(file)
+    try:
+        base.load_weights(file)
+    except Exception as error:  # Keras and h5py raise many kinds
+        raise ValueError(
+            f"{file} cannot be loaded into {backbone}: {first_line(error)} Expected what save_weights of the same "
+            "backbone writes without its top, at the same alpha, into a file that ends in .weights.h5."
+        ) from error
 
 
 def _entry(backbone: str) -> Backbone:

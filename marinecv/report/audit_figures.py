@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from marinecv.audit.pictures import open_rgb
-from marinecv.report.style import COLOURS, INK, new_figure, styled
+from marinecv.inputs.rgb import open_rgb
+from marinecv.report.style import COLOURS, INK, new_figure, short, styled
 
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "grey": INK}
 LEVELS_A_BIN = 4
@@ -25,7 +25,7 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
         left += classes[split].to_numpy()
     for row, total in zip(rows, left, strict=True):
         axis.text(total, row, f" {total:.0f}", va="center")
-    axis.set_yticks(rows, classes["class_name"])
+    axis.set_yticks(rows, classes["class_name"].map(short))
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlabel("usable images")
     axis.grid(axis="x")
@@ -91,7 +91,7 @@ def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration:
         axis.axis("off")
     for axis, picture, title in zip(axes, pictures, titles, strict=False):
         axis.imshow(np.asarray(picture))
-        axis.set_title(title, fontsize=8, fontweight="normal", loc="center")
+        axis.set_title(short(title), fontsize=8, fontweight="normal", loc="center")
     return figure
 
 

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from marinecv.atomic import whole_file
-from marinecv.inputs.rgb import as_rgb
-from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, styled
+from marinecv.inputs.rgb import open_rgb
+from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, short, styled
 
 THUMBNAIL_PX = 160
 
@@ -71,7 +71,7 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
         for number, (name, history) in enumerate(histories.items()):
             line = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
             colour = COLOURS[number % len(COLOURS)]
-            axis.plot(history["epoch"], history[column], line, color=colour, label=name, marker=_marker(history))
+            axis.plot(history["epoch"], history[column], line, color=colour, label=short(name), marker=_marker(history))
         axis.set_title(title)
         axis.grid(axis="y")
     axes[-1].set_xlabel("epoch")
@@ -101,8 +101,8 @@ def confusion_figure(confusion: pd.DataFrame, normalise: bool = False, demonstra
         colour = "white" if shares[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
-    axis.set_xticks(range(size), confusion.columns, **slant)
-    axis.set_yticks(range(size), confusion.index)
+    axis.set_xticks(range(size), map(short, confusion.columns), **slant)
+    axis.set_yticks(range(size), map(short, confusion.index))
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     axis.tick_params(length=0)
@@ -125,7 +125,7 @@ def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
     figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
     axes = figure.subplots(1, 3, sharey=True)
     rows = np.arange(len(per_class))
-    labels = per_class["class_name"] + " (" + per_class["support"].astype(str) + ")"
+    labels = per_class["class_name"].map(short) + " (" + per_class["support"].astype(str) + ")"
     titles = {"precision": "Precision", "recall": "Recall", "specificity": "Specificity"}
     for axis, (name, title), colour in zip(axes, titles.items(), COLOURS, strict=False):
         axis.barh(rows, per_class[name], height=0.6, color=colour, alpha=0.75)
@@ -157,7 +157,7 @@ def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demons
         axis.axis("off")
     for axis, image, title in zip(axes, images, titles, strict=False):
         axis.imshow(_thumbnail(image))
-        axis.set_title(title, fontsize=8, fontweight="normal", loc="center")
+        axis.set_title(short(title), fontsize=8, fontweight="normal", loc="center")
     return figure
 
 
@@ -186,8 +186,7 @@ def _marker(history: pd.DataFrame) -> str | None:
 
 def _thumbnail(image) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
-        with Image.open(image) as opened:
-            picture = as_rgb(opened)
+        picture = open_rgb(image)
     else:
         picture = Image.fromarray(np.asarray(image).clip(0, 255).astype(np.uint8))
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))

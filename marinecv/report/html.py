@@ -10,9 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from PIL import Image
 
-from marinecv.inputs.rgb import as_rgb
+from marinecv.inputs.rgb import open_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
 
 
@@ -36,9 +35,8 @@ def inline(figure: Figure) -> Markup:
 def thumbnail(path: str | Path) -> str | None:
     """Return a small JPEG of a picture as a `data:` address, upright; None where the file cannot be read."""
     try:
-        with Image.open(path) as opened:
-            picture = as_rgb(opened)
-    except OSError:
+        picture = open_rgb(path)
+    except ValueError:
         return None
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     buffer = io.BytesIO()

@@ -1,17 +1,20 @@
 """The page of one run."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from marinecv.atomic import write_text
+from marinecv.checked import take
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
 from marinecv.report.figures import class_bars, curves
 from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
-from marinecv.runs import Run
+from marinecv.runs import MEND, Run
+from marinecv.training.recipe import check_published
 
 FIGURE_NAMES = {
     "accuracy": "Accuracy",
@@ -27,6 +30,7 @@ FIGURE_NAMES = {
     "log_loss": "Log loss (nats)",
 }
 PICTURES_A_PAIR = 6
+READ_OF_A_RECIPE = {"title": str, "name": str, "budget": str, "data": dict[str, Any], "published": dict[str, dict]}
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({!r})
@@ -40,22 +44,28 @@ def write_run_report(run_folder: str | Path) -> Path:
 
     Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
     not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`.
+    Files that contradict each other give no page.
 
     Returns:
         The path of the page.
 
     Raises:
-        ValueError: the folder is no run, or has no predictions.
+        ValueError: the folder is no run, has no predictions, or one of its files is broken.
     """
     run = Run(run_folder)
     if not run.path("predictions.csv").is_file():
         raise ValueError(
             f"{run.folder} has no predictions.csv, so nothing can be reported. Expected a finished run: resume it."
         )
-    recipe, environment, timing = run.read("recipe.json"), _read(run, "environment.json"), _read(run, "timing.json")
-    demonstration, measured = run.demonstration, _read(run, "metrics.json")
-    tables = by_split(read_predictions(run.path("predictions.csv")))
-    metrics = {split: measured.get(split) or classification_metrics(table) for split, table in tables.items()}
+    recipe, demonstration = _recipe(run), run.demonstration
+    environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
+    timing = run.timing if run.path("timing.json").is_file() else {}
+    tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
+    if not tables:
+        raise ValueError(f"{run.path('predictions.csv')} has no image with a true class, so nothing can be reported.")
+    metrics = _metrics(run, tables)
+    with run.mending("recipe.json"):
+        published = _published(recipe, metrics, demonstration)
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
@@ -66,7 +76,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         demonstration=demonstration,
         summary=_summary(metrics, judged),
         budget=recipe.get("budget", ""),
-        published=_published(recipe, metrics, demonstration),
+        published=published,
         metrics=metrics,
         figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
         curves=_curves(run, timing.get("best_epoch"), demonstration),
@@ -93,9 +103,30 @@ def write_run_report(run_folder: str | Path) -> Path:
     return run.path("report.html")
 
 
-def _read(run: Run, name: str) -> dict:
-    """An optional file of the run; empty where it is absent."""
-    return run.read(name) if run.path(name).is_file() else {}
+def _recipe(run: Run) -> dict:
+    """The recipe as plain data, so that one of another version is still shown; what the page reads of it is checked."""
+    recipe = run.read("recipe.json")
+    with run.mending("recipe.json"):
+        for name, kind in READ_OF_A_RECIPE.items():
+            if name in recipe:
+                take(recipe, name, kind=kind, what=run.path("recipe.json"))
+        check_published(recipe.get("published", {}))
+    return recipe
+
+
+def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
+    """The figures of each split, as measured or else computed; measured ones must be those of the predictions."""
+    measured = run.metrics if run.finished else {}
+    for split, table in tables.items():
+        right = int((table["true_class"] == table["predicted_class"]).sum())
+        accuracy = measured.get(split, {}).get("accuracy", {"value": right / len(table), "n": len(table)})
+        if accuracy["n"] != len(table) or abs(accuracy["value"] - right / len(table)) > 1e-9:
+            raise ValueError(
+                f"metrics.json and predictions.csv of {run.folder} contradict each other: the {split} accuracy is "
+                f"{accuracy['value']} (n={accuracy['n']}) in the one, {right} of {len(table)} in the other. "
+                f"{MEND['predictions.csv'].format(folder=run.folder)}"
+            )
+    return {split: measured.get(split) or classification_metrics(table) for split, table in tables.items()}
 
 
 def _summary(metrics: dict, judged: str) -> str:
@@ -108,11 +139,11 @@ def _summary(metrics: dict, judged: str) -> str:
 
 def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """A row a published figure, ours beside it; only an accuracy of a whole run is judged."""
-    same_split = not demonstration and (recipe.get("data") or {}).get("split_by") in (None, "published")
+    same_split = not demonstration and recipe.get("data", {}).get("split_by") in (None, "published")
     rows = []
     for split, theirs in recipe.get("published", {}).items():
         for name in (name for name in theirs if name != "n"):
-            ours = metrics.get(split, {}).get(name)
+            ours = metrics.get(split, {}).get(name) if name in FIGURE_NAMES else None
             row = {
                 "split": split,
                 "figure": FIGURE_NAMES.get(name, name.replace("_", " ")),

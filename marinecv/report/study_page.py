@@ -1,5 +1,6 @@
 """The page of a study: its runs side by side."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from marinecv.report.parts import by_split, matrix, shown
 from marinecv.runs import Run
 from marinecv.studies import Study
 
+_MARKUP = re.compile(r"[\\`*\[\]<>|]")
+
 
 def write_study_report(study_folder: str | Path) -> Path:
     """Write `report.html`, `table.md` and `figures/*.png` of a study.
@@ -24,13 +27,15 @@ def write_study_report(study_folder: str | Path) -> Path:
         The path of the page.
 
     Raises:
-        ValueError: the folder is no study with a table.
+        ValueError: the folder is no study with a table, or a file of one of its runs is broken.
     """
     study = Study(study_folder)
     folder, table, demonstration = study.folder, study.table, study.demonstration
     runs = {name: Run(study.cell_folder(name)) for name in table["name"]}
-    predictions = {name: by_split(read_predictions(run.path("predictions.csv"))) for name, run in runs.items()}
-    histories = {name: run.history for name, run in runs.items() if run.path("history.csv").is_file()}
+    predictions = {
+        name: by_split(read_predictions(run.path("predictions.csv"), run.class_names)) for name, run in runs.items()
+    }
+    histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
     figures = folder / "figures"
     page = render(
         "study.html",
@@ -61,6 +66,15 @@ def write_study_report(study_folder: str | Path) -> Path:
     return folder / "report.html"
 
 
+def _history(run: Run) -> pd.DataFrame:
+    """The history of a run, with what the curves show."""
+    history = run.history
+    with run.mending("history.csv"):
+        for column in {"val_accuracy", "val_loss"}.difference(history):
+            raise ValueError(f"{run.path('history.csv')} lacks the column {column!r}.")
+    return history
+
+
 def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]]) -> str:
     """Which row is best on validation, and whether that can be told from the next."""
     judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
@@ -85,9 +99,14 @@ def _accuracy(table: pd.DataFrame) -> float:
 def _markdown(table: pd.DataFrame) -> str:
     """The comparison as a Markdown table, the best row in bold."""
     columns = [column for column in table.columns if column != "best"]
-    lines = [columns, ["---"] * len(columns)]
+    lines = [[_plain(column) for column in columns], ["---"] * len(columns)]
     for row in table.to_dict("records"):
         mark = "**" if row["best"] is True else ""
-        cells = [number_text(row[column]) for column in columns]
+        cells = [_plain(number_text(row[column])) for column in columns]
         lines.append([f"{mark}{cell}{mark}" if cell else "" for cell in cells])
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, in one cell of a table."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

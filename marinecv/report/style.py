@@ -42,6 +42,12 @@ styled = rc_context(STYLE)
 """Decorator that draws, or saves, in this look; matplotlib's settings are as before afterwards."""
 
 
+def short(name: str, longest: int = 40) -> str:
+    """Return a name as a figure shows it: on one line, and cut where it is long."""
+    line = "".join(letter if letter.isprintable() else " " for letter in name)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
 def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:
     """Open a figure in the house's look; call it under `styled`.
 

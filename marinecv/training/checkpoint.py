@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from marinecv.atomic import whole_file
+from marinecv.checked import take
 
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
@@ -69,13 +70,31 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
         return {}, {}
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            state, groups = json.loads(str(arrays["state"])), {}
+            state, groups = _checked_state(json.loads(str(arrays["state"]))), {"model": [], "optimizer": []}
             for name in sorted(arrays.files):
                 if "/" in name:
-                    groups.setdefault(name.split("/")[0], []).append(arrays[name])
+                    groups.setdefault(name.split("/")[0], []).append(_numeric(name, arrays[name]))
             return state, groups
     except Exception as error:  # a broken zip raises many kinds
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
+
+
+def _checked_state(state: dict) -> dict:
+    for name, kind in {"epochs_done": int, "stage": str, "stopped": bool, "peers": tuple[dict, ...]}.items():
+        take(state, name, kind=kind, what="its state")
+    if state["epochs_done"] < 1:
+        raise ValueError(f"{state['epochs_done']} epochs done")
+    for name, value in [counter for peer in state["peers"] for counter in peer.items()]:
+        # The best value is infinite before the first epoch, and no number where there never was one.
+        if name not in COUNTERS or not (type(value) in (int, float) or (name == "best" and value is None)):
+            raise ValueError(f"the counter {name!r} is {value!r:.60}")
+    return state
+
+
+def _numeric(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds {array.dtype}, no numbers")
+    return array
 
 
 def _state_of(model: keras.Model) -> list:

@@ -1,10 +1,15 @@
 """Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
+from typing import TYPE_CHECKING, Any
 
+from marinecv.checked import build, checked, read_json, take
 from marinecv.inputs.spec import Augmentation, ImageSpec
+
+if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
+    from marinecv.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,9 @@ class DataChoice:
     synthetic: bool = False
     demonstration: bool = False
 
+    def __post_init__(self):
+        _within(self, limit=(1, inf))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScratchModel:
@@ -42,6 +50,11 @@ class ScratchModel:
     batch_norm: bool = False
     pooling: str = "flatten"
     normalisation: str = "standardise"
+
+    def __post_init__(self):
+        sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
+        _within(self, **sizes, dropout=(0, 1))
+        _among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +73,10 @@ class BackboneModel:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.2
     freeze_batch_norm: bool = True
+
+    def __post_init__(self):
+        _within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
+        _among(self, pooling=("avg", "max", "avg_max"), normalisation=("backbone", "standardise", "unit"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +124,13 @@ class Training:
     mixed_precision: bool = False
     jit_compile: str = "auto"
     seed: int = 0
+
+    def __post_init__(self):
+        rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay"), (0, inf))
+        shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
+        waits = dict.fromkeys(("early_stop_patience", "lr_patience", "head_epochs"), (0, inf))
+        _within(self, **rates, **shares, **waits, epochs=(1, inf), batch_size=(1, 65536), seed=(0, 2**32 - 1))
+        _among(self, monitor=("val_loss", "val_accuracy"), jit_compile=("auto", "on", "off"))
 
 
 MODELS = {"cnn": ScratchModel, "backbone": BackboneModel}
@@ -156,19 +180,26 @@ class Recipe:
         Raises:
             ValueError: a part is missing or has an unknown entry.
         """
-        data = dict(data)
         try:
-            model = dict(data["model"])
-            training = dict(data["training"])
-            if training.get("augmentation"):
-                training["augmentation"] = _part(Augmentation, training["augmentation"])
-            data["data"] = _part(DataChoice, data["data"])
-            data["image"] = _part(ImageSpec, data["image"])
-            data["model"] = _part(MODELS[model.pop("kind")], model)
-            data["training"] = _part(Training, training)
-            return _part(cls, data)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"This is no recipe of this version of marinecv: {error}.") from error
+            recipe = build(cls, {**data, "model": _model(data)}, "Recipe")
+            check_published(recipe.published)
+            _check_words(recipe.data)
+            return recipe
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"This is no recipe of this version of marinecv: {error}") from error
+
+    @classmethod
+    def of(cls, run: "Run") -> "Recipe":
+        """Read the recipe of a run.
+
+        Raises:
+            ValueError: its file is missing, broken, or no recipe of this version.
+        """
+        with run.mending("recipe.json"):
+            try:
+                return cls.from_dict(read_json(run.path("recipe.json")))
+            except ValueError as error:
+                raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
     def contract(self, class_names: Sequence[str]) -> dict:
         """What a model cannot hold and what travels beside it: `Run.create` writes it, predict and evaluate read it.
@@ -186,8 +217,41 @@ class Recipe:
         }
 
 
-def _part(cls, data: dict):
-    names = {entry.name for entry in fields(cls)}
-    if unknown := set(data) - names:
-        raise KeyError(f"unknown entry {sorted(unknown)[0]!r} of {cls.__name__}")
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+def check_published(published: dict[str, dict]) -> None:
+    """Raise ValueError where a published figure of a split is no text, or its n no whole number."""
+    for split, figures in published.items():
+        for name, figure in figures.items():
+            checked(figure, int if name == "n" else str, f"{name!r} of the published {split!r}")
+        if figures.get("n", 1) < 1:
+            raise ValueError(f"'n' of the published {split!r} is {figures['n']}. Expected at least one image.")
+
+
+def _check_words(choice: DataChoice) -> None:
+    from marinecv.data.catalog import NO_BOX
+    from marinecv.data.labels import LABEL_RULES
+    from marinecv.data.splits import SPLIT_BY
+
+    _among(choice, label_rule=LABEL_RULES, no_box=NO_BOX, split_by=(*SPLIT_BY, None))
+
+
+def _model(data: dict) -> ScratchModel | BackboneModel:
+    entries = take(data, "model", kind=dict, what="Recipe")
+    kind = take(entries, "kind", kind=str, what="'model' of Recipe")
+    if kind not in MODELS:
+        raise ValueError(f"{kind!r} is no kind of model. Expected one of {', '.join(MODELS)}.")
+    return build(MODELS[kind], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")
+
+
+def _within(part: object, **bounds: tuple[float, float]) -> None:
+    """Refuse a setting below or above its bounds."""
+    for name, (low, high) in bounds.items():
+        value = getattr(part, name)
+        if any(each is not None and not low <= each <= high for each in (value if type(value) is tuple else [value])):
+            raise ValueError(f"Expected {name} from {low} to {high}. Received: {name}={value}.")
+
+
+def _among(part: object, **words: tuple) -> None:
+    """Refuse a setting that is none of its words."""
+    for name, known in words.items():
+        if getattr(part, name) not in known:
+            raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={getattr(part, name)!r}.")

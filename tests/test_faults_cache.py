@@ -1,0 +1,136 @@
+"""The pixels kept on disk: damaged, half-written, without room, or wanted by two processes at once."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COLOURS, draw_image
+from test_inputs_pixels import catalog_of, in_memory, mapped
+
+from marinecv.data.store import store_path
+from marinecv.inputs import pixels as room
+from marinecv.inputs.spec import ImageSpec
+from marinecv.mapped import make_array
+
+LARGE = ImageSpec(height=800, width=900, canvas_px=64)  # 2,160,000 bytes an image
+CHILD = """
+import os, sys, time
+from test_inputs_pixels import catalog_of, mapped
+def wait(done, total):
+    print("decoded", flush=True)
+    {act}
+pixels, catalog = mapped(catalog_of(sys.argv[1:]), progress=wait)
+print(int(pixels.sum()), (catalog["problem"] == "").all())
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, path in enumerate(paths):
+        draw_image(list(COLOURS)[number % 3], seed=number).save(path)
+    return paths
+
+
+def kept() -> Path:
+    (place,) = store_path("pixels").glob("*.npy")
+    return place
+
+
+def other_array(place, dtype, shape):
+    with open(place, "wb") as file:
+        np.save(file, np.zeros(shape, dtype))
+
+
+DAMAGES = {
+    "gone": lambda place: place.unlink(),
+    "empty": lambda place: os.truncate(place, 0),
+    "header cut": lambda place: os.truncate(place, 40),
+    "half gone": lambda place: os.truncate(place, place.stat().st_size // 2),
+    "last byte gone": lambda place: os.truncate(place, place.stat().st_size - 1),
+    "one byte more": lambda place: place.write_bytes(place.read_bytes() + b"\0"),
+    "no array": lambda place: place.write_bytes(b"I am no array" * 1000),
+    "other type": lambda place: other_array(place, np.float32, (4, 20, 30, 3)),
+    "other shape": lambda place: other_array(place, np.uint8, (3, 20, 30, 3)),
+    "objects": lambda place: place.write_bytes(place.read_bytes().replace(b"'|u1'", b"'|O8'")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_pixels_are_made_anew(files, damage):
+    first = mapped(catalog_of(files))[0].copy()
+    np.testing.assert_array_equal(first, in_memory(catalog_of(files))[0])
+    DAMAGES[damage](kept())
+    again, catalog = mapped(catalog_of(files))
+    np.testing.assert_array_equal(again, first)
+    assert (catalog["problem"] == "").all()
+    assert sorted(path.name for path in store_path("pixels").iterdir()) == sorted([".lock", kept().name])
+
+
+def test_a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing(files):
+    resource = pytest.importorskip("resource")
+    message = (
+        r"The pixels of 4 images do not fit into .*pixels: 8,640,000 bytes are needed and [\d,]+ are free: File too "
+        "large. Make room there, set MARINECV_HOME to a folder on a larger disk, or take fewer images with --limit"
+    )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))  # no file of this process may be larger
+    try:
+        with pytest.raises(ValueError, match=message):
+            mapped(catalog_of(files), LARGE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in store_path("pixels").iterdir()] == [".lock"]
+    assert len(mapped(catalog_of(files), LARGE)[0]) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot take room")
+def test_room_is_taken_for_real_before_the_first_pixel(files, monkeypatch):
+    def fill(pixels, paths, spec, progress):
+        (part,) = (path for path in store_path("pixels").iterdir() if path.name.endswith(".npy"))
+        assert part.stat().st_blocks * 512 >= pixels.nbytes
+        return {}
+
+    monkeypatch.setattr(room, "_fill", fill)
+    mapped(catalog_of(files), LARGE)
+
+
+def test_where_room_cannot_be_taken_what_is_free_is_asked(tmp_path, files, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    too_many = shutil.disk_usage(tmp_path).free // 3 + 10**9
+    with pytest.raises(OSError, match="bytes are needed and .* are free: No space left on device"):
+        make_array(tmp_path / "part", (too_many, 1, 1, 3), np.uint8)
+    assert (tmp_path / "part").stat().st_size < 1000
+    np.testing.assert_array_equal(mapped(catalog_of(files))[0], in_memory(catalog_of(files))[0])
+
+
+def start(files, act: str) -> subprocess.Popen:
+    """Another process that loads the same pixels."""
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", CHILD.format(act=act), *map(str, files)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is killed that way there")
+def test_a_process_killed_while_it_fills_leaves_nothing_that_counts_or_stays(files):
+    child = start(files, "os.kill(os.getpid(), 9)")
+    output, errors = child.communicate(timeout=120)
+    assert child.returncode == -signal.SIGKILL and output == "decoded\n", errors
+    assert not list(store_path("pixels").glob("[!.]*.npy")) and list(store_path("pixels").glob(f".{child.pid}.*"))
+    np.testing.assert_array_equal(mapped(catalog_of(files))[0], in_memory(catalog_of(files))[0])
+    assert not list(store_path("pixels").glob(f".{child.pid}.*"))
+
+
+def test_two_processes_that_want_the_same_pixels_decode_them_once_and_both_have_them(files):
+    children = [start(files, "time.sleep(1)") for _ in range(2)]
+    results = [child.communicate(timeout=120) for child in children]
+    assert [child.returncode for child in children] == [0, 0], results
+    right = f"{int(in_memory(catalog_of(files))[0].sum())} True"
+    assert [output.splitlines()[-1] for output, _ in results] == [right] * 2
+    assert sum("decoded" in output for output, _ in results) == 1

@@ -1,0 +1,358 @@
+"""Broken and hostile image files: each ends as the right pixels or as a row with its reason."""
+
+import os
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from conftest import draw_image
+from PIL import Image
+from test_inputs_decode import WORLDS, eagerly, saved
+
+from marinecv.data.catalog import read_catalog, usable
+from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, NO_TARGET, read_header
+from marinecv.data.layouts import NOT_UTF8, image_files
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.inputs.decode import decode_with_pillow
+from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.inputs.spec import ImageSpec
+
+SPEC = ImageSpec(height=24, width=32, canvas_px=64)
+UNKNOWN = "cannot be read: not an image of a known kind, or its header is cut short"
+SECOND = {"save_all": True, "append_images": [draw_image("ray", seed=9)]}
+KINDS = {
+    "baseline JPEG": ("JPEG", {"quality": 95}),
+    "progressive JPEG": ("JPEG", {"quality": 95, "progressive": True}),
+    "JPEG with EXIF": ("JPEG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}),
+    "PNG": ("PNG", {}),
+    "animated PNG": ("PNG", SECOND),
+    "GIF": ("GIF", {}),
+    "animated GIF": ("GIF", SECOND),
+    "WebP": ("WEBP", {}),
+    "lossless WebP": ("WEBP", {"lossless": True}),
+    "animated WebP": ("WEBP", SECOND),
+    "BMP": ("BMP", {}),
+    "TIFF": ("TIFF", {}),
+    "compressed TIFF": ("TIFF", {"compression": "tiff_lzw"}),
+    "TIFF of two pages": ("TIFF", SECOND),
+}
+
+
+def bytes_of(kind: str) -> bytes:
+    format, options = KINDS[kind]
+    return saved(draw_image("crab", seed=1), format, **options)
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def catalog_of(folder: Path) -> pd.DataFrame:
+    return read_catalog(manifest_of_folder(folder))
+
+
+def loaded(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Pixels by image id, and reasons by image id."""
+    pixels, catalog = load_pixels(catalog_of(folder), SPEC)
+    problems = catalog.set_index("image_id")["problem"]
+    return dict(zip(usable(catalog)["image_id"], pixels, strict=True)), problems[problems != ""].to_dict()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_anywhere_is_a_row_with_a_reason_or_has_lost_no_pixel(tmp_path, kind):
+    whole = bytes_of(kind)
+    lengths = [len(whole) * tenth // 10 for tenth in range(10)] + [len(whole) - 1, len(whole)]
+    for number, length in enumerate(lengths):
+        put(tmp_path / "crab" / f"{number:02}.img.jpg", whole[:length])
+    pixels, reasons = loaded(tmp_path)
+    assert len(pixels) + len(reasons) == len(lengths) and all(reasons.values())
+    for image in pixels.values():
+        np.testing.assert_array_equal(image, pixels["crab/11.img.jpg"])
+    first_half_is_needed = "animated" not in kind and "pages" not in kind
+    assert len(reasons) >= (9 if first_half_is_needed else 4)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".gif", ".tif"])
+def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
+    for number, kind in enumerate(("baseline JPEG", "PNG", "lossless WebP", "BMP", "TIFF", "animated PNG")):
+        put(tmp_path / "crab" / f"{number}{suffix}", bytes_of(kind))
+    pixels, reasons = loaded(tmp_path)
+    assert not reasons
+    jpeg, *others = (pixels[f"crab/{number}{suffix}"].astype(int) for number in range(6))
+    assert abs(jpeg - others[0]).mean() < 3
+    for other in others[1:]:
+        np.testing.assert_array_equal(other, others[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 5000,
+        b"Dear diary, today we saw a ray.",
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200,
+        b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 200,
+        b"PK\x03\x04" + b"\0" * 200,
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpage\n%%EOF\n",
+        b"P6 64 48 255\n" + b"\x80" * (64 * 48 * 3),
+    ],
+    ids=["empty", "zeros", "text", "HEIC", "video", "zip", "PostScript is never run", "PPM"],
+)
+def test_what_is_no_image_of_a_known_kind_is_a_row_that_says_so(tmp_path, data):
+    path = put(tmp_path / "crab" / "a.jpg", data)
+    assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN})
+    assert read_pixels([str(path)], SPEC)[1] == {0: "cannot be decoded: it is no image that Pillow can read"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_damage_ends_in_pixels_or_in_a_reason(tmp_path, kind):
+    rng, whole = np.random.default_rng(0), bytes_of(kind)
+    for _ in range(25):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        places = rng.integers(0, min(len(whole), 400), 4)
+        damaged[places] = rng.integers(0, 256, 4)
+        path = put(tmp_path / "a.jpg", damaged.tobytes())
+        with warnings.catch_warnings(action="ignore"):  # a reader may warn of what it reads all the same
+            width, height, problem = read_header(path)
+            assert problem or width * height > 0
+            try:
+                assert decode_with_pillow(damaged.tobytes()).shape[2] == 3
+            except ValueError as error:
+                assert str(error).startswith("cannot be decoded: ")
+
+
+def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> bytes:
+    """A PNG of compressed rows, each with a leading zero."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    )
+
+
+def huge(format: str) -> bytes:
+    """A file whose header states 30,000 x 30,000 pixels."""
+    data, side = bytearray(saved(Image.new("RGB", (64, 48)), format)), 30_000
+    if format == "JPEG":
+        start = data.index(b"\xff\xc0")
+        data[start + 5 : start + 9] = struct.pack(">HH", side, side)
+    elif format == "PNG":
+        data[16:24] = struct.pack(">II", side, side)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    elif format == "GIF":
+        data[6:10] = struct.pack("<HH", side, side)
+    elif format == "BMP":
+        data[18:26] = struct.pack("<ii", side, side)
+    else:
+        data = data.replace(struct.pack("<HHIHH", 256, 4, 1, 64, 0), struct.pack("<HHIHH", 256, 4, 1, side, 0))
+        data = data.replace(struct.pack("<HHIHH", 257, 4, 1, 48, 0), struct.pack("<HHIHH", 257, 4, 1, side, 0))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
+def test_a_bomb_is_a_row_with_its_size_and_is_not_decoded(tmp_path, monkeypatch, format):
+    def decoder(*_, **__):
+        raise AssertionError("decoded")
+
+    path = put(tmp_path / "crab" / "a.jpg", huge(format))
+    reason = f"30000x30000 pixels are more than {MAX_PIXELS:,}"
+    assert catalog_of(tmp_path)["problem"].tolist() == [f"cannot be read: {reason}"]
+    assert read_pixels([str(path)], SPEC)[1] == {0: f"cannot be decoded: {reason}"}
+    monkeypatch.setattr(tf.io, "decode_jpeg", decoder)
+    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", decoder)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=reason):
+        eagerly(huge(format))
+
+
+@WORLDS
+def test_a_bomb_that_would_unfold_takes_no_memory(world):
+    row = zlib.compressobj(9)
+    pixels = b"".join(row.compress(bytes(1 + 30_000 // 8)) for _ in range(30_000)) + row.flush()
+    bomb = png(30_000, 30_000, 1, 0, pixels)
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="30000x30000 pixels are more than"):
+        world(bomb)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 100_000_000  # decoded it has 2,700,000,000 bytes
+
+
+def segments(jpeg: bytes, *leave_out: int, first: bytes = b"") -> bytes:
+    """A JPEG without the segments of some markers, and with others put first."""
+    kept, place = b"", 2
+    while jpeg[place + 1] != 0xDA:
+        end = place + 2 + int.from_bytes(jpeg[place + 2 : place + 4])
+        kept += b"" if jpeg[place + 1] in leave_out else jpeg[place:end]
+        place = end
+    return jpeg[:2] + first + kept + jpeg[place:]
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+FOUR_INKS = saved(draw_image("crab", seed=1).convert("CMYK"), "JPEG", quality=95)
+PROFILE = segment(0xE2, b"ICC_PROFILE\0\x01\x01" + bytes(5000))
+XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+HEADERS = {
+    "four inks": FOUR_INKS,
+    "four inks without Adobe's marker": segments(FOUR_INKS, 0xEE),
+    "four inks with a profile": segments(FOUR_INKS, first=PROFILE),
+    "four inks with a profile and no marker": segments(FOUR_INKS, 0xEE, first=PROFILE),
+    "EXIF behind a long profile": segments(bytes_of("JPEG with EXIF"), first=PROFILE),
+    "orientation in XMP": segments(bytes_of("baseline JPEG"), first=segment(0xE1, XMP)),
+    "odd EXIF": segments(bytes_of("baseline JPEG"), first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
+    "RGB without conversion": saved(draw_image("crab", seed=1), "JPEG", quality=95, keep_rgb=True),
+    "grey": saved(draw_image("crab", seed=1).convert("L"), "JPEG", quality=95),
+    "progressive": bytes_of("progressive JPEG"),
+    "without JFIF": segments(bytes_of("baseline JPEG"), 0xE0),
+    "restart markers": saved(draw_image("crab", seed=1), "JPEG", quality=95, restart_marker_rows=1),
+}
+
+
+@WORLDS
+@pytest.mark.parametrize("header", HEADERS)
+def test_every_kind_of_jpeg_is_decoded_as_pillow_does_and_as_its_header_says(tmp_path, world, header):
+    data = HEADERS[header]
+    found = world(data).astype(int)
+    np.testing.assert_allclose(found, decode_with_pillow(data), atol=6)
+    assert read_header(put(tmp_path / "a.jpg", data)) == (found.shape[1], found.shape[0], "")
+    upright = np.asarray(draw_image("crab", seed=1)).astype(int)
+    picture = np.rot90(upright, -1) if found.shape[0] == 64 else upright
+    assert abs(found - (picture if header != "grey" else picture.mean(axis=-1, keepdims=True))).mean() < 10
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2])
+def test_a_jpeg_of_twelve_bits_is_a_row_with_a_reason(tmp_path, marker):
+    data = bytearray(bytes_of("baseline JPEG"))
+    start = data.index(b"\xff\xc0")
+    data[start + 1], data[start + 4] = marker, 12
+    path = put(tmp_path / "crab" / "a.jpg", bytes(data))
+    assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN}) and read_pixels([str(path)], SPEC)[1]
+
+
+def test_sixteen_bits_a_colour_keep_their_shades(tmp_path):
+    shades = np.linspace(0, 65535, 48 * 64 * 3).reshape(48, 64, 3).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in shades)
+    np.testing.assert_allclose(eagerly(png(64, 48, 16, 2, zlib.compress(rows))), shades / 257, atol=1)
+
+
+@pytest.mark.parametrize(("white", "top"), [(1.0, 1.0), (0.5, 1.0), (255.0, 255.0), (65535.0, 65535.0)])
+def test_floating_numbers_are_grey_levels_out_of_1_255_or_65535(white, top):
+    ramp = np.linspace(0, white, 48 * 64, dtype=np.float32).reshape(48, 64)
+    found = decode_with_pillow(saved(Image.fromarray(ramp), "TIFF"))
+    np.testing.assert_allclose(found[..., 1], ramp * (255 / top), atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(-1, 1, "-1 to 1"), (0, 70000, "0 to 70000"), (np.nan, 1, "nan to nan"), (0, np.inf, "0 to inf")],
+)
+def test_numbers_that_are_no_grey_levels_are_refused(low, high, text):
+    values = np.full((48, 64), high, np.float32)
+    values[0, 0] = low
+    with pytest.raises(
+        ValueError, match=f"cannot be decoded: its pixels run from {text}; expected 0 to 1, 255 or 65535"
+    ):
+        decode_with_pillow(saved(Image.fromarray(values), "TIFF"))
+
+
+def test_an_error_without_words_is_named(monkeypatch):
+    def out_of_memory(_):
+        raise MemoryError
+
+    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", out_of_memory)
+    with pytest.raises(ValueError, match="cannot be decoded: MemoryError"):
+        decode_with_pillow(bytes_of("PNG"))
+
+
+def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_path):
+    path = put(tmp_path / "a.jpg", HEADERS["odd EXIF"])
+    before, bound = list(warnings.filters), Image.MAX_IMAGE_PIXELS
+
+    def read():
+        for _ in range(50):
+            assert read_header(path) == (64, 48, "")
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before and bound == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["海" * 83 + ".jpg", "é" * 120 + ".jpg", " a  b .jpg", "🐠\n'\"=1.jpg", "a" * 251 + ".jpg"],
+    ids=["Chinese", "accents", "spaces", "marks", "letters"],
+)
+def test_long_and_odd_names_are_no_trouble(tmp_path, name):
+    put(tmp_path / "eel" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "crab" / ("deep" * 50) / name, bytes_of("PNG"))
+    pixels, reasons = loaded(tmp_path)
+    assert list(pixels) == [f"crab/{'deep' * 50}/{name}", "eel/a.jpg"] and not reasons
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there every name is text")
+@pytest.mark.parametrize("place", [b"crab/r\xe9cif.jpg", b"r\xe9cif/a.jpg", b"r\xe9cif.jpg"])
+def test_a_name_that_is_not_utf8_is_a_row_that_can_be_written_down(tmp_path, place):
+    put(tmp_path / "crab" / "b.jpg", bytes_of("PNG"))
+    path = put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)), bytes_of("PNG"))
+    pixels, reasons = loaded(tmp_path)
+    assert reasons == {place.decode("utf-8", "backslashreplace"): NOT_UTF8} and list(pixels) == ["crab/b.jpg"]
+    catalog_of(tmp_path).to_csv(tmp_path / "catalog.csv", encoding="utf-8")
+    assert read_pixels([str(path)], SPEC)[1] == {0: NOT_UTF8}
+
+
+def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_path):
+    image = put(tmp_path / "tank" / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
+    crab = image.parent
+    (crab / "good.jpg").symlink_to(image)
+    (crab / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    (crab / "one.jpg").symlink_to(crab / "other.jpg")
+    (crab / "other.jpg").symlink_to(crab / "one.jpg")
+    (crab / "up").symlink_to(tmp_path / "tank")
+    (crab / "camera").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tank" / "round").symlink_to(tmp_path / "tank")
+    (tmp_path / "tank" / "a").symlink_to(tmp_path / "tank" / "b")
+    (tmp_path / "tank" / "b").symlink_to(tmp_path / "tank" / "a")
+    pixels, reasons = loaded(tmp_path / "tank")
+    assert list(pixels) == ["crab/a.jpg", "crab/good.jpg"]
+    assert reasons == {
+        "crab/gone.jpg": NO_TARGET,
+        "crab/one.jpg": NO_TARGET,
+        "crab/other.jpg": NO_TARGET,
+        "crab/up": FOLDER_LINK,
+        "crab/camera": FOLDER_LINK,
+        "round": FOLDER_LINK,
+    }
+
+
+def test_a_class_folder_that_is_a_link_is_read(tmp_path):
+    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
+    put(tmp_path / "tank" / "eel" / "a.jpg", bytes_of("PNG"))
+    (tmp_path / "tank" / "crab").symlink_to(tmp_path / "elsewhere")
+    assert list(loaded(tmp_path / "tank")[0]) == ["crab/b.jpg", "eel/a.jpg"]
+
+
+def test_folders_nested_deeper_than_a_path_can_say_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(20):
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match="^The folder .* cannot be read: File name too long. Expected one that this user"
+    ):
+        image_files(tmp_path, deep=True)

@@ -1,0 +1,522 @@
+"""Run folders and studies that are broken in any way: what is said, and that no wrong figure is shown instead."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from fuzz.targets import CATALOG, NAMES, RECIPE, make_place
+
+from marinecv.atomic import write_json
+from marinecv.checked import build, checked, names, read_json, take
+from marinecv.data.data_yaml import read_names
+from marinecv.data.manifests import load_manifest
+from marinecv.data.splits import split_catalog
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.inputs.spec import ImageSpec
+from marinecv.report.page import write_run_report, write_study_report
+from marinecv.runs import Run, list_runs
+from marinecv.studies import Study, run_row
+from marinecv.tables import numbers, read_table, write_table
+from marinecv.training.checkpoint import read_checkpoint
+from marinecv.training.recipe import Recipe
+from pipelines.command_line import main
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_place(tmp_path_factory.mktemp("faults") / "place")
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    """Two finished runs, a and b."""
+    return shutil.copytree(made / "study", tmp_path / "study")
+
+
+@pytest.fixture
+def run(study):
+    return Run(study / "a")
+
+
+def spoil(folder, name, *way, value=None):
+    """Set an entry of a JSON file, or take it away where no value is given."""
+    data = json.loads((folder / name).read_text(encoding="utf-8"))
+    holder = data
+    for key in way[:-1]:
+        holder = holder[key]
+    if value is None:
+        del holder[way[-1]]
+    else:
+        holder[way[-1]] = value
+    (folder / name).write_text(json.dumps(data), encoding="utf-8")
+
+
+def replace_in(path, before, after):
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "cannot be read: Expecting value"),
+        (b'{"name": "tank"', "cannot be read: Expecting"),
+        (b'{"name": "\xff"}', "cannot be read: 'utf-8' codec"),
+        (b"[1, 2]", r"it holds \[1, 2\]. Expected a JSON object"),
+        (b'{"epochs": NaN}', "NaN is no finite number"),
+        (b'{"epochs": -Infinity}', "-Infinity is no finite number"),
+        (b'{"epochs": 1e999}', "1e999 is no finite number"),
+        (b'{"epochs": 1' + b"0" * 30 + b"}", "the number 1000.* is too large"),
+        (b'{"epochs": 99999999999999999999}', "the number 99999999999999999999 is too large"),
+        (b'{"name": "\\ud800"}', "surrogates not allowed"),
+        (b'{"a":' * 100_000, "cannot be read: "),
+    ],
+)
+def test_what_is_no_json_object_is_refused(tmp_path, text, said):
+    (tmp_path / "facts.json").write_bytes(text)
+    with pytest.raises(ValueError, match=said) as refusal:
+        read_json(tmp_path / "facts.json")
+    assert type(refusal.value) is ValueError and str(tmp_path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("3", int, "the depth is '3'. Expected a whole number"),
+        (True, int, "the depth is True. Expected a whole number"),
+        (1.5, int, "Expected a whole number"),
+        (float("nan"), float, "the depth is nan. Expected a number"),
+        (10**400, float, "Expected a number"),
+        (1, bool, "Expected true or false"),
+        (None, int, "the depth is None. Expected a whole number"),
+        ("a", int | None, "the depth is 'a'. Expected a whole number"),
+        ([1, "a"], tuple[int, ...], "entry 2 of the depth is 'a'. Expected a whole number"),
+        ({"a": 1.5}, dict[str, int], "'a' of the depth is 1.5. Expected a whole number"),
+        ([], dict[str, int], r"the depth is \[\]. Expected named entries"),
+        (7, tuple[str, ...], "the depth is 7. Expected a list, each entry text"),
+        ({"height": "9"}, ImageSpec, "'height' of the depth is '9'. Expected a whole number"),
+        ({"depth": 9}, ImageSpec, "unknown entry 'depth' of the depth. Expected some of height, width"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(value, kind, said):
+    with pytest.raises(ValueError, match=said):
+        checked(value, kind, "the depth")
+
+
+def test_a_value_of_its_kind_is_kept():
+    assert checked(3, float, "") == 3 and checked(None, int | None, "") is None
+    assert checked(["a"], tuple[str, ...], "") == ("a",) and checked({"a": 1}, dict[str, int], "") == {"a": 1}
+    assert checked({"height": 9}, ImageSpec | None, "") == ImageSpec(height=9)
+    assert take({"a": {"b": 2}}, "a", "b", kind=int, what="x") == 2
+    assert names(["a", "b"], "") == ("a", "b")
+
+
+def test_an_entry_that_is_missing_is_named():
+    for way in (("b",), ("a", "c"), ("a", "b", "c")):
+        with pytest.raises(ValueError, match=f"'{'.'.join(way)}' of x.json is missing. Expected a number or null"):
+            take({"a": {"b": 2}}, *way, kind=float | None, what="x.json")
+    with pytest.raises(ValueError, match="Recipe is 5. Expected named entries"):
+        build(Recipe, 5, "Recipe")
+
+
+@pytest.mark.parametrize("given", [["a", ""], ["a", " "], ["a", "a"]])
+def test_names_that_are_empty_or_there_twice_are_refused(given):
+    with pytest.raises(ValueError, match="The classes are .*: .* is empty or there twice"):
+        names(given, "The classes")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "it is empty. Expected CSV in UTF-8 with a header"),
+        (b"a,b\n\xff,1\n", "'utf-8' codec can't decode"),
+        (b"a,b\n1,\x002\n", "it holds a zero byte"),
+        (b'a,b\n1,"2\n', "unexpected end of data"),
+        (b"a,a\n1,2\n", "its header names 'a' twice"),
+        (b"a,b\n1,2\n1\n", r"row 2 below the header has 1 cells \(\['1'\]\). Expected 2: a, b"),
+        (b"a,b\n1,2,3\n", "row 1 below the header has 3 cells"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, text, said):
+    (tmp_path / "t.csv").write_bytes(text)
+    with pytest.raises(ValueError, match=f"t.csv is no table of marinecv: .*{said}") as refusal:
+        read_table(tmp_path / "t.csv")
+    assert type(refusal.value) is ValueError
+
+
+def test_a_table_that_a_spreadsheet_saved_again_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b'\xef\xbb\xbfa,b\r\n"x, ""y""",0.5\r\n')
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"a": ['x, "y"'], "b": ["0.5"]}
+
+
+def test_a_cell_may_hold_any_line_end(tmp_path):
+    table = pd.DataFrame({"a": ["one\rtwo", "one\ntwo", "one\r\ntwo", ""], "b": ["1", "2", "3", "4"]})
+    write_table(tmp_path / "t.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), table, check_dtype=False)
+
+
+def test_a_cell_that_is_no_number_is_named_with_its_row():
+    table = pd.DataFrame({"a": ["1", "", "1_0"]}, dtype=str)
+    with pytest.raises(ValueError, match="t.csv has '1_0' for 'a', in row 3 below the header. Expected a number"):
+        numbers(table, ["a"], "t.csv")
+    with pytest.raises(ValueError, match="t.csv lacks the column 'b'. Expected it among a"):
+        numbers(table, ["b"], "t.csv")
+
+
+CONTRACT = [
+    (("class_names",), None, "'class_names' of .* is missing. Expected a list, each entry text"),
+    (("class_names",), ["crab"], r"are \('crab',\). Expected two or more"),
+    (("class_names",), [], r"are \(\). Expected two or more"),
+    (("class_names",), ["crab", "crab"], "'crab' is empty or there twice"),
+    (("class_names",), ["crab", ""], "'' is empty or there twice"),
+    (("class_names",), "crab, eel", "'class_names' of .* is 'crab, eel'. Expected a list"),
+    (("image",), None, "'image' of .* is missing"),
+    (("image", "height"), 0, "image size of at least 1x1"),
+    (("image", "height"), 10**9, "at most 4096x4096. Received: 1000000000x64"),
+    (("image", "canvas_px"), 10**9, "Expected canvas_px of 1 to 16384, or None. Received: canvas_px=1000000000"),
+    (("image", "depth"), 3, "unknown entry 'depth'"),
+    (("demonstration",), None, "'demonstration' of .* is missing. Expected true or false"),
+    (("demonstration",), "false", "'demonstration' of .* is 'false'. Expected true or false"),
+]
+
+
+@pytest.mark.parametrize(("way", "value", "said"), CONTRACT)
+def test_a_broken_contract_is_named(run, way, value, said):
+    spoil(run.folder, "contract.json", *way, value=value)
+    with pytest.raises(ValueError, match=f"(?s){said}.*Bring it back from a copy"):
+        _ = run.class_names, run.spec, run.demonstration
+
+
+METRICS = [
+    (("validation",), None, "'validation.n' of .* is missing"),
+    (("validation", "accuracy"), None, "'validation.accuracy.value' of .* is missing"),
+    (("validation", "accuracy", "value"), "0.7", "'validation.accuracy.value' of .* is '0.7'. Expected a number"),
+    (("validation", "accuracy", "value"), 7.3, "The validation accuracy of .* is 7.3"),
+    (("validation", "accuracy", "n"), 0, "Expected a figure of at least one image"),
+    (("validation", "accuracy", "n"), 1.5, "'validation.accuracy.n' of .* is 1.5. Expected a whole number"),
+    (("validation", "macro_f1", "low"), None, "'validation.macro_f1.low' of .* is missing"),
+    (("validation", "log_loss"), None, "'validation.log_loss.value' of .* is missing"),
+    (("validation", "log_loss"), 0.3, "'validation.log_loss.value' of .* is missing"),
+    (("validation", "n"), "3", "'validation.n' of .* is '3'. Expected a whole number"),
+    (("test",), [], "'test.n' of .* is missing"),
+]
+
+
+@pytest.mark.parametrize(("way", "value", "said"), METRICS)
+def test_broken_figures_are_named_and_can_be_computed_again(run, way, value, said):
+    spoil(run.folder, "metrics.json", *way, value=value)
+    with pytest.raises(ValueError, match=said) as refusal:
+        run_row(run)
+    assert "Delete it. Resume it with --resume" in str(refusal.value) and "metrics.json" in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", [None, "9", True])
+def test_a_broken_cost_is_named(run, value):
+    spoil(run.folder, "timing.json", "epochs", value=value)
+    with pytest.raises(
+        ValueError, match="'epochs' of .*timing.json is .*Delete metrics.json, and it too if it is there. Resume it"
+    ):
+        run_row(run)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("image_id", "image", "lacks the column 'image_id'"),
+        ("train/b.jpg", "train/a.jpg", "Row 2 of .*'train/a.jpg' .train., repeats an image"),
+        ("train/b.jpg", "", "has no image_id"),
+        (",64,48", ",-1,48", "has a size that is no whole number of pixels"),
+        (",64,48", ",inf,48", "has a size that is no whole number of pixels"),
+        (",64,48", ",wide,48", "has 'wide' for 'width', in row 1"),
+        (",0.75", ",75", "has a share that is not from 0 to 1"),
+        (",validation,", ",holdout,", "has an unknown split"),
+        (",no box", "", "has 8 cells"),
+    ],
+)
+def test_a_broken_catalog_is_named(run, before, after, said):
+    replace_in(run.path("catalog.csv"), before, after)
+    with pytest.raises(ValueError, match=f"{said}.*Bring it back from a copy"):
+        _ = run.catalog
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("epoch,loss", "epoch,losses", "lacks the column 'loss'"),
+        ("1,0.5", "1,half", "has 'half' for 'loss', in row 1"),
+        ("\n2,0.3", "\n3,0.3", r"has the epochs \[1.0, 3.0\]. Expected 1, 2, 3 and so on"),
+        ("1,0.5,0.5,0.5,0.5,0.5", "1,0.5,0.5,0.5,0.5,-1", "has a learning rate that is no number from 0 on"),
+    ],
+)
+def test_a_broken_history_is_named(run, before, after, said):
+    replace_in(run.path("history.csv"), before, after)
+    with pytest.raises(ValueError, match=f"{said}.*Bring it back from a copy"):
+        _ = run.history
+
+
+def test_a_loss_that_was_no_number_is_part_of_the_history(run):
+    replace_in(run.path("history.csv"), "\n2,0.3333333333333333,", "\n2,,")
+    assert np.isnan(run.history["loss"]).tolist() == [False, True]
+
+
+def test_files_that_are_gone_are_named(run):
+    for name in ("catalog.csv", "history.csv"):
+        run.path(name).unlink()
+    with pytest.raises(ValueError, match="No such file.*catalog.csv.*Bring it back from a copy"):
+        _ = run.catalog
+    with pytest.raises(ValueError, match="No such file.*history.csv.*Bring it back from a copy"):
+        _ = run.history
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("p_crab", "p_eel", "its header names 'p_eel' twice"),
+        ("p_crab", "crab", "This is no predictions table"),
+        ("p_crab", "p_", "'' is empty or there twice"),
+        ("p_crab", "p_cod", r"Expected the classes \('crab', 'eel', '=NA'\), in order, as the run has them. Found"),
+        ("0.699999988", "many", "has 'many' for 'p_crab'"),
+        ("0.699999988", "7", r"1 of 3 rows are no probabilities"),
+        ("0.699999988", "nan", r"1 of 3 rows are no probabilities"),
+        ("train/b.jpg", "train/a.jpg", "1 of 3 rows repeat an image"),
+        ("crab,crab", "cod,crab", "1 of 3 images have a class the model does not know"),
+        ("crab,crab", "crab,eel", "train/a.jpg .train. has the predicted class 'eel', and the largest .* for 'crab'"),
+    ],
+)
+def test_broken_predictions_are_named(run, before, after, said):
+    replace_in(run.path("predictions.csv"), before, after)
+    with pytest.raises(ValueError, match=f"predictions.csv .*{said}"):
+        read_predictions(run.path("predictions.csv"), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "said"),
+    [
+        (("title",), None, "'title' of .* is missing. Expected text"),
+        (("cells",), ["a", "b"], r"'cells' of .* is \['a', 'b'\]. Expected named entries"),
+        (("cells", "a"), 1, "'a' of 'cells' of .* is 1. Expected text"),
+        (("cells", "a"), "../../etc", "Cell 'a' of .* lies in '../../etc'. Expected a folder below"),
+        (("cells", "a"), "/etc", "lies in '/etc'"),
+        (("cells", "a"), "C:\\runs", "lies in"),
+        (("cells", "a"), "b", "'b' is empty or there twice"),
+        (("cells", "a"), "", "'' is empty or there twice"),
+        (("cells", "a"), ".", r"lies in '\.'"),
+        (("demonstration",), "no", "'demonstration' of .* is 'no'. Expected true or false"),
+    ],
+)
+def test_a_broken_study_is_named(study, way, value, said):
+    spoil(study, "study.json", *way, value=value)
+    with pytest.raises(ValueError, match=f"{said}.*Bring it back from a copy, or open the runs below"):
+        Study(study)
+
+
+def test_a_cell_that_is_no_run_is_named(study):
+    spoil(study, "study.json", "cells", "a", value="elsewhere")
+    with pytest.raises(ValueError, match="elsewhere is no run: it has no recipe.json"):
+        _ = Study(study).finished_runs
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("name,", "names,", "lacks the column 'name'"),
+        ("\na,", "\nc,", "names 'c', which is no cell of the study"),
+        ("\na,", "\nb,", "'b' is empty or there twice"),
+        (",False\n", ",True\n", r"has \['True', 'True'\] for best. Expected True once"),
+        (",False\n", ",no\n", "for best. Expected True once"),
+        ("\na,0", "\na,x", "has 'x.*' for 'validation_accuracy', in row 1"),
+    ],
+)
+def test_a_broken_table_of_a_study_is_named_and_can_be_written_again(study, before, after, said):
+    replace_in(study / "table.csv", before, after)
+    with pytest.raises(ValueError, match=f"{said}.*Write it again: `marinecv report"):
+        _ = Study(study).table
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "said"),
+    [
+        (("model",), "cnn", "'model' of Recipe is 'cnn'. Expected named entries"),
+        (("model", "pools"), [2, 0], r"Expected pools from 1 to 65536. Received: pools=\(2, 0\)"),
+        (("model", "pooling"), "best", "Expected pooling to be one of .*Received: pooling='best'"),
+        (("training", "epochs"), 0, "Expected epochs from 1 to inf. Received: epochs=0"),
+        (("training", "epochs"), "60", "'epochs' of 'training' of Recipe is '60'. Expected a whole number"),
+        (("training", "batch_size"), -32, "Expected batch_size from 1"),
+        (("training", "jit_compile"), "maybe", "Expected jit_compile to be one of"),
+        (("training", "monitor"), "luck", "Expected monitor to be one of"),
+        (("training", "augmentation", "flip"), 2, "Expected a fraction between 0 and 1. Received: flip=2"),
+        (("training", "augmentation"), [], r"'augmentation' of 'training' of Recipe is \[\]. Expected named entries"),
+        (("training", "seed"), -1, "Expected seed from 0"),
+        (("data", "label_rule"), "loudest", "Expected label_rule to be one of"),
+        (("data", "limit"), 0, "Expected limit from 1 to inf. Received: limit=0"),
+        (("published", "validation"), "0.7", "'validation' of 'published' of Recipe is '0.7'. Expected named entries"),
+        (
+            ("published", "validation", "accuracy"),
+            0.7,
+            "'accuracy' of the published 'validation' is 0.7. Expected text",
+        ),
+        (("published", "validation", "n"), 0, "'n' of the published 'validation' is 0. Expected at least one image"),
+    ],
+)
+def test_a_broken_recipe_is_named(run, way, value, said):
+    spoil(run.folder, "recipe.json", *way, value=value)
+    with pytest.raises(ValueError, match=f"recipe.json: This is no recipe .*{said}.*Bring it back from a copy"):
+        Recipe.of(run)
+
+
+def test_the_recipe_of_a_run_is_read(run):
+    assert Recipe.of(run) == RECIPE
+
+
+def test_a_checkpoint_of_other_things_is_refused(tmp_path):
+    path, state = tmp_path / "checkpoint.npz", {"epochs_done": 2, "stage": "all", "stopped": False, "peers": []}
+    broken = [
+        ({**state, "epochs_done": "2"}, {}, "'epochs_done' of its state is '2'"),
+        ({**state, "epochs_done": 0}, {}, "0 epochs done"),
+        ({**state, "peers": [{"wait": "long"}]}, {}, "the counter 'wait' is 'long'"),
+        ({**state, "peers": [{"__class__": 1}]}, {}, "the counter '__class__' is 1"),
+        (state, {"model/0000": np.array(["a"])}, "model/0000 holds <U1, no numbers"),
+        ([], {}, "is missing"),
+    ]
+    for wrong, arrays, said in broken:
+        np.savez(path, state=np.array(json.dumps(wrong)), **arrays)
+        with pytest.raises(ValueError, match=f"is no checkpoint of marinecv: .*{said}.*Delete it to train from"):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'name = "\xff"', "is not valid TOML: 'utf-8' codec"),
+        (b'name = 5\nlayout = "yolo"', "'name' of .* is 5. Expected text"),
+        (b'name = "../tank"\nlayout = "yolo"', "'name' of .* is '../tank'. Expected the name of a file or folder"),
+        (b'name = "t"\nlayout = "yolo"\nhashes = "/etc/passwd"', "'hashes' of .* is '/etc/passwd'"),
+        (b'name = "t"\nlayout = "yolo"\narchive_subdir = "a/../.."', "'archive_subdir' of .*Expected"),
+        (b'name = "t"\nlayout = "yolo"\nroot = 5', "'root' of .* is 5. Expected text"),
+        (b'name = "t"\nlayout = "yolo"\nclass_names = "ab"', "'class_names' of .* is 'ab'. Expected a list"),
+        (b'name = "t"\nlayout = "yolo"\nclass_names = ["a", "a"]', "'a' is empty or there twice"),
+        (b'name = "t"\nlayout = "yolo"\nexpected = 3', "'expected' of .* is 3. Expected named entries"),
+        (b'name = "t"\nlayout = "yolo"\nexpected = {fish = {}}', 'unknown key "expected.fish"'),
+        (b'name = "t"\nlayout = "yolo"\nexpected = {images = {train = "2"}}', "'train' of 'expected.images' of .*'2'"),
+    ],
+)
+def test_a_broken_manifest_is_named(tmp_path, text, said):
+    (tmp_path / "tank.toml").write_bytes(text)
+    with pytest.raises(ValueError, match=said) as refusal:
+        load_manifest(tmp_path / "tank.toml")
+    assert "tank.toml" in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", [b"names: ['fish #1', 'fish #2']", b"names: ['fish, shark]", b"names: ['', 'a']"])
+def test_names_of_classes_that_are_cut_are_refused(tmp_path, text):
+    (tmp_path / "data.yaml").write_bytes(text)
+    with pytest.raises(ValueError, match="does not name its classes"):
+        read_names(tmp_path / "data.yaml")
+
+
+def test_names_of_classes_in_another_encoding_are_refused(tmp_path):
+    (tmp_path / "data.yaml").write_bytes("names: ['étoile']".encode("latin-1"))
+    with pytest.raises(ValueError, match="data.yaml is not UTF-8: .*Save it as UTF-8"):
+        read_names(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize("split_by", ["random", "stratified", "grouped"])
+def test_a_catalog_without_a_usable_image_cannot_be_split(split_by):
+    broken = CATALOG.assign(problem="cannot be read")
+    with pytest.raises(
+        ValueError, match="None of the 4 images can be used, the first: cannot be read. Expected images"
+    ):
+        split_catalog(broken, split_by)
+    with pytest.raises(ValueError, match="None of the 0 images can be used. Expected images"):
+        split_catalog(broken.head(0), split_by)
+
+
+def test_fractions_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="The fractions of train, validation and test are"):
+        split_catalog(CATALOG, "random", fractions=(float("nan"), 0.5, 0.5))
+
+
+def test_figures_that_contradict_the_predictions_give_no_page(run):
+    spoil(run.folder, "metrics.json", "train", "accuracy", "n", value=3)
+    with pytest.raises(
+        ValueError, match=r"contradict each other: the train accuracy is 1.0 \(n=3\) .*2 of 2 in the other"
+    ):
+        write_run_report(run.folder)
+    assert not run.path("report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "value", "said"),
+    [
+        ("recipe.json", ("title",), 5, "'title' of .*recipe.json is 5. Expected text"),
+        ("recipe.json", ("data",), [], "'data' of .*recipe.json is .*Expected named entries"),
+        ("recipe.json", ("published", "validation"), 5, "'validation' of 'published' of .*Expected named entries"),
+        ("recipe.json", ("published", "validation", "n"), "x", "'n' of the published 'validation' is 'x'"),
+        ("timing.json", ("best_epoch",), "x", "'best_epoch' of .*timing.json is 'x'. Expected a number"),
+        ("contract.json", ("class_names",), ["eel", "crab", "=NA"], "Expected the classes .* in order"),
+        ("environment.json", ("cores",), float("nan"), "environment.json cannot be read: NaN is no finite number"),
+    ],
+)
+def test_a_broken_file_gives_no_page(run, name, way, value, said):
+    spoil(run.folder, name, *way, value=value)
+    with pytest.raises(ValueError, match=said):
+        write_run_report(run.folder)
+
+
+def test_predictions_without_a_true_class_give_no_page(run):
+    table = read_predictions(run.path("predictions.csv")).assign(true_class="")
+    write_table(run.path("predictions.csv"), table, float_format="%.9g")
+    with pytest.raises(ValueError, match="has no image with a true class, so nothing can be reported"):
+        write_run_report(run.folder)
+
+
+def test_a_picture_that_has_become_something_else_costs_a_thumbnail_and_no_page(run, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"II*\0" + b"\xff" * 60)
+    write_table(run.path("catalog.csv"), CATALOG.assign(path=str(tmp_path / "a.jpg")))
+    assert write_run_report(run.folder).is_file()
+
+
+def test_a_study_whose_run_has_another_history_gives_no_page(study):
+    replace_in(study / "b" / "history.csv", "val_loss", "val_mse")
+    with pytest.raises(ValueError, match="history.csv lacks the column 'val_loss'. Bring it back"):
+        write_study_report(study)
+
+
+def test_a_broken_run_hides_no_other_in_the_list(study, capsys):
+    (study / "a" / "metrics.json").write_text("{}")
+    assert main(["runs", str(study)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{study}  study, 2 of 2 runs finished"
+    assert lines[1].startswith(f"{study / 'a'}  broken: 'validation.n' of ") and "Delete it." in lines[1]
+    assert lines[2].startswith(f"{study / 'b'}  validation accuracy 0.000 (n=1)")
+
+
+def test_a_broken_study_hides_no_run_in_the_list(study, capsys):
+    (study / "study.json").write_text("{")
+    (study / "recipe.json").mkdir()
+    assert main(["runs", str(study)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{study}  broken: ") and len(lines) == 3
+    assert [run.folder.name for run in list_runs(study)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("words", [["report"], ["evaluate"], ["compare"], ["pretrain", "--resume"]])
+def test_a_command_on_a_broken_run_ends_with_one_line(run, capsys, words):
+    for name in ("contract.json", "recipe.json", "metrics.json", "predictions.csv", "catalog.csv"):
+        (run.folder / name).write_bytes(b"\xff\0{")
+    again = [str(run.folder), str(run.folder.parent / "b")] if words == ["compare"] else [str(run.folder)]
+    assert main([*words, *again]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and str(run.folder) in error
+
+
+def test_a_json_file_that_is_a_folder_is_named(run):
+    run.path("contract.json").unlink()
+    run.path("contract.json").mkdir()
+    with pytest.raises(ValueError, match="contract.json cannot be read: .*Bring it back from a copy"):
+        _ = run.class_names
+    write_json(run.path("figures.json"), {})
+    assert run.read("figures.json") == {}

@@ -1,0 +1,274 @@
+"""Broken and hostile tables: each ends as the right boxes, a row with its reason, or an error that names the row."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from marinecv.data.boxes import CORNERS
+from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
+from marinecv.data.images import ABSENT, FOLDER_LINK
+from marinecv.data.labels import LABEL_RULES
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.roboflow import NO_SPLIT, OTHER_SIZE, UNNAMED
+from marinecv.data.yolo import OUTSIDE
+
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
+ROWS = [HEADER, "a.jpg,64,48,eel,4,6,40,36", "b.jpg,64,48,ray,1,2,30,40"]
+TEXT = "\n".join(ROWS) + "\n"
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
+
+
+def draw(path: Path, size=(64, 48), **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (40, 90, 160)).save(path, **options)
+    return path
+
+
+def tank(folder: Path, *rows: str, header: str = HEADER, images=("a.jpg", "b.jpg")) -> Path:
+    for name in images:
+        draw(folder / name)
+    (folder / "_annotations.csv").write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
+    return folder
+
+
+def catalog_of(folder: Path, **options) -> pd.DataFrame:
+    return read_catalog(manifest_of_folder(folder), **options).set_index("image_id")
+
+
+def boxes_of(folder: Path) -> pd.DataFrame:
+    return read_boxes(manifest_of_folder(folder))
+
+
+def problems_of(folder: Path, **options) -> dict[str, str]:
+    return catalog_of(folder, **options)["problem"].to_dict()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_every_way_to_write_a_csv_gives_the_same_boxes(tmp_path, mark, line_end, encoding):
+    tank(tmp_path)
+    text = line_end.join(ROWS).replace(",", mark) + line_end
+    (tmp_path / "_annotations.csv").write_bytes(text.encode(encoding))
+    boxes = boxes_of(tmp_path)
+    assert boxes[CORNERS].to_numpy().tolist() == [[4, 6, 40, 36], [1, 2, 30, 40]]
+    assert boxes["class_name"].tolist() == ["eel", "ray"]
+    assert boxes["source"].tolist() == ["_annotations.csv:2", "_annotations.csv:3"]
+
+
+def test_commas_and_quotes_within_quotes_belong_to_the_name(tmp_path):
+    tank(tmp_path, '"a, ""b"".jpg",64,48,"eel, grey",4,6,40,36', images=('a, "b".jpg',))
+    assert catalog_of(tmp_path).loc['a, "b".jpg', ["class_name", "problem"]].tolist() == ["eel, grey", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXT + "a, b.jpg,64,48,eel,4,6,40,36", "csv:4 has 1 cells more than the header.* double quotes"),
+        (TEXT + "c.jpg;64;48;eel;4;6;40;36", "csv:4 lacks its class"),
+        (TEXT.replace(",", ";") + "c.jpg;64;48;eel;4,5;6;40;36", r"number; .* _annotations.csv:4 \(eel 4,5,6,40,36"),
+        (TEXT + 'c.jpg,64,48,"eel,4,6,40,36\nd.jpg,64,48,eel,4,6,40,36', "cannot be divided .* closing quote"),
+        (TEXT + 'c.jpg,64,48,"eel"y,4,6,40,36', "csv:4 cannot be divided into cells"),
+        (TEXT + f"{'c' * 200_000},64,48,eel,4,6,40,36", "csv:4 cannot be divided into cells: field larger"),
+        (HEADER + ",class\na.jpg,64,48,eel,4,6,40,36,ray", "has the column class twice"),
+        (TEXT.replace("30,40", "NaN,40"), r"corner that is no number.*row _annotations.csv:3 \(ray 1,2,NaN,40"),
+        (TEXT.replace("30,40", "inf,40"), r"corner that is no number.*row _annotations.csv:3 \(ray 1,2,inf,40"),
+        (TEXT.replace("64,48,ray", "64,4a,ray"), "csv:3 states the size 64x4a. Expected width and height"),
+        (TEXT.replace("a.jpg", "a\0.jpg"), "is not UTF-8: it holds NUL characters"),
+    ],
+    ids=["comma", "marks", "decimal", "open quote", "stray quote", "long", "twice", "NaN", "infinite", "size", "NUL"],
+)
+def test_a_table_that_would_be_misread_is_an_error_that_names_the_row(tmp_path, text, message):
+    tank(tmp_path)
+    (tmp_path / "_annotations.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        catalog_of(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_csv_in_utf16_is_refused(tmp_path, encoding):
+    tank(tmp_path)
+    (tmp_path / "_annotations.csv").write_bytes("\n".join(ROWS).encode(encoding))
+    with pytest.raises(ValueError, match="_annotations.csv is not UTF-8: .* Save it as UTF-8"):
+        catalog_of(tmp_path)
+
+
+def test_an_image_of_another_size_than_the_csv_says_is_a_row_and_its_boxes_do_not_count(tmp_path):
+    tank(tmp_path, "a.jpg,128,96,eel,4,6,40,36", "b.jpg,64,48,ray,1,2,30,40", "b.jpg,48,64,ray,1,2,30,40")
+    assert problems_of(tmp_path) == {
+        "a.jpg": "the CSV says 128x96, the file is 64x48 as shown",
+        "b.jpg": "the CSV says 48x64, the file is 64x48 as shown",
+    }
+    assert boxes_of(tmp_path)["problem"].tolist() == [OTHER_SIZE] * 3
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("said", [(64, 48), (48, 64)])
+def test_boxes_of_a_turned_photo_serve_only_in_its_size_as_shown(tmp_path, orientation, said):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    draw(tmp_path / "a.jpg", exif=exif)
+    tank(tmp_path, f"a.jpg,{said[0]},{said[1]},eel,4,6,40,44", images=())
+    shown = (48, 64) if orientation in (6, 8) else (64, 48)
+    right = "" if said == shown else f"the CSV says {said[0]}x{said[1]}, the file is {shown[0]}x{shown[1]} as shown"
+    assert problems_of(tmp_path) == {"a.jpg": right}
+
+
+def test_without_sizes_in_the_csv_nothing_is_compared(tmp_path):
+    tank(tmp_path, "a.jpg,eel,4,6,40,36", header="filename,class,xmin,ymin,xmax,ymax", images=("a.jpg",))
+    draw(tmp_path / "b" / "b.jpg")
+    tank(tmp_path / "b", "b.jpg,,,ray,1,2,30,40", images=("b.jpg",))
+    assert problems_of(tmp_path) == {"a.jpg": "", "b/b.jpg": UNNAMED}
+    assert problems_of(tmp_path / "b") == {"b.jpg": ""}
+
+
+def test_negative_and_reversed_corners_are_clipped_or_said(tmp_path):
+    corners = ["-9,-9,20,20", "-30,-30,-5,-5", "40,36,4,6", "1e3,1,2e3,9", "0,0,640,480"]
+    tank(tmp_path, *(f"a.jpg,64,48,eel,{corner}" for corner in corners), images=("a.jpg",))
+    boxes = boxes_of(tmp_path)
+    assert boxes["problem"].tolist() == ["", "outside the image", "no area", "outside the image", ""]
+    assert boxes.loc[boxes["clipped"], CORNERS].to_numpy().tolist() == [[0, 0, 20, 20], [0, 0, 64, 48]]
+
+
+@pytest.mark.parametrize("rule", LABEL_RULES)
+def test_ten_thousand_boxes_in_one_image_are_counted(tmp_path, rule):
+    rng = np.random.default_rng(0)
+    low, extent = rng.integers(0, 30, (10_000, 2)), rng.integers(1, 18, (10_000, 2))
+    rows = [
+        f"a.jpg,64,48,{'eel' if number % 3 else 'ray'},{x},{y},{x + w},{y + h}"
+        for number, ((x, y), (w, h)) in enumerate(zip(low, extent, strict=True))
+    ]
+    tank(tmp_path, *rows, images=("a.jpg",))
+    assert len(boxes_of(tmp_path)) == 10_000
+    row = catalog_of(tmp_path, label_rule=rule).loc["a.jpg"]
+    assert (row["class_name"], row["problem"]) == ("eel", "") and 0.5 < row["share"] < 0.85
+
+
+def test_one_name_in_two_splits_is_two_images(tmp_path):
+    tank(tmp_path / "train", "a.jpg,64,48,eel,4,6,40,36", images=("a.jpg",))
+    tank(tmp_path / "test", "a.jpg,64,48,ray,1,2,30,40", images=("a.jpg",))
+    catalog = catalog_of(tmp_path)
+    assert catalog["class_name"].to_dict() == {"train/a.jpg": "eel", "test/a.jpg": "ray"}
+    assert class_names_of(catalog.reset_index(), manifest_of_folder(tmp_path)) == ("eel", "ray")  # ray in test alone
+
+
+@pytest.mark.parametrize("name", ["c" * 300 + ".jpg", "d/" * 3000 + "a.jpg", "海" * 90 + ".jpg", "x.jpg\n", "."])
+def test_a_name_that_no_file_can_have_is_an_absent_one(tmp_path, name):
+    tank(tmp_path, f'"{name}",64,48,eel,4,6,40,36')
+    assert problems_of(tmp_path) == {str(Path(name)): ABSENT, "a.jpg": "no box", "b.jpg": "no box"}
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "in_csv"),
+    [
+        (DECOMPOSED, COMPOSED),
+        (COMPOSED, DECOMPOSED),
+        ("sub/a.jpg", "sub\\a.jpg"),
+        (f"sub/{DECOMPOSED}", f"sub\\{COMPOSED}"),
+        ("a.jpg", "./a.jpg"),
+    ],
+)
+def test_a_name_written_by_another_system_finds_its_file(tmp_path, on_disk, in_csv):
+    tank(tmp_path / "boxes", f"{in_csv},64,48,eel,4,6,40,36", images=(on_disk,))
+    draw(tmp_path / "labels" / on_disk)
+    (tmp_path / "labels" / "labels.csv").write_text(f"file,class\n{in_csv},eel\n", encoding="utf-8")
+    for folder in ("boxes", "labels"):
+        assert catalog_of(tmp_path / folder)[["class_name", "problem"]].T.to_dict("list") == {on_disk: ["eel", ""]}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a backslash is no letter there")
+def test_an_exact_name_goes_before_one_that_fits_and_two_that_fit_are_none(tmp_path):
+    tank(tmp_path, "sub\\a.jpg,64,48,eel,4,6,40,36", images=("sub\\a.jpg", "sub/a.jpg"))
+    assert catalog_of(tmp_path)["problem"].to_dict() == {"sub\\a.jpg": "", "sub/a.jpg": UNNAMED}
+    two = tmp_path / "two"
+    tank(two, f"{COMPOSED}\\a.jpg,64,48,eel,4,6,40,36", images=(f"{DECOMPOSED}/a.jpg", f"{COMPOSED}/a.jpg"))
+    assert sum(problem == ABSENT for problem in problems_of(two).values()) == 1
+
+
+def test_two_spellings_of_one_file_are_one_file_named_twice(tmp_path):
+    draw(tmp_path / COMPOSED)
+    (tmp_path / "labels.csv").write_text(f"file,class\n{COMPOSED},eel\n{DECOMPOSED},ray\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="labels.csv:3 names .* again"):
+        catalog_of(tmp_path)
+
+
+def test_images_where_no_split_or_table_looks_are_rows_with_a_reason(tmp_path):
+    tank(tmp_path / "train", "a.jpg,64,48,eel,4,6,40,36", "deep/c.jpg,64,48,eel,4,6,40,36")
+    for place in ("train/deep/c.jpg", "train/deep/d.jpg", "e.jpg"):
+        draw(tmp_path / place)
+    (tmp_path / "train" / "up").symlink_to(tmp_path)
+    for no_box, b in (("skip", "no box"), ("empty", "")):
+        assert problems_of(tmp_path, no_box=no_box) == {
+            "train/a.jpg": "",
+            "train/b.jpg": b,
+            "train/deep/c.jpg": "",
+            "train/deep/d.jpg": UNNAMED,
+            "train/up": FOLDER_LINK,
+            "e.jpg": NO_SPLIT,
+        }
+
+
+def test_one_file_of_two_tables_is_an_error(tmp_path):
+    tank(tmp_path / "train", "a.jpg,64,48,eel,4,6,40,36")
+    tank(tmp_path, "train/a.jpg,64,48,ray,4,6,40,36", images=())
+    with pytest.raises(ValueError, match="train/_annotations.csv names .*a.jpg, as .*_annotations.csv does"):
+        catalog_of(tmp_path)
+
+
+def yolo(root: Path) -> Path:
+    draw(root / "train" / "images" / "a.jpg")
+    (root / "train" / "labels").mkdir()
+    (root / "train" / "labels" / "a.txt").write_text("0 .5 .5 .2 .2\n")
+    (root / "data.yaml").write_text("names: [eel, ray]\n")
+    return root
+
+
+def test_yolo_images_outside_its_image_folders_are_rows_with_a_reason(tmp_path):
+    yolo(tmp_path)
+    for place in ("b.jpg", "train/c.jpg", "train/labels/d.jpg", "train/more/e.jpg"):
+        draw(tmp_path / place)
+    catalog = catalog_of(tmp_path)
+    assert catalog["problem"].to_dict() == {
+        "train/c.jpg": OUTSIDE,
+        "train/images/a.jpg": "",
+        "train/labels/d.jpg": OUTSIDE,
+        "train/more/e.jpg": OUTSIDE,
+        "b.jpg": OUTSIDE,
+    }
+    assert catalog["split"].tolist() == ["train"] * 4 + [""]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there every name is text")
+def test_a_yolo_name_that_is_not_utf8_is_a_row_and_its_boxes_do_not_count(tmp_path):
+    yolo(tmp_path)
+    for place in (b"train/images/r\xe9cif.jpg", b"train/labels/r\xe9cif.txt"):
+        source = next((tmp_path / "train" / place.split(b"/")[1].decode()).glob("a.*"))
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)).write_bytes(source.read_bytes())
+    assert problems_of(tmp_path)["train/images/r\\xe9cif.jpg"] == "its name is not UTF-8; rename it"
+    assert boxes_of(tmp_path)[["source", "problem"]].to_numpy().tolist() == [
+        ["train/labels/a.txt:1", ""],
+        ["train/labels/r\\xe9cif.txt:1", "the size of its image is unknown"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["latin-1", "dangling link", "looping link"])
+def test_a_label_file_that_cannot_be_read_is_named(tmp_path, kind):
+    label = yolo(tmp_path) / "train" / "labels" / "a.txt"
+    label.unlink()
+    if kind == "latin-1":
+        label.write_bytes("0 .5 .5 .2 .2 café".encode("latin-1"))
+    else:
+        label.symlink_to(label if kind == "looping link" else tmp_path / "gone.txt")
+    with pytest.raises(ValueError, match="The label file .*a.txt cannot be read: .* Expected text in UTF-8"):
+        catalog_of(tmp_path)
+
+
+def test_a_linked_folder_of_labels_is_an_error_and_its_boxes_are_not_lost(tmp_path):
+    (yolo(tmp_path) / "train" / "labels" / "camera").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="labels/camera is a link to a folder, which is not followed"):
+        catalog_of(tmp_path)
