@@ -37,8 +37,10 @@ def make_array(path: str | Path, shape: tuple[int, ...], dtype: type) -> np.memm
 def open_array(path: str | Path, shape: tuple[int, ...], dtype: type, mode: str = "r") -> np.memmap | None:
     """Map an array that `make_array` made; None where there is none, it is cut short, or it is another."""
     try:
-        array = np.load(path, mmap_mode=mode, allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # to write, NumPy would lengthen a file cut short
         whole = Path(path).stat().st_size == array.offset + array.nbytes
     except (OSError, ValueError, EOFError):  # absent; damaged, or shorter than it says; empty
         return None
-    return array if whole and array.dtype == dtype and array.shape == shape else None
+    if not (whole and array.dtype == dtype and array.shape == shape):
+        return None
+    return array if mode == "r" else np.load(path, mmap_mode=mode, allow_pickle=False)

@@ -1,5 +1,6 @@
 """Archives from strangers, and connections that break: what comes is the whole file, or a reason."""
 
+import http.client
 import random
 import stat
 import struct
@@ -43,6 +44,19 @@ def test_a_connection_cut_at_any_byte_is_resumed_to_equal_bytes(seed, server, tm
     assert fetch(server, tmp_path) == BODY
     resumed = [f"bytes={place}-" if place else None for place in (first, first + second)]
     assert server.ranges == [None, *resumed]
+
+
+def test_a_connection_that_is_reset_is_tried_again(server, tmp_path, monkeypatch):
+    whole, resets = http.client.HTTPResponse.read, iter([True, False])
+
+    def read(answer, amount=None):
+        if next(resets, False):
+            raise ConnectionResetError("reset by peer")
+        return whole(answer, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
+    assert fetch(server, tmp_path) == BODY
+    assert len(server.ranges) == 2
 
 
 @pytest.mark.parametrize("named_by", ["ETag", "Last-Modified"])

@@ -19,6 +19,7 @@ def callbacks(
     *,
     say: Callable[[str], None] | None = None,
     stage: str = "all",
+    whole: keras.Model | None = None,
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
 
@@ -27,6 +28,7 @@ def callbacks(
         folder: where `history.csv` and `checkpoint.npz` go; None keeps nothing. An existing checkpoint is resumed.
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
+        whole: what the checkpoint keeps, where only a part of it is fitted.
     Returns:
         TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice history, line and
         checkpoint.
@@ -38,7 +40,7 @@ def callbacks(
     if say is not None:
         own.append(EpochLine(training, say))
     if folder is not None:
-        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage))
+        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage, whole))
     return [keras.callbacks.TerminateOnNaN(), *watched, *own]
 
 

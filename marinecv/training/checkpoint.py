@@ -21,18 +21,25 @@ class Checkpoint(keras.callbacks.Callback):
         path: of the file, `.npz`.
         peers: callbacks whose counters (and best weights) are kept with it.
         stage: name of the part of training; optimiser and counters are only taken back within one stage.
+        whole: the model whose weights are kept, where the fitted one is a part of it.
     """
 
-    def __init__(self, path: str | Path, peers: list[keras.callbacks.Callback], stage: str = "all"):
+    def __init__(
+        self,
+        path: str | Path,
+        peers: list[keras.callbacks.Callback],
+        stage: str = "all",
+        whole: keras.Model | None = None,
+    ):
         super().__init__()
-        self.path, self.peers, self.stage = Path(path), peers, stage
+        self.path, self.peers, self.stage, self.whole = Path(path), peers, stage, whole
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
         state, arrays = read_checkpoint(self.path)
         if not state:
             return
-        _assign(_state_of(self.model), arrays["model"])
+        restore_weights(self.whole or self.model, arrays)
         if state["stage"] != self.stage:
             return
         self.model.optimizer.build(self.model.trainable_variables)
@@ -47,7 +54,10 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the file."""
-        arrays = {"model": _values(_state_of(self.model)), "optimizer": _values(self.model.optimizer.variables)}
+        arrays = {
+            "model": _values(_state_of(self.whole or self.model)),
+            "optimizer": _values(self.model.optimizer.variables),
+        }
         for number, peer in enumerate(self.peers):
             arrays[f"best{number}"] = getattr(peer, "best_weights", None) or []
         counters = [{name: _plain(vars(peer)[name]) for name in COUNTERS if name in vars(peer)} for peer in self.peers]
@@ -77,6 +87,15 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
             return state, groups
     except Exception as error:  # a broken zip raises many kinds
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
+
+
+def restore_weights(model: keras.Model, arrays: dict[str, list[np.ndarray]]) -> None:
+    """Give a model the weights and the random states of a checkpoint.
+
+    Raises:
+        ValueError: it is of another model.
+    """
+    _assign(_state_of(model), arrays["model"])
 
 
 def _checked_state(state: dict) -> dict:

@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
-from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.tables import write_table
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
-from marinecv.training.checkpoint import read_checkpoint
+from marinecv.training.checkpoint import read_checkpoint, restore_weights
+from marinecv.training.learner import learner
 from marinecv.training.recipe import BackboneModel, Recipe
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
@@ -56,46 +56,37 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
     training, class_names = recipe.training, run.class_names
     keras.utils.set_random_seed(training.seed)
     keras.config.set_dtype_policy("mixed_float16" if training.mixed_precision else "float32")
-    rows = usable(run.catalog)
-    parts, split_pixels = {}, {}
+    rows, parts = usable(run.catalog), {}
     for split in ("train", "validation"):
         chosen = (rows["split"] == split).to_numpy()
         if not chosen.any():
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
-        parts[split], split_pixels[split] = rows[chosen], _rows_of(pixels, np.flatnonzero(chosen))
+        parts[split] = rows[chosen], _rows_of(pixels, np.flatnonzero(chosen))
 
     model = build_model(recipe, len(class_names))
-    state = read_checkpoint(run.path("checkpoint.npz"))[0]
+    state, arrays = read_checkpoint(run.path("checkpoint.npz"))
     done = state.get("epochs_done", 0)
+    if done:
+        restore_weights(model, arrays)  # a bank is known by the weights of its front
     random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
     if random_backbone and not done:
-        sample = np.random.default_rng(training.seed).permutation(len(split_pixels["train"]))[:STATISTICS_IMAGES]
-        images = split_pixels["train"][np.sort(sample)].astype(np.float32)
+        train_pixels = parts["train"][1]
+        sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
+        images = train_pixels[np.sort(sample)].astype(np.float32)
         set_batch_norm_statistics(model, np.array_split(images, max(1, len(images) // training.batch_size)))
 
-    options = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
-    validation = make_dataset(parts["validation"], pixels=split_pixels["validation"], **options)
-    class_weight = _class_weights(parts["train"], class_names) if training.class_weights else None
+    class_weight = _class_weights(parts["train"][0], class_names) if training.class_weights else None
 
     def fit(stage, first, last, learning_rate):
-        compile_model(model, training, learning_rate)
-        train = make_dataset(
-            parts["train"],
-            pixels=split_pixels["train"],
-            training=True,
-            augmentation=training.augmentation,
-            balanced=training.balanced,
-            seed=training.seed,
-            start_epoch=first,
-            **options,
-        )
-        model.fit(
+        learns, train, validation = learner(model, recipe, class_names, parts, start_epoch=first, say=say)
+        compile_model(learns, training, learning_rate)
+        learns.fit(
             train,
             validation_data=validation,
             initial_epoch=first,
             epochs=last,
             class_weight=class_weight,
-            callbacks=callbacks(training, run.folder, say=say, stage=stage),
+            callbacks=callbacks(training, run.folder, say=say, stage=stage, whole=model),
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )

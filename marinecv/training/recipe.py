@@ -101,6 +101,8 @@ class Training:
         balanced: draw each class equally often.
         augmentation: bounds of the random movements of training images, or None.
         mixed_precision: compute in half precision; for a GPU.
+        bank: how many drawn views of each image the frozen layers are computed for, once and beforehand; 0 computes
+            them anew each epoch. Without random movements it is one view, with a horizontal flip alone both.
         jit_compile: compile with XLA; `"auto"` leaves the choice to Keras, which takes it on a GPU.
         seed: of weights, order and augmentation.
     """
@@ -122,13 +124,14 @@ class Training:
     balanced: bool = False
     augmentation: Augmentation | None = None
     mixed_precision: bool = False
+    bank: int = 0
     jit_compile: str = "auto"
     seed: int = 0
 
     def __post_init__(self):
         rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay"), (0, inf))
         shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
-        waits = dict.fromkeys(("early_stop_patience", "lr_patience", "head_epochs"), (0, inf))
+        waits = dict.fromkeys(("early_stop_patience", "lr_patience", "head_epochs", "bank"), (0, inf))
         _within(self, **rates, **shares, **waits, epochs=(1, inf), batch_size=(1, 65536), seed=(0, 2**32 - 1))
         _among(self, monitor=("val_loss", "val_accuracy"), jit_compile=("auto", "on", "off"))
 

@@ -1,0 +1,1 @@
+"""Arrays that a frozen network makes of images, computed once and kept."""

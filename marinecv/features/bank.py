@@ -1,0 +1,166 @@
+"""The activation bank: what a frozen front makes of every image, computed once and kept on disk."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from marinecv.atomic import write_json
+from marinecv.data.store import store_path
+from marinecv.features.fingerprint import fingerprint
+from marinecv.features.views import Views
+from marinecv.hold import hold
+from marinecv.inputs.augment import augment
+from marinecv.inputs.pixels import files_key
+from marinecv.inputs.spec import ImageSpec
+from marinecv.mapped import make_array, open_array
+
+VERSION = 1  # raised when the same front gives other numbers for the same images
+CHUNK = 64  # images a step
+SAY_EVERY_S = 5.0  # and keep what is done: what a killed build can lose
+BUDGET_BYTES = 50 * 2**30
+ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Activations of some images.
+
+    Args:
+        arrays: one a tensor of the frontier, float32 `(views * images, ...)`; view v of image i is row
+            `v * images + i`.
+        views: how the images were looked at.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    views: Views
+
+    @property
+    def images(self) -> int:
+        """How many images."""
+        return len(self.arrays[0]) // self.views.count
+
+
+def open_bank(
+    front: keras.Model,
+    rows: pd.DataFrame,
+    pixels: np.ndarray,
+    spec: ImageSpec,
+    views: Views | None = None,
+    *,
+    budget_bytes: int = BUDGET_BYTES,
+    say: Callable[[str], None] = print,
+) -> Bank:
+    """Return the bank of a front and some images; build it where the store has none.
+
+    It is known by the front's structure and weights, the files of the images, their geometry and the views, so that
+    rows of a grid, seeds and trials with the same front share it. A killed build goes on where it was.
+
+    Args:
+        front: the first part of `frontier.split`.
+        rows: usable rows of a catalog.
+        pixels: uint8 `(n, height, width, 3)`, row i for row i of `rows`.
+        spec: how they were made of the files.
+        views: how each image is looked at; None as it is.
+        budget_bytes: of all banks; those used longest ago are removed for a new one.
+        say: prints a line.
+    Raises:
+        OSError: there is no room for it.
+    """
+    views = views or Views()
+    shapes = [tuple(tensor.shape[1:]) for tensor in front.outputs]
+    about = {"images": len(rows), "views": views.count, "shapes": [list(shape) for shape in shapes]}
+    folder = store_path("features", _key(front, rows, spec, views))
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
+        if not (_steps_done(folder, about) == _steps(about) and _arrays(folder, about)):
+            _make_room(folder, bank_bytes(front, len(rows), views), budget_bytes)
+            _build(front, pixels, views, folder, about, say)
+        os.utime(folder)
+        return Bank(_arrays(folder, about), views)
+
+
+def bank_bytes(front: keras.Model, images: int, views: Views) -> int:
+    """How much disk a bank takes."""
+    return 4 * images * views.count * sum(int(np.prod(tensor.shape[1:])) for tensor in front.outputs)
+
+
+def _build(front, pixels, views, folder, about, say) -> None:
+    """Fill the files of a bank, from where a killed build left them."""
+    total, steps = about["images"], _steps(about)
+    done = _steps_done(folder, about)
+    arrays = _arrays(folder, about, "r+") if done else ()
+    if not arrays:
+        done, arrays = 0, tuple(make_array(path, shape, np.float32) for path, shape in _files(folder, about))
+
+    @tf.function(reduce_retracing=True)
+    def see(images, draws):
+        moved = augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
+        return keras.tree.flatten(front(moved, training=False))
+
+    told = started = time.monotonic()
+    for step in range(done, steps):
+        view, place = divmod(step, steps // views.count)
+        start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
+        seen = see(pixels[start:stop], views.draws(view, total)[start:stop])
+        for array, tensor in zip(arrays, seen, strict=True):
+            array[view * total + start : view * total + stop] = tensor
+        if step + 1 == steps or time.monotonic() - told > SAY_EVERY_S:
+            for array in arrays:
+                array.flush()
+            write_json(folder / ABOUT, {**about, "done": step + 1})
+            told = time.monotonic()
+            left = (told - started) / (step + 1 - done) * (steps - step - 1)
+            say(f"  frozen layers: {step + 1} of {steps} batches" + (f", about {left:.0f} s left" if left else ""))
+
+
+def _steps(about: dict) -> int:
+    return about["views"] * -(-about["images"] // CHUNK)
+
+
+def _steps_done(folder: Path, about: dict) -> int:
+    """How many steps of this bank the disk holds."""
+    try:
+        kept = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    return kept.pop("done") if kept == {**about, "done": kept.get("done")} else 0
+
+
+def _arrays(folder: Path, about: dict, mode: str = "r") -> tuple[np.ndarray, ...]:
+    """The arrays of a bank; none where one of them is not as it should be."""
+    arrays = tuple(open_array(path, shape, np.float32, mode) for path, shape in _files(folder, about))
+    return () if any(array is None for array in arrays) else arrays
+
+
+def _files(folder: Path, about: dict) -> list[tuple[Path, tuple[int, ...]]]:
+    rows = about["images"] * about["views"]
+    return [(folder / f"tensor{number}.npy", (rows, *shape)) for number, shape in enumerate(about["shapes"])]
+
+
+def _make_room(folder: Path, needed: int, budget_bytes: int) -> None:
+    """Remove the banks used longest ago, until a new one fits into the budget and onto the disk."""
+    others = [place for place in folder.parent.iterdir() if place.is_dir() and place != folder]
+    sizes = {place: sum(file.stat().st_size for file in place.iterdir()) for place in others}
+    for place in sorted(others, key=lambda place: place.stat().st_mtime):
+        if sum(sizes.values()) + needed <= budget_bytes and needed <= shutil.disk_usage(folder).free:
+            return
+        with suppress(ValueError), hold(place):  # a ValueError: another process uses it just now
+            shutil.rmtree(place)
+            del sizes[place]
+
+
+def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views) -> str:
+    looked = (views.kind, views.count, *((views.augmentation, views.seed) if views.kind == "drawn" else ()))
+    facts = f"{VERSION}\0{fingerprint(front)}\0{files_key(list(rows['path']), spec)}\0{looked!r}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]

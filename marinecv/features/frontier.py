@@ -1,0 +1,48 @@
+"""Where the frozen front of a network ends, and the network cut there in two."""
+
+import keras
+from keras import KerasTensor, layers
+
+
+def frontier(model: keras.Model) -> list[KerasTensor]:
+    """The tensors that only frozen, deterministic operations have made and that something else goes on with.
+
+    An operation is frozen when training changes none of its variables and it does the same in training as in inference:
+    no trainable weights, no batch normalisation that follows its batches, no dropout that drops. The walk is over the
+    operations of the graph, for additions and the like are no layers. Where skips cross the cut there are several.
+
+    Args:
+        model: a functional model, one flat graph.
+    Returns:
+        In the order of the graph; the model's own inputs where nothing is frozen before the first thing that learns.
+    """
+    fixed = {id(tensor): tensor for tensor in model.inputs}
+    cut: dict[int, KerasTensor] = {}
+    for operation in model.operations:
+        inputs = keras.tree.flatten(operation.input)
+        if _is_fixed(operation) and all(id(tensor) in fixed for tensor in inputs):
+            fixed |= {id(tensor): tensor for tensor in keras.tree.flatten(operation.output)}
+        else:
+            cut |= {id(tensor): tensor for tensor in inputs if id(tensor) in fixed}
+    cut |= {id(tensor): tensor for tensor in model.outputs if id(tensor) in fixed}
+    return list(cut.values())
+
+
+def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Cut a model at its frontier.
+
+    Returns:
+        `(front, rest)`: models that share the layers of the original, so that training the rest trains the model;
+        `rest(front(x))` is `model(x)`.
+    """
+    cut = frontier(model)
+    cut = cut if len(cut) > 1 else cut[0]
+    return keras.Model(model.input, cut, name="front"), keras.Model(cut, model.output, name="rest")
+
+
+def _is_fixed(operation: keras.Operation) -> bool:
+    if not isinstance(operation, layers.Layer):
+        return True
+    follows = isinstance(operation, layers.BatchNormalization) and operation.trainable
+    drops = getattr(operation, "rate", 0) and operation.variables  # the state of its generator of random numbers
+    return not (operation.trainable_weights or follows or drops)

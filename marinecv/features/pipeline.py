@@ -1,0 +1,51 @@
+"""A bank -> a `tf.data.Dataset`, in the order in which ordinary training would see its images."""
+
+import numpy as np
+import tensorflow as tf
+
+from marinecv.features.bank import Bank
+from marinecv.inputs.pipeline import drawn_batches
+from marinecv.inputs.pixels import without_autotune
+
+
+def make_bank_dataset(
+    bank: Bank,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    batch_size: int = 32,
+    training: bool = False,
+    balanced: bool = False,
+    seed: int = 0,
+    start_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
+
+    Args:
+        bank: of the images, one view of each where it is not for training.
+        labels: `(n,)` places among the classes.
+        num_classes: columns of the labels.
+        batch_size: images a batch.
+        training: shuffle, and show the views in turn.
+        balanced: draw classes with equal chance.
+        seed: of the order.
+        start_epoch: number of the first pass.
+    Returns:
+        A finite data set; the activations are a tuple where the frontier has several tensors.
+    """
+    one_hot = tf.one_hot(labels, num_classes)
+    signature = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.float32) for array in bank.arrays)
+
+    def gather(indices, rows):
+        taken = tf.numpy_function(
+            lambda rows: [array[rows] for array in bank.arrays], [rows], [tf.float32] * len(signature), stateful=False
+        )
+        taken = tuple(tf.ensure_shape(array, spec.shape) for array, spec in zip(taken, signature, strict=True))
+        return (taken if len(taken) > 1 else taken[0]), tf.gather(one_hot, indices)
+
+    if not training:
+        batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
+        return without_autotune(batches.map(lambda indices: gather(indices, indices)).prefetch(2))
+    batches = drawn_batches(labels, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch)
+    batches = batches.map(lambda epoch, i, draws: gather(i, bank.views.shown(epoch, draws) * bank.images + i))
+    return without_autotune(batches.prefetch(2))

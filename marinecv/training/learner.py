@@ -1,0 +1,59 @@
+"""What learns, and what it is shown: the whole network on pixels, or the rest of it on what its frozen front gave."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from marinecv.features.bank import open_bank
+from marinecv.features.frontier import split
+from marinecv.features.pipeline import make_bank_dataset
+from marinecv.features.views import Views
+from marinecv.inputs.pipeline import label_indices, make_dataset
+from marinecv.training.recipe import Recipe
+
+Parts = dict[str, tuple[pd.DataFrame, np.ndarray]]
+
+
+def learner(
+    model: keras.Model,
+    recipe: Recipe,
+    class_names: tuple[str, ...],
+    parts: Parts,
+    *,
+    start_epoch: int = 0,
+    say: Callable[[str], None] = print,
+) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
+    """Return the model to fit, its training batches and its validation batches.
+
+    Args:
+        model: with its layers frozen as this part of the training wants them.
+        recipe: its image spec and training part are read; with `bank` the frozen front is computed beforehand.
+        class_names: in the order of the model's outputs.
+        parts: usable rows and their pixels, of `"train"` and `"validation"`.
+        start_epoch: number of the first pass over the training batches.
+        say: prints a line.
+    """
+    training = recipe.training
+    shared = {"batch_size": training.batch_size}
+    drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
+    if training.bank:
+        front, rest = split(model)
+        moves = Views(training.augmentation, training.bank, training.seed)
+        datasets = {}
+        for name, views, options in (("train", moves, drawn), ("validation", Views(), {})):
+            rows, pixels = parts[name]
+            bank = open_bank(front, rows, pixels, recipe.image, views, say=say)
+            labels = label_indices(rows, class_names, training=name == "train")
+            datasets[name] = make_bank_dataset(bank, labels, len(class_names), **shared, **options)
+        return rest, datasets["train"], datasets["validation"]
+    shared |= {"spec": recipe.image, "class_names": class_names}
+    (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
+    drawn["augmentation"] = training.augmentation
+    return (
+        model,
+        make_dataset(train, pixels=train_pixels, **shared, **drawn),
+        make_dataset(validation, pixels=validation_pixels, **shared),
+    )
