@@ -111,6 +111,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none"
     )
+    parser.add_argument(
+        "--bank",
+        type=bank,
+        metavar="auto|off|N",
+        help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
+    )
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 
 
@@ -136,6 +142,11 @@ def run(args: argparse.Namespace) -> int:
             "network they come by themselves; without, name a file with --weights."
         )
     return train.train(rows, args, name="aquarium_finetune", title="Pretrained networks")
+
+
+def bank(text: str) -> str | int:
+    """What `--bank` takes."""
+    return text if text in ("auto", "off") else options.positive(text)
 
 
 def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:

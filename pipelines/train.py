@@ -18,6 +18,7 @@ from marinecv.inputs.synthesise import candidates, contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study, resumable
+from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.fit import fit_recipe, load_run
@@ -121,6 +122,7 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     rows = sized(rows, args.image_size)
     recipes = {row.name: adjusted(row, choice, args) for row in rows}
     class_names = mcv.class_names_of(catalog, manifest)
+    recipes = banked(recipes, getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
     name = rows[0].name if len(rows) == 1 else name
     if manifest.demonstration:
@@ -138,6 +140,26 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
         return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
 
 
+def banked(
+    recipes: dict[str, Recipe], wanted: str | int | None, catalog: pd.DataFrame, class_names: tuple[str, ...]
+) -> dict[str, Recipe]:
+    """The recipes with the frozen layers computed beforehand or not; what `--bank auto` chose is said."""
+    if wanted not in (None, "auto"):
+        return {name: recipe.with_training(bank=0 if wanted == "off" else wanted) for name, recipe in recipes.items()}
+    images, chosen = images_of(catalog), {}
+    for name, recipe in recipes.items():
+        views, reason = choose_bank(recipe, images, len(class_names))
+        chosen[name] = recipe.with_training(bank=views)
+        print(f"  {name}: {reason}")
+    return chosen
+
+
+def images_of(catalog: pd.DataFrame) -> dict[str, int]:
+    """How many usable images train and validation hold."""
+    good = mcv.usable(catalog)
+    return {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
+
+
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:
     """Say what will run, what of it cannot act, and about how long it takes."""
     good = mcv.usable(catalog)
@@ -145,7 +167,7 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     unusable = len(catalog) - len(good)
     print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
     print(f"; {unusable} cannot be used (the report says why)" if unusable else "")
-    images = {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
+    images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
         seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))

@@ -7,6 +7,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from marinecv.features.frontier import frontier
+from marinecv.features.views import Views
 from marinecv.training.build import build_model
 from marinecv.training.recipe import BackboneModel, Recipe
 
@@ -18,14 +20,25 @@ def estimate_seconds(recipe: Recipe, train_images: int, validation_images: int, 
 
     One forward pass of a batch of zeros is timed; layers that learn count three times. Start-up is left out.
     """
-    forward, share = _forward_seconds(recipe.model, recipe.image, recipe.training.batch_size, num_classes)
-    an_image = forward / recipe.training.batch_size
-    return recipe.training.epochs * an_image * (train_images * (1 + BACKWARD * share) + validation_images)
+    training = recipe.training
+    seconds, share, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
+    front, rest = (1 - share) * seconds, share * seconds
+    all_images = train_images + validation_images
+    epochs = training.epochs * (rest * all_images + BACKWARD * rest * train_images)
+    if not training.bank:
+        return epochs + training.epochs * front * all_images
+    views = Views(training.augmentation, training.bank).count
+    return epochs + front * (views * train_images + validation_images)
+
+
+def bank_bytes_per_view(recipe: Recipe, num_classes: int) -> int:
+    """How much of a bank one view of one image takes."""
+    return _measure(recipe.model, recipe.image, recipe.training.batch_size, num_classes)[2]
 
 
 @functools.cache
-def _forward_seconds(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float]:
-    """Seconds of a forward pass, and the share of layers that a backward pass goes through."""
+def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
+    """Seconds of a forward pass of an image, the share of layers a backward pass goes through, bytes at the cut."""
     if isinstance(model_part, BackboneModel):
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=None, image=image, model=model_part, training=None)
@@ -36,5 +49,6 @@ def _forward_seconds(model_part, image, batch_size: int, num_classes: int) -> tu
     model.predict_on_batch(batch)
     seconds = time.perf_counter() - start
     learns = [bool(layer.trainable_weights) for layer in model.layers]
+    num_bytes = 4 * sum(int(np.prod(tensor.shape[1:])) for tensor in frontier(model))
     keras.backend.clear_session()
-    return seconds, 1 - learns.index(True) / len(learns)
+    return seconds / batch_size, 1 - learns.index(True) / len(learns), num_bytes
