@@ -96,7 +96,6 @@ def kill_often(place: Path, kills: int, seed: int, flags: list):
             "phase": phase,
             "occurrence": occurrence,
             "signal": kind.name,
-            "second": second,
             **job.killed(place / str(number), phase, occurrence, second, kind),
         }
 
@@ -132,21 +131,23 @@ class Job:
         raise NotImplementedError
 
     def killed(self, place: Path, phase: str, occurrence: int, second: float, kind: signal.Signals) -> dict:
-        """Kill it there, let it go on, compare."""
+        """Kill it there, let it go on, compare; one that has ended before the signal reached it is no kill."""
         process, _ = self.begin(place, self.first(place), until=(phase, occurrence))
         time.sleep(second)
         process.send_signal(kind)
         code = process.wait()
         process.stdout.close()
+        if code == 0:
+            return self.killed(place.with_name(f"{place.name}'"), phase, occurrence, round(second / 2, 3), kind)
         epochs = self.epochs(place)
         left = leftovers(place)
         again, _ = self.begin(place, self.again(place))
         if again.wait() != 0:
             end = f"exit code {again.returncode}: {self.log.read_text()}"
-            return {"exit": code, "epochs_done": epochs, "half_written": left, "end": end}
+            return {"second": second, "exit": code, "epochs_done": epochs, "half_written": left, "end": end}
         stays = leftovers(place)
         end = f"{stays} half-written files stay" if stays else self.end(place)
-        return {"exit": code, "epochs_done": epochs, "half_written": left, "end": end}
+        return {"second": second, "exit": code, "epochs_done": epochs, "half_written": left, "end": end}
 
     def epochs(self, place: Path) -> int | str:
         """How many epochs were done when it was killed."""
@@ -270,6 +271,7 @@ def serve(content: bytes) -> ThreadingHTTPServer:
 
 def child(words: list[str]) -> int:
     """The command in a process of its own, which says when it enters a phase; the pixel cache lies on disk."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from pipelines.command_line import main as command
 

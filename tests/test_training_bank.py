@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 from test_training_fit import MOVES, POND, assert_same, catalog, killed, make_run, pond, told, train  # noqa: F401
 
 from marinecv.data.store import store_path
-from marinecv.inputs.spec import Augmentation
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.models.backbones import BACKBONES, set_batch_norm_statistics
 from marinecv.training import fit as room
+from marinecv.training.build import build_model, compile_model
+from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
 
 FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
 KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (MOVES, 6)}
@@ -92,3 +97,54 @@ def test_the_frozen_front_is_not_run_while_it_learns(make_run, monkeypatch):  # 
     assert len(rest.layers) < len(model.layers) and "block0_conv" not in {layer.name for layer in rest.layers}
     shapes = {tuple(array.shape[1:]) for array, _ in batches}
     assert shapes == {tuple(rest.inputs[0].shape[1:])} != {(16, 16, 3)}
+
+
+def test_the_rest_is_not_traced_again_in_later_epochs(make_run, monkeypatch):  # noqa: F811
+    traces, whole = {}, room.learner
+
+    def watched(model, recipe, *args, **options):
+        rest, *datasets = whole(model, recipe, *args, **options)
+        compute_loss = rest.compute_loss
+
+        def counted(*args, **options):  # Python runs it when it is traced, and not when a step is made
+            traces[recipe.training.epochs] = traces.get(recipe.training.epochs, 0) + 1
+            return compute_loss(*args, **options)
+
+        rest.compute_loss = counted
+        return rest, *datasets
+
+    monkeypatch.setattr(room, "learner", watched)
+    for epochs in (1, 6):  # six images, in batches of four and two
+        recipe = POND.with_training(bank=2, epochs=epochs, head_epochs=0, early_stop_patience=9)
+        train(make_run(f"run{epochs}", recipe), recipe)
+    assert traces[1] == traces[6] <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
+def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
+    """One view, no dropout, three epochs: the weights are those of ordinary training."""
+    paths = [tmp_path / f"{number}.jpg" for number in range(12)]
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 80, 80, 3)).astype(np.uint8)
+    for number, path in enumerate(paths):
+        path.touch()
+        pixels[number, :, :, number % 3] //= 3
+    rows = pd.DataFrame({"path": [str(path) for path in paths], "class_name": ["crab", "eel", "ray"] * 4})
+    rows["problem"] = ""
+    shared = dict(name="r", title="", data=DataChoice(name="tank"), image=ImageSpec(height=80, width=80))
+    network = BackboneModel(backbone=backbone, weights="none", trainable_layers=20, dropout=0.0)
+    weights = []
+    for views in (0, 1):
+        recipe = Recipe(**shared, model=network, training=Training(optimizer="sgd", batch_size=5, bank=views))
+        keras.utils.set_random_seed(1)
+        model = build_model(recipe, 3)
+        set_batch_norm_statistics(model, [pixels.astype(np.float32)])
+        first = model.get_weights()
+        parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
+        learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, say=lambda line: None)
+        compile_model(learns, recipe.training)
+        learns.fit(batches, epochs=3, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    assert max(np.abs(a - b).max() for a, b in zip(first, weights[0], strict=True)) > 1e-4  # something was learnt
+    for usual, banked in zip(*weights, strict=True):
+        np.testing.assert_allclose(banked, usual, rtol=1e-4, atol=1e-5)
