@@ -134,3 +134,9 @@ def test_what_cannot_be_split_is_said(options, message):
 def test_two_groups_are_too_few():
     with pytest.raises(ValueError, match="there are 2 groups"):
         split_catalog(catalog_of(groups=2, eel=9), "grouped")
+
+
+def test_rows_beside_the_published_splits_are_rows_with_a_reason():
+    rows = pd.DataFrame({"image_id": list("abcd"), "split": ["train", "validation", "test", ""], "problem": ""})
+    split = split_catalog(rows.assign(class_name="eel", group=""), "published").set_index("image_id")
+    assert split["problem"].to_dict() == {"a": "", "b": "", "c": "", "d": "lies in no split folder"}

@@ -9,9 +9,9 @@ from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import ANNOTATIONS, image_files, split_folders
 from marinecv.data.manifests import Manifest
+from marinecv.data.splits import NO_SPLIT
 
 SIZE = ("width", "height")
-NO_SPLIT = "lies in no split folder"
 UNNAMED = "lies in a sub-folder and no row of the CSV names it"
 OTHER_SIZE = "its image has another size"
 

@@ -14,6 +14,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+NO_SPLIT = "lies in no split folder"
 SPLIT_BY = ("published", "random", "stratified", "grouped")
 
 
@@ -57,7 +58,7 @@ def split_catalog(
     at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
     `random` and `stratified` ignore published splits; `grouped` keeps each
     value of the `group` column on one side and comes as near to the fractions of every class as whole groups allow.
-    Rows with a problem belong to no split, except as published.
+    Rows with a problem belong to no split, except as published; rows beside the published splits get one.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
@@ -76,6 +77,7 @@ def split_catalog(
     good = catalog["problem"] == ""
     if split_by == "published":
         chosen = _published(catalog, good, rng, fractions)
+        catalog = catalog.assign(problem=catalog["problem"].mask(good & (chosen == ""), NO_SPLIT))
     else:
         if not good.any():
             first = f", the first: {catalog['problem'].iloc[0]}" if len(catalog) else ""

@@ -1,0 +1,87 @@
+"""What the activation bank costs in accuracy and saves in time: the same recipe and seeds without and with it.
+
+    python benchmarks/bank.py                      aquarium_mobilenet_p2, seeds 0 to 4, 8 drawn views an image
+    python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --output-dir
+
+The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
+ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. `seconds`
+is all of it: decoding, the bank, training, scoring, the page (of the last part, where a cell was stopped). The table goes
+to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from machine import machine
+from marinecv.pipelines import quiet
+
+import marinecv as mcv
+from marinecv.atomic import write_json
+from marinecv.runs import Run, commit
+from marinecv.tables import write_table
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "bank.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="aquarium_mobilenet_p2")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--views", type=int, default=8)
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/bank"))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    quiet.import_tensorflow()
+    from marinecv.pipelines.finetune import RECIPES
+    from marinecv.pipelines.train import finish, start
+
+    recipe = RECIPES[args.recipe]
+    manifest = mcv.locate(recipe.data.name)
+    catalog = mcv.split_catalog(mcv.read_catalog(manifest))
+    rows = []
+    for seed in range(args.seeds):
+        for views in (0, args.views):
+            cell = replace(recipe.with_training(seed=seed, bank=views), published={})
+            folder = args.output_dir / f"{recipe.name}-bank{views}-seed{seed}"
+            begun = (folder / "recipe.json").is_file()
+            run = Run(folder) if begun else start(folder, cell, catalog, manifest)
+            began = time.perf_counter()
+            if not run.finished:
+                finish(run)
+                write_json(folder / "wall.json", {"seconds": round(time.perf_counter() - began, 1)})
+            rows.append({"recipe": recipe.name, "bank": views, "seed": seed, **figures(run), **run.read("wall.json")})
+            table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
+            about = {"data": manifest.name, "commit": commit(), "machine": machine()}
+            write_table(args.output, table.assign(**about))
+    print(table.to_string(index=False))
+
+
+def figures(run: Run) -> dict:
+    """Accuracy with its interval on validation and test, and the epochs."""
+    accuracies = {split: run.metrics[split]["accuracy"] for split in ("validation", "test")}
+    named = {
+        f"{split}_{name}": figure[key]
+        for split, figure in accuracies.items()
+        for name, key in (("accuracy", "value"), ("low", "low"), ("high", "high"), ("n", "n"))
+    }
+    return named | {"epochs": run.timing["epochs"]}
+
+
+def of_all_seeds(table: pd.DataFrame) -> list[dict]:
+    """A row a way: the mean over seeds, between the smallest and the largest."""
+    rows = []
+    for (recipe, views), runs in table.groupby(["recipe", "bank"]):
+        row = {"recipe": recipe, "bank": views, "seed": "all"}
+        for split in ("validation", "test"):
+            accuracy = runs[f"{split}_accuracy"]
+            row |= {f"{split}_accuracy": accuracy.mean(), f"{split}_low": accuracy.min()}
+            row |= {f"{split}_high": accuracy.max(), f"{split}_n": runs[f"{split}_n"].iloc[0]}
+        rows.append(row | {name: runs[name].mean() for name in ("epochs", "seconds")})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
