@@ -5,8 +5,8 @@
 
 The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
 ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. `seconds`
-is all of it: decoding, the bank, training, scoring, the page (of the last part, where a cell was stopped). The table goes
-to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest.
+is all of it: decoding, the bank, training, scoring, the page (of the last part, where a cell was stopped). The table
+goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest.
 """
 
 import argparse
