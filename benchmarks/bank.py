@@ -1,16 +1,15 @@
-"""What the activation bank costs in accuracy and saves in time: the same recipe and seeds without and with it.
+"""What the activation bank costs in accuracy: the same recipe and seeds without and with it.
 
     python benchmarks/bank.py                      aquarium_mobilenet_p2, seeds 0 to 4, 8 drawn views an image
     python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --output-dir
 
 The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
-ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. `seconds`
-is all of it: decoding, the bank, training, scoring, the page (of the last part, where a cell was stopped). The table
-goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest.
+ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. The table
+goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest. What the bank
+saves in time is a question for benchmarks/finetune_epoch.py.
 """
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from machine import machine
 from marinecv.pipelines import quiet
 
 import marinecv as mcv
-from marinecv.atomic import write_json
 from marinecv.runs import Run, commit
 from marinecv.tables import write_table
 
@@ -48,11 +46,9 @@ def main() -> None:
             folder = args.output_dir / f"{recipe.name}-bank{views}-seed{seed}"
             begun = (folder / "recipe.json").is_file()
             run = Run(folder) if begun else start(folder, cell, catalog, manifest)
-            began = time.perf_counter()
             if not run.finished:
                 finish(run)
-                write_json(folder / "wall.json", {"seconds": round(time.perf_counter() - began, 1)})
-            rows.append({"recipe": recipe.name, "bank": views, "seed": seed, **figures(run), **run.read("wall.json")})
+            rows.append({"recipe": recipe.name, "bank": views, "seed": seed, **figures(run)})
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
             about = {"data": manifest.name, "commit": commit(), "machine": machine()}
             write_table(args.output, table.assign(**about))
@@ -79,7 +75,7 @@ def of_all_seeds(table: pd.DataFrame) -> list[dict]:
             accuracy = runs[f"{split}_accuracy"]
             row |= {f"{split}_accuracy": accuracy.mean(), f"{split}_low": accuracy.min()}
             row |= {f"{split}_high": accuracy.max(), f"{split}_n": runs[f"{split}_n"].iloc[0]}
-        rows.append(row | {name: runs[name].mean() for name in ("epochs", "seconds")})
+        rows.append(row | {"epochs": runs["epochs"].mean()})
     return rows
 
 
