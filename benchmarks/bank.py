@@ -18,7 +18,8 @@ from machine import machine
 from marinecv.pipelines import quiet
 
 import marinecv as mcv
-from marinecv.runs import Run, commit
+from marinecv.environment import commit
+from marinecv.runs import Run
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "bank.csv"

@@ -33,7 +33,8 @@ import pandas as pd
 from machine import machine
 
 from marinecv.data.reef import make_reef
-from marinecv.runs import Run, commit
+from marinecv.environment import commit
+from marinecv.runs import Run
 from marinecv.tables import read_table, write_table
 
 RESULTS = Path(__file__).parent / "results" / "kills.csv"

@@ -11,6 +11,7 @@ HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
     "checked": 0,
+    "environment": 0,
     "hold": 0,
     "mapped": 0,
     "tables": 0,

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -9,7 +7,8 @@ import pytest
 
 from marinecv import runs as room
 from marinecv.atomic import whole_file, write_json, write_text
-from marinecv.runs import Run, commit, environment, fresh_folder, list_runs, next_folder
+from marinecv.environment import environment
+from marinecv.runs import Run, fresh_folder, list_runs, next_folder
 from marinecv.tables import write_table
 
 CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "demonstration": False}
@@ -125,46 +124,6 @@ def test_text_of_a_catalog_stays_text(run):
     assert table["class_name"].tolist() == ["crab", "NA", ""]
     assert table["group"].tolist() == ["", "001", "nan"]
     assert table["share"].iloc[0] == 0.75 and table["width"].dtype == int
-
-
-def test_the_environment_names_versions_and_command(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/run.py", "pretrain", "--grid"])
-    found = environment()
-    assert found["command"] == "python run.py pretrain --grid"
-    assert found["tensorflow"] and found["keras"] and found["cores"] > 0
-    json.dumps(found)
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/marinecv", "runs"])
-    assert room.command_line() == "marinecv runs"
-
-
-def test_a_package_that_is_not_there_has_no_version():
-    assert room._version("no-such-package-anywhere") == ""
-
-
-def test_the_commit_is_empty_where_there_is_no_clone_or_no_git(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "__file__", str(tmp_path / "marinecv" / "runs.py"))
-    assert commit() == ""
-    (tmp_path / ".git").mkdir()
-
-    def failing(*args, **options):
-        raise OSError("no git")
-
-    monkeypatch.setattr(subprocess, "run", failing)
-    assert commit() == ""
-
-
-def test_the_commit_of_a_clone_is_marked_when_it_is_changed(tmp_path, monkeypatch):
-    clone = tmp_path / "clone"
-    (clone / "marinecv").mkdir(parents=True)
-    (clone / "file").write_text("1")
-    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (["init", "-q"], ["add", "file"], [*who, "commit", "-qm", "one"]):
-        subprocess.run(["git", *words], cwd=clone, check=True, capture_output=True)
-    monkeypatch.setattr(room, "__file__", str(clone / "marinecv" / "runs.py"))
-    clean = commit()
-    assert len(clean) >= 7 and not clean.endswith("+")
-    (clone / "file").write_text("2")
-    assert commit() == clean + "+"
 
 
 def test_a_file_is_whole_or_the_old_one_stands(tmp_path):
