@@ -19,7 +19,7 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
 from marinecv.runs import Run
 from marinecv.studies import Study
-from marinecv.training import fit
+from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
 from pipelines import train
 from pipelines.command_line import main
@@ -245,7 +245,7 @@ def test_flags_of_the_training_reach_keras(flag, roboflow_folder, tmp_path, monk
         return catalog
 
     monkeypatch.setattr(keras.Model, "fit", fit_nothing)
-    monkeypatch.setattr(fit, "make_dataset", make_dataset)
+    monkeypatch.setattr(learner, "make_dataset", make_dataset)
     assert pretrain(roboflow_folder, tmp_path / "run", flag, *([5] if flag == "--batch-size" else [])) == 130
     weights = seen["class_weight"]
     assert (weights is not None) == (flag == "--class-weights")
