@@ -87,6 +87,14 @@ def kill_often(place: Path, kills: int, seed: int, flags: list):
     signals = [SIGNALS[number % len(SIGNALS)] for number in range(kills)]
     rng.shuffle(signals)
     train, fetch = Training(place / "train", flags), Fetching(place / "fetch")
+    try:
+        yield from _each(place, train, fetch, rng, phases, signals)
+    finally:
+        fetch.server.shutdown()
+        fetch.server.server_close()
+
+
+def _each(place: Path, train: "Job", fetch: "Job", rng: random.Random, phases: list, signals: list):
     for number, (phase, kind) in enumerate(zip(phases, signals, strict=True), start=1):
         job = fetch if phase == FETCHING else train
         moments = [moment for moment in job.moments if moment[0] == phase]
@@ -111,7 +119,7 @@ class Job:
     def __init__(self, place: Path):
         self.place, self.log = place, place.with_suffix(".log")
         process, marks = self.begin(place, self.first(place))
-        if process.wait() != 0:
+        if ended(process) != 0:
             raise RuntimeError(f"The unbroken run failed: {self.log.read_text()}")
         counts: Counter[str] = Counter()
         self.moments = []  # (phase, which time it is met, seconds until the next phase)
@@ -136,14 +144,13 @@ class Job:
         process, _ = self.begin(place, self.first(place), until=(phase, occurrence))
         time.sleep(second)
         process.send_signal(kind)
-        code = process.wait()
-        process.stdout.close()
+        code = ended(process)
         if code == 0:
             return self.killed(place.with_name(f"{place.name}'"), phase, occurrence, round(second / 2, 3), kind)
         epochs = self.epochs(place)
         left = leftovers(place)
         again, _ = self.begin(place, self.again(place))
-        if again.wait() != 0:
+        if ended(again) != 0:
             end = f"exit code {again.returncode}: {self.log.read_text()}"
             return {"second": second, "exit": code, "epochs_done": epochs, "half_written": left, "end": end}
         stays = leftovers(place)
@@ -233,6 +240,12 @@ class Fetching(Job):
         ours, theirs = (sorted((at / "store" / "data" / "slow").rglob("*.*")) for at in (place, self.place))
         same = [a.name == b.name and a.read_bytes() == b.read_bytes() for a, b in zip(ours, theirs, strict=True)]
         return "equal" if same and all(same) else "files differ"
+
+
+def ended(process: subprocess.Popen) -> int:
+    """Wait for its end and let go of its pipe."""
+    with process:
+        return process.wait()
 
 
 def leftovers(place: Path) -> int:
