@@ -147,8 +147,13 @@ def banked(
     if wanted not in (None, "auto"):
         return {name: recipe.with_training(bank=0 if wanted == "off" else wanted) for name, recipe in recipes.items()}
     images, chosen = images_of(catalog), {}
+
+    def front(recipe: Recipe) -> tuple:
+        return recipe.model, recipe.image, recipe.training.augmentation, recipe.training.seed
+
+    sharing = Counter(map(front, recipes.values()))
     for name, recipe in recipes.items():
-        views, reason = choose_bank(recipe, images, len(class_names))
+        views, reason = choose_bank(recipe, images, len(class_names), sharing[front(recipe)])
         chosen[name] = recipe.with_training(bank=views)
         print(f"  {name}: {reason}")
     return chosen

@@ -39,6 +39,14 @@ def test_the_choice_goes_by_epochs_and_augmentation(changes, views, said):
     assert found == views and re.search(said, reason)
 
 
+def test_rows_that_share_a_bank_share_its_price():
+    short = RECIPE.with_training(epochs=6)
+    assert choose_bank(short, IMAGES, 7)[0] == 0 and choose_bank(short, IMAGES, 7, rows=3)[0] == 8
+    rows = {name: replace(short, name=name) for name in ("p8", "p4", "p2")}
+    catalog = pd.DataFrame({"split": ["train"] * 447 + ["validation"] * 127, "problem": "", "class_name": "eel"})
+    assert {row.training.bank for row in banked(rows, "auto", catalog, ("eel",)).values()} == {8}
+
+
 def test_a_bank_that_would_fill_the_disk_is_not_made(monkeypatch):
     monkeypatch.setattr(bank_choice, "_free_bytes", lambda: 10**8)
     assert choose_bank(RECIPE, IMAGES, 7) == (0, "to keep what the frozen layers give would take 0.1 GB of 0.1")

@@ -14,13 +14,14 @@ DRAWN_VIEWS = 8  # of each image, where the moves are continuous; results/bank.c
 WORTH_IT = 0.7  # of the time without; a bank that saves less is not worth its disk
 
 
-def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int) -> tuple[int, str]:
+def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: int = 1) -> tuple[int, str]:
     """Choose `Training.bank` for a recipe.
 
     Args:
         recipe: a pretrained network, mostly frozen.
         images: usable ones of `"train"` and `"validation"`.
         num_classes: outputs.
+        rows: of a grid that share the frozen layers and the images.
     Returns:
         `(bank, reason)`: views of an image to compute, 0 for none; and why, for a line of the plan.
     """
@@ -34,7 +35,7 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int) -> tup
         return 0, f"to keep what the frozen layers give would take {needed / 1e9:.1f} GB of {room / 1e9:.1f}"
     counts = images["train"], images["validation"], num_classes
     anew = estimate_seconds(recipe, *counts)
-    kept = estimate_seconds(replace(recipe, training=replace(training, bank=views.count)), *counts)
+    kept = estimate_seconds(replace(recipe, training=replace(training, bank=views.count)), *counts, rows=rows)
     if kept > WORTH_IT * anew:
         return 0, f"to compute the frozen layers beforehand would save little in {training.epochs} epochs"
     what = {"still": "each image", "mirrored": "each image and its mirror image", "drawn": f"{views.count} drawn views"}

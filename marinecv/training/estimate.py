@@ -15,10 +15,13 @@ from marinecv.training.recipe import BackboneModel, Recipe
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the layers it goes through
 
 
-def estimate_seconds(recipe: Recipe, train_images: int, validation_images: int, num_classes: int) -> float:
+def estimate_seconds(
+    recipe: Recipe, train_images: int, validation_images: int, num_classes: int, *, rows: int = 1
+) -> float:
     """Seconds for all epochs of a recipe, if it never stops early.
 
-    One forward pass of a batch of zeros is timed; layers that learn count three times. Start-up is left out.
+    One forward pass of a batch of zeros is timed; layers that learn count three times. Start-up is left out. Of a bank
+    that several rows share, each pays its part.
     """
     training = recipe.training
     seconds, share, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
@@ -28,7 +31,7 @@ def estimate_seconds(recipe: Recipe, train_images: int, validation_images: int, 
     if not training.bank:
         return epochs + training.epochs * front * all_images
     views = Views(training.augmentation, training.bank).count
-    return epochs + front * (views * train_images + validation_images)
+    return epochs + front * (views * train_images + validation_images) / rows
 
 
 def bank_bytes_per_view(recipe: Recipe, num_classes: int) -> int:
