@@ -148,3 +148,10 @@ def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
     assert max(np.abs(a - b).max() for a, b in zip(first, weights[0], strict=True)) > 1e-4  # something was learnt
     for usual, banked in zip(*weights, strict=True):
         np.testing.assert_allclose(banked, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_trains_on_a_bank(make_run):  # noqa: F811
+    recipe = FROZEN.with_training(bank=1, epochs=2, head_epochs=0, mixed_precision=True)
+    run = make_run("run", recipe)
+    train(run, recipe)
+    assert np.isfinite(told(run)["loss"]).all() and run.load_model().layers[1].dtype_policy.name == "mixed_float16"
