@@ -44,7 +44,7 @@ def show() -> int:
     for path in sorted(RESULTS.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                if line["seed"] in ("all", "") and line["metric"] == "accuracy":
+                if line.get("metric") == "accuracy" and line["seed"] in ("all", ""):  # bank.csv is another table
                     measured[line["recipe"], line["split"]] = line
     for family, module in FAMILIES.items():
         for recipe in module.RECIPES.values():
