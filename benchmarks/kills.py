@@ -49,8 +49,16 @@ PHASES = {  # in the order they are met: the first call inside each, which the c
     "evaluation": "pipelines.train:predict_table",
     "report": "pipelines.train:write_run_report",
 }
-SHARES = {FETCHING: 8, "reading": 2, "pixel cache": 6, "epoch": 12, "checkpoint": 10, "saving": 4, "evaluation": 4}
-SHARES["report"] = 4
+SHARES = {
+    FETCHING: 8,
+    "reading": 2,
+    "pixel cache": 6,
+    "epoch": 12,
+    "checkpoint": 10,
+    "saving": 4,
+    "evaluation": 4,
+    "report": 4,
+}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 SLOWNESS_S = 0.02  # the server rests so long after each 256 kB
 

@@ -41,8 +41,6 @@ import pandas as pd
 from machine import machine
 from memory import Watch, link_often
 
-import marinecv as mcv
-from marinecv.data.store import store_path
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "laptop_job.csv"
@@ -67,12 +65,11 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        manifest = mcv.manifest_of_folder(args.data_dir or mcv.make_reef(store_path("data", "reef")))
-        link_often(mcv.usable(mcv.read_catalog(manifest)), Path(place) / "images", args.images)
+        data = link_often(args.data_dir, Path(place) / "images", args.images)
         weights, kind = weights_at_hand(Path(place))
-        print(f"{args.images} links to {manifest.name}, {kind} weights, {args.epochs} epochs, {machine()}", flush=True)
+        print(f"{args.images} links to {data}, {kind} weights, {args.epochs} epochs, {machine()}", flush=True)
         about = {"images": args.images, "image_size": args.image_size, "weights": kind}
-        about |= {"data": manifest.name, "machine": machine()}
+        about |= {"data": data, "machine": machine()}
         for job in args.jobs:
             words = ["--data-dir", f"{place}/images", "--split-by", "stratified", "--weights", weights]
             words += ["--epochs", str(args.epochs), "--image-size", str(args.image_size)]

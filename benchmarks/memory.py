@@ -40,8 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        manifest = mcv.manifest_of_folder(args.data_dir or mcv.make_reef(store_path("data", "reef")))
-        link_often(mcv.usable(mcv.read_catalog(manifest)), Path(place) / "images", args.images)
+        data = link_often(args.data_dir, Path(place) / "images", args.images)
         for where in WHERE:
             size, epochs = str(args.image_size), str(args.epochs)
             words = ["--data-dir", f"{place}/images", "--image-size", size, "--epochs", epochs]
@@ -64,18 +63,21 @@ def main() -> None:
         ratio = table[column] / table["pixels"].map(first[column])
         table[column.replace("mib", "to_first_epoch")] = ratio.round(3)
     print(table.to_string(index=False))
-    about = {"images": args.images, "image_size": args.image_size, "data": manifest.name, "machine": machine()}
+    about = {"images": args.images, "image_size": args.image_size, "data": data, "machine": machine()}
     write_table(args.output, table.assign(**about))
 
 
-def link_often(catalog: pd.DataFrame, folder: Path, images: int) -> None:
-    """Class folders with so many links to the images of a catalog, each under a name of its own."""
+def link_often(data_dir: Path | None, folder: Path, images: int) -> str:
+    """Class folders with so many links to the images of a folder, else of the reef; returns the name of the data."""
+    manifest = mcv.manifest_of_folder(data_dir or mcv.make_reef(store_path("data", "reef")))
+    catalog = mcv.usable(mcv.read_catalog(manifest))
     for name in catalog["class_name"].unique():
         (folder / name).mkdir(parents=True)
     rows = list(catalog[["class_name", "path"]].itertuples(index=False))
     for number in range(images):
         class_name, path = rows[number % len(rows)]
         (folder / class_name / f"{number:06d}{Path(path).suffix}").symlink_to(path)
+    return manifest.name
 
 
 class Watch:

@@ -2,9 +2,22 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PART = re.compile(r"\.\d+\..+")
+
+
+def part_of(path: Path) -> Path:
+    """The name under which this process writes a file; the suffix stays, for some writers choose the format by it."""
+    return path.with_name(f".{os.getpid()}.{path.name}")
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file has a name that `part_of` gives."""
+    return bool(_PART.fullmatch(path.name)) and path.is_file()
 
 
 @contextmanager
@@ -14,7 +27,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Killed at any instant, the old file stands or the new one does; a block that raises leaves nothing behind.
     """
     path = Path(path)
-    part = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: some writers choose the format by it
+    part = part_of(path)
     try:
         yield part
         with open(part, "rb+") as file:

@@ -1,14 +1,14 @@
 """One process at a time: a folder is held by the one that writes into it, and free again when that ends, however."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from marinecv.atomic import is_part
+
 LOCK = ".lock"
-_PART = re.compile(r"\.\d+\..+")  # the names that `atomic.whole_file` gives
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Ite
         lock.acquire()
     try:
         for path in Path(folder).iterdir():
-            if _PART.fullmatch(path.name) and path.is_file():
+            if is_part(path):
                 path.unlink()
         yield
     finally:

@@ -180,6 +180,11 @@ class Run:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is a run or a study, finished or not, so that it can be resumed."""
+    return any((folder / name).is_file() for name in ("recipe.json", "study.json"))
+
+
 def fresh_folder(folder: str | Path) -> Path:
     """Make a folder that nothing lies in.
 
@@ -188,7 +193,7 @@ def fresh_folder(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
-        if any((folder / name).is_file() for name in ("recipe.json", "study.json")):
+        if is_begun(folder):
             raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
         raise ValueError(f"{folder} exists and is not empty. Expected a new or an empty folder: name another one.")
     folder.mkdir(parents=True, exist_ok=True)

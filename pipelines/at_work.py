@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from marinecv.hold import hold
+from marinecv.runs import is_begun
 
 
 @contextmanager
@@ -19,7 +20,6 @@ def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
         with hold(folder):
             yield
     except (KeyboardInterrupt, OSError) as stopped:
-        begun = go_on or any((folder / name).is_file() for name in ("recipe.json", "study.json"))
         way = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
-        stopped.add_note(way if begun else f"Nothing was begun in {folder}; start again.")
+        stopped.add_note(way if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")
         raise

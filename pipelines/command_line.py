@@ -23,8 +23,8 @@ GROUPS = {
     },
     "use": {"predict": "name the animals in files or folders", "runs": "list runs and studies"},
 }
-NO_ROOM = ["Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."]
-NOT_ALLOWED = ["Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."]
+NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."
+NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
 MENDS = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
 COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
 
@@ -74,8 +74,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _in_words(error: Exception) -> str:
     """What went wrong; where the operating system alone has spoken, how to mend it too."""
-    mend = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), [])
-    return " ".join([str(error), *mend, *_notes(error)])
+    mend = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), "")
+    return " ".join(filter(None, [str(error), mend, *_notes(error)]))
 
 
 def _notes(error: BaseException) -> list[str]:

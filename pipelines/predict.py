@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
     parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files)}.parts")
     parts.mkdir(parents=True, exist_ok=True)
     quiet.import_tensorflow()
-    model, spec, failed = trained.load_model(), trained.spec, 0
+    model, spec, class_names, failed = trained.load_model(), trained.spec, trained.class_names, 0
     with at_work(parts, go_on="the same command again"):
         for start in range(0, len(files), CHUNK):
             part = parts / f"{start:09d}.csv"
             if not part.is_file():
-                rows = predict_files(model, files[start : start + CHUNK], spec, trained.class_names, args.batch_size)
+                rows = predict_files(model, files[start : start + CHUNK], spec, class_names, args.batch_size)
                 write_text(part, table_text(rows, header=not start, float_format="%.6f"))
             failed += failures(part, header=not start)
             print(f"  {min(start + CHUNK, len(files))}/{len(files)} images")

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from . import finetune, options, pretrain, quiet
-from .at_work import at_work
 
 HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes replay aquarium --only pretrain --seeds 5"
@@ -75,7 +74,7 @@ def replay(args: argparse.Namespace) -> int:
     from .results import write_results
 
     study = train.Study(args.resume) if args.resume else prepare(args)
-    with at_work(study.folder):
+    with train.at_work(study.folder):
         train.finish_study(study)
     for path in write_results(study, FAMILIES, args.results_dir or Path("results")):
         print(f"results: {path}")
@@ -106,7 +105,7 @@ def prepare(args: argparse.Namespace):
             adjusted[f"{recipe.name}-seed{seed}"] = cell
     train.announce(adjusted, catalog, mcv.class_names_of(catalog, manifest))
     folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"replay-{args.report}"))
-    with at_work(folder):
+    with train.at_work(folder):
         for cell, recipe in adjusted.items():
             train.start(folder / cell, recipe, catalog, manifest)
         title = f"Replay of the {args.report} report, {args.seeds} seeds"

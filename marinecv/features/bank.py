@@ -90,9 +90,14 @@ def open_bank(
         return Bank(_arrays(folder, about), views)
 
 
+def bytes_per_view(cut: list[keras.KerasTensor]) -> int:
+    """How much disk one view of one image takes, at a frontier."""
+    return 4 * sum(int(np.prod(tensor.shape[1:])) for tensor in cut)
+
+
 def bank_bytes(front: keras.Model, images: int, views: Views) -> int:
     """How much disk a bank takes."""
-    return 4 * images * views.count * sum(int(np.prod(tensor.shape[1:])) for tensor in front.outputs)
+    return images * views.count * bytes_per_view(front.outputs)
 
 
 def _build(front, pixels, views, folder, about, say) -> None:
@@ -156,7 +161,7 @@ def _make_room(folder: Path, needed: int, budget_bytes: int) -> None:
         if sum(sizes.values()) + needed <= budget_bytes and needed <= shutil.disk_usage(folder).free:
             return
         with suppress(ValueError), hold(place):  # a ValueError: another process uses it just now
-            shutil.rmtree(place)
+            shutil.rmtree(place, ignore_errors=True)  # Windows keeps the lock, which is held
             del sizes[place]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
 from marinecv.data.images import read_header
 from marinecv.data.layouts import unsupported
@@ -73,12 +74,12 @@ def load_pixels(
     if reasons:  # what is kept holds good images alone: once more, without the broken ones
         catalog = _with_reasons(catalog, rows, reasons)
         return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
-    return np.load(place, mmap_mode="r"), catalog
+    return open_array(place, shape, np.uint8), catalog
 
 
 def _keep(place, shape, paths, spec, progress) -> dict[int, str]:
     """Fill the file of an array, whole or not at all: where images fail, it is not kept, and they are returned."""
-    part = place.with_name(f".{os.getpid()}.{place.name}")  # a name that `hold` clears away after a killed process
+    part = part_of(place)
     try:
         pixels = _new_array(part, shape)
         reasons = _fill(pixels, paths, spec, progress)

@@ -117,9 +117,9 @@ def _recipe(run: Run) -> dict:
 def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
     """The figures of each split, as measured or else computed; measured ones must be those of the predictions."""
     measured = run.metrics if run.finished else {}
-    for split, table in tables.items():
+    for split, table in ((split, table) for split, table in tables.items() if split in measured):
         right = int((table["true_class"] == table["predicted_class"]).sum())
-        accuracy = measured.get(split, {}).get("accuracy", {"value": right / len(table), "n": len(table)})
+        accuracy = measured[split]["accuracy"]
         if accuracy["n"] != len(table) or abs(accuracy["value"] - right / len(table)) > 1e-9:
             raise ValueError(
                 f"metrics.json and predictions.csv of {run.folder} contradict each other: the {split} accuracy is "

@@ -39,7 +39,7 @@ class Checkpoint(keras.callbacks.Callback):
         state, arrays = read_checkpoint(self.path)
         if not state:
             return
-        restore_weights(self.whole or self.model, arrays)
+        _assign(_state_of(self.whole or self.model), arrays["model"])
         if state["stage"] != self.stage:
             return
         self.model.optimizer.build(self.model.trainable_variables)
@@ -89,13 +89,16 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
 
 
-def restore_weights(model: keras.Model, arrays: dict[str, list[np.ndarray]]) -> None:
-    """Give a model the weights and the random states of a checkpoint.
+def restore_weights(model: keras.Model, path: Path) -> dict:
+    """Give a model the weights and the random states of a checkpoint, where there is one; return its state.
 
     Raises:
-        ValueError: it is of another model.
+        ValueError: it is no checkpoint, or of another model.
     """
-    _assign(_state_of(model), arrays["model"])
+    state, arrays = read_checkpoint(path)
+    if state:
+        _assign(_state_of(model), arrays["model"])
+    return state
 
 
 def _checked_state(state: dict) -> dict:

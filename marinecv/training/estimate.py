@@ -7,6 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from marinecv.features.bank import bytes_per_view
 from marinecv.features.frontier import frontier
 from marinecv.features.views import Views
 from marinecv.training.build import build_model
@@ -52,6 +53,6 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
     model.predict_on_batch(batch)
     seconds = time.perf_counter() - start
     learns = [bool(layer.trainable_weights) for layer in model.layers]
-    num_bytes = 4 * sum(int(np.prod(tensor.shape[1:])) for tensor in frontier(model))
+    num_bytes = bytes_per_view(frontier(model))
     keras.backend.clear_session()
     return seconds / batch_size, 1 - learns.index(True) / len(learns), num_bytes

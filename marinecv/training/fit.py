@@ -17,7 +17,7 @@ from marinecv.runs import Run
 from marinecv.tables import write_table
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
-from marinecv.training.checkpoint import read_checkpoint, restore_weights
+from marinecv.training.checkpoint import restore_weights
 from marinecv.training.learner import learner
 from marinecv.training.recipe import BackboneModel, Recipe
 
@@ -64,10 +64,8 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
         parts[split] = rows[chosen], _rows_of(pixels, np.flatnonzero(chosen))
 
     model = build_model(recipe, len(class_names))
-    state, arrays = read_checkpoint(run.path("checkpoint.npz"))
+    state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
     done = state.get("epochs_done", 0)
-    if done:
-        restore_weights(model, arrays)  # a bank is known by the weights of its front
     random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
     if random_backbone and not done:
         train_pixels = parts["train"][1]

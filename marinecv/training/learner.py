@@ -37,7 +37,6 @@ def learner(
         say: prints a line.
     """
     training = recipe.training
-    shared = {"batch_size": training.batch_size}
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank:
         front, rest = split(model)
@@ -47,13 +46,14 @@ def learner(
             rows, pixels = parts[name]
             bank = open_bank(front, rows, pixels, recipe.image, views, say=say)
             labels = label_indices(rows, class_names, training=name == "train")
-            datasets[name] = make_bank_dataset(bank, labels, len(class_names), **shared, **options)
+            datasets[name] = make_bank_dataset(
+                bank, labels, len(class_names), batch_size=training.batch_size, **options
+            )
         return rest, datasets["train"], datasets["validation"]
-    shared |= {"spec": recipe.image, "class_names": class_names}
+    shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
     (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
-    drawn["augmentation"] = training.augmentation
     return (
         model,
-        make_dataset(train, pixels=train_pixels, **shared, **drawn),
+        make_dataset(train, pixels=train_pixels, augmentation=training.augmentation, **shared, **drawn),
         make_dataset(validation, pixels=validation_pixels, **shared),
     )
