@@ -32,8 +32,8 @@ Not the same, and whom it helps:
 - Keras moves by three layers (flip, rotation, zoom), on batches; PyTorch and ours also crop, all in one step.
 - With the bank, epochs take turns with 8 moves of each image instead of ever new ones. That is the point of it, and no
   like for like: `ours` beside it is.
-- Ours finds and labels the images itself, decodes them for each row, and keeps history, checkpoint and model on disk,
-  as the command does; the others get a list of files and labels, and keep nothing.
+- Ours finds and labels the images itself, and keeps pixels, history, checkpoint and model on disk, as the command
+  does; the others get a list of files and labels, and keep nothing.
 - Pillow's resizing is antialiased; `tf.image.resize` is not. PyTorch runs eagerly, without `torch.compile`.
 - No one scores test or writes a report.
 
@@ -63,7 +63,7 @@ SIZE, CANVAS_PX, BATCH = 224, 1024, 32
 PATIENCES = (8, 4, 2)
 LEARNING_RATE, FACTOR, DROPOUT = 1e-4, 0.2, 0.2
 ROTATION_DEG, ZOOM, CROP = 10, 0.1, 0.1  # SMALL_MOVES of the recipes; flip with probability 0.5
-VIEWS = 8  # what `--bank auto` takes
+VIEWS = 8  # what `--bank auto` takes, from 8 epochs on
 MARK = "\x1emark "
 PLAIN, CACHED, PYTORCH, OURS, BANK = "plain keras", "plain keras, cached", "pytorch timm", "ours", "ours, bank"
 MOVES = {"moved": True, "still": False}

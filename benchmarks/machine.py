@@ -3,13 +3,23 @@
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 
 def machine() -> str:
-    """Cores, processor and versions."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name.lower())}" for name in ("TensorFlow", "Keras"))
-    return f"{os.cpu_count()} cores, {processor()}, Python {platform.python_version()}, {versions}"
+    """Cores, processor, graphics card if there is one, and versions of what is installed."""
+    parts = [f"{os.cpu_count()} cores", processor(), card(), f"Python {platform.python_version()}"]
+    return ", ".join(part for part in [*parts, *map(version, ("TensorFlow", "JAX", "Keras"))] if part)
+
+
+def version(package: str) -> str:
+    """A package and its version; empty where it is not installed."""
+    try:
+        return f"{package} {importlib.metadata.version(package.lower())}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def processor() -> str:
@@ -20,3 +30,12 @@ def processor() -> str:
         lines = []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def card() -> str:
+    """Name of the first NVIDIA card, as its driver tells; empty without one."""
+    if not shutil.which("nvidia-smi"):
+        return ""
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    answer = subprocess.run(asked, capture_output=True, text=True)
+    return answer.stdout.partition("\n")[0].strip() if answer.returncode == 0 else ""

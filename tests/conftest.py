@@ -38,6 +38,19 @@ def own_store(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def double_precision():
+    """In which another order of the same arithmetic hardly shows."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
 def real_data() -> Path:
     return real_data_root()
 

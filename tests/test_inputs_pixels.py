@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,19 @@ def test_mapped_pixels_are_the_same_and_are_found_again(files, monkeypatch):
     draw_image("ray", seed=77).save(files[0])
     assert not np.array_equal(mapped(catalog_of(files))[0][0], pixels[0])  # a changed file is read anew
     assert not list(store_path("pixels").glob("*.part"))
+
+
+def test_pixels_used_longest_ago_make_room_for_new_ones(files, monkeypatch):
+    for number in range(3):
+        mapped(catalog_of(files[number:]))
+        newest = max(store_path("pixels").glob("*.npy"), key=lambda place: place.stat().st_mtime_ns)
+        os.utime(newest, (number, number))
+    assert sorted(place.stat().st_mtime for place in store_path("pixels").glob("*.npy")) == [0, 1, 2]
+    mapped(catalog_of(files))  # the oldest is used again
+    monkeypatch.setattr(room, "DISK_BUDGET_BYTES", 2 * 5 * 20 * 30 * 3)
+    mapped(catalog_of(files[3:]))
+    shapes = sorted(len(np.load(place)) for place in store_path("pixels").glob("*.npy"))
+    assert shapes == [2, 5]
 
 
 def test_pixels_kept_by_another_version_are_not_found_again(files, monkeypatch):

@@ -99,6 +99,18 @@ def test_the_frozen_front_is_not_run_while_it_learns(make_run, monkeypatch):  # 
     assert shapes == {tuple(rest.inputs[0].shape[1:])} != {(16, 16, 3)}
 
 
+@pytest.mark.parametrize("trainable_layers", [0, 3, None])
+def test_as_usual_it_is_the_model_that_learns_whatever_is_folded(trainable_layers, make_run, monkeypatch):  # noqa: F811
+    learns, whole = [], room.learner
+    monkeypatch.setattr(room, "learner", lambda *args, **options: learns.append(whole(*args, **options)) or learns[-1])
+    recipe = FROZEN.with_training(epochs=1, head_epochs=0).with_model(trainable_layers=trainable_layers)
+    model = train(make_run("run", recipe), recipe)
+    [(learner, batches, _)] = learns
+    assert [id(weights) for weights in learner.trainable_variables] == [id(w) for w in model.trainable_variables]
+    for array, _ in batches:
+        np.testing.assert_allclose(learner(array, training=False), model(array, training=False), atol=1e-6)
+
+
 def test_the_rest_is_not_traced_again_in_later_epochs(make_run, monkeypatch):  # noqa: F811
     traces, whole = {}, room.learner
 
@@ -120,11 +132,9 @@ def test_the_rest_is_not_traced_again_in_later_epochs(make_run, monkeypatch):  #
     assert traces[1] == traces[6] <= 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
-def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
-    """One view, no dropout, three epochs: the weights are those of ordinary training."""
-    paths = [tmp_path / f"{number}.jpg" for number in range(12)]
+def three_epochs(how, backbone, folder):
+    """All weights of a network after three epochs without dropout, and before them."""
+    paths = [folder / f"{number}.jpg" for number in range(12)]
     pixels = np.random.default_rng(0).integers(0, 256, (12, 80, 80, 3)).astype(np.uint8)
     for number, path in enumerate(paths):
         path.touch()
@@ -133,21 +143,36 @@ def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
     rows["problem"] = ""
     shared = dict(name="r", title="", data=DataChoice(name="tank"), image=ImageSpec(height=80, width=80))
     network = BackboneModel(backbone=backbone, weights="none", trainable_layers=20, dropout=0.0)
-    weights = []
-    for views in (0, 1):
-        recipe = Recipe(**shared, model=network, training=Training(optimizer="sgd", batch_size=5, bank=views))
-        keras.utils.set_random_seed(1)
-        model = build_model(recipe, 3)
-        set_batch_norm_statistics(model, [pixels.astype(np.float32)])
-        first = model.get_weights()
-        parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
-        learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, say=lambda line: None)
-        compile_model(learns, recipe.training)
-        learns.fit(batches, epochs=3, shuffle=False, verbose=0)
-        weights.append(model.get_weights())
-    assert max(np.abs(a - b).max() for a, b in zip(first, weights[0], strict=True)) > 1e-4  # something was learnt
-    for usual, banked in zip(*weights, strict=True):
-        np.testing.assert_allclose(banked, usual, rtol=1e-4, atol=1e-5)
+    training = Training(optimizer="sgd", batch_size=5, bank=1 if how == "banked" else 0)
+    recipe = Recipe(**shared, model=network, training=training)
+    keras.utils.set_random_seed(1)
+    model = build_model(recipe, 3)
+    set_batch_norm_statistics(model, [pixels.astype(np.float32)])
+    first = model.get_weights()
+    parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
+    learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, say=lambda line: None)
+    learns = model if how == "plain" else learns
+    compile_model(learns, training)
+    learns.fit(batches, epochs=3, shuffle=False, verbose=0)
+    last = model.get_weights()
+    assert max(np.abs(a - b).max() for a, b in zip(first, last, strict=True)) > 1e-4  # something was learnt
+    return last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
+def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
+    ordinary, banked = (three_epochs(how, backbone, tmp_path) for how in ("ordinary", "banked"))
+    for mine, theirs in zip(banked, ordinary, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
+def test_every_backbone_learns_the_same_folded(backbone, tmp_path, double_precision):
+    plain, ordinary = (three_epochs(how, backbone, tmp_path) for how in ("plain", "ordinary"))
+    for mine, theirs in zip(ordinary, plain, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-8)
 
 
 def test_half_precision_trains_on_a_bank(make_run):  # noqa: F811

@@ -20,7 +20,7 @@ IMAGES = {"train": 447, "validation": 127}
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
     """20 ms forward, of which the learning fifth, and 30 kB at the cut, on a disk with 100 GB free."""
-    monkeypatch.setattr(estimate, "_measure", lambda *args: (0.02, 0.2, 30_000))
+    monkeypatch.setattr(estimate, "_measure", lambda *args: (0.016, 0.004, 30_000))
     monkeypatch.setattr(bank_choice, "_free_bytes", lambda: 100 * 10**9)
 
 
@@ -41,10 +41,10 @@ def test_the_choice_goes_by_epochs_and_augmentation(changes, views, said):
 
 def test_rows_that_share_a_bank_share_its_price():
     short = RECIPE.with_training(epochs=6)
-    assert choose_bank(short, IMAGES, 7)[0] == 0 and choose_bank(short, IMAGES, 7, rows=3)[0] == 8
+    assert choose_bank(short, IMAGES, 7)[0] == 0 and choose_bank(short, IMAGES, 7, rows=3)[0] == 6
     rows = {name: replace(short, name=name) for name in ("p8", "p4", "p2")}
     catalog = pd.DataFrame({"split": ["train"] * 447 + ["validation"] * 127, "problem": "", "class_name": "eel"})
-    assert {row.training.bank for row in banked(rows, "auto", catalog, ("eel",)).values()} == {8}
+    assert {row.training.bank for row in banked(rows, "auto", catalog, ("eel",)).values()} == {6}
 
 
 def test_a_bank_that_would_fill_the_disk_is_not_made(monkeypatch):

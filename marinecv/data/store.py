@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marinecv.hold import LOCK, hold
@@ -65,6 +65,32 @@ def making(place: Path, say: Callable[[str], object]) -> Iterator[Path]:
             yield folder
         finally:
             _empty(folder)
+
+
+def make_room(place: Path, needed: int, budget_bytes: int) -> None:
+    """Remove what lies beside a place and was used longest ago, until something new fits into the budget and the disk.
+
+    Args:
+        place: of the new file or folder. What another process holds stays; names that begin with a dot are no one's.
+        needed: bytes of the new thing.
+        budget_bytes: of all there.
+    """
+    others = [other for other in place.parent.iterdir() if other != place and not other.name.startswith(".")]
+    sizes = {other: _size(other) for other in others}
+    for other in sorted(sizes, key=lambda other: other.stat().st_mtime):
+        if sum(sizes.values()) + needed <= budget_bytes and needed <= shutil.disk_usage(place.parent).free:
+            return
+        with suppress(ValueError, OSError):  # another process holds it; on Windows, it maps it
+            if other.is_dir():
+                with hold(other):
+                    shutil.rmtree(other, ignore_errors=True)  # Windows keeps the lock, which is held
+            else:
+                other.unlink()
+            del sizes[other]
+
+
+def _size(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.iterdir()) if place.is_dir() else place.stat().st_size
 
 
 def _empty(folder: Path) -> None:

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.atomic import write_json
-from marinecv.data.store import store_path
+from marinecv.data.store import make_room, store_path
 from marinecv.features.fingerprint import fingerprint
 from marinecv.features.views import Views
 from marinecv.hold import hold
@@ -24,8 +22,9 @@ from marinecv.inputs.augment import augment
 from marinecv.inputs.pixels import files_key
 from marinecv.inputs.spec import ImageSpec
 from marinecv.mapped import make_array, open_array
+from marinecv.models.fold import fold
 
-VERSION = 1  # raised when the same front gives other numbers for the same images
+VERSION = 2  # raised when the same front gives other numbers for the same images
 CHUNK = 64  # images a step
 SAY_EVERY_S = 5.0  # and keep what is done: what a killed build can lose
 BUDGET_BYTES = 50 * 2**30
@@ -84,7 +83,7 @@ def open_bank(
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
         if not (_steps_done(folder, about) == _steps(about) and _arrays(folder, about)):
-            _make_room(folder, bank_bytes(front, len(rows), views), budget_bytes)
+            make_room(folder, bank_bytes(front, len(rows), views), budget_bytes)
             _build(front, pixels, views, folder, about, say)
         os.utime(folder)
         return Bank(_arrays(folder, about), views)
@@ -107,6 +106,8 @@ def _build(front, pixels, views, folder, about, say) -> None:
     arrays = _arrays(folder, about, "r+") if done else ()
     if not arrays:
         done, arrays = 0, tuple(make_array(path, shape, np.float32) for path, shape in _files(folder, about))
+
+    front = fold(front)
 
     @tf.function(reduce_retracing=True)
     def see(images, draws):
@@ -151,18 +152,6 @@ def _arrays(folder: Path, about: dict, mode: str = "r") -> tuple[np.ndarray, ...
 def _files(folder: Path, about: dict) -> list[tuple[Path, tuple[int, ...]]]:
     rows = about["images"] * about["views"]
     return [(folder / f"tensor{number}.npy", (rows, *shape)) for number, shape in enumerate(about["shapes"])]
-
-
-def _make_room(folder: Path, needed: int, budget_bytes: int) -> None:
-    """Remove the banks used longest ago, until a new one fits into the budget and onto the disk."""
-    others = [place for place in folder.parent.iterdir() if place.is_dir() and place != folder]
-    sizes = {place: sum(file.stat().st_size for file in place.iterdir()) for place in others}
-    for place in sorted(others, key=lambda place: place.stat().st_mtime):
-        if sum(sizes.values()) + needed <= budget_bytes and needed <= shutil.disk_usage(folder).free:
-            return
-        with suppress(ValueError), hold(place):  # a ValueError: another process uses it just now
-            shutil.rmtree(place, ignore_errors=True)  # Windows keeps the lock, which is held
-            del sizes[place]
 
 
 def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views) -> str:

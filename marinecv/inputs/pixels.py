@@ -13,14 +13,15 @@ from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
 from marinecv.data.images import read_header
 from marinecv.data.layouts import unsupported
-from marinecv.data.store import store_path
+from marinecv.data.store import make_room, store_path
 from marinecv.hold import hold
 from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.resize import exceeds_canvas, fit_image
 from marinecv.inputs.spec import ImageSpec
 from marinecv.mapped import make_array, open_array
 
-MEMORY_BUDGET_BYTES = 2 * 1024**3
+MEMORY_BUDGET_BYTES = 32 * 2**20  # what is decoded again in a blink
+DISK_BUDGET_BYTES = 50 * 2**30  # of all kept pixels
 VERSION = 2  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
 CORES = os.cpu_count() or 1
 BATCH = 32  # images handed over to Python at a time
@@ -36,8 +37,9 @@ def load_pixels(
     """Decode and fit every usable image of a catalog.
 
     Rounding to bytes moves a pixel by half a grey level at most. An array over the budget lies in a file of the store
-    and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec. One that is
-    damaged is made anew. Of several processes one fills such files at a time, and the others wait for it.
+    and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec, so that the
+    next row of a grid and the next command decode nothing. One that is damaged is made anew; those used longest ago are
+    removed where a new one needs their room. Of several processes one fills such files at a time, the others wait.
 
     Args:
         catalog: rows to load; those with a `problem` are left alone.
@@ -65,11 +67,13 @@ def load_pixels(
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
     place = store_path("pixels", files_key(paths, spec) + ".npy")
     if (pixels := open_array(place, shape, np.uint8)) is not None:
+        os.utime(place)
         return pixels, catalog
     place.parent.mkdir(parents=True, exist_ok=True)
     with hold(place.parent, waiting=lambda: None):
         if (pixels := open_array(place, shape, np.uint8)) is not None:  # another process has made it meanwhile
             return pixels, catalog
+        make_room(place, int(np.prod(shape)), DISK_BUDGET_BYTES)
         reasons = _keep(place, shape, paths, spec, progress)
     if reasons:  # what is kept holds good images alone: once more, without the broken ones
         catalog = _with_reasons(catalog, rows, reasons)

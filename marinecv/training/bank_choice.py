@@ -28,7 +28,7 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: 
     if not isinstance(recipe.model, BackboneModel) or recipe.model.trainable_layers is None:
         return 0, "no layers are frozen, so none can be computed beforehand"
     training = recipe.training
-    views = Views(training.augmentation, DRAWN_VIEWS)
+    views = Views(training.augmentation, min(DRAWN_VIEWS, training.epochs))
     needed = bank_bytes_per_view(recipe, num_classes) * (views.count * images["train"] + images["validation"])
     room = min(BUDGET_BYTES, _free_bytes() // 2)
     if needed > room:

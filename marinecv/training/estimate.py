@@ -8,8 +8,9 @@ import keras
 import numpy as np
 
 from marinecv.features.bank import bytes_per_view
-from marinecv.features.frontier import frontier
+from marinecv.features.frontier import split
 from marinecv.features.views import Views
+from marinecv.models.fold import fold
 from marinecv.training.build import build_model
 from marinecv.training.recipe import BackboneModel, Recipe
 
@@ -25,8 +26,7 @@ def estimate_seconds(
     that several rows share, each pays its part.
     """
     training = recipe.training
-    seconds, share, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
-    front, rest = (1 - share) * seconds, share * seconds
+    front, rest, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
     all_images = train_images + validation_images
     epochs = training.epochs * (rest * all_images + BACKWARD * rest * train_images)
     if not training.bank:
@@ -42,17 +42,20 @@ def bank_bytes_per_view(recipe: Recipe, num_classes: int) -> int:
 
 @functools.cache
 def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
-    """Seconds of a forward pass of an image, the share of layers a backward pass goes through, bytes at the cut."""
+    """Seconds an image of a forward pass through the frozen front and through the rest; bytes at the cut."""
     if isinstance(model_part, BackboneModel):
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=None, image=image, model=model_part, training=None)
-    model = build_model(recipe, num_classes)
-    batch = np.zeros((batch_size, *image.shape), np.float32)
-    model.predict_on_batch(batch)
+    front, rest = split(build_model(recipe, num_classes))
+    front = fold(front)
+    images = np.zeros((batch_size, *image.shape), np.float32)
+    activations = front(images)
+    rest(activations)  # the first call makes what the second finds
     start = time.perf_counter()
-    model.predict_on_batch(batch)
-    seconds = time.perf_counter() - start
-    learns = [bool(layer.trainable_weights) for layer in model.layers]
-    num_bytes = bytes_per_view(frontier(model))
+    activations = front(images)
+    middle = time.perf_counter()
+    rest(activations)
+    end = time.perf_counter()
+    num_bytes = bytes_per_view(front.outputs)
     keras.backend.clear_session()
-    return seconds / batch_size, 1 - learns.index(True) / len(learns), num_bytes
+    return (middle - start) / batch_size, (end - middle) / batch_size, num_bytes

@@ -1,4 +1,4 @@
-"""What learns, and what it is shown: the whole network on pixels, or the rest of it on what its frozen front gave."""
+"""What learns, and what it is shown: a network on pixels, or the rest of it on what its frozen front gave."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from marinecv.features.frontier import split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
 from marinecv.inputs.pipeline import label_indices, make_dataset
+from marinecv.models.fold import fold
 from marinecv.training.recipe import Recipe
 
 Parts = dict[str, tuple[pd.DataFrame, np.ndarray]]
@@ -37,9 +38,9 @@ def learner(
         say: prints a line.
     """
     training = recipe.training
+    front, rest = split(model)
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank:
-        front, rest = split(model)
         moves = Views(training.augmentation, training.bank, training.seed)
         datasets = {}
         for name, views, options in (("train", moves, drawn), ("validation", Views(), {})):
@@ -53,7 +54,16 @@ def learner(
     shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
     (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
     return (
-        model,
+        _whole(model, front, rest),
         make_dataset(train, pixels=train_pixels, augmentation=training.augmentation, **shared, **drawn),
         make_dataset(validation, pixels=validation_pixels, **shared),
     )
+
+
+def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.Model:
+    """The network on pixels, its frozen front folded: a third less work a step, and what learns is the model's own."""
+    if not front.weights:
+        return model
+    front = fold(front)
+    front.trainable = False
+    return keras.Model(front.input, rest(front.output))

@@ -1,0 +1,60 @@
+"""The same network for inference with fewer operations: batch normalisation goes into the convolution before it."""
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def fold(model: keras.Model) -> keras.Model:
+    """Return a network that gives what `model` gives in inference, to float tolerance, in about two thirds of the time.
+
+    In inference batch normalisation is a factor and a shift a channel, and so is a change of the kernel and the bias of
+    the convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is folded where
+    nothing else sees what that convolution gives; every other layer is copied.
+
+    Args:
+        model: a functional model, one flat graph; its weights are copied, not shared.
+    """
+    norms = _foldable(model)
+    gone = {norm.name for norm in norms.values()}
+
+    def copy(layer: layers.Layer) -> layers.Layer:
+        return type(layer).from_config(layer.get_config() | ({"use_bias": True} if layer.name in norms else {}))
+
+    def call(layer: layers.Layer, *args, **kwargs):
+        return args[0] if layer.name in gone else layer(*args, **kwargs)
+
+    folded = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    for layer in (layer for layer in folded.layers if layer.weights):
+        weights = model.get_layer(layer.name).get_weights()
+        layer.set_weights(_merged(layer, weights, norms[layer.name]) if layer.name in norms else weights)
+    return folded
+
+
+def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
+    """The normalisations that can go, by the name of their convolution."""
+    makers, uses = {}, [id(tensor) for tensor in model.outputs]
+    for operation in model.operations:
+        makers |= {id(tensor): operation for tensor in keras.tree.flatten(operation.output)}
+        if not isinstance(operation, layers.InputLayer):
+            uses += [id(tensor) for tensor in keras.tree.flatten(operation.input)]
+    norms = {}
+    for norm in model.layers:
+        if isinstance(norm, layers.BatchNormalization) and uses.count(id(norm.input)) == 1:
+            before = makers[id(norm.input)]
+            if (
+                isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D))
+                and before.activation is keras.activations.linear
+            ):
+                norms[before.name] = norm
+    return norms
+
+
+def _merged(convolution, weights: list[np.ndarray], norm: layers.BatchNormalization) -> list[np.ndarray]:
+    """Kernel and bias of a convolution that normalises as well."""
+    kernel, *bias = weights
+    mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
+    factor = (np.asarray(norm.gamma) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
+    shift = (np.asarray(norm.beta) if norm.center else 0.0) - mean * factor
+    by_channel = factor.reshape(kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else factor
+    return [kernel * by_channel, (bias[0] * factor if bias else 0.0) + shift]
