@@ -1,4 +1,4 @@
-"""What the activation bank costs in accuracy: the same recipe and seeds without and with it.
+"""What the activation bank costs in accuracy: the same recipe and seeds without it, with it, and in half precision.
 
     python benchmarks/bank.py                      aquarium_mobilenet_p2, seeds 0 to 4, 8 drawn views an image
     python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --output-dir
@@ -42,14 +42,16 @@ def main() -> None:
     catalog = mcv.split_catalog(mcv.read_catalog(manifest))
     rows = []
     for seed in range(args.seeds):
-        for views in (0, args.views):
-            cell = replace(recipe.with_training(seed=seed, bank=views), published={})
-            folder = args.output_dir / f"{recipe.name}-bank{views}-seed{seed}"
+        for views, dtype in ((0, "float32"), (args.views, "float32"), (args.views, "float16")):
+            cell = replace(recipe.with_training(seed=seed, bank=views, bank_dtype=dtype), published={})
+            folder = args.output_dir / f"{recipe.name}-bank{views}-{dtype}-seed{seed}"
             begun = (folder / "recipe.json").is_file()
             run = Run(folder) if begun else start(folder, cell, catalog, manifest)
             if not run.finished:
                 finish(run)
-            rows.append({"recipe": recipe.name, "bank": views, "seed": seed, **figures(run)})
+            rows.append(
+                {"recipe": recipe.name, "bank": views, "dtype": dtype if views else "", "seed": seed, **figures(run)}
+            )
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
             about = {"data": manifest.name, "commit": commit(), "machine": machine()}
             write_table(args.output, table.assign(**about))
@@ -70,8 +72,8 @@ def figures(run: Run) -> dict:
 def of_all_seeds(table: pd.DataFrame) -> list[dict]:
     """A row a way: the mean over seeds, between the smallest and the largest."""
     rows = []
-    for (recipe, views), runs in table.groupby(["recipe", "bank"]):
-        row = {"recipe": recipe, "bank": views, "seed": "all"}
+    for (recipe, views, dtype), runs in table.groupby(["recipe", "bank", "dtype"]):
+        row = {"recipe": recipe, "bank": views, "dtype": dtype, "seed": "all"}
         for split in ("validation", "test"):
             accuracy = runs[f"{split}_accuracy"]
             row |= {f"{split}_accuracy": accuracy.mean(), f"{split}_low": accuracy.min()}

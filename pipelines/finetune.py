@@ -117,6 +117,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="auto|off|N",
         help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
     )
+    parser.add_argument(
+        "--bank-dtype", choices=("float32", "float16"), default="float32", help="float16 keeps them in half the room"
+    )
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 
 
@@ -150,7 +153,11 @@ def bank(text: str) -> str | int:
 
 
 def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    """The recipe with the width and the number of trainable layers asked for; another network than the report's."""
+    """The recipe with the width and the number of trainable layers asked for, and how a bank keeps its numbers.
+
+    With another network than the report's it is no row of the report.
+    """
+    recipe = recipe.with_training(bank_dtype=args.bank_dtype)
     asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
     changes = {name: value for name, value in asked.items() if value is not None}
     if not changes:

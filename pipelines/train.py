@@ -155,7 +155,8 @@ def banked(
     for name, recipe in recipes.items():
         views, reason = choose_bank(recipe, images, len(class_names), sharing[front(recipe)])
         chosen[name] = recipe.with_training(bank=views)
-        print(f"  {name}: {reason}")
+        if reason:
+            print(f"  {name}: {reason}")
     return chosen
 
 

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from marinecv.data.store import store_path
 from marinecv.features import bank as room
 from marinecv.features.bank import bank_bytes, open_bank
 from marinecv.features.frontier import split
+from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
 from marinecv.inputs.augment import augment
 from marinecv.inputs.pipeline import epoch_draws
@@ -144,6 +146,25 @@ def test_the_bank_used_longest_ago_makes_room(rows, front):
         newest = max(store_path("features").iterdir(), key=lambda place: place.stat().st_mtime_ns)
         os.utime(newest, (number, number))
     assert sorted(place.stat().st_mtime for place in store_path("features").iterdir()) == [1, 2]
+
+
+def test_half_precision_takes_half_the_room_and_three_digits(rows, front):
+    whole = quietly(front, rows, PIXELS, SPEC)
+    half = quietly(front, rows, PIXELS, SPEC, dtype="float16")
+    assert sum(array.nbytes for array in half.arrays) == bank_bytes(front, IMAGES, Views(), "float16")
+    assert bank_bytes(front, IMAGES, Views(), "float16") * 2 == bank_bytes(front, IMAGES, Views())
+    for mine, theirs in zip(half.arrays, whole.arrays, strict=True):
+        assert mine.dtype == np.float16 and not np.array_equal(mine, theirs)
+        np.testing.assert_allclose(mine, theirs, rtol=2**-11, atol=1e-6)
+    [(tensors, _)] = make_bank_dataset(half, np.zeros(IMAGES, np.int64), 2)
+    assert {tensor.dtype for tensor in tensors} == {tf.float32}
+
+
+def test_numbers_too_large_for_half_precision_are_refused(rows, front):
+    front.layers[1].set_weights([weights + 1000 for weights in front.layers[1].get_weights()])
+    with pytest.raises(ValueError, match="give numbers as large as .*, more than float16 holds"):
+        quietly(front, rows, PIXELS, SPEC, dtype="float16")
+    assert quietly(front, rows, PIXELS, SPEC).images == IMAGES
 
 
 def test_without_room_it_is_an_error_and_not_a_dead_process(rows, front):

@@ -1,8 +1,12 @@
+import os
+
 import keras
 import numpy as np
 import pytest
 
+from marinecv.data.store import store_path
 from marinecv.inputs.spec import ImageSpec
+from marinecv.training import estimate
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
@@ -97,3 +101,25 @@ def test_the_estimate_grows_with_epochs_and_images(recipe):
     assert estimate_seconds(recipe.with_training(epochs=3), 100, 20, 3) == pytest.approx(3 * one)
     assert estimate_seconds(recipe.with_training(epochs=1), 1000, 200, 3) == pytest.approx(10 * one)
     assert estimate_seconds(recipe.with_training(epochs=1), 100, 0, 3) < one
+
+
+def test_what_was_measured_today_is_not_measured_again(recipe, monkeypatch):
+    estimate._measure.cache_clear()
+    one = estimate_seconds(recipe, 100, 20, 3)
+    [kept] = store_path("timings").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(estimate, "_time_batch", lambda *args: pytest.fail("measured again"))
+        estimate._measure.cache_clear()
+        assert estimate_seconds(recipe, 100, 20, 3) == one
+    monkeypatch.setattr(estimate, "_time_batch", lambda *args: (0.0, 0.0, 0))
+    for spoil in (
+        lambda: os.utime(kept, (1, 1)),
+        lambda: kept.write_text("[1, 2"),
+        lambda: kept.write_text("[1, 2]"),
+        lambda: kept.unlink(),
+    ):
+        estimate._measure.cache_clear()
+        spoil()
+        assert estimate_seconds(recipe, 100, 20, 3) == 0
+        kept.write_text("[1, 2, 3]")
+    estimate._measure.cache_clear()

@@ -36,8 +36,7 @@ class Bank:
     """Activations of some images.
 
     Args:
-        arrays: one a tensor of the frontier, float32 `(views * images, ...)`; view v of image i is row
-            `v * images + i`.
+        arrays: one a tensor of the frontier, `(views * images, ...)`; view v of image i is row `v * images + i`.
         views: how the images were looked at.
     """
 
@@ -57,6 +56,7 @@ def open_bank(
     spec: ImageSpec,
     views: Views | None = None,
     *,
+    dtype: str = "float32",
     budget_bytes: int = BUDGET_BYTES,
     say: Callable[[str], None] = print,
 ) -> Bank:
@@ -71,41 +71,44 @@ def open_bank(
         pixels: uint8 `(n, height, width, 3)`, row i for row i of `rows`.
         spec: how they were made of the files.
         views: how each image is looked at; None as it is.
+        dtype: `"float32"`, or `"float16"` in half the room, with three digits of each number.
         budget_bytes: of all banks; those used longest ago are removed for a new one.
         say: prints a line.
     Raises:
         OSError: there is no room for it.
+        ValueError: a number is too large for float16.
     """
     views = views or Views()
     shapes = [tuple(tensor.shape[1:]) for tensor in front.outputs]
     about = {"images": len(rows), "views": views.count, "shapes": [list(shape) for shape in shapes]}
-    folder = store_path("features", _key(front, rows, spec, views))
+    about["dtype"] = dtype
+    folder = store_path("features", _key(front, rows, spec, views, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
         if not (_steps_done(folder, about) == _steps(about) and _arrays(folder, about)):
-            make_room(folder, bank_bytes(front, len(rows), views), budget_bytes)
+            make_room(folder, bank_bytes(front, len(rows), views, dtype), budget_bytes)
             _build(front, pixels, views, folder, about, say)
         os.utime(folder)
         return Bank(_arrays(folder, about), views)
 
 
-def bytes_per_view(cut: list[keras.KerasTensor]) -> int:
-    """How much disk one view of one image takes, at a frontier."""
-    return 4 * sum(int(np.prod(tensor.shape[1:])) for tensor in cut)
+def values_per_view(cut: list[keras.KerasTensor]) -> int:
+    """How many numbers one view of one image is, at a frontier."""
+    return sum(int(np.prod(tensor.shape[1:])) for tensor in cut)
 
 
-def bank_bytes(front: keras.Model, images: int, views: Views) -> int:
+def bank_bytes(front: keras.Model, images: int, views: Views, dtype: str = "float32") -> int:
     """How much disk a bank takes."""
-    return images * views.count * bytes_per_view(front.outputs)
+    return images * views.count * values_per_view(front.outputs) * np.dtype(dtype).itemsize
 
 
 def _build(front, pixels, views, folder, about, say) -> None:
     """Fill the files of a bank, from where a killed build left them."""
-    total, steps = about["images"], _steps(about)
+    total, steps, dtype = about["images"], _steps(about), np.dtype(about["dtype"])
     done = _steps_done(folder, about)
     arrays = _arrays(folder, about, "r+") if done else ()
     if not arrays:
-        done, arrays = 0, tuple(make_array(path, shape, np.float32) for path, shape in _files(folder, about))
+        done, arrays = 0, tuple(make_array(path, shape, dtype) for path, shape in _files(folder, about))
 
     front = fold(front)
 
@@ -120,6 +123,11 @@ def _build(front, pixels, views, folder, about, say) -> None:
         start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
         seen = see(pixels[start:stop], views.draws(view, total)[start:stop])
         for array, tensor in zip(arrays, seen, strict=True):
+            if (largest := float(tf.reduce_max(tf.abs(tensor)))) > np.finfo(dtype).max:
+                raise ValueError(
+                    f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them as "
+                    "float32, which is the default."
+                )
             array[view * total + start : view * total + stop] = tensor
         if step + 1 == steps or time.monotonic() - told > SAY_EVERY_S:
             for array in arrays:
@@ -145,7 +153,7 @@ def _steps_done(folder: Path, about: dict) -> int:
 
 def _arrays(folder: Path, about: dict, mode: str = "r") -> tuple[np.ndarray, ...]:
     """The arrays of a bank; none where one of them is not as it should be."""
-    arrays = tuple(open_array(path, shape, np.float32, mode) for path, shape in _files(folder, about))
+    arrays = tuple(open_array(path, shape, np.dtype(about["dtype"]), mode) for path, shape in _files(folder, about))
     return () if any(array is None for array in arrays) else arrays
 
 
@@ -154,7 +162,7 @@ def _files(folder: Path, about: dict) -> list[tuple[Path, tuple[int, ...]]]:
     return [(folder / f"tensor{number}.npy", (rows, *shape)) for number, shape in enumerate(about["shapes"])]
 
 
-def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views) -> str:
+def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views, dtype: str) -> str:
     looked = (views.kind, views.count, *((views.augmentation, views.seed) if views.kind == "drawn" else ()))
-    facts = f"{VERSION}\0{fingerprint(front)}\0{files_key(list(rows['path']), spec)}\0{looked!r}"
+    facts = f"{VERSION}\0{fingerprint(front)}\0{files_key(list(rows['path']), spec)}\0{looked!r}\0{dtype}"
     return hashlib.sha256(facts.encode()).hexdigest()[:32]

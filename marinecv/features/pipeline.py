@@ -38,7 +38,10 @@ def make_bank_dataset(
 
     def gather(indices, rows):
         taken = tf.numpy_function(
-            lambda rows: [array[rows] for array in bank.arrays], [rows], [tf.float32] * len(signature), stateful=False
+            lambda rows: [array[rows].astype(np.float32, copy=False) for array in bank.arrays],
+            [rows],
+            [tf.float32] * len(signature),
+            stateful=False,
         )
         taken = tuple(tf.ensure_shape(array, spec.shape) for array, spec in zip(taken, signature, strict=True))
         return (taken if len(taken) > 1 else taken[0]), tf.gather(one_hot, indices)

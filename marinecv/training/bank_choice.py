@@ -23,10 +23,11 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: 
         num_classes: outputs.
         rows: of a grid that share the frozen layers and the images.
     Returns:
-        `(bank, reason)`: views of an image to compute, 0 for none; and why, for a line of the plan.
+        `(bank, reason)`: views of an image to compute, 0 for none; and why, for a line of the plan; empty where nothing
+        is frozen, so that there was no choice.
     """
     if not isinstance(recipe.model, BackboneModel) or recipe.model.trainable_layers is None:
-        return 0, "no layers are frozen, so none can be computed beforehand"
+        return 0, ""
     training = recipe.training
     views = Views(training.augmentation, min(DRAWN_VIEWS, training.epochs))
     needed = bank_bytes_per_view(recipe, num_classes) * (views.count * images["train"] + images["validation"])

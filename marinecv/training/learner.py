@@ -45,7 +45,7 @@ def learner(
         datasets = {}
         for name, views, options in (("train", moves, drawn), ("validation", Views(), {})):
             rows, pixels = parts[name]
-            bank = open_bank(front, rows, pixels, recipe.image, views, say=say)
+            bank = open_bank(front, rows, pixels, recipe.image, views, dtype=training.bank_dtype, say=say)
             labels = label_indices(rows, class_names, training=name == "train")
             datasets[name] = make_bank_dataset(
                 bank, labels, len(class_names), batch_size=training.batch_size, **options

@@ -103,6 +103,7 @@ class Training:
         mixed_precision: compute in half precision; for a GPU.
         bank: how many drawn views of each image the frozen layers are computed for, once and beforehand; 0 computes
             them anew each epoch. Without random movements it is one view, with a horizontal flip alone both.
+        bank_dtype: how their numbers are kept: `"float32"`, or `"float16"` in half the room.
         jit_compile: compile with XLA; `"auto"` leaves the choice to Keras, which takes it on a GPU.
         seed: of weights, order and augmentation.
     """
@@ -125,6 +126,7 @@ class Training:
     augmentation: Augmentation | None = None
     mixed_precision: bool = False
     bank: int = 0
+    bank_dtype: str = "float32"
     jit_compile: str = "auto"
     seed: int = 0
 
@@ -133,7 +135,12 @@ class Training:
         shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
         waits = dict.fromkeys(("early_stop_patience", "lr_patience", "head_epochs", "bank"), (0, inf))
         _within(self, **rates, **shares, **waits, epochs=(1, inf), batch_size=(1, 65536), seed=(0, 2**32 - 1))
-        _among(self, monitor=("val_loss", "val_accuracy"), jit_compile=("auto", "on", "off"))
+        _among(
+            self,
+            monitor=("val_loss", "val_accuracy"),
+            jit_compile=("auto", "on", "off"),
+            bank_dtype=("float32", "float16"),
+        )
 
 
 MODELS = {"cnn": ScratchModel, "backbone": BackboneModel}

@@ -1,0 +1,137 @@
+"""The charts of docs/performance.md, drawn from benchmarks/results and results/.
+
+python benchmarks/charts.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from marinecv.report.figures import save_png
+from marinecv.report.style import COLOURS, INK, new_figure, styled
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED, PICTURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+OURS, THEIRS = COLOURS[0], COLOURS[7]
+PARTS = {"decode": "decode", "bank": "frozen layers", "epochs": "epochs", "predict": "score every image"}
+
+
+def main() -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for chart in (finetune, front, laptop, train_step, peers):
+        save_png(chart(pd.read_csv(MEASURED / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
+
+
+@styled
+def finetune(table: pd.DataFrame) -> Figure:
+    """Seconds an epoch and of the whole job, of those who train the last 20 layers on moved images."""
+    table = table[(table["trainable"] == "last 20") & (table["moves"] != "none")]
+    figure = new_figure(6.4, 2.4)
+    axes = figure.subplots(1, 2, sharey=True)
+    titles = {"seconds_an_epoch": "Seconds an epoch", "seconds_total": "Seconds, three rows, all in"}
+    for axis, (column, title) in zip(axes, titles.items(), strict=True):
+        bars(
+            axis, table["what"], table[column], [OURS if what.startswith("ours") else THEIRS for what in table["what"]]
+        )
+        axis.set_title(title)
+    return figure
+
+
+@styled
+def front(table: pd.DataFrame) -> Figure:
+    """Images a second through the frozen front, an engine a bar."""
+    figure = new_figure(6.4, 2.2)
+    networks = list(table.groupby(["backbone", "image_size"], sort=False))
+    axes = figure.subplots(1, len(networks), sharey=True)
+    for axis, ((backbone, size), rows) in zip(np.atleast_1d(axes), networks, strict=True):
+        colours = [OURS if engine == "folded" else THEIRS for engine in rows["engine"]]
+        bars(axis, rows["engine"], rows["images_per_second"], colours)
+        axis.set_title(f"{backbone}, {size} px", fontsize=8)
+    figure.supxlabel("images a second", fontsize=8)
+    return figure
+
+
+@styled
+def laptop(table: pd.DataFrame) -> Figure:
+    """Where the minutes of a large job go."""
+    figure = new_figure(6.4, 0.9 + 0.5 * len(table))
+    axis = figure.subplots()
+    names = [f"{learns} learn{'s' if learns == 'none' else ''}" for learns in table["trainable"]]
+    left = np.zeros(len(table))
+    rest = table["minutes_total"] - sum(table[f"minutes_{part}"] for part in PARTS)
+    widths = {name: table[f"minutes_{part}"] for part, name in PARTS.items()} | {"the rest": rest}
+    for (name, width), colour in zip(widths.items(), COLOURS, strict=False):
+        axis.barh(names, width, left=left, height=0.6, color=colour, alpha=0.75, label=name)
+        left = left + width
+    axis.invert_yaxis()
+    axis.set_xlabel("minutes")
+    axis.legend(ncols=len(widths), loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, handlelength=1)
+    return figure
+
+
+@styled
+def train_step(table: pd.DataFrame) -> Figure:
+    """A step against the floor of its arithmetic, on a logarithmic axis."""
+    table = table[table["step_ms"].notna()]
+    figure = new_figure(6.4, 0.9 + 0.25 * len(table))
+    axis = figure.subplots()
+    xla = table["xla"].map({"on": ", XLA", "off": ""})
+    precision = table["precision"].str.removeprefix("mixed_")
+    names = table["model"] + " " + table["image_size"].astype(str) + " px, " + precision + xla + ", " + table["backend"]
+    rows = np.arange(len(table))
+    axis.barh(rows, table["step_ms"], height=0.6, color=OURS, alpha=0.75, label="step")
+    axis.scatter(table["floor_ms"], rows, marker="|", s=120, color=INK, label="floor of its arithmetic", zorder=3)
+    axis.set_yticks(rows, names)
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    axis.set_xlabel("milliseconds")
+    axis.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
+    return figure
+
+
+@styled
+def peers(table: pd.DataFrame) -> Figure:
+    """Validation accuracy with its interval, a data set a panel; minutes beside."""
+    figure = new_figure(6.4, 3.0)
+    sets = list(table.groupby("data", sort=False))
+    axes = figure.subplots(1, len(sets), sharey=True)
+    for axis, (data, rows) in zip(np.atleast_1d(axes), sets, strict=True):
+        names = rows["what"] + np.where(rows["start"] == "random", "", ", ImageNet weights")
+        places = np.arange(len(rows))
+        colours = [OURS if what.startswith("ours") else THEIRS for what in rows["what"]]
+        axis.hlines(places, rows["low"], rows["high"], color=colours, linewidth=2)
+        axis.scatter(rows["validation_accuracy"], places, color=colours, zorder=3, label="validation as published")
+        if rows["grouped_accuracy"].notna().any():
+            axis.scatter(rows["grouped_accuracy"], places, color=INK, marker="|", s=80, zorder=3, label="scenes apart")
+            axis.legend(loc="lower right", fontsize=7)
+        for place, minutes in zip(places, rows["minutes"], strict=True):
+            axis.annotate(f"{minutes:.1f} min", (1.0, place), ha="right", va="bottom", fontsize=7)
+        axis.set_yticks(places, names)
+        axis.set_xlim(0, 1)
+        axis.set_title(f"{data}, n={rows['n'].iloc[0]:.0f}")
+        axis.grid(axis="x")
+    axes[0].invert_yaxis()
+    return figure
+
+
+SOURCES = {
+    finetune: "finetune_epoch", front: "front", laptop: "laptop_job", train_step: "train_step", peers: "peers"
+}  # fmt: skip
+
+
+def bars(axis, names: pd.Series, values: pd.Series, colours: list[str]) -> None:
+    """Horizontal bars with their values at the end, the first on top."""
+    drawn = axis.barh(np.arange(len(names)), values, height=0.6, color=colours, alpha=0.75)
+    axis.bar_label(drawn, [f"{value:.3g}" for value in values], padding=3, fontsize=8)
+    axis.set_yticks(np.arange(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlim(0, 1.2 * values.max())
+    axis.set_xticks([])
+    axis.spines[["bottom", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+
+
+if __name__ == "__main__":
+    main()
