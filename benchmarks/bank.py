@@ -1,11 +1,12 @@
 """What the activation bank costs in accuracy: the same recipe and seeds without it, with it, and in half precision.
 
     python benchmarks/bank.py                      aquarium_mobilenet_p2, seeds 0 to 4, 8 drawn views an image
-    python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --output-dir
+    python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --ways, --output-dir
 
 The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
 ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. The table
-goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest. What the bank
+goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest; rows of ways that
+are not run this time stay. What the bank
 saves in time is a question for benchmarks/finetune_epoch.py.
 """
 
@@ -20,9 +21,12 @@ from marinecv.pipelines import quiet
 import marinecv as mcv
 from marinecv.environment import commit
 from marinecv.runs import Run
-from marinecv.tables import write_table
+from marinecv.tables import read_table, write_table
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "bank.csv"
+
+
+WAYS = ["off", "float32", "float16"]
 
 
 def main() -> None:
@@ -30,6 +34,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="aquarium_mobilenet_p2")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--views", type=int, default=8)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="these alone")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/bank"))
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -40,21 +45,25 @@ def main() -> None:
     recipe = RECIPES[args.recipe]
     manifest = mcv.locate(recipe.data.name)
     catalog = mcv.split_catalog(mcv.read_catalog(manifest))
-    rows = []
+    before, rows = [], []
+    if args.output.is_file():
+        kept = read_table(args.output)
+        before = [kept[(kept["recipe"] != recipe.name) | ~kept["bank"].isin(args.ways)]]
     for seed in range(args.seeds):
-        for views, dtype in ((0, "float32"), (args.views, "float32"), (args.views, "float16")):
-            cell = replace(recipe.with_training(seed=seed, bank=views, bank_dtype=dtype), published={})
-            folder = args.output_dir / f"{recipe.name}-bank{views}-{dtype}-seed{seed}"
+        for way in args.ways:
+            views = 0 if way == "off" else args.views
+            changes = {"bank": views} | ({"bank_dtype": way} if views else {})
+            cell = replace(recipe.with_training(seed=seed, **changes), published={})
+            folder = args.output_dir / f"{recipe.name}-{way}-{views}-seed{seed}"
             begun = (folder / "recipe.json").is_file()
             run = Run(folder) if begun else start(folder, cell, catalog, manifest)
             if not run.finished:
                 finish(run)
-            rows.append(
-                {"recipe": recipe.name, "bank": views, "dtype": dtype if views else "", "seed": seed, **figures(run)}
-            )
+            rows.append({"recipe": recipe.name, "bank": way, "views": views, "seed": seed, **figures(run)})
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
             about = {"data": manifest.name, "commit": commit(), "machine": machine()}
-            write_table(args.output, table.assign(**about))
+            table = pd.concat([*before, table.assign(**about)])
+            write_table(args.output, table)
     print(table.to_string(index=False))
 
 
@@ -72,8 +81,8 @@ def figures(run: Run) -> dict:
 def of_all_seeds(table: pd.DataFrame) -> list[dict]:
     """A row a way: the mean over seeds, between the smallest and the largest."""
     rows = []
-    for (recipe, views, dtype), runs in table.groupby(["recipe", "bank", "dtype"]):
-        row = {"recipe": recipe, "bank": views, "dtype": dtype, "seed": "all"}
+    for (recipe, way, views), runs in table.groupby(["recipe", "bank", "views"], sort=False):
+        row = {"recipe": recipe, "bank": way, "views": views, "seed": "all"}
         for split in ("validation", "test"):
             accuracy = runs[f"{split}_accuracy"]
             row |= {f"{split}_accuracy": accuracy.mean(), f"{split}_low": accuracy.min()}

@@ -103,14 +103,14 @@ def test_the_estimate_grows_with_epochs_and_images(recipe):
     assert estimate_seconds(recipe.with_training(epochs=1), 100, 0, 3) < one
 
 
-def test_what_was_measured_today_is_not_measured_again(recipe, monkeypatch):
+def test_what_was_measured_today_is_not_measured_again(monkeypatch):
     estimate._measure.cache_clear()
-    one = estimate_seconds(recipe, 100, 20, 3)
+    one = estimate_seconds(CNN, 100, 20, 3)
     [kept] = store_path("timings").iterdir()
     with monkeypatch.context() as patched:
         patched.setattr(estimate, "_time_batch", lambda *args: pytest.fail("measured again"))
         estimate._measure.cache_clear()
-        assert estimate_seconds(recipe, 100, 20, 3) == one
+        assert estimate_seconds(CNN, 100, 20, 3) == one
     monkeypatch.setattr(estimate, "_time_batch", lambda *args: (0.0, 0.0, 0))
     for spoil in (
         lambda: os.utime(kept, (1, 1)),
@@ -120,6 +120,6 @@ def test_what_was_measured_today_is_not_measured_again(recipe, monkeypatch):
     ):
         estimate._measure.cache_clear()
         spoil()
-        assert estimate_seconds(recipe, 100, 20, 3) == 0
+        assert estimate_seconds(CNN, 100, 20, 3) == 0
         kept.write_text("[1, 2, 3]")
     estimate._measure.cache_clear()

@@ -18,7 +18,7 @@ from marinecv.data.store import make_room, store_path
 from marinecv.features.fingerprint import fingerprint
 from marinecv.features.views import Views
 from marinecv.hold import hold
-from marinecv.inputs.augment import augment
+from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.pixels import files_key
 from marinecv.inputs.spec import ImageSpec
 from marinecv.mapped import make_array, open_array
@@ -112,18 +112,19 @@ def _build(front, pixels, views, folder, about, say) -> None:
 
     front = fold(front)
 
-    @tf.function(reduce_retracing=True)
     def see(images, draws):
         moved = augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
         return keras.tree.flatten(front(moved, training=False))
 
+    some = tf.TensorSpec((None, *front.input_shape[1:]), tf.uint8), tf.TensorSpec((None, DRAWS), tf.float32)
+    see = tf.function(see, input_signature=some).get_concrete_function()  # traced once, the last chunk being shorter
     told = started = time.monotonic()
     for step in range(done, steps):
         view, place = divmod(step, steps // views.count)
         start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
-        seen = see(pixels[start:stop], views.draws(view, total)[start:stop])
+        seen = see(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop])
         for array, tensor in zip(arrays, seen, strict=True):
-            if (largest := float(tf.reduce_max(tf.abs(tensor)))) > np.finfo(dtype).max:
+            if (largest := float(tf.reduce_max(tf.abs(tensor)))) > float(np.finfo(dtype).max):
                 raise ValueError(
                     f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them as "
                     "float32, which is the default."
