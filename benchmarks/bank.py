@@ -5,9 +5,8 @@
 
 The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
 ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. The table
-goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest; rows of ways that
-are not run this time stay. What the bank
-saves in time is a question for benchmarks/finetune_epoch.py.
+goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest; rows of ways
+that are not run this time stay. What the bank saves in time is a question for benchmarks/finetune_epoch.py.
 """
 
 import argparse
