@@ -109,7 +109,11 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     """What is timed: name -> (a function that makes one epoch, epochs to time at once)."""
     spec = mcv.ImageSpec(height=size, width=size, canvas_px=CANVAS_PX)
     class_names = tuple(sorted(catalog["class_name"].unique()))
-    pixels, _ = mcv.load_pixels(catalog, spec)
+
+    def load(spec):
+        return mcv.load_pixels(catalog, spec, memory_budget_bytes=2**40)[0]  # decoded each time, never kept
+
+    pixels = load(spec)
 
     def batches(augmentation=None, pixels=pixels):
         return mcv.make_dataset(
@@ -117,7 +121,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
         )
 
     def first_epoch(spec=spec):
-        return consume(batches(pixels=mcv.load_pixels(catalog, spec)[0]))
+        return consume(batches(pixels=load(spec)))
 
     def decode_alone():  # hands one pixel on: no copy
         return consume(mapped(lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0]))
