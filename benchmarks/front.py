@@ -10,8 +10,9 @@
 
 An engine of its own is worth an extra where it is 1.5 times as fast as what is there without. Batches of 64 random
 images; the engines take turns, round after round. `ratio_to_keras` is the median of the ratios within each round,
-`difference` the largest one between what an engine and Keras give, over the largest value. Weights are ImageNet's where
-they are at hand (KERAS_HOME), else random. The table goes to benchmarks/results/front.csv; rows of other networks stay.
+`difference` the largest one between what an engine and Keras give, over the largest value, and `seconds_to_make` the
+conversion with the first batch. Weights are ImageNet's where they are at hand (KERAS_HOME), else random. An engine that
+fails has its error as `note`. The table goes to benchmarks/results/front.csv; rows of other networks stay.
 """
 
 import argparse
@@ -50,7 +51,8 @@ def main() -> None:
         about = {"backbone": backbone, "image_size": args.size, "trainable": args.trainable}
         table = measure(front_of(backbone, args.size, args.trainable), args.size, args.rounds).assign(**about)
         print(table.to_string(index=False), flush=True)
-        table = table.assign(machine=machine()).astype(str)
+        table = table.assign(machine=machine()).astype(object)
+        table = table.where(table.notna(), "").astype(str)
         if RESULTS.is_file():
             table = pd.concat([read_table(RESULTS), table], ignore_index=True).drop_duplicates(KEY, keep="last")
         write_table(RESULTS, table)
@@ -74,25 +76,33 @@ def images(size: int) -> np.ndarray:
 
 def measure(front: keras.Model, size: int, rounds: int) -> pd.DataFrame:
     """A row an engine."""
-    seen, engines = images(size), {}
+    seen, engines, rows = images(size), {}, []
     for name, (package, make) in ENGINES.items():
-        if importlib.util.find_spec(package):
-            engines[name] = make(front)
-        else:
+        if not importlib.util.find_spec(package):
             print(f"{name} is not installed: left out")
-    expected = engines["keras"](seen)
-    rows = []
-    for name, run in engines.items():
-        pairs = zip(sorted(run(seen), key=np.shape), sorted(expected, key=np.shape), strict=True)
+            continue
+        row, start = {"engine": name, "note": ""}, time.perf_counter()
+        rows.append(row)
+        try:
+            run = make(front)
+            given = run(seen)
+        except Exception as error:  # whatever another library raises
+            row["note"] = f"{type(error).__name__}: {error}"[:120]
+            continue
+        row["seconds_to_make"] = round(time.perf_counter() - start, 1)
+        engines[name] = run
+        if name == "keras":
+            expected = given
+        pairs = zip(sorted(given, key=np.shape), sorted(expected, key=np.shape), strict=True)
         difference = max(float(np.abs(mine - theirs).max() / np.abs(theirs).max()) for mine, theirs in pairs)
-        rows.append({"engine": name, "difference": f"{difference:.1e}"})
+        row["difference"] = f"{difference:.1e}"
     seconds = {name: [] for name in engines}
     for _ in range(rounds):
         for name, run in engines.items():
             start = time.perf_counter()
             run(seen)
             seconds[name].append(time.perf_counter() - start)
-    for row in rows:
+    for row in (row for row in rows if row["engine"] in engines):
         mine = seconds[row["engine"]]
         row["images_per_second"] = round(BATCH / statistics.median(mine), 1)
         ratios = [theirs / own for own, theirs in zip(mine, seconds["keras"], strict=True)]

@@ -209,7 +209,8 @@ def finish(run: Run) -> None:
         pixels = load_run(run, recipe, say=print)
         trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
         model = run.load_model() if trained else fit_recipe(recipe, run, pixels)
-        predictions = predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels)
+        bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
+        predictions = predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, bank=bank)
         write_predictions(predictions, run.path("predictions.csv"))
         metrics = {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
         if "test" in metrics:

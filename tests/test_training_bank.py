@@ -9,10 +9,12 @@ import pytest
 from test_training_fit import MOVES, POND, assert_same, catalog, killed, make_run, pond, told, train  # noqa: F401
 
 from marinecv.data.store import store_path
+from marinecv.evaluation.predict import predict_table
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, set_batch_norm_statistics
 from marinecv.training import fit as room
 from marinecv.training.build import build_model, compile_model
+from marinecv.training.fit import load_run
 from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
 
 FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
@@ -39,6 +41,20 @@ def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):  
     ours, theirs = told(banked), told(usual)
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3 if kind == "drawn" else 1e-5)
     assert ours["learning_rate"].tolist() == theirs["learning_rate"].tolist()
+
+
+def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):  # noqa: F811
+    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
+    run = make_run("run", recipe)
+    model, pixels = train(run, recipe), load_run(run, recipe)
+    before = banks()
+    whole, kept = (
+        predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, bank=bank)
+        for bank in (False, True)
+    )
+    pd.testing.assert_frame_equal(kept, whole, atol=1e-6)
+    new = whole["split"].nunique() - 2  # train and validation are found
+    assert len(banks()) == len(before) + new and set(before) <= set(banks())
 
 
 def test_views_come_round_again():

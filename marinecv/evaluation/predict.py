@@ -35,6 +35,8 @@ def predict_table(
     class_names: Sequence[str],
     batch_size: int = 32,
     pixels: np.ndarray | None = None,
+    *,
+    bank: bool = False,
 ) -> pd.DataFrame:
     """Predict the usable images of a catalog, whatever their split.
 
@@ -45,16 +47,38 @@ def predict_table(
         class_names: (C,) in the order of the model's outputs.
         batch_size: images a step.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
+        bank: with `pixels`, take what the frozen layers give from the store, and keep there what it has not.
 
     Returns:
         Predictions table, rows in the order of the catalog; an image without a class has the true class "".
 
     Raises:
+        OSError: a bank has no room.
         ValueError: no image is usable, one cannot be loaded, or the model's outputs do not fit `class_names`.
     """
     from marinecv.inputs.pipeline import make_dataset
 
-    dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels)
     rows = usable(catalog)
-    probabilities = predict_probabilities(model, dataset)
+    if bank:
+        probabilities = _from_bank(model, rows, pixels, spec, batch_size)
+    else:
+        dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels)
+        probabilities = predict_probabilities(model, dataset)
     return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
+
+
+def _from_bank(model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, batch_size: int) -> np.ndarray:
+    """Split by split, as training has them: what it has kept is found again."""
+    from marinecv.features.bank import open_bank
+    from marinecv.features.frontier import split
+    from marinecv.features.pipeline import make_bank_dataset
+    from marinecv.inputs.pixels import rows_of
+
+    front, rest = split(model)
+    probabilities = np.empty((len(rows), model.output_shape[-1]), np.float32)
+    for name in rows["split"].unique():
+        chosen = np.flatnonzero(rows["split"] == name)
+        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
+        batches = make_bank_dataset(kept, np.zeros(len(chosen), np.int64), 1, batch_size=batch_size)
+        probabilities[chosen] = predict_probabilities(rest, batches)
+    return probabilities

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from marinecv.atomic import write_json
 from marinecv.data.store import make_room, store_path
+from marinecv.features.engine import run_front
 from marinecv.features.fingerprint import fingerprint
 from marinecv.features.views import Views
 from marinecv.hold import hold
@@ -22,7 +23,6 @@ from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.pixels import files_key
 from marinecv.inputs.spec import ImageSpec
 from marinecv.mapped import make_array, open_array
-from marinecv.models.fold import fold
 
 VERSION = 2  # raised when the same front gives other numbers for the same images
 CHUNK = 64  # images a step
@@ -110,21 +110,19 @@ def _build(front, pixels, views, folder, about, say) -> None:
     if not arrays:
         done, arrays = 0, tuple(make_array(path, shape, dtype) for path, shape in _files(folder, about))
 
-    front = fold(front)
-
-    def see(images, draws):
-        moved = augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
-        return keras.tree.flatten(front(moved, training=False))
+    def move(images, draws):
+        return augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
 
     some = tf.TensorSpec((None, *front.input_shape[1:]), tf.uint8), tf.TensorSpec((None, DRAWS), tf.float32)
-    see = tf.function(see, input_signature=some).get_concrete_function()  # traced once, the last chunk being shorter
+    move = tf.function(move, input_signature=some).get_concrete_function()
+    see = run_front(front, CHUNK, views.count * total)
     told = started = time.monotonic()
     for step in range(done, steps):
         view, place = divmod(step, steps // views.count)
         start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
-        seen = see(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop])
+        seen = see(move(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop]))
         for array, tensor in zip(arrays, seen, strict=True):
-            if (largest := float(tf.reduce_max(tf.abs(tensor)))) > float(np.finfo(dtype).max):
+            if (largest := np.abs(tensor).max()) > float(np.finfo(dtype).max):
                 raise ValueError(
                     f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them as "
                     "float32, which is the default."

@@ -111,6 +111,12 @@ def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
     return catalog
 
 
+def rows_of(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Some rows of pixels; a view where they lie together, so that an array on disk stays there."""
+    together = len(places) == places[-1] - places[0] + 1
+    return pixels[places[0] : places[-1] + 1] if together else pixels[places]
+
+
 def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
     """Decode and fit a handful of files, in memory.
 

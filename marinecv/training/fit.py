@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.tables import write_table
@@ -61,7 +61,7 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
         chosen = (rows["split"] == split).to_numpy()
         if not chosen.any():
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
-        parts[split] = rows[chosen], _rows_of(pixels, np.flatnonzero(chosen))
+        parts[split] = rows[chosen], rows_of(pixels, np.flatnonzero(chosen))
 
     model = build_model(recipe, len(class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
@@ -116,12 +116,6 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
     write_json(run.path("timing.json"), _timing(model, run, recipe))
     say(f"  trained in {duration(time.perf_counter() - started)}")
     return model
-
-
-def _rows_of(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Some rows; a view where they lie together, so that an array on disk stays there."""
-    together = len(places) == places[-1] - places[0] + 1
-    return pixels[places[0] : places[-1] + 1] if together else pixels[places]
 
 
 def _head_epochs(recipe: Recipe) -> int:

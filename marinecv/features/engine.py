@@ -1,0 +1,64 @@
+"""The frozen front as a function on the fastest engine at hand: TensorFlow, or LiteRT for many images."""
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from marinecv.models.fold import fold
+
+MANY = 4000  # views from which the seconds of a conversion are earned back: benchmarks/front.py
+TOLERANCE = 1e-4  # of the largest number that a front gives
+
+
+def run_front(front: keras.Model, batch: int, views: int) -> Callable[[tf.Tensor], list[tf.Tensor | np.ndarray]]:
+    """Return a function from pixels to the tensors of the frontier.
+
+    LiteRT (`pip install 'marinecv[litert]'`) runs it where it is installed, the views are many and the frontier is one
+    tensor of float32, if it gives what TensorFlow gives; else TensorFlow does, with the front folded.
+
+    Args:
+        front: the first part of `frontier.split`.
+        batch: images that the function is given at most at once.
+        views: that it will be given in all.
+    """
+    folded = fold(front)
+    some = tf.TensorSpec((None, *front.input_shape[1:]), tf.float32)
+    see = tf.function(lambda images: keras.tree.flatten(folded(images, training=False)), input_signature=[some])
+    see = see.get_concrete_function()  # traced once, the last batch being shorter
+    single = [tensor.dtype for tensor in front.outputs] == ["float32"]
+    if views >= MANY and single and importlib.util.find_spec("ai_edge_litert"):
+        fast = _in_litert(folded, batch)
+        probe = np.random.default_rng(0).integers(0, 256, (2, *front.input_shape[1:])).astype(np.float32)
+        [expected], [found] = see(tf.constant(probe)), fast(tf.constant(probe))
+        if np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max():  # not so where one is no number
+            return fast
+    return see
+
+
+def _in_litert(folded: keras.Model, batch: int) -> Callable[[tf.Tensor], list[np.ndarray]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "front.tflite"
+        folded.export(file, format="litert", verbose=False)
+        interpreter = Interpreter(model_content=file.read_bytes(), num_threads=os.cpu_count())
+    whole = np.zeros(
+        (batch, *folded.input_shape[1:]), np.float32
+    )  # the last batch is shorter: its end is not looked at
+    [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(into["index"], whole.shape)
+    interpreter.allocate_tensors()
+
+    def run(images: tf.Tensor) -> list[np.ndarray]:
+        whole[: len(images)] = images
+        interpreter.set_tensor(into["index"], whole)
+        interpreter.invoke()
+        return [interpreter.get_tensor(out["index"])[: len(images)]]
+
+    return run

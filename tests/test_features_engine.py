@@ -1,0 +1,68 @@
+"""The frozen front runs on LiteRT where that is worth it, and gives the same."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from marinecv.features import engine
+from marinecv.features.engine import MANY, run_front
+from marinecv.features.frontier import split
+from marinecv.models.backbones import backbone_classifier
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def front():
+    keras.utils.set_random_seed(0)
+    return split(backbone_classifier((32, 32, 3), 2, backbone="mobilenet", alpha=0.25, weights=None))[0]
+
+
+@pytest.fixture
+def litert(monkeypatch):
+    """How often a front was converted."""
+    pytest.importorskip("ai_edge_litert")
+    calls, whole = [], engine._in_litert
+    monkeypatch.setattr(engine, "_in_litert", lambda *args: calls.append(args) or whole(*args))
+    return calls
+
+
+def assert_same(see, front, count):
+    [found] = see(tf.constant(IMAGES[:count]))
+    expected = front(IMAGES[:count]).numpy()
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_of_many_views_litert_gives_the_same_in_whole_and_in_shorter_batches(front, litert):
+    see = run_front(front, 4, MANY)
+    assert len(litert) == 1
+    for count in (4, 1, 3):
+        assert_same(see, front, count)
+
+
+def test_for_few_views_there_is_nothing_to_convert(front, litert):
+    see = run_front(front, 4, MANY - 1)
+    assert not litert
+    for count in (4, 1):
+        assert_same(see, front, count)
+
+
+def test_without_litert_tensorflow_does_it(front, monkeypatch):
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    assert_same(run_front(front, 4, MANY), front, 4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 1e9], ids=["no number", "another number"])
+def test_an_engine_that_gives_something_else_is_not_used(wrong, front, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    shape = front.output_shape[1:]
+    monkeypatch.setattr(engine, "_in_litert", lambda *args: lambda images: [np.full((len(images), *shape), wrong)])
+    assert_same(run_front(front, 4, MANY), front, 4)
+
+
+def test_a_frontier_of_several_tensors_stays_with_tensorflow(front, litert):
+    several = keras.Model(front.input, [front.output, front.layers[5].output])
+    first, second = run_front(several, 4, MANY)(tf.constant(IMAGES[:4]))
+    assert not litert and first.shape[1:] == front.output.shape[1:] and len(second) == 4
