@@ -44,9 +44,9 @@ def front(table: pd.DataFrame) -> Figure:
     """Images a second through the frozen front, an engine a bar."""
     figure = new_figure(6.4, 2.2)
     networks = list(table.groupby(["backbone", "image_size"], sort=False))
-    axes = figure.subplots(1, len(networks), sharey=True)
-    for axis, ((backbone, size), rows) in zip(np.atleast_1d(axes), networks, strict=True):
-        colours = [OURS if engine == "folded" else THEIRS for engine in rows["engine"]]
+    axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
+    for axis, ((backbone, size), rows) in zip(axes, networks, strict=True):
+        colours = [OURS if engine in ("folded", "litert") else THEIRS for engine in rows["engine"]]
         bars(axis, rows["engine"], rows["images_per_second"], colours)
         axis.set_title(f"{backbone}, {size} px", fontsize=8)
     figure.supxlabel("images a second", fontsize=8)
@@ -58,7 +58,7 @@ def laptop(table: pd.DataFrame) -> Figure:
     """Where the minutes of a large job go."""
     figure = new_figure(6.4, 0.9 + 0.5 * len(table))
     axis = figure.subplots()
-    names = [f"{learns} learn{'s' if learns == 'none' else ''}" for learns in table["trainable"]]
+    names = table["trainable"].replace("none", "all frozen")
     left = np.zeros(len(table))
     rest = table["minutes_total"] - sum(table[f"minutes_{part}"] for part in PARTS)
     widths = {name: table[f"minutes_{part}"] for part, name in PARTS.items()} | {"the rest": rest}
@@ -74,18 +74,20 @@ def laptop(table: pd.DataFrame) -> Figure:
 @styled
 def train_step(table: pd.DataFrame) -> Figure:
     """A step against the floor of its arithmetic, on a logarithmic axis."""
-    table = table[table["step_ms"].notna()]
+    table = table[table["step_ms"].notna() & (table["backend"] == "tensorflow")]
     figure = new_figure(6.4, 0.9 + 0.25 * len(table))
     axis = figure.subplots()
     xla = table["xla"].map({"on": ", XLA", "off": ""})
     precision = table["precision"].str.removeprefix("mixed_")
-    names = table["model"] + " " + table["image_size"].astype(str) + " px, " + precision + xla + ", " + table["backend"]
+    names = table["model"] + " " + table["image_size"].astype(str) + " px, " + precision + xla
     rows = np.arange(len(table))
     axis.barh(rows, table["step_ms"], height=0.6, color=OURS, alpha=0.75, label="step")
     axis.scatter(table["floor_ms"], rows, marker="|", s=120, color=INK, label="floor of its arithmetic", zorder=3)
     axis.set_yticks(rows, names)
     axis.invert_yaxis()
     axis.set_xscale("log")
+    axis.set_xticks(ticks := [10, 30, 100, 300, 1000, 3000], map(str, ticks))
+    axis.minorticks_off()
     axis.set_xlabel("milliseconds")
     axis.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
     return figure
@@ -96,8 +98,8 @@ def peers(table: pd.DataFrame) -> Figure:
     """Validation accuracy with its interval, a data set a panel; minutes beside."""
     figure = new_figure(6.4, 3.0)
     sets = list(table.groupby("data", sort=False))
-    axes = figure.subplots(1, len(sets), sharey=True)
-    for axis, (data, rows) in zip(np.atleast_1d(axes), sets, strict=True):
+    axes = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+    for axis, (data, rows) in zip(axes, sets, strict=True):
         names = rows["what"] + np.where(rows["start"] == "random", "", ", ImageNet weights")
         places = np.arange(len(rows))
         colours = [OURS if what.startswith("ours") else THEIRS for what in rows["what"]]
@@ -105,7 +107,7 @@ def peers(table: pd.DataFrame) -> Figure:
         axis.scatter(rows["validation_accuracy"], places, color=colours, zorder=3, label="validation as published")
         if rows["grouped_accuracy"].notna().any():
             axis.scatter(rows["grouped_accuracy"], places, color=INK, marker="|", s=80, zorder=3, label="scenes apart")
-            axis.legend(loc="lower right", fontsize=7)
+            axis.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), fontsize=7)
         for place, minutes in zip(places, rows["minutes"], strict=True):
             axis.annotate(f"{minutes:.1f} min", (1.0, place), ha="right", va="bottom", fontsize=7)
         axis.set_yticks(places, names)
