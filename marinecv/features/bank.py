@@ -122,7 +122,7 @@ def _build(front, pixels, views, folder, about, say) -> None:
         start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
         seen = see(move(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop]))
         for array, tensor in zip(arrays, seen, strict=True):
-            if (largest := np.abs(tensor).max()) > float(np.finfo(dtype).max):
+            if (largest := float(np.abs(tensor).max())) > float(np.finfo(dtype).max):
                 raise ValueError(
                     f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them as "
                     "float32, which is the default."
