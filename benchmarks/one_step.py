@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 from machine import processor
+from train_step import MARK
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.build import build_model, compile_model
@@ -29,7 +30,6 @@ if ON_TENSORFLOW:
 else:
     import jax
 
-MARK = "result: "
 CLASSES, IMAGES = 6, 1024
 SMALL_MOVES = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)  # of the recipes
 ROUNDS = 3

@@ -64,7 +64,7 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
         title=f"{recipe.title.replace(', last 20 layers', '')} (no pretrained weights)",
         image=replace(recipe.image, height=96, width=96),
         model=replace(recipe.model, weights="none", trainable_layers=None),
-        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0),
+        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
         published={},
         chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
     )

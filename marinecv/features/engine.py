@@ -48,9 +48,7 @@ def _in_litert(folded: keras.Model, batch: int) -> Callable[[tf.Tensor], list[np
         file = Path(place) / "front.tflite"
         folded.export(file, format="litert", verbose=False)
         interpreter = Interpreter(model_content=file.read_bytes(), num_threads=os.cpu_count())
-    whole = np.zeros(
-        (batch, *folded.input_shape[1:]), np.float32
-    )  # the last batch is shorter: its end is not looked at
+    whole = np.zeros((batch, *folded.input_shape[1:]), np.float32)  # of a shorter batch the end is not looked at
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(into["index"], whole.shape)
     interpreter.allocate_tensors()

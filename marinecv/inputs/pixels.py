@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def load_pixels(
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
     place = store_path("pixels", files_key(paths, spec) + ".npy")
     if (pixels := open_array(place, shape, np.uint8)) is not None:
-        os.utime(place)
+        with suppress(OSError):  # another user's, who has kept it for us all
+            os.utime(place)
         return pixels, catalog
     place.parent.mkdir(parents=True, exist_ok=True)
     with hold(place.parent, waiting=lambda: None):

@@ -39,14 +39,12 @@ def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
         if not isinstance(operation, layers.InputLayer):
             uses += [id(tensor) for tensor in keras.tree.flatten(operation.input)]
     norms = {}
-    for norm in model.layers:
-        if isinstance(norm, layers.BatchNormalization) and uses.count(id(norm.input)) == 1:
-            before = makers[id(norm.input)]
-            if (
-                isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D))
-                and before.activation is keras.activations.linear
-            ):
-                norms[before.name] = norm
+    for norm in (layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)):
+        before = makers[id(norm.input)]
+        linear = getattr(before, "activation", None) is keras.activations.linear
+        convolution = isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D))
+        if convolution and linear and uses.count(id(norm.input)) == 1:
+            norms[before.name] = norm
     return norms
 
 

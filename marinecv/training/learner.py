@@ -61,7 +61,7 @@ def learner(
 
 
 def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.Model:
-    """The network on pixels, its frozen front folded: a third less work a step, and what learns is the model's own."""
+    """The network on pixels with its frozen front folded; what learns is the model's own."""
     if not front.weights:
         return model
     front = fold(front)
