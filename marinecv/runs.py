@@ -118,6 +118,20 @@ class Run:
         return metrics
 
     @property
+    def attributes(self) -> pd.DataFrame:
+        """What a multimodal model was told of each image: one row an image, by `image_id`, numbers from 0 to 1."""
+        with self.mending("attributes.csv"):
+            table = read_table(self.path("attributes.csv"))
+            if "image_id" not in table:
+                raise ValueError(f"{self.path('attributes.csv')} lacks the column 'image_id'.")
+            names(table["image_id"].tolist(), f"The images of {self.path('attributes.csv')}")
+            columns = [column for column in table if column != "image_id"]
+            values = numbers(table, columns, self.path("attributes.csv")).set_index("image_id")
+            if not values.apply(lambda column: column.between(0, 1)).all(axis=None):
+                raise ValueError(f"{self.path('attributes.csv')} holds a value that is not from 0 to 1.")
+            return values
+
+    @property
     def timing(self) -> dict[str, float | str]:
         """What the training cost: `COSTS`, and what else was measured."""
         timing = self.read("timing.json")
@@ -213,8 +227,14 @@ def next_folder(parent: str | Path, name: str) -> Path:
 
 
 def list_runs(parent: str | Path) -> list[Run]:
-    """Every run below a folder, in the order of their paths."""
-    return [Run(path.parent) for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
+    """Every run below a folder, in the order of their paths; of a search the best alone."""
+    folders = [path.parent for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
+    return [Run(folder) for folder in folders if folder.name == "best" or not _is_of_a_search(folder)]
+
+
+def _is_of_a_search(folder: Path) -> bool:
+    """Whether a run is what the trials of a search share, or one of them: the search takes care of it."""
+    return any((above / "search.json").is_file() for above in list(folder.parents)[:2])
 
 
 def read_history(path: str | Path) -> pd.DataFrame:

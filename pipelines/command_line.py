@@ -14,11 +14,13 @@ GROUPS = {
     "train": {
         "pretrain": "train a CNN from scratch",
         "finetune": "train the last layers of a pretrained network",
+        "search": "search hyper-parameters of a recipe",
         "recipes": "list the reports' recipes, or replay a whole report",
     },
     "judge": {
         "evaluate": "score a run",
         "compare": "tell whether two runs differ",
+        "explain": "show where a run looks, and whether it is at the animals",
         "report": "write a run's or a study's page again",
     },
     "use": {"predict": "name the animals in files or folders", "runs": "list runs and studies"},

@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     if len(left_out):
         first = left_out.iloc[0]
         print(f"{len(left_out)} of {len(part)} images left out; the first, {first['image_id']}: {first['problem']}")
+    told = trained.attributes if trained.path("attributes.csv").is_file() and not other else None
     predictions = mcv.predict_table(
-        model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels
+        model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels, attributes=told
     )
     metrics = classification_metrics(predictions)
     print(f"{trained.folder} on {args.on}")

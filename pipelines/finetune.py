@@ -63,7 +63,7 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
         name=f"{recipe.name}_untrained",
         title=f"{recipe.title.replace(', last 20 layers', '')} (no pretrained weights)",
         image=replace(recipe.image, height=96, width=96),
-        model=replace(recipe.model, weights="none", trainable_layers=None),
+        model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
         training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
         published={},
         chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
@@ -132,6 +132,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none"
     )
     parser.add_argument(
+        "--head-epochs", type=options.natural, metavar="N", help="first epochs in which only the head learns"
+    )
+    parser.add_argument(
         "--bank",
         type=bank,
         metavar="auto|off|N",
@@ -149,15 +152,14 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
     quiet.import_tensorflow()
     from . import train
+    from .families import named
 
     if args.resume:
-        return train.resume(args.resume)
+        return train.resume(args.resume, args.track)
     patiences = PATIENCES if args.grid else (WINNER,)
-    rows = train.named(
-        RECIPES,
-        args.recipe,
-        [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences],
-    )
+    rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
+    if args.recipe:
+        rows = [named(args.recipe, "finetune")]
     rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
     for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
         print(
@@ -179,11 +181,14 @@ def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     """
     if args.bank_dtype:
         recipe = recipe.with_training(bank_dtype=args.bank_dtype)
-    asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers}
+    asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers, "head_epochs": args.head_epochs}
     changes = {name: value for name, value in asked.items() if value is not None}
     if not changes:
         return recipe
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
+    recipe = recipe.with_training(head_epochs=changes.pop("head_epochs", recipe.training.head_epochs))
+    if "trainable_layers" in changes:
+        changes["trainable_blocks"] = ()
     return replace(recipe.with_model(**changes), title=f"{recipe.title}; here {said}", published={})
 
 

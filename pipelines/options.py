@@ -27,11 +27,24 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     """How boxes become classes and images become splits."""
     parser.add_argument(
         "--split-by",
-        choices=("published", "random", "stratified", "grouped"),
-        help="how images are split (default: as published, else by sub-folder)",
+        type=split_by,
+        metavar="HOW",
+        help="published, random, stratified, grouped, or a CSV of splits (default: as published, else by sub-folder)",
     )
     parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")
     parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """Where else a training is followed."""
+    parser.add_argument("--track", choices=("tensorboard", "wandb"), help="follow the training there too")
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """How large the input is."""
+    parser.add_argument(
+        "--image-size", nargs="+", type=positive, metavar="PX", help="side of the input; several compare"
+    )
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +56,15 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
     parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
+    parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
     parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
-    parser.add_argument(
-        "--image-size", nargs="+", type=positive, metavar="PX", help="side of the input; several compare"
-    )
+    add_sizes(parser)
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
     parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
     parser.add_argument("--mixed-precision", action="store_true", help="half precision, for a GPU")
+    add_track(parser)
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
 
 
@@ -61,11 +74,12 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     Args:
         args: as parsed.
         flag: the one that settles what they say.
-        others: which; None means every other flag.
+        others: which; None means every other flag, but for --track, which changes no result.
     Raises:
         ValueError: one of them was given.
     """
-    given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name != flag]
+    free = (flag, "track")
+    given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:
         words = ", ".join("--" + name.replace("_", "-") for name in ignored)
@@ -77,9 +91,24 @@ def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--on", choices=("train", "validation", "test"), default=default, help=f"(default: {default})")
 
 
+def split_by(text: str) -> str:
+    """A way to split, or a table of splits."""
+    known = ("published", "random", "stratified", "grouped")
+    if text not in known and not text.endswith(".csv"):
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, or a file .csv, not {text}")
+    return text
+
+
 def natural(text: str) -> int:
     """An integer of at least 0."""
     return 0 if text == "0" else positive(text)
+
+
+def several(text: str) -> int:
+    """An integer of at least 2."""
+    if positive(text) < 2:
+        raise argparse.ArgumentTypeError("expected at least 2")
+    return int(text)
 
 
 def positive(text: str) -> int:

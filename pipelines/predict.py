@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     import marinecv as mcv
     from marinecv.atomic import whole_file, write_text
+    from marinecv.evaluation.predict import check_inputs
     from marinecv.tables import table_text
 
     from .at_work import at_work
@@ -48,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
-    parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files)}.parts")
-    parts.mkdir(parents=True, exist_ok=True)
     quiet.import_tensorflow()
     model, spec, class_names, failed = trained.load_model(), trained.spec, trained.class_names, 0
+    check_inputs(model)
+    parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files)}.parts")
+    parts.mkdir(parents=True, exist_ok=True)
     with at_work(parts, go_on="the same command again"):
         for start in range(0, len(files), CHUNK):
             part = parts / f"{start:09d}.csv"

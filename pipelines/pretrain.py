@@ -82,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "recipe", ("grid",))
     quiet.import_tensorflow()
     from . import train
+    from .families import named
 
     if args.resume:
-        return train.resume(args.resume)
-    rows = train.named(RECIPES, args.recipe, GRID if args.grid else [BEST])
+        return train.resume(args.resume, args.track)
+    rows = [named(args.recipe, "pretrain")] if args.recipe else GRID if args.grid else [BEST]
     return train.train(rows, args, name="aquarium_pretrain", title="CNNs from scratch")

@@ -1,15 +1,16 @@
-"""The reports' recipes: listed with what they published and what we measured, and replayed over seeds."""
+"""The reports' recipes: listed with what they published and what we measured, and replayed over seeds or folds."""
 
 import argparse
 from pathlib import Path
 
-from . import finetune, options, pretrain, quiet
+from . import birdcnn, options, quiet
+from .families import FAMILIES, RECIPES, REPORTS, command_of
 
 HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
-EXAMPLE = "recipes replay aquarium --only pretrain --seeds 5"
+EXAMPLE = "recipes replay birdcnn --seeds 3"
 
-FAMILIES = {"pretrain": pretrain, "finetune": finetune}
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+BUDGET = {"epochs": 2, "limit": 120}  # what `--budget` leaves of a recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,42 +18,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     verbs.add_parser("list", help="all recipes (default)")
     replay = verbs.add_parser("replay", help="run a report's recipes over seeds and write results/*.csv")
-    replay.add_argument("report", choices=("aquarium",), help="whose recipes")
-    replay.add_argument("--seeds", type=options.positive, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
+    replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
+    times = replay.add_mutually_exclusive_group()
+    times.add_argument("--seeds", type=options.positive, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
+    times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, or recipes by name")
     replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
+    replay.add_argument(
+        "--budget",
+        action="store_true",
+        help=f"a quick look: at most {BUDGET['epochs']} epochs and {BUDGET['limit']} images a split",
+    )
     replay.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs: a reduced budget")
     replay.add_argument(
         "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
     )
+    options.add_sizes(replay)
     options.add_data(replay)
     options.add_output(replay, "the study")
 
 
 def run(args: argparse.Namespace) -> int:
     """List or replay."""
-    return replay(args) if args.verb == "replay" else show()
+    if args.verb == "replay":
+        return replay(args)
+    print_figures(list(RECIPES.values()), RESULTS)
+    return 0
 
 
-def show() -> int:
+def print_figures(recipes: list, folder: Path) -> None:
     """Print a line a recipe and split: published beside ours."""
+    measured = read_accuracies(folder)
+    for recipe in recipes:
+        claim = f"; the report: {recipe.claim}" if recipe.claim else ""
+        about = f"{command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim}"
+        print(f"{recipe.name}  ({about})")
+        for split in ("validation", "test"):
+            figure = recipe.published.get(split, {})
+            theirs = f"published {figure['accuracy']} (n={figure['n']})" if figure else "not in the report"
+            lines = measured.get((recipe.name, split), [None])
+            if split == "validation" or figure or lines[0]:
+                for line in lines:
+                    print(f"    {split:<10} {theirs}; {here(line)}")
+
+
+def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
+    """The lines of results files that stand for all seeds or all folds of a recipe, by recipe and split."""
     import csv
 
     measured = {}
-    for path in sorted(RESULTS.glob("*.csv")):
+    for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                if line.get("metric") == "accuracy" and line["seed"] in ("all", ""):  # bank.csv is another table
-                    measured[line["recipe"], line["split"]] = line
-    for family, module in FAMILIES.items():
-        for recipe in module.RECIPES.values():
-            print(f"{recipe.name}  ({family}, report: {recipe.report or 'none'}, data: {recipe.data.name})")
-            for split in ("validation", "test"):
-                figure = recipe.published.get(split, {})
-                theirs = f"published {figure['accuracy']} (n={figure['n']})" if figure else "not in the report"
-                print(f"    {split:<10} {theirs}; {here(measured.get((recipe.name, split)))}")
-    return 0
+                if line.get("metric") == "accuracy" and not line["seed"].isdigit():  # bank.csv is another table
+                    measured.setdefault((line["recipe"], line["split"]), []).append(line)
+    return measured
 
 
 def here(line: dict | None) -> str:
@@ -62,27 +83,38 @@ def here(line: dict | None) -> str:
     if not line["ours"]:
         return line["verdict"]
     low, high = float(line["low"]), float(line["high"])
-    return f"ours {float(line['ours']):.3f} (n={line['n']}, seeds {low:.3f} to {high:.3f}) {line['verdict']}".rstrip()
+    spread = f"seeds {low:.3f} to {high:.3f}" if line["seed"] == "all" else f"{line['seed']}, {low:.3f} to {high:.3f}"
+    return f"ours {float(line['ours']):.3f} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 
 
 def replay(args: argparse.Namespace) -> int:
-    """Run the recipes a seed at a time, as one study, then write a results file a family."""
-    if (args.epochs or args.limit) and not args.results_dir:
+    """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
+    if args.budget:
+        args.epochs, args.limit = args.epochs or BUDGET["epochs"], args.limit or BUDGET["limit"]
+    smaller = args.epochs or args.limit or args.image_size
+    if smaller and not (args.results_dir or args.budget):
         raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
+    if len(args.image_size or ()) > 1:
+        raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
     quiet.import_tensorflow()
     from . import train
-    from .results import write_results
+    from .results import order_sentences, write_results
 
     study = train.Study(args.resume) if args.resume else prepare(args)
     with train.at_work(study.folder):
         train.finish_study(study)
-    for path in write_results(study, FAMILIES, args.results_dir or Path("results")):
+    folder = args.results_dir or (study.folder / "results" if args.budget else Path("results"))
+    for path in write_results(study, FAMILIES, folder):
         print(f"results: {path}")
+        for sentence in order_sentences(path, birdcnn.ORDER):
+            print(f"  {sentence}")
+    names = {train.Recipe.of(run).name: None for run in study.finished_runs.values()}
+    print_figures([RECIPES[name.removesuffix("_untrained")] for name in names], folder)
     return 0
 
 
 def prepare(args: argparse.Namespace):
-    """Make the study: a run a recipe and seed."""
+    """Make the study: a run a recipe and seed, or fold."""
     import marinecv as mcv
 
     from . import train
@@ -91,41 +123,66 @@ def prepare(args: argparse.Namespace):
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile")},
         **{name: False for name in ("synthetic", "class_weights", "balanced", "mixed_precision")},
-        **{name: getattr(args, name) for name in ("data_dir", "limit", "epochs")},
-        data=args.data or recipes[0].data.name,  # named, so that no network is an error and not a demonstration
+        **{name: getattr(args, name) for name in ("limit", "epochs")},
         seed=0,
     )
-    manifest, catalog, choice = train.read_data(flags, recipes)
-    if manifest.demonstration:
-        raise ValueError("A replay needs the real images: the demonstration never enters the results.")
-    adjusted = {}
-    for recipe in recipes:
-        for seed in range(args.seeds):
-            cell = train.adjusted(recipe, choice, argparse.Namespace(**{**vars(flags), "seed": seed}))
-            adjusted[f"{recipe.name}-seed{seed}"] = cell
-    train.announce(adjusted, catalog, mcv.class_names_of(catalog, manifest))
+    cells, sets = {}, dict.fromkeys(recipe.data.name for recipe in recipes)
+    for name in sets:
+        own = train.sized([r for r in recipes if r.data.name == name], args.image_size)
+        # named, so that no network is an error and not a demonstration
+        place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
+        try:
+            manifest, catalog, choice = train.read_data(place, own)
+        except (ConnectionError, ValueError) as error:
+            if len(sets) == 1:
+                raise
+            print(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
+            continue
+        if manifest.demonstration:
+            raise ValueError("A replay needs the real images: the demonstration never enters the results.")
+        times = train.folded(choice, catalog, args.folds) or {f"seed{n}": (choice, catalog) for n in range(args.seeds)}
+        of_set = {}
+        for recipe in own:
+            for number, (word, (part, images)) in enumerate(times.items()):
+                seed = 0 if args.folds else number
+                cell = train.adjusted(recipe, part, argparse.Namespace(**{**vars(place), "seed": seed}))
+                of_set[f"{recipe.name}-{word}"] = cell, images, manifest
+        class_names = mcv.class_names_of(catalog, manifest)
+        train.announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names)
+        cells |= of_set
     folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"replay-{args.report}"))
     with train.at_work(folder):
-        for cell, recipe in adjusted.items():
-            train.start(folder / cell, recipe, catalog, manifest)
-        title = f"Replay of the {args.report} report, {args.seeds} seeds"
-        return train.Study.create(folder, f"replay-{args.report}", title, list(adjusted))
+        for cell, parts in cells.items():
+            train.start(folder / cell, *parts)
+        how = f"{args.folds} folds" if args.folds else f"{args.seeds} seeds"
+        title = f"Replay of the {args.report} report, {how}"
+        return train.Study.create(folder, f"replay-{args.report}", title, list(cells))
 
 
 def chosen(report: str, only: list[str] | None) -> list:
-    """The recipes of a report whose weights can be had, by family or name."""
-    by_family = {family: list(module.RECIPES.values()) for family, module in FAMILIES.items()}
-    every = {recipe.name: recipe for recipes in by_family.values() for recipe in recipes if recipe.report == report}
-    names = []
-    for word in only or FAMILIES:
-        if word not in by_family and word not in every:
+    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
+    every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
+    commands, found = ("pretrain", "finetune"), {}
+    for word in only or commands:
+        if word in every:
+            found[word] = settled(every[word])
+        elif word in commands:
+            for recipe in (recipe for recipe in every.values() if command_of(recipe) == word):
+                if settled(recipe).name == recipe.name:
+                    found[recipe.name] = settled(recipe)
+                else:
+                    print(f"{recipe.name}: not run here, its weights are not to be had")
+        else:
             raise ValueError(
-                f"There is nothing called {word!r} to replay. Expected one of {', '.join([*by_family, *every])}."
+                f"There is nothing called {word!r} to replay. Expected one of {', '.join([*commands, *every])}."
             )
-        names += [recipe.name for recipe in by_family[word]] if word in by_family else [word]
-    return [settled(every[name]) for name in dict.fromkeys(names)]
+    if not found:
+        raise ValueError(f"No recipe of the {report} report can be replayed here. Name one with --only.")
+    return list(found.values())
 
 
 def settled(recipe):
     """The recipe with its weights, or without where there are none to be had."""
-    return finetune.with_weights(recipe, None) if hasattr(recipe.model, "weights") else recipe
+    from .finetune import with_weights
+
+    return with_weights(recipe, None) if command_of(recipe) == "finetune" else recipe

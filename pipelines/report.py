@@ -1,15 +1,15 @@
-"""Write the page of a run or a study again."""
+"""Write the page of a run, a study or a search again."""
 
 import argparse
 from pathlib import Path
 
-HELP = "Write the report page of a run or a study again, from what its folder holds."
+HELP = "Write the report page of a run, a study or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run or a study."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run or of a study")
+    """A run, a study or a search."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run, of a study or of a search")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,6 +17,11 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.report.page import write_run_report, write_study_report
     from marinecv.studies import Study, resumable
 
+    if (args.run / "search.json").is_file():
+        from marinecv.report.search_page import write_search_report
+
+        print(write_search_report(args.run))
+        return 0
     found = resumable(args.run)
     if isinstance(found, Study):
         found.write_table()

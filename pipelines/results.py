@@ -1,4 +1,4 @@
-"""`results/*.csv`: published figures beside ours, a row a seed and one of all seeds."""
+"""`results/*.csv`: published figures beside ours, a row a seed and one of all seeds, or one of all folds."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from marinecv.checked import take
 from marinecv.data.catalog import usable
+from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.verdicts import attainable, verdict
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -13,6 +14,7 @@ from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
 
 METRICS = ("accuracy", "macro_f1")
+ENOUGH_SEEDS = 3  # to call an order of two recipes by them
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
     *("n_train", "command", "commit", "train_seconds", "device", "parameters", "latency_ms"),
@@ -20,33 +22,36 @@ COLUMNS = [
 KEYS = ["recipe", "split", "metric"]
 
 
-def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
-    """Write `<report>_<family>.csv` of the finished runs of a study; rows of other recipes in the file are kept.
+def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: Path) -> list[Path]:
+    """Write `<family>.csv` of the finished runs of a study; rows of other recipes in the file are kept.
 
     Args:
-        study: a run a recipe and seed.
-        families: by name, modules with `RECIPES`.
+        study: a run a recipe and seed, or fold.
+        families: recipes by name, by the name of their file.
         folder: where the files lie.
     Returns:
         The files written.
     """
     runs = [(Recipe.of(run), run) for run in study.finished_runs.values()]
     written = []
-    for family, module in families.items():
-        own = [(recipe, run) for recipe, run in runs if recipe.name.removesuffix("_untrained") in module.RECIPES]
+    for family, recipes in families.items():
+        own = [(recipe, run) for recipe, run in runs if recipe.name.removesuffix("_untrained") in recipes]
         if not own:
             continue
-        seeds = pd.DataFrame([line for recipe, run in own for line in seed_lines(recipe, run)])
-        parts = [seeds, all_seeds(seeds, dict((recipe.name, recipe) for recipe, _ in own))]
-        path = Path(folder) / f"{own[0][0].report}_{family}.csv"
+        lines = pd.DataFrame(fold_lines(own) or [line for recipe, run in own for line in seed_lines(recipe, run)])
+        parts = [lines]
+        if not own[0][0].data.fold:
+            parts.append(all_seeds(lines, {recipe.name: recipe for recipe, _ in own}))
+        path = Path(folder) / f"{family}.csv"
         if path.is_file():
             before = read_table(path)
-            parts.insert(0, before[~before["recipe"].isin(set(seeds["recipe"])) & (before["ours"] != "")])
+            again = before["recipe"].isin(set(lines["recipe"])) & (by_folds(before) == by_folds(lines).any())
+            parts.insert(0, before[~again & (before["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
-        absent = [recipe for recipe in module.RECIPES.values() if recipe.name not in present]
+        absent = [recipe for recipe in recipes.values() if recipe.name not in present]
         parts.append(pd.DataFrame(not_run(absent), columns=COLUMNS))
         table = pd.concat([part.astype(object) for part in parts])  # whole numbers stay whole beside empty cells
-        place = {name: number for number, name in enumerate(module.RECIPES)}
+        place = {name: number for number, name in enumerate(recipes)}
         table = table.sort_values(
             "recipe", key=lambda name: name.str.removesuffix("_untrained").map(place), kind="stable"
         )
@@ -54,6 +59,27 @@ def write_results(study: Study, families: dict, folder: Path) -> list[Path]:
         write_table(path, table[COLUMNS])
         written.append(path)
     return written
+
+
+def by_folds(table: pd.DataFrame) -> pd.Series:
+    """Which rows stand on all folds of the images."""
+    return table["seed"].str.endswith("folds")
+
+
+def fold_lines(runs: list[tuple[Recipe, Run]]) -> list[dict]:
+    """A row a metric of each recipe over its folds; nothing where the runs are no folds."""
+    lines = []
+    for name, metrics in fold_metrics(run for _, run in runs).items():
+        own = [(recipe, run) for recipe, run in runs if recipe.name == name]
+        costs = pd.DataFrame([line for recipe, run in own for line in seed_lines(recipe, run)])
+        cost = {column: costs[column].median() for column in ("epochs", "train_seconds", "latency_ms", "n_train")}
+        for metric in METRICS:
+            figure = metrics[metric]
+            key = {"recipe": name, "seed": f"{len(own)} folds", "split": "validation", "metric": metric}
+            figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
+            word = judged(own[0][0], "validation", metric, figure["value"], figure["n"])
+            lines.append({**costs.iloc[0], **key, **figures, **word, **cost})
+    return lines
 
 
 def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
@@ -103,10 +129,11 @@ def all_seeds(lines: pd.DataFrame, recipes: dict[str, Recipe]) -> pd.DataFrame:
 def judged(recipe: Recipe, split: str, metric: str, ours: float, n: int) -> dict:
     """The published figure and the verdict; both empty where the report has none."""
     theirs = recipe.published.get(split, {})
-    if metric not in theirs:
-        return {"published": "", "verdict": "reduced budget" if recipe.budget else ""}
-    word = "reduced budget" if recipe.budget else verdict(theirs[metric], theirs["n"], ours, n)["verdict"]
-    return {"published": theirs[metric], "verdict": word}
+    if recipe.budget:
+        return {"published": theirs.get(metric, ""), "verdict": "reduced budget"}
+    if metric != "accuracy" or metric not in theirs:
+        return {"published": theirs.get(metric, ""), "verdict": ""}  # the test is one of two accuracies
+    return {"published": theirs[metric], "verdict": verdict(theirs[metric], theirs["n"], ours, n)["verdict"]}
 
 
 def not_run(recipes: list[Recipe]) -> list[dict]:
@@ -117,3 +144,24 @@ def not_run(recipes: list[Recipe]) -> list[dict]:
         for recipe in recipes
         for split, theirs in recipe.published.items()
     ]
+
+
+def order_sentences(path: Path, order: tuple[tuple[str, str], ...]) -> list[str]:
+    """Whether one recipe is above another where their report says so, seed by seed on validation.
+
+    Args:
+        path: a results file.
+        order: pairs of recipes, the better one first.
+    """
+    lines = read_table(path).query("metric == 'accuracy' and split == 'validation' and seed.str.isdigit()")
+    accuracies = lines.astype({"ours": float}).pivot(index="seed", columns="recipe", values="ours")
+    sentences = []
+    for better, worse in order:
+        if {better, worse} <= set(accuracies):
+            ahead = (accuracies[better] - accuracies[worse]).dropna()
+            wins, word = int((ahead > 0).sum()), "undecided"
+            if len(ahead) >= ENOUGH_SEEDS and wins in (0, len(ahead)):
+                word = "holds" if wins else "does not hold"
+            by = f"by {ahead.mean():+.3f} on average ({ahead.min():+.3f} to {ahead.max():+.3f})"
+            sentences.append(f"{better} above {worse}: {word}; in {wins} of {len(ahead)} seeds, {by}")
+    return sentences

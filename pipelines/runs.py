@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-HELP = "List the runs and studies below a folder, with their state and validation accuracy."
+HELP = "List the runs, studies and searches below a folder, with their state and validation accuracy."
 EXAMPLE = "runs"
 
 
@@ -13,11 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line a study and a line a run."""
+    """Print a line a study, a search and a run."""
     from marinecv.runs import list_runs
 
     for path in sorted(args.folder.rglob("study.json")):
         print(f"{path.parent}  {said(study_state, path.parent)}")
+    for path in sorted(args.folder.rglob("search.json")):
+        print(f"{path.parent}  {said(search_state, path.parent)}")
     found = list_runs(args.folder)
     if not found:
         print(f"no run below {args.folder}")
@@ -40,6 +42,14 @@ def study_state(folder: Path) -> str:
 
     study = Study(folder)
     return f"study, {len(study.finished_runs)} of {len(study.cells)} runs finished"
+
+
+def search_state(folder: Path) -> str:
+    """How many of its trials are over."""
+    from marinecv.search.folder import Search
+
+    search = Search(folder)
+    return f"search, {sum(trial.over for trial in search.trials)} of {search.count} trials over"
 
 
 def state(run) -> str:

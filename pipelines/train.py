@@ -11,6 +11,8 @@ import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.data.catalog import check_trainable
 from marinecv.data.splits import default_split_by
+from marinecv.evaluation.attribute_scores import attribute_scores
+from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
@@ -18,31 +20,26 @@ from marinecv.inputs.synthesise import candidates, contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study, resumable
+from marinecv.tables import write_table
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.lint import lint
-from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.training.recipe import DataChoice, MultimodalModel, Recipe
+from marinecv.training.trackers import tracked
 
 from .at_work import at_work
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 
 
-def named(recipes: dict[str, Recipe], name: str | None, otherwise: list[Recipe]) -> list[Recipe]:
-    """The recipe asked for by name, or the rows of the command itself."""
-    if name is None:
-        return otherwise
-    if name not in recipes:
-        raise ValueError(f"There is no recipe {name!r} here. Expected one of {', '.join(recipes)}.")
-    return [recipes[name]]
-
-
 def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
     manifest = mcv.locate(args.data, args.data_dir, default=choice.name)
+    if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
+        choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
         choice,
         name=manifest.name,
@@ -55,10 +52,13 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
     )
     catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed)
+    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions)
     if choice.limit:
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
+    for recipe in recipes:
+        if isinstance(recipe.model, MultimodalModel):
+            attributes_by_image(recipe, catalog, manifest)  # before anything is made: the data may have none
     wanted = args.synthetic or any(recipe.data.synthetic for recipe in recipes)
     if wanted and candidates(catalog, mcv.read_boxes(manifest)).empty:
         raise ValueError(
@@ -105,7 +105,8 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Re
     ]
     data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic)
     smaller = replace(recipe.training, seed=training.seed, epochs=training.epochs)
-    same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by="published")
+    split_by = recipe.data.split_by or "published"
+    same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
     return replace(
         recipe,
         title=f"{recipe.title} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
@@ -120,7 +121,12 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     """Train rows into one run, or into a study when there are several."""
     manifest, catalog, choice = read_data(args, rows)
     rows = sized(rows, args.image_size)
-    recipes = {row.name: adjusted(row, choice, args) for row in rows}
+    times = folded(choice, catalog, args.folds) or {"": (choice, catalog)}
+    recipes = {
+        f"{row.name}-{word}" if word else row.name: adjusted(row, part, args)
+        for row in rows
+        for word, (part, _) in times.items()
+    }
     class_names = mcv.class_names_of(catalog, manifest)
     recipes = banked(recipes, getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
@@ -132,12 +138,21 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     folder = fresh_folder(args.output_dir or next_folder("runs", name))
     with at_work(folder):
         if len(recipes) == 1:
-            finish(start(folder, recipes[rows[0].name], catalog, manifest))
+            finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track)
             return 0
         for cell, recipe in recipes.items():
-            start(folder / cell, recipe, catalog, manifest)
+            start(folder / cell, recipe, times[cell.rpartition("-")[2] if args.folds else ""][1], manifest)
         title = f"{title}: {manifest.name}"
-        return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration))
+        return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration), args.track)
+
+
+def folded(choice: DataChoice, catalog: pd.DataFrame, folds: int | None) -> dict[str, tuple[DataChoice, pd.DataFrame]]:
+    """The images split anew, a fold a time, each in validation once; nothing where no folds are asked for."""
+    if not folds:
+        return {}
+    by = "grouped" if choice.split_by == "grouped" else "stratified"
+    parts = enumerate(mcv.kfold(catalog, folds, by=by), start=1)
+    return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
 
 def banked(
@@ -197,27 +212,35 @@ def start(folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: m
         contact_sheet(synthetic).save(folder / "synthetic" / "contact_sheet.jpg")
         catalog = pd.concat([catalog, synthetic], ignore_index=True)
         print(f"  {len(synthetic)} synthetic images in {folder / 'synthetic'}, all on contact_sheet.jpg")
+    if isinstance(recipe.model, MultimodalModel):
+        write_table(folder / "attributes.csv", attributes_by_image(recipe, catalog, manifest).reset_index())
+    contract["split_sha256"] = mcv.write_split(catalog, folder / "split.csv")
     return Run.create(folder, recipe.to_dict(), contract, catalog)
 
 
-def finish(run: Run) -> None:
-    """Train, score and report a run, from wherever it stands."""
+def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> pd.DataFrame:
+    """What a multimodal recipe is told of each usable image, by `image_id`.
+
+    Raises:
+        ValueError: as `read_attributes`, or the recipe takes another number of attributes.
+    """
+    choice, good = recipe.data, mcv.usable(catalog)
+    attributes = mcv.read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
+    if attributes.shape[1] != recipe.model.attributes:
+        raise ValueError(
+            f"{recipe.name} takes {recipe.model.attributes} attributes, and {manifest.name} has {attributes.shape[1]}."
+        )
+    told = attributes.loc[good["image_id" if choice.attributes == "image" else "class_name"]]
+    return told.set_axis(pd.Index(good["image_id"], name="image_id"))
+
+
+def finish(run: Run, track: str | None = None) -> None:
+    """Train, score and report a run, from wherever it stands; follow its training elsewhere too, by choice."""
     recipe = Recipe.of(run)
-    if not run.finished:
-        print(f"{recipe.title} -> {run.folder}")
-        run.note(f"training, seed {recipe.training.seed}")
-        pixels = load_run(run, recipe, say=print)
-        trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
-        model = run.load_model() if trained else fit_recipe(recipe, run, pixels)
-        bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
-        predictions = predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, bank=bank)
-        write_predictions(predictions, run.path("predictions.csv"))
-        metrics = {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
-        if "test" in metrics:
-            run.note("looked at test: the score of the finished training")
-        write_json(run.path("metrics.json"), metrics)
-        run.path("checkpoint.npz").unlink(missing_ok=True)
-    write_run_report(run.folder)
+    with tracked(None if run.finished else track, run.folder, recipe) as followers:
+        if not run.finished:
+            score(run, recipe, followers)
+        write_run_report(run.folder)
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
@@ -225,18 +248,45 @@ def finish(run: Run) -> None:
     print(f"  report: {run.path('report.html')}")
 
 
-def finish_study(study: Study) -> int:
+def score(run: Run, recipe: Recipe, followers: list) -> None:
+    """Train a run and score it; `metrics.json`, written last, makes it finished."""
+    print(f"{recipe.title} -> {run.folder}")
+    run.note(f"training, seed {recipe.training.seed}")
+    pixels = load_run(run, recipe, say=print)
+    trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
+    model = run.load_model() if trained else fit_recipe(recipe, run, pixels, also=followers)
+    bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
+    multimodal = isinstance(recipe.model, MultimodalModel)
+    told = run.attributes if multimodal else None
+    predictions = predict_table(
+        model, run.catalog, recipe.image, run.class_names, pixels=pixels, attributes=told, bank=bank
+    )
+    write_predictions(predictions, run.path("predictions.csv"))
+    if multimodal:
+        write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
+    metrics = {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
+    if "test" in metrics:
+        run.note("looked at test: the score of the finished training")
+    write_json(run.path("metrics.json"), metrics)
+    run.path("checkpoint.npz").unlink(missing_ok=True)
+
+
+def finish_study(study: Study, track: str | None = None) -> int:
     """Train what is not trained yet, then write table and page."""
     for number, cell in enumerate(study.cells, start=1):
         run = Run(study.cell_folder(cell))
         if not (run.finished and run.path("report.html").is_file()):
             print(f"[{number}/{len(study.cells)}] ", end="")
             with at_work(run.folder):
-                finish(run)
+                finish(run, track)
     table = study.write_table()
     page = write_study_report(study.folder)
-    best = table[table["best"]].iloc[0]
-    print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
+    if folds := fold_metrics(study.finished_runs.values()):
+        for name, metrics in folds.items():
+            print(f"{name}, all folds together: {figure(metrics['accuracy'])}")
+    else:
+        best = table[table["best"]].iloc[0]
+        print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
     print(f"comparison: {page}")
     return 0
 
@@ -246,11 +296,11 @@ def figure(metric: dict) -> str:
     return f"accuracy {metric['value']:.3f}  (95% {metric['low']:.3f} to {metric['high']:.3f}, n={metric['n']})"
 
 
-def resume(folder: Path) -> int:
+def resume(folder: Path, track: str | None = None) -> int:
     """Go on with a run or a study; one that is finished gets its page again."""
     stopped = resumable(folder)
     with at_work(folder):
         if isinstance(stopped, Study):
-            return finish_study(stopped)
-        finish(stopped)
+            return finish_study(stopped, track)
+        finish(stopped, track)
     return 0

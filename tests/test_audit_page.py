@@ -5,12 +5,14 @@ import argparse
 import pandas as pd
 import pytest
 from PIL import Image
+from test_data_cub import draw_cub
 
 from marinecv.audit.explore import explore
 from marinecv.audit.pictures import check_files
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.locate import locate
-from marinecv.report.audit_figures import boxed_picture, class_colours, sample_figure
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure, size_figure
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from pipelines import audit
 
@@ -70,7 +72,50 @@ def test_a_set_of_class_folders_has_no_box_tables(roboflow_folder, tmp_path):
     tables = explore(catalog, boxes.iloc[:0])
     page = write_audit_report(tmp_path, "tank", catalog, boxes.iloc[:0], tables).read_text(encoding="utf-8")
     assert TABLES - set(tables) == {"label_shares", "class_changes", "box_problems"}
-    assert "There are no boxes" in page
+    assert "No image has boxes that could disagree" in page
+
+
+def test_boxes_that_cannot_disagree_decide_on_no_label(tmp_path):
+    manifest = manifest_of_folder(draw_cub(tmp_path / "birds"))
+    catalog, boxes = read_catalog(manifest), read_boxes(manifest)
+    tables = explore(catalog, boxes)
+    assert TABLES - set(tables) == {"label_shares", "class_changes"}
+    page = write_audit_report(tmp_path, "birds", catalog, boxes, tables).read_text(encoding="utf-8")
+    assert "No image has boxes that could disagree" in page and "(1.00)" not in page
+
+
+def test_the_summary_says_counts_sizes_and_how_bright_and_noisy_the_images_are(tmp_path):
+    for number, (name, side) in enumerate([("eel", 30), ("eel", 10), ("ray", 20), ("eel", 100)]):
+        (tmp_path / name).mkdir(exist_ok=True)
+        grey = 100 if number < 3 else 200
+        Image.new("RGB", (2 * side, side), (grey, grey, grey)).save(tmp_path / name / f"{number}.png")
+    catalog, _, tables = audited(tmp_path)
+    assert audit_summary(tables, len(catalog)) == (
+        "4 images, 2 classes; all can be used. The largest class, eel, has 3 usable images, 75% of all and 3.0 times "
+        "as many as the smallest, ray, with 1; the mean is 2.0. Images are 80x40 pixels on average, 50x25 in the "
+        "median. The mean grey level is 125; 75% of the pixels are below 128. Median noise is 0.0 grey levels."
+    )
+    same = audited(tmp_path)[0].head(0)
+    assert "Images are" not in audit_summary(explore(same, pd.DataFrame()), 0)
+
+
+def test_classes_of_one_size_are_not_compared(roboflow_folder):
+    catalog, boxes, tables = audited(roboflow_folder)
+    assert "Every class has 4 usable images." in audit_summary(tables, len(catalog))
+
+
+def test_bars_of_many_classes_have_no_names_and_the_figure_keeps_its_height():
+    counts = pd.DataFrame({"class_name": [f"bird {number}" for number in range(200)], "train": 3, "total": 3})
+    many = count_figure(counts)
+    assert many.get_size_inches()[1] == 6 and not many.axes[0].get_yticklabels()
+    assert many.axes[0].get_ylabel() == "200 classes, the largest on top"
+    few = count_figure(counts.head(5))
+    assert [label.get_text() for label in few.axes[0].get_yticklabels()] == [f"bird {number}" for number in range(5)]
+
+
+def test_sizes_whose_names_would_lie_over_each_other_are_named_once():
+    sizes = pd.DataFrame({"width": [500, 500, 333], "height": [333, 334, 500], "count": [9, 8, 7]})
+    assert [text.get_text() for text in size_figure(sizes).axes[0].texts] == ["500x333: 9", "333x500: 7"]
 
 
 def test_the_summary_of_one_class_compares_nothing(roboflow_folder):

@@ -74,8 +74,9 @@ def test_the_histogram_weighs_images_alike_and_its_summary_is_theirs(tmp_path):
     np.testing.assert_allclose(histogram.drop(columns="level").sum(), 1)
     assert histogram.loc[[10, 20], "red"].tolist() == [0.5, 0.5]
     summary = intensity_summary(histogram).set_index("channel")
-    assert summary.loc["red"].tolist() == [15, 5, 1]
-    assert summary.loc["blue"].tolist() == [200, 0, 0]
+    assert summary.loc["red"].tolist() == [15, 5, 1, 1]
+    assert summary.loc["blue"].tolist() == [200, 0, 0, 0]
+    assert summary.loc["green", ["dark_share", "lower_share"]].tolist() == [0, 1]
 
 
 def test_no_usable_image_has_no_histogram(pictures):

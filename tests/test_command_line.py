@@ -112,7 +112,7 @@ def test_the_program_is_called_as_it_was_started():
         ("evaluate a_run --on dev", "validation"),
         ("predict a_run", "PATH"),
         ("data", "list | fetch | materialise"),
-        ("recipes replay birds", "aquarium"),
+        ("recipes replay fish", "aquarium"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2_and_says_what_was_expected(words, said, capsys):
@@ -132,7 +132,10 @@ def test_help_before_the_command_is_that_commands_help(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("pretrain --data-dir NOPE", "is no folder and no .zip. Expected a folder of images, or a zip of one"),
+        (
+            "pretrain --data-dir NOPE",
+            "is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive",
+        ),
         ("pretrain --data aquarum", 'Did you mean "aquarium"?'),
         ("pretrain --recipe nope", "no recipe 'nope' here. Expected one of aquarium_four_conv"),
         ("pretrain --resume NOPE", "no folder NOPE to resume. `marinecv runs` lists"),

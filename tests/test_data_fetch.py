@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import gdown
 import pytest
+from test_data_attributes import draw_attributes
 
 from marinecv.data import network
+from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import read_catalog
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import load_manifest
@@ -294,6 +296,41 @@ def test_no_licence_no_address_and_no_such_source_are_said(tmp_path, roboflow_fo
     with pytest.raises(ValueError, match="nothing at .*nowhere. Expected gdrive:ID, a URL, or"):
         fetch(bare, str(tmp_path / "nowhere"), accept_unknown_licence=True, progress=silent)
     assert fetch(bare, str(roboflow_folder), accept_unknown_licence=True, progress=silent).root.is_dir()
+
+
+def test_a_set_that_needs_a_person_says_what_to_download_and_how_to_go_on():
+    expected = (
+        r"names no address.* Download them from https://\S+animals10 in a browser, then `marinecv data fetch "
+        "animals10_5 --from FOLDER_OR_ZIP`, or use --data animals10_5 --data-dir"
+    )
+    with pytest.raises(ValueError, match=expected):
+        fetch(load_manifest("animals10_5"), accept_unknown_licence=True, progress=silent)
+
+
+def test_a_count_of_images_without_splits_is_checked(tmp_path, roboflow_folder):
+    names = ", ".join(f'"{split}" = "{split}"' for split in ("crab", "eel"))
+    (tmp_path / "some.toml").write_text(
+        f'name = "some"\nlayout = "folders"\nlicence = "CC0"\nfolder_classes = {{{names}}}\n[expected.images]\n"" = 2\n'
+    )
+    for place in ("crab", "eel", "ray"):
+        (tmp_path / "some" / place).mkdir(parents=True)
+        shutil.copy(roboflow_folder / "train" / "crab_train_0.jpg", tmp_path / "some" / place)
+    assert len(read_catalog(fetch(load_manifest(tmp_path / "some.toml"), str(tmp_path / "some"), progress=silent))) == 2
+    shutil.rmtree(store_path("data", "some"))
+    shutil.copy(roboflow_folder / "train" / "crab_train_0.jpg", tmp_path / "some" / "eel" / "b.jpg")
+    with pytest.raises(ValueError, match="some has 3 images. Expected 2. Fetch it again"):
+        fetch(load_manifest(tmp_path / "some.toml"), str(tmp_path / "some"), progress=silent)
+
+
+def test_the_published_archive_of_birds_keeps_the_names_of_its_attributes(tmp_path, server):
+    root = draw_attributes(tmp_path / "packed" / "CUB_200_2011").root
+    (root / "attributes" / "attributes.txt").rename(tmp_path / "packed" / "attributes.txt")
+    archive = shutil.make_archive(str(tmp_path / "birds"), "gztar", tmp_path / "packed")
+    server.content = Path(archive).read_bytes()
+    (tmp_path / "birds.toml").write_text(f'name = "birds"\nlayout = "cub"\nlicence = "CC0"\nurl = "{server.url}"\n')
+    manifest = fetch(load_manifest(tmp_path / "birds.toml"), progress=silent)
+    assert manifest.root == store_path("data", "birds") and (manifest.root / "images.txt").is_file()
+    assert read_attributes(manifest).shape == (3, 3) and len(read_catalog(manifest)) == 3
 
 
 def test_an_archive_that_climbs_out_is_refused(tank, tmp_path):

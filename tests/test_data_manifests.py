@@ -29,7 +29,8 @@ def write(path: Path, text: str = "") -> Path:
 def test_bundled_manifests_are_complete_and_name_no_place_of_this_machine():
     for manifest in list_manifests():
         text = manifest.toml.read_text(encoding="utf-8")
-        assert manifest.title and manifest.licence and manifest.name == manifest.toml.stem
+        assert manifest.title and manifest.name == manifest.toml.stem
+        assert manifest.licence or not manifest.url  # what nobody may be allowed to use is not fetched by itself
         assert str(Path.home()) + "/" not in text and not re.search(r"(?<![\w:/.])/\w|\b[A-Za-z]:\\", text)
         assert manifest.root is None
 
@@ -74,7 +75,10 @@ def test_a_users_toml_states_a_root_relative_to_itself(tmp_path):
         ("name = ", "is not valid TOML"),
         (MINIMAL + "colour = 1", 'unknown key "colour". Expected some of'),
         ('name = "tank"', 'lacks "layout"'),
-        ('name = "tank"\nlayout = "tiles"', 'layout "tiles". Expected one of roboflow, yolo, labels_csv, folders'),
+        (MINIMAL + 'folder_classes = ["crab"]', "'folder_classes' of .* is .* Expected named entries"),
+        (MINIMAL + "folder_classes = {crab = 1}", "'crab' of 'folder_classes' of .* is 1. Expected text"),
+        (MINIMAL + 'folder_classes = {granchio = "crab", gambero = "crab"}', "'crab' is empty or there twice"),
+        ('name = "tank"\nlayout = "tiles"', 'layout "tiles". Expected one of roboflow, yolo, cub, labels_csv, folders'),
     ],
 )
 def test_a_bad_toml_says_what_is_wrong(tmp_path, text, message):
@@ -92,6 +96,7 @@ def test_a_bad_toml_says_what_is_wrong(tmp_path, text, message):
         (["data.yaml", "train/images/a.jpg", "train/labels/a.txt"], "yolo"),
         (["data.yaml", "images/train/a.jpg", "labels/train/a.txt"], "yolo"),
         (["labels.csv", "a.jpg"], "labels_csv"),
+        (["images.txt", "classes.txt", "image_class_labels.txt", "images/1.auk/a.jpg"], "cub"),
         (["train/crab/a.jpg", "val/crab/b.jpg"], "folders"),
         (["crab/a.jpg", "eel/deep/b.PNG"], "folders"),
     ],
@@ -120,13 +125,23 @@ def test_two_folders_for_one_split_are_refused(tmp_path):
         manifest_of_folder(tmp_path)
 
 
+def test_class_names_are_those_of_the_folders_that_are_read_unless_stated(tmp_path):
+    folders = MINIMAL + 'folder_classes = {granchio = "crab", anguilla = "eel"}\n'
+    manifest = load_manifest(write(tmp_path / "tank.toml", folders))
+    assert manifest.folder_classes == {"granchio": "crab", "anguilla": "eel"}
+    assert manifest.class_names == ("crab", "eel")
+    stated = load_manifest(write(tmp_path / "tank.toml", 'class_names = ["eel", "crab"]\n' + folders))
+    assert stated.class_names == ("eel", "crab")
+
+
 def test_no_such_place_is_said(tmp_path):
     with pytest.raises(ValueError, match="is no folder and no .zip"):
         manifest_of_folder(tmp_path / "nowhere")
 
 
-def test_a_zip_is_unpacked_into_the_store_once(roboflow_folder, tmp_path):
-    archive = shutil.make_archive(str(tmp_path / "my tank"), "zip", roboflow_folder.parent, roboflow_folder.name)
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_is_unpacked_into_the_store_once(roboflow_folder, tmp_path, kind):
+    archive = shutil.make_archive(str(tmp_path / "my tank"), kind, roboflow_folder.parent, roboflow_folder.name)
     manifest = manifest_of_folder(archive)
     assert (manifest.name, manifest.layout) == ("my tank", "roboflow")
     assert manifest.root.is_relative_to(store_path("unpacked"))

@@ -5,7 +5,7 @@ from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.images import read_header
 from marinecv.data.layouts import UNSUPPORTED_SUFFIXES
-from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.manifests import Manifest, manifest_of_folder
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 
@@ -106,6 +106,25 @@ def test_sub_folders_of_a_class_are_groups(tmp_path):
         "crab/camera 1/monday/a.jpg": "camera 1",
         "eel/camera 1/c.jpg": "camera 1",
     }
+
+
+def test_only_the_folders_that_a_manifest_names_are_read_under_its_names(tmp_path):
+    for place in ("train/gatto", "train/cane", "val/gatto", "val/ragno/garden"):
+        draw(tmp_path / place / "a.jpg")
+    animals = {"gatto": "cat", "ragno": "spider"}
+    catalog = read_catalog(Manifest(name="animals", layout="folders", root=tmp_path, folder_classes=animals))
+    assert catalog[["image_id", "class_name"]].to_numpy().tolist() == [
+        ["train/gatto/a.jpg", "cat"],
+        ["val/gatto/a.jpg", "cat"],
+        ["val/ragno/garden/a.jpg", "spider"],
+    ]
+
+
+def test_a_folder_that_a_manifest_names_must_be_there(tmp_path):
+    draw(tmp_path / "cat" / "a.jpg")
+    manifest = Manifest(name="animals", layout="folders", root=tmp_path, folder_classes={"gatto": "cat"})
+    with pytest.raises(ValueError, match='lacks the class folder gatto, which .*"animals" names. .*found cat'):
+        read_catalog(manifest)
 
 
 def test_images_in_no_class_folder_keep_a_row_that_says_so(tmp_path):

@@ -1,7 +1,10 @@
+from hashlib import sha256
+
 import pandas as pd
 import pytest
 
-from marinecv.data.splits import allocate, canonical_split, default_split_by, split_catalog
+from marinecv.data.deal import allocate
+from marinecv.data.splits import NOT_LISTED, canonical_split, default_split_by, split_catalog, write_split
 
 
 def catalog_of(groups=None, split="", **classes):
@@ -58,6 +61,48 @@ def test_stratified_keeps_every_class_in_every_split():
     assert table["eel"].to_dict() == {"test": 15, "train": 70, "validation": 15}
     assert table["ray"].to_dict() == {"test": 3, "train": 14, "validation": 3}
     assert table["crab"].to_dict() == {"test": 1, "train": 1, "validation": 1}
+
+
+@pytest.mark.parametrize(("n", "train", "validation"), [(1115, 892, 223), (11788, 9430, 2358)])
+def test_a_random_fifth_leaves_train_the_whole_images_in_four_fifths(n, train, validation):
+    split = split_catalog(catalog_of(bird=n), "random", fractions=(0.8, 0.2, 0.0))
+    assert counts(split) == {"train": train, "validation": validation} and train == int(0.8 * n)
+
+
+def test_a_stratified_fifth_is_rounded_down_in_each_class():
+    totals = {"butterfly": 2112, "cat": 1668, "chicken": 3098, "elephant": 1446, "spider": 4821}
+    split = split_catalog(catalog_of(**totals), "stratified", fractions=(0.8, 0.2, 0.0))
+    held = split[split["split"] == "validation"]["class_name"].value_counts()
+    assert held.to_dict() == {"butterfly": 422, "cat": 333, "chicken": 619, "elephant": 289, "spider": 964}
+    assert counts(split) == {"train": 13145 - 2627, "validation": 2627}
+
+
+@pytest.mark.parametrize(
+    ("fractions", "total", "shares"),
+    [
+        ((0.7, 0.15, 0.15), 6, [4, 1, 1]),
+        ((0.7, 0.15, 0.15), 19, [15, 2, 2]),
+        ((0.8, 0.2, 0.0), 4, [3, 1, 0]),
+        ((0.8, 0.2, 0.0), 1, [1, 0, 0]),
+        ((0.71, 0.29, 0.0), 100, [71, 29, 0]),
+        ((0.01, 0.98, 0.01), 3, [1, 1, 1]),
+    ],
+)
+def test_a_class_gives_up_whole_images_and_one_at_least_where_there_are_enough(fractions, total, shares):
+    split = split_catalog(catalog_of(eel=total), "stratified", fractions=fractions)["split"]
+    assert [(split == name).sum() for name in ("train", "validation", "test")] == shares
+
+
+@pytest.mark.parametrize("split_by", ["random", "stratified", "grouped", "published"])
+def test_without_a_fraction_for_test_there_is_none(split_by):
+    catalog = catalog_of(groups=10, split="train", eel=70, ray=30)
+    split = split_catalog(catalog, split_by, fractions=(0.8, 0.2, 0.0))
+    assert counts(split) == {"train": 80, "validation": 20}
+
+
+def test_two_groups_are_enough_for_two_splits():
+    split = split_catalog(catalog_of(groups=2, eel=8), "grouped", fractions=(0.5, 0.5, 0.0))
+    assert (split.groupby("group")["split"].nunique() == 1).all() and counts(split) == {"train": 4, "validation": 4}
 
 
 def test_groups_stay_whole_and_fill_three_splits():
@@ -124,6 +169,7 @@ def test_the_default_is_published_then_grouped_and_never_random():
         ({"split_by": "published"}, "no published split. Expected --split-by grouped"),
         ({"split_by": "grouped"}, "0 of 9 images have a group, and there are 0 groups"),
         ({"split_by": "random", "fractions": (0.7, 0.7, 0.1)}, "Expected three that sum to 1"),
+        ({"split_by": "random", "fractions": (0.0, 0.5, 0.5)}, "Expected three that sum to 1, and some train"),
     ],
 )
 def test_what_cannot_be_split_is_said(options, message):
@@ -140,3 +186,56 @@ def test_rows_beside_the_published_splits_are_rows_with_a_reason():
     rows = pd.DataFrame({"image_id": list("abcd"), "split": ["train", "validation", "test", ""], "problem": ""})
     split = split_catalog(rows.assign(class_name="eel", group=""), "published").set_index("image_id")
     assert split["problem"].to_dict() == {"a": "", "b": "", "c": "", "d": "lies in no split folder"}
+
+
+def test_a_written_split_is_followed_to_the_letter(tmp_path):
+    catalog = catalog_of(eel=30, ray=20)
+    catalog.loc[4, "problem"] = "no box"
+    split = split_catalog(catalog, "stratified", seed=5)
+    digest = write_split(split, tmp_path / "mine.csv")
+    lines = (tmp_path / "mine.csv").read_text().splitlines()
+    assert lines[0] == "image_id,split,class_name" and lines[1:] == sorted(lines[1:]) and len(lines) == 50
+    assert digest == sha256((tmp_path / "mine.csv").read_bytes()).hexdigest()
+    assert digest == write_split(split.sample(frac=1, random_state=0), tmp_path / "same.csv")
+    assert digest != write_split(split_catalog(catalog, "stratified", seed=6), tmp_path / "other.csv")
+    again = split_catalog(catalog, str(tmp_path / "mine.csv"), seed=9, fractions=(0.5, 0.5, 0.0))
+    assert again.equals(split)
+
+
+def test_images_that_a_split_file_does_not_name_are_rows_that_say_so(tmp_path):
+    catalog = catalog_of(split="train", eel=4)
+    catalog.loc[2, "problem"] = "no box"
+    (tmp_path / "a.csv").write_text("split,image_id\nVal,000.jpg\ntest,002.jpg\n")
+    split = split_catalog(catalog, tmp_path / "a.csv").set_index("image_id")
+    assert split["split"].to_dict() == {"000.jpg": "validation", "001.jpg": "", "002.jpg": "", "003.jpg": ""}
+    assert split["problem"].to_dict() == {
+        "000.jpg": "", "001.jpg": NOT_LISTED, "002.jpg": "no box", "003.jpg": NOT_LISTED,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "There is no split file .*a.csv. Expected a CSV with image_id and split"),
+        (
+            "image_id,class_name\n000.jpg,eel\n",
+            "lacks the column split. Expected image_id and split; found image_id, cl",
+        ),
+        (
+            "image_id,split\n000.jpg,train\nx.jpg,test\n",
+            "1 of 2 rows .*: 'x.jpg', in row 2 below the header, is no image",
+        ),
+        ("image_id,split\n000.jpg,train\n,test\n", "'', in row 2 below the header, is no image of these data"),
+        ("image_id,split\n000.jpg,train\n000.jpg,test\n", "'000.jpg', in row 2 below the header, is there twice"),
+        (
+            "image_id,split\n000.jpg,holdout\n",
+            "Row 1 .* puts 000.jpg into 'holdout'. Expected one of train, validation",
+        ),
+        ("image_id,split\n000.jpg\n", "is no table of marinecv"),
+    ],
+)
+def test_a_split_file_that_cannot_be_followed_is_refused(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        split_catalog(catalog_of(eel=4), str(tmp_path / "a.csv"))

@@ -12,6 +12,8 @@ SPEC = ImageSpec(height=48, width=64, fit="stretch")
 class MeanColour:
     """A stand-in for a model: probabilities are the shares of red, green and blue."""
 
+    inputs = ("pixels",)
+
     def predict(self, dataset, verbose):
         batches = [batch[0].numpy().mean(axis=(1, 2)) for batch in dataset]
         return np.concatenate([means / means.sum(axis=1, keepdims=True) for means in batches])

@@ -45,7 +45,7 @@ def no_pages(monkeypatch):
 @pytest.fixture
 def untrained(monkeypatch):
     """The command ends when the run folder stands, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run: None)
+    monkeypatch.setattr(train, "finish", lambda run, track: None)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_killed_training_goes_on_to_the_same_predictions(
 
 
 def test_a_run_killed_while_it_is_scored_is_not_trained_again(shared_tank, tmp_path, monkeypatch, no_pages):
-    def killed(*args):
+    def killed(*args, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -158,7 +158,7 @@ def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
 
 
 def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monkeypatch):
-    monkeypatch.setattr(train, "finish_study", lambda study: 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, track: 0)
     assert pretrain(shared_tank, tmp_path / "sizes", "--image-size", 24, 32) == 0
     sizes = {
         cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells

@@ -138,3 +138,12 @@ def test_a_file_is_whole_or_the_old_one_stands(tmp_path):
     write_json(path, {"ü": 1})
     assert json.loads(path.read_text(encoding="utf-8")) == {"ü": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_a_search_the_best_alone_is_listed(tmp_path):
+    for name in ("base", "trials/0001", "best"):
+        (tmp_path / "search" / name).mkdir(parents=True)
+        (tmp_path / "search" / name / "recipe.json").touch()
+    assert len(list_runs(tmp_path)) == 3
+    (tmp_path / "search" / "search.json").touch()
+    assert [run.folder.name for run in list_runs(tmp_path)] == ["best"]

@@ -61,8 +61,8 @@ def test_views_come_round_again():
     from marinecv.features.views import Views
 
     views = Views(MOVES, drawn=3)
-    draws = np.zeros((2, 7), np.float32)
-    assert [views.shown(np.int64(epoch), draws).numpy().tolist() for epoch in (0, 2, 3, 7)] == [
+    copies, draws = np.zeros(2, np.int64), np.zeros((2, 7), np.float32)
+    assert [views.shown(np.int64(epoch), copies, draws).numpy().tolist() for epoch in (0, 2, 3, 7)] == [
         [0, 0], [2, 2], [0, 0], [1, 1],
     ]  # fmt: skip
 

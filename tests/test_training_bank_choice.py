@@ -9,6 +9,7 @@ import pytest
 from marinecv.inputs.spec import Augmentation
 from marinecv.training import bank_choice, estimate
 from marinecv.training.bank_choice import choose_bank
+from pipelines.birds import SIMPLE
 from pipelines.finetune import RECIPES, bank
 from pipelines.pretrain import BEST
 from pipelines.train import banked
@@ -30,6 +31,8 @@ def measured(monkeypatch):
         ({}, 8, r"computed once, for 8 drawn views \(111 MB\): about 3 min instead of 6 min"),
         ({"augmentation": Augmentation(flip=0.5)}, 2, r"each image and its mirror image \(31 MB\)"),
         ({"augmentation": None}, 1, r"each image \(17 MB\)"),
+        ({"bank": 1}, 8, r"for 8 drawn views"),  # what a recipe has by itself is no reason
+        ({"augmentation": SIMPLE}, 8, r"for each image and 8 drawn variants"),
         ({"epochs": 4}, 0, "would save little in 4 epochs"),
     ],
 )

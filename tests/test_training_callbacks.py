@@ -1,9 +1,12 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.training.callbacks import EpochLine, History, callbacks, duration
+from marinecv.training.callbacks import EpochLine, History, StopAfterReductions, callbacks, duration
 from marinecv.training.checkpoint import Checkpoint, read_checkpoint
 from marinecv.training.recipe import Training
 
@@ -36,6 +39,7 @@ def test_callbacks_are_keras_own_and_ours_by_choice(tmp_path):
     watch = ["TerminateOnNaN", "EarlyStopping", "ReduceLROnPlateau"]
     assert kinds(callbacks(PATIENT)) == watch
     assert kinds(callbacks(PATIENT, say=print)) == [*watch, "EpochLine"]
+    assert kinds(callbacks(replace(PATIENT, early_stop_reductions=2))) == [*watch, "StopAfterReductions"]
     assert kinds(callbacks(PATIENT, tmp_path, say=print)) == [*watch, "History", "EpochLine", "Checkpoint"]
     assert kinds(callbacks(PATIENT, stage="head")) == watch[:1]
 
@@ -64,6 +68,53 @@ def test_an_epoch_done_again_replaces_its_row_and_leaves_the_others_to_the_last_
     after = path.read_text(encoding="utf-8").splitlines()
     assert after[:3] == before[:3] and len(after) == 5
     assert after[3] != before[3]
+
+
+def watched(rates, values, reductions=2, mode="max"):
+    """The epoch (from 1) in which training ends, if each epoch ends with these rates and values."""
+    stop = StopAfterReductions(reductions, "val_accuracy", mode)
+    model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=1.0), stop_training=False)
+    stop.set_model(model)
+    stop.on_train_begin()
+    for epoch, (rate, value) in enumerate(zip(rates, values, strict=True)):
+        stop.on_epoch_begin(epoch)
+        model.optimizer.learning_rate = rate
+        stop.on_epoch_end(epoch, {"val_accuracy": value})
+        if model.stop_training:
+            return epoch + 1
+    return None
+
+
+def test_training_ends_with_the_last_of_some_reductions_without_progress_between():
+    falling = [1.0, 0.1, 0.1, 0.01, 0.01]
+    assert watched(falling, [0.5, 0.5, 0.4, 0.5, 0.9]) == 4
+    assert watched(falling, [0.5, 0.5, 0.6, 0.6, 0.6]) is None  # progress between the two
+    assert watched(falling, [0.5, 0.5, 0.6, 0.6, 0.6], mode="min") == 4
+    assert watched(falling, [0.5] * 5, reductions=1) == 2
+    assert watched([1.0] * 5, [0.5] * 5) is None
+
+
+def test_reductions_are_counted_on_over_a_kill(tmp_path):
+    still = Training(
+        epochs=9, early_stop_patience=9, lr_patience=1, early_stop_reductions=3, monitor="val_accuracy", lr_factor=0.1
+    )
+
+    def stopped(model, folder, last):
+        model.optimizer.learning_rate = 1e-9  # nothing gets better
+        fit(
+            model,
+            callbacks(still, folder),
+            first=read_checkpoint(folder / "checkpoint.npz")[0].get("epochs_done", 0),
+            last=last,
+        )
+        return read_checkpoint(folder / "checkpoint.npz")[0]
+
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = stopped(model_of(), tmp_path / "whole", 9)
+    assert whole["stopped"] and whole["epochs_done"] == 4  # best in the first, reduced in the three after it
+    assert not stopped(model_of(), tmp_path / "killed", 3)["stopped"]
+    assert stopped(model_of(), tmp_path / "killed", 9)["epochs_done"] == 4
 
 
 def test_an_epoch_is_one_calm_line():

@@ -16,7 +16,8 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         seed: which ones.
     Returns:
         Name -> table: `class_counts, size_table, distinct_sizes, problems`; with usable images `intensity_histogram,
-        intensity_summary, noise_estimate`; with boxes too `label_shares, class_changes, box_problems`.
+        intensity_summary, noise_estimate`; with boxes too `box_problems`, and where an image has two boxes that could
+        disagree on its class, `label_shares, class_changes`.
     """
     found = {
         "class_counts": tables.class_counts(catalog),
@@ -30,7 +31,8 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         found["intensity_summary"] = pixels.intensity_summary(histogram)
         found["noise_estimate"] = pixels.noise_estimate(catalog, sample, seed)
         if not boxes.empty:
-            found["label_shares"] = tables.label_shares(catalog)
-            found["class_changes"] = tables.class_changes(boxes, catalog)
+            if boxes["image_id"].duplicated().any():
+                found["label_shares"] = tables.label_shares(catalog)
+                found["class_changes"] = tables.class_changes(boxes, catalog)
             found["box_problems"] = boxes.loc[boxes["problem"] != "", ["image_id", "class_name", "source", "problem"]]
     return found

@@ -34,15 +34,20 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
     return table.rename_axis("level").reset_index()
 
 
-def intensity_summary(histogram: pd.DataFrame, dark: int = 32) -> pd.DataFrame:
-    """Summarise an `intensity_histogram`: `channel, mean, deviation` in grey levels, `dark_share` below `dark`."""
+def intensity_summary(histogram: pd.DataFrame, dark: int = 32, middle: int = 128) -> pd.DataFrame:
+    """Summarise an `intensity_histogram`.
+
+    Returns:
+        DataFrame: `channel`; `mean` and `deviation` in grey levels; `dark_share`, the share of pixels below `dark`, and
+        `lower_share`, that below `middle`: above 0.5 the images lean dark.
+    """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
         share = histogram[channel]
         mean = (share * level).sum()
         deviation = np.sqrt((share * (level - mean) ** 2).sum())
-        rows.append((channel, mean, deviation, share[level < dark].sum()))
-    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share"])
+        rows.append((channel, mean, deviation, share[level < dark].sum(), share[level < middle].sum()))
+    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share", "lower_share"])
 
 
 def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:

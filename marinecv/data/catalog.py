@@ -4,16 +4,24 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import clean_boxes
+from marinecv.data.cub import cub_classes, read_cub
+from marinecv.data.deal import allocate
 from marinecv.data.folders import read_folders
 from marinecv.data.labels import dominant_class
 from marinecv.data.labels_csv import read_labels_csv
 from marinecv.data.manifests import Manifest
 from marinecv.data.roboflow import read_roboflow
-from marinecv.data.splits import allocate, sort_by_split
+from marinecv.data.splits import sort_by_split
 from marinecv.data.yolo import read_yolo
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
-READERS = {"roboflow": read_roboflow, "yolo": read_yolo, "labels_csv": read_labels_csv, "folders": read_folders}
+READERS = {
+    "roboflow": read_roboflow,
+    "yolo": read_yolo,
+    "cub": read_cub,
+    "labels_csv": read_labels_csv,
+    "folders": read_folders,
+}
 BOX_LAYOUTS = ("roboflow", "yolo")
 NO_BOX = ("skip", "empty")
 EMPTY = "empty"
@@ -55,8 +63,8 @@ def read_catalog(
             An image all of whose boxes are unusable is never called empty.
         flat_boxes: as in `read_boxes`.
     Returns:
-        DataFrame with `CATALOG_COLUMNS`; `share` is the class's share of the image's scores, 0 to 1 (1.0 without
-        boxes), `problem` is "" for every image that can be used.
+        DataFrame with `CATALOG_COLUMNS`; `share` is the class's share of the image's scores, 0 to 1 (1.0 where
+        no boxes decide), `problem` is "" for every image that can be used.
     Raises:
         ValueError: as `read_boxes`, or an unknown word for an option.
     """
@@ -70,7 +78,9 @@ def read_catalog(
 
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest) -> tuple[str, ...]:
-    """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split, sorted.
+    """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split.
+
+    Those present are sorted by name; of the layout `cub`, by number.
 
     Raises:
         ValueError: a class in the data that the manifest does not name.
@@ -78,7 +88,8 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest) -> tuple[str, ...]
     good = usable(catalog)
     present = set(good["class_name"])
     if not manifest.class_names:
-        return tuple(sorted(present))
+        order = cub_classes(manifest)["class_name"] if manifest.layout == "cub" else sorted(present)
+        return tuple(name for name in order if name in present)
     names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
     _refuse_unknown(good, good["image_id"], names, manifest)
     return names

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from marinecv.data.layouts import find_layout
+from marinecv.data.layouts import ATTRIBUTES, find_layout
 from marinecv.data.manifests import Manifest, manifest_at
 from marinecv.data.network import download, download_from_drive, reachable
 from marinecv.data.store import making, store_path, stored
@@ -29,7 +29,7 @@ def fetch(
 
     Args:
         manifest: what to fetch, and the hashes and counts to check it against.
-        source: None for the manifest's own address, "gdrive:ID", a URL, or a local folder or zip.
+        source: None for the manifest's own address, "gdrive:ID", a URL, or a local folder or archive.
         accept_unknown_licence: fetch although the source states no licence.
         progress: called with a line of text now and then.
     Returns:
@@ -51,9 +51,11 @@ def fetch(
         )
     source = source or manifest.url
     if not source:
+        where = f"Download them from {manifest.homepage} in a browser" if manifest.homepage else "Get the data by hand"
         raise ValueError(
-            f"The manifest of {manifest.name} names no address. Get the data by hand, then "
-            f"`marinecv data fetch {manifest.name} --from FOLDER_OR_ZIP`, or use --data-dir."
+            f"The manifest of {manifest.name} names no address: its data cannot be fetched without a person. {where}, "
+            f"then `marinecv data fetch {manifest.name} --from FOLDER_OR_ZIP`, or use --data {manifest.name} "
+            "--data-dir FOLDER_OR_ZIP."
         )
     with making(target, progress) as workplace:
         if not target.exists():
@@ -111,7 +113,10 @@ def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[s
         progress(f"Unpacking {place}")
         safe_unpack(place, content, below=manifest.archive_subdir)
     wanted = content / manifest.archive_subdir
-    return find_layout(wanted if wanted.is_dir() else content)[0]
+    root, layout = find_layout(wanted if wanted.is_dir() else content)
+    if layout == "cub" and (root.parent / ATTRIBUTES).is_file():  # the published archive has it beside its folder
+        os.replace(root.parent / ATTRIBUTES, root / ATTRIBUTES)
+    return root
 
 
 def _copy(folder: Path, target: Path) -> None:

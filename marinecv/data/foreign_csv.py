@@ -28,7 +28,7 @@ def read_strings(path: Path, columns: list[str], root: Path, optional: tuple[str
         ValueError: not UTF-8, not divided into cells, a column is missing or there twice, a row is short or long, or a
             file lies outside the folder.
     """
-    text, name = _text_of(path), path.relative_to(root).as_posix()
+    text, name = utf8_text(path), path.relative_to(root).as_posix()
     file, rows = io.StringIO(text, newline=""), []
     mark = max(MARKS, key=file.readline().count)
     file.seek(0)
@@ -71,11 +71,12 @@ def find_named(folder: Path, names: Iterable[str], images: list[Path]) -> list[P
     return [places[name] for name in names]
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+def utf8_text(path: Path) -> str:
+    """Return the text of a file, without its byte order mark.
 
-
-def _text_of(path: Path) -> str:
+    Raises:
+        ValueError: it is not UTF-8.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,6 +84,10 @@ def _text_of(path: Path) -> str:
     if "\0" in text:
         raise ValueError(f"{path} is not UTF-8: it holds NUL characters, as UTF-16 does. Save it as UTF-8.")
     return text
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
 def _check_header(path: Path, found: list[str], columns: list[str], optional: tuple[str, ...]) -> None:

@@ -11,6 +11,8 @@ UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".cr2", ".nef", ".arw", ".dng
 HIDDEN = (".", "__MACOSX")
 ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
+CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
+ATTRIBUTES = "attributes.txt"  # of CUB
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -21,7 +23,7 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     for the classes.
 
     Returns:
-        The folder the layout begins in, and its layout: `roboflow`, `yolo`, `labels_csv` or `folders`.
+        The folder the layout begins in, and its layout: `roboflow`, `yolo`, `cub`, `labels_csv` or `folders`.
     Raises:
         ValueError: nothing fits; the message says what was looked for and what was found.
     """
@@ -34,7 +36,8 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
     raise ValueError(
         f"No known layout in {folder}. Looked for {ANNOTATIONS} (here or in train/, valid/, test/), images/ with "
-        f"labels/ (YOLO), {LABELS} with columns file,class, and folders of images named after their class. "
+        f"labels/ (YOLO), {', '.join(CUB_TABLES)} (CUB), {LABELS} with columns file,class, and folders of images named "
+        "after their class. "
         f"Found {shown or 'nothing'}. Give the folder that holds one of these."
     )
 
@@ -133,6 +136,8 @@ def _layout_of(root: Path) -> str:
         return "roboflow"
     if any((folder / "images").is_dir() and (folder / "labels").is_dir() for folder in (root, *splits)):
         return "yolo"
+    if _is_cub(root):
+        return "cub"
     if (root / LABELS).is_file():
         return "labels_csv"
     if any(image_files(class_folder, deep=True) for place in splits or (root,) for class_folder in sub_folders(place)):
@@ -149,4 +154,8 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _has_table(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_file() or (folder / LABELS).is_file()
+    return (folder / ANNOTATIONS).is_file() or (folder / LABELS).is_file() or _is_cub(folder)
+
+
+def _is_cub(folder: Path) -> bool:
+    return all((folder / table).is_file() for table in CUB_TABLES)

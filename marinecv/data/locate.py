@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from marinecv.data.cub import absent_classes, cub_classes
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
 from marinecv.data.store import store_path, stored
@@ -18,19 +19,30 @@ def locate(
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
-    A folder or zip in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
+    A folder or archive in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
     set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
-    the drawn reef, said so in plain words.
+    the drawn reef, said so in plain words. Classes that the tables of a CUB folder name and of which no image is here
+    are counted in a line of text.
 
     Args:
         data: name of a bundled data set, or path of a TOML manifest.
-        data_dir: folder or zip of images, in any layout.
+        data_dir: folder or archive of images, in any layout.
         default: the data set meant where nothing is named.
         say: called with a line of text for the user.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
+    manifest = _find(data, data_dir, default, say)
+    if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
+        say(
+            f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
+            f"{absent.sum():,} images that its tables name of them are left out."
+        )
+    return manifest
+
+
+def _find(data: str | None, data_dir: str | Path | None, default: str, say: Callable[[str], None]) -> Manifest:
     if data_dir is not None:
         return manifest_at(load_manifest(data), data_dir) if data else manifest_of_folder(data_dir)
     manifest = load_manifest(data or default)
@@ -42,8 +54,9 @@ def locate(
     if stored(place):
         return manifest_at(manifest, place)
     if data is None and not network_reachable(manifest):
+        why = "no network answers" if manifest.url else f"nobody but a person can download it ({manifest.homepage})"
         say(
-            f"{manifest.name} is not on this machine and no network answers, so this is a DEMONSTRATION on drawn "
+            f"{manifest.name} is not on this machine and {why}, so this is a DEMONSTRATION on drawn "
             "pictures: its scores say nothing about real animals.\n"
             f"For real data: run once with a network, or name a folder or zip of images with --data-dir, or "
             f"`marinecv data fetch {manifest.name} --from FILE.zip`."

@@ -13,7 +13,8 @@ from marinecv.data.layouts import find_layout
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 
-LAYOUTS = ("roboflow", "yolo", "labels_csv", "folders")
+LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders")
+ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -25,7 +26,9 @@ class Manifest:
         name: the word a user types after `--data`, and the name of its folder in the store.
         title: one line for a listing.
         layout: one of `LAYOUTS`.
-        class_names: in the order of the model's outputs; empty means whatever the data hold, sorted.
+        class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
+        folder_classes: class folder -> class name, of the layouts `folders` and `cub`: which are read, and what each is
+            called. Empty reads all. They are the class names, too, where none are stated.
         root: the folder that image ids are relative to; None while the files are not located.
         url: an archive, best pinned to a commit, or `gdrive:ID`.
         archive_subdir: the folder inside the archive that becomes `root`.
@@ -42,6 +45,7 @@ class Manifest:
     title: str = ""
     layout: str
     class_names: tuple[str, ...] = ()
+    folder_classes: dict[str, str] = field(default_factory=dict)
     root: Path | None = None
     url: str = ""
     archive_subdir: str = ""
@@ -92,19 +96,22 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
 
 
 def manifest_of_folder(path: str | Path) -> Manifest:
-    """Describe any folder or zip of images by its layout; a zip is unpacked into the store, once.
+    """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
 
     Raises:
         ValueError: there is no such place, or no layout fits it.
     """
     path = Path(path).expanduser().absolute()
-    if path.is_file() and path.suffix.lower() == ".zip":
+    archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
+    if path.is_file() and archive:
         root, layout = find_layout(_unpacked(path))
     elif path.is_dir():
         root, layout = find_layout(path)
     else:
-        raise ValueError(f"{path} is no folder and no .zip. Expected a folder of images, or a zip of one.")
-    return Manifest(name=path.stem if path.is_file() else path.name, layout=layout, root=root)
+        raise ValueError(
+            f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive of one."
+        )
+    return Manifest(name=path.name[: -len(archive)] if path.is_file() else path.name, layout=layout, root=root)
 
 
 def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
@@ -114,7 +121,7 @@ def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
 
 
 def _unpacked(archive: Path) -> Path:
-    """Folder of the store that holds a zip's content, keyed by the zip's own hash."""
+    """Folder of the store that holds an archive's content, keyed by the archive's own hash."""
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = store_path("unpacked", digest[:16])
@@ -146,6 +153,8 @@ def _read_toml(path: Path) -> Manifest:
     for key in set(facts) - {"root"}:
         facts[key] = checked(facts[key], hints[key], f"{key!r} of {path}")
     names(facts.get("class_names", ()), f"The class_names of {path}")
+    called = names(tuple(facts.get("folder_classes", {}).values()), f"The folder_classes of {path}")
+    facts["class_names"] = facts.get("class_names") or called
     for key, is_fine in {"name": _is_file_name, "hashes": _is_file_name, "archive_subdir": _is_below}.items():
         if facts.get(key, "tank") and not is_fine(facts.get(key, "tank")):
             raise ValueError(

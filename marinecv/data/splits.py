@@ -1,7 +1,14 @@
 """Which image serves for training, which for choosing, which for the one look at the end."""
 
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
+from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.tables import read_table, write_table
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -15,6 +22,7 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 NO_SPLIT = "lies in no split folder"
+NOT_LISTED = "is not in the split file"
 SPLIT_BY = ("published", "random", "stratified", "grouped")
 
 
@@ -50,29 +58,36 @@ def split_catalog(
     catalog: pd.DataFrame,
     split_by: str = "published",
     seed: int = 0,
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set.
 
     `published` keeps the splits the data came with; a missing validation or test split is carved from train
     at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
-    `random` and `stratified` ignore published splits; `grouped` keeps each
-    value of the `group` column on one side and comes as near to the fractions of every class as whole groups allow.
+    `random`, `stratified` and `grouped` ignore published splits. `stratified` gives of each class the whole images in
+    its fraction to validation and to test, at least one each where there are enough, and the rest to train; `grouped`
+    keeps each value of the `group` column on one side and comes as near to the fractions of every class as whole groups
+    allow. A CSV that `write_split` wrote is followed to the letter; seed and fractions then say nothing.
     Rows with a problem belong to no split, except as published; rows beside the published splits get one.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
-        split_by: one of `SPLIT_BY`.
+        split_by: one of `SPLIT_BY`, or the path of a .csv.
         seed: the same seed gives the same split.
-        fractions: shares of train, validation and test; they sum to 1.
+        fractions: shares of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
     Raises:
-        ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, or
-            fewer than 3 groups.
+        ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, fewer
+            than 3 groups (2 without test), or as `read_split`.
     """
+    if str(split_by).lower().endswith(".csv"):
+        return read_split(catalog, split_by)
     if split_by not in SPLIT_BY:
-        raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}.')
-    if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
-        raise ValueError(f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1.")
+        raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv of splits.')
+    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) <= 1e-6:
+        raise ValueError(
+            f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "
+            "some train."
+        )
     rng = np.random.default_rng(seed)
     good = catalog["problem"] == ""
     if split_by == "published":
@@ -85,8 +100,8 @@ def split_catalog(
                 f"None of the {len(catalog)} images can be used{first}. Expected images with a class; `marinecv audit` "
                 "shows what is wrong with each."
             )
-        assign = {"random": _random, "stratified": _stratified, "grouped": _grouped}[split_by]
-        chosen = pd.Series("", index=catalog.index).mask(good, assign(catalog[good], rng, fractions))
+        deal = {"random": deal_at_random, "stratified": deal_by_class, "grouped": deal_groups}[split_by]
+        chosen = pd.Series("", index=catalog.index).mask(good, _named(deal(catalog[good], rng, fractions)))
     return sort_by_split(catalog.assign(split=chosen))
 
 
@@ -96,22 +111,57 @@ def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     return catalog.assign(order=order).sort_values(["order", "image_id"], ignore_index=True).drop(columns="order")
 
 
-def allocate(total: int, weights: list[float]) -> list[int]:
-    """Share out `total` things by weight in whole numbers, at least one each where there are enough.
+def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
+    """Write which usable image is in which split: a CSV `image_id,split,class_name`, sorted by image.
 
-    Where there are too few, the heavier come first; equal weights in the order given.
+    Returns:
+        The SHA-256 of the file: equal where the split is equal.
     """
-    weights = np.asarray(weights, dtype=float)
-    heaviest = np.argsort(-weights, kind="stable")[:total]
-    shares = np.zeros(len(weights), dtype=int)
-    shares[heaviest] = weights[heaviest] > 0
-    quota = total * weights / weights.sum()
-    for _ in range(total - shares.sum()):
-        shares[np.argmax(quota - shares)] += 1
-    return shares.tolist()
+    rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
+    write_table(path, rows[["image_id", "split", "class_name"]])
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _published(catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator, fractions: tuple) -> pd.Series:
+def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Return the catalog split as a CSV says; usable images that it does not name are rows with a problem.
+
+    Args:
+        catalog: columns `CATALOG_COLUMNS`.
+        path: a CSV with `image_id` and `split`; other columns are not looked at.
+    Raises:
+        ValueError: no such file, a column is missing, an image that is not in the catalog, is there twice or has no
+            name, or a word that stands for no split.
+    """
+    try:
+        table = read_table(path)
+    except FileNotFoundError:
+        raise ValueError(f"There is no split file {path}. Expected a CSV with image_id and split.") from None
+    if missing := [column for column in ("image_id", "split") if column not in table]:
+        raise ValueError(
+            f"{path} lacks the column {missing[0]}. Expected image_id and split; found {', '.join(table)}."
+        )
+    ids, known = table["image_id"], catalog["image_id"]
+    for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):
+        if wrong.any():
+            raise ValueError(
+                f"{wrong.sum()} of {len(table)} rows of {path} cannot be followed: {ids[wrong].iloc[0]!r:.80}, in row "
+                f"{wrong.argmax() + 1} below the header, {said}. Expected each image once, by its id, such as "
+                f"{known.iloc[0] if len(known) else 'none'}."
+            )
+    if (strange := ~table["split"].str.lower().isin(SPLIT_NAMES)).any():
+        raise ValueError(
+            f"Row {strange.argmax() + 1} below the header of {path} puts {ids[strange].iloc[0]} into "
+            f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."
+        )
+    said = known.map(dict(zip(ids, table["split"].map(canonical_split), strict=True))).fillna("")
+    good = catalog["problem"] == ""
+    problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
+    return sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem))
+
+
+def _published(
+    catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator, fractions: Sequence[float]
+) -> pd.Series:
     chosen = catalog["split"].copy()
     if not chosen.isin(SPLITS).any():
         raise ValueError(
@@ -125,47 +175,10 @@ def _published(catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator,
     ]
     if train.any() and sum(weights[1:]):
         weights[0] = 1 - sum(weights[1:])
-        carve = _grouped if _has_groups(catalog[train]) else _stratified
-        chosen[train] = carve(catalog[train], rng, weights)
+        deal = deal_groups if has_groups(catalog[train]) else deal_by_class
+        chosen[train] = _named(deal(catalog[train], rng, weights))
     return chosen
 
 
-def _random(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> pd.Series:
-    shuffled = rng.permutation(rows.index)
-    return pd.Series(np.repeat(SPLITS, allocate(len(rows), fractions)), index=shuffled)
-
-
-def _stratified(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> pd.Series:
-    return pd.concat([_random(of_class, rng, fractions) for _, of_class in rows.groupby("class_name")])
-
-
-def _has_groups(rows: pd.DataFrame) -> bool:
-    return (rows["group"] != "").all() and rows["group"].nunique() >= 3
-
-
-def _grouped(rows: pd.DataFrame, rng: np.random.Generator, fractions: tuple) -> pd.Series:
-    """Largest group first, each to the split where the class counts come nearest to what the fractions ask."""
-    if not _has_groups(rows):
-        named = rows.loc[rows["group"] != "", "group"]
-        raise ValueError(
-            f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
-            "needs one for every image, and at least 3. Sort the images into sub-folders of their class, or name "
-            "another --split-by: stratified or random."
-        )
-    counts = pd.crosstab(rows["group"], rows["class_name"])
-    counts = counts.iloc[rng.permutation(len(counts))]
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    per_class = counts.sum().to_numpy()
-    target = np.outer(fractions, per_class)
-    filled, home = np.zeros_like(target), {}
-    for number, (group, of_group) in enumerate(counts.iterrows()):
-        empty = [split for split in range(3) if fractions[split] and not filled[split].any()]
-        # The last groups are kept for the splits that are still empty.
-        open_splits = empty if len(counts) - number <= len(empty) else np.flatnonzero(fractions)
-        misfit = {
-            s: ((filled + np.eye(3)[s][:, None] * of_group.to_numpy() - target) / per_class) ** 2 for s in open_splits
-        }
-        best = min(misfit, key=lambda split: misfit[split].sum())
-        filled[best] += of_group.to_numpy()
-        home[group] = SPLITS[best]
-    return rows["group"].map(home)
+def _named(parts: pd.Series) -> pd.Series:
+    return parts.map(dict(enumerate(SPLITS)))

@@ -33,7 +33,8 @@ def verify(manifest: Manifest) -> None:
     for kind, splits in manifest.expected.items():
         for split, count in splits.items():
             if (there := found[kind].get(split, 0)) != count:
-                raise ValueError(f"{manifest.name} has {there} {kind} in {split}. Expected {count}. {MEND}")
+                where = f" in {split}" if split else ""
+                raise ValueError(f"{manifest.name} has {there} {kind}{where}. Expected {count}. {MEND}")
 
 
 def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from marinecv.data.catalog import usable
 from marinecv.evaluation.predictions import make_table
+from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
 
 if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFlow
@@ -36,6 +37,7 @@ def predict_table(
     batch_size: int = 32,
     pixels: np.ndarray | None = None,
     *,
+    attributes: pd.DataFrame | None = None,
     bank: bool = False,
 ) -> pd.DataFrame:
     """Predict the usable images of a catalog, whatever their split.
@@ -47,6 +49,7 @@ def predict_table(
         class_names: (C,) in the order of the model's outputs.
         batch_size: images a step.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
+        attributes: of the images, by `image_id`, for a model that takes them beside the image.
         bank: with `pixels`, take what the frozen layers give from the store, and keep there what it has not.
 
     Returns:
@@ -54,20 +57,34 @@ def predict_table(
 
     Raises:
         OSError: a bank has no room.
-        ValueError: no image is usable, one cannot be loaded, or the model's outputs do not fit `class_names`.
+        ValueError: no image is usable, one cannot be loaded, one has no attributes, or the model's outputs do not fit
+            `class_names`.
     """
     from marinecv.inputs.pipeline import make_dataset
 
     rows = usable(catalog)
+    check_inputs(model, attributes)
+    told = attributes_of(attributes, rows)
     if bank:
-        probabilities = _from_bank(model, rows, pixels, spec, batch_size)
+        probabilities = _from_bank(model, rows, pixels, spec, batch_size, told)
     else:
-        dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels)
+        dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels, attributes=told)
         probabilities = predict_probabilities(model, dataset)
     return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
 
 
-def _from_bank(model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, batch_size: int) -> np.ndarray:
+def check_inputs(model: "keras.Model", attributes: pd.DataFrame | None = None) -> None:
+    """Raise ValueError where a model takes attributes and there are none."""
+    if attributes is None and len(model.inputs) > 1:
+        raise ValueError(
+            f"This model takes {model.inputs[1].shape[-1]} attributes beside each image, and these images have none. "
+            "Expected data with attributes; for images as they are train a model without."
+        )
+
+
+def _from_bank(
+    model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, batch_size: int, attributes: np.ndarray | None
+) -> np.ndarray:
     """Split by split, as training has them: what it has kept is found again."""
     from marinecv.features.bank import open_bank
     from marinecv.features.frontier import split
@@ -79,6 +96,8 @@ def _from_bank(model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, b
     for name in rows["split"].unique():
         chosen = np.flatnonzero(rows["split"] == name)
         kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
-        batches = make_bank_dataset(kept, np.zeros(len(chosen), np.int64), 1, batch_size=batch_size)
+        told = None if attributes is None else attributes[chosen]
+        labels = np.zeros(len(chosen), np.int64)
+        batches = make_bank_dataset(kept, labels, 1, batch_size=batch_size, attributes=told)
         probabilities[chosen] = predict_probabilities(rest, batches)
     return probabilities

@@ -12,13 +12,14 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
     operations of the graph, for additions and the like are no layers. Where skips cross the cut there are several.
 
     Args:
-        model: a functional model, one flat graph.
+        model: a functional model, one flat graph; of several inputs the first is the image.
     Returns:
-        In the order of the graph; the model's own inputs where nothing is frozen before the first thing that learns.
+        In the order of the graph; the image itself where nothing is frozen before the first thing that learns.
     """
-    fixed = {id(tensor): tensor for tensor in model.inputs}
+    pixels = model.inputs[0]
+    fixed = {id(pixels): pixels}
     cut: dict[int, KerasTensor] = {}
-    for operation in model.operations:
+    for operation in (each for each in model.operations if not isinstance(each, layers.InputLayer)):
         inputs = keras.tree.flatten(operation.input)
         if _is_fixed(operation) and all(id(tensor) in fixed for tensor in inputs):
             fixed |= {id(tensor): tensor for tensor in keras.tree.flatten(operation.output)}
@@ -33,11 +34,14 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
     Returns:
         `(front, rest)`: models that share the layers of the original, so that training the rest trains the model;
-        `rest(front(x))` is `model(x)`.
+        `rest(front(x))` is `model(x)`. What the model takes beside the image, the rest takes last.
     """
     cut = frontier(model)
-    cut = cut if len(cut) > 1 else cut[0]
-    return keras.Model(model.input, cut, name="front"), keras.Model(cut, model.output, name="rest")
+    others = {id(tensor) for tensor in model.inputs[1:]}
+    passed = [operation.output for operation in model.operations if id(operation.input) in others]
+    given = [*cut, *(tensor for tensor in passed if id(tensor) not in others)]
+    front = keras.Model(model.inputs[0], cut if len(cut) > 1 else cut[0], name="front")
+    return front, keras.Model(given if len(given) > 1 else given[0], model.output, name="rest")
 
 
 def _is_fixed(operation: keras.Operation) -> bool:

@@ -18,6 +18,7 @@ def make_bank_dataset(
     balanced: bool = False,
     seed: int = 0,
     start_epoch: int = 0,
+    attributes: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
 
@@ -30,8 +31,9 @@ def make_bank_dataset(
         balanced: draw classes with equal chance.
         seed: of the order.
         start_epoch: number of the first pass.
+        attributes: `(n, attributes)` of the images, for a model that takes them beside the image.
     Returns:
-        A finite data set; the activations are a tuple where the frontier has several tensors.
+        A finite data set; the activations are a tuple where the frontier has several tensors, or attributes stand last.
     """
     one_hot = tf.one_hot(labels, num_classes)
     signature = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.float32) for array in bank.arrays)
@@ -44,11 +46,15 @@ def make_bank_dataset(
             stateful=False,
         )
         taken = tuple(tf.ensure_shape(array, spec.shape) for array, spec in zip(taken, signature, strict=True))
+        if attributes is not None:
+            taken += (tf.gather(tf.constant(attributes, tf.float32), indices),)
         return (taken if len(taken) > 1 else taken[0]), tf.gather(one_hot, indices)
 
     if not training:
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
         return without_autotune(batches.map(lambda indices: gather(indices, indices)).prefetch(2))
-    batches = drawn_batches(labels, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch)
-    batches = batches.map(lambda epoch, i, draws: gather(i, bank.views.shown(epoch, draws) * bank.images + i))
+    batches = drawn_batches(
+        labels, bank.views.augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
+    )
+    batches = batches.map(lambda epoch, i, *drawn: gather(i, bank.views.shown(epoch, *drawn) * bank.images + i))
     return without_autotune(batches.prefetch(2))

@@ -4,11 +4,9 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from marinecv.inputs.augment import DRAWS
+from marinecv.inputs.augment import DRAWS, variant_draws
 from marinecv.inputs.pipeline import epoch_draws
-from marinecv.inputs.spec import Augmentation
-
-STILL = Augmentation(flip=0.0)
+from marinecv.inputs.spec import NONE, Augmentation
 
 
 @dataclass(frozen=True)
@@ -16,51 +14,60 @@ class Views:
     """The views of each image that a bank holds, and which of them an epoch shows.
 
     Args:
-        augmentation: of the training; None or all zero shows images as they are.
-        drawn: how many moves of each image are drawn, where they are continuous; epoch e shows number e modulo this, so
-            that the first epochs are those of ordinary training.
+        augmentation: of the training; by default it shows images as they are.
+        drawn: how many moves of each image, or of each of its variants, are drawn where they are continuous; epoch e
+            shows number e modulo this, so that the first epochs are those of ordinary training.
         seed: of the draws; the one of the training.
     """
 
-    augmentation: Augmentation | None = None
+    augmentation: Augmentation = NONE
     drawn: int = 1
     seed: int = 0
 
     @property
     def kind(self) -> str:
         """`"still"`, `"mirrored"` (a horizontal flip alone: both images are kept), or `"drawn"`."""
-        if self.augmentation in (None, STILL):
+        if self.augmentation == NONE:
             return "still"
-        return "mirrored" if replace(self.augmentation, flip=0.0) == STILL else "drawn"
+        return "mirrored" if self.augmentation == replace(NONE, flip=self.augmentation.flip) else "drawn"
 
     @property
     def count(self) -> int:
         """Views an image."""
+        if self.augmentation.copies > 1:
+            return 1 + (self.augmentation.copies - 1) * self.drawn  # the image itself, and its variants
         return {"still": 1, "mirrored": 2, "drawn": self.drawn}[self.kind]
 
     @property
     def moves(self) -> Augmentation:
         """What `draws` is for: a mirror image is a flip that certainly happens."""
-        return replace(STILL, flip=1.0) if self.kind == "mirrored" else self.augmentation or STILL
+        return replace(NONE, flip=1.0) if self.kind == "mirrored" else self.augmentation
 
     def draws(self, view: int, images: int) -> tf.Tensor:
         """The numbers that make one view of all images, `(images, DRAWS)`.
 
         Args:
-            view: 0 to `count - 1`; of two mirrored ones, 0 is the image as it is.
+            view: 0 to `count - 1`; of two mirrored ones, and beside variants, 0 is the image as it is.
             images: how many.
         """
         if self.kind == "drawn":
-            return epoch_draws(images, self.seed, view)
+            copies = self.augmentation.copies
+            copy, epoch = divmod(view - 1, self.drawn) if copies > 1 else (-1, view)
+            copy += 1
+            draws = epoch_draws(copies * images, self.seed, epoch)[copy * images : (copy + 1) * images]
+            return variant_draws(draws, tf.fill((images,), tf.constant(copy, tf.int64)), self.augmentation)
         return tf.fill((images, DRAWS), 0.0 if view else 1.0)  # 1 is below no probability, 0 below each
 
-    def shown(self, epoch: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def shown(self, epoch: tf.Tensor, copies: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Which view each image of a batch shows: int64 `(batch,)`.
 
         Args:
             epoch: its number, from 0.
+            copies: `(batch,)`, 0 for the image itself, 1 and on for its variants.
             draws: `(batch, DRAWS)`, those of ordinary training.
         """
         if self.kind == "mirrored":
             return tf.cast(draws[:, 0] < self.augmentation.flip, tf.int64)
+        if self.augmentation.copies > 1:
+            return tf.where(copies == 0, 0 * copies, 1 + (copies - 1) * self.drawn + epoch % self.drawn)
         return tf.fill(tf.shape(draws)[:1], epoch % self.count)

@@ -7,6 +7,8 @@ import tensorflow as tf
 from marinecv.inputs.spec import Augmentation
 
 DRAWS = 7  # uniform numbers per image: two flips, rotation, zoom, crop size, crop row, crop column
+STILL = (1.0, 1.0, 0.5, 0.5, 0.0, 0.5, 0.5)  # draws that move nothing
+OPERATIONS = (0, 2, 3)  # where the number of each operation of a variant stands: flip, rotation, zoom
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -30,6 +32,24 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
         fill_value=0.0,
     )
     return tf.ensure_shape(moved, images.shape)
+
+
+def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Leave of the draws what moves each copy: nothing of an original, one operation of a variant.
+
+    Args:
+        draws: `(batch, DRAWS)`, uniform in [0, 1).
+        copies: int64 `(batch,)`; 0 is the original.
+        augmentation: says which variants there are; without any the draws stay as they are.
+    """
+    if augmentation.copies == 1:
+        return draws
+    # Nothing is cropped where there are variants, so the last number is free to choose the operation.
+    drawn = tf.cast(draws[:, -1] * len(OPERATIONS), tf.int64)
+    operation = drawn if augmentation.variants == "simple" else tf.maximum(copies - 1, 0)
+    moved = tf.one_hot(tf.gather(OPERATIONS, operation), DRAWS, on_value=True, off_value=False)
+    certain = tf.concat([tf.zeros_like(draws[:, :1]), draws[:, 1:]], axis=1)  # a flip that is chosen happens
+    return tf.where(moved & (copies > 0)[:, tf.newaxis], certain, STILL)
 
 
 def _matrices(draws, bounds, size):

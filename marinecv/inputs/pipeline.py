@@ -5,9 +5,9 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.catalog import usable
-from marinecv.inputs.augment import DRAWS, augment
+from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.pixels import CORES, load_pixels, without_autotune
-from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 
 
 def make_dataset(
@@ -22,6 +22,7 @@ def make_dataset(
     seed: int = 0,
     start_epoch: int = 0,
     pixels: np.ndarray | None = None,
+    attributes: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` of the usable rows of a catalog.
 
@@ -41,8 +42,10 @@ def make_dataset(
         seed: of order and augmentation.
         start_epoch: number of the first pass.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
+        attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image; never augmented.
     Returns:
-        A finite data set of float32 `(batch, height, width, 3)` in [0, 255] and float32 `(batch, num_classes)`.
+        A finite data set of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
+        `(batch, num_classes)`.
     Raises:
         ValueError: no usable row, `pixels` of another length, a file that cannot be decoded, or a class to train on
             that is not among `class_names`.
@@ -67,17 +70,26 @@ def make_dataset(
 
     def gather(indices):
         images = tf.numpy_function(lambda i: pixels[i], [indices], tf.uint8, stateful=False)
-        return tf.ensure_shape(images, (None, *spec.shape)), tf.gather(one_hot, indices)
+        return tf.ensure_shape(images, (None, *spec.shape))
+
+    def beside(images, indices):
+        inputs = images if attributes is None else (images, tf.gather(tf.constant(attributes, tf.float32), indices))
+        return inputs, tf.gather(one_hot, indices)
 
     if not training:
-        batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(gather)
-        return without_autotune(batches.map(lambda images, y: (tf.cast(images, tf.float32), y)).prefetch(2))
+        batches = tf.data.Dataset.range(len(rows)).batch(batch_size)
+        return without_autotune(batches.map(lambda i: beside(tf.cast(gather(i), tf.float32), i)).prefetch(2))
 
-    def load(_, indices, draws):
-        images, y = gather(indices)
-        return (augment(images, draws, augmentation) if augmentation else tf.cast(images, tf.float32)), y
+    augmentation = augmentation or NONE
 
-    batches = drawn_batches(labels, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch)
+    def load(_, indices, copies, draws):
+        images = gather(indices)
+        moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
+        return beside(moved, indices)
+
+    batches = drawn_batches(
+        labels, augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
+    )
     return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
 
 
@@ -98,33 +110,37 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training:
 
 
 def drawn_batches(
-    labels: np.ndarray, *, batch_size: int, balanced: bool, seed: int, start_epoch: int
+    labels: np.ndarray, augmentation: Augmentation, *, batch_size: int, balanced: bool, seed: int, start_epoch: int
 ) -> tf.data.Dataset:
-    """What each epoch draws: `(epoch, indices of the images of a batch, their DRAWS numbers)`, a pass an epoch.
+    """What each epoch draws: `(epoch, indices of the images of a batch, which copy of each, their DRAWS numbers)`.
 
-    Both are pure functions of seed, epoch and image; `epoch_draws` gives the same numbers.
+    A pass is an epoch. All are pure functions of seed, epoch and image; `epoch_draws` gives the same numbers. Copies
+    are more indices, not more pixels.
     """
     clock = tf.Variable(start_epoch - 1, dtype=tf.int64, trainable=False)
-    log_weights = tf.math.log(_sampling_weights(labels)) if balanced else None
+    places = augmentation.copies * len(labels)
+    log_weights = tf.math.log(np.tile(_sampling_weights(labels), augmentation.copies)) if balanced else None
 
     def one_epoch(epoch):
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         if balanced:
-            order = tf.random.stateless_categorical(log_weights[tf.newaxis], len(labels), seed=key)[0]
+            order = tf.random.stateless_categorical(log_weights[tf.newaxis], places, seed=key)[0]
         else:
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(labels), dtype=tf.int64), seed=key)
-        draws = epoch_draws(len(labels), seed, epoch)
+            order = tf.random.experimental.stateless_shuffle(tf.range(places, dtype=tf.int64), seed=key)
+        draws = epoch_draws(places, seed, epoch)
         by_place = draws if balanced else tf.gather(draws, order)  # an image drawn twice moves differently
-        drawn = tf.data.Dataset.from_tensor_slices((order, by_place)).batch(batch_size)
-        return drawn.map(lambda indices, draws: (epoch, indices, draws))
+        copies = order // len(labels)
+        parts = order % len(labels), copies, variant_draws(by_place, copies, augmentation)
+        drawn = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size)
+        return drawn.map(lambda indices, copies, draws: (epoch, indices, copies, draws))
 
     epochs = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(1))
-    return epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(-(-len(labels) // batch_size)))
+    return epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(-(-places // batch_size)))
 
 
 def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """The numbers that move the images of an epoch: `(images, DRAWS)`, uniform in [0, 1)."""
+    """The numbers that move the images of an epoch, copies after copies: `(images, DRAWS)`, uniform in [0, 1)."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.stateless_uniform((images, DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))
 

@@ -6,6 +6,7 @@ FITS = ("pad", "stretch")
 LARGER = ("shrink", "refuse")
 MAX_SIDE = 4096
 MAX_CANVAS_PX = 16384
+COPIES = {"none": 1, "simple": 2, "quadruple": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,8 @@ class Augmentation:
         rotation_deg: largest rotation either way, in degrees.
         zoom: largest zoom in or out, as a fraction of the size.
         crop: largest fraction of each side that a random crop cuts away.
+        variants: `"none"` moves each image itself, by all of the above together. The others leave it and add copies:
+            `"simple"` one, moved by exactly one of flip, rotation and zoom; `"quadruple"` three, one by each.
     """
 
     flip: float = 0.5
@@ -82,9 +85,26 @@ class Augmentation:
     rotation_deg: float = 0.0
     zoom: float = 0.0
     crop: float = 0.0
+    variants: str = "none"
 
     def __post_init__(self):
         for name in ("flip", "vertical_flip", "zoom", "crop"):
             value = getattr(self, name)
             if not 0 <= value <= 1 or (name in ("zoom", "crop") and value == 1):
                 raise ValueError(f"Expected a fraction between 0 and 1. Received: {name}={value}.")
+        if self.variants not in COPIES:
+            raise ValueError(f"Expected variants to be one of {tuple(COPIES)}. Received: variants={self.variants!r}.")
+        one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
+        if self.copies > 1 and not one_of:
+            raise ValueError(
+                f"Variants {self.variants!r} move a copy by one of flip, rotation and zoom. Expected bounds above 0 of "
+                f"these and of no other. Received: {self}."
+            )
+
+    @property
+    def copies(self) -> int:
+        """How often each image is seen an epoch: itself, and its variants."""
+        return COPIES[self.variants]
+
+
+NONE = Augmentation(flip=0.0)  # images as they are

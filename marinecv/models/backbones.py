@@ -71,6 +71,7 @@ def backbone_classifier(
     backbone: str = "mobilenetv3large",
     weights: str | None = "imagenet",
     trainable_layers: int | None = 20,
+    trainable_blocks: Sequence[str] = (),
     alpha: float = 1.0,
     normalisation: str = "backbone",
     pooling: str = "avg",
@@ -81,22 +82,69 @@ def backbone_classifier(
     """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
 
     Args:
-        image_shape: `(height, width, 3)`.
+        image_shape, backbone, weights, trainable_layers, trainable_blocks, alpha, normalisation, pooling,
+            freeze_batch_norm: as `backbone_features` takes them.
         num_classes: outputs.
-        backbone: a key of `BACKBONES`.
-        weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
-        trainable_layers: how many of the last backbone layers learn; 0 freezes it all, None trains it all.
-        alpha: width multiplier, of MobileNet and MobileNetV2 alone.
-        normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
-        pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
         hidden: units of dense ReLU layers before the output.
-        dropout: before each dense layer.
-        freeze_batch_norm: batch normalisation keeps its statistics and scales, in trainable layers too.
+        dropout: behind each of them; without any, before the output.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
     Raises:
-        ValueError: an unknown backbone, or a normalisation or weights file the backbone cannot take.
+        ValueError: as `backbone_features`.
     Source: aquarium report, section 1.6; Keras applications.
+    """
+    features = backbone_features(
+        image_shape,
+        backbone=backbone,
+        weights=weights,
+        trainable_layers=trainable_layers,
+        trainable_blocks=trainable_blocks,
+        alpha=alpha,
+        normalisation=normalisation,
+        pooling=pooling,
+        freeze_batch_norm=freeze_batch_norm,
+    )
+    return keras.Model(features.input, head(features.output, num_classes, hidden, dropout), name=backbone)
+
+
+def head(x: keras.KerasTensor, num_classes: int, hidden: Sequence[int], dropout: float) -> keras.KerasTensor:
+    """Optional dense layers with dropout behind each, else dropout alone, and softmax."""
+    for number, units in enumerate(hidden, start=1):
+        x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
+        x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
+    if not hidden:
+        x = layers.Dropout(dropout, name="head_dropout")(x)
+    return layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+
+
+def backbone_features(
+    image_shape: tuple[int, int, int],
+    *,
+    backbone: str = "mobilenetv3large",
+    weights: str | None = "imagenet",
+    trainable_layers: int | None = 20,
+    trainable_blocks: Sequence[str] = (),
+    alpha: float = 1.0,
+    normalisation: str = "backbone",
+    pooling: str = "avg",
+    freeze_batch_norm: bool = True,
+) -> keras.Model:
+    """A backbone without its top, and global pooling.
+
+    Args:
+        image_shape: `(height, width, 3)`.
+        backbone: a key of `BACKBONES`.
+        weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
+        trainable_layers: how many of the last backbone layers learn; 0 freezes it all, None trains it all.
+        trainable_blocks: how the names of those that learn begin, such as `conv5_`, instead of how many.
+        alpha: width multiplier, of MobileNet and MobileNetV2 alone.
+        normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
+        pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
+        freeze_batch_norm: batch normalisation keeps its statistics and scales, in trainable layers too.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`.
+    Raises:
+        ValueError: an unknown backbone, a normalisation or weights file it cannot take, or no layer of a name.
     """
     entry = _entry(backbone)
     if normalisation != "backbone" and entry.rescales_inside:
@@ -128,19 +176,27 @@ def backbone_classifier(
         )
     if weights not in (None, "imagenet"):
         _load_weights(base, Path(weights), backbone)
-    first_trainable = 0 if trainable_layers is None else len(base.layers) - trainable_layers
-    for position, layer in enumerate(base.layers):
+    learning = _learning(base, trainable_layers, trainable_blocks)
+    for layer in base.layers:
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
-        layer.trainable = position >= first_trainable and not (is_batch_norm and freeze_batch_norm)
-        if position < first_trainable and isinstance(layer, layers.Dropout):
+        layer.trainable = layer.name in learning and not (is_batch_norm and freeze_batch_norm)
+        if layer.name not in learning and isinstance(layer, layers.Dropout):
             layer.rate = 0.0  # stochastic depth, say: what is frozen does the same in training as in inference
-    x = _pool(base.output, pooling)
-    for number, units in enumerate(hidden, start=1):
-        x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
-        x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
-    x = layers.Dropout(dropout, name="head_dropout")(x)
-    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=backbone)
+    return keras.Model(inputs, _pool(base.output, pooling), name=backbone)
+
+
+def _learning(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
+    """The names of the backbone layers that learn."""
+    names = [layer.name for layer in base.layers]
+    for beginning in blocks:
+        if not any(name.startswith(beginning) for name in names):
+            raise ValueError(
+                f"No layer of {base.name} has a name that begins with {beginning!r}. Its last ones are "
+                f"{', '.join(names[-3:])}."
+            )
+    if blocks:
+        return {name for name in names if name.startswith(tuple(blocks))}
+    return set(names if count is None else names[max(0, len(names) - count) :])
 
 
 def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:

@@ -20,6 +20,7 @@ def cnn(
     batch_norm: bool = False,
     pooling: str = "flatten",
     normalisation: str = "standardise",
+    padding: int | None = None,
 ) -> keras.Model:
     """Blocks of [convolution - (batch normalisation) - ReLU - max pooling], then one dense layer and softmax.
 
@@ -27,33 +28,40 @@ def cnn(
         image_shape: `(height, width, 3)`.
         num_classes: outputs.
         filters: of each convolution; its length is the number of convolutional layers.
-        kernels: side of each kernel, "same" padding.
+        kernels: side of each kernel.
         pools: side and stride of each max pooling.
         dense: units of the hidden dense layer.
         dropout: before the output.
         batch_norm: whether each convolution is followed by batch normalisation.
         pooling: `"flatten"` hands every cell of the last map to the dense layer, `"avg"` their mean.
-        normalisation: `"standardise"` or `"unit"`, applied inside the model.
+        normalisation: `"standardise"`, `"unit"` or `"imagenet"`, applied inside the model.
+        padding: rows and columns of zeros around the map before each convolution; None keeps its size.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
     Raises:
         ValueError: lists of different lengths, or pools that leave nothing of the image.
-    Source: aquarium report, section 1.5.
+    Source: aquarium report, section 1.5; both bird reports.
     """
     if not len(filters) == len(kernels) == len(pools):
         raise ValueError(
             f"Expected filters, kernels and pools of one length. Received {len(filters)}, {len(kernels)}, {len(pools)}."
         )
     side = min(image_shape[:2])
-    for pool in pools:
-        side //= pool
-    if not side:
-        raise ValueError(f"Pools {tuple(pools)} leave nothing of an image of {image_shape[:2]}. Use a larger image.")
+    for kernel, pool in zip(kernels, pools, strict=True):
+        side = (side if padding is None else side + 2 * padding - kernel + 1) // pool
+    if side < 1:
+        raise ValueError(
+            f"Pools {tuple(pools)} and kernels {tuple(kernels)} leave nothing of an image of {image_shape[:2]}. Use a "
+            "larger image."
+        )
 
     inputs = keras.Input(image_shape, name="pixels")
     x = NORMALISATIONS[normalisation](inputs)
     for number, (width, kernel, pool) in enumerate(zip(filters, kernels, pools, strict=True), start=1):
-        x = layers.Conv2D(width, kernel, padding="same", use_bias=not batch_norm, name=f"conv{number}")(x)
+        if padding:
+            x = layers.ZeroPadding2D(padding, name=f"padding{number}")(x)
+        edge = "same" if padding is None else "valid"
+        x = layers.Conv2D(width, kernel, padding=edge, use_bias=not batch_norm, name=f"conv{number}")(x)
         if batch_norm:
             x = layers.BatchNormalization(name=f"norm{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)

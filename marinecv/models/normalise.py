@@ -2,6 +2,7 @@
 
 from keras import KerasTensor, layers, ops
 
+IMAGENET_RGB_MEAN, IMAGENET_RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of [0, 1]
 IMAGENET_BGR_MEAN = (103.939, 116.779, 123.68)
 
 
@@ -16,6 +17,12 @@ def standardise(x: KerasTensor) -> KerasTensor:
 def unit(x: KerasTensor) -> KerasTensor:
     """[0, 255] to [0, 1]."""
     return layers.Rescaling(1 / 255, name="unit_range")(x)
+
+
+def imagenet(x: KerasTensor) -> KerasTensor:
+    """[0, 1] less the mean of ImageNet's channels, over their deviation: what PyTorch's networks are fed."""
+    variance = [deviation**2 for deviation in IMAGENET_RGB_DEVIATION]
+    return layers.Normalization(mean=IMAGENET_RGB_MEAN, variance=variance, name="imagenet_range")(unit(x))
 
 
 def signed_unit(x: KerasTensor) -> KerasTensor:
@@ -33,4 +40,4 @@ def raw(x: KerasTensor) -> KerasTensor:
     return x
 
 
-NORMALISATIONS = {"standardise": standardise, "unit": unit}
+NORMALISATIONS = {"standardise": standardise, "unit": unit, "imagenet": imagenet}

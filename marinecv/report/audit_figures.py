@@ -6,41 +6,57 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from marinecv.inputs.rgb import open_rgb
-from marinecv.report.style import COLOURS, INK, new_figure, short, styled
+from marinecv.report.style import COLOURS, FAINT, INK, new_figure, short, styled
 
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "grey": INK}
 LEVELS_A_BIN = 4
+SAMPLE_PX = 256
+MOST_BARS = 60
+"""From this many classes on their names would not be read, and the figure would be a scroll."""
 
 
 @styled
 def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the images of each class, the splits stacked, from `class_counts`."""
+    """Draw the images of each class, the splits stacked, from `class_counts`; more than `MOST_BARS` without names."""
     classes = counts[counts["class_name"] != "total"]
-    figure = new_figure(6, 1.2 + 0.3 * len(classes), demonstration)
+    many = len(classes) > MOST_BARS
+    figure = new_figure(6, 6 if many else 1.2 + 0.3 * len(classes), demonstration)
     axis = figure.subplots()
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
     splits = [column for column in classes if column not in ("class_name", "total", "share")]
     for number, split in enumerate(splits):
-        axis.barh(rows, classes[split], left=left, height=0.65, color=COLOURS[number % len(COLOURS)], label=split)
+        colour = COLOURS[number % len(COLOURS)]
+        axis.barh(rows, classes[split], left=left, height=1 if many else 0.65, color=colour, label=split or "no split")
         left += classes[split].to_numpy()
-    for row, total in zip(rows, left, strict=True):
-        axis.text(total, row, f" {total:.0f}", va="center")
-    axis.set_yticks(rows, classes["class_name"].map(short))
+    if many:
+        axis.set_yticks([])
+        axis.set_ylabel(f"{len(classes)} classes, the largest on top")
+    else:
+        for row, total in zip(rows, left, strict=True):
+            axis.text(total, row, f" {total:.0f}", va="center")
+        axis.set_yticks(rows, classes["class_name"].map(short))
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlabel("usable images")
     axis.grid(axis="x")
-    axis.legend(loc="lower right")
+    if splits != [""]:
+        axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(splits))
     return figure
 
 
 @styled
 def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw each size of `distinct_sizes` as a disc whose area is its number of images."""
+    """Draw each size of `distinct_sizes` as a disc whose area is its number of images; name some of the largest."""
     figure = new_figure(5, 4.2, demonstration)
     axis = figure.subplots()
     area = 900 * sizes["count"] / sizes["count"].max()
     axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLOURS[0], alpha=0.6, linewidths=0)
+    spans = [max(1, sizes[side].max() - sizes[side].min()) for side in ("width", "height")]
+    named = []
     for size in sizes.head(6).itertuples():
+        place = size.width / spans[0], size.height / spans[1]
+        if any(abs(place[0] - x) < 0.3 and abs(place[1] - y) < 0.08 for x, y in named):
+            continue  # its words would lie over another's
+        named.append(place)
         axis.annotate(
             f"{size.width}x{size.height}: {size.count}", (size.width, size.height), (0, 14), textcoords="offset points",
             ha="center", fontsize=8,
@@ -54,12 +70,13 @@ def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
 
 @styled
 def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw an `intensity_histogram` in 64 bins, a line a channel."""
+    """Draw an `intensity_histogram` in 64 bins, a line a channel, and where its middle is."""
     figure = new_figure(6, 3, demonstration)
     axis = figure.subplots()
     bins = histogram.groupby(histogram["level"] // LEVELS_A_BIN * LEVELS_A_BIN).sum()
     for channel, colour in CHANNELS.items():
         axis.plot(bins.index, bins[channel], color=colour, label=channel, linewidth=1.8 if channel == "grey" else 1.2)
+    axis.axvline(128, color=FAINT, zorder=0)
     axis.set_xlim(0, 255)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("level (0 black, 255 full)")
@@ -95,7 +112,7 @@ def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration:
     return figure
 
 
-def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side: int = 360) -> Image.Image:
+def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side: int = SAMPLE_PX) -> Image.Image:
     """Open an image, shrink it to at most `side` pixels, and draw its boxes and their class names.
 
     Args:

@@ -17,6 +17,8 @@ from marinecv.report.parts import shown
 from marinecv.tables import write_table
 
 MOST_ROWS = 30
+MOST_SIZES = 12
+NO_SPLIT = "no split"
 
 
 def write_audit_report(
@@ -53,21 +55,27 @@ def write_audit_report(
         title=f"Audit of {name}: what the images are",
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
-        samples=_samples(folder, catalog, boxes, samples, seed, demonstration),
+        samples=_samples(folder, catalog, boxes, samples, seed, "label_shares" in tables, demonstration),
+        sample_px=audit_figures.SAMPLE_PX,
         counts=counts.to_dict("records"),
         counts_columns={
             "class_name": "class",
-            **{split: split for split in splits},
+            **{split: split or NO_SPLIT for split in splits},
             "total": "total",
             "share": "share",
         },
         shares=_records(tables.get("label_shares")),
         changes=_records(changes),
-        changes_columns={"rule": "rule", **{split: split for split in splits}, "total": "changed", "n": "of"},
+        changes_columns={
+            "rule": "rule",
+            **{split: split or NO_SPLIT for split in splits},
+            "total": "changed",
+            "n": "of",
+        },
         unsure_below=UNSURE_BELOW,
-        size_rows=tables["size_table"].to_dict("records"),
-        sizes=sizes.head(MOST_ROWS).to_dict("records"),
-        more_sizes=max(0, len(sizes) - MOST_ROWS),
+        size_rows=tables["size_table"].replace({"split": {"": NO_SPLIT}}).to_dict("records"),
+        sizes=sizes.head(MOST_SIZES).to_dict("records"),
+        more_sizes=max(0, len(sizes) - MOST_SIZES),
         intensity=_records(tables.get("intensity_summary")),
         sampled=len(tables.get("noise_estimate", ())),
         noise_median=tables["noise_estimate"]["sigma"].median() if "noise_estimate" in tables else None,
@@ -89,13 +97,26 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
     if len(classes) > 1:
         most, least = classes.iloc[0], classes.iloc[-1]
         said.append(
-            f"The largest class, {most['class_name']}, has {most['share']:.0%} of the usable images and "
-            f"{most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}."
+            f"The largest class, {most['class_name']}, has {most['total']:,} usable images, {most['share']:.0%} of all "
+            f"and {most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}, with "
+            f"{least['total']:,}; the mean is {classes['total'].mean():.1f}."
+            if most["total"] > least["total"]
+            else f"Every class has {most['total']:,} usable images."
         )
+    sides = tables["size_table"].query("split == 'all'").set_index("side")
+    if sides["n"].any():
+        mean, median = (
+            "x".join(f"{sides.loc[side, of]:.0f}" for side in ("width", "height")) for of in ("mean", "median")
+        )
+        said.append(f"Images are {mean} pixels on average, {median} in the median.")
     if "label_shares" in tables:
         unsure = tables["label_shares"].query("class_name == 'all'")["unsure"].iloc[0]
         said.append(f"{unsure} labels won with less than {UNSURE_BELOW:.0%} of their image.")
     if "noise_estimate" in tables:
+        grey = tables["intensity_summary"].set_index("channel").loc["grey"]
+        said.append(
+            f"The mean grey level is {grey['mean']:.0f}; {grey['lower_share']:.0%} of the pixels are below 128."
+        )
         said.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} grey levels.")
     return " ".join(said)
 
@@ -123,9 +144,18 @@ def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame
 
 
 def _samples(
-    folder: Path, catalog: pd.DataFrame, boxes: pd.DataFrame, samples: int, seed: int, demonstration: bool
+    folder: Path,
+    catalog: pd.DataFrame,
+    boxes: pd.DataFrame,
+    samples: int,
+    seed: int,
+    by_boxes: bool,
+    demonstration: bool,
 ) -> list[dict]:
-    """Choose images with every class in turn, keep them as one figure, and return them for the page."""
+    """Choose images with every class in turn, keep them as one figure, and return them for the page.
+
+    Where boxes decide on the label, its share and what else the boxes hold stand under the picture.
+    """
     shuffled = usable(catalog).sample(frac=1.0, random_state=seed)
     turn = shuffled.groupby("class_name").cumcount()
     chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
@@ -136,8 +166,8 @@ def _samples(
         of_image = good[good["image_id"] == row.image_id]
         picture = audit_figures.boxed_picture(row.path, of_image, colours)
         counts = of_image["class_name"].value_counts()
-        title = f"{row.class_name} ({row.share:.2f})"
-        held = ", ".join(f"{count} {name}" for name, count in counts.items())
+        title = f"{row.class_name} ({row.share:.2f})" if by_boxes else row.class_name
+        held = ", ".join(f"{count} {name}" for name, count in counts.items()) if by_boxes else ""
         pictures.append(picture)
         titles.append(title)
         items.append({"src": _address(picture), "alt": row.image_id, "lines": [title, *([held] if held else [])]})

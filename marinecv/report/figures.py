@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -21,30 +22,27 @@ THUMBNAIL_PX = 160
 
 @styled
 def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool = False) -> Figure:
-    """Draw loss, accuracy and learning rate by epoch.
+    """Draw loss, accuracy and learning rate by epoch, and precision and recall where they were kept.
 
     Args:
-        history: one row an epoch: `epoch, loss, accuracy`, and where known `val_loss, val_accuracy, learning_rate`.
+        history: one row an epoch: `epoch, loss, accuracy`, and where known `precision, recall`, the same of validation
+            (`val_loss` and so on) and `learning_rate`.
         best: the epoch whose weights were kept, to be marked.
         demonstration: mark the figure as made of drawn pictures.
     """
+    names = [name for name in ("loss", "accuracy", "precision", "recall") if name in history]
     has_rate = "learning_rate" in history
-    figure = new_figure(6, 6.4 if has_rate else 5.2, demonstration)
-    axes = figure.subplots(2 + has_rate, 1, sharex=True, height_ratios=[3, 3, 1][: 2 + has_rate])
-    for axis, name in zip(axes, ("loss", "accuracy"), strict=False):
+    figure = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration)
+    axes = figure.subplots(len(names) + has_rate, 1, sharex=True, height_ratios=[3] * len(names) + [1] * has_rate)
+    for axis, name in zip(axes, names, strict=False):
         for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
                 axis.plot(history["epoch"], history[column], color=colour, label=label, marker=_marker(history))
         axis.set_title(name.capitalize())
         axis.grid(axis="y")
     if has_rate:
-        axes[2].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
-        axes[2].set_title("Learning rate (log)")
-        axes[2].set_yscale("log")
-        ends = sorted({history["learning_rate"].min(), history["learning_rate"].max()})
-        axes[2].set_yticks(ends, [f"{rate:.3g}" for rate in ends])
-        axes[2].minorticks_off()
-        axes[2].grid(axis="y")
+        axes[-1].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
+        _rate_axis(axes[-1], history["learning_rate"])
     if best is not None:
         for axis in axes:
             axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":", label=f"best: epoch {best}")
@@ -56,24 +54,28 @@ def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool =
 
 @styled
 def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
-    """Overlay the validation accuracy and loss of several runs.
+    """Overlay the validation accuracy, the validation loss and the learning rate of several runs.
 
     Args:
         histories: name of a run -> its history, as `curves` takes it.
         demonstration: mark the figure as made of drawn pictures.
     """
     rows = -(-len(histories) // 2)
-    figure = new_figure(6, 5.6 + 0.2 * rows, demonstration)
-    axes = figure.subplots(2, 1, sharex=True)
-    for axis, column, title in zip(
-        axes, ("val_accuracy", "val_loss"), ("Validation accuracy", "Validation loss"), strict=True
-    ):
+    titles = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
+    rates = [history["learning_rate"] for history in histories.values() if "learning_rate" in history]
+    figure = new_figure(6, 5.6 + 1.4 * bool(rates) + 0.2 * rows, demonstration)
+    axes = figure.subplots(2 + bool(rates), 1, sharex=True, height_ratios=[2, 2, 1][: 2 + bool(rates)])
+    for axis, column in zip(axes, [*titles, "learning_rate"], strict=False):
         for number, (name, history) in enumerate(histories.items()):
             line = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
-            colour = COLOURS[number % len(COLOURS)]
-            axis.plot(history["epoch"], history[column], line, color=colour, label=short(name), marker=_marker(history))
-        axis.set_title(title)
+            look = {"color": COLOURS[number % len(COLOURS)], "label": short(name), "marker": _marker(history)}
+            if column in history:
+                steps = "steps-mid" if column == "learning_rate" else "default"
+                axis.plot(history["epoch"], history[column], line, drawstyle=steps, **look)
+        axis.set_title(titles.get(column, ""))
         axis.grid(axis="y")
+    if rates:
+        _rate_axis(axes[-1], pd.concat(rates))
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -126,7 +128,7 @@ def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
     axes = figure.subplots(1, 3, sharey=True)
     rows = np.arange(len(per_class))
     labels = per_class["class_name"].map(short) + " (" + per_class["support"].astype(str) + ")"
-    titles = {"precision": "Precision", "recall": "Recall", "specificity": "Specificity"}
+    titles = {"precision": "Precision", "recall": "Recall (accuracy)", "specificity": "Specificity"}
     for axis, (name, title), colour in zip(axes, titles.items(), COLOURS, strict=False):
         axis.barh(rows, per_class[name], height=0.6, color=colour, alpha=0.75)
         axis.hlines(rows, per_class[f"{name}_low"], per_class[f"{name}_high"], color=INK, linewidth=1.2)
@@ -177,6 +179,16 @@ def save_png(figure: Figure, path: str | Path) -> None:
     """Write the figure as PNG at 150 dots an inch, whole or not at all."""
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
+
+
+def _rate_axis(axis: Axes, rates: pd.Series) -> None:
+    """The smallest and the largest learning rate, on a logarithmic axis."""
+    axis.set_title("Learning rate (log)")
+    axis.set_yscale("log")
+    ends = sorted({rates.min(), rates.max()})
+    axis.set_yticks(ends, [f"{rate:.3g}" for rate in ends])
+    axis.minorticks_off()
+    axis.grid(axis="y")
 
 
 def _marker(history: pd.DataFrame) -> str | None:

@@ -10,10 +10,13 @@ from marinecv.checked import take
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
+from marinecv.explain.figures import read_figures
 from marinecv.report.figures import class_bars, curves
+from marinecv.report.heat_tables import heat_tables
 from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.runs import MEND, Run
+from marinecv.tables import numbers, read_table
 from marinecv.training.recipe import check_published
 
 FIGURE_NAMES = {
@@ -43,7 +46,7 @@ def write_run_report(run_folder: str | Path) -> Path:
     """Write `report.html` and `figures/*.png` of a run that has its predictions.
 
     Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
-    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`.
+    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`.
     Files that contradict each other give no page.
 
     Returns:
@@ -79,6 +82,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         published=published,
         metrics=metrics,
         figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
+        attributes=_attribute_scores(run),
         curves=_curves(run, timing.get("best_epoch"), demonstration),
         timing=[(key.replace("_", " "), number_text(value)) for key, value in timing.items()],
         matrices=[
@@ -93,6 +97,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         judged=judged,
         pairs=_pairs(tables[judged], paths),
         losses=_losses(tables[judged], paths),
+        heat=heat_tables(read_figures(run)),
         left_out=None if catalog is None else _left_out(catalog),
         recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),
@@ -112,6 +117,18 @@ def _recipe(run: Run) -> dict:
                 take(recipe, name, kind=kind, what=run.path("recipe.json"))
         check_published(recipe.get("published", {}))
     return recipe
+
+
+def _attribute_scores(run: Run) -> list[dict]:
+    """What the attributes of a multimodal run are worth; nothing for other runs."""
+    path = run.path("attribute_scores.csv")
+    if not path.is_file():
+        return []
+    with run.mending("attribute_scores.csv"):
+        table = numbers(read_table(path), ("accuracy", "low", "high", "n"), path).astype({"n": int})
+        if missing := [column for column in ("attributes", "meaning") if column not in table]:
+            raise ValueError(f"{path} lacks the column {missing[0]!r}.")
+        return table.to_dict("records")
 
 
 def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.figures import comparison_curves
 from marinecv.report.html import number_text, render
@@ -41,7 +42,7 @@ def write_study_report(study_folder: str | Path) -> Path:
         "study.html",
         title=study.title,
         demonstration=demonstration,
-        summary=_summary(table, predictions),
+        summary=_summary(table, predictions, fold_metrics(runs.values())),
         rows=table.to_dict("records"),
         columns={column: column.replace("_", " ") for column in table.columns if column != "best"},
         curves=shown(comparison_curves(histories, demonstration), figures / "curves.png") if histories else None,
@@ -75,8 +76,16 @@ def _history(run: Run) -> pd.DataFrame:
     return history
 
 
-def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]]) -> str:
-    """Which row is best on validation, and whether that can be told from the next."""
+def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]], folds: dict[str, dict]) -> str:
+    """All folds together; else which row is best on validation, and whether that can be told from the next."""
+    if folds:
+        figures = {name: metrics["accuracy"] for name, metrics in folds.items()}
+        parts = [
+            f"{name}, all folds together: {figure['value']:.1%} of {figure['n']} images "
+            f"(95% {figure['low']:.1%} to {figure['high']:.1%})"
+            for name, figure in figures.items()
+        ]
+        return "; ".join(parts) + ". Each image counts once, judged by a model that has not seen it."
     judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
     best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
     if best is None:

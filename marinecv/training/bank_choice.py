@@ -6,6 +6,7 @@ from dataclasses import replace
 from marinecv.data.store import store_home
 from marinecv.features.bank import BUDGET_BYTES
 from marinecv.features.views import Views
+from marinecv.inputs.spec import NONE
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import bank_bytes_per_view, estimate_seconds
 from marinecv.training.recipe import BackboneModel, Recipe
@@ -29,18 +30,20 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: 
     if not isinstance(recipe.model, BackboneModel) or recipe.model.trainable_layers is None:
         return 0, ""
     training = recipe.training
-    views = Views(training.augmentation, min(DRAWN_VIEWS, training.epochs))
+    views = Views(training.augmentation or NONE, min(DRAWN_VIEWS, training.epochs))
     needed = bank_bytes_per_view(recipe, num_classes) * (views.count * images["train"] + images["validation"])
     room = min(BUDGET_BYTES, _free_bytes() // 2)
     if needed > room:
         return 0, f"to keep what the frozen layers give would take {needed / 1e9:.1f} GB of {room / 1e9:.1f}"
     counts = images["train"], images["validation"], num_classes
-    anew = estimate_seconds(recipe, *counts)
+    anew = estimate_seconds(replace(recipe, training=replace(training, bank=0)), *counts)
     kept = estimate_seconds(replace(recipe, training=replace(training, bank=views.count)), *counts, rows=rows)
     if kept > WORTH_IT * anew:
         return 0, f"to compute the frozen layers beforehand would save little in {training.epochs} epochs"
     what = {"still": "each image", "mirrored": "each image and its mirror image", "drawn": f"{views.count} drawn views"}
-    return views.count, (
+    if views.augmentation.copies > 1:
+        what["drawn"] = f"each image and {views.count - 1} drawn variants"
+    return views.drawn if views.kind == "drawn" else views.count, (
         f"the frozen layers are computed once, for {what[views.kind]} ({needed / 1e6:.0f} MB): "
         f"about {duration(kept)} instead of {duration(anew)}"
     )

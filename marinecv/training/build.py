@@ -4,11 +4,12 @@ import keras
 
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
-from marinecv.training.recipe import Recipe, ScratchModel, Training
+from marinecv.models.multimodal import multimodal_classifier
+from marinecv.training.recipe import MultimodalModel, Recipe, ScratchModel, Training
 
 
 def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
-    """Build the model of a recipe: pixels in [0, 255] in, probabilities out; not compiled.
+    """Build the model of a recipe: pixels in [0, 255] (and attributes) in, probabilities out; not compiled.
 
     Args:
         recipe: its image spec and model part are read.
@@ -18,11 +19,12 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     if isinstance(recipe.model, ScratchModel):
         return cnn(recipe.image.shape, num_classes, **settings)
     weights = None if recipe.model.weights == "none" else recipe.model.weights
-    return backbone_classifier(recipe.image.shape, num_classes, **{**settings, "weights": weights})
+    build = multimodal_classifier if isinstance(recipe.model, MultimodalModel) else backbone_classifier
+    return build(recipe.image.shape, num_classes, **{**settings, "weights": weights})
 
 
 def compile_model(model: keras.Model, training: Training, learning_rate: float | None = None) -> None:
-    """Compile with the optimiser of the recipe, categorical cross-entropy and accuracy.
+    """Compile with the optimiser of the recipe, categorical cross-entropy and the metrics of an epoch.
 
     Args:
         model: compiled in place.
@@ -36,22 +38,30 @@ def compile_model(model: keras.Model, training: Training, learning_rate: float |
         options["weight_decay"] = training.weight_decay
     if training.optimizer == "sgd":
         options["momentum"] = training.momentum
+    for variable in model.trainable_variables if training.l2 else ():
+        variable.regularizer = keras.regularizers.L2(training.l2 / 2)
     optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
     if training.optimizer not in optimizers:
         raise ValueError(f"Expected an optimizer among {', '.join(optimizers)}. Received: {training.optimizer!r}.")
+    named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
     model.compile(
         optimizer=optimizers[training.optimizer](**options),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-        metrics=["accuracy"],
+        metrics=[named.get(name, name) for name in training.metrics],
         jit_compile={"auto": "auto", "on": True, "off": False}[training.jit_compile],
     )
 
 
-def freeze_backbone(model: keras.Model) -> list[keras.layers.Layer]:
-    """Freeze all but the head, which begins behind the global pooling; return the layers that were trainable."""
+def backbone_of(model: keras.Model) -> keras.Model:
+    """The part of a model that sees: from pixels to the global pooling."""
     names = [layer.name for layer in model.layers]
-    pooled = max(names.index(name) for name in ("average", "largest", "average_and_largest") if name in names)
-    frozen = [layer for layer in model.layers[:pooled] if layer.trainable]
+    pooled = next(name for name in ("average_and_largest", "average", "largest") if name in names)
+    return keras.Model(model.inputs[0], model.get_layer(pooled).output)
+
+
+def freeze_backbone(model: keras.Model) -> list[keras.layers.Layer]:
+    """Freeze all but the head; return the layers that were trainable."""
+    frozen = [layer for layer in backbone_of(model).layers if layer.trainable]
     for layer in frozen:
         layer.trainable = False
     return frozen

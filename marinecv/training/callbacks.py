@@ -1,5 +1,6 @@
 """What happens between epochs: stop, slow down, keep the history, say a line."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ def callbacks(
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
     Returns:
-        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice history, line and
-        checkpoint.
+        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice StopAfterReductions,
+        history, line and checkpoint.
     """
     watched = [] if stage == "head" else _watchers(training)
     own = []
@@ -46,10 +47,47 @@ def callbacks(
 
 def _watchers(training: Training) -> list:
     watched = {"monitor": training.monitor, "mode": "min" if training.monitor.endswith("loss") else "max"}
-    return [
+    watchers = [
         keras.callbacks.EarlyStopping(**watched, patience=training.early_stop_patience, restore_best_weights=True),
         keras.callbacks.ReduceLROnPlateau(**watched, factor=training.lr_factor, patience=training.lr_patience),
     ]
+    if training.early_stop_reductions:
+        watchers.append(StopAfterReductions(training.early_stop_reductions, **watched))
+    return watchers
+
+
+class StopAfterReductions(keras.callbacks.Callback):
+    """End training once the learning rate was reduced some times without a better value in between.
+
+    Stands behind whatever reduces it, ReduceLROnPlateau say, and ends with the epoch of the last reduction.
+
+    Args:
+        reductions: how many.
+        monitor: what is watched, a name in the logs.
+        mode: `"max"` or `"min"`: which value is better.
+    Source: birds report, section 3.8.
+    """
+
+    def __init__(self, reductions: int, monitor: str = "val_accuracy", mode: str = "max"):
+        super().__init__()
+        self.reductions, self.monitor, self.sign = reductions, monitor, 1 if mode == "max" else -1
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Begin to count."""
+        self.best, self.wait = -math.inf, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Note the learning rate."""
+        self.learning_rate = _rate(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Count a reduction, or begin again."""
+        value = self.sign * logs[self.monitor]
+        if value > self.best:
+            self.best, self.wait = value, 0
+        self.wait += _rate(self.model) < self.learning_rate
+        if self.wait >= self.reductions:
+            self.model.stop_training = True
 
 
 class History(keras.callbacks.Callback):
@@ -62,7 +100,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time and the learning rate that the epoch is trained with."""
         self.started = time.perf_counter()
-        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.learning_rate = _rate(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the table anew, with this epoch as its last."""
@@ -97,6 +135,10 @@ class EpochLine(keras.callbacks.Callback):
             parts.append(f"validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})")
         parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
+
+
+def _rate(model: keras.Model) -> float:
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def duration(seconds: float) -> str:

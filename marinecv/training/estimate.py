@@ -16,6 +16,7 @@ from marinecv.data.store import store_path
 from marinecv.features.bank import values_per_view
 from marinecv.features.frontier import split
 from marinecv.features.views import Views
+from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
 from marinecv.training.build import build_model
 from marinecv.training.recipe import BackboneModel, Recipe
@@ -34,11 +35,12 @@ def estimate_seconds(
     """
     training = recipe.training
     front, rest, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
-    all_images = train_images + validation_images
-    epochs = training.epochs * (rest * all_images + BACKWARD * rest * train_images)
+    moves = training.augmentation or NONE
+    shown = moves.copies * train_images
+    epochs = training.epochs * (rest * (shown + validation_images) + BACKWARD * rest * shown)
     if not training.bank:
-        return epochs + training.epochs * front * all_images
-    views = Views(training.augmentation, training.bank).count
+        return epochs + training.epochs * front * (shown + validation_images)
+    views = Views(moves, training.bank).count
     return epochs + front * (views * train_images + validation_images) / rows
 
 
@@ -75,12 +77,16 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     front, rest = split(build_model(recipe, num_classes))
     front = fold(front)
     images = np.zeros((batch_size, *image.shape), np.float32)
-    activations = front(images)
-    rest(activations)  # the first call makes what the second finds
+    beside = [np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in rest.inputs[len(front.outputs) :]]
+
+    def go_on(activations):
+        rest([*keras.tree.flatten(activations), *beside] if beside else activations)
+
+    go_on(front(images))  # the first call makes what the second finds
     start = time.perf_counter()
     activations = front(images)
     middle = time.perf_counter()
-    rest(activations)
+    go_on(activations)
     end = time.perf_counter()
     values = values_per_view(front.outputs)
     keras.backend.clear_session()

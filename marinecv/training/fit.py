@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -11,15 +11,16 @@ import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
+from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.tables import write_table
-from marinecv.training.build import build_model, compile_model, freeze_backbone
+from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.learner import learner
-from marinecv.training.recipe import BackboneModel, Recipe
+from marinecv.training.recipe import BackboneModel, MultimodalModel, Recipe
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
@@ -38,13 +39,21 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np
     return pixels
 
 
-def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[str], None] = print) -> keras.Model:
+def fit_recipe(
+    recipe: Recipe,
+    run: Run,
+    pixels: np.ndarray,
+    *,
+    also: Sequence[keras.callbacks.Callback] = (),
+    say: Callable[[str], None] = print,
+) -> keras.Model:
     """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
 
     Args:
         recipe: every choice.
         run: its catalog is trained on, its folder is written into.
         pixels: what `load_run(run, recipe)` gave.
+        also: callbacks of the caller, beside the recipe's own: a tracker, a search that may end a trial.
         say: prints a line.
     Returns:
         The trained model, with the weights of the best epoch.
@@ -57,11 +66,13 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
     keras.utils.set_random_seed(training.seed)
     keras.config.set_dtype_policy("mixed_float16" if training.mixed_precision else "float32")
     rows, parts = usable(run.catalog), {}
+    told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     for split in ("train", "validation"):
         chosen = (rows["split"] == split).to_numpy()
         if not chosen.any():
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
         parts[split] = rows[chosen], rows_of(pixels, np.flatnonzero(chosen))
+    attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
@@ -71,12 +82,16 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
         images = train_pixels[np.sort(sample)].astype(np.float32)
-        set_batch_norm_statistics(model, np.array_split(images, max(1, len(images) // training.batch_size)))
+        set_batch_norm_statistics(
+            backbone_of(model), np.array_split(images, max(1, len(images) // training.batch_size))
+        )
 
     class_weight = _class_weights(parts["train"][0], class_names) if training.class_weights else None
 
     def fit(stage, first, last, learning_rate):
-        learns, train, validation = learner(model, recipe, class_names, parts, start_epoch=first, say=say)
+        learns, train, validation = learner(
+            model, recipe, class_names, parts, attributes=attributes, start_epoch=first, say=say
+        )
         compile_model(learns, training, learning_rate)
         learns.fit(
             train,
@@ -84,7 +99,7 @@ def fit_recipe(recipe: Recipe, run: Run, pixels: np.ndarray, *, say: Callable[[s
             initial_epoch=first,
             epochs=last,
             class_weight=class_weight,
-            callbacks=callbacks(training, run.folder, say=say, stage=stage, whole=model),
+            callbacks=[*callbacks(training, run.folder, say=say, stage=stage, whole=model), *also],
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
@@ -135,7 +150,7 @@ def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
     return {
         "train_seconds": round(float(history["seconds"].sum()), 1),  # of all epochs, before and after a resume
         "seconds_per_epoch": round(float(history["seconds"].median()), 3),
-        "latency_ms_per_image": round(latency_ms(model, recipe.image.shape), 2),
+        "latency_ms_per_image": round(latency_ms(model), 2),
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "epochs": len(history),
@@ -156,9 +171,10 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
     return int(watched.idxmin() if monitor.endswith("loss") else watched.idxmax())
 
 
-def latency_ms(model: keras.Model, shape: tuple[int, int, int], repeats: int = 5) -> float:
+def latency_ms(model: keras.Model, repeats: int = 5) -> float:
     """Milliseconds for one image alone, the median of some calls after a first that compiles."""
-    image = np.zeros((1, *shape), np.float32)
+    images = [np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs]
+    image = images if len(images) > 1 else images[0]
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -12,6 +12,7 @@ from marinecv.features.frontier import split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
 from marinecv.inputs.pipeline import label_indices, make_dataset
+from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
 from marinecv.training.recipe import Recipe
 
@@ -24,6 +25,7 @@ def learner(
     class_names: tuple[str, ...],
     parts: Parts,
     *,
+    attributes: dict[str, np.ndarray | None] | None = None,
     start_epoch: int = 0,
     say: Callable[[str], None] = print,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
@@ -34,29 +36,36 @@ def learner(
         recipe: its image spec and training part are read; with `bank` the frozen front is computed beforehand.
         class_names: in the order of the model's outputs.
         parts: usable rows and their pixels, of `"train"` and `"validation"`.
+        attributes: of the rows of each part, for a model that takes them beside the image.
         start_epoch: number of the first pass over the training batches.
         say: prints a line.
     """
-    training = recipe.training
+    training, beside = recipe.training, attributes or {}
     front, rest = split(model)
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank:
-        moves = Views(training.augmentation, training.bank, training.seed)
+        moves = Views(training.augmentation or NONE, training.bank, training.seed)
         datasets = {}
         for name, views, options in (("train", moves, drawn), ("validation", Views(), {})):
             rows, pixels = parts[name]
             bank = open_bank(front, rows, pixels, recipe.image, views, dtype=training.bank_dtype, say=say)
             labels = label_indices(rows, class_names, training=name == "train")
-            datasets[name] = make_bank_dataset(
-                bank, labels, len(class_names), batch_size=training.batch_size, **options
-            )
+            options = options | {"batch_size": training.batch_size, "attributes": beside.get(name)}
+            datasets[name] = make_bank_dataset(bank, labels, len(class_names), **options)
         return rest, datasets["train"], datasets["validation"]
     shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
     (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
     return (
         _whole(model, front, rest),
-        make_dataset(train, pixels=train_pixels, augmentation=training.augmentation, **shared, **drawn),
-        make_dataset(validation, pixels=validation_pixels, **shared),
+        make_dataset(
+            train,
+            pixels=train_pixels,
+            augmentation=training.augmentation,
+            attributes=beside.get("train"),
+            **shared,
+            **drawn,
+        ),
+        make_dataset(validation, pixels=validation_pixels, attributes=beside.get("validation"), **shared),
     )
 
 
@@ -66,4 +75,6 @@ def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.M
         return model
     front = fold(front)
     front.trainable = False
-    return keras.Model(front.input, rest(front.output))
+    beside = [keras.Input(tensor.shape[1:]) for tensor in rest.inputs[len(front.outputs) :]]
+    given = [*front.outputs, *beside]
+    return keras.Model([front.input, *beside] if beside else front.input, rest(given if len(given) > 1 else given[0]))

@@ -20,8 +20,13 @@ class DataChoice:
         name: of a manifest, or of the user's folder.
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
         no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
-        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`; None takes the data's own.
+        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None takes the data's own.
+        fractions: of train, validation and test, where they are not published.
+        fold: which of how many folds validation is, such as `"2/5"`; empty outside cross-validation.
         limit: at most so many images a split, stratified; None takes all.
+        attributes: what a multimodal model is told of each image: `"image"`, what somebody saw on it, or `"class"`,
+            what is true of its class; empty for nothing.
+        min_certainty: how sure that somebody was at least, 1 (not visible) to 4 (definitely).
         synthetic: add the report's synthetic images to train.
         demonstration: the images are drawn, so figures say nothing about real animals.
     """
@@ -30,12 +35,17 @@ class DataChoice:
     label_rule: str = "dominant"
     no_box: str = "skip"
     split_by: str | None = None
+    fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
+    fold: str = ""
     limit: int | None = None
+    attributes: str = ""
+    min_certainty: int = 1
     synthetic: bool = False
     demonstration: bool = False
 
     def __post_init__(self):
-        _within(self, limit=(1, inf))
+        _within(self, limit=(1, inf), min_certainty=(1, 4))
+        _among(self, attributes=("", "image", "class"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +60,12 @@ class ScratchModel:
     batch_norm: bool = False
     pooling: str = "flatten"
     normalisation: str = "standardise"
+    padding: int | None = None
 
     def __post_init__(self):
         sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
-        _within(self, **sizes, dropout=(0, 1))
-        _among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit"))
+        _within(self, **sizes, dropout=(0, 1), padding=(0, 64))
+        _among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +78,7 @@ class BackboneModel:
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
     trainable_layers: int | None = 20
+    trainable_blocks: tuple[str, ...] = ()
     alpha: float = 1.0
     normalisation: str = "backbone"
     pooling: str = "avg"
@@ -76,7 +88,27 @@ class BackboneModel:
 
     def __post_init__(self):
         _within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
-        _among(self, pooling=("avg", "max", "avg_max"), normalisation=("backbone", "standardise", "unit"))
+        ranges = ("backbone", "standardise", "unit", "imagenet")
+        _among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultimodalModel(BackboneModel):
+    """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
+
+    attributes: int = 312
+    attribute_units: int = 256
+    fusion: str = "concatenate"
+    hidden: tuple[int, ...] = (512,)
+    dropout: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        _within(self, attributes=(1, 65536), attribute_units=(1, 65536))
+        _among(self, fusion=("concatenate", "gated"))
+
+
+METRICS = ("accuracy", "precision", "recall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +119,17 @@ class Training:
         optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
         learning_rate: at the start.
         momentum: of SGD.
-        weight_decay: of the optimiser, decoupled.
+        weight_decay: of the optimiser, decoupled from its steps, as in AdamW.
+        l2: weight of half the squares of all that learns, in the loss: weight decay coupled to the steps, as in
+            PyTorch's Adam and SGD.
         label_smoothing: share of the label spread over all classes.
         epochs: at most.
         batch_size: images a step.
-        early_stop_patience: epochs without a better validation loss before the end; the best weights come back.
+        early_stop_patience: epochs without a better value of what is watched before the end; the best weights return.
+        early_stop_reductions: learning-rate reductions without one before the end, beside that; 0 does not count them.
         lr_factor: what the learning rate is multiplied by when validation loss stands still.
         lr_patience: epochs it may stand still before that.
+        metrics: what history keeps of each epoch beside the loss: `"accuracy"`; by choice `"precision"` and `"recall"`.
         monitor: what is watched: `"val_loss"` or `"val_accuracy"`.
         head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
         head_learning_rate: in those.
@@ -112,12 +148,15 @@ class Training:
     learning_rate: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
+    l2: float = 0.0
     label_smoothing: float = 0.0
     epochs: int = 60
     batch_size: int = 32
     early_stop_patience: int = 12
+    early_stop_reductions: int = 0
     lr_factor: float = 0.2
     lr_patience: int = 5
+    metrics: tuple[str, ...] = ("accuracy",)
     monitor: str = "val_loss"
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
@@ -131,10 +170,13 @@ class Training:
     seed: int = 0
 
     def __post_init__(self):
-        rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay"), (0, inf))
+        rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay", "l2"), (0, inf))
         shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
-        waits = dict.fromkeys(("early_stop_patience", "lr_patience", "head_epochs", "bank"), (0, inf))
-        _within(self, **rates, **shares, **waits, epochs=(1, inf), batch_size=(1, 65536), seed=(0, 2**32 - 1))
+        waits = ("early_stop_patience", "early_stop_reductions", "lr_patience", "head_epochs", "bank")
+        counts = {"epochs": (1, inf), "batch_size": (1, 65536), "seed": (0, 2**32 - 1)}
+        _within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
+        if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
+            raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
         _among(
             self,
             monitor=("val_loss", "val_accuracy"),
@@ -143,7 +185,7 @@ class Training:
         )
 
 
-MODELS = {"cnn": ScratchModel, "backbone": BackboneModel}
+MODELS = {"cnn": ScratchModel, "backbone": BackboneModel, "multimodal": MultimodalModel}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +197,7 @@ class Recipe:
         report: the source report, if any.
         title: one line.
         published: figures as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
+        claim: what a report says of it in words.
         chosen: the settings that the report leaves open, in words.
         budget: what makes this run smaller than its recipe, in words; empty for a whole run.
     """
@@ -164,9 +207,10 @@ class Recipe:
     report: str = ""
     data: DataChoice
     image: ImageSpec
-    model: ScratchModel | BackboneModel
+    model: ScratchModel | BackboneModel | MultimodalModel
     training: Training
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claim: str = ""
     chosen: str = ""
     budget: str = ""
 
@@ -180,7 +224,7 @@ class Recipe:
 
     def to_dict(self) -> dict:
         """Plain data for JSON; `from_dict` reads it back equal."""
-        kind = next(kind for kind, model in MODELS.items() if isinstance(self.model, model))
+        kind = next(kind for kind, model in MODELS.items() if type(self.model) is model)
         return {**asdict(self), "model": {"kind": kind, **asdict(self.model)}}
 
     @classmethod
@@ -241,10 +285,12 @@ def _check_words(choice: DataChoice) -> None:
     from marinecv.data.labels import LABEL_RULES
     from marinecv.data.splits import SPLIT_BY
 
-    _among(choice, label_rule=LABEL_RULES, no_box=NO_BOX, split_by=(*SPLIT_BY, None))
+    _among(choice, label_rule=LABEL_RULES, no_box=NO_BOX)
+    if not (choice.split_by or "").endswith(".csv"):
+        _among(choice, split_by=(*SPLIT_BY, None))
 
 
-def _model(data: dict) -> ScratchModel | BackboneModel:
+def _model(data: dict) -> ScratchModel | BackboneModel | MultimodalModel:
     entries = take(data, "model", kind=dict, what="Recipe")
     kind = take(entries, "kind", kind=str, what="'model' of Recipe")
     if kind not in MODELS:

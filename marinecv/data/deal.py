@@ -1,0 +1,96 @@
+"""Deal out the rows of a table to numbered parts by fraction: one by one, class by class, or in whole groups.
+
+Each way takes usable rows of a catalog, a generator that decides what the fractions leave open, and the fractions; it
+returns the number of the part of each row, from 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def allocate(total: int, weights: Sequence[float]) -> list[int]:
+    """Share out `total` things by weight in whole numbers, at least one each where there are enough.
+
+    Where there are too few, the heavier come first; equal weights in the order given.
+    """
+    weights = np.asarray(weights, dtype=float)
+    heaviest = np.argsort(-weights, kind="stable")[:total]
+    shares = np.zeros(len(weights), dtype=int)
+    shares[heaviest] = weights[heaviest] > 0
+    quota = total * weights / weights.sum()
+    for _ in range(total - shares.sum()):
+        shares[np.argmax(quota - shares)] += 1
+    return shares.tolist()
+
+
+def deal_at_random(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
+    """Deal out single images, as `allocate` counts them."""
+    return _shuffled(rows, rng, allocate(len(rows), fractions))
+
+
+def deal_by_class(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
+    """Deal out the images of each class: to all parts but the first their fraction rounded down, the first the rest.
+
+    Each part gets at least one where there are enough.
+    """
+    return pd.concat(
+        [_shuffled(of_class, rng, _hold_out(len(of_class), fractions)) for _, of_class in rows.groupby("class_name")]
+    )
+
+
+def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
+    """Deal out whole groups: the largest first, each to the part whose class counts come nearest to its fraction.
+
+    Args:
+        rows: of a catalog, usable.
+        rng: orders groups of one size.
+        fractions: of each part.
+    Raises:
+        ValueError: a row has no group, or there are fewer groups than parts.
+    """
+    least = np.count_nonzero(fractions)
+    if not has_groups(rows, least):
+        named = rows.loc[rows["group"] != "", "group"]
+        raise ValueError(
+            f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
+            f"needs one for every image, and at least {least}. Sort the images into sub-folders of their class, or "
+            "name another --split-by: stratified or random."
+        )
+    counts = pd.crosstab(rows["group"], rows["class_name"])
+    counts = counts.iloc[rng.permutation(len(counts))]
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    per_class = counts.sum().to_numpy()
+    target = np.outer(fractions, per_class)
+    filled, home = np.zeros_like(target), {}
+    for number, (group, of_group) in enumerate(counts.iterrows()):
+        empty = [part for part in np.flatnonzero(fractions) if not filled[part].any()]
+        # The last groups are kept for the parts that are still empty.
+        open_parts = empty if len(counts) - number <= len(empty) else np.flatnonzero(fractions)
+        each = np.eye(len(fractions))
+        misfit = {
+            part: ((filled + each[part][:, None] * of_group.to_numpy() - target) / per_class) ** 2
+            for part in open_parts
+        }
+        best = min(misfit, key=lambda part: misfit[part].sum())
+        filled[best] += of_group.to_numpy()
+        home[group] = int(best)
+    return rows["group"].map(home)
+
+
+def has_groups(rows: pd.DataFrame, least: int = 3) -> bool:
+    """Whether every row has a group, and there are some to deal out."""
+    return (rows["group"] != "").all() and rows["group"].nunique() >= least
+
+
+def _shuffled(rows: pd.DataFrame, rng: np.random.Generator, counts: list[int]) -> pd.Series:
+    return pd.Series(np.repeat(np.arange(len(counts)), counts), index=rng.permutation(rows.index))
+
+
+def _hold_out(total: int, fractions: Sequence[float]) -> list[int]:
+    least = np.array(allocate(min(total, np.count_nonzero(fractions)), fractions))
+    shares = np.maximum(least, np.floor(np.asarray(fractions) * total + 1e-9).astype(int))  # 0.29 * 100 is 28.999...
+    shares[1 + np.argmax(shares[1:])] -= max(0, least[0] + shares[1:].sum() - total)
+    shares[0] = total - shares[1:].sum()
+    return shares.tolist()

@@ -1,0 +1,44 @@
+"""Cross-validation: the same images split so often that each of them is validation once."""
+
+import numpy as np
+import pandas as pd
+
+from marinecv.data.deal import deal_groups
+from marinecv.data.splits import sort_by_split
+
+FOLDS_BY = ("stratified", "grouped")
+
+
+def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") -> list[pd.DataFrame]:
+    """Return the catalog `k` times, split into train and validation; each usable image is validation in one of them.
+
+    `stratified` deals out each class in turn, so that no two folds differ by more than one image of a class, nor by
+    more than one in all; `grouped` keeps each value of the `group` column on one side, and the classes as even as whole
+    groups allow. There is no test split, and published ones are not looked at: leave out before what nobody may see.
+
+    Args:
+        catalog: columns `CATALOG_COLUMNS`; rows with a problem belong to no split.
+        k: number of folds, at least 2.
+        seed: the same seed gives the same folds.
+        by: one of `FOLDS_BY`.
+    Raises:
+        ValueError: another way, fewer than 2 folds, fewer usable images than folds; or `grouped` with an image without
+            a group, or fewer groups than folds.
+    """
+    if by not in FOLDS_BY:
+        raise ValueError(f'Cannot make folds by "{by}". Expected one of {", ".join(FOLDS_BY)}.')
+    good = catalog["problem"] == ""
+    if not 2 <= k <= good.sum():
+        raise ValueError(
+            f"There are {good.sum()} usable images for {k} folds. Expected 2 folds at least, and an image each."
+        )
+    rows, rng = catalog[good], np.random.default_rng(seed)
+    fold = deal_groups(rows, rng, [1 / k] * k) if by == "grouped" else _in_turn(rows, rng, k)
+    splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
+    return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
+
+
+def _in_turn(rows: pd.DataFrame, rng: np.random.Generator, k: int) -> pd.Series:
+    """Deal like cards, class after class, going on where the class before ended."""
+    order = np.concatenate([rng.permutation(of_class.index) for _, of_class in rows.groupby("class_name")])
+    return pd.Series(np.arange(len(order)) % k, index=order)

@@ -1,0 +1,86 @@
+"""Where an image, and the boxes in it, lie in what the model is fed."""
+
+from math import ceil
+
+import numpy as np
+
+from marinecv.inputs.spec import ImageSpec
+
+BLOB_WIDTH = 0.25
+"""Standard deviation of the centre blob, as a share of the picture's width and of its height."""
+
+
+def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> np.ndarray:
+    """Move boxes from pixels of an image to pixels of the tensor that `fit_image` makes of it.
+
+    Args:
+        corners: `(n, 4)` xmin, ymin, xmax, ymax in pixels of the image as displayed; edges, so a box of the whole
+            image is 0, 0, width, height.
+        width: of the image, pixels.
+        height: of the image, pixels.
+        spec: the geometry.
+    Returns:
+        float64 `(n, 4)`, edges in pixels of the tensor.
+    """
+    corners = np.asarray(corners, float).reshape(-1, 4)
+    size, out = np.array([width, height]), np.array([spec.width, spec.height])
+    if spec.fit == "stretch":
+        scale, offset = out / size, np.zeros(2)
+    else:
+        ratio = spec.decode_ratio
+        decoded = [ceil(length / ratio) for length in size]
+        side = max(*decoded, (spec.canvas_px or 0) // ratio)
+        scale = out / side / ratio
+        offset = np.array([(side - length) // 2 for length in decoded]) * out / side
+    return corners * np.tile(scale, 2) + np.tile(offset, 2)
+
+
+def picture_corners(width: int, height: int, spec: ImageSpec) -> np.ndarray:
+    """Where the image itself lies in the tensor, padding left out: `(4,)` as `to_input` gives them."""
+    return to_input([0, 0, width, height], width, height, spec)[0]
+
+
+def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """How much of each pixel of the tensor lies in one of some boxes.
+
+    Args:
+        corners: `(n, 4)` as `to_input` gives them.
+        spec: the geometry.
+    Returns:
+        float64 `(spec.height, spec.width)` in [0, 1]; where boxes overlap within a pixel, the larger part counts.
+    """
+    mask = np.zeros(spec.shape[:2])
+    for xmin, ymin, xmax, ymax in corners:
+        mask = np.maximum(mask, np.outer(_shares(ymin, ymax, spec.height), _shares(xmin, xmax, spec.width)))
+    return mask
+
+
+def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
+    """Heat that knows nothing but that photographers aim: a Gaussian in the middle of the picture, none on padding.
+
+    Returns:
+        float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
+    """
+    corners = picture_corners(width, height, spec)
+    xmin, ymin, xmax, ymax = corners
+    across = _bell(xmin, xmax, spec.width)
+    down = _bell(ymin, ymax, spec.height)
+    return np.outer(down, across) * covered([corners], spec)
+
+
+def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:
+    """Row and column of the largest value; of several such pixels the one nearest their common centre."""
+    places = np.argwhere(heat == heat.max())
+    row, column = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    return int(row), int(column)
+
+
+def _shares(low: float, high: float, length: int) -> np.ndarray:
+    """How much of each of `length` pixels in a row lies between two edges."""
+    starts = np.arange(length)
+    return np.clip(np.minimum(high, starts + 1) - np.maximum(low, starts), 0, 1)
+
+
+def _bell(low: float, high: float, length: int) -> np.ndarray:
+    centres = np.arange(length) + 0.5
+    return np.exp(-0.5 * ((centres - (low + high) / 2) / (BLOB_WIDTH * (high - low))) ** 2)

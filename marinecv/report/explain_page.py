@@ -1,0 +1,187 @@
+"""The page of an explanation: pictures beside their heat, and how much of the heat falls on the animals."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from marinecv.atomic import write_text
+from marinecv.data.boxes import CORNERS
+from marinecv.explain import cam, superpixels
+from marinecv.explain.geometry import picture_corners
+from marinecv.inputs.rgb import open_rgb
+from marinecv.inputs.spec import ImageSpec
+from marinecv.report.figures import save_png
+from marinecv.report.heat_tables import heat_tables
+from marinecv.report.html import render
+from marinecv.report.style import new_figure, short, styled
+
+SIDE_PX = 360
+MOST_ON_PAGE = 120
+COLOURS, OPACITY = "inferno", 0.75
+TITLES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "scorecam": "Score-CAM",
+    "saliency": "Saliency (SmoothGrad)",
+    "lime": "LIME",
+}
+HOW = {
+    "gradcam": "The maps of the layer, each weighed by the mean gradient of the class's score over it.",
+    "gradcam++": "The maps of the layer, weighed by gradients cell by cell, so that several animals all show.",
+    "scorecam": f"The {cam.CHANNELS} maps of the layer that vary most, each weighed by the probability of the class "
+    "when the image is seen through it.",
+    "saliency": f"The gradient of the class's score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
+    f"image (deviation {cam.NOISE_GREY_LEVELS} grey levels).",
+    "lime": f"About {superpixels.SUPERPIXELS} pieces of the image, each with its weight in a linear model of "
+    f"{superpixels.SAMPLES} versions in which half of them are covered; pieces against the class are left dark.",
+}
+
+
+def write_explanation(
+    folder: str | Path,
+    title: str,
+    method: str,
+    layer: str | None,
+    cases: pd.DataFrame,
+    figures: pd.DataFrame | None = None,
+    demonstration: bool = False,
+) -> Path:
+    """Write `explanation.html` into a folder.
+
+    Args:
+        folder: an existing one, where the pictures lie.
+        title: of the page.
+        method: as `heatmaps` takes it.
+        layer: whose maps; None where the method has none.
+        cases: a row an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
+            and `source`, what `save_overlay` gave, "" where it was not called.
+        figures: rows of `heat_in_box.csv` to show.
+        demonstration: mark the page as made by a model of drawn pictures.
+    Returns:
+        Path of the page.
+    """
+    explained = cases[cases["problem"] == ""]
+    page = render(
+        "explain.html",
+        title=title,
+        demonstration=demonstration,
+        summary=_summary(method, layer, cases),
+        how=HOW[method],
+        heat=heat_tables(figures),
+        groups=_groups(explained.head(MOST_ON_PAGE)),
+        more=max(0, len(explained) - MOST_ON_PAGE),
+        problems=cases[cases["problem"] != ""].to_dict("records"),
+    )
+    write_text(Path(folder) / "explanation.html", page)
+    return Path(folder) / "explanation.html"
+
+
+def save_overlay(
+    path: str | Path,
+    case: dict,
+    heat: np.ndarray,
+    spec: ImageSpec,
+    boxes: pd.DataFrame | None = None,
+    demonstration: bool = False,
+) -> str:
+    """Write a picture and its heat side by side as PNG.
+
+    Args:
+        path: of the PNG.
+        case: `path` of the image, `true_class` ("" where not known), `predicted_class`, `probability`.
+        heat: `(spec.height, spec.width)` in [0, 1].
+        spec: the geometry of the heat.
+        boxes: of the image, to be drawn; corners in pixels of the upright image.
+        demonstration: mark the figure as made by a model of drawn pictures.
+    Returns:
+        Both as one JPEG in a `data:` address, for the page.
+    """
+    picture, overlay = overlay_pictures(case["path"], heat, spec, boxes)
+    truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class not known"
+    said = f"predicted: {short(case['predicted_class'], 24)} {case['probability']:.2f}"
+    save_png(overlay_figure(picture, overlay, (truth, said), demonstration), path)
+    pair = Image.new("RGB", (picture.width * 2 + 4, picture.height), "white")
+    pair.paste(picture, (0, 0))
+    pair.paste(overlay, (picture.width + 4, 0))
+    buffer = io.BytesIO()
+    pair.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def overlay_pictures(
+    path: str | Path, heat: np.ndarray, spec: ImageSpec, boxes: pd.DataFrame | None = None
+) -> tuple[Image.Image, Image.Image]:
+    """Open an image, shrunk to at most `SIDE_PX`, and lay the heat over a copy: what is hot is bright and opaque.
+
+    Args:
+        path: of the image.
+        heat: `(spec.height, spec.width)` in [0, 1]; what lies on padding is cut away.
+        spec: the geometry of the heat.
+        boxes: drawn in white on both.
+    Returns:
+        Two RGB images of one size.
+    """
+    picture = open_rgb(path)
+    corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
+    scale = min(1.0, SIDE_PX / max(picture.size))
+    picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
+    grown = Image.fromarray(heat.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR, box=corners)
+    hot = np.asarray(grown).clip(0, 1)[..., np.newaxis]
+    colour = colormaps[COLOURS](hot[..., 0])[..., :3] * 255
+    mixed = np.asarray(picture) * (1 - OPACITY * hot) + colour * OPACITY * hot
+    overlay = Image.fromarray(mixed.round().astype(np.uint8))
+    for image in (picture, overlay):
+        pen = ImageDraw.Draw(image)
+        for corners in [] if boxes is None else boxes[CORNERS].to_numpy() * scale:
+            pen.rectangle(list(corners), outline="white", width=1)
+    return picture, overlay
+
+
+@styled
+def overlay_figure(
+    picture: Image.Image, overlay: Image.Image, titles: tuple[str, str], demonstration: bool = False
+) -> Figure:
+    """Draw a picture and its overlay side by side, each with its title."""
+    figure = new_figure(
+        6, (0.65 if demonstration else 0.45) + 2.85 * min(2.0, picture.height / picture.width), demonstration
+    )
+    for axis, image, title in zip(figure.subplots(1, 2), (picture, overlay), titles, strict=True):
+        axis.imshow(np.asarray(image))
+        axis.set_title(title, loc="center")
+        axis.axis("off")
+    return figure
+
+
+def _summary(method: str, layer: str | None, cases: pd.DataFrame) -> str:
+    of = f" at the layer {layer}" if layer else ""
+    dark = int((cases["problem"] != "").sum())
+    rest = f"; {dark} could not be explained, for the reasons below" if dark else ""
+    count = len(cases) - dark
+    return f"{TITLES[method]}{of}: {count} image{'s' * (count != 1)} beside what speaks for the predicted class{rest}."
+
+
+def _groups(explained: pd.DataFrame) -> list[dict]:
+    """Images by true class, the right ones first."""
+    groups = []
+    for name, part in explained.groupby("true_class", sort=False):
+        right = part["predicted_class"] == name
+        parts = {"Named rightly": part[right], "Named wrongly": part[~right]} if name else {"": part}
+        groups.append({"name": name, "parts": {title: _items(rows) for title, rows in parts.items() if len(rows)}})
+    return groups
+
+
+def _items(rows: pd.DataFrame) -> list[dict]:
+    return [
+        {
+            "src": row.source,
+            "alt": row.image_id,
+            "lines": [f"{row.predicted_class}: {row.probability:.3f}", row.image_id],
+        }
+        for row in rows.itertuples()
+    ]

@@ -1,0 +1,57 @@
+"""Who suggests the values of the next trial, and by which algorithm."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from marinecv.search.folder import Search
+    from marinecv.search.kerastuner_engine import KerasTunerEngine
+    from marinecv.search.optuna_engine import OptunaEngine
+
+ENGINES = {"kerastuner": ("bayesian", "random", "grid"), "optuna": ("tpe", "random")}
+"""Engine -> its algorithms, the default first."""
+
+
+def check_engine(engine: str, algorithm: str) -> None:
+    """Refuse what cannot be had.
+
+    Raises:
+        ValueError: there is no such engine, it has no such algorithm, or it is not installed.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"There is no engine {engine!r}. Expected one of {', '.join(ENGINES)}.")
+    if algorithm not in ENGINES[engine]:
+        others = [other for other, algorithms in ENGINES.items() if algorithm in algorithms]
+        hint = f" {others[0]} has it." if others else ""
+        raise ValueError(
+            f"{engine} has no algorithm {algorithm!r}.{hint} Expected one of {', '.join(ENGINES[engine])}."
+        )
+    if engine == "optuna":
+        try:
+            import optuna  # noqa: F401
+        except ImportError as error:
+            raise ValueError("Optuna is not installed. Install it with: pip install 'marinecv[optuna]'") from error
+
+
+@contextmanager
+def open_engine(search: "Search") -> "Iterator[KerasTunerEngine | OptunaEngine]":
+    """Open the engine of a search; it knows no trial yet.
+
+    An engine has `learn(trials)`, which tells it of all trials that it does not know yet; `ask(number)`, which
+    suggests the values of the next one, or None where there are no others; `watch(trial)`, which returns what each
+    epoch's value is reported to, and which says whether to end there; and `shared`, whether several processes may
+    work on the search.
+    """
+    if search.engine == "optuna":
+        from marinecv.search.optuna_engine import OptunaEngine
+
+        with closing(OptunaEngine(search)) as engine:
+            yield engine
+        return
+    from marinecv.search.kerastuner_engine import KerasTunerEngine
+
+    with TemporaryDirectory() as scratch:
+        yield KerasTunerEngine(search, Path(scratch))

@@ -1,0 +1,188 @@
+"""A search: one folder that keeps its trials, so that it can be killed at any instant and go on."""
+
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from marinecv.atomic import write_json
+from marinecv.checked import build, read_json, take
+from marinecv.hold import hold
+from marinecv.runs import Run
+from marinecv.search.engines import check_engine
+from marinecv.search.space import Parameter, check_values
+from marinecv.tables import write_table
+from marinecv.training.recipe import Recipe
+
+STATUSES = ("running", "done", "pruned", "failed")
+MOST_TRIALS = 9999
+WEIGHTS = ("model.keras", "checkpoint.npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A training with some values, and what came of it.
+
+    Args:
+        number: from 1.
+        values: name -> value of every hyper-parameter that plays a part.
+        status: `"running"` (or left by a process that was killed), `"done"`, `"pruned"` or `"failed"`.
+        value: the best validation accuracy of an epoch; None where no epoch gave one.
+        loss: the validation loss of that epoch.
+        best_epoch: that epoch, from 1.
+        epochs: how many were trained.
+        seconds: they took.
+        reason: why it was pruned or failed, or whose figures these are.
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: str = "running"
+    value: float | None = None
+    loss: float | None = None
+    best_epoch: int | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    def __post_init__(self):
+        if self.status not in STATUSES:
+            raise ValueError(f"Expected status to be one of {', '.join(STATUSES)}. Received: {self.status!r}.")
+        if self.status == "done" and (self.value is None or self.loss is None):
+            raise ValueError("A trial that is done has a value and a loss: an epoch with finite ones.")
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return self.status != "running"
+
+
+class Search:
+    """A search folder: `search.json`, `base` with what all trials share, `trials/0001` and so on, `trials.csv`, `best`.
+
+    Args:
+        folder: of an existing search.
+    Raises:
+        ValueError: the folder is no search, or its `search.json` is broken.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        path = self.folder / "search.json"
+        if not path.is_file():
+            raise ValueError(f"{folder} is no search: it has no search.json. Expected a folder that `search` made.")
+        try:
+            about = read_json(path)
+            self.engine: str = take(about, "engine", kind=str, what=path)
+            self.algorithm: str = take(about, "algorithm", kind=str, what=path)
+            self.count: int = take(about, "trials", kind=int, what=path)
+            self.seed: int = take(about, "seed", kind=int, what=path)
+            self.space: tuple[Parameter, ...] = take(about, "space", kind=tuple[Parameter, ...], what=path)
+            if not (1 <= self.count <= MOST_TRIALS and 0 <= self.seed < 2**32 and self.space):
+                raise ValueError(
+                    f"{path} asks for {self.count} trials with seed {self.seed} in a space of {len(self.space)}. "
+                    f"Expected 1 to {MOST_TRIALS} trials, a seed from 0 on, and something to search."
+                )
+        except ValueError as error:
+            raise ValueError(f"{error} Bring it back from a copy, or start another search.") from error
+        check_engine(self.engine, self.algorithm)
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, engine: str, algorithm: str, trials: int, seed: int, space: tuple[Parameter, ...]
+    ) -> "Search":
+        """Make a folder a search; written last, so that a search always has its `base`.
+
+        Args:
+            folder: where `base`, a run that is never trained, holds recipe, contract and catalog.
+            engine: who suggests values, of `engines.ENGINES`.
+            algorithm: by which of its algorithms.
+            trials: how many at most.
+            seed: of the suggestions.
+            space: what they are suggested from.
+        """
+        about = {"engine": engine, "algorithm": algorithm, "trials": trials, "seed": seed}
+        write_json(Path(folder) / "search.json", {**about, "space": [asdict(parameter) for parameter in space]})
+        return cls(folder)
+
+    @property
+    def base(self) -> Run:
+        """What all trials share: the recipe as it stands, the contract, the catalog."""
+        return Run(self.folder / "base")
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every trial, by number.
+
+        Raises:
+            ValueError: a `trial.json` is broken, or one is missing before another.
+        """
+        return [
+            self.trial(number) for number, _ in enumerate((self.folder / "trials").glob("[0-9]*/trial.json"), start=1)
+        ]
+
+    def trial(self, number: int) -> Trial:
+        """One trial, as its file says now.
+
+        Raises:
+            ValueError: its `trial.json` is broken or missing.
+        """
+        path = self.trial_folder(number) / "trial.json"
+        try:
+            trial = build(Trial, read_json(path), path)
+            check_values(self.space, trial.values, path)
+            if trial.number != number:
+                raise ValueError(f"{path} holds trial {trial.number}. Expected trial {number}.")
+        except ValueError as error:
+            raise ValueError(f"{error} Bring it back from a copy, or start another search.") from error
+        return trial
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the highest value, of equals that with the lowest loss, then the first; None before any."""
+        done = [trial for trial in self.trials if trial.status == "done"]
+        return max(done, key=lambda trial: (trial.value, -trial.loss), default=None)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the search for a moment; another process that holds it is waited for."""
+        return hold(self.folder, waiting=lambda: None)
+
+    def trial_folder(self, number: int) -> Path:
+        """Where the run of a trial lies."""
+        return self.folder / "trials" / f"{number:04d}"
+
+    def run_of(self, folder: Path, recipe: Recipe) -> Run:
+        """Open the run in a folder of this search; where there is none yet, make it of the recipe and of `base`."""
+        if not (folder / "recipe.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            for told in self.base.folder.glob("attributes.csv"):  # of a multimodal model
+                shutil.copy(told, folder)
+            Run.create(folder, recipe.to_dict(), self.base.read("contract.json"), self.base.catalog)
+        return Run(folder)
+
+    def write_trial(self, trial: Trial) -> None:
+        """Keep a trial; one that is over keeps no weights."""
+        folder = self.trial_folder(trial.number)
+        write_json(folder / "trial.json", asdict(trial))
+        for name in WEIGHTS if trial.over else ():
+            (folder / name).unlink(missing_ok=True)
+
+    def table(self) -> pd.DataFrame:
+        """A row a trial: `number, status, value, loss, best_epoch, epochs, seconds`, a column a parameter, `reason`.
+
+        What a trial does not have is None.
+        """
+        names = [parameter.name for parameter in self.space]
+        rows = []
+        for trial in self.trials:
+            row = asdict(trial)
+            values, reason = row.pop("values"), row.pop("reason")
+            rows.append({**row, **{name: values.get(name) for name in names}, "reason": reason})
+        return pd.DataFrame(rows, dtype=object)
+
+    def write_table(self) -> None:
+        """Write `trials.csv`, for people: it is never read back."""
+        write_table(self.folder / "trials.csv", self.table())

@@ -1,0 +1,94 @@
+"""Ask for a trial, train it, keep it, until there are no more: the same for every engine."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from marinecv.hold import hold
+from marinecv.search.folder import Search, Trial
+from marinecv.search.space import are_same
+
+if TYPE_CHECKING:
+    from marinecv.search.kerastuner_engine import KerasTunerEngine
+    from marinecv.search.optuna_engine import OptunaEngine
+
+Report = Callable[[int, float], bool]
+
+
+def run_trials(
+    search: Search,
+    engine: "KerasTunerEngine | OptunaEngine",
+    train: Callable[[Trial, Report], Trial],
+    say: Callable[[Trial], None] = lambda trial: None,
+) -> bool:
+    """Train the trials of a search that are not over yet, those first that a killed process left.
+
+    Nothing is trained twice: values that were suggested before get the figures they have.
+
+    Args:
+        search: its folder is written into.
+        engine: of this search, from `open_engine`.
+        train: given a trial and what to report each epoch's value to, trains it and returns it with its figures.
+        say: is shown each trial that is over.
+    Returns:
+        Whether all are over; otherwise other processes are at work on the last.
+    Raises:
+        ValueError: another process works on a search that one process alone can work on.
+    """
+    with nullcontext() if engine.shared else hold(search.folder):
+        while True:
+            with ExitStack() as holding:
+                with search.held():
+                    engine.learn(search.trials)
+                    search.write_table()
+                    trial = _left_behind(search, holding) or _next(search, engine, holding)
+                    if trial is None:
+                        return all(found.over for found in search.trials)
+                    report = engine.watch(trial) if not trial.over else None
+                if report:
+                    trial = train(trial, report)
+                search.write_trial(trial)
+                say(trial)
+
+
+def _left_behind(search: Search, holding: ExitStack) -> Trial | None:
+    """A trial that is not over and that no process holds any more; held now."""
+    for trial in search.trials:
+        if not trial.over:
+            try:
+                holding.enter_context(hold(search.trial_folder(trial.number)))
+            except ValueError:
+                continue
+            trial = search.trial(trial.number)  # the one that held it may just have ended it
+            if not trial.over:
+                return trial
+    return None
+
+
+def _next(search: Search, engine: "KerasTunerEngine | OptunaEngine", holding: ExitStack) -> Trial | None:
+    """A new trial, held and kept before anything is trained; None where there are no more."""
+    trials = search.trials
+    number = len(trials) + 1
+    values = engine.ask(number) if number <= search.count else None
+    if values is None:
+        return None
+    folder = search.trial_folder(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    holding.enter_context(hold(folder))
+    twin = next((trial for trial in trials if are_same(values, trial.values)), None)
+    trial = _repeated(twin, number) if twin else Trial(number=number, values=values)
+    search.write_trial(trial)
+    return trial
+
+
+def _repeated(twin: Trial, number: int) -> Trial:
+    """A trial with the values of an earlier one, and its figures where they are known."""
+    return replace(
+        twin,
+        number=number,
+        status=twin.status if twin.over else "pruned",
+        epochs=0,
+        seconds=0.0,
+        reason=f"the values of trial {twin.number}, not trained again",
+    )

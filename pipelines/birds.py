@@ -1,0 +1,149 @@
+"""Birds (CUB-200-2011): a CNN from scratch, pretrained networks whose last block learns, attributes beside the image.
+
+Run:        python run.py finetune --recipe birds_mobilenet
+            python run.py recipes replay birds
+Published:  validation 0.3004 / 0.8923 / 0.8520 / 0.8744 on 20 species (n=223), - / 0.7130 / 0.6845 / 0.6682 on 200
+Here:       results/birds.csv
+"""
+
+from dataclasses import replace
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.recipe import BackboneModel, DataChoice, MultimodalModel, Recipe, ScratchModel, Training
+
+N = {"cub_x20": 223, "cub_x200": 2358}  # of validation: what int(0.8 n) leaves
+SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
+CHOSEN = "patience 3, factor 0.1, at most 50 epochs, batch 32, the end after 3 reductions; images stretched to 224x224"
+
+
+def published(accuracy: str, data: str = "cub_x20") -> dict:
+    """An accuracy as printed in the report's table, with its number of images."""
+    return {"validation": {"accuracy": accuracy, "n": N[data]}}
+
+
+CUSTOM_CNN = Recipe(
+    name="birds_customcnn",
+    title="Birds from scratch: three convolutions with batch normalisation",
+    report="birds",
+    data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
+    image=ImageSpec(fit="stretch", canvas_px=None),
+    model=ScratchModel(
+        filters=(32, 64, 128),
+        kernels=(3, 3, 3),
+        pools=(2, 2, 2),
+        dense=256,
+        batch_norm=True,
+        pooling="avg",
+        normalisation="unit",
+    ),
+    training=Training(
+        optimizer="adam",
+        epochs=50,
+        lr_factor=0.1,
+        lr_patience=3,
+        early_stop_patience=50,
+        early_stop_reductions=3,
+        monitor="val_accuracy",
+        augmentation=SIMPLE,
+    ),
+    published=published("0.3004"),
+    chosen=f"Adam 1e-3; {CHOSEN}",
+)
+RESNET50 = replace(
+    CUSTOM_CNN,
+    name="birds_resnet50",
+    title="Birds, ResNet50, its last block learns",
+    model=BackboneModel(
+        backbone="resnet50",
+        trainable_blocks=("conv5_",),
+        normalisation="unit",
+        hidden=(512,),
+        dropout=0.5,
+        freeze_batch_norm=False,
+    ),
+    training=replace(CUSTOM_CNN.training, learning_rate=6.47e-5),
+    published=published("0.8923"),
+    chosen=f"pixels in [0, 1], for no other range is stated; batch statistics of the last block learn; {CHOSEN}",
+)
+CONTRACT = replace(
+    RESNET50,
+    name="birds_resnet50_contract",
+    title="Birds, ResNet50, its last block learns, fed what it was trained on",
+    model=replace(RESNET50.model, normalisation="backbone"),
+    published={},
+    chosen=f"the range of ImageNet; {CHOSEN}",
+)
+EFFICIENTNETB4 = replace(
+    RESNET50,
+    name="birds_efficientnetb4",
+    title="Birds, EfficientNetB4, its last three blocks learn",
+    model=replace(
+        RESNET50.model,
+        backbone="efficientnetb4",
+        trainable_blocks=("block6h", "block7a", "block7b", "top_"),
+        normalisation="backbone",
+        hidden=(),
+    ),
+    training=replace(CUSTOM_CNN.training, learning_rate=1e-3),
+    published=published("0.8520"),
+    chosen=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
+)
+
+
+MULTIMODAL = replace(
+    RESNET50,
+    name="birds_multimodal",
+    title="Birds, ResNet50 beside 312 attributes",
+    data=replace(RESNET50.data, attributes="image"),
+    model=MultimodalModel(
+        backbone="resnet50", trainable_blocks=("conv5_",), normalisation="unit", freeze_batch_norm=False
+    ),
+    training=replace(RESNET50.training, augmentation=replace(SIMPLE, variants="quadruple")),
+    published=published("0.8744"),
+    chosen=f"attributes whatever their certainty; {RESNET50.chosen}",
+)
+GATED = replace(  # the report's future work
+    MULTIMODAL,
+    name="birds_multimodal_gated",
+    title="Birds, ResNet50 beside 312 attributes, which the image weighs",
+    model=replace(MULTIMODAL.model, fusion="gated"),
+    published={},
+)
+MOBILENET = replace(  # ours: the head alone learns, so that the bank holds both images of each
+    CONTRACT,
+    name="birds_mobilenet",
+    title="Birds, mobilenet, all of it frozen",
+    image=ImageSpec(canvas_px=None),
+    model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0),
+    training=replace(
+        CUSTOM_CNN.training,
+        learning_rate=3e-3,
+        lr_factor=0.5,
+        lr_patience=15,
+        epochs=150,
+        early_stop_patience=40,
+        early_stop_reductions=0,
+        label_smoothing=0.1,
+        augmentation=Augmentation(flip=0.5),
+        bank=1,
+    ),
+    chosen="everything",
+)
+
+
+def x200(recipe: Recipe, accuracy: str) -> Recipe:
+    """The same on all 200 species."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}_x200",
+        title=f"{recipe.title}; all 200 species",
+        data=replace(recipe.data, name="cub_x200"),
+        published=published(accuracy, "cub_x200"),
+    )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [CUSTOM_CNN, RESNET50, CONTRACT, EFFICIENTNETB4, MULTIMODAL, GATED, MOBILENET]
+    + [x200(RESNET50, "0.7130"), x200(EFFICIENTNETB4, "0.6845"), x200(MULTIMODAL, "0.6682")]
+}

@@ -1,0 +1,36 @@
+"""Every recipe, by the results file its figures go to."""
+
+from marinecv.training.recipe import Recipe, ScratchModel
+
+from . import animals, birdcnn, birds, finetune, pretrain
+
+FAMILIES = {
+    "aquarium_pretrain": pretrain.RECIPES,
+    "aquarium_finetune": finetune.RECIPES,
+    "birds": birds.RECIPES,
+    "birdcnn": birdcnn.RECIPES,
+    "animals": animals.RECIPES,
+}
+RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
+REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
+
+
+def command_of(recipe: Recipe) -> str:
+    """Which command trains it: `pretrain` from scratch, `finetune` from weights."""
+    scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
+    return "pretrain" if scratch else "finetune"
+
+
+def named(name: str, command: str) -> Recipe:
+    """Return a recipe by its name.
+
+    Raises:
+        ValueError: there is none, or another command trains it.
+    """
+    known = {name: recipe for name, recipe in RECIPES.items() if command_of(recipe) == command}
+    if name in known:
+        return known[name]
+    if name in RECIPES:
+        other = command_of(RECIPES[name])
+        raise ValueError(f"{name} is for another command: {other} --recipe {name}.")
+    raise ValueError(f"There is no recipe {name!r} here. Expected one of {', '.join(known)}.")

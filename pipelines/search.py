@@ -1,0 +1,182 @@
+"""Hyper-parameter search: trials of one recipe, the best of them trained again, scored and reported."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from marinecv.search.engines import ENGINES, check_engine
+
+from . import options, quiet
+from .families import RECIPES
+
+HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
+EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
+
+TRIALS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which recipe, who suggests, how often, on which images."""
+    algorithms = list(dict.fromkeys(name for names in ENGINES.values() for name in names))
+    said = "; ".join(f"{engine}: {', '.join(names)}" for engine, names in ENGINES.items())
+    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
+    parser.add_argument("--engine", choices=list(ENGINES), help="who suggests values (default: kerastuner)")
+    parser.add_argument("--algorithm", choices=algorithms, help=f"how ({said}; default: the first)")
+    parser.add_argument("--trials", type=options.positive, metavar="N", help=f"at most N trials (default: {TRIALS})")
+    parser.add_argument(
+        "--resume", type=Path, metavar="SEARCH", help="go on with a stopped search, or join one of Optuna's"
+    )
+    options.add_data(parser)
+    options.add_output(parser, "the search")
+    options.add_subset(parser)
+    options.add_labels(parser)
+    parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs a trial")
+    parser.add_argument("--image-size", nargs="+", type=options.positive, metavar="PX", help="side of the input; one")
+    options.add_track(parser)
+    # What `train` asks for and a search does not offer.
+    parser.set_defaults(batch_size=None, jit_compile=None)
+    parser.set_defaults(**dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Begin a search, or go on with what `--resume` names."""
+    options.refuse_beside(args, "resume")
+    if args.resume:
+        quiet.import_tensorflow()
+        return go_on(args.resume, args.track)
+    recipe = chosen(args.recipe)
+    if len(args.image_size or ()) > 1:
+        raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
+    engine = args.engine or next(iter(ENGINES))
+    algorithm = args.algorithm or ENGINES[engine][0]
+    check_engine(engine, algorithm)
+    quiet.import_tensorflow()
+    return go_on(begin(recipe, engine, algorithm, args.trials or TRIALS, args), args.track)
+
+
+def chosen(name: str | None):
+    """The recipe to start from."""
+    if name not in RECIPES:
+        said = "Name a recipe with --recipe." if name is None else f"There is no recipe {name!r}."
+        raise ValueError(f"{said} Expected one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace) -> Path:
+    """Make the folder of a search, say the plan, and return the folder."""
+    import marinecv as mcv
+    from marinecv.search.folder import Search
+    from marinecv.search.space import space_of
+    from marinecv.training.bank_choice import choose_bank
+
+    from . import train
+    from .recipes import settled
+
+    asked, [recipe] = recipe.name, train.sized([settled(recipe)], args.image_size)
+    if recipe.name != asked:
+        print(f"{asked}: no pretrained weights, so all of the network learns from random ones")
+    name = recipe.name
+    manifest, catalog, choice = train.read_data(args, [recipe])
+    if choice.name != recipe.data.name:
+        name = f"{choice.name}_{name.removeprefix(recipe.data.name + '_')}"
+    recipe = train.adjusted(recipe, choice, args)
+    class_names = mcv.class_names_of(catalog, manifest)
+    # All trials share the frozen layers: their settings change nothing before the head.
+    views, reason = choose_bank(recipe, train.images_of(catalog), len(class_names), trials)
+    recipe = recipe.with_training(bank=views)
+    train.announce({recipe.name: recipe}, catalog, class_names)
+    print(f"  {reason}\n" if reason else "", f"  at most {trials} trials by {algorithm} ({engine})", sep="")
+    demo = "demo-" if manifest.demonstration else ""
+    folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"{demo}search-{name}"))
+    with train.at_work(folder):
+        train.start(folder / "base", recipe, catalog, manifest)
+        Search.create(folder, engine, algorithm, trials, args.seed, space_of(recipe))
+    return folder
+
+
+def go_on(folder: Path, track: str | None) -> int:
+    """Train the trials that are not over yet, then the winner, and write the page."""
+    from marinecv.report.search_page import write_search_report
+    from marinecv.search.engines import open_engine
+    from marinecv.search.folder import Search
+    from marinecv.search.loop import run_trials
+    from marinecv.search.objective import trainer
+
+    search = Search(folder)
+    with noting(folder):
+        if begun := len(search.trials):
+            print(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
+        with open_engine(search) as engine:
+            all_over = run_trials(search, engine, trainer(search, passing, track), lambda trial: tell(search, trial))
+        if not all_over:
+            print("The last trials run in another process, which will train the winner.")
+            return 0
+        if len(search.trials) < search.count:
+            print(f"The space is exhausted: it holds {len(search.trials)} trials.")
+        if search.best:
+            train_winner(search, track)
+        with search.held():
+            print(f"search: {write_search_report(folder)}")
+    if not search.best:
+        reason = next((trial.reason for trial in search.trials if trial.reason), "there was none")
+        raise ValueError(f"No trial of {folder} was trained to its end. The first: {reason}")
+    return 0
+
+
+def tell(search, trial) -> None:
+    """Print a line for a trial that is over, with about how long the others will take."""
+    from marinecv.training.callbacks import duration
+
+    passing("")
+    trials = search.trials
+    seconds = [found.seconds for found in trials if found.over and found.seconds]
+    left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials))
+    settings = [
+        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in reversed(trial.values.items())
+    ]
+    said = [] if trial.status == "done" else [trial.status]
+    if trial.value is not None:
+        said.append(f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}")
+    said += [trial.reason] if trial.reason else []
+    said += ["best so far"] if search.best and search.best.number == trial.number else []
+    print(f"[{trial.number}/{search.count}] {', '.join(said)}; {', '.join(settings)}", end="")
+    print(f"; {duration(trial.seconds)}" if trial.seconds else "", end="")
+    print(f", about {duration(left)} left" if left else "", flush=True)
+
+
+def train_winner(search, track: str | None) -> None:
+    """Train the best trial's recipe again, score and report it, in the folder `best`."""
+    from marinecv.hold import hold
+    from marinecv.search.space import recipe_of
+    from marinecv.training.recipe import Recipe
+
+    from . import train
+
+    folder, best = search.folder / "best", search.best
+    folder.mkdir(exist_ok=True)
+    with hold(folder, waiting=lambda: print("another process trains the winner; waiting for it")):
+        recipe = recipe_of(Recipe.of(search.base), best.values)
+        recipe = replace(recipe, title=f"{recipe.title}, trial {best.number} of {len(search.trials)}")
+        train.finish(search.run_of(folder, recipe), track)
+
+
+def passing(line: str) -> None:
+    """Show a line until the next one, on a terminal."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def noting(folder: Path) -> Iterator[None]:
+    """Whatever ends the work early carries a note with the way to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as stopped:
+        stopped.add_note(f"What is done is kept; go on with search --resume {folder}")
+        raise

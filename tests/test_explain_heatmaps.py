@@ -1,0 +1,207 @@
+"""Every method finds the half of the image that a model looks at, image by image, and says what it cannot do."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from marinecv.explain.cam import CHANNELS, scorecam
+from marinecv.explain.heatmaps import METHODS, NO_HEAT, heatmaps, layer_of
+from marinecv.explain.layers import final_convolution, maps_layer, with_logits
+from marinecv.models.backbones import backbone_classifier
+from marinecv.models.cnn import cnn
+
+SIDE = 16
+CAMS = ("gradcam", "gradcam++", "scorecam")
+LEFT = (np.arange(SIDE) < SIDE // 2).astype(np.float32)[np.newaxis, :, np.newaxis]
+
+
+def one_sided(seen, weights=(20.0, -20.0, 0.0)):
+    """Sees bright spots, in a part of the image alone: many of them speak for class 0 and against class 1."""
+    pixels = keras.Input((SIDE, SIDE, 3), name="pixels")
+    x = layers.Conv2D(2, 1, activation="relu", name="conv")(pixels * (seen / 255))
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    model = keras.Model(pixels, layers.Dense(3, activation="softmax", name="probabilities")(x), name="one_sided")
+    model.get_layer("conv").set_weights([np.full((1, 1, 3, 2), 1 / 3), np.full(2, -0.5)])
+    model.get_layer("probabilities").set_weights([np.tile(weights, (2, 1)), np.zeros(3)])
+    return model
+
+
+def told_where(weight):
+    """Sees bright spots, in the left half where the first attribute is 1, and the right half where the second is."""
+    pixels, told = keras.Input((SIDE, SIDE, 3), name="pixels"), keras.Input((2,), name="attributes")
+    left = layers.Conv2D(1, 1, activation="relu", name="left")(pixels * (LEFT / 255))
+    right = layers.Conv2D(1, 1, activation="relu", name="right")(pixels * ((1 - LEFT) / 255))
+    both = layers.Concatenate(name="both")([left, right])
+    x = layers.Multiply(name="gated")([layers.GlobalAveragePooling2D(name="average")(both), told])
+    outputs = layers.Dense(2, activation="softmax", name="probabilities")(x)
+    model = keras.Model([pixels, told], outputs, name="told_where")
+    for name in ("left", "right"):
+        model.get_layer(name).set_weights([np.full((1, 1, 3, 1), 1 / 3), np.full(1, -0.5)])
+    model.get_layer("probabilities").set_weights([np.tile([weight, -weight], (2, 1)), np.zeros(2)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def left_sighted():
+    return one_sided(LEFT)
+
+
+@pytest.fixture(scope="module")
+def small_cnn():
+    keras.utils.set_random_seed(1)
+    return cnn((SIDE, SIDE, 3), 3, filters=(4, 6), kernels=(3, 3), pools=(2, 2), dense=5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_heat_lies_where_the_model_looks(left_sighted, images, method):
+    heat = heatmaps(left_sighted, images, [0, 0, 0], method)
+    assert heat.shape == (3, SIDE, SIDE) and heat.dtype == np.float32
+    assert heat.min() == 0 and (heat.max(axis=(1, 2)) == 1).all()
+    assert (heat[:, :, : SIDE // 2].sum(axis=(1, 2)) > 0.85 * heat.sum(axis=(1, 2))).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_has_its_own_map_whatever_lies_beside_it(small_cnn, images, method):
+    classes = [0, 2, 1]
+    together = heatmaps(small_cnn, images, classes, method)
+    alone = [heatmaps(small_cnn, images[i : i + 1], classes[i : i + 1], method)[0] for i in range(3)]
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    assert abs(together[0] - together[1]).max() > 0.1 and (abs(together[1] - together[2]).max() > 0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_attributes_beside_the_image_are_heeded_and_left_as_they_are(images, method):
+    # Score-CAM weighs by the probability, which is 1/2 where nothing is seen: some heat is left on the other side.
+    weight, share = (4000.0, 0.6) if method == "scorecam" else (40.0, 0.85)
+    heat = heatmaps(told_where(weight), (images[:2], np.eye(2)), [0, 0], method)
+    left = heat[:, :, : SIDE // 2].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
+    assert left[0] > share and left[1] < 1 - share
+
+
+def test_over_a_global_average_grad_cam_is_the_class_activation_map(images):
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(5, 3, strides=4, padding="same", activation="relu", name="conv")(pixels / 255)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(pixels, layers.Dense(3, activation="softmax", name="probabilities")(x))
+    maps = keras.Model(pixels, model.get_layer("conv").output)(images)
+    kernel = model.get_layer("probabilities").get_weights()[0]
+    cams = np.maximum(np.asarray(maps) @ kernel, 0)
+    classes = cams.max(axis=(1, 2)).argmax(axis=1)
+    grown = np.asarray(keras.ops.image.resize(cams, (SIDE, SIDE)))[np.arange(3), :, :, classes]
+    expected = grown / grown.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(heatmaps(model, images, classes), expected, atol=1e-5)
+
+
+def test_score_cam_tries_no_more_channels_than_it_says(images, monkeypatch):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(CHANNELS + 30, 3, padding="same", activation="relu", name="conv")(pixels / 255)
+    model = with_logits(keras.Model(pixels, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x))))
+    seen = []
+    monkeypatch.setattr(
+        "marinecv.explain.cam.probabilities",
+        lambda scores, pixels, _: seen.append(len(pixels)) or keras.ops.softmax(scores([pixels])),
+    )
+    assert scorecam(model, [images[:1]], np.array([1]), "conv", 0).shape == (1, SIDE, SIDE)
+    assert sum(seen) == CHANNELS
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++"])
+def test_what_nothing_speaks_for_has_no_heat_at_all(left_sighted, images, method):
+    assert not heatmaps(left_sighted, images, [1, 1, 1], method).any()
+    assert "no heat" in NO_HEAT
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++"])
+def test_a_sure_answer_and_a_faint_one_are_explained_alike(images, method):
+    """Near probability 1 a softmax has no gradient, and exponentials of large scores are infinite."""
+    sure, faint = one_sided(LEFT, (9000.0, 0.0, 0.0)), one_sided(LEFT, (2e-6, 0.0, 0.0))
+    assert sure.predict(images, verbose=0)[:, 0].min() == 1
+    for model in (sure, faint):
+        heat = heatmaps(model, images, [0, 0, 0], method)
+        assert (heat.max(axis=(1, 2)) == 1).all() and not heat[:, :, SIDE // 2 :].any()
+
+
+@pytest.mark.parametrize("method", ["saliency", "lime"])
+def test_what_is_drawn_at_random_comes_from_the_seed(small_cnn, images, method):
+    first, again, other = (heatmaps(small_cnn, images[:1], [0], method, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert abs(first - other).max() > 1e-3
+
+
+def test_more_images_than_a_batch_keep_their_order(left_sighted, images, monkeypatch):
+    whole = heatmaps(left_sighted, images, [0, 2, 0])
+    monkeypatch.setattr("marinecv.explain.heatmaps.BATCH", 2)
+    np.testing.assert_allclose(heatmaps(left_sighted, images, [0, 2, 0]), whole, atol=1e-6)
+
+
+def test_logits_are_the_model_without_its_softmax_and_the_model_stays_as_it_is(small_cnn, images):
+    before = small_cnn.predict(images, verbose=0)
+    logits = with_logits(small_cnn)([images], training=False)
+    np.testing.assert_allclose(keras.ops.softmax(logits), before, atol=1e-6)
+    np.testing.assert_array_equal(small_cnn.predict(images, verbose=0), before)
+    bare = keras.Model(small_cnn.inputs, small_cnn.get_layer("dense").output)
+    np.testing.assert_allclose(with_logits(bare)([images]), bare([images]), atol=1e-6)
+
+
+def test_the_final_convolution_of_our_cnn_is_its_relu_before_pooling(small_cnn):
+    assert final_convolution(small_cnn) == "relu2"
+    assert maps_layer(small_cnn, "conv1") == layer_of(small_cnn, "scorecam", "conv1") == "conv1"
+    assert layer_of(small_cnn, "lime") is None
+
+
+NAMES = {"mobilenet": "conv_pw_13_relu", "resnet50": "conv5_block3_out", "inceptionv3": "mixed10"}
+SLOW = {"mobilenetv2": "out_relu", "efficientnetb4": "top_activation", "mobilenetv3large": None}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name"), [*NAMES.items(), *(pytest.param(*row, marks=pytest.mark.slow) for row in SLOW.items())]
+)
+def test_the_final_convolution_of_a_backbone_is_what_its_head_pools(backbone, name):
+    model = backbone_classifier((96, 96, 3), 3, backbone=backbone, weights=None)
+    found = model.get_layer(final_convolution(model))
+    assert found.output is model.get_layer("average").input
+    assert name in (found.name, None)
+
+
+def without_convolution(inner=None):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    x = layers.Flatten()(inner(pixels) if inner else layers.Rescaling(1 / 255)(pixels))
+    return keras.Model(pixels, layers.Dense(3, activation="softmax")(x), name="flat")
+
+
+def test_what_heatmaps_refuse(left_sighted, images):
+    refused = {
+        r"Expected method to be one of .*'lime'.* Received: method='grad'": dict(method="grad"),
+        r"one_sided has no layer 'convv'. Did you mean 'conv'\? .* such as 'conv', the default": dict(layer="convv"),
+        r"one_sided has no layer 'xyz'\. Expected one of its 4 layers": dict(layer="xyz"),
+        r"'average' of one_sided gives \(2,\), which is no map. Expected .* such as 'conv'": dict(layer="average"),
+        r"lime looks at pixels, .* Leave out the layer 'conv'": dict(method="lime", layer="conv"),
+        r"Expected a class an image. Received 2 for \[3\]": dict(classes=[0, 1]),
+    }
+    for message, words in refused.items():
+        with pytest.raises(ValueError, match=message):
+            heatmaps(left_sighted, images, **{"classes": [0, 0, 0], **words})
+
+
+def test_a_model_without_convolution_is_looked_at_by_its_pixels(images):
+    with pytest.raises(ValueError, match=r'flat has no convolution.* Use method="saliency" or "lime"'):
+        heatmaps(without_convolution(), images, [0, 1, 2])
+    assert heatmaps(without_convolution(), images, [0, 1, 2], "saliency").any()
+    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Conv2D(2, 3)], name="inner")
+    with pytest.raises(ValueError, match=r"Those of 'inner', a model in the model, are out of reach: build it flat"):
+        heatmaps(without_convolution(inner), images, [0, 1, 2])
+
+
+def test_lime_that_is_not_installed_says_how_to_get_it(left_sighted, images, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lime.lime_image", None)
+    with pytest.raises(ValueError, match=r"LIME cannot be used: .*pip install marinecv\[explain\]"):
+        heatmaps(left_sighted, images, [0, 0, 0], "lime")

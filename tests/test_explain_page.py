@@ -1,0 +1,114 @@
+"""The page of an explanation shows heat where it is, every name as it is called, and needs nothing else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_escaping import NAMES, assert_harmless, shown
+from test_report_pages import assert_self_contained, make_run
+
+from marinecv.explain.figures import MEASURES, keep_figures
+from marinecv.inputs.spec import ImageSpec
+from marinecv.report.explain_page import SIDE_PX, TITLES, overlay_pictures, save_overlay, write_explanation
+from marinecv.report.heat_tables import MEASURE_NAMES, heat_tables
+from marinecv.report.page import write_run_report
+from marinecv.runs import Run
+
+BOX = pd.DataFrame([{"xmin": 40, "ymin": 10, "xmax": 60, "ymax": 40}])
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.new("RGB", (64, 48), (0, 40, 90)).save(tmp_path / "sea.png")
+    return tmp_path / "sea.png"
+
+
+@pytest.mark.parametrize(
+    "spec", [ImageSpec(height=32, width=32, canvas_px=128), ImageSpec(height=24, width=20, fit="stretch")]
+)
+def test_heat_on_the_left_of_the_tensor_is_on_the_left_of_the_picture(picture, spec):
+    heat = np.zeros(spec.shape[:2], np.float32)
+    heat[:, : spec.width // 2] = 1
+    plain, overlay = map(np.asarray, overlay_pictures(picture, heat, spec))
+    changed = (plain != overlay).any(axis=2)
+    assert plain.shape == overlay.shape == (48, 64, 3)
+    assert changed[:, :29].all() and not changed[:, 35:].any()
+
+
+def test_heat_on_padding_is_not_shown(picture):
+    spec = ImageSpec(height=32, width=32, canvas_px=128)
+    heat = np.ones((32, 32), np.float32)
+    heat[10:22, 8:24] = 0  # the picture
+    plain, overlay = map(np.asarray, overlay_pictures(picture, heat, spec))
+    inside = slice(3, -3)  # at the edge heat is drawn as smooth as elsewhere
+    np.testing.assert_array_equal(plain[inside, inside], overlay[inside, inside])
+
+
+def test_boxes_are_framed_on_both_and_shrink_with_the_picture(tmp_path):
+    Image.new("RGB", (4 * SIDE_PX, 2 * SIDE_PX)).save(tmp_path / "large.png")
+    spec, boxes = ImageSpec(height=8, width=8, fit="stretch"), BOX * 8
+    for image in overlay_pictures(tmp_path / "large.png", np.zeros((8, 8)), spec, boxes):
+        assert image.size == (SIDE_PX, SIDE_PX // 2)
+        rows, columns = np.asarray(image).any(axis=2).nonzero()
+        assert (columns.min(), rows.min(), columns.max(), rows.max()) == (80, 20, 120, 80)
+
+
+def a_case(picture, **other):
+    return {"path": str(picture), "true_class": "", "predicted_class": "eel", "probability": 0.5, **other}
+
+
+def test_an_overlay_is_kept_as_png_and_comes_back_for_the_page(picture, tmp_path):
+    spec = ImageSpec(height=32, width=32)
+    source = save_overlay(tmp_path / "a.png", a_case(picture), np.ones((32, 32)), spec, demonstration=True)
+    assert source.startswith("data:image/jpeg;base64,")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.width == 900
+
+
+def some_figures(run, split="validation", names=("all", "crab")):
+    rows = [(name, measure, 0.5, 0.25, 0.75, 7) for name in names for measure in MEASURES]
+    figures = pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
+    figures.loc[figures["class_name"] == "crab", ["value", "low", "high"]] = np.nan
+    figures.loc[figures["class_name"] == "crab", "n"] = 0
+    return keep_figures(run, split, "conv", "#102030", figures)
+
+
+def test_every_measure_has_a_name_and_a_class_without_images_an_empty_row(tmp_path):
+    run = Run(make_run(tmp_path / "run"))
+    [table] = heat_tables(some_figures(run))
+    assert set(MEASURE_NAMES) == set(MEASURES) and heat_tables(None) == []
+    assert [row["class_name"] for row in table["rows"]] == ["all", "crab"] and table["layer"] == "conv"
+    html = write_run_report(run.folder).read_text(encoding="utf-8")
+    assert '<a href="#heat-in-box">' in html and "0.500 <small>0.250 to 0.750</small>" in html
+    assert "heat in the box" in html and "#102030" in html and "nan" not in html.lower().replace("nano", "")
+
+
+def test_a_run_that_was_not_explained_says_nothing_of_heat(tmp_path):
+    assert "heat-in-box" not in write_run_report(make_run(tmp_path / "run")).read_text(encoding="utf-8")
+
+
+def test_the_page_shows_every_name_and_runs_none(picture, tmp_path):
+    folder = tmp_path / "page"
+    folder.mkdir()
+    source = save_overlay(
+        folder / "a.png", a_case(picture, true_class=NAMES[0]), np.ones((8, 8)), ImageSpec(height=8, width=8)
+    )
+    cases = pd.DataFrame({"image_id": NAMES, "true_class": NAMES, "predicted_class": NAMES[::-1], "probability": 0.5})
+    cases = cases.assign(problem="", source=source)
+    cases.loc[3, "problem"] = f"no heat in {NAMES[1]}"
+    figures = some_figures(Run(make_run(tmp_path / "run")), names=NAMES)
+    page = write_explanation(folder, NAMES[0], "gradcam", NAMES[1], cases, figures, demonstration=True)
+    assert_self_contained(page.read_text(encoding="utf-8"))
+    text = shown(assert_harmless(page, tmp_path))
+    assert all(" ".join(name.split()) in text for name in NAMES) and "Demonstration on drawn pictures" in text
+    assert "21 images beside what speaks for the predicted class; 1 could not be explained" in text
+
+
+@pytest.mark.parametrize("method", TITLES)
+def test_a_page_of_many_images_shows_the_first_and_says_where_the_others_are(tmp_path, monkeypatch, method):
+    monkeypatch.setattr("marinecv.report.explain_page.MOST_ON_PAGE", 2)
+    cases = pd.DataFrame({"image_id": list("abc"), "true_class": "", "predicted_class": "eel", "probability": 0.5})
+    page = write_explanation(tmp_path, "t", method, None, cases.assign(problem="", source="data:,"))
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<li ") == 2 and "1 more images lie as PNG beside this page." in html
+    assert TITLES[method] in html and "Named" not in html and "Not explained" not in html

@@ -1,0 +1,259 @@
+"""`search` from the command line: what it leaves, how it goes on, and what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from marinecv.runs import Run
+from marinecv.search import objective
+from marinecv.search.folder import Search
+from pipelines import search as command
+from pipelines import train
+from pipelines.command_line import main
+from pipelines.families import RECIPES
+
+
+def search(tank, folder, *words):
+    """Three trials of two epochs at 16x16."""
+    known = ["--recipe", "aquarium_four_conv", "--data-dir", tank, "--epochs", 2, "--image-size", 16, "--trials", 3]
+    return main(["search", *map(str, [*known, "--output-dir", folder, *words])])
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """Drawing figures takes longer than these trainings."""
+    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Trials get figures without a training, and so does the winner."""
+
+    def trainer(search, say, track):
+        def give(trial, report):
+            search.run_of(search.trial_folder(trial.number), train.Recipe.of(search.base))
+            return replace(trial, status="done", value=trial.number / 10, loss=1.0, best_epoch=1, epochs=2, seconds=9.0)
+
+        return give
+
+    monkeypatch.setattr(objective, "trainer", trainer)
+    monkeypatch.setattr(train, "finish", lambda run, track: print(f"{train.Recipe.of(run).title} -> {run.folder}"))
+
+
+@pytest.fixture(scope="module")
+def searched(shared_tank, tmp_path_factory):
+    """A search of Keras Tuner to its end. Only to be read."""
+    folder = tmp_path_factory.mktemp("searched") / "search"
+    assert search(shared_tank, folder) == 0
+    return folder
+
+
+def test_the_winner_is_a_run_trained_again_and_scored_from_its_predictions(searched):
+    found, winner = Search(searched), Run(searched / "best")
+    assert [trial.status for trial in found.trials] == ["done"] * 3 and (found.engine, found.algorithm) == (
+        "kerastuner",
+        "bayesian",
+    )
+    assert winner.finished and winner.path("report.html").is_file() and winner.path("model.keras").is_file()
+    recipe, best = winner.read("recipe.json"), found.best
+    assert recipe["training"]["learning_rate"] == best.values["learning_rate"]
+    assert recipe["title"] == f"Aquarium from scratch: four convolutions (data: tank), trial {best.number} of 3"
+    assert winner.history["val_accuracy"].max() == best.value  # the same seed gives the same training
+    assert set(winner.metrics) == {"train", "validation", "test"}
+
+
+def test_only_the_winner_keeps_weights_and_nothing_of_the_engine_stays(searched):
+    weights = [path for path in searched.rglob("*") if path.suffix in (".keras", ".npz")]
+    assert weights == [searched / "best" / "model.keras"]
+    assert {path.name for path in searched.iterdir() if path.name != ".lock"} == {
+        "base",
+        "best",
+        "figures",
+        "report.html",
+        "search.json",
+        "trials",
+        "trials.csv",
+    }
+    table = pd.read_csv(searched / "trials.csv")
+    assert list(table["number"]) == [1, 2, 3] and {"learning_rate", "momentum", "layers", "reason"} <= set(table)
+    assert "The page of the winner" in (searched / "report.html").read_text(encoding="utf-8")
+
+
+def test_to_resume_a_search_that_is_over_changes_no_figure(searched, tmp_path, capsys, monkeypatch):
+    copy = shutil.copytree(searched, tmp_path / "copy")
+    kept = [path for path in copy.rglob("*") if path.suffix in (".json", ".csv", ".keras", ".txt")]
+    before = {path: path.read_bytes() for path in kept}
+    assert main(["search", "--resume", str(copy)]) == 0
+    assert before == {path: path.read_bytes() for path in kept}
+    assert "3 of 3 trials that were begun are over" in capsys.readouterr().out
+
+
+def test_a_trial_killed_in_an_epoch_goes_on_from_its_checkpoint(
+    searched, shared_tank, tmp_path, monkeypatch, capsys, no_pages
+):
+    def killed(watch, epoch, logs=None):
+        if epoch == 0 and "0002" in str(watch.run.folder):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objective.Watch, "on_epoch_end", killed)
+        assert search(shared_tank, tmp_path / "killed") == 130
+    folder = tmp_path / "killed"
+    assert f"Stopped. What is done is kept; go on with search --resume {folder}\n" in capsys.readouterr().err
+    assert [trial.status for trial in Search(folder).trials] == ["done", "running"]
+    assert len(Run(Search(folder).trial_folder(2)).history) == 1
+    assert main(["search", "--resume", str(folder)]) == 0
+    facts = ["number", "status", "value", "loss", "best_epoch", "epochs", "values"]
+    ours, theirs = ([{name: getattr(t, name) for name in facts} for t in Search(f).trials] for f in (folder, searched))
+    assert ours == theirs
+    assert Run(folder / "best").metrics == Run(searched / "best").metrics
+
+
+def test_optuna_searches_too(shared_tank, tmp_path, no_pages):
+    assert search(shared_tank, tmp_path / "search", "--engine", "optuna", "--trials", 2) == 0
+    found = Search(tmp_path / "search")
+    assert (found.engine, found.algorithm, len(found.trials)) == ("optuna", "tpe", 2)
+    assert Run(tmp_path / "search" / "best").finished and (tmp_path / "search" / "optuna.db").is_file()
+
+
+def test_a_line_a_trial_says_what_it_is_worth_and_what_remains(shared_tank, tmp_path, untrained, capsys):
+    assert search(shared_tank, tmp_path / "search", "--algorithm", "random") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+    assert [line.split(";")[0] for line in lines] == [
+        f"[{number}/3] validation 0.{number}00 in epoch 1 of 2, best so far" for number in (1, 2, 3)
+    ]
+    assert lines[0].endswith("; 9 s, about 18 s left") and lines[2].endswith("; 9 s")
+    assert all("learning rate" in line and "batch size" in line for line in lines)
+
+
+def test_a_grid_that_is_exhausted_says_so(shared_tank, tmp_path, untrained, capsys, monkeypatch):
+    from marinecv.search import space
+
+    monkeypatch.setattr(space, "SCRATCH", space.TRAINING[-1:])
+    assert search(shared_tank, tmp_path / "search", "--algorithm", "grid", "--trials", 5) == 0
+    assert "The space is exhausted: it holds 3 trials." in capsys.readouterr().out
+
+
+def test_a_search_without_a_trial_that_is_done_is_an_error_with_its_page(shared_tank, tmp_path, capsys, monkeypatch):
+    def fail(*args, **options):
+        raise ValueError("The training diverged.")
+
+    monkeypatch.setattr(objective, "fit_recipe", fail)
+    assert search(shared_tank, tmp_path / "search") == 1
+    shown = capsys.readouterr()
+    assert "was trained to its end. The first: ValueError: The training diverged." in shown.err
+    assert "[2/3] failed, ValueError: The training diverged.; learning rate" in shown.out
+    assert not (tmp_path / "search" / "best").exists() and (tmp_path / "search" / "report.html").is_file()
+
+
+def test_a_full_disk_ends_the_command_with_the_way_to_go_on(shared_tank, tmp_path, capsys, monkeypatch):
+    def fail(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(objective, "fit_recipe", fail)
+    assert search(shared_tank, tmp_path / "search") == 1
+    assert f"go on with search --resume {tmp_path / 'search'}" in capsys.readouterr().err
+    assert [trial.status for trial in Search(tmp_path / "search").trials] == ["running"]
+
+
+def test_a_worker_leaves_the_winner_to_the_one_that_has_the_last_trial(shared_tank, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("marinecv.search.loop.run_trials", lambda *args: False)
+    assert search(shared_tank, tmp_path / "search", "--engine", "optuna") == 0
+    assert "The last trials run in another process" in capsys.readouterr().out
+    assert not (tmp_path / "search" / "best").exists()
+
+
+@pytest.mark.parametrize("family", ["aquarium_pretrain", "aquarium_finetune", "birds", "birdcnn", "animals"])
+def test_every_family_s_recipes_can_be_searched(family):
+    from pipelines.families import FAMILIES
+
+    for name in FAMILIES[family]:
+        assert command.chosen(name) is RECIPES[name]
+
+
+def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
+    shared_tank, tmp_path, untrained, monkeypatch, capsys
+):
+    asked = []
+    monkeypatch.setattr("pipelines.finetune.with_weights", lambda recipe, weights: recipe)
+    monkeypatch.setattr(
+        "marinecv.training.bank_choice.choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once")
+    )
+    monkeypatch.setattr(train, "announce", lambda *args: None)
+    assert search(shared_tank, tmp_path / "search", "--recipe", "aquarium_mobilenet_p2") == 0
+    assert asked[0][3] == 3 and "the frozen layers once" in capsys.readouterr().out
+    base = Search(tmp_path / "search").base.read("recipe.json")
+    assert base["training"]["bank"] == 4 and base["model"]["backbone"] == "mobilenet"
+    assert "layers" not in Search(tmp_path / "search").best.values
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Name a recipe with --recipe. Expected one of aquarium_four_conv"),
+        (["--recipe", "marlin"], "There is no recipe 'marlin'. Expected one of aquarium_four_conv"),
+        (
+            ["--recipe", "aquarium_four_conv", "--algorithm", "tpe"],
+            "kerastuner has no algorithm 'tpe'. optuna has it.",
+        ),
+        (
+            ["--recipe", "aquarium_four_conv", "--engine", "optuna", "--algorithm", "bayesian"],
+            "optuna has no algorithm 'bayesian'. kerastuner has it.",
+        ),
+        (
+            ["--recipe", "aquarium_four_conv", "--image-size", "32", "64"],
+            "A search has one image size. Received [32, 64]: begin a search of each.",
+        ),
+        (["--resume", "nowhere"], "nowhere is no search: it has no search.json"),
+        (["--resume", "nowhere", "--trials", "3"], "--resume settles what --trials would say"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", *words]) == 1
+    assert said in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+def test_searches_without_a_name_are_called_by_their_recipe_and_data(shared_tank, tmp_path, untrained, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--recipe", "aquarium_four_conv", "--data-dir", str(shared_tank), "--trials", "1", "--algorithm", "random"]
+    assert main(["search", *words]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["search-tank_four_conv-1"]
+
+
+def test_passing_lines_are_for_a_terminal_alone(capsys, monkeypatch):
+    command.passing("epoch 1")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    command.passing("epoch 1")
+    assert "epoch 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["kerastuner", "optuna"])
+def test_a_search_killed_outright_goes_on(shared_tank, tmp_path, engine):
+    """With a true kill of a true process, in the midst of the second trial."""
+    root, folder = Path(train.__file__).resolve().parents[1], tmp_path / "search"
+    words = ["--recipe", "aquarium_four_conv", "--data-dir", shared_tank, "--epochs", 12, "--image-size", 16]
+    words += ["--trials", 3, "--engine", engine, "--output-dir", folder]
+    program = subprocess.Popen([sys.executable, "run.py", "search", *map(str, words)], cwd=root)
+    while not (folder / "trials" / "0002" / "checkpoint.npz").is_file():
+        assert program.poll() is None
+        time.sleep(0.02)
+    os.kill(program.pid, signal.SIGKILL)
+    program.wait()
+    first = json.loads((folder / "trials" / "0001" / "trial.json").read_text())
+    assert main(["search", "--resume", str(folder)]) == 0
+    found = Search(folder)
+    assert [trial.over for trial in found.trials] == [True] * 3 and Run(folder / "best").finished
+    assert json.loads((folder / "trials" / "0001" / "trial.json").read_text()) == first
+    assert len(Run(found.trial_folder(2)).history) == found.trials[1].epochs
