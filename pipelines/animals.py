@@ -55,13 +55,20 @@ MOBILENET = replace(  # ours: the head alone learns, on the bank, and gently
     FROZEN,
     name="animals_mobilenet",
     title="Animals, mobilenet, all of it frozen",
-    image=ImageSpec(canvas_px=None),
-    model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
+    image=ImageSpec(height=288, width=288, canvas_px=None),
+    model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
     training=replace(
-        FROZEN.training, learning_rate=3e-3, epochs=60, batch_size=32, early_stop_patience=20, lr_patience=6, bank=1
+        FROZEN.training,
+        learning_rate=1e-3,
+        l2=2e-3,
+        epochs=60,
+        batch_size=32,
+        early_stop_patience=20,
+        lr_patience=6,
+        bank=1,
     ),
     published={},
-    chosen="everything",
+    chosen="everything; 288 pixels, padded, for a linear probe on the same images is best there",
 )
 RECIPES = {
     recipe.name: recipe

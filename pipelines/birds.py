@@ -113,21 +113,21 @@ MOBILENET = replace(  # ours: the head alone learns, so that the bank holds both
     CONTRACT,
     name="birds_mobilenet",
     title="Birds, mobilenet, all of it frozen",
-    image=ImageSpec(canvas_px=None),
-    model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0),
+    image=ImageSpec(height=320, width=320, canvas_px=None),
+    model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, pooling="avg_max", dropout=0.5),
     training=replace(
         CUSTOM_CNN.training,
-        learning_rate=3e-3,
+        l2=6e-3,
         lr_factor=0.5,
-        lr_patience=15,
-        epochs=150,
+        lr_patience=10,
+        epochs=100,
         early_stop_patience=40,
         early_stop_reductions=0,
         label_smoothing=0.1,
         augmentation=Augmentation(flip=0.5),
         bank=1,
     ),
-    chosen="everything",
+    chosen="everything, by validation accuracy among some ten trials: 320 pixels, mean and maximum pooled, l2, flip alone",
 )
 
 

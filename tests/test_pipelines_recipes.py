@@ -121,7 +121,7 @@ def test_a_replay_without_the_images_is_an_error_and_no_demonstration(tmp_path, 
     monkeypatch.setattr("marinecv.data.locate.network_reachable", lambda manifest: False)
 
     def fetch(manifest, progress):
-        raise ConnectionError("No network. Or name the file: `marinecv data fetch NAME --from FILE.zip`")
+        raise ConnectionError("No network. Or name the file: `marinecv data fetch NAME --from FILE`")
 
     monkeypatch.setattr("marinecv.data.locate.fetch", fetch)
     assert "data fetch NAME --from" in refused(capsys, *ONE)

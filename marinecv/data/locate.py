@@ -59,7 +59,7 @@ def _find(data: str | None, data_dir: str | Path | None, default: str, say: Call
             f"{manifest.name} is not on this machine and {why}, so this is a DEMONSTRATION on drawn "
             "pictures: its scores say nothing about real animals.\n"
             f"For real data: run once with a network, or name a folder or zip of images with --data-dir, or "
-            f"`marinecv data fetch {manifest.name} --from FILE.zip`."
+            f"`marinecv data fetch {manifest.name} --from FILE`."
         )
         return _reef(load_manifest(REEF), say)
     return fetch(manifest, progress=say)

@@ -18,7 +18,7 @@ from marinecv.atomic import write_text
 TIMEOUT_S = 30
 RETRIES = 3
 MEND = (
-    "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE.zip`, "
+    "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE`, "
     "or use a folder of your own with --data-dir."
 )
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

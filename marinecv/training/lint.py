@@ -7,7 +7,7 @@ def lint(recipe: Recipe) -> list[str]:
     """Return one sentence for each setting that has no effect or undoes another; empty when all act."""
     training, model = recipe.training, recipe.model
     found = []
-    if training.lr_patience >= training.early_stop_patience:
+    if training.early_stop_patience <= training.lr_patience < training.epochs:  # from there on it is meant never to act
         found.append(
             f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} "
             "epochs without progress. Set it below early_stop_patience."
