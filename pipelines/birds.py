@@ -127,7 +127,7 @@ MOBILENET = replace(  # ours: the head alone learns, so that the bank holds both
         augmentation=Augmentation(flip=0.5),
         bank=1,
     ),
-    chosen="everything, by validation accuracy among some ten trials: 320 pixels, mean and maximum pooled, l2, flip alone",
+    chosen="everything, by validation accuracy in some ten trials: 320 pixels, mean and maximum pooled, l2, flip alone",
 )
 
 

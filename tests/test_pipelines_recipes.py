@@ -136,6 +136,38 @@ def test_what_can_be_replayed_is_named_by_family_or_recipe(monkeypatch):
     assert [recipe.name for recipe in twice][0] == "aquarium_three_conv" and len(twice) == len(pretrain.RECIPES)
 
 
+def test_recipes_whose_weights_are_not_to_be_had_are_replayed_by_name_only(monkeypatch, capsys):
+    monkeypatch.setattr(finetune, "weights_host_answers", lambda: False)
+    monkeypatch.setenv("KERAS_HOME", "/no/such/place")
+    assert {recipe.name for recipe in recipes.chosen("birds", None)} == {"birds_customcnn"}
+    assert "birds_resnet50: not run here, its weights are not to be had" in capsys.readouterr().out
+    assert [recipe.name for recipe in recipes.chosen("birds", ["birds_resnet50"])] == ["birds_resnet50_untrained"]
+    with pytest.raises(ValueError, match="No recipe of the birds report can be replayed here"):
+        recipes.chosen("birds", ["finetune"])
+
+
+def test_a_replay_has_one_image_size(capsys):
+    words = ["--image-size", "16", "32", "--results-dir", "elsewhere"]
+    assert "A replay has one image size. Received [16, 32]" in refused(capsys, *ONE, *words)
+
+
+@pytest.mark.data
+def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path, monkeypatch, capsys, no_pages):
+    """Of two data sets one is at hand: the recipes of the other are named as not run."""
+    store_path("data").mkdir(parents=True)
+    store_path("data", "cub_x20").symlink_to(real_data / "cub_x20")
+    monkeypatch.setattr("marinecv.data.download.network_reachable", lambda manifest: False)
+    monkeypatch.setitem(recipes.BUDGET, "limit", 24)
+    monkeypatch.setitem(recipes.BUDGET, "epochs", 1)
+    words = ["recipes", "replay", "birdcnn", "--budget", "--image-size", "64", "--output-dir", str(tmp_path / "study")]
+    assert main([*words, "--only", "birdcnn_base", "birdcnn_x200"]) == 0
+    said = capsys.readouterr().out
+    assert "birdcnn_x200: not run here." in said
+    assert "reduced budget: 64 of 256 pixels, 1 of 40 epochs, at most 24 images a split" in said
+    assert "not in the report; ours" in said and said.rstrip().endswith("reduced budget")
+    assert (tmp_path / "study" / "results" / "birdcnn.csv").is_file()
+
+
 def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
     assert "is no study" in refused(capsys, *ONE, "--resume", finished_run)
 
