@@ -1,4 +1,4 @@
-"""The charts of docs/performance.md, drawn from benchmarks/results and results/.
+"""The charts of docs/performance.md and docs/results.md, drawn from benchmarks/results and results/.
 
 python benchmarks/charts.py
 """
@@ -22,6 +22,7 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     for chart in (finetune, front, laptop, train_step, peers):
         save_png(chart(pd.read_csv(MEASURED / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
+    save_png(heat_in_box(pd.read_csv(ROOT / "results" / "birds_heat_in_box.csv")), PICTURES / "heat_in_box.png")
 
 
 @styled
@@ -107,7 +108,6 @@ def peers(table: pd.DataFrame) -> Figure:
         axis.scatter(rows["validation_accuracy"], places, color=colours, zorder=3, label="validation as published")
         if rows["grouped_accuracy"].notna().any():
             axis.scatter(rows["grouped_accuracy"], places, color=INK, marker="|", s=80, zorder=3, label="scenes apart")
-            axis.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), fontsize=7)
         for place, minutes in zip(places, rows["minutes"], strict=True):
             axis.annotate(f"{minutes:.1f} min", (1.0, place), ha="right", va="bottom", fontsize=7)
         axis.set_yticks(places, names)
@@ -115,6 +115,29 @@ def peers(table: pd.DataFrame) -> Figure:
         axis.set_title(f"{data}, n={rows['n'].iloc[0]:.0f}")
         axis.grid(axis="x")
     axes[0].invert_yaxis()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+@styled
+def heat_in_box(table: pd.DataFrame) -> Figure:
+    """The share of heat in the animal's box by class, beside what a blob in the middle of the picture would have."""
+    figure = new_figure(6.4, 4.6)
+    axis = figure.subplots()
+    by_class = table.pivot(index="class_name", columns="measure", values="value")
+    heat = table[table["measure"] == "heat"].set_index("class_name")
+    heat = heat.loc[["all", *heat.drop(index="all").sort_values("value").index]]
+    places = np.arange(len(heat))
+    axis.hlines(places, heat["low"], heat["high"], color=OURS, linewidth=2)
+    axis.scatter(heat["value"], places, color=OURS, zorder=3, label="heat in the box")
+    baselines = {"centre_heat": "a blob in the middle", "area": "even heat"}
+    for (measure, label), marker in zip(baselines.items(), ("|", "."), strict=True):
+        axis.scatter(by_class.loc[heat.index, measure], places, color=INK, marker=marker, s=60, zorder=3, label=label)
+    axis.set_yticks(places, heat.index + " (" + heat["n"].astype(str) + ")")
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.grid(axis="x")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

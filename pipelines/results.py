@@ -1,5 +1,6 @@
 """`results/*.csv`: published figures beside ours, a row a seed and one of all seeds, or one of all folds."""
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ COLUMNS = [
     *("n_train", "command", "commit", "train_seconds", "device", "parameters", "latency_ms"),
 ]
 KEYS = ["recipe", "split", "metric"]
+OWN_FOLDERS = ("--output-dir", "--results-dir")
 
 
 def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: Path) -> list[Path]:
@@ -93,7 +95,7 @@ def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
         "epochs": timing["epochs"],
         "image_size": recipe.image.height,
         "n_train": int((usable(run.catalog)["split"] == "train").sum()),
-        "command": command,
+        "command": without_places(command),
         "commit": commit,
         "train_seconds": timing["train_seconds"],
         "device": timing["device"],
@@ -109,6 +111,13 @@ def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
             figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
             lines.append({**key, **figures, **judged(recipe, split, name, figure["value"], figure["n"]), **cost})
     return lines
+
+
+def without_places(command: str) -> str:
+    """The command without the folders it wrote to, which are one machine's own."""
+    words = shlex.split(command)
+    folders = {place + part for place, word in enumerate(words) if word in OWN_FOLDERS for part in (0, 1)}
+    return shlex.join(word for place, word in enumerate(words) if place not in folders)
 
 
 def all_seeds(lines: pd.DataFrame, recipes: dict[str, Recipe]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from marinecv.tables import write_table
 from pipelines import birdcnn
 from pipelines.command_line import main
 from pipelines.families import FAMILIES, RECIPES, REPORTS, command_of
-from pipelines.results import order_sentences
+from pipelines.results import order_sentences, without_places
 
 
 def test_every_recipe_has_one_name_and_reads_back_as_it_was():
@@ -94,3 +94,8 @@ def test_an_order_holds_where_every_seed_says_so(ahead, sentence, tmp_path):
     write_table(tmp_path / "birdcnn.csv", pd.DataFrame(rows).assign(**shared))
     [said] = order_sentences(tmp_path / "birdcnn.csv", birdcnn.ORDER)
     assert said.startswith(f"birdcnn_base above birdcnn_kernel6: {sentence}")
+
+
+def test_a_results_file_names_no_folder_of_the_machine_it_was_made_on():
+    typed = "python run.py recipes replay birds --output-dir '/my disk/x' --seeds 3 --results-dir y"
+    assert without_places(typed) == "python run.py recipes replay birds --seeds 3"
