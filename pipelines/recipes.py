@@ -126,16 +126,16 @@ def prepare(args: argparse.Namespace):
         **{name: getattr(args, name) for name in ("limit", "epochs")},
         seed=0,
     )
-    cells, sets = {}, dict.fromkeys(recipe.data.name for recipe in recipes)
-    for name in sets:
-        own = train.sized([r for r in recipes if r.data.name == name], args.image_size)
+    cells, absent = {}, []
+    for name, told in dict.fromkeys((recipe.data.name, recipe.data.attributes) for recipe in recipes):
+        own = [recipe for recipe in recipes if (recipe.data.name, recipe.data.attributes) == (name, told)]
+        own = train.sized(own, args.image_size)
         # named, so that no network is an error and not a demonstration
         place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
         try:
             manifest, catalog, choice = train.read_data(place, own)
-        except (ConnectionError, ValueError) as error:
-            if len(sets) == 1:
-                raise
+        except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
+            absent.append(error)
             print(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
             continue
         if manifest.demonstration:
@@ -150,6 +150,8 @@ def prepare(args: argparse.Namespace):
         class_names = mcv.class_names_of(catalog, manifest)
         train.announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names)
         cells |= of_set
+    if not cells:
+        raise absent[0]
     folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"replay-{args.report}"))
     with train.at_work(folder):
         for cell, parts in cells.items():

@@ -34,6 +34,13 @@ def test_the_seed_decides():
     assert not any(a.equals(b) for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.parametrize("by", ["stratified", "grouped"])
+def test_the_order_of_the_images_does_not(by):
+    catalog = catalog_of(groups=12, eel=40, ray=20)
+    for one, other in zip(kfold(catalog, 4, by=by), kfold(catalog[::-1], 4, by=by), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_classes_and_folds_are_even_within_one(k):
     counts = counts_of(kfold(catalog_of(eel=101, ray=33, crab=2), k))

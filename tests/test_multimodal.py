@@ -1,6 +1,7 @@
 """Attributes beside the image, from the tables of CUB to the report: what they are worth, and who has none."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,13 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_made(cub, catalog, 
     words = ["--recipe", "birds_multimodal", "--weights", "none", "--data-dir", str(shared_tank)]
     assert main(["finetune", *words, "--output-dir", str(tmp_path / "run")]) == 1
     assert 'has the layout "roboflow"' in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_beside_recipes_without_attributes_it_keeps_its_own(catalog):
+    flags = dict.fromkeys(("epochs", "batch_size", "jit_compile"), None) | {"seed": 0}
+    flags |= dict.fromkeys(("class_weights", "balanced", "mixed_precision"), False)
+    choice = replace(SMALL.data, attributes="")
+    assert train.adjusted(SMALL, choice, SimpleNamespace(**flags)).data.attributes == "image"
 
 
 def test_an_image_without_a_row_of_attributes_is_named():

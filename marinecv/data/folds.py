@@ -19,7 +19,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem belong to no split.
         k: number of folds, at least 2.
-        seed: the same seed gives the same folds.
+        seed: the same seed gives the same images the same folds, in whatever order they come.
         by: one of `FOLDS_BY`.
     Raises:
         ValueError: another way, fewer than 2 folds, fewer usable images than folds; or `grouped` with an image without
@@ -32,7 +32,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
         raise ValueError(
             f"There are {good.sum()} usable images for {k} folds. Expected 2 folds at least, and an image each."
         )
-    rows, rng = catalog[good], np.random.default_rng(seed)
+    rows, rng = catalog[good].sort_values("image_id"), np.random.default_rng(seed)
     fold = deal_groups(rows, rng, [1 / k] * k) if by == "grouped" else _in_turn(rows, rng, k)
     splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
     return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
