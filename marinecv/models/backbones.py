@@ -68,43 +68,26 @@ def backbone_classifier(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    backbone: str = "mobilenetv3large",
-    weights: str | None = "imagenet",
-    trainable_layers: int | None = 20,
-    trainable_blocks: Sequence[str] = (),
-    alpha: float = 1.0,
-    normalisation: str = "backbone",
-    pooling: str = "avg",
     hidden: Sequence[int] = (),
     dropout: float = 0.2,
-    freeze_batch_norm: bool = True,
+    **backbone,
 ) -> keras.Model:
     """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
 
     Args:
-        image_shape, backbone, weights, trainable_layers, trainable_blocks, alpha, normalisation, pooling,
-            freeze_batch_norm: as `backbone_features` takes them.
+        image_shape: `(height, width, 3)`.
         num_classes: outputs.
         hidden: units of dense ReLU layers before the output.
         dropout: behind each of them; without any, before the output.
+        **backbone: as `backbone_features` takes them: `backbone="mobilenet"`, `weights`, `trainable_layers` and so on.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
     Raises:
         ValueError: as `backbone_features`.
     Source: aquarium report, section 1.6; Keras applications.
     """
-    features = backbone_features(
-        image_shape,
-        backbone=backbone,
-        weights=weights,
-        trainable_layers=trainable_layers,
-        trainable_blocks=trainable_blocks,
-        alpha=alpha,
-        normalisation=normalisation,
-        pooling=pooling,
-        freeze_batch_norm=freeze_batch_norm,
-    )
-    return keras.Model(features.input, head(features.output, num_classes, hidden, dropout), name=backbone)
+    features = backbone_features(image_shape, **backbone)
+    return keras.Model(features.input, head(features.output, num_classes, hidden, dropout), name=features.name)
 
 
 def head(x: keras.KerasTensor, num_classes: int, hidden: Sequence[int], dropout: float) -> keras.KerasTensor:

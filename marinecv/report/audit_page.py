@@ -1,18 +1,15 @@
 """The page of an audit: what the images are."""
 
-import base64
-import io
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from marinecv.atomic import write_text
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.catalog import usable
 from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
-from marinecv.report.html import render
+from marinecv.report.html import jpeg_address, render
 from marinecv.report.parts import shown
 from marinecv.tables import write_table
 
@@ -170,18 +167,11 @@ def _samples(
         held = ", ".join(f"{count} {name}" for name, count in counts.items()) if by_boxes else ""
         pictures.append(picture)
         titles.append(title)
-        items.append({"src": _address(picture), "alt": row.image_id, "lines": [title, *([held] if held else [])]})
+        items.append({"src": jpeg_address(picture), "alt": row.image_id, "lines": [title, *([held] if held else [])]})
     if pictures:
         (folder / "figures").mkdir(exist_ok=True)
         save_png(audit_figures.sample_figure(pictures, titles, demonstration), folder / "figures" / "samples.png")
     return items
-
-
-def _address(picture: Image.Image) -> str:
-    """The picture as a JPEG in a `data:` address."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _records(table: pd.DataFrame | None) -> list[dict]:

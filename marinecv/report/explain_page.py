@@ -1,7 +1,5 @@
 """The page of an explanation: pictures beside their heat, and how much of the heat falls on the animals."""
 
-import base64
-import io
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.figures import save_png
 from marinecv.report.heat_tables import heat_tables
-from marinecv.report.html import render
+from marinecv.report.html import jpeg_address, render
 from marinecv.report.style import new_figure, short, styled
 
 SIDE_PX = 360
@@ -109,9 +107,7 @@ def save_overlay(
     pair = Image.new("RGB", (picture.width * 2 + 4, picture.height), "white")
     pair.paste(picture, (0, 0))
     pair.paste(overlay, (picture.width + 4, 0))
-    buffer = io.BytesIO()
-    pair.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return jpeg_address(pair)
 
 
 def overlay_pictures(

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL import Image
 
 from marinecv.inputs.rgb import open_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
@@ -39,6 +40,11 @@ def thumbnail(path: str | Path) -> str | None:
     except ValueError:
         return None
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    return jpeg_address(picture)
+
+
+def jpeg_address(picture: Image.Image) -> str:
+    """Return a picture as a JPEG in a `data:` address, so that a page needs no file beside it."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
