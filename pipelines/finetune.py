@@ -7,6 +7,7 @@ Here:       results/aquarium_finetune.csv
 
 import argparse
 import functools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"),
 PATIENCES = tuple(PUBLISHED)
 WINNER = 2
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
+LEARNING = ", (last 20 layers|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
 CHOSEN = (
     "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
     "batch normalisation frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
@@ -61,7 +63,7 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
-        title=f"{recipe.title.replace(', last 20 layers', '')} (no pretrained weights)",
+        title=f"{re.sub(LEARNING, '', recipe.title)} (no pretrained weights)",
         image=replace(recipe.image, height=96, width=96),
         model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
         training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
