@@ -10,7 +10,9 @@ from marinecv.runs import Run
 
 
 def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
-    """Score each recipe on the validation images of all its folds: each image once, by a model that has not seen it.
+    """Score each recipe on the validation images of all its folds: each once, by a model that has not learned from it.
+
+    Which epoch's weights a fold keeps goes by the same images, which flatters a little.
 
     Args:
         runs: finished ones; those that are no fold are passed over.

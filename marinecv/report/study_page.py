@@ -85,7 +85,10 @@ def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]
             f"(95% {figure['low']:.1%} to {figure['high']:.1%})"
             for name, figure in figures.items()
         ]
-        return "; ".join(parts) + ". Each image counts once, judged by a model that has not seen it."
+        return "; ".join(parts) + (
+            ". Each image counts once, judged by a model that has not learned from it. Which epoch is kept goes by the "
+            "same images, which flatters a little."
+        )
     judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
     best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
     if best is None:
