@@ -47,7 +47,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--cell", way, str(seed)]
             command += ["--epochs", str(args.epochs), "--image-size", str(args.image_size)]
             shown = subprocess.run(command, env=os.environ, stdout=subprocess.PIPE, text=True, check=True).stdout
-            said = next(line for line in shown.splitlines() if line.startswith(SAID))
+            said = next(line for line in shown.split("\n") if line.startswith(SAID))
             rows.append({"variants": way, "seed": str(seed), **json.loads(said.removeprefix(SAID))})
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
