@@ -1,5 +1,6 @@
 """Attributes beside the image, from the tables of CUB to the report: what they are worth, and who has none."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from marinecv.data.splits import split_catalog
 from marinecv.evaluation.attribute_scores import MEANINGS
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import read_table
 from marinecv.training.fit import fit_recipe, load_run
@@ -90,6 +92,20 @@ def test_a_run_keeps_what_it_was_told_and_says_what_that_is_worth(run):
     assert shuffled < oracle
     page = run.path("report.html").read_text(encoding="utf-8")
     assert "What the attributes are worth" in page and "the answer in disguise" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("attributes,accuracy,low,high,n\noracle,1,1,1,8\n", "lacks the column 'meaning'"),
+        ("attributes,meaning,accuracy,low,high,n\noracle,x,much,1,1,8\n", "attribute_scores.csv"),
+    ],
+)
+def test_a_broken_table_of_that_gives_no_page(run, text, message, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "attribute_scores.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        write_run_report(copy)
 
 
 def test_the_score_of_the_run_is_the_oracles(run):
