@@ -16,9 +16,15 @@ def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
         folder: an existing one.
         go_on: how; empty for `--resume FOLDER`, once there is a run or a study to resume.
     """
+    with noting(folder, go_on), hold(folder):
+        yield
+
+
+@contextmanager
+def noting(folder: Path, go_on: str = "") -> Iterator[None]:
+    """The note of `at_work` alone, for a folder that several processes may work in."""
     try:
-        with hold(folder):
-            yield
+        yield
     except (KeyboardInterrupt, OSError) as stopped:
         way = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
         stopped.add_note(way if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")

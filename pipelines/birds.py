@@ -88,8 +88,6 @@ EFFICIENTNETB4 = replace(
     published=published("0.8520"),
     chosen=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
 )
-
-
 MULTIMODAL = replace(
     RESNET50,
     name="birds_multimodal",

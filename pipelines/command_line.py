@@ -21,9 +21,9 @@ GROUPS = {
         "evaluate": "score a run",
         "compare": "tell whether two runs differ",
         "explain": "show where a run looks, and whether it is at the animals",
-        "report": "write a run's or a study's page again",
+        "report": "write the page of a run, a study or a search again",
     },
-    "use": {"predict": "name the animals in files or folders", "runs": "list runs and studies"},
+    "use": {"predict": "name the animals in files or folders", "runs": "list runs, studies and searches"},
 }
 NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."
 NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."

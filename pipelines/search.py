@@ -3,8 +3,6 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,8 +104,10 @@ def go_on(folder: Path, track: str | None) -> int:
     from marinecv.search.loop import run_trials
     from marinecv.search.objective import trainer
 
+    from .at_work import noting
+
     search = Search(folder)
-    with noting(folder):
+    with noting(folder, f"search --resume {folder}"):
         if begun := len(search.trials):
             print(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
         with open_engine(search) as engine:
@@ -170,13 +170,3 @@ def passing(line: str) -> None:
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def noting(folder: Path) -> Iterator[None]:
-    """Whatever ends the work early carries a note with the way to go on."""
-    try:
-        yield
-    except (KeyboardInterrupt, OSError) as stopped:
-        stopped.add_note(f"What is done is kept; go on with search --resume {folder}")
-        raise

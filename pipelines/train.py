@@ -123,11 +123,12 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     manifest, catalog, choice = read_data(args, rows)
     rows = sized(rows, args.image_size)
     times = folded(choice, catalog, args.folds) or {"": (choice, catalog)}
-    recipes = {
-        f"{row.name}-{word}" if word else row.name: adjusted(row, part, args)
+    cells = {
+        f"{row.name}-{word}" if word else row.name: (adjusted(row, part, args), images)
         for row in rows
-        for word, (part, _) in times.items()
+        for word, (part, images) in times.items()
     }
+    recipes = {cell: recipe for cell, (recipe, _) in cells.items()}
     class_names = mcv.class_names_of(catalog, manifest)
     recipes = banked(recipes, getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
@@ -142,7 +143,7 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
             finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track)
             return 0
         for cell, recipe in recipes.items():
-            start(folder / cell, recipe, times[cell.rpartition("-")[2] if args.folds else ""][1], manifest)
+            start(folder / cell, recipe, cells[cell][1], manifest)
         title = f"{title}: {manifest.name}"
         return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration), args.track)
 

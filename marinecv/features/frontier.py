@@ -1,5 +1,8 @@
 """Where the frozen front of a network ends, and the network cut there in two."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import KerasTensor, layers
 
@@ -40,8 +43,13 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     others = {id(tensor) for tensor in model.inputs[1:]}
     passed = [operation.output for operation in model.operations if id(operation.input) in others]
     given = [*cut, *(tensor for tensor in passed if id(tensor) not in others)]
-    front = keras.Model(model.inputs[0], cut if len(cut) > 1 else cut[0], name="front")
-    return front, keras.Model(given if len(given) > 1 else given[0], model.output, name="rest")
+    front = keras.Model(model.inputs[0], one_or_all(cut), name="front")
+    return front, keras.Model(one_or_all(given), model.output, name="rest")
+
+
+def one_or_all(parts: Sequence) -> Any:
+    """What Keras models take and give: of several tensors all of them, a lone one as itself."""
+    return parts if len(parts) > 1 else parts[0]
 
 
 def _is_fixed(operation: keras.Operation) -> bool:

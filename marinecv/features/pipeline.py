@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from marinecv.features.bank import Bank
+from marinecv.features.frontier import one_or_all
 from marinecv.inputs.pipeline import drawn_batches
 from marinecv.inputs.pixels import without_autotune
 
@@ -48,7 +49,7 @@ def make_bank_dataset(
         taken = tuple(tf.ensure_shape(array, spec.shape) for array, spec in zip(taken, signature, strict=True))
         if attributes is not None:
             taken += (tf.gather(tf.constant(attributes, tf.float32), indices),)
-        return (taken if len(taken) > 1 else taken[0]), tf.gather(one_hot, indices)
+        return one_or_all(taken), tf.gather(one_hot, indices)
 
     if not training:
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)

@@ -78,14 +78,14 @@ class StopAfterReductions(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the learning rate."""
-        self.learning_rate = _rate(self.model)
+        self.learning_rate = learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Count a reduction, or begin again."""
         value = self.sign * logs[self.monitor]
         if value > self.best:
             self.best, self.wait = value, 0
-        self.wait += _rate(self.model) < self.learning_rate
+        self.wait += learning_rate_of(self.model) < self.learning_rate
         if self.wait >= self.reductions:
             self.model.stop_training = True
 
@@ -100,7 +100,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time and the learning rate that the epoch is trained with."""
         self.started = time.perf_counter()
-        self.learning_rate = _rate(self.model)
+        self.learning_rate = learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the table anew, with this epoch as its last."""
@@ -137,7 +137,8 @@ class EpochLine(keras.callbacks.Callback):
         self.say("  " + "  ".join(parts))
 
 
-def _rate(model: keras.Model) -> float:
+def learning_rate_of(model: keras.Model) -> float:
+    """The learning rate that a compiled model has now."""
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 

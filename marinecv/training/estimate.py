@@ -14,7 +14,7 @@ import numpy as np
 from marinecv.atomic import write_text
 from marinecv.data.store import store_path
 from marinecv.features.bank import values_per_view
-from marinecv.features.frontier import split
+from marinecv.features.frontier import one_or_all, split
 from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
@@ -80,7 +80,7 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     beside = [np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in rest.inputs[len(front.outputs) :]]
 
     def go_on(activations):
-        rest([*keras.tree.flatten(activations), *beside] if beside else activations)
+        rest(one_or_all([*keras.tree.flatten(activations), *beside]))
 
     go_on(front(images))  # the first call makes what the second finds
     start = time.perf_counter()

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
+from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.models.backbones import set_batch_norm_statistics
@@ -173,8 +174,7 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
 
 def latency_ms(model: keras.Model, repeats: int = 5) -> float:
     """Milliseconds for one image alone, the median of some calls after a first that compiles."""
-    images = [np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs]
-    image = images if len(images) > 1 else images[0]
+    image = one_or_all([np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs])
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -8,7 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.features.bank import open_bank
-from marinecv.features.frontier import split
+from marinecv.features.frontier import one_or_all, split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
 from marinecv.inputs.pipeline import label_indices, make_dataset
@@ -76,5 +76,4 @@ def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.M
     front = fold(front)
     front.trainable = False
     beside = [keras.Input(tensor.shape[1:]) for tensor in rest.inputs[len(front.outputs) :]]
-    given = [*front.outputs, *beside]
-    return keras.Model([front.input, *beside] if beside else front.input, rest(given if len(given) > 1 else given[0]))
+    return keras.Model(one_or_all([front.input, *beside]), rest(one_or_all([*front.outputs, *beside])))

@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from marinecv.training.callbacks import learning_rate_of
 from marinecv.training.recipe import Recipe
-
-TRACKERS = ("tensorboard", "wandb")
 
 
 class TensorBoardLog:
@@ -121,7 +120,7 @@ class Tracker(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the learning rate that the epoch is trained with."""
-        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.learning_rate = learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Hand it over."""
