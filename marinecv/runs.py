@@ -97,6 +97,12 @@ class Run:
         return self.path("metrics.json").is_file()
 
     @property
+    def fold(self) -> str:
+        """Which fold of how many its validation images are, as in "2/5"; empty where the data was split once."""
+        data = self.read("recipe.json").get("data")  # of another version, perhaps: only the fold is asked for
+        return str(data.get("fold") or "") if isinstance(data, dict) else ""
+
+    @property
     def catalog(self) -> pd.DataFrame:
         """The catalog it was trained on; a broken one is a ValueError, as everywhere below."""
         with self.mending("catalog.csv"):

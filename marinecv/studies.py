@@ -75,7 +75,7 @@ class Study:
     def write_table(self) -> pd.DataFrame:
         """Write `table.csv`: a row a finished run, the best on validation marked.
 
-        Ties on accuracy go to the lower validation loss.
+        Ties on accuracy go to the lower validation loss. Of folds none is the best: each is judged on other images.
 
         Raises:
             ValueError: no run is finished.
@@ -84,7 +84,7 @@ class Study:
             raise ValueError(f"No run of {self.folder} is finished. Go on with --resume {self.folder}.")
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in self.finished_runs.items()])
         order = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable")
-        table["best"] = table.index == order.index[0]
+        table["best"] = (table.index == order.index[0]) & (not any(run.fold for run in self.finished_runs.values()))
         write_table(self.folder / "table.csv", table)
         return table
 
@@ -108,11 +108,10 @@ class Study:
             name for name in names(table["name"].tolist(), f"The names of {path}") if name not in self.cells
         ]:
             raise ValueError(f"{path} names {strangers[0]!r}, which is no cell of the study.")
-        if (
-            sorted(table["best"])[:-1] != ["False"] * (len(table) - 1)
-            or not table["best"].isin(["True", "False"]).all()
-        ):
-            raise ValueError(f"{path} has {table['best'].tolist()!r:.80} for best. Expected True once, else False.")
+        if not table["best"].isin(["True", "False"]).all() or (table["best"] == "True").sum() > 1:
+            raise ValueError(
+                f"{path} has {table['best'].tolist()!r:.80} for best. Expected True once at most, else False."
+            )
         columns = [column for column in table if column not in ("name", "best")]
         whole = [column for column in columns if table[column].str.fullmatch("[0-9]{1,15}").all()]
         table = numbers(table, columns, path).astype(dict.fromkeys(whole, int))

@@ -140,7 +140,8 @@ def prepare(args: argparse.Namespace):
             continue
         if manifest.demonstration:
             raise ValueError("A replay needs the real images: the demonstration never enters the results.")
-        times = train.folded(choice, catalog, args.folds) or {f"seed{n}": (choice, catalog) for n in range(args.seeds)}
+        folds = train.folded(choice, catalog, args.folds, seed=0)
+        times = folds or {f"seed{n}": (choice, catalog) for n in range(args.seeds)}
         of_set = {}
         for recipe in own:
             for number, (word, (part, images)) in enumerate(times.items()):

@@ -122,7 +122,7 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     """Train rows into one run, or into a study when there are several."""
     manifest, catalog, choice = read_data(args, rows)
     rows = sized(rows, args.image_size)
-    times = folded(choice, catalog, args.folds) or {"": (choice, catalog)}
+    times = folded(choice, catalog, args.folds, args.seed) or {"": (choice, catalog)}
     cells = {
         f"{row.name}-{word}" if word else row.name: (adjusted(row, part, args), images)
         for row in rows
@@ -148,12 +148,14 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
         return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration), args.track)
 
 
-def folded(choice: DataChoice, catalog: pd.DataFrame, folds: int | None) -> dict[str, tuple[DataChoice, pd.DataFrame]]:
+def folded(
+    choice: DataChoice, catalog: pd.DataFrame, folds: int | None, seed: int
+) -> dict[str, tuple[DataChoice, pd.DataFrame]]:
     """The images split anew, a fold a time, each in validation once; nothing where no folds are asked for."""
     if not folds:
         return {}
     by = "grouped" if choice.split_by == "grouped" else "stratified"
-    parts = enumerate(mcv.kfold(catalog, folds, by=by), start=1)
+    parts = enumerate(mcv.kfold(catalog, folds, seed, by), start=1)
     return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
 

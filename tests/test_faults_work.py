@@ -81,7 +81,9 @@ def room_for(num_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("num_bytes", [20_000, 300_000, 700_000])
+@pytest.mark.parametrize(
+    "num_bytes", [pytest.param(size, marks=pytest.mark.slow) for size in (20_000, 700_000)] + [300_000]
+)
 def test_a_full_disk_is_an_error_and_the_run_goes_on_when_there_is_room(
     num_bytes, shared_tank, finished_run, tmp_path, capsys, monkeypatch
 ):

@@ -112,6 +112,7 @@ def test_trainable_layers_are_counted_from_the_length(asked, expected):
         assert len(model.trainable_variables) == 2  # kernel and bias of the head
 
 
+@pytest.mark.slow
 def test_saved_models_reload_without_marinecv_and_predict_the_same(built, small_cnns, tmp_path):
     """Pixels in, probabilities out: a colleague's plain `keras.saving.load_model`, in safe mode, is right."""
     expected = {}

@@ -32,7 +32,9 @@ def assert_same(folded, model, side):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize(
+    "backbone", [name if "mobile" in name else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
+)
 def test_every_backbone_gives_the_same_without_its_normalisations(backbone, double_precision):
     side = 75 if backbone == "inceptionv3" else 64
     model = with_statistics(backbone_classifier((side, side, 3), 3, backbone=backbone, weights=None))

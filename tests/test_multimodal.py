@@ -126,6 +126,7 @@ def test_images_without_attributes_cannot_be_judged(run, cub, tmp_path, capsys):
     assert "takes 3 attributes beside each image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", [None, Augmentation(flip=0.5)], ids=["still", "mirrored"])
 def test_on_a_bank_it_learns_the_same(moves, cub, catalog, tmp_path):
     weights = []
@@ -166,7 +167,7 @@ def test_an_image_without_a_row_of_attributes_is_named():
     told, rows = pd.DataFrame({"a": [1, 0]}, index=["x.jpg", "y.jpg"]), pd.DataFrame({"image_id": ["y.jpg", "z.jpg"]})
     assert attributes_of(None, rows) is None
     np.testing.assert_array_equal(attributes_of(told, rows[:1]), [[0]])
-    with pytest.raises(ValueError, match="1 of 2 images have no attributes; the first is z.jpg"):
+    with pytest.raises(ValueError, match="1 of 2 images have no attributes, the first: z.jpg"):
         attributes_of(told, rows)
 
 

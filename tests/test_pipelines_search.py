@@ -97,6 +97,7 @@ def test_to_resume_a_search_that_is_over_changes_no_figure(searched, tmp_path, c
     assert "3 of 3 trials that were begun are over" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_trial_killed_in_an_epoch_goes_on_from_its_checkpoint(
     searched, shared_tank, tmp_path, monkeypatch, capsys, no_pages
 ):

@@ -111,6 +111,45 @@ def test_an_interruption_or_a_full_disk_ends_the_search(search, monkeypatch, err
         trained(search, monkeypatch, 0.4, error=error)
 
 
+def killed(search, monkeypatch, *accuracies):
+    """Train until the process dies, which no handler sees: a copy of the search keeps what lay on the disk then."""
+    seen = []
+
+    def dying(recipe, run, pixels, also, say):
+        if accuracies:
+            history(run, *accuracies)
+        seen.append(search.trial(1))
+        raise SystemExit
+
+    monkeypatch.setattr(objective, "fit_recipe", dying)
+    with pytest.raises(SystemExit):
+        trainer(search, lambda line: None)(search.trial(1), lambda epoch, value: False)
+    search.write_trial(seen[0])
+
+
+def test_a_trial_that_kills_its_process_again_and_again_is_a_failed_one(search, monkeypatch):
+    search.write_trial(TRIAL)
+    for tries in range(1, objective.TRIES + 1):
+        killed(search, monkeypatch)
+        assert search.trial(1).tries == tries and not search.trial(1).over
+    trial = trainer(search, lambda line: None)(search.trial(1), lambda epoch, value: False)
+    assert trial.status == "failed" and trial.reason.startswith("3 processes were killed in epoch 1")
+
+
+def test_a_trial_that_comes_further_each_time_goes_on(search, monkeypatch):
+    search.write_trial(TRIAL)
+    for epoch in range(1, objective.TRIES + 2):
+        killed(search, monkeypatch, *[0.4] * epoch)
+        assert search.trial(1).tries == 1
+
+
+def test_an_interruption_is_no_fault_of_the_trial(search, monkeypatch):
+    search.write_trial(TRIAL)
+    with pytest.raises(KeyboardInterrupt):
+        trained(search, monkeypatch, error=KeyboardInterrupt())
+    assert search.trial(1).tries == 0
+
+
 def test_each_epoch_is_reported_and_a_trial_ends_where_told_to(search, monkeypatch):
     seen = []
     trial = trained(search, monkeypatch, 0.1, 0.4, 0.3, report=lambda *epoch: seen.append(epoch) or len(seen) == 2)

@@ -77,6 +77,15 @@ def test_the_best_is_chosen_on_validation_and_never_on_test(study):
     assert table.loc[table["best"], "name"].tolist() == ["one"]
 
 
+def test_of_folds_none_is_the_best(tmp_path):
+    for fold in ("1/2", "2/2"):
+        run = Run.create(tmp_path / fold[0], {"data": {"fold": fold}}, {}, pd.DataFrame({"image_id": []}))
+        assert run.fold == fold
+        finish(run, 0.5, 1.0)
+    study = Study.create(tmp_path, "folds", "Two folds", ["1", "2"])
+    assert not study.write_table()["best"].any() and not study.table["best"].any()
+
+
 def test_a_row_holds_each_split_with_its_interval_and_what_it_cost(study):
     run = Run(study.cell_folder("one"))
     finish(run, 0.75, 0.5)

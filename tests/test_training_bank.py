@@ -27,7 +27,7 @@ def banks():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("head_epochs", [0, 2])
+@pytest.mark.parametrize("head_epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):  # noqa: F811
     augmentation, views = KINDS[kind]
     recipe = FROZEN.with_training(augmentation=augmentation, head_epochs=head_epochs)
@@ -67,6 +67,7 @@ def test_views_come_round_again():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_training_on_a_bank_ends_as_if_it_had_not_been(make_run, monkeypatch):  # noqa: F811
     recipe = POND.with_training(bank=4)
     whole, run = make_run("whole", recipe), make_run("killed", recipe)
@@ -88,6 +89,7 @@ def test_rows_with_the_same_front_share_their_banks(make_run, monkeypatch):  # n
     assert banks() == before
 
 
+@pytest.mark.slow
 def test_another_front_has_a_bank_of_its_own(make_run):  # noqa: F811
     one = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
     train(make_run("one", one), one)

@@ -172,6 +172,7 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
     assert_same(run, whole)
 
 
+@pytest.mark.slow
 def test_a_killed_backbone_ends_as_if_it_had_not_been(make_run, monkeypatch):
     whole, run = make_run("whole", POND), make_run("killed", POND)
     train(whole, POND)
@@ -193,6 +194,7 @@ def test_a_run_without_early_stop_killed_before_saving_keeps_its_best_weights(ma
     assert_same(run, whole)
 
 
+@pytest.mark.slow
 def test_half_precision_is_kept_over_a_kill_and_leaves_with_the_recipe(make_run, monkeypatch):
     recipe = CNN.with_training(epochs=2, mixed_precision=True)
     whole, run = make_run("whole"), make_run("killed")

@@ -44,6 +44,7 @@ def test_tensorboard_has_figures_and_weights_of_each_epoch_the_recipe_and_the_pi
     assert json.loads(recipe.strip("`\n"))["name"] == "cnn"
 
 
+@pytest.mark.slow
 def test_a_command_is_followed_and_its_study_run_by_run(shared_tank, tmp_path):
     words = ["--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16", "24", "--track", "tensorboard"]
     assert main(["pretrain", *words, "--output-dir", str(tmp_path / "study")]) == 0
@@ -52,6 +53,7 @@ def test_a_command_is_followed_and_its_study_run_by_run(shared_tank, tmp_path):
         assert set(events(folder).Tags()["tensors"]) > FIGURES
 
 
+@pytest.mark.slow
 def test_each_trial_of_a_search_and_its_winner_are_followed(shared_tank, tmp_path):
     words = [
         "--data-dir",

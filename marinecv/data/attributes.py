@@ -69,7 +69,7 @@ def class_mean_attributes(attributes: pd.DataFrame, catalog: pd.DataFrame) -> pd
         ValueError: an image without attributes, or a class without train images.
     """
     good = usable(catalog)
-    _refuse_missing(good["image_id"], attributes.index)
+    check_told(good["image_id"], attributes)
     train = good[good["split"] == "train"]
     means = attributes.loc[train["image_id"]].groupby(train["class_name"].to_numpy()).mean()
     if lacking := sorted(set(good["class_name"]) - set(means.index)):
@@ -84,6 +84,20 @@ def shuffled_attributes(attributes: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return the attributes dealt out anew, each image those of another drawn by lot: what they cannot help with."""
     order = np.random.default_rng(seed).permutation(len(attributes))
     return attributes.iloc[order].set_axis(attributes.index)
+
+
+def check_told(image_ids: pd.Series, attributes: pd.DataFrame) -> None:
+    """Check that every image has a row of attributes.
+
+    Raises:
+        ValueError: one has none.
+    """
+    missing = image_ids[~image_ids.isin(attributes.index)]
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(image_ids)} images have no attributes, the first: {missing.iloc[0]}. Expected a "
+            "row for each. Read both from one data set."
+        )
 
 
 def _attribute_table(root: Path) -> Path:
@@ -165,12 +179,3 @@ def _places(numbers: pd.Series, known: pd.Index, path: Path, expected: str) -> n
             f"{path} names {unknown.sum()} unknown numbers, the first {found[unknown][0]}. Expected {expected}."
         )
     return places[codes]
-
-
-def _refuse_missing(image_ids: pd.Series, known: pd.Index) -> None:
-    missing = image_ids[~image_ids.isin(known)]
-    if len(missing):
-        raise ValueError(
-            f"{len(missing)} of {len(image_ids)} images have no attributes, the first: {missing.iloc[0]}. Expected a "
-            "row for each. Read both from one data set."
-        )

@@ -21,9 +21,8 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
     """
     tables: dict[str, list] = {}
     for run in runs:
-        recipe = run.read("recipe.json")  # of another version, perhaps: only the fold is asked for
-        if isinstance(recipe.get("data"), dict) and recipe["data"].get("fold"):
+        if run.fold:
             predictions = read_predictions(run.path("predictions.csv"), run.class_names)
             validation = predictions[predictions["split"] == "validation"]
-            tables.setdefault(str(recipe.get("name")), []).append(validation)
+            tables.setdefault(str(run.read("recipe.json").get("name")), []).append(validation)
     return {name: classification_metrics(pd.concat(parts, ignore_index=True)) for name, parts in tables.items()}

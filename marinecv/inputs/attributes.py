@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.data.attributes import check_told
+
 
 def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.ndarray | None:
     """Return the attributes of some images, in their order.
@@ -17,10 +19,5 @@ def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.nda
     """
     if attributes is None:
         return None
-    places = attributes.index.get_indexer(rows["image_id"])
-    if (places < 0).any():
-        raise ValueError(
-            f"{(places < 0).sum()} of {len(rows)} images have no attributes; the first is "
-            f"{rows['image_id'].iloc[int((places < 0).argmax())]}. Expected a row of attributes for each."
-        )
-    return attributes.to_numpy(np.float32)[places]
+    check_told(rows["image_id"], attributes)
+    return attributes.loc[rows["image_id"]].to_numpy(np.float32)

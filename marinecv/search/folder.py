@@ -36,6 +36,7 @@ class Trial:
         epochs: how many were trained.
         seconds: they took.
         reason: why it was pruned or failed, or whose figures these are.
+        tries: how many processes have begun to train it since its last epoch that is kept.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Trial:
     epochs: int = 0
     seconds: float = 0.0
     reason: str = ""
+    tries: int = 0
 
     def __post_init__(self):
         if self.status not in STATUSES:
@@ -179,7 +181,7 @@ class Search:
         rows = []
         for trial in self.trials:
             row = asdict(trial)
-            values, reason = row.pop("values"), row.pop("reason")
+            values, reason, _ = row.pop("values"), row.pop("reason"), row.pop("tries")
             rows.append({**row, **{name: values.get(name) for name in names}, "reason": reason})
         return pd.DataFrame(rows, dtype=object)
 

@@ -90,5 +90,6 @@ def _repeated(twin: Trial, number: int) -> Trial:
         status=twin.status if twin.over else "pruned",
         epochs=0,
         seconds=0.0,
+        tries=0,
         reason=f"the values of trial {twin.number}, not trained again",
     )

@@ -16,6 +16,8 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 
+TRIES = 3  # of a trial that the system kills before an epoch is over, for want of memory, say
+
 
 class Pruned(Exception):
     """A trial was ended early, because others were better by then."""
@@ -26,7 +28,8 @@ def trainer(
 ) -> Callable[[Trial, Report], Trial]:
     """Decode the images of a search once, and return what `run_trials` trains its trials with.
 
-    A training that diverges or runs out of memory is a failed trial with its reason; all else is an error.
+    A training that diverges or runs out of memory is a failed trial with its reason, and so is one in which `TRIES`
+    processes were killed before they finished an epoch; all else is an error.
 
     Args:
         search: its `base` run says what every trial shares.
@@ -43,6 +46,13 @@ def trainer(
         # A trial that was begun has its own catalog, which may know of another broken image than today's.
         shown = load_run(run, of_trial, say) if begun else pixels
         keras.backend.clear_session()
+        so_far = figures(run)
+        trained = so_far.get("epochs", 0)
+        if trained == trial.epochs and trial.tries == TRIES:
+            reason = f"{TRIES} processes were killed in epoch {trained + 1}: too large for the memory, perhaps"
+            return replace(trial, status="failed", reason=reason, **so_far)
+        trial = replace(trial, epochs=trained, tries=trial.tries + 1 if trained == trial.epochs else 1)
+        search.write_trial(trial)
         try:
             with tracked(track, run.folder, of_trial) as followers:
                 fit_recipe(of_trial, run, shown, also=[*followers, Watch(run, report)], say=say)
@@ -52,6 +62,9 @@ def trainer(
         except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
             said = (str(error).strip() or "no reason was given").splitlines()[0]
             return replace(trial, status="failed", reason=f"{type(error).__name__}: {said:.300}", **figures(run))
+        except BaseException:  # the process lives on: no fault of the trial
+            search.write_trial(replace(trial, tries=trial.tries - 1))
+            raise
 
     return train
 

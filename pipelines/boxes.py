@@ -1,0 +1,87 @@
+"""The images of a run with the boxes of its data, and how much of the heat falls on the animals."""
+
+import argparse
+from pathlib import Path
+
+NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
+
+
+def images_and_boxes(args: argparse.Namespace, trained):
+    """The usable images of the split, and the boxes of the run's data: None where there are none to be found."""
+    import marinecv as mcv
+    from marinecv.data.catalog import read_images_and_boxes
+
+    catalog = mcv.usable(trained.catalog)
+    named, boxes = bool(args.data or args.data_dir), None
+    try:
+        if (manifest := find_data(args, trained, catalog)) is not None:
+            images, boxes = read_images_and_boxes(manifest)
+    except ValueError as error:
+        if named:
+            raise
+        print(f"The boxes of these images cannot be read: {error}")
+    if named:
+        here = images.set_index("image_id")["path"]
+        catalog = catalog[catalog["image_id"].isin(here.index)]
+        if catalog.empty:
+            raise ValueError(
+                f"None of the images of {args.run} lies in {manifest.root}. Expected those that it was trained on."
+            )
+        catalog = catalog.assign(path=catalog["image_id"].map(here))
+    if args.limit:
+        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+    part = catalog[catalog["split"] == args.on]
+    if part.empty:
+        raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    if boxes is not None and not boxes["image_id"].isin(part["image_id"]).any():
+        boxes = None
+    if boxes is None and args.method == "gradcam":
+        print(NO_BOXES)
+    return part, boxes
+
+
+def find_data(args: argparse.Namespace, trained, catalog):
+    """The manifest of the run's data, as the flags name it or as its catalog says where it lay; None if it is gone."""
+    import marinecv as mcv
+    from marinecv.training.recipe import Recipe
+
+    if args.data or args.data_dir:
+        return mcv.locate(args.data, args.data_dir)
+    paths = catalog["path"].map(lambda path: Path(path).as_posix())
+    # Synthetic images lie in the run itself: the folder of most images is the data's.
+    roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
+    root, name = max(set(roots), key=roots.count), Recipe.of(trained).data.name
+    if not Path(root).is_dir():
+        return None
+    known = name in {manifest.name for manifest in mcv.list_manifests()}
+    return mcv.locate(name if known else None, root)
+
+
+def measure(args: argparse.Namespace, trained, model, layer: str, part, boxes, folder: Path):
+    """Hold the heat of the whole split against its boxes, print the figures, and keep them in the run."""
+    import marinecv as mcv
+    from marinecv.explain.figures import ALL, box_figures, keep_figures
+    from marinecv.explain.in_box import measure_boxes, neutral_colour
+    from marinecv.report.heat_tables import MEASURE_NAMES
+    from marinecv.tables import write_table
+
+    pixels, part = mcv.load_pixels(part, trained.spec)
+    if not len(pixels):
+        return None
+    neutral = neutral_colour(pixels, part, trained.spec)
+    measured = measure_boxes(model, pixels, part, boxes, trained.spec, trained.class_names, neutral, layer, said)
+    write_table(folder / "boxes.csv", measured, float_format="%.6f")
+    figures = box_figures(measured, trained.class_names)
+    print(f"Grad-CAM at {layer} on {args.on}, with 95% intervals")
+    for row in figures[figures["class_name"] == ALL].itertuples():
+        print(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({row.low:.3f} to {row.high:.3f}, n={row.n})")
+    colour = "#" + "".join(f"{int(level):02x}" for level in neutral)
+    if args.limit:
+        return figures.assign(split=args.on, layer=layer, neutral=colour)
+    kept = keep_figures(trained, args.on, layer, colour, figures)
+    return kept[kept["split"] == args.on]
+
+
+def said(done: int, total: int) -> None:
+    """A line now and then."""
+    print(f"  {done}/{total} images held against their boxes")
