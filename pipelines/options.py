@@ -63,7 +63,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
     parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
-    parser.add_argument("--mixed-precision", action="store_true", help="half precision, for a GPU")
+    parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
     add_track(parser)
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
 

@@ -65,7 +65,8 @@ def fit_recipe(
     started = time.perf_counter()
     training, class_names = recipe.training, run.class_names
     keras.utils.set_random_seed(training.seed)
-    keras.config.set_dtype_policy("mixed_float16" if training.mixed_precision else "float32")
+    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
     rows, parts = usable(run.catalog), {}
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     for split in ("train", "validation"):

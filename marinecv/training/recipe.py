@@ -136,7 +136,7 @@ class Training:
         class_weights: weigh each class by the inverse of its frequency.
         balanced: draw each class equally often.
         augmentation: bounds of the random movements of training images, or None.
-        mixed_precision: compute in half precision; for a GPU.
+        mixed_precision: compute in half precision: float16 on a GPU, bfloat16 on a processor.
         bank: how many drawn views of each image the frozen layers are computed for, once and beforehand; 0 computes
             them anew each epoch. Without random movements it is one view, with a horizontal flip alone both.
         bank_dtype: how their numbers are kept: `"float32"`, or `"float16"` in half the room.
