@@ -19,7 +19,8 @@ from train_step import MARK
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.build import build_model, compile_model
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 if ON_TENSORFLOW:

@@ -1,8 +1,9 @@
-"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed."""
+"""Files and folders that are whole or absent: written beside their place, flushed to the disk, then renamed."""
 
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,3 +47,29 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, data: dict) -> None:
     """Write indented JSON, whole or not at all."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def replaced(place: Path) -> Iterator[Path]:
+    """Give a new folder that takes the place of an older one when the block ends well; the caller holds its parent.
+
+    Stopped at any instant, the older one stands, or is put back by the next call.
+    """
+    new, old = (place.with_name(f".{place.name}.{word}") for word in ("new", "old"))
+    _tidy(place, new, old)
+    new.mkdir()
+    try:
+        yield new
+        if place.exists():
+            print(f"What lay in {place} is replaced.")
+            os.replace(place, old)
+        os.replace(new, place)
+    finally:
+        _tidy(place, new, old)
+
+
+def _tidy(place: Path, new: Path, old: Path) -> None:
+    if old.exists() and not place.exists():  # stopped between the two renames
+        os.replace(old, place)
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)

@@ -101,6 +101,21 @@ def build(cls: type, data: Any, what: str) -> Any:
         raise ValueError(f"{what}: {error}") from error
 
 
+def within(part: object, **bounds: tuple[float, float]) -> None:
+    """Refuse a setting below or above its bounds."""
+    for name, (low, high) in bounds.items():
+        value = getattr(part, name)
+        if any(each is not None and not low <= each <= high for each in (value if type(value) is tuple else [value])):
+            raise ValueError(f"Expected {name} from {low} to {high}. Received: {name}={value}.")
+
+
+def among(part: object, **words: tuple) -> None:
+    """Refuse a setting that is none of its words."""
+    for name, known in words.items():
+        if getattr(part, name) not in known:
+            raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={getattr(part, name)!r}.")
+
+
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
     """Return names, which must be some text each, and each another.
 

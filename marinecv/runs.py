@@ -35,6 +35,7 @@ MEND = {  # what a broken file of a run asks for; the others cannot be computed 
     "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
     "metrics.json": f"Delete it. {RESUMABLE}",
     "predictions.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    "restorations.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
     "timing.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
 }
 
@@ -95,6 +96,12 @@ class Run:
     def finished(self) -> bool:
         """Whether it was trained and evaluated to the end."""
         return self.path("metrics.json").is_file()
+
+    @property
+    def restores(self) -> bool:
+        """Whether its model is an autoencoder, which gives back the image; else it names the animal."""
+        model = self.read("recipe.json").get("model")
+        return isinstance(model, dict) and model.get("kind") in ("unet", "dense_autoencoder")
 
     @property
     def fold(self) -> str:
@@ -285,7 +292,8 @@ def _check_figures(metrics: dict, split: str, path: Path) -> None:
     """Refuse figures of a split that are none: counts, and of each figure its value, bounds and n."""
     bounds = {"value": float, "low": float, "high": float, "n": int}
     take(metrics, split, "n", kind=int, what=path)
-    for name in dict.fromkeys(("accuracy", "log_loss", *metrics[split])):
+    expected = ("mse",) if "mse" in metrics[split] else ("accuracy", "log_loss")  # of an autoencoder, or else
+    for name in dict.fromkeys((*expected, *metrics[split])):
         if name in ("n", "unlabelled"):
             take(metrics, split, name, kind=int, what=path)
             continue

@@ -9,7 +9,8 @@ Here:       results/animals.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.recipe import METRICS, BackboneModel, DataChoice, Recipe, Training
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import METRICS, DataChoice, Recipe, Training
 
 N = 2627
 ADAM = Recipe(

@@ -9,7 +9,8 @@ Here:       results/birdcnn.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.recipe import DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 CHOSEN = "batch 32, the best epoch's weights; no early stop and no reduction of the learning rate"
 BASE = Recipe(

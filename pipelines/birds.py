@@ -9,7 +9,8 @@ Here:       results/birds.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.recipe import BackboneModel, DataChoice, MultimodalModel, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import BackboneModel, MultimodalModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 N = {"cub_x20": 223, "cub_x200": 2358}  # of validation: what int(0.8 n) leaves
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")

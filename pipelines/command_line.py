@@ -14,6 +14,7 @@ GROUPS = {
     "train": {
         "pretrain": "train a CNN from scratch",
         "finetune": "train the last layers of a pretrained network",
+        "autoencode": "train a network that gives back its image",
         "search": "search hyper-parameters of a recipe",
         "recipes": "list the reports' recipes, or replay a whole report",
     },
@@ -21,9 +22,14 @@ GROUPS = {
         "evaluate": "score a run",
         "compare": "tell whether two runs differ",
         "explain": "show where a run looks, and whether it is at the animals",
+        "latent": "show the space in which a run tells images apart",
         "report": "write the page of a run, a study or a search again",
     },
-    "use": {"predict": "name the animals in files or folders", "runs": "list runs, studies and searches"},
+    "use": {
+        "predict": "name the animals in files or folders",
+        "export": "write a run for LiteRT, TensorFlow Serving or ONNX, and certify it",
+        "runs": "list runs, studies and searches",
+    },
 }
 NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."
 NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         runs += list(found.finished_runs.values()) if isinstance(found, Study) else [found]
     runs = list({run.folder.resolve(): run for run in runs}.values())
     for run in runs:
+        options.classifier(run.folder)
         if not run.finished:
             raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then compare.")
     if len(runs) < 2:

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
 
-    trained = mcv.Run(args.run)
+    trained = options.classifier(args.run)
     other = bool(args.data or args.data_dir)
     catalog = outside(args, trained) if other else trained.catalog
     if args.limit:

@@ -1,12 +1,8 @@
 """Show where a run looks: heat maps of its images or yours, and how much of the heat falls on the animals."""
 
 import argparse
-import os
 import random
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from . import options, quiet
@@ -37,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
     import marinecv as mcv
+    from marinecv.atomic import replaced
     from marinecv.hold import hold
     from marinecv.tables import write_table
 
     from .boxes import images_and_boxes, measure
 
-    trained, part, boxes = mcv.Run(args.run), None, None
+    trained, part, boxes = options.classifier(args.run), None, None
     if args.images:
         cases = cases_of_files(args, trained)
     else:
@@ -142,21 +139,3 @@ def draw_cases(args: argparse.Namespace, trained, model, layer, cases, boxes, fo
         done.append(chunk)
         print(f"  {start + len(chunk)}/{len(cases)} images explained")
     return pd.concat(done, ignore_index=True)
-
-
-@contextmanager
-def replaced(place: Path) -> Iterator[Path]:
-    """Give a new folder that takes the place of an older one when the block ends well; the caller holds its parent."""
-    new, old = (place.with_name(f".{place.name}.{word}") for word in ("new", "old"))
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
-    new.mkdir()
-    try:
-        yield new
-        if place.exists():
-            print(f"What lay in {place} is replaced.")
-            os.replace(place, old)
-        os.replace(new, place)
-    finally:
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)

@@ -1,8 +1,9 @@
 """Every recipe, by the results file its figures go to."""
 
-from marinecv.training.recipe import Recipe, ScratchModel
+from marinecv.training.model_choice import Autoencoder, ScratchModel
+from marinecv.training.recipe import Recipe
 
-from . import animals, birdcnn, birds, finetune, pretrain
+from . import animals, birdcnn, birds, butterflies, finetune, pretrain
 
 FAMILIES = {
     "aquarium_pretrain": pretrain.RECIPES,
@@ -11,12 +12,14 @@ FAMILIES = {
     "birdcnn": birdcnn.RECIPES,
     "animals": animals.RECIPES,
 }
-RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
-REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
+RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()} | butterflies.RECIPES
+REPORTS = tuple(dict.fromkeys(recipe.report for family in FAMILIES.values() for recipe in family.values()))
 
 
 def command_of(recipe: Recipe) -> str:
-    """Which command trains it: `pretrain` from scratch, `finetune` from weights."""
+    """Which command trains it: `autoencode` an autoencoder, `pretrain` from scratch, `finetune` from weights."""
+    if isinstance(recipe.model, Autoencoder):
+        return "autoencode"
     scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
     return "pretrain" if scratch else "finetune"
 

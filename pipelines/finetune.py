@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 from . import options, quiet
 from .pretrain import SMALL_MOVES, published

@@ -91,6 +91,22 @@ def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--on", choices=("train", "validation", "test"), default=default, help=f"(default: {default})")
 
 
+def classifier(folder: Path):
+    """Open a run whose model names animals.
+
+    Raises:
+        ValueError: it is no run, or an autoencoder's.
+    """
+    from marinecv.runs import Run
+
+    run = Run(folder)
+    if run.restores:
+        raise ValueError(
+            f"{folder} is the run of an autoencoder, which names no animal. Expected a run of pretrain or finetune."
+        )
+    return run
+
+
 def split_by(text: str) -> str:
     """A way to split, or a table of splits."""
     known = ("published", "random", "stratified", "grouped")
@@ -117,3 +133,10 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, not {value}")
     return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text}")
+    return float(text)

@@ -31,14 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
-    import marinecv as mcv
     from marinecv.atomic import whole_file, write_text
     from marinecv.evaluation.predict import check_inputs
     from marinecv.tables import table_text
 
     from .at_work import at_work
 
-    trained = mcv.Run(args.run)
+    trained = options.classifier(args.run)
     if trained.demonstration and not args.demonstration:
         raise ValueError(
             f"{args.run} was trained on drawn pictures, so what it says of photographs means nothing. Train on real "

@@ -9,7 +9,8 @@ import argparse
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.recipe import DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 from . import options, quiet
 

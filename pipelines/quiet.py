@@ -2,20 +2,29 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
     """Import TensorFlow with the standard error of its C++ side closed; what Python raises is raised all the same."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silence():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")  # a study builds a model a run; each is traced, and that is no fault
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Close standard error while the block runs, for what C++ writes there."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-            tf.get_logger().setLevel("ERROR")  # a study builds a model a run; each is traced, and that is no fault
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)

@@ -56,7 +56,11 @@ def print_figures(recipes: list, folder: Path) -> None:
         print(f"{recipe.name}  ({about})")
         for split in ("validation", "test"):
             figure = recipe.published.get(split, {})
-            theirs = f"published {figure['accuracy']} (n={figure['n']})" if figure else "not in the report"
+            theirs = "not in the report"
+            if "mse" in figure:
+                theirs = f"published mean squared error {figure['mse']}"
+            elif figure:
+                theirs = f"published {figure['accuracy']} (n={figure['n']})"
             lines = measured.get((recipe.name, split), [None])
             if split == "validation" or figure or lines[0]:
                 for line in lines:

@@ -55,7 +55,9 @@ def search_state(folder: Path) -> str:
 def state(run) -> str:
     """Finished with its score, or how far it came and how to go on."""
     if run.finished:
-        accuracy = run.metrics["validation"]["accuracy"]
-        return f"validation accuracy {accuracy['value']:.3f} (n={accuracy['n']})"
+        metrics = run.metrics["validation"]
+        if run.restores:
+            return f"validation mean squared error {metrics['mse']['value']:.4f} (n={metrics['mse']['n']})"
+        return f"validation accuracy {metrics['accuracy']['value']:.3f} (n={metrics['accuracy']['n']})"
     epochs = len(run.history) if run.path("history.csv").is_file() else 0
     return f"stopped after {epochs} epochs; go on with --resume {run.folder}"

@@ -16,17 +16,25 @@ from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
+from marinecv.evaluation.restoration import (
+    restoration_metrics,
+    restoration_table,
+    restored_pictures,
+    write_pictures,
+)
 from marinecv.inputs.synthesise import candidates, contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study, resumable
 from marinecv.tables import write_table
+from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.lint import lint
-from marinecv.training.recipe import DataChoice, MultimodalModel, Recipe
+from marinecv.training.model_choice import MultimodalModel
+from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.trackers import tracked
 
 from .at_work import at_work
@@ -243,12 +251,12 @@ def finish(run: Run, track: str | None = None) -> None:
     recipe = Recipe.of(run)
     with tracked(None if run.finished else track, run.folder, recipe) as followers:
         if not run.finished:
-            score(run, recipe, followers)
+            (restore if run.restores else score)(run, recipe, followers)
         write_run_report(run.folder)
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
-            print(f"  {split:<10} {figure(metrics[split]['accuracy'])}")
+            print(f"  {split:<10} {figure(metrics[split])}")
     print(f"  report: {run.path('report.html')}")
 
 
@@ -275,6 +283,21 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     run.path("checkpoint.npz").unlink(missing_ok=True)
 
 
+def restore(run: Run, recipe: Recipe, followers: list) -> None:
+    """Train an autoencoder and score it; `metrics.json`, written last, makes it finished."""
+    print(f"{recipe.title} -> {run.folder}")
+    run.note(f"training, seed {recipe.training.seed}")
+    pixels = load_run(run, recipe, say=print)
+    trained = all(run.path(name).is_file() for name in ("timing.json", "model.keras"))
+    model = run.load_model() if trained else fit_autoencoder(recipe, run, pixels, also=followers)
+    noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": recipe.training.seed}
+    table = restoration_table(model, run.catalog, recipe.image, pixels, **noise)
+    write_table(run.path("restorations.csv"), table)
+    write_pictures(restored_pictures(model, run.catalog, recipe.image, pixels, **noise), run.path("restorations.npz"))
+    write_json(run.path("metrics.json"), restoration_metrics(table))
+    run.path("checkpoint.npz").unlink(missing_ok=True)
+
+
 def finish_study(study: Study, track: str | None = None) -> int:
     """Train what is not trained yet, then write table and page."""
     for number, cell in enumerate(study.cells, start=1):
@@ -287,7 +310,7 @@ def finish_study(study: Study, track: str | None = None) -> int:
     page = write_study_report(study.folder)
     if folds := fold_metrics(study.finished_runs.values()):
         for name, metrics in folds.items():
-            print(f"{name}, all folds together: {figure(metrics['accuracy'])}")
+            print(f"{name}, all folds together: {figure(metrics)}")
     else:
         best = table[table["best"]].iloc[0]
         print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
@@ -295,9 +318,12 @@ def finish_study(study: Study, track: str | None = None) -> int:
     return 0
 
 
-def figure(metric: dict) -> str:
-    """A headline figure with its interval and n."""
-    return f"accuracy {metric['value']:.3f}  (95% {metric['low']:.3f} to {metric['high']:.3f}, n={metric['n']})"
+def figure(metrics: dict) -> str:
+    """The headline figure of a split with its interval and n."""
+    name, digits = ("mean squared error", 4) if "mse" in metrics else ("accuracy", 3)
+    metric = metrics.get("mse") or metrics["accuracy"]
+    value, low, high = (f"{metric[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{name} {value}  (95% {low} to {high}, n={metric['n']})"
 
 
 def resume(folder: Path, track: str | None = None) -> int:

@@ -9,7 +9,7 @@ from marinecv.checked import checked
 from marinecv.search.kerastuner_engine import hyperparameters
 from marinecv.search.space import SCRATCH, TRAINING, Parameter, are_same, check_values, recipe_of, space_of
 from marinecv.training.build import build_model
-from marinecv.training.recipe import BackboneModel
+from marinecv.training.model_choice import BackboneModel
 from pipelines.families import RECIPES
 from pipelines.pretrain import BEST
 

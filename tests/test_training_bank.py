@@ -15,7 +15,8 @@ from marinecv.models.backbones import BACKBONES, set_batch_norm_statistics
 from marinecv.training import fit as room
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.fit import load_run
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, Training
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
 KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (MOVES, 6)}

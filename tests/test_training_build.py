@@ -10,7 +10,8 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.training import estimate
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.estimate import estimate_seconds
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 CNN = Recipe(
     name="cnn",

@@ -17,7 +17,8 @@ from marinecv.models.backbones import BACKBONES, Backbone
 from marinecv.runs import Run
 from marinecv.training import fit as room
 from marinecv.training.fit import best_epoch, fit_recipe, load_run
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 
 # Validation accuracy of three images can rise three times at most, so that patience 3 ends before epoch 14, with
 # learning rates lowered on the way and best weights that are not the last.

@@ -5,7 +5,8 @@ import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.lint import lint
-from marinecv.training.recipe import BackboneModel, DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 from pipelines import finetune, pretrain
 
 BASE = Recipe(

@@ -11,10 +11,12 @@ from marinecv.evaluation.metrics import classification_metrics, confused_pairs, 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
 from marinecv.explain.figures import read_figures
+from marinecv.export.table import read_exports
 from marinecv.report.figures import class_bars, curves
 from marinecv.report.heat_tables import heat_tables
 from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
+from marinecv.report.restoration_page import write_restoration_report
 from marinecv.runs import MEND, Run
 from marinecv.tables import numbers, read_table
 from marinecv.training.recipe import check_published
@@ -43,10 +45,11 @@ probabilities = run.load_model().predict(pixels)  # a column a class of run.clas
 
 
 def write_run_report(run_folder: str | Path) -> Path:
-    """Write `report.html` and `figures/*.png` of a run that has its predictions.
+    """Write `report.html` and `figures/*.png` of a run that has its predictions, or of an autoencoder's.
 
     Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
-    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`.
+    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`,
+    `exports/exports.csv`.
     Files that contradict each other give no page.
 
     Returns:
@@ -56,6 +59,8 @@ def write_run_report(run_folder: str | Path) -> Path:
         ValueError: the folder is no run, has no predictions, or one of its files is broken.
     """
     run = Run(run_folder)
+    if run.restores:
+        return write_restoration_report(run)
     if not run.path("predictions.csv").is_file():
         raise ValueError(
             f"{run.folder} has no predictions.csv, so nothing can be reported. Expected a finished run: resume it."
@@ -70,6 +75,7 @@ def write_run_report(run_folder: str | Path) -> Path:
     with run.mending("recipe.json"):
         published = _published(recipe, metrics, demonstration)
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
+    exports = read_exports(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
     figures = run.path("figures")
@@ -98,6 +104,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         pairs=_pairs(tables[judged], paths),
         losses=_losses(tables[judged], paths),
         heat=heat_tables(read_figures(run)),
+        exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _left_out(catalog),
         recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any
 
-from marinecv.training.recipe import Recipe, ScratchModel
+from marinecv.training.model_choice import ScratchModel
+from marinecv.training.recipe import Recipe
 
 LARGEST_FILTERS = 256
 

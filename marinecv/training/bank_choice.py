@@ -9,7 +9,8 @@ from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import bank_bytes_per_view, estimate_seconds
-from marinecv.training.recipe import BackboneModel, Recipe
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import Recipe
 
 DRAWN_VIEWS = 8  # of each image, where the moves are continuous; results/bank.csv has what it costs in accuracy
 WORTH_IT = 0.7  # of the time without; a bank that saves less is not worth its disk

@@ -2,14 +2,18 @@
 
 import keras
 
+from marinecv.models.autoencoders import dense_autoencoder, unet
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
 from marinecv.models.multimodal import multimodal_classifier
-from marinecv.training.recipe import MultimodalModel, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import Autoencoder, MultimodalModel, ScratchModel, UNet
+from marinecv.training.recipe import Recipe, Training
 
 
 def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     """Build the model of a recipe: pixels in [0, 255] (and attributes) in, probabilities out; not compiled.
+
+    An autoencoder gives back the image instead.
 
     Args:
         recipe: its image spec and model part are read.
@@ -18,6 +22,10 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     settings = vars(recipe.model)
     if isinstance(recipe.model, ScratchModel):
         return cnn(recipe.image.shape, num_classes, **settings)
+    if isinstance(recipe.model, Autoencoder):
+        build = unet if isinstance(recipe.model, UNet) else dense_autoencoder
+        of_training = ("salt", "pepper", "beta")
+        return build(recipe.image.shape, **{key: settings[key] for key in settings if key not in of_training})
     weights = None if recipe.model.weights == "none" else recipe.model.weights
     build = multimodal_classifier if isinstance(recipe.model, MultimodalModel) else backbone_classifier
     return build(recipe.image.shape, num_classes, **{**settings, "weights": weights})
@@ -33,6 +41,18 @@ def compile_model(model: keras.Model, training: Training, learning_rate: float |
     Raises:
         ValueError: an unknown optimiser.
     """
+    named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
+    compile_with(
+        model,
+        training,
+        learning_rate,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
+        metrics=[named.get(name, name) for name in training.metrics],
+    )
+
+
+def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
+    """Compile with the optimiser of the recipe and any loss; see `compile_model`."""
     options = {"learning_rate": learning_rate or training.learning_rate}
     if training.weight_decay:
         options["weight_decay"] = training.weight_decay
@@ -43,13 +63,8 @@ def compile_model(model: keras.Model, training: Training, learning_rate: float |
     optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
     if training.optimizer not in optimizers:
         raise ValueError(f"Expected an optimizer among {', '.join(optimizers)}. Received: {training.optimizer!r}.")
-    named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
-    model.compile(
-        optimizer=optimizers[training.optimizer](**options),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-        metrics=[named.get(name, name) for name in training.metrics],
-        jit_compile={"auto": "auto", "on": True, "off": False}[training.jit_compile],
-    )
+    jit_compile = {"auto": "auto", "on": True, "off": False}[training.jit_compile]
+    model.compile(optimizer=optimizers[training.optimizer](**options), jit_compile=jit_compile, **how)
 
 
 def backbone_of(model: keras.Model) -> keras.Model:

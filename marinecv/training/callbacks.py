@@ -130,9 +130,13 @@ class EpochLine(keras.callbacks.Callback):
         """Say the line."""
         seconds = time.perf_counter() - self.started
         left = (self.epochs - epoch - 1) * seconds
-        parts = [f"epoch {epoch + 1:>2}/{self.epochs}", f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
-        if "val_loss" in logs:
-            parts.append(f"validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})")
+        parts = [f"epoch {epoch + 1:>2}/{self.epochs}"]
+        if "accuracy" not in logs:  # an autoencoder
+            parts += [f"loss {logs['loss']:.5f}", f"validation {logs['val_loss']:.5f}"]
+        else:
+            parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
+            if "val_loss" in logs:
+                parts.append(f"validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})")
         parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
 

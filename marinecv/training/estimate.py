@@ -19,7 +19,8 @@ from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
 from marinecv.training.build import build_model
-from marinecv.training.recipe import BackboneModel, Recipe
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import Recipe
 
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the layers it goes through
 DAY_S = 86_400

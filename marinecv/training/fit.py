@@ -20,8 +20,9 @@ from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
-from marinecv.training.learner import learner
-from marinecv.training.recipe import BackboneModel, MultimodalModel, Recipe
+from marinecv.training.learner import Parts, learner
+from marinecv.training.model_choice import BackboneModel, MultimodalModel
+from marinecv.training.recipe import Recipe, Training
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
@@ -64,16 +65,9 @@ def fit_recipe(
     """
     started = time.perf_counter()
     training, class_names = recipe.training, run.class_names
-    keras.utils.set_random_seed(training.seed)
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
-    rows, parts = usable(run.catalog), {}
+    set_up(training)
+    parts = parts_of(run, pixels)
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
-    for split in ("train", "validation"):
-        chosen = (rows["split"] == split).to_numpy()
-        if not chosen.any():
-            raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
-        parts[split] = rows[chosen], rows_of(pixels, np.flatnonzero(chosen))
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
@@ -105,17 +99,7 @@ def fit_recipe(
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
-        if not np.isfinite(run.history["loss"].iloc[-1]):
-            said = (
-                f"the loss was no number in epoch {len(run.history)}, so training ended; the best weights before stay"
-            )
-            run.note(said)
-            say(f"  {said}")
-        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            raise ValueError(
-                f"The training diverged: after {len(run.history)} epochs its weights are no finite numbers. Train anew "
-                f"with a lower learning rate. Received: learning_rate={learning_rate}."
-            )
+        check_finite(model, run, learning_rate, say)
 
     head_epochs = _head_epochs(recipe)
     if done < head_epochs:
@@ -128,11 +112,55 @@ def fit_recipe(
         # Killed after it stopped early, no epoch is left; its best weights come back all the same.
         fit("all", training.epochs if state.get("stopped") else done, training.epochs, training.learning_rate)
 
+    keep(model, run, recipe)
+    say(f"  trained in {duration(time.perf_counter() - started)}")
+    return model
+
+
+def set_up(training: Training) -> None:
+    """Set seed and precision for a training."""
+    keras.utils.set_random_seed(training.seed)
+    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
+
+
+def parts_of(run: Run, pixels: np.ndarray) -> Parts:
+    """The usable rows of train and validation, and their pixels.
+
+    Raises:
+        ValueError: one of the two holds no usable image.
+    """
+    rows, parts = usable(run.catalog), {}
+    for split in ("train", "validation"):
+        chosen = (rows["split"] == split).to_numpy()
+        if not chosen.any():
+            raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
+        parts[split] = rows[chosen], rows_of(pixels, np.flatnonzero(chosen))
+    return parts
+
+
+def check_finite(model: keras.Model, run: Run, learning_rate: float, say: Callable[[str], None]) -> None:
+    """Say where the loss stopped being a number.
+
+    Raises:
+        ValueError: the weights have stopped being numbers too.
+    """
+    if not np.isfinite(run.history["loss"].iloc[-1]):
+        said = f"the loss was no number in epoch {len(run.history)}, so training ended; the best weights before stay"
+        run.note(said)
+        say(f"  {said}")
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise ValueError(
+            f"The training diverged: after {len(run.history)} epochs its weights are no finite numbers. Train anew "
+            f"with a lower learning rate. Received: learning_rate={learning_rate}."
+        )
+
+
+def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
+    """Write `model.keras`, then `timing.json`: what the training cost."""
     with whole_file(run.path("model.keras")) as part:
         model.save(part)
     write_json(run.path("timing.json"), _timing(model, run, recipe))
-    say(f"  trained in {duration(time.perf_counter() - started)}")
-    return model
 
 
 def _head_epochs(recipe: Recipe) -> int:

@@ -1,6 +1,7 @@
 """Settings of a recipe that cannot act, found before an hour is spent on them."""
 
-from marinecv.training.recipe import BackboneModel, Recipe
+from marinecv.training.model_choice import BackboneModel
+from marinecv.training.recipe import Recipe
 
 
 def lint(recipe: Recipe) -> list[str]:

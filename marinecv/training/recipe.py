@@ -5,8 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from marinecv.checked import build, checked, read_json, take
+from marinecv.checked import among, build, checked, read_json, take, within
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.model_choice import (
+    MODELS,
+    ModelChoice,
+)
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
@@ -44,68 +48,8 @@ class DataChoice:
     demonstration: bool = False
 
     def __post_init__(self):
-        _within(self, limit=(1, inf), min_certainty=(1, 4))
-        _among(self, attributes=("", "image", "class"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScratchModel:
-    """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
-
-    filters: tuple[int, ...] = (32, 64, 128, 128)
-    kernels: tuple[int, ...] = (3, 3, 3, 3)
-    pools: tuple[int, ...] = (2, 2, 2, 2)
-    dense: int = 128
-    dropout: float = 0.5
-    batch_norm: bool = False
-    pooling: str = "flatten"
-    normalisation: str = "standardise"
-    padding: int | None = None
-
-    def __post_init__(self):
-        sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
-        _within(self, **sizes, dropout=(0, 1), padding=(0, 64))
-        _among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneModel:
-    """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
-
-    `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
-    """
-
-    backbone: str = "mobilenetv3large"
-    weights: str = "imagenet"
-    trainable_layers: int | None = 20
-    trainable_blocks: tuple[str, ...] = ()
-    alpha: float = 1.0
-    normalisation: str = "backbone"
-    pooling: str = "avg"
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.2
-    freeze_batch_norm: bool = True
-
-    def __post_init__(self):
-        _within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
-        ranges = ("backbone", "standardise", "unit", "imagenet")
-        _among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MultimodalModel(BackboneModel):
-    """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
-
-    attributes: int = 312
-    attribute_units: int = 256
-    fusion: str = "concatenate"
-    hidden: tuple[int, ...] = (512,)
-    dropout: float = 0.5
-
-    def __post_init__(self):
-        super().__post_init__()
-        _within(self, attributes=(1, 65536), attribute_units=(1, 65536))
-        _among(self, fusion=("concatenate", "gated"))
+        within(self, limit=(1, inf), min_certainty=(1, 4))
+        among(self, attributes=("", "image", "class"))
 
 
 METRICS = ("accuracy", "precision", "recall")
@@ -130,7 +74,7 @@ class Training:
         lr_factor: what the learning rate is multiplied by when validation loss stands still.
         lr_patience: epochs it may stand still before that.
         metrics: what history keeps of each epoch beside the loss: `"accuracy"`; by choice `"precision"` and `"recall"`.
-        monitor: what is watched: `"val_loss"` or `"val_accuracy"`.
+        monitor: what is watched: `"val_loss"`, `"val_accuracy"` or `"loss"`, that of training.
         head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
         head_learning_rate: in those.
         class_weights: weigh each class by the inverse of its frequency.
@@ -174,18 +118,15 @@ class Training:
         shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
         waits = ("early_stop_patience", "early_stop_reductions", "lr_patience", "head_epochs", "bank")
         counts = {"epochs": (1, inf), "batch_size": (1, 65536), "seed": (0, 2**32 - 1)}
-        _within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
+        within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
         if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
-        _among(
+        among(
             self,
-            monitor=("val_loss", "val_accuracy"),
+            monitor=("val_loss", "val_accuracy", "loss"),
             jit_compile=("auto", "on", "off"),
             bank_dtype=("float32", "float16"),
         )
-
-
-MODELS = {"cnn": ScratchModel, "backbone": BackboneModel, "multimodal": MultimodalModel}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +148,7 @@ class Recipe:
     report: str = ""
     data: DataChoice
     image: ImageSpec
-    model: ScratchModel | BackboneModel | MultimodalModel
+    model: ModelChoice
     training: Training
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
     claim: str = ""
@@ -285,29 +226,14 @@ def _check_words(choice: DataChoice) -> None:
     from marinecv.data.labels import LABEL_RULES
     from marinecv.data.splits import SPLIT_BY
 
-    _among(choice, label_rule=LABEL_RULES, no_box=NO_BOX)
+    among(choice, label_rule=LABEL_RULES, no_box=NO_BOX)
     if not (choice.split_by or "").endswith(".csv"):
-        _among(choice, split_by=(*SPLIT_BY, None))
+        among(choice, split_by=(*SPLIT_BY, None))
 
 
-def _model(data: dict) -> ScratchModel | BackboneModel | MultimodalModel:
+def _model(data: dict) -> ModelChoice:
     entries = take(data, "model", kind=dict, what="Recipe")
     kind = take(entries, "kind", kind=str, what="'model' of Recipe")
     if kind not in MODELS:
         raise ValueError(f"{kind!r} is no kind of model. Expected one of {', '.join(MODELS)}.")
     return build(MODELS[kind], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")
-
-
-def _within(part: object, **bounds: tuple[float, float]) -> None:
-    """Refuse a setting below or above its bounds."""
-    for name, (low, high) in bounds.items():
-        value = getattr(part, name)
-        if any(each is not None and not low <= each <= high for each in (value if type(value) is tuple else [value])):
-            raise ValueError(f"Expected {name} from {low} to {high}. Received: {name}={value}.")
-
-
-def _among(part: object, **words: tuple) -> None:
-    """Refuse a setting that is none of its words."""
-    for name, known in words.items():
-        if getattr(part, name) not in known:
-            raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={getattr(part, name)!r}.")

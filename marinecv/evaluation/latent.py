@@ -1,0 +1,213 @@
+"""What a network's inner space looks like: a map of its codes, their clusters, and who lies next to whom.
+
+Rows of a catalog, or the points made of them, come with `(n, values)` codes, row i for row i. Images are taken in the
+order of their ids, so that the order of the rows changes nothing.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+from sklearn.manifold import TSNE
+from sklearn.metrics import (
+    adjusted_mutual_info_score,
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    silhouette_samples,
+)
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from marinecv.data.splits import SPLITS
+from marinecv.evaluation.intervals import bootstrap_means, percentile_interval, wilson
+
+PERPLEXITY = 30.0
+NEIGHBOURS = 5
+HALVES = 400
+SHUFFLES = 100
+CLUSTERINGS = {"points": "cluster_points", "code": "cluster_code"}
+MEASURE_COLUMNS = ["of", "split", "measure", "value", "low", "high", "chance", "n"]
+ALL = "all"
+
+
+def perplexity_of(images: int) -> float:
+    """How many neighbours t-SNE reckons with: `PERPLEXITY`, of few images a third of the others, at least 1."""
+    return min(PERPLEXITY, max(1.0, (images - 1) / 3))
+
+
+def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """Lay the codes out in the plane by t-SNE, and part both the points and the codes by K-means.
+
+    Codes are not standardised: the units of one layer share a scale, and how much each varies is what the network has
+    learned; standardised, units that hardly ever fire would count as much as all others.
+
+    Args:
+        rows: usable rows of a catalog.
+        codes: as `embed` returns them.
+        clusters: how many; None takes as many as there are classes.
+        seed: of K-means; t-SNE begins at the principal components and draws nothing else.
+    Returns:
+        DataFrame, one row an image: `image_id, split, class_name, x, y, cluster_points, cluster_code`; clusters are
+        numbered from 1, the largest first.
+    Raises:
+        ValueError: fewer than two clusters, or no more different codes than clusters.
+    Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
+    """
+    clusters = rows["class_name"].nunique() if clusters is None else clusters
+    different = len(np.unique(codes, axis=0))
+    if not 2 <= clusters < different:
+        raise ValueError(
+            f"{clusters} clusters cannot be made of {len(rows)} images of {rows['class_name'].nunique()} classes with "
+            f"{different} different codes. Expected at least 2 clusters, and more codes than clusters."
+        )
+    order = _by_image(rows)
+    place = TSNE(perplexity=perplexity_of(len(rows)), init="pca" if codes.shape[1] > 1 else "random", random_state=seed)
+    parts = KMeans(clusters, n_init=10, random_state=seed)
+    points = rows[["image_id", "split", "class_name"]].iloc[order]
+    with threadpool_limits(1):  # threads sum in any order, and t-SNE makes much of the last digit
+        laid = place.fit_transform(codes[order])
+        found = {"points": parts.fit_predict(laid), "code": parts.fit_predict(codes[order])}
+    points = points.assign(x=laid[:, 0], y=laid[:, 1])
+    points = points.assign(**{column: _from_largest(found[of]) for of, column in CLUSTERINGS.items()})
+    return points.iloc[np.argsort(order)].set_axis(rows.index)
+
+
+def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Hold both clusterings against the classes.
+
+    Args:
+        points: as `latent_points` returns them.
+        codes: the same as there.
+        seed: of the intervals and of the labels shuffled for `chance`.
+    Returns:
+        DataFrame with `MEASURE_COLUMNS`: `of` "points" or "code"; the `measure` `ari`, `ami`, `nmi`, `purity` or
+        `silhouette`; its 95% interval for other images in the same clusters: by halves drawn without replacement (a
+        bootstrap draws images twice, and twins are in one cluster and of one class) of `ari` and `ami`, by Wilson's
+        formula of `purity`, by bootstrap of `silhouette`, none of `nmi`, which falls with the number of images; and
+        what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
+        labels.
+    """
+    order = _by_image(points)
+    points, codes, n = points.iloc[order], codes[order], len(points)
+    classes = pd.factorize(points["class_name"])[0]
+    table = []
+    for of, column in CLUSTERINGS.items():
+        clusters = points[column].to_numpy()
+        figures = _agreement(classes, clusters, np.random.default_rng(seed))
+        apart = silhouette_samples(points[["x", "y"]] if of == "points" else codes, clusters)
+        figures["silhouette"] = float(apart.mean()), *percentile_interval(bootstrap_means(apart, seed)), np.nan
+        table += [[of, ALL, name, *figure, n] for name, figure in figures.items()]
+    return pd.DataFrame(table, columns=MEASURE_COLUMNS)
+
+
+def _agreement(classes: np.ndarray, clusters: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, ...]]:
+    """What knows the labels: name -> value, low, high, chance."""
+    n, figures = len(classes), {}
+    halves = [rng.permutation(n)[: n // 2] for _ in range(HALVES)]
+    shuffled = [rng.permutation(classes) for _ in range(SHUFFLES)]
+    for name, measure in (("ari", adjusted_rand_score), ("ami", adjusted_mutual_info_score)):
+        value = float(measure(classes, clusters))
+        found = np.array([measure(classes[half], clusters[half]) for half in halves])
+        # A half of the images strays from all as far as all do from another sample of as many; AMI falls a little too.
+        figures[name] = value, *percentile_interval(value + found - found.mean()), 0.0
+    for name, measure in (("nmi", normalized_mutual_info_score), ("purity", purity)):
+        value, chance = measure(classes, clusters), np.mean([measure(labels, clusters) for labels in shuffled])
+        spread = wilson(round(value * n), n) if name == "purity" else (np.nan, np.nan)
+        figures[name] = float(value), *spread, float(chance)
+    return figures
+
+
+def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
+    """The share of images that are of the most frequent class of their cluster; it rises with the clusters alone."""
+    return float(contingency_matrix(classes, clusters).max(axis=0).sum() / len(classes))
+
+
+def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
+    """Say of each cluster how many images it has and of which class most are.
+
+    Returns:
+        DataFrame with `of` ("points" or "code"), `cluster`, `size`, `class_name` (the most frequent, of equal ones the
+        first by name) and `share` (of the cluster, 0 to 1).
+    """
+    tables = []
+    for of, column in CLUSTERINGS.items():
+        counts = points.groupby([column, "class_name"]).size().rename("count").reset_index()
+        counts["size"] = counts.groupby(column)["count"].transform("sum")
+        most = counts.sort_values([column, "count", "class_name"], ascending=[True, False, True])
+        most = most.drop_duplicates(column).rename(columns={column: "cluster"})
+        tables.append(most.assign(of=of, share=most["count"] / most["size"]))
+    return pd.concat(tables, ignore_index=True)[["of", "cluster", "size", "class_name", "share"]]
+
+
+def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIGHBOURS) -> pd.DataFrame:
+    """Find the images whose codes point most nearly the same way: among those of train if there are two, else all.
+
+    Args:
+        rows: usable rows of a catalog.
+        codes: as `embed` returns them.
+        neighbours: of each image at most; it is never its own.
+    Returns:
+        DataFrame, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id`,
+        `neighbour_split`, `neighbour_class`, `similarity` (cosine of the angle between the codes, -1 to 1).
+    """
+    order = _by_image(rows)
+    rows, codes = rows.iloc[order], codes[order]
+    searched = np.flatnonzero(_is_searched(rows))
+    finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
+    distances, found = finder.kneighbors(codes)
+    own = searched[found] == np.arange(len(rows))[:, np.newaxis]
+    rank = (~own).cumsum(axis=1)
+    image, column = np.nonzero(~own & (rank <= neighbours))
+    told = rows[["image_id", "split", "class_name"]]
+    near = told.iloc[searched[found[image, column]]].set_axis(
+        ["neighbour_id", "neighbour_split", "neighbour_class"], axis=1
+    )
+    table = pd.concat([told.iloc[image].reset_index(drop=True), near.reset_index(drop=True)], axis=1)
+    table.insert(3, "rank", rank[image, column])
+    return table.assign(similarity=1 - distances[image, column])
+
+
+def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
+    """The share of images whose nearest other image is of their class, split by split.
+
+    Args:
+        rows: those that `nearest_images` was given.
+        nearest: what it returned.
+    Returns:
+        DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals are Wilson's, 95%, and `chance` is what a
+        neighbour drawn blindly from those searched would give.
+    """
+    searched = _is_searched(rows)
+    counts = rows["class_name"][searched].value_counts()
+    others = rows["class_name"].map(counts).fillna(0) - searched
+    chance = (others / (searched.sum() - searched).clip(lower=1)).groupby(rows["split"]).mean()
+    first = nearest[nearest["rank"] == 1]
+    table = []
+    for split in [name for name in SPLITS if name in set(first["split"])]:
+        right = (first["class_name"] == first["neighbour_class"])[first["split"] == split]
+        bounds = wilson(int(right.sum()), len(right))
+        table.append(["code", split, "nearest", float(right.mean()), *bounds, float(chance[split]), len(right)])
+    return pd.DataFrame(table, columns=MEASURE_COLUMNS)
+
+
+def some_images(nearest: pd.DataFrame, each: int = 3, seed: int = 0) -> list[str]:
+    """Draw images to look at: some whose nearest image is of their class, then some where it is not."""
+    first = nearest[nearest["rank"] == 1].sort_values("image_id").sample(frac=1, random_state=seed)
+    same = first["class_name"] == first["neighbour_class"]
+    return [*first["image_id"][same].head(each), *first["image_id"][~same].head(each)]
+
+
+def _by_image(rows: pd.DataFrame) -> np.ndarray:
+    return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
+
+
+def _is_searched(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row is one that neighbours are searched among."""
+    train = rows["split"] == "train"
+    return train if train.sum() > 1 else pd.Series(True, index=rows.index)
+
+
+def _from_largest(labels: np.ndarray) -> np.ndarray:
+    """Number clusters from 1, the largest first."""
+    rank = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")
+    return rank[labels] + 1

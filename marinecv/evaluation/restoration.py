@@ -1,0 +1,161 @@
+"""How well an autoencoder gives back what it is shown: the error of each image, and some images to look at."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from marinecv.atomic import whole_file
+from marinecv.data.catalog import usable
+from marinecv.evaluation.intervals import bootstrap_means, percentile_interval
+from marinecv.inputs.spec import ImageSpec
+
+if TYPE_CHECKING:
+    import keras
+
+ERRORS = ("mse", "mse_of_input", "mse_of_mean")
+PICTURES, WALKS, STEPS = 8, 4, 8
+
+
+def restoration_table(
+    model: "keras.Model",
+    catalog: pd.DataFrame,
+    spec: ImageSpec,
+    pixels: np.ndarray,
+    *,
+    salt: float = 0.0,
+    pepper: float = 0.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the error of every usable image, in the range of the model, beside what takes no network.
+
+    Args:
+        model: an autoencoder of ours.
+        catalog: one row an image.
+        spec: of the images.
+        pixels: what `load_pixels(catalog, spec)` gave.
+        salt: share of white pixels in what the model is shown, the same each time.
+        pepper: share of black ones.
+        seed: of that noise.
+    Returns:
+        DataFrame `image_id, split`, and three mean squared errors against the clean image: `mse` of what the model
+        gives, `mse_of_input` of the noisy image itself, `mse_of_mean` of the mean of all train images, which is NaN
+        where there are none.
+    """
+    from marinecv.models.autoencoders import target_of
+
+    rows, target = usable(catalog), target_of(model)
+    mean = np.nan
+    if (rows["split"] == "train").any():
+        _, train = _split(rows, pixels, "train")
+        mean = np.asarray(target(train.mean(axis=0, dtype=np.float64)[np.newaxis]))
+    parts = []
+    for split in rows["split"].unique():
+        part, of_part = _split(rows, pixels, split)
+        errors = {name: np.empty(0) for name in ERRORS}
+        for noisy, clean in _shown(part, of_part, spec, salt, pepper, seed):
+            wanted = np.asarray(target(clean))
+            for name, images in zip(ERRORS, (model(noisy, training=False), target(noisy), mean), strict=True):
+                errors[name] = np.append(errors[name], np.square(np.asarray(images) - wanted).mean(axis=(1, 2, 3)))
+        parts.append(part[["image_id", "split"]].assign(**errors))
+    return pd.concat(parts, ignore_index=True)
+
+
+def restoration_metrics(table: pd.DataFrame, seed: int = 0) -> dict[str, dict]:
+    """Return the mean errors of each split, each with its n and 95% bootstrap interval over images.
+
+    Args:
+        table: from `restoration_table`.
+        seed: of the bootstrap.
+    """
+    metrics = {}
+    for split, part in table.groupby("split", sort=False):
+        metrics[split] = {"n": len(part)}
+        for name in ERRORS:
+            values = part[name].to_numpy()
+            if np.isfinite(values).all():
+                low, high = percentile_interval(bootstrap_means(values, seed))
+                metrics[split][name] = {"value": float(values.mean()), "low": low, "high": high, "n": len(part)}
+    return metrics
+
+
+def restored_pictures(
+    model: "keras.Model",
+    catalog: pd.DataFrame,
+    spec: ImageSpec,
+    pixels: np.ndarray,
+    *,
+    salt: float = 0.0,
+    pepper: float = 0.0,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Return some validation images as they are, as they are shown and as they come back; of a code more.
+
+    Args:
+        model: and the rest as `restoration_table` takes them; `seed` draws the images too.
+    Returns:
+        uint8 arrays of up to 8 images, `(n, height, width, channels)` as the model has them: `original`, `noisy` and
+        `restored`. Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and
+        `walk` `(4, 8, ...)`: from the code of one image in steps to that of another.
+    """
+    from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels
+
+    part, of_part = _split(usable(catalog), pixels, "validation")
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(part))[:PICTURES])
+    noisy, clean = next(_shown(part.iloc[chosen], of_part[chosen], spec, salt, pepper, seed))
+    target = target_of(model)
+    images = {"original": target(clean), "noisy": target(noisy), "restored": model(noisy, training=False)}
+    pictures = {name: to_pixels(model, np.asarray(part)) for name, part in images.items()}
+    if is_variational(model):
+        decoder, codes = decoder_of(model), np.asarray(encoder_of(model)(noisy))
+        drawn = rng.standard_normal((PICTURES, codes.shape[-1])).astype(np.float32)
+        pictures["samples"] = to_pixels(model, np.asarray(decoder(drawn)))
+        share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, np.newaxis]
+        walks = [(1 - share) * codes[i] + share * codes[i - 1] for i in range(min(WALKS, len(codes)))]
+        pictures["walk"] = np.stack([to_pixels(model, np.asarray(decoder(walk))) for walk in walks])
+    return pictures
+
+
+def _split(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.DataFrame, np.ndarray]:
+    from marinecv.inputs.pixels import rows_of
+
+    chosen = np.flatnonzero(rows["split"] == split)
+    return rows.iloc[chosen], rows_of(pixels, chosen)
+
+
+def _shown(
+    rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, salt: float, pepper: float, seed: int
+) -> Iterator[tuple]:
+    """Batches of noisy and clean images, in the order of the rows."""
+    from marinecv.inputs.noise import with_noise
+    from marinecv.inputs.pipeline import make_dataset
+
+    return iter(with_noise(make_dataset(rows, spec, (), pixels=pixels), salt=salt, pepper=pepper, seed=seed))
+
+
+def write_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:
+    """Write what `restored_pictures` gave as one `.npz`, whole or not at all."""
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **pictures)
+
+
+def read_pictures(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what `write_pictures` wrote.
+
+    Raises:
+        ValueError: the file is missing, or not one of these.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            pictures = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # a broken zip raises many kinds
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    ranks = dict.fromkeys(("original", "noisy", "restored", "samples"), 4) | {"walk": 5}
+    for name in dict.fromkeys(("original", "noisy", "restored", *pictures)):
+        array = pictures.get(name)
+        if array is None or name not in ranks or (array.dtype, array.ndim) != (np.uint8, ranks[name]) or not array.size:
+            raise ValueError(f"{path} holds no pictures {name!r}. Expected those of a restored validation split.")
+    return pictures

@@ -1,0 +1,97 @@
+"""How well an export agrees with the model it was made of, and whether it is still the same. No TensorFlow here."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.checked import read_json, take
+from marinecv.evaluation.intervals import wilson
+from marinecv.evaluation.predictions import probabilities_of_table
+from marinecv.inputs.spec import ImageSpec
+
+CERTIFICATE = "certificate.json"
+WARM_UP, CALLS = 5, 30
+CANARIES, TILES = 4, 8
+CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round another way
+
+
+def agreement(predictions: pd.DataFrame, original: pd.DataFrame) -> dict:
+    """Hold the predictions of an export against those of the original on the same images, in the same order.
+
+    Returns:
+        dict of `agreement` (the share of images with the same predicted class: `value, low, high, n`, 95% Wilson) and
+        `largest_difference` (of a probability).
+    """
+    same, n = int((predictions["predicted_class"] == original["predicted_class"]).sum()), len(original)
+    low, high = wilson(same, n)
+    difference = np.abs(probabilities_of_table(predictions) - probabilities_of_table(original)).max()
+    return {
+        "agreement": {"value": same / n, "low": low, "high": high, "n": n, "method": "Wilson"},
+        "largest_difference": float(difference),
+    }
+
+
+def latency_ms(see: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> float:
+    """Return the median time of a call with one image `(1, height, width, 3)`, in milliseconds."""
+    times = []
+    for _ in range(WARM_UP + CALLS):
+        start = time.perf_counter()
+        see(image)
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times[WARM_UP:]))
+
+
+def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Draw four pictures of coloured tiles: no photograph travels with an export.
+
+    Args:
+        shape: `(height, width, 3)`.
+        seed: of the colours.
+    Returns:
+        float32 `(4, height, width, 3)` in [0, 255].
+    """
+    tiles = np.random.default_rng(seed).integers(0, 256, (CANARIES, TILES, TILES, 3))
+    rows, columns = (np.arange(side) * TILES // side for side in shape[:2])
+    return tiles[:, rows][:, :, columns].astype(np.float32)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Hash every file of an export but its certificate: SHA-256 by POSIX path within the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CERTIFICATE)
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
+
+
+def sha256(file: Path) -> str:
+    """Hash a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def check_export(folder: str | Path) -> str:
+    """Compare an export with its certificate: first its files, then what it says of the canary.
+
+    Returns:
+        What differs, or nothing. Files that differ are not loaded.
+    """
+    folder = Path(folder)
+    file, contract = folder / CERTIFICATE, folder / "contract.json"
+    try:
+        certificate = read_json(file)
+        hashes, found = take(certificate, "sha256", kind=dict[str, str], what=file), file_hashes(folder)
+        if changed := sorted(name for name in {*hashes, *found} if hashes.get(name) != found.get(name)):
+            return f"{changed[0]} is not as it was certified. Export it again."
+        seed = take(certificate, "canary", "seed", kind=int, what=file)
+        rows = take(certificate, "canary", "probabilities", kind=tuple[tuple[float, ...], ...], what=file)
+        spec = take(read_json(contract), "image", kind=ImageSpec, what=contract)
+        from marinecv.export.engines import load_exported
+
+        difference = np.abs(load_exported(folder)(canary_images(spec.shape, seed)) - np.array(rows)).max()
+    except ValueError as error:
+        return str(error)
+    if not difference <= CANARY_TOLERANCE:  # not so where one is no number
+        return f"It gives other probabilities of the canary than when it was certified, by up to {difference:.3f}."
+    return ""

@@ -1,0 +1,68 @@
+"""A Keras model into the file of another runtime, by Keras' own exporters."""
+
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from marinecv.models.load import first_line
+
+
+def write_model(model: keras.Model, path: Path, format: str, quantise: str = "none", samples: np.ndarray = ()) -> None:
+    """Write a model for another runtime, with float32 pixels in and float32 probabilities out.
+
+    Args:
+        model: one input, pixels in [0, 255]; any precision, float32 is written.
+        path: to be made: a file, or of `savedmodel` a folder.
+        format: a key of `formats.FILES`.
+        quantise: of `"litert"`, one of `formats.QUANTISATIONS`. No operations but LiteRT's own are used.
+        samples: uint8 `(n, height, width, 3)`, from which `"int8-full"` learns the range of each tensor.
+    Raises:
+        ValueError: the model has a part that the format does not know.
+    """
+    plain = in_float32(model)
+    plain(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports no model that was never called
+    options = _litert_options(plain, quantise, samples) if format == "litert" else {}
+    keras_name = "tf_saved_model" if format == "savedmodel" else format
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of NumPy about what Keras asks of it for tf2onnx
+            plain.export(str(path), format=keras_name, verbose=False, **options)
+    except Exception as error:  # whatever a converter raises of a layer that it does not know
+        raise ValueError(f"This model cannot be written as {format} ({quantise}): {first_line(error)}") from error
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Copy a model into one that computes in float32, with `Rescaling` in place of the equal `Normalization`.
+
+    `Normalization` keeps its constants outside the graph, where the converter to ONNX does not find them.
+    """
+
+    def copy(layer: layers.Layer | keras.Operation) -> layers.Layer | keras.Operation:
+        settings = layer.get_config()
+        if isinstance(layer, layers.Normalization):
+            mean, variance = np.ravel(settings["mean"]), np.ravel(settings["variance"])
+            scale = 1 / np.sqrt(variance)
+            return layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=layer.name)
+        return type(layer).from_config(settings | ({"dtype": "float32"} if "dtype" in settings else {}))
+
+    plain = keras.models.clone_model(model, clone_function=copy)
+    plain.set_weights(model.get_weights())
+    return plain
+
+
+def _litert_options(model: keras.Model, quantise: str, samples: np.ndarray) -> dict:
+    """The settings of TensorFlow's converter: one image at a time, for phones and small boards like a fixed shape."""
+    import tensorflow as tf
+
+    options = {"input_signature": [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="pixels")]}
+    target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    if quantise != "none":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if quantise == "float16":
+        target["supported_types"] = [tf.float16]
+    if quantise == "int8-full":
+        target["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        options["representative_dataset"] = lambda: ([image[np.newaxis].astype(np.float32)] for image in samples)
+    return {**options, "target_spec": target}

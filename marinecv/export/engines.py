@@ -1,0 +1,79 @@
+"""An exported model as a function, run by its own engine as anybody else would run it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from marinecv.export.formats import FILES, check_format
+from marinecv.models.load import first_line
+
+THREADS = os.cpu_count() or 1
+BATCH = 32
+See = Callable[[np.ndarray], np.ndarray]
+
+
+def load_exported(folder: str | Path) -> See:
+    """Load an exported model.
+
+    A SavedModel can run code: load none that you did not write yourself.
+
+    Args:
+        folder: of one export, as `export_model` made it.
+    Returns:
+        A function from pixels `(n, height, width, 3)` in [0, 255] to probabilities `(n, C)` float32.
+    Raises:
+        ValueError: the folder holds none, it is damaged, or a package is missing.
+    """
+    folder = Path(folder)
+    format = next((format for format, name in FILES.items() if (folder / name).exists()), None)
+    if format is None:
+        raise ValueError(f"{folder} holds no exported model. Expected one of {', '.join(FILES.values())} in it.")
+    check_format(format)
+    path = folder / FILES[format]
+    try:
+        see = {"litert": _litert, "savedmodel": _savedmodel, "onnx": _onnx}[format](path)
+    except Exception as error:  # each engine has its own
+        raise ValueError(f"{path} is damaged: {first_line(error)} Export it again.") from error
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        parts = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+        return np.concatenate([see(np.asarray(part, np.float32)) for part in parts])
+
+    return predict
+
+
+def _litert(path: Path) -> See:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=THREADS)
+    interpreter.allocate_tensors()
+    [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def see(images: np.ndarray) -> np.ndarray:
+        answers = []
+        for image in images:
+            interpreter.set_tensor(into["index"], image[np.newaxis])
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(out["index"])[0])
+        return np.stack(answers)
+
+    return see
+
+
+def _savedmodel(path: Path) -> See:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(path)
+    return lambda images: model.serve(images).numpy()
+
+
+def _onnx(path: Path) -> See:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    [into] = session.get_inputs()
+    return lambda images: session.run(None, {into.name: images})[0]

@@ -1,0 +1,27 @@
+"""What a run can be exported as. Nothing here imports TensorFlow."""
+
+import importlib.util
+
+FILES = {"litert": "model.tflite", "savedmodel": "model", "onnx": "model.onnx"}
+QUANTISATIONS = ("none", "float16", "int8-dynamic", "int8-full")
+_NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
+
+
+def check_format(format: str, quantise: str = "none") -> None:
+    """Refuse what cannot be written here, before any work is done.
+
+    Args:
+        format: a key of `FILES`.
+        quantise: one of `QUANTISATIONS`.
+    Raises:
+        ValueError: it is none of those, a quantisation goes with another format, or a package is missing.
+    """
+    if format not in FILES or quantise not in QUANTISATIONS:
+        raise ValueError(
+            f"Expected a format among {', '.join(FILES)} and a quantisation among {', '.join(QUANTISATIONS)}. "
+            f"Received: {format!r}, {quantise!r}."
+        )
+    if quantise != "none" and format != "litert":
+        raise ValueError(f"Quantisation {quantise} goes with litert alone; {format} keeps float32. Leave it out.")
+    if missing := [name for name in _NEEDS[format] if not importlib.util.find_spec(name)]:
+        raise ValueError(f"{missing[0]} is not installed, which {format} needs: pip install 'marinecv[{format}]'")

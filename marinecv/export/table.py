@@ -1,0 +1,60 @@
+"""`exports.csv`: the exports of a run beside the model they were made of. Nothing here imports TensorFlow."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.checked import read_json
+from marinecv.export.certificate import CERTIFICATE
+from marinecv.runs import Run
+from marinecv.tables import numbers, read_table, write_table
+
+ORIGINAL = "keras"
+EXPORTS, NAME = "exports", "exports.csv"
+FIGURES = ("accuracy", "agreement")
+COUNTS = ("bytes", "threads", "accuracy_n")
+COLUMNS = [
+    *("export", "bytes", "latency_ms", "threads", "accuracy_n"),
+    *(f"{figure}_{part}" for figure in FIGURES for part in ("value", "low", "high")),
+    "largest_difference",
+]
+
+
+def export_folders(run: Run) -> list[Path]:
+    """The folder of each export of a run, by name."""
+    return sorted(path for path in run.path(EXPORTS).glob("[!.]*") if path.is_dir())
+
+
+def write_exports(run: Run, original: dict) -> None:
+    """Write `exports/exports.csv` from the certificates of a run.
+
+    Args:
+        run: its exports are read.
+        original: the same figures of the Keras model, for the first row.
+    Raises:
+        ValueError: a certificate is missing or broken.
+    """
+    rows = [{"export": ORIGINAL, **original}, *(read_json(folder / CERTIFICATE) for folder in export_folders(run))]
+    table = pd.json_normalize(rows, sep="_").reindex(columns=COLUMNS)
+    write_table(run.path(EXPORTS, NAME), table, float_format="%.9g")
+
+
+def read_exports(run: Run) -> pd.DataFrame | None:
+    """Read what `write_exports` wrote: `COLUMNS`, fractions from 0 to 1; None where a run has no exports.
+
+    The first row is the Keras model itself, which agrees with nothing else: NaN.
+
+    Raises:
+        ValueError: the file is broken.
+    """
+    path = run.path(EXPORTS, NAME)
+    if not path.is_file():
+        return None
+    try:
+        table = numbers(read_table(path), COLUMNS[1:], path)
+        fractions = table.filter(regex="^(accuracy|agreement)_(value|low|high)$").fillna(0)
+        if "export" not in table or not (fractions.ge(0) & fractions.le(1)).all(axis=None):
+            raise ValueError(f"{path} has no column 'export', or a figure that is not from 0 to 1.")
+        return table[COLUMNS].astype(dict.fromkeys(COUNTS, int))
+    except ValueError as error:
+        raise ValueError(f"{error} Delete it; `export` writes it again.") from error

@@ -1,0 +1,47 @@
+"""Salt and pepper: white and black pixels, drawn afresh each epoch or the same each time."""
+
+import tensorflow as tf
+
+from marinecv.inputs.pixels import without_autotune
+
+
+def with_noise(
+    batches: tf.data.Dataset, *, salt: float, pepper: float, seed: int = 0, start_epoch: int | None = None
+) -> tf.data.Dataset:
+    """Pairs `(noisy, clean)` of the images of a data set, whose labels are left out.
+
+    The noise is a pure function of seed, epoch and place in the epoch, so that a training that was stopped goes on
+    with the noise it would have had.
+
+    Args:
+        batches: of `(images, labels)`, as `make_dataset` gives them, in [0, 255].
+        salt: share of pixels that become white, all channels together.
+        pepper: share of pixels that become black.
+        seed: of the noise.
+        start_epoch: number of the first pass; None for the same noise in each pass, as validation has it.
+    Returns:
+        Float32 `(batch, height, width, 3)` twice: noisy and clean. The order is that of `batches`.
+    Raises:
+        ValueError: shares that are none, or of more than the whole.
+    """
+    if not (salt >= 0 and pepper >= 0 and salt + pepper <= 1):
+        raise ValueError(f"Expected shares from 0 on, of at most 1 together. Received: salt={salt}, pepper={pepper}.")
+    fixed = start_epoch is None
+    clock = tf.Variable(-1 if fixed else start_epoch - 1, dtype=tf.int64, trainable=False)
+
+    def one_pass(epoch):
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+
+        def pair(number, parts):
+            clean = parts[0]
+            chance = tf.random.stateless_uniform(
+                (*tf.unstack(tf.shape(clean)[:3]), 1), tf.random.experimental.stateless_fold_in(key, number)
+            )
+            noisy = tf.where(chance < salt, 255.0, tf.where(chance >= 1 - pepper, 0.0, clean))
+            return noisy, clean
+
+        return batches.enumerate().map(lambda number, parts: pair(number, parts))
+
+    passes = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(0 if fixed else 1))
+    pairs = passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(batches.cardinality()))
+    return without_autotune(pairs.prefetch(2))

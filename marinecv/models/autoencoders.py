@@ -1,0 +1,140 @@
+"""Autoencoders: a U-Net, and a stack of dense layers, plain or variational. Each is one flat graph with a layer `code`.
+
+    model = unet((128, 128, 3))
+    encoder, decoder = encoder_of(model), decoder_of(model)
+
+Pixels in [0, 255] go in, and the image comes out in the range of the layer `clean`, which brings the pixels there. So
+the model holds its own target: what `target_of(model)` gives of the clean image.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers, ops
+
+from marinecv.models.normalise import signed_unit, unit
+
+
+def unet(
+    image_shape: tuple[int, int, int],
+    *,
+    filters: Sequence[int] = (32, 64, 128, 256),
+    bottleneck: int = 256,
+    convolutions: int = 2,
+    skips: bool = True,
+    batch_norm: bool = False,
+) -> keras.Model:
+    """A U-Net that gives back its image: convolutions and pooling down to the code, and the same way up.
+
+    With `skips` each level hands its map across, and most of the image goes past the code. Without them all of it goes
+    through.
+
+    Args:
+        image_shape: `(height, width, 3)`, both sides a multiple of 2 to the number of levels.
+        filters: of each level, from the top.
+        bottleneck: channels of the code, whose map is the image's over 2 to the number of levels.
+        convolutions: of 3x3 with ReLU, in each level on the way down and up.
+        skips: whether the levels are joined across.
+        batch_norm: whether each convolution is followed by batch normalisation.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to the same in [-1, 1].
+    Raises:
+        ValueError: a side that cannot be halved so often.
+    Source: Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597; butterflies report, section III.
+    """
+    step = 2 ** len(filters)
+    if image_shape[0] % step or image_shape[1] % step:
+        raise ValueError(
+            f"A U-Net halves its image {len(filters)} times. Expected sides that are a multiple of {step}. Received: "
+            f"{image_shape[0]}x{image_shape[1]}."
+        )
+
+    def convolve(x: KerasTensor, channels: int, name: str) -> KerasTensor:
+        for number in range(1, convolutions + 1):
+            last = number == convolutions
+            x = layers.Conv2D(channels, 3, padding="same", use_bias=not batch_norm, name=f"{name}_conv{number}")(x)
+            x = layers.BatchNormalization(name=f"{name}_norm{number}")(x) if batch_norm else x
+            x = layers.ReLU(name=name if last else f"{name}_relu{number}")(x)
+        return x
+
+    inputs = keras.Input(image_shape, name="pixels")
+    x = layers.Identity(name="clean")(signed_unit(inputs))
+    across = []
+    for level, channels in enumerate(filters, start=1):
+        x = convolve(x, channels, f"down{level}")
+        across.append(x)
+        x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
+    x = convolve(x, bottleneck, "code")
+    for level, channels in reversed(list(enumerate(filters, start=1))):
+        x = layers.Conv2DTranspose(channels, 2, strides=2, name=f"widen{level}")(x)
+        if skips:
+            x = layers.Concatenate(name=f"skip{level}")([across[level - 1], x])
+        x = convolve(x, channels, f"up{level}")
+    outputs = layers.Conv2D(image_shape[-1], 1, activation="tanh", dtype="float32", name="restored")(x)
+    return keras.Model(inputs, outputs, name="unet")
+
+
+def dense_autoencoder(
+    image_shape: tuple[int, int, int], *, units: Sequence[int] = (128, 64, 32), variational: bool = False
+) -> keras.Model:
+    """Dense layers from the grey image down to the code and up again.
+
+    A variational one draws its code in training from a normal distribution of its own for each image, whose mean and
+    log variance are the layers `code` and `log_variance`; elsewhere the code is the mean.
+
+    Args:
+        image_shape: `(height, width, 3)`.
+        units: of the layers with ReLU on the way down; the last is the code, of a variational one without ReLU.
+        variational: see above.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, height, width, 1)` in [0, 1], grey.
+    Source: butterflies report, sections III and IV: 128-64-32, 64-128-784; Kingma and Welling 2014,
+        https://arxiv.org/abs/1312.6114.
+    """
+    inputs = keras.Input(image_shape, name="pixels")
+    x = layers.Identity(name="clean")(ops.image.rgb_to_grayscale(unit(inputs)))
+    x = layers.Flatten(name="flat")(x)
+    for number, width in enumerate(units[:-1], start=1):
+        x = layers.Dense(width, activation="relu", name=f"down{number}")(x)
+    if variational:
+        mean = layers.Dense(units[-1], name="code")(x)
+        log_variance = layers.Dense(units[-1], name="log_variance")(x)
+        chance = layers.GaussianNoise(1.0, name="chance")(ops.zeros_like(mean))  # which is nothing but in training
+        x = layers.Identity(name="drawn")(mean + ops.exp(log_variance / 2) * chance)
+    else:
+        x = layers.Dense(units[-1], activation="relu", name="code")(x)
+    for number, width in reversed(list(enumerate(units[:-1], start=1))):
+        x = layers.Dense(width, activation="relu", name=f"up{number}")(x)
+    height, width, _ = image_shape
+    x = layers.Dense(height * width, activation="sigmoid", dtype="float32", name="values")(x)
+    outputs = layers.Reshape((height, width, 1), name="restored")(x)
+    return keras.Model(inputs, outputs, name="variational_autoencoder" if variational else "dense_autoencoder")
+
+
+def encoder_of(model: keras.Model) -> keras.Model:
+    """From pixels to the code; shares the layers of the autoencoder."""
+    return keras.Model(model.inputs[0], model.get_layer("code").output, name="encoder")
+
+
+def decoder_of(model: keras.Model) -> keras.Model:
+    """From the code, and the maps that skips hand across, to the image; shares the layers of the autoencoder."""
+    across = [layer.input[0] for layer in model.layers if layer.name.startswith("skip")]
+    code = model.get_layer("drawn" if is_variational(model) else "code").output
+    return keras.Model([code, *across] if across else code, model.outputs[0], name="decoder")
+
+
+def is_variational(model: keras.Model) -> bool:
+    """Whether its code is drawn in training."""
+    return any(layer.name == "log_variance" for layer in model.layers)
+
+
+def target_of(model: keras.Model) -> keras.Model:
+    """From pixels to what the model should give back of them."""
+    return keras.Model(model.inputs[0], model.get_layer("clean").output, name="target")
+
+
+def to_pixels(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What an autoencoder gives, as pixels: uint8 from 0 to 255."""
+    scaled = (images + 1) * 127.5 if model.name == "unet" else images * 255
+    return scaled.clip(0, 255).round().astype(np.uint8)

@@ -1,0 +1,138 @@
+"""The page of a network's inner space: the map of its codes, their clusters, and images beside their neighbours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.atomic import write_text
+from marinecv.data.splits import SPLITS
+from marinecv.evaluation.latent import PERPLEXITY, perplexity_of
+from marinecv.report.html import render, thumbnail
+from marinecv.report.latent_figures import MANY, latent_figure
+from marinecv.report.parts import shown
+
+CLUSTERINGS = {"points": "Clusters of the points", "code": "Clusters of the code"}
+MAPS = {"plain": None, "by_class": "class_name", "by_points": "cluster_points", "by_code": "cluster_code"}
+MEASURES = {
+    "ari": (
+        "ARI (adjusted Rand index)",
+        "Of all pairs of images, how often cluster and class agree whether the two belong together, beyond chance.",
+    ),
+    "ami": (
+        "AMI (adjusted mutual information)",
+        "How much the cluster tells of the class and the class of the cluster, beyond chance.",
+    ),
+    "nmi": (
+        "NMI (normalised mutual information)",
+        "The same without taking chance away: it rises with the number of clusters by itself.",
+    ),
+    "purity": (
+        "Purity",
+        "The share of images that are of the most frequent class of their cluster. It rises with the clusters alone.",
+    ),
+    "silhouette": (
+        "Silhouette",
+        "How much nearer images lie to their own cluster than to the next one, from -1 to 1; it knows no classes.",
+    ),
+}
+
+
+def write_latent_report(
+    folder: str | Path,
+    title: str,
+    rows: pd.DataFrame,
+    values: int,
+    points: pd.DataFrame,
+    measures: pd.DataFrame,
+    clusters: pd.DataFrame,
+    nearest: pd.DataFrame,
+    images: Sequence[str],
+    demonstration: bool = False,
+) -> Path:
+    """Write `latent.html`, and its figures as PNG.
+
+    Args:
+        folder: an existing one.
+        title: of the page.
+        rows: of the catalog; where the pictures lie.
+        values: numbers of a code.
+        points: as `latent_points` returns them.
+        measures: as `latent_measures` and `neighbour_measures` return them, together.
+        clusters: as `cluster_table` returns it.
+        nearest: as `nearest_images` returns it.
+        images: ids of those to show beside their neighbours.
+        demonstration: mark the page and its figures as made of drawn pictures.
+    Returns:
+        Path of the page.
+    """
+    folder, n = Path(folder), len(points)
+    drawn = {
+        name: shown(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
+        for name, by in MAPS.items()
+    }
+    page = render(
+        "latent.html",
+        title=title,
+        demonstration=demonstration,
+        summary=_summary(points, values),
+        perplexity=_perplexity(n),
+        many_classes=points["class_name"].nunique() >= MANY,
+        clusters=points["cluster_code"].nunique(),
+        many_clusters=points["cluster_code"].nunique() >= MANY,
+        tables={name: clusters[clusters["of"] == of].to_dict("records") for of, name in CLUSTERINGS.items()},
+        measures=_measures(measures),
+        n=n,
+        searched=_searched(points),
+        nearest=measures[measures["measure"] == "nearest"].to_dict("records"),
+        sheets=_sheets(rows, nearest, images),
+        **drawn,
+    )
+    write_text(folder / "latent.html", page)
+    return folder / "latent.html"
+
+
+def _summary(points: pd.DataFrame, values: int) -> str:
+    counts = points["split"].value_counts()
+    splits = ", ".join(f"{counts[split]:,} of {split}" for split in SPLITS if split in counts)
+    classes = points["class_name"].nunique()
+    return (
+        f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}, each as the code of {values:,} "
+        "numbers that the network makes of it before it names it."
+    )
+
+
+def _perplexity(n: int) -> str:
+    lowered = "" if perplexity_of(n) == PERPLEXITY else f" (usually {PERPLEXITY:.0f}; lowered for so few images)"
+    return f"t-SNE of the code as it is, begun at its principal components, perplexity {perplexity_of(n):.3g}{lowered}."
+
+
+def _measures(measures: pd.DataFrame) -> list[dict]:
+    found = measures.set_index(["measure", "of"])
+    return [
+        {"name": name, "words": words, "figures": [found.loc[(key, of)].to_dict() for of in CLUSTERINGS]}
+        for key, (name, words) in MEASURES.items()
+    ]
+
+
+def _searched(points: pd.DataFrame) -> str:
+    if (points["split"] == "train").sum() > 1:
+        return "Neighbours are searched among the images of train, and no image is its own."
+    return "Images of train are not among these, so neighbours are searched among all of them; none is its own."
+
+
+def _sheets(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) -> dict[str, list]:
+    """Rows of pictures: an image, then its neighbours."""
+    paths = rows.set_index("image_id")["path"]
+    sheets: dict[str, list] = {"The nearest is of the same class": [], "The nearest is of another class": []}
+    for image in images:
+        near = nearest[nearest["image_id"] == image]
+        own = near.iloc[0]
+        lines = [f"This image: {own['class_name']}", own["split"], image]
+        items = [{"src": thumbnail(paths[image]), "alt": image, "lines": lines}]
+        for row in near.itertuples():
+            other = ", another class" if row.neighbour_class != row.class_name else ""
+            lines = [f"{row.similarity:.3f} {row.neighbour_class}", f"{row.neighbour_split}{other}"]
+            items.append({"src": thumbnail(paths[row.neighbour_id]), "alt": row.neighbour_id, "lines": lines})
+        list(sheets.values())[own["class_name"] != own["neighbour_class"]].append(items)
+    return sheets

@@ -1,0 +1,121 @@
+"""Which network a recipe trains: the settings of each kind. Nothing here imports TensorFlow."""
+
+from dataclasses import dataclass
+from math import inf
+
+from marinecv.checked import among, within
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchModel:
+    """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
+
+    filters: tuple[int, ...] = (32, 64, 128, 128)
+    kernels: tuple[int, ...] = (3, 3, 3, 3)
+    pools: tuple[int, ...] = (2, 2, 2, 2)
+    dense: int = 128
+    dropout: float = 0.5
+    batch_norm: bool = False
+    pooling: str = "flatten"
+    normalisation: str = "standardise"
+    padding: int | None = None
+
+    def __post_init__(self):
+        sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
+        within(self, **sizes, dropout=(0, 1), padding=(0, 64))
+        among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneModel:
+    """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
+
+    `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
+    """
+
+    backbone: str = "mobilenetv3large"
+    weights: str = "imagenet"
+    trainable_layers: int | None = 20
+    trainable_blocks: tuple[str, ...] = ()
+    alpha: float = 1.0
+    normalisation: str = "backbone"
+    pooling: str = "avg"
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.2
+    freeze_batch_norm: bool = True
+
+    def __post_init__(self):
+        within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
+        ranges = ("backbone", "standardise", "unit", "imagenet")
+        among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultimodalModel(BackboneModel):
+    """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
+
+    attributes: int = 312
+    attribute_units: int = 256
+    fusion: str = "concatenate"
+    hidden: tuple[int, ...] = (512,)
+    dropout: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        within(self, attributes=(1, 65536), attribute_units=(1, 65536))
+        among(self, fusion=("concatenate", "gated"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoencoder:
+    """What gives back the image that it is shown through a code.
+
+    `salt` and `pepper` are the shares of pixels that become white and black before it sees them.
+    """
+
+    salt: float = 0.0
+    pepper: float = 0.0
+
+    def __post_init__(self):
+        within(self, salt=(0, 0.5), pepper=(0, 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet(Autoencoder):
+    """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
+
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    bottleneck: int = 256
+    convolutions: int = 2
+    skips: bool = True
+    batch_norm: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseAutoencoder(Autoencoder):
+    """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
+
+    `beta` weighs how far a variational code may be from a standard normal distribution.
+    """
+
+    units: tuple[int, ...] = (128, 64, 32)
+    variational: bool = False
+    beta: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        within(self, units=(1, 65536), beta=(0, inf))
+
+
+MODELS = {
+    "cnn": ScratchModel,
+    "backbone": BackboneModel,
+    "multimodal": MultimodalModel,
+    "unet": UNet,
+    "dense_autoencoder": DenseAutoencoder,
+}
+ModelChoice = ScratchModel | BackboneModel | MultimodalModel | UNet | DenseAutoencoder

@@ -1,0 +1,43 @@
+"""Train a network that gives back its image: its code is what it has learned of them."""
+
+import argparse
+from pathlib import Path
+
+from . import options, quiet
+from .butterflies import DENOISE, RECIPES
+
+HELP = "Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."
+EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The training flags that mean something without classes to tell apart."""
+    options.add_data(parser)
+    options.add_output(parser)
+    options.add_subset(parser)
+    options.add_labels(parser)
+    parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
+    parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs")
+    parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
+    options.add_sizes(parser)
+    options.add_track(parser)
+    parser.set_defaults(
+        **dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False),
+        **dict.fromkeys(("folds", "jit_compile")),
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train the chosen recipe, or go on with what `--resume` names."""
+    options.refuse_beside(args, "resume")
+    if len(args.image_size or ()) > 1:
+        raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
+    quiet.import_tensorflow()
+    from . import train
+    from .families import named
+
+    if args.resume:
+        return train.resume(args.resume, args.track)
+    recipe = named(args.recipe or DENOISE.name, "autoencode")
+    return train.train([recipe], args, name=recipe.name, title=recipe.title)

@@ -1,0 +1,409 @@
+"""An export gives what its model gives, is certified, and stands whole or not at all."""
+
+import json
+import os
+import re
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import COLOURS
+from keras import layers, ops
+
+import marinecv as mcv
+from marinecv.atomic import replaced
+from marinecv.export import convert, formats, table
+from marinecv.export import model as exporting
+from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, check_export, sha256
+from marinecv.export.engines import load_exported
+from marinecv.export.formats import FILES
+from marinecv.runs import Run
+
+COPIES = 300  # small weights are not quantised
+KINDS = [("litert", kind) for kind in formats.QUANTISATIONS] + [("savedmodel", "none"), ("onnx", "none")]
+NAMES = [format if kind == "none" else f"{format}-{kind}" for format, kind in KINDS]
+
+
+def colour_reader(takes=(0, 1, 2)):
+    """A model that sees whether an image is rather red, green or blue, and takes colour i for the class `takes[i]`."""
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    x = layers.Conv2D(3, 1, use_bias=False, name="channels")(layers.Rescaling(1 / 255)(pixels))
+    x = layers.Dense(3 * COPIES, activation="relu", name="copies")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(pixels, layers.Dense(3, activation="softmax", name="probabilities")(x))
+    model.get_layer("channels").set_weights([np.eye(3)[None, None]])
+    model.get_layer("copies").set_weights([np.tile(np.eye(3), COPIES), np.zeros(3 * COPIES)])
+    model.get_layer("probabilities").set_weights(
+        [np.tile(8 / COPIES * np.eye(3)[list(takes)], (COPIES, 1)), np.zeros(3)]
+    )
+    return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engines():
+    for package in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+
+
+def run_with(model, finished_run, folder) -> Run:
+    """A copy with another model, and with images that fill what it sees."""
+    shutil.copytree(finished_run, folder)
+    contract = json.loads((folder / "contract.json").read_text())
+    contract["image"] |= {"fit": "stretch", "canvas_px": None}
+    (folder / "contract.json").write_text(json.dumps(contract))
+    model.save(folder / "model.keras")
+    return Run(folder)
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A run that a test may change, with a model that names every image of the tank rightly."""
+    return run_with(colour_reader(), finished_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run, tmp_path_factory):
+    """A run with every export. Only to be read."""
+    run = run_with(colour_reader(), finished_run, tmp_path_factory.mktemp("exported") / "run")
+    original = mcv.measure_original(run)
+    for format, kind in KINDS:
+        mcv.export_model(run, format, kind, original=original)
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_gives_what_its_model_gives(exported, name):
+    images = np.concatenate([canary_images((32, 32, 3), seed) for seed in range(10)])  # more than one batch
+    expected = exported.load_model().predict(images, verbose=0)
+    assert np.ptp(expected, axis=0).min() > 0.1  # so that one answer for all would not do
+    found = load_exported(exported.path("exports", name))(images.astype(np.uint8))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.03 if "-" in name else 1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_stand_in_the_order_of_the_outputs(exported, name):
+    folder = exported.path("exports", name)
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    pictures = np.stack([np.full((32, 32, 3), colour) for colour in COLOURS.values()])
+    assert [labels[place] for place in load_exported(folder)(pictures).argmax(axis=1)] == list(COLOURS)
+    assert (folder / "contract.json").read_bytes() == exported.path("contract.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_litert_takes_and_gives_single_precision(exported, name):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(exported.path("exports", name, "model.tflite")))
+    [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
+    assert into["shape"].tolist() == [1, 32, 32, 3] and into["dtype"] == out["dtype"] == np.float32
+
+
+def test_a_head_that_standardises_needs_no_operation_but_litert_s_own(finished_run, tmp_path):
+    model, file = Run(finished_run).load_model(), tmp_path / FILES["litert"]
+    assert "standardise" in [layer.name for layer in model.layers]
+    convert.write_model(model, file, "litert")
+    images = canary_images((32, 32, 3), 0)
+    np.testing.assert_allclose(load_exported(tmp_path)(images), model.predict(images, verbose=0), atol=1e-5)
+    assert b"Flex" not in file.read_bytes()
+
+
+def test_quantised_files_are_smaller_and_whole_numbers_are_whole_numbers(exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    files = {name: exported.path("exports", name, "model.tflite") for name in NAMES[:4]}
+    none, half, dynamic, full = (file.stat().st_size for file in files.values())
+    assert none > 1.2 * max(half, dynamic, full)
+    tensors = Interpreter(str(files["litert-int8-full"])).get_tensor_details()
+    assert sum(tensor["dtype"] == np.float32 for tensor in tensors) == 2  # pixels and probabilities
+
+
+def test_the_certificate_says_what_was_measured(exported):
+    folder = exported.path("exports", "litert-int8-full")
+    found = json.loads((folder / CERTIFICATE).read_text())
+    assert found["bytes"] == (folder / "model.tflite").stat().st_size
+    assert found["sha256"] == {name: sha256(folder / name) for name in ("model.tflite", "labels.txt", "contract.json")}
+    accuracy = found["accuracy"]
+    assert (accuracy["value"], accuracy["n"], found["split"]) == (1, 3, "validation") and accuracy["low"] > 0.4
+    assert found["original"]["accuracy"] == accuracy and found["agreement"]["n"] == 3
+    assert 0 < found["largest_difference"] < 0.03 and found["latency_ms"] > 0 and found["threads"] >= 1
+    assert np.shape(found["canary"]["probabilities"]) == (4, 3) and found["calibration_images"] == 6
+    assert str(exported.folder.parent) not in json.dumps(found)  # it travels: no folder of one's own
+
+
+def test_agreement_counts_images_with_the_same_class():
+    told = [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], [[0.8, 0.2], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]
+    a, b = (mcv_table(np.array(rows)) for rows in told)
+    found = agreement(a, b)
+    assert found["agreement"]["value"] == 0.75 and found["agreement"]["low"] < 0.75 < found["agreement"]["high"]
+    assert found["largest_difference"] == pytest.approx(0.2)
+
+
+def mcv_table(probabilities):
+    from marinecv.evaluation.predictions import make_table
+
+    n = len(probabilities)
+    return make_table([str(i) for i in range(n)], ["validation"] * n, ["a"] * n, probabilities, ("a", "b"))
+
+
+def test_full_integers_are_calibrated_on_images_of_train_alone(run, monkeypatch):
+    seen, given = [], []
+    load, write = exporting.load_pixels, exporting.write_model
+    monkeypatch.setattr(
+        exporting, "load_pixels", lambda part, spec: seen.append(set(part["split"])) or load(part, spec)
+    )
+    monkeypatch.setattr(exporting, "write_model", lambda *words: given.append(words[-1]) or write(*words))
+    monkeypatch.setattr(exporting, "CALIBRATION_IMAGES", 4)
+    mcv.export_model(run, "litert", "int8-full")
+    assert seen == [{"validation"}, {"train"}] and given[0].shape == (4, 32, 32, 3)
+    catalog = run.catalog
+    train = {image.tobytes() for image in mcv.load_pixels(catalog[catalog["split"] == "train"], run.spec)[0]}
+    assert len({image.tobytes() for image in given[0]} & train) == 4
+
+
+def one_wrong(monkeypatch):
+    """Let every conversion write a model that takes rays for eels: 2 of 3 right."""
+    worse = colour_reader(takes=(0, 1, 1))
+    write = exporting.write_model
+    monkeypatch.setattr(exporting, "write_model", lambda model, *rest: write(worse, *rest))
+
+
+def test_what_loses_more_than_the_margin_is_not_written_and_leaves_nothing(run, monkeypatch):
+    one_wrong(monkeypatch)
+    said = r"savedmodel is not written: .* is 0.6667 and that of the Keras model 1.0000 \(n=3\). Expected at most 0.02"
+    with pytest.raises(ValueError, match=said):
+        mcv.export_model(run, "savedmodel")
+    assert os.listdir(run.path("exports")) == [".lock"]
+
+
+def test_what_loses_just_the_margin_is_written(run, monkeypatch):
+    one_wrong(monkeypatch)
+    assert mcv.export_model(run, "savedmodel", margin=1 - 2 / 3)["agreement"]["value"] == pytest.approx(2 / 3)
+
+
+def test_probabilities_of_8_bits_that_miss_a_sum_of_1_are_scored_all_the_same(run, monkeypatch):
+    load = exporting.load_exported
+
+    def rounded(folder):
+        see = load(folder)
+        return lambda pixels: 0.9 * see(pixels)
+
+    monkeypatch.setattr(exporting, "load_exported", rounded)
+    found = mcv.export_model(run, "savedmodel")
+    assert found["agreement"]["value"] == 1 and found["largest_difference"] < 1e-5
+
+
+def state(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_interrupted_or_refused_export_leaves_the_older_one(run, monkeypatch):
+    mcv.export_model(run, "savedmodel")
+    before = state(run.path("exports"))
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="is not written"):
+        one_wrong(patch)
+        mcv.export_model(run, "savedmodel")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(exporting, "write_json", interrupted)
+        mcv.export_model(run, "savedmodel")
+    assert state(run.path("exports")) == before
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "older").touch()
+    replace = os.replace
+
+    def stopped(source, target):
+        if source.name == ".place.new":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), replaced(place):
+        patch.setattr(os, "replace", stopped)
+    assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["older"]
+    place.rename(tmp_path / ".place.old")  # as a killed process leaves it
+    with replaced(place) as folder:
+        assert (place / "older").is_file()
+        (folder / "newer").touch()
+    assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["newer"]
+
+
+@pytest.fixture
+def litert(exported, tmp_path):
+    """An export that a test may change."""
+    return shutil.copytree(exported.path("exports", "litert"), tmp_path / "litert")
+
+
+def test_an_export_that_stayed_as_it_was_is_as_certified(exported):
+    assert [check_export(exported.path("exports", name)) for name in NAMES] == [""] * len(NAMES)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "contract.json"])
+def test_the_check_notices_a_changed_file_and_does_not_load_it(litert, name, monkeypatch):
+    monkeypatch.setattr("marinecv.export.engines.load_exported", interrupted)
+    (litert / name).write_bytes((litert / name).read_bytes()[:-1] + b"~")
+    assert check_export(litert) == f"{name} is not as it was certified. Export it again."
+
+
+def test_the_check_notices_a_file_too_few_or_too_many(litert):
+    (litert / "a.txt").touch()
+    assert "a.txt is not as it was certified" in check_export(litert)
+    (litert / "a.txt").unlink()
+    (litert / "labels.txt").unlink()
+    assert "labels.txt is not as it was certified" in check_export(litert)
+
+
+def test_the_check_notices_other_answers_to_the_canary(litert):
+    found = json.loads((litert / CERTIFICATE).read_text())
+    found["canary"]["probabilities"][2][1] += 0.25
+    (litert / CERTIFICATE).write_text(json.dumps(found))
+    assert "other probabilities of the canary than when it was certified, by up to 0.250" in check_export(litert)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda found: found.pop("sha256"), "'sha256' of .* is missing"),
+        (lambda found: found.pop("canary"), "'canary.seed' of .* is missing"),
+        (lambda found: found["canary"].update(probabilities=[1]), "Expected a list, each entry a number"),
+        (lambda found: found["canary"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
+    ],
+)
+def test_the_check_says_of_a_broken_certificate_what_is_wrong(litert, spoil, said):
+    found = json.loads((litert / CERTIFICATE).read_text())
+    spoil(found)
+    (litert / CERTIFICATE).write_text(json.dumps(found))
+    assert re.search(said, check_export(litert))
+
+
+def test_the_check_says_of_a_folder_without_certificate_that_it_has_none(litert):
+    (litert / CERTIFICATE).unlink()
+    assert "certificate.json cannot be read" in check_export(litert)
+
+
+def test_the_canary_is_drawn_by_seed_and_shows_different_pictures():
+    images = canary_images((40, 24, 3), 0)
+    assert images.shape == (4, 40, 24, 3) and (images == canary_images((40, 24, 3), 0)).all()
+    assert len({image.tobytes() for image in [*images, *canary_images((40, 24, 3), 1)]}) == 8
+
+
+def test_the_table_has_the_keras_model_first_and_a_row_an_export(exported):
+    found = mcv.read_exports(exported)
+    assert found["export"].tolist() == [table.ORIGINAL, *sorted(NAMES)] and found.columns.tolist() == table.COLUMNS
+    first, others = found.iloc[0], found.iloc[1:]
+    assert first["bytes"] == exported.path("model.keras").stat().st_size and np.isnan(first["agreement_value"])
+    assert (found["accuracy_value"] == 1).all() and (others["agreement_value"] == 1).all()
+    saved = exported.path("exports", "savedmodel", "model")
+    size = sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
+    assert found.set_index("export").loc["savedmodel", "bytes"] == size
+
+
+def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
+    assert mcv.read_exports(run) is None
+    run.path("exports").mkdir()
+    good = pd.DataFrame([{"export": "keras", **dict.fromkeys(table.COLUMNS[1:], 1)}])
+    for broken in (good.assign(accuracy_value=2), good.drop(columns="export"), good.drop(columns="bytes")):
+        broken.to_csv(run.path("exports", "exports.csv"), index=False)
+        with pytest.raises(ValueError, match="Delete it; `export` writes it again"):
+            mcv.read_exports(run)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("tflite",), "Expected a format among litert, savedmodel, onnx .* Received: 'tflite', 'none'"),
+        (("litert", "int4"), "Received: 'litert', 'int4'"),
+        (("onnx", "float16"), "float16 goes with litert alone; onnx keeps float32"),
+        (("savedmodel", "int8-full"), "int8-full goes with litert alone"),
+    ],
+)
+def test_an_export_that_there_is_not_is_refused(run, words, said):
+    with pytest.raises(ValueError, match=said):
+        mcv.export_model(run, *words)
+    assert not run.path("exports").exists()
+
+
+@pytest.mark.parametrize("margin", [-0.01, 1.5, float("nan")])
+def test_a_margin_is_a_fraction(run, margin):
+    with pytest.raises(ValueError, match="Expected a margin from 0 to 1"):
+        mcv.export_model(run, "litert", margin=margin)
+
+
+@pytest.mark.parametrize(("format", "package"), [("litert", "ai_edge_litert"), ("onnx", "tf2onnx")])
+def test_a_missing_package_is_named_with_what_brings_it(run, format, package, monkeypatch):
+    found = formats.importlib.util.find_spec
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None if name == package else found(name))
+    with pytest.raises(ValueError, match=rf"{package} is not installed.*pip install 'marinecv\[{format}\]'"):
+        mcv.export_model(run, format)
+
+
+def test_a_class_with_a_line_break_has_no_line_in_the_labels(run):
+    contract = json.loads(run.path("contract.json").read_text())
+    run.path("contract.json").write_text(json.dumps({**contract, "class_names": ["crab", "e\nel", "ray"]}))
+    with pytest.raises(ValueError, match="'e.nel' has a line break in its name"):
+        mcv.export_model(run, "litert")
+
+
+def test_a_model_that_takes_attributes_is_refused(run):
+    pixels, told = keras.Input((32, 32, 3)), keras.Input((2,))
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), told])
+    keras.Model([pixels, told], layers.Dense(3, activation="softmax")(x)).save(run.path("model.keras"))
+    with pytest.raises(ValueError, match="takes attributes beside the image"):
+        mcv.export_model(run, "litert")
+
+
+def test_images_that_are_gone_are_said_and_without_any_nothing_is_measured(run, tmp_path, capsys):
+    catalog, gone = run.catalog, str(tmp_path / "gone.jpg")
+    validation = catalog.index[catalog["split"] == "validation"]
+    for places in (validation[:1], validation):
+        catalog.loc[places, "path"] = gone
+        catalog.to_csv(run.path("catalog.csv"), index=False)
+        if len(places) == 1:
+            assert mcv.measure_original(run).figures["accuracy"]["n"] == 2
+    assert "1 of 3 validation images left out; the first, valid/crab" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="No validation image of .* can be read. Expected its data where .*gone.jpg"):
+        mcv.measure_original(run)
+
+
+def test_a_folder_without_a_model_and_a_damaged_file_are_named(litert):
+    (litert / "model.tflite").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="model.tflite is damaged: .* Export it again"):
+        load_exported(litert)
+    (litert / "model.tflite").unlink()
+    with pytest.raises(ValueError, match="holds no exported model. Expected one of model.tflite, model, model.onnx"):
+        load_exported(litert)
+
+
+def test_a_model_that_needs_more_than_litert_knows_is_refused(tmp_path):
+    pixels = keras.Input((8, 8, 3))
+    x = ops.erfinv(layers.GlobalAveragePooling2D()(pixels) / 256)
+    model = keras.Model(pixels, layers.Softmax()(x))
+    with pytest.raises(ValueError, match=r"This model cannot be written as litert \(none\): "):
+        convert.write_model(model, tmp_path / FILES["litert"], "litert")
+
+
+def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path):
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    x = layers.Normalization(mean=(100, 110, 120), variance=(900, 800, 700), dtype="mixed_bfloat16")(
+        ops.flip(pixels, -1)
+    )
+    x = layers.Conv2D(4, 3, dtype="mixed_bfloat16")(x)
+    x = layers.GlobalAveragePooling2D(dtype="mixed_bfloat16")(x)
+    model = keras.Model(pixels, layers.Dense(3, activation="softmax", dtype="float32")(x))
+    plain = convert.in_float32(model)
+    assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
+    images = canary_images((32, 32, 3), 0)
+    expected = plain.predict(images, verbose=0)
+    np.testing.assert_allclose(expected, model.predict(images, verbose=0), atol=0.02)
+    for format in FILES:
+        folder = tmp_path / format
+        folder.mkdir()
+        convert.write_model(model, folder / FILES[format], format)
+        np.testing.assert_allclose(load_exported(folder)(images), expected, atol=1e-5)

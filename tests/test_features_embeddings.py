@@ -1,0 +1,117 @@
+"""The code of an image is what a classifier's last layer takes, or what any other network gives; computed once."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from marinecv.features import bank
+from marinecv.features.embeddings import embed
+from marinecv.inputs.spec import ImageSpec
+
+SPEC = ImageSpec(height=32, width=40, fit="stretch")
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, *SPEC.shape)).astype(np.uint8)
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Five usable images of two splits that take turns, and one that cannot be used."""
+    paths = [tmp_path / f"{number}.jpg" for number in range(6)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    split = ["train", "test", "train", "train", "test", "test"]
+    table = pd.DataFrame({"image_id": [path.name for path in paths], "path": map(str, paths), "split": split})
+    return table.assign(problem=["", "", "broken", "", "", ""])
+
+
+def classifier(last=layers.Softmax, classes=3):
+    pixels = keras.Input(SPEC.shape)
+    x = layers.GlobalAveragePooling2D(name="code")(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(pixels)))
+    x = layers.Dropout(0.5)(x)
+    if last is layers.Softmax:
+        return keras.Model(pixels, layers.Softmax()(x))
+    return keras.Model(pixels, layers.Dense(classes, activation="softmax", name="probabilities")(x))
+
+
+def given(model, name=None):
+    part = model if name is None else keras.Model(model.inputs, model.get_layer(name).output)
+    return part.predict(PIXELS.astype(np.float32), verbose=0).reshape(len(PIXELS), -1)
+
+
+@pytest.mark.parametrize("last", [layers.Softmax, layers.Dense])
+def test_of_a_classifier_it_is_what_the_softmax_layer_takes_in_inference(last, catalog):
+    model = classifier(last)
+    codes = embed(model, catalog, SPEC, PIXELS)
+    assert codes.shape == (5, 4) and codes.dtype == np.float32
+    np.testing.assert_allclose(codes, given(model, "code"), atol=1e-5)
+
+
+def backbone(size):
+    return keras.applications.MobileNet(input_shape=size, include_top=False, weights=None, alpha=0.25, pooling="avg")
+
+
+class OfCode(keras.Model):
+    def call(self, inputs):
+        return inputs / 255.0
+
+
+def wrapped():
+    pixels = keras.Input(SPEC.shape)
+    return keras.Model(pixels, OfCode()(pixels))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: keras.Sequential([keras.Input(SPEC.shape), layers.Rescaling(1 / 255), layers.Conv2D(2, 3, strides=9)]),
+        lambda: backbone((None, None, 3)),
+        lambda: keras.Sequential([keras.Input(SPEC.shape), layers.Rescaling(1 / 255), backbone((None, None, 3))]),
+        wrapped,
+    ],
+    ids=["encoder of maps", "backbone for any size", "backbone within a model", "model of code wrapped"],
+)
+def test_of_any_other_network_it_is_what_it_gives(model, catalog):
+    model = model()
+    np.testing.assert_allclose(embed(model, catalog, SPEC, PIXELS), given(model), rtol=1e-3, atol=1e-5)
+
+
+def test_a_second_time_and_by_split_the_store_has_it(catalog, monkeypatch):
+    model = classifier()
+    codes = embed(model, catalog, SPEC, PIXELS)
+    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again"))
+    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), codes)
+    test = catalog.query("split == 'test' and problem == ''")
+    np.testing.assert_array_equal(embed(model, test, SPEC, PIXELS[[1, 3, 4]]), codes[[1, 3, 4]])
+
+
+def two_inputs():
+    pixels, told = keras.Input(SPEC.shape), keras.Input((2,))
+    return keras.Model([pixels, told], layers.Concatenate()([layers.Flatten()(pixels), told]))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (two_inputs, "takes 2 inputs and gives 1 outputs. Expected one image"),
+        (OfCode, "has no graph. Expected a functional or sequential model"),
+        (lambda: keras.Sequential([layers.Flatten()]), "has no graph"),
+        (lambda: keras.Sequential([keras.Input((9,)), layers.Dense(2)]), r"takes \(9,\). Expected an ImageSpec"),
+        (lambda: backbone((64, 64, 3)), r"takes \(64, 64, 3\). Expected an ImageSpec of that size. .*\(32, 40, 3\)"),
+    ],
+)
+def test_a_model_without_one_code_of_these_images_is_refused(model, said, catalog):
+    with pytest.raises(ValueError, match=said):
+        embed(model(), catalog, SPEC, PIXELS)
+
+
+def test_pixels_of_other_rows_are_refused(catalog):
+    with pytest.raises(ValueError, match="Expected pixels of the 5 usable rows. Received: 4 images"):
+        embed(classifier(), catalog, SPEC, PIXELS[:4])
+
+
+def test_a_code_that_is_no_number_names_its_image(catalog):
+    model = classifier()
+    model.layers[2].set_weights([weights * np.nan for weights in model.layers[2].get_weights()])
+    with pytest.raises(ValueError, match="5 of 5 codes have a value that is no finite number, the first that of 0.jpg"):
+        embed(model, catalog, SPEC, PIXELS)
