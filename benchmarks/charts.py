@@ -49,7 +49,7 @@ def front(table: pd.DataFrame) -> Figure:
     for axis, ((backbone, size), rows) in zip(axes, networks, strict=True):
         colours = [OURS if engine in ("folded", "litert") else THEIRS for engine in rows["engine"]]
         bars(axis, rows["engine"], rows["images_per_second"], colours)
-        axis.set_title(f"{backbone}, {size} px", fontsize=8)
+        axis.set_title(f"{backbone}\n{size} px", fontsize=8)
     figure.supxlabel("images a second", fontsize=8)
     return figure
 
