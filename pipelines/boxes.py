@@ -21,13 +21,7 @@ def images_and_boxes(args: argparse.Namespace, trained):
             raise
         print(f"The boxes of these images cannot be read: {error}")
     if named:
-        here = images.set_index("image_id")["path"]
-        catalog = catalog[catalog["image_id"].isin(here.index)]
-        if catalog.empty:
-            raise ValueError(
-                f"None of the images of {args.run} lies in {manifest.root}. Expected those that it was trained on."
-            )
-        catalog = catalog.assign(path=catalog["image_id"].map(here))
+        catalog = moved(catalog, images, args.run, manifest.root)
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
     part = catalog[catalog["split"] == args.on]
@@ -38,6 +32,15 @@ def images_and_boxes(args: argparse.Namespace, trained):
     if boxes is None and args.method == "gradcam":
         print(NO_BOXES)
     return part, boxes
+
+
+def moved(catalog, images, run: Path, root: Path):
+    """The rows of a run's catalog whose images are among those of a data set, where they lie there."""
+    here = images.set_index("image_id")["path"]
+    catalog = catalog[catalog["image_id"].isin(here.index)]
+    if catalog.empty:
+        raise ValueError(f"None of the images of {run} lies in {root}. Expected those that it was trained on.")
+    return catalog.assign(path=catalog["image_id"].map(here))
 
 
 def find_data(args: argparse.Namespace, trained, catalog):

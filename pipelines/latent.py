@@ -5,6 +5,7 @@ import difflib
 from pathlib import Path
 
 from . import options, quiet
+from .boxes import moved
 
 HELP = (
     "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, and "
@@ -76,13 +77,7 @@ def images_of(args: argparse.Namespace, trained):
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
         manifest = mcv.locate(args.data, args.data_dir)
-        here = mcv.read_catalog(manifest).set_index("image_id")["path"]
-        catalog = catalog[catalog["image_id"].isin(here.index)]
-        if catalog.empty:
-            raise ValueError(
-                f"None of the images of {args.run} lies in {manifest.root}. Expected those that it was trained on."
-            )
-        catalog = catalog.assign(path=catalog["image_id"].map(here))
+        catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
     part = catalog[catalog["split"].isin(args.on)]
