@@ -75,7 +75,8 @@ class Study:
     def write_table(self) -> pd.DataFrame:
         """Write `table.csv`: a row a finished run, the best on validation marked.
 
-        Ties on accuracy go to the lower validation loss. Of folds none is the best: each is judged on other images.
+        Ties on accuracy go to the lower validation loss. Of folds none is the best, for each is judged on other images,
+        and none of autoencoders, whose errors are in ranges of their own.
 
         Raises:
             ValueError: no run is finished.
@@ -83,8 +84,12 @@ class Study:
         if not self.finished_runs:
             raise ValueError(f"No run of {self.folder} is finished. Go on with --resume {self.folder}.")
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in self.finished_runs.items()])
-        order = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable")
-        table["best"] = (table.index == order.index[0]) & (not any(run.fold for run in self.finished_runs.values()))
+        table["best"] = False
+        if not any(run.fold or run.restores for run in self.finished_runs.values()):
+            ranks = table.sort_values(
+                ["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable"
+            )
+            table.loc[ranks.index[0], "best"] = True
         write_table(self.folder / "table.csv", table)
         return table
 
@@ -119,17 +124,20 @@ class Study:
 
 
 def run_row(run: Run) -> dict:
-    """What runs are compared on: accuracy a split with its interval and n, log loss, and what it cost."""
+    """What runs are compared on: accuracy a split with its interval and n, log loss, and what it cost.
+
+    Of an autoencoder the mean squared error.
+    """
     metrics, timing = run.metrics, run.timing
-    row = {}
+    row, name = {}, "mse" if run.restores else "accuracy"
     for split in ("validation", "test", "train"):
         if split not in metrics:
             continue
-        accuracy = metrics[split]["accuracy"]
-        row[f"{split}_accuracy"] = accuracy["value"]
+        figure = metrics[split][name]
+        row[f"{split}_{name}"] = figure["value"]
         if split != "train":
-            row |= {f"{split}_{bound}": accuracy[bound] for bound in ("low", "high", "n")}
-        if split == "validation":
+            row |= {f"{split}_{bound}": figure[bound] for bound in ("low", "high", "n")}
+        if split == "validation" and not run.restores:
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
     return row | {name: timing[name] for name in COSTS if name != "device"}
 

@@ -11,9 +11,10 @@ FAMILIES = {
     "birds": birds.RECIPES,
     "birdcnn": birdcnn.RECIPES,
     "animals": animals.RECIPES,
+    "butterflies_autoencoders": butterflies.RECIPES,
 }
-RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()} | butterflies.RECIPES
-REPORTS = tuple(dict.fromkeys(recipe.report for family in FAMILIES.values() for recipe in family.values()))
+RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
+REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
 
 
 def command_of(recipe: Recipe) -> str:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     times = replay.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.positive, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
-    replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, or recipes by name")
+    replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
     replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     replay.add_argument(
@@ -75,7 +75,9 @@ def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
     for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                if line.get("metric") == "accuracy" and not line["seed"].isdigit():  # bank.csv is another table
+                if (
+                    line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit()
+                ):  # bank.csv is another table
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
     return measured
 
@@ -86,9 +88,10 @@ def here(line: dict | None) -> str:
         return "not run here"
     if not line["ours"]:
         return line["verdict"]
-    low, high = float(line["low"]), float(line["high"])
-    spread = f"seeds {low:.3f} to {high:.3f}" if line["seed"] == "all" else f"{line['seed']}, {low:.3f} to {high:.3f}"
-    return f"ours {float(line['ours']):.3f} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
+    digits = 4 if line["metric"] == "mse" else 3
+    ours, low, high = (f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
+    spread = f"seeds {low} to {high}" if line["seed"] == "all" else f"{line['seed']}, {low} to {high}"
+    return f"ours {ours} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -169,7 +172,7 @@ def prepare(args: argparse.Namespace):
 def chosen(report: str, only: list[str] | None) -> list:
     """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
     every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
-    commands, found = ("pretrain", "finetune"), {}
+    commands, found = ("pretrain", "finetune", "autoencode"), {}
     for word in only or commands:
         if word in every:
             found[word] = settled(every[word])

@@ -15,6 +15,7 @@ from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
 
 METRICS = ("accuracy", "macro_f1")
+ERRORS = ("mse", "mse_of_input", "mse_of_mean")  # of an autoencoder
 ENOUGH_SEEDS = 3  # to call an order of two recipes by them
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
@@ -104,7 +105,7 @@ def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
     }
     lines = []
     for split in ("validation", "test"):
-        for name in METRICS if split in metrics else ():
+        for name in () if split not in metrics else ERRORS if run.restores else METRICS:
             with run.mending("metrics.json"):
                 figure = take(metrics, split, name, kind=dict, what=run.path("metrics.json"))
             key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
@@ -148,10 +149,12 @@ def judged(recipe: Recipe, split: str, metric: str, ours: float, n: int) -> dict
 def not_run(recipes: list[Recipe]) -> list[dict]:
     """A row a published figure of recipes that were not run; one that no k of n gives is called so all the same."""
     return [
-        {"recipe": recipe.name, "split": split, "metric": "accuracy", "published": theirs["accuracy"]}
-        | {"verdict": "not run here" if attainable(theirs["accuracy"], theirs["n"]) else "not attainable"}
+        {"recipe": recipe.name, "split": split, "metric": name, "published": theirs[name]}
+        | {"verdict": "not run here" if name == "mse" or attainable(theirs[name], theirs["n"]) else "not attainable"}
         for recipe in recipes
         for split, theirs in recipe.published.items()
+        for name in ("accuracy", "mse")
+        if name in theirs
     ]
 
 

@@ -311,8 +311,7 @@ def finish_study(study: Study, track: str | None = None) -> int:
     if folds := fold_metrics(study.finished_runs.values()):
         for name, metrics in folds.items():
             print(f"{name}, all folds together: {figure(metrics)}")
-    else:
-        best = table[table["best"]].iloc[0]
+    for _, best in table[table["best"]].iterrows():
         print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
     print(f"comparison: {page}")
     return 0

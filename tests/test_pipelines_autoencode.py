@@ -1,13 +1,18 @@
 """`autoencode` from the command line: what a run leaves, its page, and what others say of it."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import draw_image
 from test_report_pages import assert_self_contained
 
+from marinecv.data.manifests import load_manifest
 from marinecv.models.load import load_model
 from marinecv.runs import Run
+from marinecv.studies import Study
 from pipelines.butterflies import DENOISE, RECIPES, VAE
 from pipelines.command_line import main
 
@@ -83,3 +88,24 @@ def test_the_recipes_say_what_the_report_says():
     for recipe in unets:
         assert recipe.image.shape == (128, 128, 3) and recipe.model.filters == (32, 64, 128, 256)
         assert (recipe.training.monitor, recipe.training.early_stop_patience) == ("loss", 5)
+
+
+def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, monkeypatch, capsys):
+    for split in ("train", "valid"):
+        for name in load_manifest("butterflies20").folder_classes:
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            draw_image("eel", 0).save(tmp_path / "data" / split / name / "0.jpg")
+    monkeypatch.chdir(tmp_path)
+    words = ["--only", DENOISE.name, VAE.name, "--data-dir", "data", "--epochs", "1", "--results-dir", "results"]
+    assert main(["recipes", "replay", "butterflies", *words, "--output-dir", "study"]) == 0
+    said = capsys.readouterr().out
+    assert "best on validation" not in said and "published mean squared error 0.0315; ours 0." in said
+    table = pd.read_csv("results/butterflies_autoencoders.csv")
+    assert set(table["recipe"]) == {DENOISE.name, VAE.name}
+    assert set(table["metric"]) == {"mse", "mse_of_input", "mse_of_mean"} and set(table["verdict"]) == {
+        "reduced budget"
+    }
+    assert not Study("study").table["best"].any()
+    page = Path("study/report.html").read_text(encoding="utf-8")
+    assert_self_contained(page)
+    assert "each in the range of its network" in page and "validation mse" in page

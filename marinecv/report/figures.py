@@ -54,7 +54,7 @@ def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool =
 
 @styled
 def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
-    """Overlay the validation accuracy, the validation loss and the learning rate of several runs.
+    """Overlay the validation accuracy, the validation loss and the learning rate of several runs, as far as known.
 
     Args:
         histories: name of a run -> its history, as `curves` takes it.
@@ -62,9 +62,11 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
     """
     rows = -(-len(histories) // 2)
     titles = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
+    titles = {name: titles[name] for name in titles if any(name in history for history in histories.values())}
     rates = [history["learning_rate"] for history in histories.values() if "learning_rate" in history]
-    figure = new_figure(6, 5.6 + 1.4 * bool(rates) + 0.2 * rows, demonstration)
-    axes = figure.subplots(2 + bool(rates), 1, sharex=True, height_ratios=[2, 2, 1][: 2 + bool(rates)])
+    heights = [2] * len(titles) + [1] * bool(rates)
+    figure = new_figure(6, 1.4 * sum(heights) + 0.2 * rows, demonstration)
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axis, column in zip(axes, [*titles, "learning_rate"], strict=False):
         for number, (name, history) in enumerate(histories.items()):
             line = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]

@@ -34,7 +34,9 @@ def write_study_report(study_folder: str | Path) -> Path:
     folder, table, demonstration = study.folder, study.table, study.demonstration
     runs = {name: Run(study.cell_folder(name)) for name in table["name"]}
     predictions = {
-        name: by_split(read_predictions(run.path("predictions.csv"), run.class_names)) for name, run in runs.items()
+        name: by_split(read_predictions(run.path("predictions.csv"), run.class_names))
+        for name, run in runs.items()
+        if not run.restores
     }
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
     figures = folder / "figures"
@@ -71,7 +73,7 @@ def _history(run: Run) -> pd.DataFrame:
     """The history of a run, with what the curves show."""
     history = run.history
     with run.mending("history.csv"):
-        for column in {"val_accuracy", "val_loss"}.difference(history):
+        for column in ({"val_loss"} if run.restores else {"val_accuracy", "val_loss"}).difference(history):
             raise ValueError(f"{run.path('history.csv')} lacks the column {column!r}.")
     return history
 
@@ -89,6 +91,8 @@ def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]
             ". Each image counts once, judged by a model that has not learned from it. Which epoch is kept goes by the "
             "same images, which flatters a little."
         )
+    if not predictions:
+        return "Mean squared errors, each in the range of its network: only those of one range and size compare."
     judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
     best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
     if best is None:

@@ -30,7 +30,8 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.runs import Run, list_runs
 from marinecv.studies import Study, run_row
 from marinecv.tables import write_table
-from marinecv.training.recipe import DataChoice, Recipe, ScratchModel, Training
+from marinecv.training.model_choice import ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
 from pipelines import runs as runs_command
 
 NAMES = ("crab", "eel", "=NA")
