@@ -119,6 +119,7 @@ def test_a_trial_killed_in_an_epoch_goes_on_from_its_checkpoint(
     assert Run(folder / "best").metrics == Run(searched / "best").metrics
 
 
+@pytest.mark.slow
 def test_optuna_searches_too(shared_tank, tmp_path, no_pages):
     assert search(shared_tank, tmp_path / "search", "--engine", "optuna", "--trials", 2) == 0
     found = Search(tmp_path / "search")

@@ -44,7 +44,10 @@ def train(run, recipe):
     return fit_autoencoder(recipe, run, load_run(run, recipe), say=lambda line: None)
 
 
-@pytest.mark.parametrize("recipe", [DENSE, VARIATIONAL, UNETS], ids=["dense", "variational", "unet"])
+SLOW = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in (VARIATIONAL, UNETS)]
+
+
+@pytest.mark.parametrize("recipe", [DENSE, *SLOW], ids=["dense", "variational", "unet"])
 def test_a_killed_training_ends_as_if_it_had_not_been(make_run, recipe):
     whole, killed = make_run("whole", recipe), make_run("killed", recipe)
     train(whole, recipe)
