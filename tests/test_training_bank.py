@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from test_training_fit import MOVES, POND, assert_same, catalog, killed, make_run, pond, told, train  # noqa: F401
 
 from marinecv.data.store import store_path
