@@ -124,7 +124,7 @@ def prepare(args: argparse.Namespace):
     """Make the study: a run a recipe and seed, or fold."""
     import marinecv as mcv
 
-    from . import train
+    from . import plan, train
 
     recipes = chosen(args.report, args.only)
     flags = argparse.Namespace(
@@ -136,27 +136,27 @@ def prepare(args: argparse.Namespace):
     cells, absent = {}, []
     for name, told in dict.fromkeys((recipe.data.name, recipe.data.attributes) for recipe in recipes):
         own = [recipe for recipe in recipes if (recipe.data.name, recipe.data.attributes) == (name, told)]
-        own = train.sized(own, args.image_size)
+        own = plan.sized(own, args.image_size)
         # named, so that no network is an error and not a demonstration
         place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
         try:
-            manifest, catalog, choice = train.read_data(place, own)
+            manifest, catalog, choice = plan.read_data(place, own)
         except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
             absent.append(error)
             print(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
             continue
         if manifest.demonstration:
             raise ValueError("A replay needs the real images: the demonstration never enters the results.")
-        folds = train.folded(choice, catalog, args.folds, seed=0)
+        folds = plan.folded(choice, catalog, args.folds, seed=0)
         times = folds or {f"seed{n}": (choice, catalog) for n in range(args.seeds)}
         of_set = {}
         for recipe in own:
             for number, (word, (part, images)) in enumerate(times.items()):
                 seed = 0 if args.folds else number
-                cell = train.adjusted(recipe, part, argparse.Namespace(**{**vars(place), "seed": seed}))
+                cell = plan.adjusted(recipe, part, argparse.Namespace(**{**vars(place), "seed": seed}))
                 of_set[f"{recipe.name}-{word}"] = cell, images, manifest
         class_names = mcv.class_names_of(catalog, manifest)
-        train.announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names)
+        plan.announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names)
         cells |= of_set
     if not cells:
         raise absent[0]

@@ -71,22 +71,22 @@ def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Names
     from marinecv.search.space import space_of
     from marinecv.training.bank_choice import choose_bank
 
-    from . import train
+    from . import plan, train
     from .recipes import settled
 
-    asked, [recipe] = recipe.name, train.sized([settled(recipe)], args.image_size)
+    asked, [recipe] = recipe.name, plan.sized([settled(recipe)], args.image_size)
     if recipe.name != asked:
         print(f"{asked}: no pretrained weights, so all of the network learns from random ones")
     name = recipe.name
-    manifest, catalog, choice = train.read_data(args, [recipe])
+    manifest, catalog, choice = plan.read_data(args, [recipe])
     if choice.name != recipe.data.name:
         name = f"{choice.name}_{name.removeprefix(recipe.data.name + '_')}"
-    recipe = train.adjusted(recipe, choice, args)
+    recipe = plan.adjusted(recipe, choice, args)
     class_names = mcv.class_names_of(catalog, manifest)
     # All trials share the frozen layers: their settings change nothing before the head.
-    views, reason = choose_bank(recipe, train.images_of(catalog), len(class_names), trials)
+    views, reason = choose_bank(recipe, plan.images_of(catalog), len(class_names), trials)
     recipe = recipe.with_training(bank=views)
-    train.announce({recipe.name: recipe}, catalog, class_names)
+    plan.announce({recipe.name: recipe}, catalog, class_names)
     print(f"  {reason}\n" if reason else "", f"  at most {trials} trials by {algorithm} ({engine})", sep="")
     demo = "demo-" if manifest.demonstration else ""
     folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"{demo}search-{name}"))

@@ -19,7 +19,7 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import read_table
 from marinecv.training.fit import fit_recipe, load_run
-from pipelines import train
+from pipelines import plan, train
 from pipelines.command_line import main
 from pipelines.families import RECIPES
 
@@ -142,7 +142,7 @@ def test_on_a_bank_it_learns_the_same(moves, cub, catalog, tmp_path):
 def test_those_of_the_class_can_be_told_instead(cub, catalog, tmp_path):
     (cub.root / "attributes" / "class_attribute_labels_continuous.txt").write_text("0 50 0\n100 50 0\n")
     recipe = replace(SMALL, data=replace(SMALL.data, attributes="class"))
-    told = train.attributes_by_image(recipe, catalog, cub)
+    told = plan.attributes_by_image(recipe, catalog, cub)
     good = usable(catalog)
     assert told.index.tolist() == good["image_id"].tolist()
     assert (told["is::owl"] == 1).tolist() == (good["class_name"] == "Owl").tolist()
@@ -150,7 +150,7 @@ def test_those_of_the_class_can_be_told_instead(cub, catalog, tmp_path):
 
 def test_data_that_do_not_fit_are_refused_before_anything_is_made(cub, catalog, shared_tank, tmp_path, capsys):
     with pytest.raises(ValueError, match="birds_multimodal takes 312 attributes, and birds has 3"):
-        train.attributes_by_image(replace(SMALL, model=replace(SMALL.model, attributes=312)), catalog, cub)
+        plan.attributes_by_image(replace(SMALL, model=replace(SMALL.model, attributes=312)), catalog, cub)
     words = ["--recipe", "birds_multimodal", "--weights", "none", "--data-dir", str(shared_tank)]
     assert main(["finetune", *words, "--output-dir", str(tmp_path / "run")]) == 1
     assert 'has the layout "roboflow"' in capsys.readouterr().err and not (tmp_path / "run").exists()
@@ -160,7 +160,7 @@ def test_beside_recipes_without_attributes_it_keeps_its_own(catalog):
     flags = dict.fromkeys(("epochs", "batch_size", "jit_compile"), None) | {"seed": 0}
     flags |= dict.fromkeys(("class_weights", "balanced", "mixed_precision"), False)
     choice = replace(SMALL.data, attributes="")
-    assert train.adjusted(SMALL, choice, SimpleNamespace(**flags)).data.attributes == "image"
+    assert plan.adjusted(SMALL, choice, SimpleNamespace(**flags)).data.attributes == "image"
 
 
 def test_an_image_without_a_row_of_attributes_is_named():

@@ -16,8 +16,8 @@ import pytest
 from marinecv.runs import Run
 from marinecv.search import objective
 from marinecv.search.folder import Search
+from pipelines import plan, train
 from pipelines import search as command
-from pipelines import train
 from pipelines.command_line import main
 from pipelines.families import RECIPES
 
@@ -190,7 +190,7 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     monkeypatch.setattr(
         "marinecv.training.bank_choice.choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once")
     )
-    monkeypatch.setattr(train, "announce", lambda *args: None)
+    monkeypatch.setattr(plan, "announce", lambda *args: None)
     assert search(shared_tank, tmp_path / "search", "--recipe", "aquarium_mobilenet_p2") == 0
     assert asked[0][3] == 3 and "the frozen layers once" in capsys.readouterr().out
     base = Search(tmp_path / "search").base.read("recipe.json")

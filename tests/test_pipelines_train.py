@@ -21,7 +21,7 @@ from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
-from pipelines import train
+from pipelines import plan, train
 from pipelines.command_line import main
 from pipelines.pretrain import BEST
 
@@ -271,8 +271,8 @@ def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_ta
     flags += ("balanced", "mixed_precision", "jit_compile")
     args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
-    choice = train.read_data(args, rows)[2]
-    assert [bool(train.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
+    choice = plan.read_data(args, rows)[2]
+    assert [bool(plan.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
 
 
 def test_synthetic_images_that_cannot_be_made_are_an_error_before_the_run(roboflow_folder, tmp_path, capsys):
@@ -328,7 +328,7 @@ def test_another_experiment_is_not_held_against_the_published_figure(flags, kept
         }
     )
     choice = replace(BEST.data, split_by="published", limit=40)
-    assert bool(train.adjusted(BEST, choice, args).published) == kept
-    assert not train.adjusted(BEST, replace(choice, label_rule="area"), args).published
-    larger, smaller = train.sized([BEST], [96, 32])
+    assert bool(plan.adjusted(BEST, choice, args).published) == kept
+    assert not plan.adjusted(BEST, replace(choice, label_rule="area"), args).published
+    larger, smaller = plan.sized([BEST], [96, 32])
     assert not larger.published and smaller.published and smaller.budget == "32 of 64 pixels"

@@ -11,8 +11,8 @@ from marinecv.training import bank_choice, estimate
 from marinecv.training.bank_choice import choose_bank
 from pipelines.birds import SIMPLE
 from pipelines.finetune import RECIPES, bank
+from pipelines.plan import banked
 from pipelines.pretrain import BEST
-from pipelines.train import banked
 
 RECIPE = RECIPES["aquarium_mobilenet_p2"]  # 25 epochs, continuous moves
 IMAGES = {"train": 447, "validation": 127}
