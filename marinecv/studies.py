@@ -81,11 +81,12 @@ class Study:
         Raises:
             ValueError: no run is finished.
         """
-        if not self.finished_runs:
+        runs = self.finished_runs
+        if not runs:
             raise ValueError(f"No run of {self.folder} is finished. Go on with --resume {self.folder}.")
-        table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in self.finished_runs.items()])
+        table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in runs.items()])
         table["best"] = False
-        if not any(run.fold or run.restores for run in self.finished_runs.values()):
+        if not any(run.fold or run.restores for run in runs.values()):
             ranks = table.sort_values(
                 ["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable"
             )
@@ -129,7 +130,8 @@ def run_row(run: Run) -> dict:
     Of an autoencoder the mean squared error.
     """
     metrics, timing = run.metrics, run.timing
-    row, name = {}, "mse" if run.restores else "accuracy"
+    restores = run.restores
+    row, name = {}, "mse" if restores else "accuracy"
     for split in ("validation", "test", "train"):
         if split not in metrics:
             continue
@@ -137,7 +139,7 @@ def run_row(run: Run) -> dict:
         row[f"{split}_{name}"] = figure["value"]
         if split != "train":
             row |= {f"{split}_{bound}": figure[bound] for bound in ("low", "high", "n")}
-        if split == "validation" and not run.restores:
+        if split == "validation" and not restores:
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
     return row | {name: timing[name] for name in COSTS if name != "device"}
 

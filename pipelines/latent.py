@@ -124,8 +124,6 @@ def write_all(args: argparse.Namespace, trained, rows, codes, folder: Path):
         write_table(folder / f"{name}.csv", table, float_format="%.6f")
     title = f"The inner space of {trained.folder.resolve().name}"
     shown = list(dict.fromkeys(args.neighbours or some_images(nearest, seed=args.seed)))
-    mcv.write_latent_report(
-        folder, title, rows, codes.shape[1], points, tables["measures"], tables["clusters"], nearest, shown,
-        trained.demonstration,
-    )  # fmt: skip
+    measured = points, tables["measures"], tables["clusters"], nearest
+    mcv.write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, trained.demonstration)
     return tables["measures"]

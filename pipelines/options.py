@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
+"""What `plan` asks for, on commands that do not offer it."""
+
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Which images."""

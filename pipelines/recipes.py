@@ -129,7 +129,7 @@ def prepare(args: argparse.Namespace):
     recipes = chosen(args.report, args.only)
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile")},
-        **{name: False for name in ("synthetic", "class_weights", "balanced", "mixed_precision")},
+        **options.UNASKED,
         **{name: getattr(args, name) for name in ("limit", "epochs")},
         seed=0,
     )

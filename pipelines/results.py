@@ -8,6 +8,7 @@ import pandas as pd
 from marinecv.checked import take
 from marinecv.data.catalog import usable
 from marinecv.evaluation.folds import fold_metrics
+from marinecv.evaluation.restoration import ERRORS
 from marinecv.evaluation.verdicts import attainable, verdict
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -15,7 +16,6 @@ from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
 
 METRICS = ("accuracy", "macro_f1")
-ERRORS = ("mse", "mse_of_input", "mse_of_mean")  # of an autoencoder
 ENOUGH_SEEDS = 3  # to call an order of two recipes by them
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),

@@ -35,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs a trial")
     parser.add_argument("--image-size", nargs="+", type=options.positive, metavar="PX", help="side of the input; one")
     options.add_track(parser)
-    # What `train` asks for and a search does not offer.
-    parser.set_defaults(batch_size=None, jit_compile=None)
-    parser.set_defaults(**dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False))
+    parser.set_defaults(**options.UNASKED, batch_size=None, jit_compile=None)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import keras
+import numpy as np
 import pandas as pd
 
 import marinecv as mcv
@@ -84,7 +86,7 @@ def finish(run: Run, track: str | None = None) -> None:
     recipe = Recipe.of(run)
     with tracked(None if run.finished else track, run.folder, recipe) as followers:
         if not run.finished:
-            (restore if run.restores else score)(run, recipe, followers)
+            score(run, recipe, followers)
         write_run_report(run.folder)
     metrics = run.metrics
     for split in ("validation", "test"):
@@ -99,7 +101,17 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     run.note(f"training, seed {recipe.training.seed}")
     pixels = load_run(run, recipe, say=print)
     trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
-    model = run.load_model() if trained else fit_recipe(recipe, run, pixels, also=followers)
+    fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
+    model = run.load_model() if trained else fit(recipe, run, pixels, also=followers)
+    metrics = judge(run, recipe, model, pixels)
+    if "test" in metrics:
+        run.note("looked at test: the score of the finished training")
+    write_json(run.path("metrics.json"), metrics)
+    run.path("checkpoint.npz").unlink(missing_ok=True)
+
+
+def classified(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray) -> dict[str, dict]:
+    """Write what a classifier predicts of every image; return its figures."""
     bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
     multimodal = isinstance(recipe.model, MultimodalModel)
     told = run.attributes if multimodal else None
@@ -109,26 +121,16 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     write_predictions(predictions, run.path("predictions.csv"))
     if multimodal:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
-    metrics = {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
-    if "test" in metrics:
-        run.note("looked at test: the score of the finished training")
-    write_json(run.path("metrics.json"), metrics)
-    run.path("checkpoint.npz").unlink(missing_ok=True)
+    return {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
 
 
-def restore(run: Run, recipe: Recipe, followers: list) -> None:
-    """Train an autoencoder and score it; `metrics.json`, written last, makes it finished."""
-    print(f"{recipe.title} -> {run.folder}")
-    run.note(f"training, seed {recipe.training.seed}")
-    pixels = load_run(run, recipe, say=print)
-    trained = all(run.path(name).is_file() for name in ("timing.json", "model.keras"))
-    model = run.load_model() if trained else fit_autoencoder(recipe, run, pixels, also=followers)
+def restored(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray) -> dict[str, dict]:
+    """Write how far what an autoencoder gives back is off, and some pictures; return its figures."""
     noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": recipe.training.seed}
     table = restoration_table(model, run.catalog, recipe.image, pixels, **noise)
     write_table(run.path("restorations.csv"), table)
     write_pictures(restored_pictures(model, run.catalog, recipe.image, pixels, **noise), run.path("restorations.npz"))
-    write_json(run.path("metrics.json"), restoration_metrics(table))
-    run.path("checkpoint.npz").unlink(missing_ok=True)
+    return restoration_metrics(table)
 
 
 def finish_study(study: Study, track: str | None = None) -> int:

@@ -16,9 +16,10 @@ import marinecv as mcv
 from marinecv.atomic import replaced
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
-from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, check_export, sha256
+from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, check_export
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
+from marinecv.hashes import sha256
 from marinecv.runs import Run
 
 COPIES = 300  # small weights are not quantised

@@ -1,7 +1,6 @@
 """A manifest says where a data set comes from, how its files are laid out, its classes and its licence."""
 
 import difflib
-import hashlib
 import os
 import tomllib
 from dataclasses import dataclass, field, fields, replace
@@ -12,6 +11,7 @@ from marinecv.checked import checked, names, take
 from marinecv.data.layouts import find_layout
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
+from marinecv.hashes import sha256
 
 LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
@@ -122,9 +122,7 @@ def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
 
 def _unpacked(archive: Path) -> Path:
     """Folder of the store that holds an archive's content, keyed by the archive's own hash."""
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = store_path("unpacked", digest[:16])
+    folder = store_path("unpacked", sha256(archive)[:16])
     if not folder.exists():
         with making(folder, print) as workplace:
             if not folder.exists():

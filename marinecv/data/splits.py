@@ -1,6 +1,5 @@
 """Which image serves for training, which for choosing, which for the one look at the end."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.hashes import sha256
 from marinecv.tables import read_table, write_table
 
 SPLITS = ("train", "validation", "test")
@@ -119,7 +119,7 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
     """
     rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return sha256(path)
 
 
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:

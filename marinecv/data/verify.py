@@ -1,6 +1,5 @@
 """Are the fetched files the ones that were measured? Hashes of images, and counts of images and boxes."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 from marinecv.data.catalog import read_images_and_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import SPLIT_NAMES
+from marinecv.hashes import sha256
 
 _LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 MEND = "Fetch it again, or use the folder as it is with --data-dir."
@@ -41,7 +41,7 @@ def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
     expected = {(_split_of(name), Path(name).name): digest for digest, name in _read_listing(listing)}
     found = {(split, Path(path).name): Path(path) for split, path in zip(images["split"], images["path"], strict=True)}
     wrong = {key: "is missing" for key in expected if key not in found or not found[key].is_file()}
-    wrong |= {key: "differs" for key in expected if key not in wrong and _sha256(found[key]) != expected[key]}
+    wrong |= {key: "differs" for key in expected if key not in wrong and sha256(found[key]) != expected[key]}
     if wrong:
         key, state = next(iter(wrong.items()))
         raise ValueError(
@@ -65,8 +65,3 @@ def _read_listing(listing: Path) -> list[tuple[str, str]]:
 
 def _split_of(name: str) -> str:
     return next((SPLIT_NAMES[part] for part in Path(name).parts[:-1] if part in SPLIT_NAMES), "")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

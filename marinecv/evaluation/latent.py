@@ -152,7 +152,7 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
     """
     order = _by_image(rows)
     rows, codes = rows.iloc[order], codes[order]
-    searched = np.flatnonzero(_is_searched(rows))
+    searched = np.flatnonzero(_searched(rows))
     finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
     distances, found = finder.kneighbors(codes)
     own = searched[found] == np.arange(len(rows))[:, np.newaxis]
@@ -177,7 +177,7 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFram
         DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals are Wilson's, 95%, and `chance` is what a
         neighbour drawn blindly from those searched would give.
     """
-    searched = _is_searched(rows)
+    searched = _searched(rows)
     counts = rows["class_name"][searched].value_counts()
     others = rows["class_name"].map(counts).fillna(0) - searched
     chance = (others / (searched.sum() - searched).clip(lower=1)).groupby(rows["split"]).mean()
@@ -201,10 +201,13 @@ def _by_image(rows: pd.DataFrame) -> np.ndarray:
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 
-def _is_searched(rows: pd.DataFrame) -> pd.Series:
-    """Whether a row is one that neighbours are searched among."""
-    train = rows["split"] == "train"
-    return train if train.sum() > 1 else pd.Series(True, index=rows.index)
+def searches_train(rows: pd.DataFrame) -> bool:
+    """Whether neighbours are searched among the images of train: where there are two at least, else among all."""
+    return bool((rows["split"] == "train").sum() > 1)
+
+
+def _searched(rows: pd.DataFrame) -> pd.Series:
+    return rows["split"] == "train" if searches_train(rows) else pd.Series(True, index=rows.index)
 
 
 def _from_largest(labels: np.ndarray) -> np.ndarray:

@@ -38,19 +38,19 @@ def classification_metrics(predictions: pd.DataFrame, class_names: Sequence[str]
     labelled = _labelled(predictions)
     n = len(labelled)
     counts = confusion(labelled).to_numpy()
-    results = {"n": n, "unlabelled": len(predictions) - n, "accuracy": _proportion(int(np.trace(counts)), n)}
+    results = {"n": n, "unlabelled": len(predictions) - n, "accuracy": proportion(int(np.trace(counts)), n)}
     values = _averages(*_totals(counts))
     replicates = _averages(*_resampled_totals(counts, seed))
     for name, value in values.items():
-        results[name] = _bootstrapped(float(value), replicates[name], n)
+        results[name] = bootstrapped(float(value), replicates[name], n)
     if len(names) > 3:
         codes = labelled["true_class"].map(names.index)
         hits = top_k_accuracy_score(
             codes, probabilities_of_table(labelled), k=3, normalize=False, labels=range(len(names))
         )
-        results["top3_accuracy"] = _proportion(int(hits), n)
+        results["top3_accuracy"] = proportion(int(hits), n)
     losses = image_losses(labelled)
-    results["log_loss"] = _bootstrapped(float(losses.mean()), bootstrap_means(losses, seed), n)
+    results["log_loss"] = bootstrapped(float(losses.mean()), bootstrap_means(losses, seed), n)
     return results
 
 
@@ -185,11 +185,13 @@ def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros(np.shape(below)), where=below != 0)
 
 
-def _proportion(k: int, n: int) -> dict:
+def proportion(k: int, n: int) -> dict:
+    """Return k of n as a figure: `value`, `low` and `high` by Wilson's formula, `n`, `method`."""
     low, high = wilson(k, n)
     return {"value": k / n, "low": low, "high": high, "n": n, "method": "Wilson"}
 
 
-def _bootstrapped(value: float, replicates: np.ndarray, n: int) -> dict:
+def bootstrapped(value: float, replicates: np.ndarray, n: int) -> dict:
+    """Return a value as a figure: `value`, `low` and `high` by its bootstrap replicates, `n`, `method`."""
     low, high = percentile_interval(replicates)
     return {"value": value, "low": low, "high": high, "n": n, "method": BOOTSTRAP}

@@ -9,13 +9,15 @@ import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
-from marinecv.evaluation.intervals import bootstrap_means, percentile_interval
+from marinecv.evaluation.intervals import bootstrap_means
+from marinecv.evaluation.metrics import bootstrapped
 from marinecv.inputs.spec import ImageSpec
 
 if TYPE_CHECKING:
     import keras
 
 ERRORS = ("mse", "mse_of_input", "mse_of_mean")
+SHOWN = ("original", "noisy", "restored")
 PICTURES, WALKS, STEPS = 8, 4, 8
 
 
@@ -44,16 +46,15 @@ def restoration_table(
         gives, `mse_of_input` of the noisy image itself, `mse_of_mean` of the mean of all train images, which is NaN
         where there are none.
     """
+    from marinecv.inputs.pixels import split_of
     from marinecv.models.autoencoders import target_of
 
     rows, target = usable(catalog), target_of(model)
-    mean = np.nan
-    if (rows["split"] == "train").any():
-        _, train = _split(rows, pixels, "train")
-        mean = np.asarray(target(train.mean(axis=0, dtype=np.float64)[np.newaxis]))
+    _, train = split_of(rows, pixels, "train")
+    mean = np.asarray(target(train.mean(axis=0, dtype=np.float64)[np.newaxis])) if len(train) else np.nan
     parts = []
     for split in rows["split"].unique():
-        part, of_part = _split(rows, pixels, split)
+        part, of_part = split_of(rows, pixels, split)
         errors = {name: np.empty(0) for name in ERRORS}
         for noisy, clean in _shown(part, of_part, spec, salt, pepper, seed):
             wanted = np.asarray(target(clean))
@@ -76,8 +77,8 @@ def restoration_metrics(table: pd.DataFrame, seed: int = 0) -> dict[str, dict]:
         for name in ERRORS:
             values = part[name].to_numpy()
             if np.isfinite(values).all():
-                low, high = percentile_interval(bootstrap_means(values, seed))
-                metrics[split][name] = {"value": float(values.mean()), "low": low, "high": high, "n": len(part)}
+                replicates = bootstrap_means(values, seed)
+                metrics[split][name] = bootstrapped(float(values.mean()), replicates, len(part))
     return metrics
 
 
@@ -100,15 +101,16 @@ def restored_pictures(
         `restored`. Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and
         `walk` `(4, 8, ...)`: from the code of one image in steps to that of another.
     """
+    from marinecv.inputs.pixels import split_of
     from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels
 
-    part, of_part = _split(usable(catalog), pixels, "validation")
+    part, of_part = split_of(usable(catalog), pixels, "validation")
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(part))[:PICTURES])
     noisy, clean = next(_shown(part.iloc[chosen], of_part[chosen], spec, salt, pepper, seed))
     target = target_of(model)
-    images = {"original": target(clean), "noisy": target(noisy), "restored": model(noisy, training=False)}
-    pictures = {name: to_pixels(model, np.asarray(part)) for name, part in images.items()}
+    images = target(clean), target(noisy), model(noisy, training=False)
+    pictures = {name: to_pixels(model, np.asarray(part)) for name, part in zip(SHOWN, images, strict=True)}
     if is_variational(model):
         decoder, codes = decoder_of(model), np.asarray(encoder_of(model)(noisy))
         drawn = rng.standard_normal((PICTURES, codes.shape[-1])).astype(np.float32)
@@ -117,13 +119,6 @@ def restored_pictures(
         walks = [(1 - share) * codes[i] + share * codes[i - 1] for i in range(min(WALKS, len(codes)))]
         pictures["walk"] = np.stack([to_pixels(model, np.asarray(decoder(walk))) for walk in walks])
     return pictures
-
-
-def _split(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.DataFrame, np.ndarray]:
-    from marinecv.inputs.pixels import rows_of
-
-    chosen = np.flatnonzero(rows["split"] == split)
-    return rows.iloc[chosen], rows_of(pixels, chosen)
 
 
 def _shown(
@@ -153,8 +148,8 @@ def read_pictures(path: str | Path) -> dict[str, np.ndarray]:
             pictures = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # a broken zip raises many kinds
         raise ValueError(f"{path} cannot be read: {error}") from error
-    ranks = dict.fromkeys(("original", "noisy", "restored", "samples"), 4) | {"walk": 5}
-    for name in dict.fromkeys(("original", "noisy", "restored", *pictures)):
+    ranks = dict.fromkeys((*SHOWN, "samples"), 4) | {"walk": 5}
+    for name in dict.fromkeys((*SHOWN, *pictures)):
         array = pictures.get(name)
         if array is None or name not in ranks or (array.dtype, array.ndim) != (np.uint8, ranks[name]) or not array.size:
             raise ValueError(f"{path} holds no pictures {name!r}. Expected those of a restored validation split.")

@@ -1,20 +1,17 @@
 """How well an export agrees with the model it was made of, and whether it is still the same. No TensorFlow here."""
 
-import hashlib
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from marinecv.checked import read_json, take
-from marinecv.evaluation.intervals import wilson
+from marinecv.evaluation.metrics import proportion
 from marinecv.evaluation.predictions import probabilities_of_table
+from marinecv.hashes import sha256
 from marinecv.inputs.spec import ImageSpec
 
 CERTIFICATE = "certificate.json"
-WARM_UP, CALLS = 5, 30
 CANARIES, TILES = 4, 8
 CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round another way
 
@@ -27,22 +24,11 @@ def agreement(predictions: pd.DataFrame, original: pd.DataFrame) -> dict:
         `largest_difference` (of a probability).
     """
     same, n = int((predictions["predicted_class"] == original["predicted_class"]).sum()), len(original)
-    low, high = wilson(same, n)
     difference = np.abs(probabilities_of_table(predictions) - probabilities_of_table(original)).max()
     return {
-        "agreement": {"value": same / n, "low": low, "high": high, "n": n, "method": "Wilson"},
+        "agreement": proportion(same, n),
         "largest_difference": float(difference),
     }
-
-
-def latency_ms(see: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> float:
-    """Return the median time of a call with one image `(1, height, width, 3)`, in milliseconds."""
-    times = []
-    for _ in range(WARM_UP + CALLS):
-        start = time.perf_counter()
-        see(image)
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times[WARM_UP:]))
 
 
 def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -63,12 +49,6 @@ def file_hashes(folder: Path) -> dict[str, str]:
     """Hash every file of an export but its certificate: SHA-256 by POSIX path within the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CERTIFICATE)
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
-
-
-def sha256(file: Path) -> str:
-    """Hash a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def check_export(folder: str | Path) -> str:

@@ -14,17 +14,20 @@ from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import make_table
-from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, file_hashes, latency_ms, sha256
+from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, file_hashes
 from marinecv.export.convert import write_model
 from marinecv.export.engines import THREADS, load_exported
 from marinecv.export.formats import FILES, check_format
 from marinecv.export.table import EXPORTS, write_exports
+from marinecv.hashes import sha256
 from marinecv.hold import hold
 from marinecv.inputs.pixels import load_pixels
 from marinecv.runs import Run
+from marinecv.training.fit import latency_ms
 
 MARGIN = 0.02  # of accuracy
 CALIBRATION_IMAGES = 128
+CALLS = {"warm_up": 5, "calls": 30}
 SEED = 0  # of the calibration images and of the canary
 
 
@@ -64,7 +67,7 @@ def measure_original(run: Run) -> Original:
     figures = {
         "sha256": sha256(path),
         "bytes": path.stat().st_size,
-        "latency_ms": latency_ms(model.predict_on_batch, pixels[:1].astype(np.float32)),
+        "latency_ms": latency_ms(model.predict_on_batch, pixels[:1].astype(np.float32), **CALLS),
         "threads": THREADS,
         "accuracy": classification_metrics(predictions)["accuracy"],
     }
@@ -154,7 +157,7 @@ def _measure(folder: Path, format: str, original: Original, run: Run) -> dict:
     return {
         "sha256": file_hashes(folder),
         "bytes": sum(path.stat().st_size for path in (model, *model.rglob("*")) if path.is_file()),
-        "latency_ms": latency_ms(see, pixels[:1]),
+        "latency_ms": latency_ms(see, pixels[:1], **CALLS),
         "threads": THREADS,
         "split": "validation",
         "accuracy": classification_metrics(predictions)["accuracy"],

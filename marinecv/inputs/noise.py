@@ -33,14 +33,14 @@ def with_noise(
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
 
         def pair(number, parts):
-            clean = parts[0]
+            clean, _ = parts
             chance = tf.random.stateless_uniform(
                 (*tf.unstack(tf.shape(clean)[:3]), 1), tf.random.experimental.stateless_fold_in(key, number)
             )
             noisy = tf.where(chance < salt, 255.0, tf.where(chance >= 1 - pepper, 0.0, clean))
             return noisy, clean
 
-        return batches.enumerate().map(lambda number, parts: pair(number, parts))
+        return batches.enumerate().map(pair)
 
     passes = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(0 if fixed else 1))
     pairs = passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(batches.cardinality()))

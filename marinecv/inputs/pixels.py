@@ -115,8 +115,20 @@ def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
 
 def rows_of(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Some rows of pixels; a view where they lie together, so that an array on disk stays there."""
-    together = len(places) == places[-1] - places[0] + 1
+    together = len(places) and len(places) == places[-1] - places[0] + 1
     return pixels[places[0] : places[-1] + 1] if together else pixels[places]
+
+
+def split_of(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows of a split, and their pixels; empty where there are none.
+
+    Args:
+        rows: usable ones.
+        pixels: row i for row i of them.
+        split: which.
+    """
+    places = np.flatnonzero(rows["split"] == split)
+    return rows.iloc[places], rows_of(pixels, places)
 
 
 def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:

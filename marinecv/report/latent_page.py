@@ -7,7 +7,7 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.data.splits import SPLITS
-from marinecv.evaluation.latent import PERPLEXITY, perplexity_of
+from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
 from marinecv.report.html import render, thumbnail
 from marinecv.report.latent_figures import MANY, latent_figure
 from marinecv.report.parts import shown
@@ -116,7 +116,7 @@ def _measures(measures: pd.DataFrame) -> list[dict]:
 
 
 def _searched(points: pd.DataFrame) -> str:
-    if (points["split"] == "train").sum() > 1:
+    if searches_train(points):
         return "Neighbours are searched among the images of train, and no image is its own."
     return "Images of train are not among these, so neighbours are searched among all of them; none is its own."
 

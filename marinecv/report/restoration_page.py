@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from marinecv.atomic import write_text
-from marinecv.evaluation.restoration import read_pictures
+from marinecv.evaluation.restoration import SHOWN, read_pictures
 from marinecv.report.figures import curves
 from marinecv.report.html import render
 from marinecv.report.parts import flat, shown
@@ -32,7 +32,6 @@ pixels, problems = mcv.read_pixels(["photo.jpg"], run.spec)
 encoder = keras.saving.load_model(run.path("encoder.keras"))
 codes = encoder.predict(pixels)
 """
-ROWS = ("original", "noisy", "restored")
 
 
 def write_restoration_report(run: Run) -> Path:
@@ -50,7 +49,7 @@ def write_restoration_report(run: Run) -> Path:
     with run.mending("restorations.npz"):
         pictures = read_pictures(run.path("restorations.npz"))
     is_noisy = not np.array_equal(pictures["original"], pictures["noisy"])
-    sheets = {"restored": {name: pictures[name] for name in ROWS if is_noisy or name != "noisy"}}
+    sheets = {"restored": {name: pictures[name] for name in SHOWN if is_noisy or name != "noisy"}}
     if "walk" in pictures:
         sheets["samples"] = {"drawn": pictures["samples"]}
         sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}

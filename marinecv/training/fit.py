@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
-from marinecv.inputs.pixels import load_pixels, rows_of
+from marinecv.inputs.pixels import load_pixels, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.tables import write_table
@@ -130,12 +131,11 @@ def parts_of(run: Run, pixels: np.ndarray) -> Parts:
     Raises:
         ValueError: one of the two holds no usable image.
     """
-    rows, parts = usable(run.catalog), {}
-    for split in ("train", "validation"):
-        chosen = (rows["split"] == split).to_numpy()
-        if not chosen.any():
+    rows = usable(run.catalog)
+    parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
+    for split, (part, _) in parts.items():
+        if part.empty:
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
-        parts[split] = rows[chosen], rows_of(pixels, np.flatnonzero(chosen))
     return parts
 
 
@@ -177,10 +177,11 @@ def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[in
 def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
     """What three of the reports compare on, besides accuracy."""
     history = run.history
+    blank = one_or_all([np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs])
     return {
         "train_seconds": round(float(history["seconds"].sum()), 1),  # of all epochs, before and after a resume
         "seconds_per_epoch": round(float(history["seconds"].median()), 3),
-        "latency_ms_per_image": round(latency_ms(model), 2),
+        "latency_ms_per_image": round(latency_ms(model.predict_on_batch, blank), 2),
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "epochs": len(history),
@@ -201,12 +202,18 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
     return int(watched.idxmin() if monitor.endswith("loss") else watched.idxmax())
 
 
-def latency_ms(model: keras.Model, repeats: int = 5) -> float:
-    """Milliseconds for one image alone, the median of some calls after a first that compiles."""
-    image = one_or_all([np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs])
+def latency_ms(see: Callable[[Any], Any], image: Any, *, warm_up: int = 1, calls: int = 5) -> float:
+    """Return the median time of a call with one image alone, in milliseconds.
+
+    Args:
+        see: a model as a function.
+        image: what it takes of one image.
+        warm_up: calls before, of which the first may compile.
+        calls: that count.
+    """
     times = []
-    for _ in range(repeats + 1):
+    for _ in range(warm_up + calls):
         start = time.perf_counter()
-        model.predict_on_batch(image)
+        see(image)
         times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]) * 1000)
+    return float(np.median(times[warm_up:]) * 1000)
