@@ -176,11 +176,26 @@ def test_another_normalisation_reaches_the_first_convolution(normalisation, low,
 
 
 @pytest.mark.parametrize(
-    ("pooling", "hidden", "features"), [("avg", (), 256), ("max", (5, 4), 256), ("avg_max", (5,), 512)]
+    ("pooling", "also_pooled", "hidden", "features"),
+    [
+        ("avg", (), (), 256),
+        ("max", (), (5, 4), 256),
+        ("avg_max", (), (5,), 512),
+        ("avg", ("conv_pw_12_relu", "conv_pw_5_relu"), (), 256 + 256 + 64),
+        ("avg_max", ("conv_pw_12_relu",), (), 1024),
+    ],
 )
-def test_the_head_is_as_asked(pooling, hidden, features):
+def test_the_head_is_as_asked(pooling, also_pooled, hidden, features):
     model = backbone_classifier(
-        (64, 64, 3), 3, backbone="mobilenet", alpha=0.25, weights=None, pooling=pooling, hidden=hidden, dropout=0.3
+        (64, 64, 3),
+        3,
+        backbone="mobilenet",
+        alpha=0.25,
+        weights=None,
+        dropout=0.3,
+        pooling=pooling,
+        also_pooled=also_pooled,
+        hidden=hidden,
     )
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert [layer.units for layer in dense] == [*hidden, 3]
@@ -245,6 +260,7 @@ def test_the_weights_file_is_looked_for_in_keras_home(tmp_path, monkeypatch):
         ({"backbone": "efficientnetb4", "normalisation": "standardise"}, "rescales .* inside, so 'standardise' input"),
         ({"backbone": "resnet50", "alpha": 0.5}, "resnet50 has no width multiplier. Received: alpha=0.5"),
         ({"backbone": "mobilenet", "alpha": 0.25, "pooling": "median"}, "avg, max or avg_max. Received: 'median'"),
+        ({"backbone": "mobilenet", "alpha": 0.25, "also_pooled": ("average",)}, "no map 'average' to pool. Its last"),
     ],
 )
 def test_a_backbone_that_cannot_be_built_is_refused(settings, message):

@@ -110,6 +110,7 @@ def backbone_features(
     alpha: float = 1.0,
     normalisation: str = "backbone",
     pooling: str = "avg",
+    also_pooled: Sequence[str] = (),
     freeze_batch_norm: bool = True,
 ) -> keras.Model:
     """A backbone without its top, and global pooling.
@@ -123,6 +124,7 @@ def backbone_features(
         alpha: width multiplier, of MobileNet and MobileNetV2 alone.
         normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
+        also_pooled: earlier layers whose maps are pooled too, beside the last: they tell fine things apart.
         freeze_batch_norm: batch normalisation keeps its statistics and scales, in trainable layers too.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`.
@@ -165,7 +167,8 @@ def backbone_features(
         layer.trainable = layer.name in learning and not (is_batch_norm and freeze_batch_norm)
         if layer.name not in learning and isinstance(layer, layers.Dropout):
             layer.rate = 0.0  # stochastic depth, say: what is frozen does the same in training as in inference
-    return keras.Model(inputs, _pool(base.output, pooling), name=backbone)
+    maps = {"": base.output} | {f"_of_{name}": _map(base, name) for name in also_pooled}
+    return keras.Model(inputs, _pool(maps, pooling), name=backbone)
 
 
 def _learning(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
@@ -199,16 +202,21 @@ def _entry(backbone: str) -> Backbone:
     return BACKBONES[backbone]
 
 
-def _pool(x, pooling):
-    average = layers.GlobalAveragePooling2D(name="average")
-    largest = layers.GlobalMaxPooling2D(name="largest")
-    if pooling == "avg":
-        return average(x)
-    if pooling == "max":
-        return largest(x)
-    if pooling == "avg_max":
-        return layers.Concatenate(name="average_and_largest")([average(x), largest(x)])
-    raise ValueError(f"Expected pooling to be avg, max or avg_max. Received: {pooling!r}.")
+def _map(base: keras.Model, name: str) -> keras.KerasTensor:
+    """The map that a layer gives."""
+    maps = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
+    if name not in maps:
+        raise ValueError(f"{base.name} has no map {name!r} to pool. Its last ones are {', '.join(list(maps)[-6:])}.")
+    return maps[name]
+
+
+def _pool(maps, pooling):
+    ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
+    chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
+    if pooling not in chosen:
+        raise ValueError(f"Expected pooling to be avg, max or avg_max. Received: {pooling!r}.")
+    pooled = [ways[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
+    return layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
 
 
 def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:

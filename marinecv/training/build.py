@@ -70,7 +70,7 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
 def backbone_of(model: keras.Model) -> keras.Model:
     """The part of a model that sees: from pixels to the global pooling."""
     names = [layer.name for layer in model.layers]
-    pooled = next(name for name in ("average_and_largest", "average", "largest") if name in names)
+    pooled = next(name for name in ("pooled", "average", "largest") if name in names)
     return keras.Model(model.inputs[0], model.get_layer(pooled).output)
 
 

@@ -40,6 +40,7 @@ class BackboneModel:
     alpha: float = 1.0
     normalisation: str = "backbone"
     pooling: str = "avg"
+    also_pooled: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
     dropout: float = 0.2
     freeze_batch_norm: bool = True
