@@ -15,6 +15,7 @@ GROUPS = {
         "pretrain": "train a CNN from scratch",
         "finetune": "train the last layers of a pretrained network",
         "autoencode": "train a network that gives back its image",
+        "learning-curve": "show what labels are worth, and how many more photographs a goal asks for",
         "search": "search hyper-parameters of a recipe",
         "recipes": "list the reports' recipes, or replay a whole report",
     },
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         close = difflib.get_close_matches(chosen, COMMANDS, n=1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
         parser.error(f'there is no command "{chosen}".{hint} Expected one of {", ".join(COMMANDS)}.')
-    command = importlib.import_module(f".{chosen}", __package__)
+    command = importlib.import_module(f".{chosen.replace('-', '_')}", __package__)
     child = argparse.ArgumentParser(
         prog=f"{parser.prog} {chosen}",
         description=command.HELP,
@@ -94,7 +95,7 @@ def _notes(error: BaseException) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     lines = []
     for group, commands in GROUPS.items():
-        lines += [f"{group}:", *(f"  {name:<10} {text}" for name, text in commands.items()), ""]
+        lines += [f"{group}:", *(f"  {name:<14} {text}" for name, text in commands.items()), ""]
     parser = argparse.ArgumentParser(
         prog="python run.py" if os.path.basename(sys.argv[0]) == "run.py" else "marinecv",
         description="From a folder of wildlife images to a classifier whose score can be believed.",

@@ -12,15 +12,21 @@ FAMILIES = {
     "birdcnn": birdcnn.RECIPES,
     "animals": animals.RECIPES,
     "butterflies_autoencoders": butterflies.RECIPES,
+    "butterflies_fractions": butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
 
 
 def command_of(recipe: Recipe) -> str:
-    """Which command trains it: `autoencode` an autoencoder, `pretrain` from scratch, `finetune` from weights."""
+    """Which command trains it.
+
+    An autoencoder `autoencode`, a line of a curve `learning-curve`, the rest `pretrain` from scratch or `finetune`.
+    """
     if isinstance(recipe.model, Autoencoder):
         return "autoencode"
+    if recipe.name in butterflies.LINES:
+        return "learning-curve"
     scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
     return "pretrain" if scratch else "finetune"
 

@@ -138,6 +138,20 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """A number above 0, at most 1."""
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, not {text}")
+    return float(text)
+
+
+def inner_share(text: str) -> float:
+    """A number between 0 and 1."""
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, not {text}")
+    return float(text)
+
+
 def fraction(text: str) -> float:
     """A number from 0 to 1."""
     if not 0 <= float(text) <= 1:

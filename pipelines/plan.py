@@ -89,8 +89,8 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Re
         f"{training.epochs} of {whole} epochs" if training.epochs < whole else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
-    told = {"attributes": recipe.data.attributes, "min_certainty": recipe.data.min_certainty}
-    data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic, **told)
+    own = {name: getattr(recipe.data, name) for name in ("attributes", "min_certainty", "pseudo_labels")}
+    data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic, **own)
     smaller = replace(recipe.training, seed=training.seed, epochs=training.epochs)
     split_by = recipe.data.split_by or "published"
     same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)

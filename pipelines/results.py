@@ -1,6 +1,7 @@
 """`results/*.csv`: published figures beside ours, a row a seed and one of all seeds, or one of all folds."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -85,8 +86,8 @@ def fold_lines(runs: list[tuple[Recipe, Run]]) -> list[dict]:
     return lines
 
 
-def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
-    """A row a split and metric of one run, with the figure's own 95% interval."""
+def seed_lines(recipe: Recipe, run: Run, names: Sequence[str] = METRICS) -> list[dict]:
+    """A row a split and metric of one run, with the figure's own 95% interval; of an autoencoder its errors."""
     metrics, timing, environment = run.metrics, run.timing, run.read("environment.json")
     with run.mending("environment.json"):
         command, commit = (
@@ -105,7 +106,7 @@ def seed_lines(recipe: Recipe, run: Run) -> list[dict]:
     }
     lines = []
     for split in ("validation", "test"):
-        for name in () if split not in metrics else ERRORS if run.restores else METRICS:
+        for name in () if split not in metrics else ERRORS if run.restores else names:
             with run.mending("metrics.json"):
                 figure = take(metrics, split, name, kind=dict, what=run.path("metrics.json"))
             key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}

@@ -1,6 +1,7 @@
 """What every training command does with its plan: make runs, train, score, report, go on. No flags here."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,6 +10,8 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.atomic import write_json
+from marinecv.data.catalog import usable
+from marinecv.data.pseudo import pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.attribute_scores import attribute_scores
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.metrics import classification_metrics
@@ -20,9 +23,10 @@ from marinecv.evaluation.restoration import (
     restored_pictures,
     write_pictures,
 )
+from marinecv.inputs.pixels import rows_of
 from marinecv.inputs.synthesise import contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
-from marinecv.runs import Run, fresh_folder, next_folder
+from marinecv.runs import Run, fresh_folder, is_begun, next_folder
 from marinecv.studies import Study, resumable
 from marinecv.tables import write_table
 from marinecv.training.autoencode import fit_autoencoder
@@ -100,6 +104,8 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     print(f"{recipe.title} -> {run.folder}")
     run.note(f"training, seed {recipe.training.seed}")
     pixels = load_run(run, recipe, say=print)
+    if recipe.data.pseudo_labels and not run.path("pseudo_labels.csv").is_file():
+        take_pseudo_labels(run, recipe, pixels)
     trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
     fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
     model = run.load_model() if trained else fit(recipe, run, pixels, also=followers)
@@ -115,13 +121,37 @@ def classified(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray)
     bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
     multimodal = isinstance(recipe.model, MultimodalModel)
     told = run.attributes if multimodal else None
-    predictions = predict_table(
-        model, run.catalog, recipe.image, run.class_names, pixels=pixels, attributes=told, bank=bank
-    )
+    rows = usable(run.catalog)
+    placed = np.flatnonzero(rows["split"] != "")  # the others have no label to be held against
+    seen = {"pixels": rows_of(pixels, placed), "attributes": told, "bank": bank}
+    predictions = predict_table(model, rows.iloc[placed], recipe.image, run.class_names, **seen)
     write_predictions(predictions, run.path("predictions.csv"))
     if multimodal:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
     return {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
+
+
+def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray) -> None:
+    """Train once on what is labelled, then put the images that this model is sure of into train, as what it calls them.
+
+    `pseudo_labels.csv` says which; it is written last.
+    """
+    first = replace(recipe, data=replace(recipe.data, pseudo_labels=0.0))
+    folder = run.path("teacher")
+    begun = is_begun(folder)
+    teacher = Run(folder) if begun else Run.create(folder, first.to_dict(), run.read("contract.json"), run.catalog)
+    if not teacher.finished:
+        score(teacher, first, [])
+    rows = usable(teacher.catalog)
+    places = np.flatnonzero(rows["split"] == "")
+    predictions = predict_table(
+        teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
+    )
+    table = pseudo_labels(teacher.catalog, predictions, recipe.data.pseudo_labels)
+    write_table(run.path("catalog.csv"), with_pseudo_labels(teacher.catalog, table))
+    write_table(run.path("pseudo_labels.csv"), table)
+    right = table["right"].sum()
+    print(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
 
 
 def restored(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray) -> dict[str, dict]:

@@ -39,8 +39,8 @@ def classification_metrics(predictions: pd.DataFrame, class_names: Sequence[str]
     n = len(labelled)
     counts = confusion(labelled).to_numpy()
     results = {"n": n, "unlabelled": len(predictions) - n, "accuracy": proportion(int(np.trace(counts)), n)}
-    values = _averages(*_totals(counts))
-    replicates = _averages(*_resampled_totals(counts, seed))
+    values = averages(*_totals(counts))
+    replicates = averages(*_resampled_totals(counts, seed))
     for name, value in values.items():
         results[name] = bootstrapped(float(value), replicates[name], n)
     if len(names) > 3:
@@ -167,8 +167,16 @@ def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dic
     }
 
 
-def _averages(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
-    """The averaged figures, shape (..., C) in and (...) out."""
+def averages(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the figures averaged over classes, by the conventions of `classification_metrics`.
+
+    Args:
+        hits: (..., C) images of each class that are predicted as such.
+        predicted: (..., C) images predicted as each class.
+        support: (..., C) images of each class.
+    Returns:
+        (...) each: `balanced_accuracy`, and `macro_<name>` and `weighted_<name>` as there.
+    """
     ratios = _ratios(hits, predicted, support)
     return {
         "balanced_accuracy": _mean(ratios["recall"], support > 0),

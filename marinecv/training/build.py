@@ -5,8 +5,9 @@ import keras
 from marinecv.models.autoencoders import dense_autoencoder, unet
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
+from marinecv.models.encoders import encoder_classifier
 from marinecv.models.multimodal import multimodal_classifier
-from marinecv.training.model_choice import Autoencoder, MultimodalModel, ScratchModel, UNet
+from marinecv.training.model_choice import Autoencoder, EncoderModel, MultimodalModel, ScratchModel, UNet
 from marinecv.training.recipe import Recipe, Training
 
 
@@ -27,7 +28,8 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
         of_training = ("salt", "pepper", "beta")
         return build(recipe.image.shape, **{key: settings[key] for key in settings if key not in of_training})
     weights = None if recipe.model.weights == "none" else recipe.model.weights
-    build = multimodal_classifier if isinstance(recipe.model, MultimodalModel) else backbone_classifier
+    builders = {MultimodalModel: multimodal_classifier, EncoderModel: encoder_classifier}
+    build = builders.get(type(recipe.model), backbone_classifier)
     return build(recipe.image.shape, num_classes, **{**settings, "weights": weights})
 
 

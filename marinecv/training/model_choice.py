@@ -97,6 +97,29 @@ class UNet(Autoencoder):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderModel:
+    """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
+
+    `weights` is `"none"`, `"autoencoder"` for those of an encoder that is still to be trained, or its path.
+    """
+
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    bottleneck: int = 256
+    convolutions: int = 2
+    batch_norm: bool = False
+    weights: str = "none"
+    frozen: bool = False
+    pooling: str = "avg"
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
+        within(self, hidden=(1, 65536), dropout=(0, 1))
+        among(self, pooling=("avg", "flatten"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenseAutoencoder(Autoencoder):
     """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
 
@@ -116,7 +139,8 @@ MODELS = {
     "cnn": ScratchModel,
     "backbone": BackboneModel,
     "multimodal": MultimodalModel,
+    "encoder": EncoderModel,
     "unet": UNet,
     "dense_autoencoder": DenseAutoencoder,
 }
-ModelChoice = ScratchModel | BackboneModel | MultimodalModel | UNet | DenseAutoencoder
+ModelChoice = ScratchModel | BackboneModel | MultimodalModel | EncoderModel | UNet | DenseAutoencoder

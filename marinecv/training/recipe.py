@@ -28,6 +28,9 @@ class DataChoice:
         fractions: of train, validation and test, where they are not published.
         fold: which of how many folds validation is, such as `"2/5"`; empty outside cross-validation.
         limit: at most so many images a split, stratified; None takes all.
+        labelled: share of the train images whose label is used; the others are in no split.
+        pseudo_labels: from which probability on a first training's word for an image without a label is its label in a
+            second; 0 takes none.
         attributes: what a multimodal model is told of each image: `"image"`, what somebody saw on it, or `"class"`,
             what is true of its class; empty for nothing.
         min_certainty: how sure that somebody was at least, 1 (not visible) to 4 (definitely).
@@ -42,13 +45,15 @@ class DataChoice:
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
     fold: str = ""
     limit: int | None = None
+    labelled: float = 1.0
+    pseudo_labels: float = 0.0
     attributes: str = ""
     min_certainty: int = 1
     synthetic: bool = False
     demonstration: bool = False
 
     def __post_init__(self):
-        within(self, limit=(1, inf), min_certainty=(1, 4))
+        within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
         among(self, attributes=("", "image", "class"))
 
 

@@ -1,0 +1,34 @@
+"""Labels that a model gives itself: what it is sure of among the images without a label."""
+
+import pandas as pd
+
+from marinecv.data.catalog import usable
+
+COLUMNS = ["image_id", "class_name", "probability", "right"]
+
+
+def pseudo_labels(catalog: pd.DataFrame, predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
+    """Choose among the images in no split those whose class a model is sure of.
+
+    Args:
+        catalog: usable rows in no split are those without a label.
+        predictions: predictions table of them; what is true of them is looked at for the column `right` alone.
+        at_least: the smallest probability of the predicted class, 0 to 1.
+    Returns:
+        DataFrame `image_id, class_name` (the predicted one), `probability`, `right` (whether it is the true one).
+    """
+    unlabelled = set(usable(catalog).query("split == ''")["image_id"])
+    of_them = predictions[predictions["image_id"].isin(unlabelled)]
+    sure = of_them.filter(regex="^p_").max(axis=1)
+    columns = of_them["image_id"], of_them["predicted_class"], sure, of_them["predicted_class"] == of_them["true_class"]
+    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    return table[table["probability"] >= at_least].reset_index(drop=True)
+
+
+def with_pseudo_labels(catalog: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the catalog with those images in train, of the class that the table gives them, every row in its place."""
+    given = catalog["image_id"].map(dict(zip(table["image_id"], table["class_name"], strict=True)))
+    told = given.notna()
+    return catalog.assign(
+        split=catalog["split"].mask(told, "train"), class_name=catalog["class_name"].mask(told, given)
+    )

@@ -1,0 +1,65 @@
+"""A classifier on what an autoencoder has learned: the way down of a U-Net, and a head."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from marinecv.models.autoencoders import encoder_of, unet
+from marinecv.models.backbones import head
+from marinecv.models.load import load_model
+
+
+def encoder_classifier(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    weights: str | Path | None = None,
+    frozen: bool = False,
+    pooling: str = "avg",
+    hidden: Sequence[int] = (),
+    dropout: float = 0.2,
+    **encoder,
+) -> keras.Model:
+    """The encoder of a U-Net, its code pooled or flattened, optional dense layers, dropout and softmax: one flat graph.
+
+    Args:
+        image_shape: `(height, width, 3)`.
+        num_classes: outputs.
+        weights: path of the `encoder.keras` that the encoder begins with, of the same filters and of any image size;
+            None for random ones.
+        frozen: whether the encoder stays as it is, its batch normalisation too.
+        pooling: `"avg"` hands the mean of the code's map to the head, `"flatten"` every cell.
+        hidden: units of dense ReLU layers before the output.
+        dropout: behind each of them; without any, before the output.
+        **encoder: as `unet` takes them: `filters`, `bottleneck`, `convolutions`, `batch_norm`.
+    Returns:
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds another encoder, or as `unet` and `load_model`.
+    Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
+    """
+    seen = encoder_of(unet(image_shape, skips=False, **encoder))
+    if weights is not None:
+        _begin_with(seen, Path(weights))
+    for layer in seen.layers:
+        layer.trainable = not frozen
+    pools = {"avg": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
+    if pooling not in pools:
+        raise ValueError(f"Expected pooling to be avg or flatten. Received: {pooling!r}.")
+    x = pools[pooling](name="features")(seen.output)
+    return keras.Model(seen.input, head(x, num_classes, hidden, dropout), name="encoder_classifier")
+
+
+def _begin_with(encoder: keras.Model, file: Path) -> None:
+    found = load_model(file)
+    given, wanted = ([tuple(weight.shape) for weight in model.weights] for model in (found, encoder))
+    if given != wanted:
+        raise ValueError(
+            f"{file} holds another encoder than this classifier's: {len(given)} weights, the first two of "
+            f"{given[:2]!r:.60}. Expected {len(wanted)}, of {wanted[:2]!r:.60}. Train one by `autoencode` with "
+            "the same filters."
+        )
+    encoder.set_weights(found.get_weights())

@@ -1,0 +1,213 @@
+"""The page of a learning curve: what each line makes of its labels, and how many more photographs it would take."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.atomic import write_text
+from marinecv.evaluation.learning_curve import BATCH
+from marinecv.evaluation.photographs import next_class
+from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
+from marinecv.report.html import render
+from marinecv.report.parts import shown
+
+DRAWN = ("accuracy", "macro_f1")
+TOLD = {"better": "is better than", "worse": "is worse than", "not told apart": "cannot be told from"}
+
+
+def write_curve_report(
+    folder: str | Path,
+    title: str,
+    tables: Mapping[str, pd.DataFrame],
+    differences: Mapping[str, pd.DataFrame],
+    needed: Mapping[str, pd.DataFrame],
+    published: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+    demonstration: bool = False,
+) -> Path:
+    """Write `curve.html`, and its figures as PNG.
+
+    Args:
+        folder: an existing one.
+        title: of the page.
+        tables: split -> `curve_table` of it; `validation` is one of them.
+        differences: split -> `line_differences` of it, against the first line of its table.
+        needed: line -> `photographs_needed` on validation; empty where there are too few shares for a law.
+        published: `line, labelled, metric, value` (text, as printed), `n`; None where nothing is.
+        notes: sentences to end the page with.
+        demonstration: mark the page and its figures as made of drawn pictures.
+    Returns:
+        Path of the page.
+    """
+    folder = Path(folder)
+    figures = folder / "figures"
+    page = render(
+        "curve.html",
+        title=title,
+        demonstration=demonstration,
+        summary=_summary(tables["validation"]),
+        names=NAMES,
+        batch=BATCH,
+        splits=[
+            {
+                "split": split,
+                "curves": [
+                    {
+                        "name": NAMES[metric],
+                        "svg": shown(
+                            learning_curves(table, metric, _placed(published, table), demonstration),
+                            figures / f"{metric}_{split}.png",
+                        ),
+                    }
+                    for metric in DRAWN
+                ],
+                "rows": _rows(table, published),
+                "n": table["n"].iloc[0],
+                "published": published is not None and _beside(table, published),
+                "first": table["line"].iloc[0],
+                "told": _told(differences.get(split), table["line"].iloc[0]),
+                "differences": _differences(differences.get(split)),
+            }
+            for split, table in tables.items()
+        ],
+        example=_example(tables["validation"]),
+        needed=[
+            {
+                "line": line,
+                "law": _law(tables["validation"], line, table, figures / f"law_{number}.png", demonstration),
+                "sentences": _promises(line, table),
+                "rows": table.to_dict("records"),
+            }
+            for number, (line, table) in enumerate(needed.items(), start=1)
+        ],
+        notes=notes,
+    )
+    write_text(folder / "curve.html", page)
+    return folder / "curve.html"
+
+
+def _summary(table: pd.DataFrame) -> str:
+    """The highest accuracy with the most labels and with the fewest."""
+    accuracy, said = table[table["metric"] == "accuracy"], []
+    for share in sorted({accuracy["labelled"].max(), accuracy["labelled"].min()}, reverse=True):
+        part = accuracy[accuracy["labelled"] == share]
+        best = part.loc[part["value"].idxmax()]
+        said.append(
+            f"With {percent(share)} of the labels ({best['images']:,.0f} images) {best['line']} has the highest "
+            f"accuracy on validation: {best['value']:.3f} (95% {_range(best)}, n={best['n']}, {_seeds(best['seeds'])})."
+        )
+    return " ".join(said)
+
+
+def _placed(published: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame | None:
+    """The published values as numbers, at our number of images of that share."""
+    if published is None:
+        return None
+    images = table.drop_duplicates("labelled")[["labelled", "images"]]
+    return published.merge(images, on="labelled").astype({"value": float})
+
+
+def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
+    """A row a line and share: its figures by metric, each with what is `published`, or an empty text."""
+    printed = {} if published is None else published.set_index(["line", "labelled", "metric"])["value"].to_dict()
+    rows = []
+    for (line, share), part in table.groupby(["line", "labelled"], sort=False):
+        figures = {row["metric"]: row for row in part.to_dict("records")}
+        for metric, figure in figures.items():
+            figure["published"] = printed.get((line, share, metric), "")
+        images, seeds = f"{part['images'].iloc[0]:,.0f} images", _seeds(part["seeds"].iloc[0])
+        rows.append({"line": line, "share": percent(share), "images": images, "seeds": seeds, "figures": figures})
+    return rows
+
+
+def _example(table: pd.DataFrame) -> dict:
+    """The accuracy and both kinds of macro-F1 where the accuracy is highest."""
+    accuracy = table[table["metric"] == "accuracy"]
+    best = accuracy.loc[accuracy["value"].idxmax()]
+    own = table[(table["line"] == best["line"]) & (table["labelled"] == best["labelled"])]
+    return {"line": best["line"], "share": percent(best["labelled"]), **own.set_index("metric")["value"]}
+
+
+def _beside(table: pd.DataFrame, published: pd.DataFrame) -> str:
+    """What the published figures stand on, and which of them have none of ours beside them."""
+    counts, n = sorted(set(published["n"])), table["n"].iloc[0]
+    said = f"Published figures stand on {' or '.join(f'{count:,}' for count in counts)} images"
+    said += ", as many as these." if counts == [n] else f", these on {n:,}: other images, so they are not comparable."
+    ours = set(zip(table["line"], table["labelled"], strict=True))
+    missing = published.drop_duplicates(["line", "labelled"]).groupby("line", sort=False)["labelled"]
+    left = {line: [share for share in shares if (line, share) not in ours] for line, shares in missing}
+    listed = "; ".join(f"{line} with {_shares(shares)}" for line, shares in left.items() if shares)
+    return said + (f" Published too, and not run here: {listed}." if listed else "")
+
+
+def _told(differences: pd.DataFrame | None, first: str) -> list[str]:
+    """A sentence a line: with which shares it is better than the first, worse, or neither."""
+    if differences is None:
+        return []
+    sentences = []
+    for line, part in differences.groupby("line", sort=False):
+        found = {said: part.loc[part["said"] == said, "labelled"] for said in TOLD}
+        clauses = [
+            f"{TOLD[said]} {first} with {_shares(shares)} of the labels"
+            for said, shares in found.items()
+            if len(shares)
+        ]
+        sentences.append(f"{line} {'; '.join(clauses)}.")
+    return sentences
+
+
+def _differences(differences: pd.DataFrame | None) -> list[dict]:
+    if differences is None:
+        return []
+    return [
+        row | {"labelled": percent(row["labelled"]), "range": f"{row['low']:+.3f} to {row['high']:+.3f}"}
+        for row in differences.to_dict("records")
+    ]
+
+
+def _law(table: pd.DataFrame, line: str, needed: pd.DataFrame, path: Path, demonstration: bool) -> str | None:
+    law = needed.iloc[0].to_dict()
+    followed = not law["said"] and law["more"]
+    return shown(law_figure(table, line, law, demonstration), path) if followed else None
+
+
+def _promises(line: str, needed: pd.DataFrame) -> list[str]:
+    """What the law says of all classes together, and which class to photograph next."""
+    law, classes = needed.iloc[0], needed.iloc[1:]
+    said = [
+        f"With {law['images']:,.0f} labelled images the error of {line} is {law['error']:.3f}, all classes together."
+    ]
+    if law["said"]:
+        said.append(f"How many more images would bring it to a goal is not said: {law['said']}.")
+    elif not law["more"]:
+        said.append(f"By the law it has reached its goal, an error of {law['goal']:.3f}.")
+    else:
+        said.append(
+            f"To bring it to {law['goal']:.3f} takes {law['needed']:,.0f} images in all "
+            f"(95% {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} more: it falls as the images to the power "
+            f"{-law['exponent']:.2f} (95% {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
+        )
+    named = next_class(needed)
+    if named:
+        said.append(f"Photograph {named} next: there one more image helps most.")
+    else:
+        fewest, most = classes["judged"].min(), classes["judged"].max()
+        judged = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        said.append(
+            f"Which class to photograph next is not said: of none of the {len(classes)} is the law followed, with "
+            f"{judged} judged images a class."
+        )
+    return said
+
+
+def _range(figure: Mapping) -> str:
+    return f"{figure['low']:.3f} to {figure['high']:.3f}"
+
+
+def _shares(shares: Iterable[float]) -> str:
+    return ", ".join(map(percent, sorted(shares)))
+
+
+def _seeds(number: int) -> str:
+    return "1 seed" if number == 1 else f"{number} seeds"

@@ -1,0 +1,192 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, log_loss
+
+from marinecv.evaluation.learning_curve import curve_table, line_differences
+from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.predictions import make_table
+
+NAMES = ("eel", "crab", "ray")  # an order that sorting would break
+
+
+def cell(true, predicted, line="a", labelled=1.0, images=100, seed=0, split="validation", names=NAMES):
+    """Predictions of one cell: codes of the true classes and of those predicted, each with probability 0.8."""
+    n, sure = len(true), 0.8
+    probabilities = np.full((n, len(names)), (1 - sure) / (len(names) - 1))
+    probabilities[np.arange(n), predicted] = sure
+    ids = [f"{number:04}.jpg" for number in range(n)]
+    table = make_table(ids, [split] * n, [names[i] for i in true], probabilities, names)
+    for place, (name, value) in enumerate({"line": line, "labelled": labelled, "images": images, "seed": seed}.items()):
+        table.insert(place, name, value)
+    return table
+
+
+def guesses(true, accuracy, seed, num_classes=3):
+    """True classes with some replaced by any other, equally often."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(len(true)) >= accuracy
+    return np.where(wrong, (true + rng.integers(1, num_classes, len(true))) % num_classes, true)
+
+
+TRUE = np.arange(90) % 3
+CURVE = pd.concat(
+    [
+        cell(TRUE, guesses(TRUE, accuracy + 0.2 * labelled, seed), line, labelled, round(100 * labelled) + seed, seed)
+        for line, accuracy in (("late", 0.4), ("early", 0.7))
+        for labelled in (1.0, 0.1)
+        for seed in (0, 1, 2)
+    ],
+    ignore_index=True,
+)
+
+
+def figures(table, line="a", labelled=1.0):
+    return table[(table["line"] == line) & (table["labelled"] == labelled)].set_index("metric")
+
+
+def test_every_line_share_and_metric_has_a_row():
+    table = curve_table(CURVE, "validation")
+    assert list(table.columns) == [
+        "line",
+        "labelled",
+        "images",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "lowest",
+        "highest",
+        "seeds",
+        "n",
+    ]
+    assert table["line"].unique().tolist() == ["late", "early"]  # as they come
+    assert table["labelled"].unique().tolist() == [0.1, 1.0]
+    assert not table.duplicated(["line", "labelled", "metric"]).any() and len(table) == 2 * 2 * 6
+    assert (table["seeds"] == 3).all() and (table["n"] == 90).all()
+    assert figures(table, "late", 0.1)["images"].unique() == [11]
+
+
+def test_values_are_means_over_seeds_of_the_metrics_of_a_run():
+    ours = figures(curve_table(CURVE, "validation"), "early", 0.1)
+    cells = CURVE[(CURVE["line"] == "early") & (CURVE["labelled"] == 0.1)]
+    runs = [classification_metrics(run.iloc[:, 4:]) for _, run in cells.groupby("seed")]
+    for metric in ("accuracy", "macro_f1", "macro_precision", "macro_recall", "log_loss"):
+        values = [run[metric]["value"] for run in runs]
+        assert ours.loc[metric, "value"] == pytest.approx(np.mean(values))
+        assert ours.loc[metric, ["lowest", "highest"]].tolist() == pytest.approx([min(values), max(values)])
+        assert ours.loc[metric, "low"] < ours.loc[metric, "value"] < ours.loc[metric, "high"]
+
+
+def test_the_interval_of_one_seed_is_that_of_a_run():
+    run = cell(TRUE, guesses(TRUE, 0.6, 4))
+    ours, theirs = figures(curve_table(run, "validation")), classification_metrics(run.iloc[:, 4:])
+    for metric in ("macro_f1", "macro_precision", "macro_recall", "log_loss"):
+        for bound in ("low", "high"):
+            assert ours.loc[metric, bound] == pytest.approx(theirs[metric][bound], abs=0.02)
+
+
+def test_equal_seeds_narrow_nothing():
+    once = cell(TRUE, guesses(TRUE, 0.6, 4))
+    thrice = pd.concat([once.assign(seed=seed) for seed in range(3)])
+    bounds = ["value", "low", "high", "lowest", "highest"]
+    one, three = (figures(curve_table(cells, "validation"))[bounds] for cells in (once, thrice))
+    pd.testing.assert_frame_equal(one, three)
+
+
+def test_batches_sorted_by_class_put_macro_f1_far_below_accuracy():
+    names = [f"class {number:02}" for number in range(20)]
+    true = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 25))
+    cells = cell(true, guesses(true, 0.54, 1, 20), names=names)
+    ours = figures(curve_table(cells, "validation"))["value"]
+    assert ours["accuracy"] == pytest.approx(0.54, abs=0.03)
+    assert ours["macro_f1"] == pytest.approx(0.54, abs=0.03)
+    assert ours["batched_macro_f1"] < 0.25
+    ordered = cells.sort_values(["true_class", "image_id"])
+    batches = [ordered.iloc[start : start + 64] for start in range(0, 500, 64)]
+    theirs = [f1_score(b["true_class"], b["predicted_class"], average="macro", zero_division=0) for b in batches]
+    assert ours["batched_macro_f1"] == pytest.approx(np.mean(theirs))
+    assert figures(curve_table(cells, "validation")).loc["batched_macro_f1", ["low", "high"]].isna().all()
+
+
+def test_unlabelled_images_and_other_splits_are_not_scored():
+    whole = cell(TRUE, guesses(TRUE, 0.6, 4))
+    whole.loc[:9, "true_class"] = ""
+    both = pd.concat([whole, cell(TRUE, TRUE, split="test")])
+    pd.testing.assert_frame_equal(curve_table(both, "validation"), curve_table(whole.iloc[10:], "validation"))
+    row = figures(curve_table(whole, "validation")).loc["log_loss"]
+    probabilities = whole.iloc[10:][[f"p_{name}" for name in sorted(NAMES)]]
+    assert (row["n"], row["value"]) == (80, pytest.approx(log_loss(whole["true_class"][10:], probabilities)))
+
+
+def test_the_order_of_rows_does_not_matter():
+    shuffled = pd.concat([part.sample(frac=1, random_state=1) for _, part in CURVE.groupby("line", sort=False)])
+    pd.testing.assert_frame_equal(curve_table(shuffled, "validation"), curve_table(CURVE, "validation"))
+
+
+def test_a_better_line_is_told_apart_and_an_equal_one_is_not():
+    equal = CURVE[CURVE["line"] == "late"].assign(line="same")
+    table = line_differences(pd.concat([CURVE, equal]), "late", "validation")
+    assert list(table.columns) == ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
+    assert table["line"].tolist() == ["early", "early", "same", "same"]
+    assert table["said"].tolist() == ["better"] * 2 + ["not told apart"] * 2
+    accuracy = curve_table(CURVE, "validation").query("metric == 'accuracy'").set_index(["line", "labelled"])["value"]
+    gap = table.set_index(["line", "labelled"])["difference"]
+    for labelled in (0.1, 1.0):
+        assert gap["early", labelled] == pytest.approx(accuracy["early", labelled] - accuracy["late", labelled])
+        assert gap["same", labelled] == 0
+    assert line_differences(CURVE, "early", "validation")["said"].tolist() == ["worse", "worse"]
+
+
+def test_lines_are_compared_over_the_seeds_and_shares_of_both():
+    fewer = CURVE[(CURVE["line"] == "late") | ((CURVE["labelled"] == 0.1) & (CURVE["seed"] > 0))]
+    row = line_differences(fewer, "late", "validation").iloc[0]
+    assert (row["labelled"], row["seeds"], row["n"]) == (0.1, 2, 90)
+    both = fewer[(fewer["labelled"] == 0.1) & (fewer["seed"] > 0)]
+    right = (both["true_class"] == both["predicted_class"]).groupby(both["line"]).mean()
+    assert row["difference"] == pytest.approx(right["early"] - right["late"])
+    assert len(line_differences(fewer, "late", "validation")) == 1
+
+
+def test_a_line_alone_differs_from_none():
+    table = line_differences(CURVE[CURVE["line"] == "late"], "late", "validation")
+    assert table.empty and "said" in table
+
+
+def test_pairs_of_images_are_resampled_together():
+    right = guesses(TRUE, 0.5, 0)
+    one_more = right.copy()
+    one_more[np.flatnonzero(right != TRUE)[0]] = TRUE[np.flatnonzero(right != TRUE)[0]]
+    row = line_differences(pd.concat([cell(TRUE, right), cell(TRUE, one_more, "b")]), "a", "validation").iloc[0]
+    assert row["difference"] == pytest.approx(1 / 90)
+    assert (row["low"], row["said"]) == (0, "not told apart")
+    assert row["high"] < 0.05  # alone, each accuracy is known to a tenth
+
+
+def test_a_cell_that_lacks_an_image_is_named():
+    lacking = CURVE.drop(CURVE.index[(CURVE["seed"] == 2) & (CURVE["image_id"] == "0007.jpg")][:1])
+    said = r"late, 100% labelled, seed 2, does not judge 1 of 90 images .* first is 0007.jpg \(0 times\)"
+    with pytest.raises(ValueError, match=said):
+        curve_table(lacking, "validation")
+
+
+def test_a_cell_that_comes_twice_is_named():
+    with pytest.raises(ValueError, match=r"late, 100% labelled, seed 0, does not judge 90 of 90 .*\(2 times\)"):
+        line_differences(pd.concat([CURVE, CURVE.iloc[:90]]), "late", "validation")
+
+
+def test_an_image_of_two_classes_is_refused():
+    cells = CURVE.copy()
+    cells.loc[3, "true_class"] = "ray"
+    with pytest.raises(ValueError, match=r"1 images of split 'validation' have another true class.*0003.jpg"):
+        curve_table(cells, "validation")
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(ValueError, match=r"No cell of the curve has a labelled image in split 'test'.*'validation'"):
+        curve_table(CURVE, "test")
+
+
+def test_an_unknown_first_line_is_refused():
+    with pytest.raises(ValueError, match=r"There is no line 'b' on this curve. Expected one of \('early', 'late'\)"):
+        line_differences(CURVE, "b", "validation")

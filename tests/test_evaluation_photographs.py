@@ -1,0 +1,189 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import PoissonRegressor
+
+from marinecv.evaluation.photographs import next_class, photographs_needed
+from marinecv.evaluation.predictions import make_table
+
+NAMES = ("eel", "crab", "ray")  # an order that sorting would break
+LABELLED = {"eel": 40, "crab": 80, "ray": 120}
+SHARES = (0.1, 0.25, 0.5, 1.0)
+NO_LAW = ["needed", "low", "high", "more"]
+
+
+def made_curve(error, judged=400, shares=SHARES, seeds=3, seed=0, labelled=LABELLED):
+    """Cells and counts of a line `a`: each class is wrong as often as error(class, its labelled images) says."""
+    rng = np.random.default_rng(seed)
+    true = np.repeat(np.arange(3), judged)
+    cells, counts = [], []
+    for share in shares:
+        images = {name: round(share * most) for name, most in labelled.items()}
+        often = np.array([error(name, images[name]) for name in NAMES])
+        for draw in range(seeds):
+            predicted = np.where(rng.random(len(true)) < often[true], (true + 1) % 3, true)
+            ids = [f"{number:04}.jpg" for number in range(len(true))]
+            truth, sure = [NAMES[i] for i in true], np.eye(3)[predicted]
+            cell = make_table(ids, ["validation"] * len(true), truth, sure, NAMES)
+            for place, value in enumerate(("a", share, sum(images.values()), draw)):
+                cell.insert(place, ("line", "labelled", "images", "seed")[place], value)
+            cells.append(cell)
+            counts += [(share, draw, name, of_class) for name, of_class in images.items()]
+    counts = pd.DataFrame(counts, columns=["labelled", "seed", "class_name", "images"])
+    return pd.concat(cells, ignore_index=True), counts
+
+
+LEVELS = {"eel": 1.0, "crab": 2.0, "ray": 0.5}
+
+
+def root_law(name, images):
+    return LEVELS[name] * images**-0.5
+
+
+def flat_law(name, images):
+    return 0.3
+
+
+@pytest.fixture(scope="module")
+def root_curve():
+    return made_curve(root_law)
+
+
+def test_the_law_that_made_the_errors_is_found(root_curve):
+    table = photographs_needed(*root_curve, "a").set_index("class_name")
+    assert (table["said"] == "").all()
+    assert (table["exponent_low"] < 0.5).all() and (table["exponent_high"] > 0.5).all()
+    assert table["exponent"].tolist() == pytest.approx([0.5] * 4, abs=0.05)
+    for name, images in LABELLED.items():
+        row = table.loc[name]
+        assert (row["images"], row["judged"]) == (images, 400)
+        assert row["fitted"] == pytest.approx(root_law(name, images), abs=0.015)
+        assert row["error"] == pytest.approx(root_law(name, images), abs=0.03)
+        assert row["goal"] == row["fitted"] / 2
+        assert row["low"] < 4 * images < row["high"]  # half the error takes 2**(1 / 0.5) times the images
+        assert row["more"] == np.ceil(row["needed"] - images)
+        assert row["gain"] == pytest.approx(row["exponent"] * row["fitted"] / images)
+
+
+def test_the_fit_is_a_poisson_regression(root_curve):
+    cells, counts = root_curve
+    judged = cells["image_id"].nunique()
+    wrong = cells["predicted_class"] != cells["true_class"]
+    points = cells.assign(wrong=wrong).groupby(["labelled", "seed", "images"])["wrong"].sum().reset_index()
+    regression = PoissonRegressor(alpha=0, solver="newton-cholesky", tol=1e-10)
+    regression.fit(np.log(points[["images"]].to_numpy()), points["wrong"] / judged)
+    row = photographs_needed(cells, counts, "a").iloc[0]
+    assert row["exponent"] == pytest.approx(-regression.coef_[0], abs=1e-6)
+    assert row["fitted"] == pytest.approx(regression.predict(np.log([[240]]))[0], abs=1e-6)
+
+    images = counts.sort_values(["labelled", "seed", "class_name"])["images"]
+    by_class = cells.assign(wrong=wrong).groupby(["labelled", "seed", "true_class"])["wrong"].mean()
+    columns = np.column_stack([np.log(images), np.tile(np.eye(3), (len(points), 1))])
+    regression = PoissonRegressor(alpha=0, fit_intercept=False, solver="newton-cholesky", tol=1e-10)
+    regression.fit(columns, by_class)
+    table = photographs_needed(cells, counts, "a").set_index("class_name").loc[sorted(NAMES)]
+    assert table["exponent"].to_numpy() == pytest.approx(-regression.coef_[0], abs=1e-6)
+    assert table["fitted"].to_numpy() == pytest.approx(regression.predict(columns[-3:]), abs=1e-6)
+
+
+def test_all_comes_first_and_then_the_class_that_gains_most(root_curve):
+    table = photographs_needed(*root_curve, "a")
+    assert table["class_name"].tolist() == ["", "eel", "crab", "ray"]  # 0.158 / 40 > 0.224 / 80 > 0.046 / 120
+    assert np.isnan(table["gain"][0]) and table["gain"][1:].is_monotonic_decreasing
+    assert next_class(table) == "eel"
+    assert (table["images"][0], table["judged"][0]) == (240, 1200)
+
+
+def test_a_goal_is_an_accuracy_and_a_recall(root_curve):
+    table = photographs_needed(*root_curve, "a", goal=0.9).set_index("class_name")
+    assert table["goal"].tolist() == pytest.approx([0.1] * 4)
+    for name, most in (("eel", 100), ("crab", 400)):  # (level / 0.1) ** 2
+        assert table.loc[name, "low"] < most < table.loc[name, "high"]
+    assert table.loc["ray", ["images", "needed", "low", "high", "more"]].tolist() == [120, 120, 120, 120, 0]  # has it
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    rows = [photographs_needed(*made_curve(root_law, judged=60, seed=seed), "a").iloc[:2] for seed in range(20)]
+    held = [(row["exponent_low"] <= 0.5) & (row["exponent_high"] >= 0.5) for row in rows]
+    assert np.mean(held) >= 0.85
+
+
+def test_where_photographs_have_not_helped_no_number_is_given():
+    table = photographs_needed(*made_curve(lambda name, images: 0.2 + images / 400), "a")
+    assert (table["exponent"] < 0).all()
+    assert (table["said"] == "more photographs have not helped so far").all()
+    assert table[NO_LAW].isna().all(axis=None) and table["error"].notna().all()
+    assert next_class(table) == ""
+
+
+def test_a_wide_interval_is_no_number():
+    table = photographs_needed(*made_curve(flat_law, judged=20, seed=1), "a")
+    wide = table[table["exponent"] > 0]
+    assert len(wide) and (wide["said"] == "the interval spans more than a factor of 4").all()
+    assert table[NO_LAW].isna().all(axis=None)
+
+
+def test_few_judged_photographs_give_no_number_of_a_class():
+    table = photographs_needed(*made_curve(root_law, judged=9, shares=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0)), "a")
+    assert table["said"][1:].tolist() == ["fewer than 10 photographs are judged"] * 3
+    assert "fewer" not in table["said"][0]
+
+
+def test_a_class_without_an_error_is_refused_and_spoils_no_other():
+    cells, counts = made_curve(lambda name, images: 0 if name == "crab" else root_law(name, images))
+    table = photographs_needed(cells, counts, "a").set_index("class_name")
+    assert table.loc["crab", "said"] == "no judged photograph is wrong"
+    assert table.loc["crab", ["error", "fitted", "gain"]].tolist() == [0, 0, 0]
+    assert table.loc["eel", "exponent"] == pytest.approx(0.5, abs=0.05)
+    assert next_class(table.reset_index()) == "eel"
+
+
+def test_a_line_without_an_error_is_refused():
+    table = photographs_needed(*made_curve(lambda name, images: 0), "a")
+    assert (table["said"] == "no judged photograph is wrong").all()
+    assert table["exponent"].isna().all() and next_class(table) == ""
+
+
+def test_a_class_that_is_not_judged_or_not_labelled_keeps_its_row(root_curve):
+    cells, counts = root_curve
+    unseen = cells[cells["true_class"] != "ray"]
+    unlabelled = counts[counts["class_name"] != "ray"]
+    for table in (photographs_needed(unseen, counts, "a"), photographs_needed(cells, unlabelled, "a")):
+        row = table.set_index("class_name").loc["ray"]
+        assert row["said"] == "no photograph is labelled, or none is judged"
+        assert row[[*NO_LAW, "fitted", "gain"]].isna().all()
+        assert table["class_name"].iloc[-1] == "ray"
+        assert table.set_index("class_name").loc["eel", "said"] == ""
+
+
+def test_missing_cells_leave_the_rest(root_curve):
+    cells, counts = root_curve
+    some = cells[(cells["labelled"] < 1) | (cells["seed"] == 1)]
+    other = pd.concat([some, cells[cells["labelled"] == 1].assign(line="b")])
+    table = photographs_needed(other, counts, "a")
+    assert table["exponent"][0] == pytest.approx(0.5, abs=0.05)
+    of_one = some[some["labelled"] == 1]
+    assert table["error"][0] == pytest.approx((of_one["predicted_class"] != of_one["true_class"]).mean())
+
+
+def test_same_seed_gives_the_same_table(root_curve):
+    pd.testing.assert_frame_equal(photographs_needed(*root_curve, "a"), photographs_needed(*root_curve, "a"))
+    other = photographs_needed(*root_curve, "a", seed=1)
+    assert other["low"][0] != photographs_needed(*root_curve, "a")["low"][0]
+
+
+@pytest.mark.parametrize("goal", [0, 1, 95])
+def test_a_goal_that_is_no_accuracy_is_refused(root_curve, goal):
+    with pytest.raises(ValueError, match=f"between 0 and 1. Received: {goal}."):
+        photographs_needed(*root_curve, "a", goal=goal)
+
+
+def test_two_shares_are_refused():
+    said = r"Line 'a' has 2 shares of labelled images: \(0.1, 1.0\).*Name three or more with --labelled"
+    with pytest.raises(ValueError, match=said):
+        photographs_needed(*made_curve(root_law, judged=20, shares=(0.1, 1.0)), "a")
+
+
+def test_an_unknown_line_is_refused(root_curve):
+    with pytest.raises(ValueError, match=r"There is no line 'b' on this curve. Expected one of \('a',\)"):
+        photographs_needed(*root_curve, "b")
