@@ -47,8 +47,10 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
         for share in sorted(set(shares)):
             for line in lines:
                 begins = isinstance(line.model, EncoderModel) and line.model.weights == "autoencoder"
-                if share == 1 and (line.data.pseudo_labels or (begins and unlabelled)):
-                    continue  # nothing is left without a label
+                if share == 1 and begins and unlabelled:
+                    continue  # nothing is left to train the encoder on
+                if line.data.pseudo_labels and share > min(shares):
+                    continue  # one row of them, where labels are fewest
                 flags = argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
                 recipe = cell_of(line, replace(choice, labelled=share), flags)
                 if begins and not given:
@@ -58,7 +60,7 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
                 if begins:
                     recipe = recipe.with_model(weights=str(given or (folder / name / "encoder.keras").resolve()))
                 cells[f"{line.name}-{share:g}-seed{seed}"] = recipe, keep_labels(catalog, share, seed)
-    if not cells:
+    if not cells or min(shares) == 1 and any(line.data.pseudo_labels for line in lines):
         raise ValueError("With all labels nothing is left without one. Name a smaller share with --labelled.")
     with at_work(folder):
         every = encoders | cells

@@ -54,8 +54,8 @@ def make_needed(classes, refused=(), all_said=""):
 
 
 def make_published(lines, shares=SHARES, n=500):
-    rows = [[line, share, "accuracy", "0.4440", n] for line in lines for share in shares]
-    return pd.DataFrame(rows, columns=["line", "labelled", "metric", "value", "n"])
+    rows = [[line, share, "test", "accuracy", "0.4440", n] for line in lines for share in shares]
+    return pd.DataFrame(rows, columns=["line", "labelled", "split", "metric", "value", "n"])
 
 
 def write(folder, lines=("scratch", "frozen"), classes=("crab", "eel"), needed=None, title="curve", **options):
@@ -90,7 +90,7 @@ def test_the_lead_says_what_is_highest_with_the_most_labels_and_with_the_fewest(
 
 def test_one_line_with_one_share_has_a_page(tmp_path):
     table = make_table(["scratch"], shares=[0.5])
-    page = write_curve_report(tmp_path, "curve", {"validation": table}, {}, {})
+    page = write_curve_report(tmp_path, "curve", {"validation": table}, {}, {}, pd.DataFrame())
     text = text_of(page)
     assert text.count("highest accuracy") == 1 and "With 50% of the labels (1,472 images) scratch has" in text
     assert "no other to hold against it" in text and "three or more different shares" in text and "nan" not in text
@@ -102,25 +102,31 @@ def test_each_line_is_said_to_beat_the_first_or_not(tmp_path):
         "frozen is better than scratch with 10% of the labels; is worse than scratch with 50% of the labels; "
         "cannot be told from scratch with 100% of the labels."
     ) in text
-    assert "+0.010 to +0.090" in text
+    assert "accuracy less that of scratch (n=100) 10% 50% 100% frozen +0.050 +0.010 to +0.090 3 seeds" in text
+
+
+def test_a_share_that_a_line_lacks_leaves_its_difference_empty(tmp_path):
+    lines = ["scratch", "frozen", "deep"]
+    differences = make_differences(lines).query("line != 'deep' or labelled == 0.5")
+    page = write_curve_report(tmp_path, "curve", {"validation": make_table(lines)}, {"validation": differences}, {})
+    assert "<td>deep</td><td></td><td>+0.050<br>" in page.read_text(encoding="utf-8")
+    assert "deep is better than scratch with" not in text_of(page)
 
 
 def test_published_figures_stand_beside_ours_as_printed_with_their_n(tmp_path):
-    published = make_published(["frozen"], shares=[0.1, 0.3, 1.0])
-    page = write(tmp_path, published=published)
-    text = text_of(page)
-    assert text.count("published 0.4440") == 4  # two shares on two splits
-    assert "stand on 500 images, these on 100: other images, so they are not comparable" in text
-    assert "Published too, and not run here: frozen with 30%." in text
+    page = write(tmp_path, published=make_published(["frozen"], shares=[0.1, 1.0])).read_text(encoding="utf-8")
+    validation, test = map(shown, page.split('<h2 id="split-2">'))
+    assert test.count("published 0.4440") == 2 and "published 0.4440" not in validation
+    assert "stand on 500 images, these on 100: they are not comparable" in test
     (tmp_path / "same").mkdir()
     text = text_of(write(tmp_path / "same", published=make_published(["frozen"], n=100)))
-    assert "stand on 100 images, as many as these." in text and "not run here" not in text
+    assert "stand on 100 images, as many as these." in text
 
 
 def test_a_class_is_named_next_and_a_number_given_where_the_law_allows_it(tmp_path):
     needed = {"scratch": make_needed(["crab", "eel"], refused=["crab"])}
     text = text_of(write(tmp_path, needed=needed))
-    assert "To bring it to 0.225 takes 11,776 images in all (95% 8,000 to 20,000), 8,833 more." in text
+    assert "To bring it to 0.225 takes 11,776 images in all (95% 8,000 to 20,000), 8,833 more: it falls" in text
     assert "as the images to the power -0.50 (95% -0.70 to -0.30)" in text
     assert "Photograph eel next" in text and text.count(WIDE) == 1
     assert (tmp_path / "figures" / "law_1.png").is_file()

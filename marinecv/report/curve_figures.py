@@ -21,8 +21,8 @@ NAMES = {
 }
 """Of the metrics of `curve_table`, as a reader sees them."""
 IMAGES = "labelled train images (log)"
-ROOM = 0.1
-"""Of the axis' width between two ticks, so that their labels do not touch."""
+LETTER = 0.016
+"""Of the axis' width: what a letter of a tick's label takes."""
 
 
 def percent(share: float) -> str:
@@ -122,10 +122,10 @@ def _legend_columns(lines: list[str]) -> int:
 def _image_axis(axis: Axes, labels: dict[float, str]) -> None:
     """A logarithmic axis of images with these ticks, from the largest down as far as their labels have room."""
     axis.set_xscale("log")
-    places = np.log(sorted(labels, reverse=True))
-    kept: list[float] = []
-    for images, place in zip(sorted(labels, reverse=True), places, strict=True):
-        if not kept or np.log(kept[-1]) - place > ROOM * np.ptp(places):
+    largest, *others = sorted(labels, reverse=True)
+    kept, letter = [largest], LETTER * np.log(largest / min(labels))
+    for images in others:
+        if np.log(kept[-1] / images) > letter * max(map(len, labels[kept[-1]].split("\n"))):
             kept.append(images)
     axis.set_xticks(kept, [labels[images] for images in kept])
     axis.minorticks_off()

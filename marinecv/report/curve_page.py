@@ -34,7 +34,8 @@ def write_curve_report(
         tables: split -> `curve_table` of it; `validation` is one of them.
         differences: split -> `line_differences` of it, against the first line of its table.
         needed: line -> `photographs_needed` on validation; empty where there are too few shares for a law.
-        published: `line, labelled, metric, value` (text, as printed), `n`; None where nothing is.
+        published: `line, labelled, split, metric, value` (text, as printed), `n`, of what is in the tables; None or
+            empty where nothing is.
         notes: sentences to end the page with.
         demonstration: mark the page and its figures as made of drawn pictures.
     Returns:
@@ -50,25 +51,7 @@ def write_curve_report(
         names=NAMES,
         batch=BATCH,
         splits=[
-            {
-                "split": split,
-                "curves": [
-                    {
-                        "name": NAMES[metric],
-                        "svg": shown(
-                            learning_curves(table, metric, _placed(published, table), demonstration),
-                            figures / f"{metric}_{split}.png",
-                        ),
-                    }
-                    for metric in DRAWN
-                ],
-                "rows": _rows(table, published),
-                "n": table["n"].iloc[0],
-                "published": published is not None and _beside(table, published),
-                "first": table["line"].iloc[0],
-                "told": _told(differences.get(split), table["line"].iloc[0]),
-                "differences": _differences(differences.get(split)),
-            }
+            _split(split, table, _of_split(published, split), differences.get(split), figures, demonstration)
             for split, table in tables.items()
         ],
         example=_example(tables["validation"]),
@@ -100,12 +83,41 @@ def _summary(table: pd.DataFrame) -> str:
     return " ".join(said)
 
 
-def _placed(published: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame | None:
-    """The published values as numbers, at our number of images of that share."""
-    if published is None:
+def _of_split(published: pd.DataFrame | None, split: str) -> pd.DataFrame | None:
+    """What is published of a split; None where nothing is."""
+    if published is None or published.empty:
         return None
-    images = table.drop_duplicates("labelled")[["labelled", "images"]]
-    return published.merge(images, on="labelled").astype({"value": float})
+    own = published[published["split"] == split]
+    return None if own.empty else own
+
+
+def _split(
+    split: str,
+    table: pd.DataFrame,
+    published: pd.DataFrame | None,
+    differences: pd.DataFrame | None,
+    figures: Path,
+    demonstration: bool,
+) -> dict:
+    """What the page shows of one split."""
+    placed, n, first = None, table["n"].iloc[0], table["line"].iloc[0]
+    if published is not None:  # at our number of images of that share
+        images = table.drop_duplicates("labelled")[["labelled", "images"]]
+        placed = published.merge(images, on="labelled").astype({"value": float})
+    drawn = {metric: learning_curves(table, metric, placed, demonstration) for metric in DRAWN}
+    return {
+        "split": split,
+        "curves": [
+            {"name": NAMES[metric], "svg": shown(figure, figures / f"{metric}_{split}.png")}
+            for metric, figure in drawn.items()
+        ],
+        "rows": _rows(table, published),
+        "n": n,
+        "published": "" if published is None else _beside(published, n),
+        "first": first,
+        "told": [] if differences is None else _told(differences, first),
+        "differences": None if differences is None else _differences(differences),
+    }
 
 
 def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
@@ -129,22 +141,15 @@ def _example(table: pd.DataFrame) -> dict:
     return {"line": best["line"], "share": percent(best["labelled"]), **own.set_index("metric")["value"]}
 
 
-def _beside(table: pd.DataFrame, published: pd.DataFrame) -> str:
-    """What the published figures stand on, and which of them have none of ours beside them."""
-    counts, n = sorted(set(published["n"])), table["n"].iloc[0]
+def _beside(published: pd.DataFrame, n: int) -> str:
+    """What the published figures stand on."""
+    counts = sorted(set(published["n"]))
     said = f"Published figures stand on {' or '.join(f'{count:,}' for count in counts)} images"
-    said += ", as many as these." if counts == [n] else f", these on {n:,}: other images, so they are not comparable."
-    ours = set(zip(table["line"], table["labelled"], strict=True))
-    missing = published.drop_duplicates(["line", "labelled"]).groupby("line", sort=False)["labelled"]
-    left = {line: [share for share in shares if (line, share) not in ours] for line, shares in missing}
-    listed = "; ".join(f"{line} with {_shares(shares)}" for line, shares in left.items() if shares)
-    return said + (f" Published too, and not run here: {listed}." if listed else "")
+    return said + (", as many as these." if counts == [n] else f", these on {n:,}: they are not comparable.")
 
 
-def _told(differences: pd.DataFrame | None, first: str) -> list[str]:
+def _told(differences: pd.DataFrame, first: str) -> list[str]:
     """A sentence a line: with which shares it is better than the first, worse, or neither."""
-    if differences is None:
-        return []
     sentences = []
     for line, part in differences.groupby("line", sort=False):
         found = {said: part.loc[part["said"] == said, "labelled"] for said in TOLD}
@@ -157,13 +162,16 @@ def _told(differences: pd.DataFrame | None, first: str) -> list[str]:
     return sentences
 
 
-def _differences(differences: pd.DataFrame | None) -> list[dict]:
-    if differences is None:
-        return []
-    return [
-        row | {"labelled": percent(row["labelled"]), "range": f"{row['low']:+.3f} to {row['high']:+.3f}"}
-        for row in differences.to_dict("records")
-    ]
+def _differences(differences: pd.DataFrame) -> dict:
+    """A row a line and a column a share; None where a line has none."""
+    shares = sorted(differences["labelled"].unique())
+    found = {
+        (row["line"], row["labelled"]): row | {"seeds": _seeds(row["seeds"])} for row in differences.to_dict("records")
+    }
+    return {
+        "shares": list(map(percent, shares)),
+        "rows": {line: [found.get((line, share)) for share in shares] for line in differences["line"].unique()},
+    }
 
 
 def _law(table: pd.DataFrame, line: str, needed: pd.DataFrame, path: Path, demonstration: bool) -> str | None:
@@ -185,12 +193,12 @@ def _promises(line: str, needed: pd.DataFrame) -> list[str]:
     else:
         said.append(
             f"To bring it to {law['goal']:.3f} takes {law['needed']:,.0f} images in all "
-            f"(95% {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} more: it falls as the images to the power "
-            f"{-law['exponent']:.2f} (95% {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
+            f"(95% {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} more: it falls as the images to the "
+            f"power {-law['exponent']:.2f} (95% {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
         )
     named = next_class(needed)
     if named:
-        said.append(f"Photograph {named} next: there one more image helps most.")
+        said.append(f"Photograph {named} next: of the classes with a number below, one more image helps this one most.")
     else:
         fewest, most = classes["judged"].min(), classes["judged"].max()
         judged = f"{fewest}" if fewest == most else f"{fewest} to {most}"
