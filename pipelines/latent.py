@@ -8,10 +8,11 @@ from . import options, quiet
 from .boxes import moved
 
 HELP = (
-    "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, and "
-    "each image's nearest neighbours."
+    "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a "
+    "linear classifier, and each image's nearest neighbours."
 )
 EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
+NOISE = {"salt": 0.1, "pepper": 0.1}  # what the autoencoders of the butterflies report learn to take away
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--neighbours", nargs="+", metavar="IMAGE_ID", help="images to show beside their nearest (default: some drawn)"
     )
+    parser.add_argument(
+        "--noise",
+        action="store_true",
+        help="lay salt and pepper on the images first, a tenth of the pixels each; the page is in latent-noisy",
+    )
     options.add_data(parser)
     options.add_subset(parser)
 
@@ -38,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     import marinecv as mcv
     from marinecv.atomic import replaced
+    from marinecv.evaluation.latent import ALL
     from marinecv.hold import hold
 
     trained = mcv.Run(args.run)
@@ -55,16 +62,18 @@ def run(args: argparse.Namespace) -> int:
     if rows.empty:
         raise ValueError("None of these images can be read. If they have moved, name their folder with --data-dir.")
     check_asked(args.neighbours or [], rows)
-    codes = mcv.embed(model, catalog, trained.spec, pixels)
+    if args.noise:
+        pixels = mcv.noisy_pixels(rows, pixels, **NOISE, seed=args.seed)
+    codes = mcv.embed(model, catalog, trained.spec, pixels, keep=not args.noise)
+    place = trained.path("latent-noisy" if args.noise else "latent")
     for split in dict.fromkeys(args.on):
-        trained.note(f"looked at {split}: latent")
-    place = trained.path("latent")
+        trained.note(f"looked at {split}: {place.name}")
     with hold(trained.folder), replaced(place) as folder:
         measures = write_all(args, trained, rows, codes, folder)
     for row in measures.itertuples():
         bounds = f", {row.low:.3f} to {row.high:.3f}" if row.low == row.low else ""
         chance = f", by chance {row.chance:.3f}" if row.chance == row.chance else ""
-        what = row.split if row.measure == "nearest" else f"clusters of the {row.of}"
+        what = f"clusters of the {row.of}" if row.split == ALL else row.split
         print(f"  {row.measure:<10}  {what:<22}  {row.value:.3f}  (n={row.n}{bounds}{chance})")
     print(place / "latent.html")
     return 0
@@ -112,18 +121,22 @@ def write_all(args: argparse.Namespace, trained, rows, codes, folder: Path):
 
     points = mcv.latent_points(rows, codes, args.clusters, args.seed)
     nearest = mcv.nearest_images(rows, codes)
+    measures = [
+        mcv.latent_measures(points, codes, args.seed),
+        mcv.linear_probe(rows, codes, args.seed),
+        mcv.neighbour_measures(rows, nearest),
+    ]
     tables = {
         "points": points,
         "clusters": mcv.cluster_table(points),
-        "measures": pd.concat(
-            [mcv.latent_measures(points, codes, args.seed), mcv.neighbour_measures(rows, nearest)], ignore_index=True
-        ),
+        "measures": pd.concat(filter(len, measures), ignore_index=True),  # an empty one knows no types
         "neighbours": nearest,
     }
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table, float_format="%.6f")
-    title = f"The inner space of {trained.folder.resolve().name}"
+    title = f"The inner space of {trained.folder.resolve().name}" + ", under noise" * args.noise
     shown = list(dict.fromkeys(args.neighbours or some_images(nearest, seed=args.seed)))
     measured = points, tables["measures"], tables["clusters"], nearest
-    mcv.write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, trained.demonstration)
+    noise = NOISE if args.noise else {}
+    mcv.write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, trained.demonstration, **noise)
     return tables["measures"]

@@ -85,6 +85,17 @@ def test_a_second_time_and_by_split_the_store_has_it(catalog, monkeypatch):
     np.testing.assert_array_equal(embed(model, test, SPEC, PIXELS[[1, 3, 4]]), codes[[1, 3, 4]])
 
 
+def test_codes_of_other_pixels_than_the_files_show_are_neither_kept_nor_found(catalog):
+    model, noisy = classifier(), np.where(PIXELS < 128, np.uint8(0), PIXELS)
+    clean = given(model, "code")
+    before = embed(model, catalog, SPEC, noisy, keep=False)  # nothing is kept yet
+    np.testing.assert_allclose(embed(model, catalog, SPEC, PIXELS), clean, atol=1e-5)
+    after = embed(model, catalog, SPEC, noisy, keep=False)  # codes of the same files are
+    np.testing.assert_array_equal(after, before)
+    assert np.abs(after - clean).max() > 1e-3
+    np.testing.assert_allclose(embed(model, catalog, SPEC, PIXELS), clean, atol=1e-5)
+
+
 def two_inputs():
     pixels, told = keras.Input(SPEC.shape), keras.Input((2,))
     return keras.Model([pixels, told], layers.Concatenate()([layers.Flatten()(pixels), told]))

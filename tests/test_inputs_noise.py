@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.inputs.noise import with_noise
+from marinecv.inputs.noise import noisy_pixels, with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.spec import ImageSpec
 
@@ -30,8 +30,13 @@ def noisy(start_epoch=None, salt=0.1, pepper=0.2, seed=0):
     return with_noise(images(start_epoch), salt=salt, pepper=pepper, seed=seed, start_epoch=start_epoch)
 
 
-def test_so_much_is_white_and_so_much_black_in_all_channels_and_the_rest_is_as_it_was():
-    shown, clean = collect(noisy())
+def laid():
+    return noisy_pixels(ROWS, PIXELS, salt=0.1, pepper=0.2), PIXELS
+
+
+@pytest.mark.parametrize("pairs", [lambda: collect(noisy()), laid], ids=["batches", "pixels"])
+def test_so_much_is_white_and_so_much_black_in_all_channels_and_the_rest_is_as_it_was(pairs):
+    shown, clean = pairs()
     np.testing.assert_array_equal(clean, PIXELS)
     white, black = (shown == 255).all(axis=-1), (shown == 0).all(axis=-1)
     pixels = IMAGES * SIDE * SIDE
@@ -70,7 +75,21 @@ def test_without_noise_both_are_the_image_and_the_length_is_known():
     assert len(noisy(start_epoch=0)) == 3
 
 
+def test_pixels_of_an_image_have_their_noise_whichever_others_there_are():
+    shares, some = {"salt": 0.1, "pepper": 0.2}, [40, 3, 7]
+    kept = PIXELS.copy()
+    shown = noisy_pixels(ROWS, PIXELS, **shares)
+    np.testing.assert_array_equal(noisy_pixels(ROWS.iloc[some], PIXELS[some], **shares), shown[some])
+    np.testing.assert_array_equal(PIXELS, kept)
+    assert shown.dtype == np.uint8 and not np.array_equal(noisy_pixels(ROWS, PIXELS, seed=1, **shares), shown)
+    white = (shown == 255).all(axis=-1)
+    assert not np.array_equal(white[0], white[1])
+    np.testing.assert_array_equal(noisy_pixels(ROWS, PIXELS, salt=0, pepper=0), PIXELS)
+
+
 @pytest.mark.parametrize(("salt", "pepper"), [(-0.1, 0), (0.6, 0.5), (float("nan"), 0)])
 def test_shares_that_are_none_are_refused(salt, pepper):
     with pytest.raises(ValueError, match="Expected shares from 0 on"):
         noisy(salt=salt, pepper=pepper)
+    with pytest.raises(ValueError, match="Expected shares from 0 on"):
+        noisy_pixels(ROWS, PIXELS, salt=salt, pepper=pepper)

@@ -16,6 +16,7 @@ from marinecv.evaluation.latent import (
     nearest_images,
     neighbour_measures,
 )
+from marinecv.evaluation.probe import linear_probe
 from marinecv.report import latent_figures
 from marinecv.report.figures import figure_svg
 from marinecv.report.latent_figures import latent_figure
@@ -39,7 +40,8 @@ def make_space(names, each=3, clusters=4, split="train"):
 
 def write(folder, title, rows, codes, points, images, **options):
     nearest = nearest_images(rows, codes)
-    measures = pd.concat([latent_measures(points, codes), neighbour_measures(rows, nearest)])
+    measures = [latent_measures(points, codes), neighbour_measures(rows, nearest), linear_probe(rows, codes)]
+    measures = pd.concat(filter(len, measures))
     return write_latent_report(
         folder, title, rows, codes.shape[1], points, measures, cluster_table(points), nearest, images, **options
     )
@@ -70,12 +72,30 @@ def test_the_page_says_what_it_is_and_what_it_is_not(tmp_path):
     ):
         assert said in text
     assert "The nearest is of" not in text and "nan" not in text
+    assert "linear classifier" not in text.lower() and "Noise" not in text
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         "by_class.png",
         "by_code.png",
         "by_points.png",
         "plain.png",
     ]
+
+
+def test_with_train_and_another_split_the_page_tells_what_a_linear_classifier_reads(tmp_path):
+    rows, codes, points = make_space(("crab", "eel"), each=20)
+    split = np.repeat(["train", "validation", "test"], [20, 12, 8])
+    rows, points = rows.assign(split=split), points.assign(split=split)
+    text = shown(write(tmp_path, "space", rows, codes, points, []).read_text(encoding="utf-8"))
+    section = text.split("A linear classifier on the code")[1].split("Nearest neighbours")[0]
+    assert "what a head could make of them" in section and "nan" not in text
+    assert [section.count(f"{name} ") for name in ("validation", "test")] == [1, 1]
+
+
+def test_of_noisy_images_the_page_says_so_first(tmp_path):
+    rows, codes, points = make_space(("crab", "eel"))
+    text = shown(write(tmp_path, "space", rows, codes, points, [], salt=0.1, pepper=0.05).read_text(encoding="utf-8"))
+    said = "Noise was laid on every image first: 10% of its pixels white and 5% black"
+    assert text.index(said) < text.index("The map, before anyone says what is what")
 
 
 def test_without_train_and_with_one_class_the_page_says_so(tmp_path):

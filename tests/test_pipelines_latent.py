@@ -88,6 +88,32 @@ def test_clusters_and_images_to_look_at_are_as_asked(run_copy, capsys):
     assert f"is not among the 9 images of these splits. Did you mean {asked[0]!r}?" in error
 
 
+def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, capsys, monkeypatch):
+    assert "probe" not in shown(capsys, run_copy) and "probe" not in set(read(run_copy, "measures")["measure"])
+    monkeypatch.setattr("marinecv.evaluation.probe.FOLDS", 2)
+    assert "  probe       validation " in shown(capsys, run_copy)
+    [found] = read(run_copy, "measures").query("measure == 'probe'").to_dict("records")
+    assert (found["of"], found["split"], found["n"]) == ("code", "validation", 3)
+    assert found["low"] <= found["value"] <= found["high"]
+    assert "A linear classifier on the code" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
+
+
+def test_noise_is_laid_on_beside_and_nothing_of_it_is_kept_in_the_store(run_copy, capsys, monkeypatch):
+    shown(capsys, run_copy)
+    kept = {path.name: path.read_bytes() for path in (run_copy / "latent").glob("*.*")}
+    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("kept"))
+    assert shown(capsys, run_copy, "--noise", *ALL).endswith(f"{run_copy / 'latent-noisy' / 'latent.html'}\n")
+    page = (run_copy / "latent-noisy" / "latent.html").read_text(encoding="utf-8")
+    assert ", under noise</h1>" in page and "10% of its pixels white and 10% black" in page
+    assert "looked at test: latent-noisy" in (run_copy / "log.txt").read_text()
+    noisy = pd.read_csv(run_copy / "latent-noisy" / "neighbours.csv").query("split != 'test'")
+    clean = read(run_copy, "neighbours")
+    assert noisy["image_id"].tolist() == clean["image_id"].tolist()
+    assert (noisy["similarity"].to_numpy() != clean["similarity"].to_numpy()).all()
+    shown(capsys, run_copy)
+    assert {path.name: path.read_bytes() for path in (run_copy / "latent").glob("*.*")} == kept
+
+
 def test_the_output_of_an_encoder_is_the_code(run_copy, capsys):
     encoder = keras.Sequential([keras.Input((32, 32, 3)), layers.AveragePooling2D(16), layers.Flatten()])
     encoder.save(run_copy / "encoder.keras")

@@ -60,7 +60,7 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
             f"{clusters} clusters cannot be made of {len(rows)} images of {rows['class_name'].nunique()} classes with "
             f"{different} different codes. Expected at least 2 clusters, and more codes than clusters."
         )
-    order = _by_image(rows)
+    order = by_image(rows)
     place = TSNE(perplexity=perplexity_of(len(rows)), init="pca" if codes.shape[1] > 1 else "random", random_state=seed)
     parts = KMeans(clusters, n_init=10, random_state=seed)
     points = rows[["image_id", "split", "class_name"]].iloc[order]
@@ -87,7 +87,7 @@ def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> p
         what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
         labels.
     """
-    order = _by_image(points)
+    order = by_image(points)
     points, codes, n = points.iloc[order], codes[order], len(points)
     classes = pd.factorize(points["class_name"])[0]
     table = []
@@ -150,7 +150,7 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
         DataFrame, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id`,
         `neighbour_split`, `neighbour_class`, `similarity` (cosine of the angle between the codes, -1 to 1).
     """
-    order = _by_image(rows)
+    order = by_image(rows)
     rows, codes = rows.iloc[order], codes[order]
     searched = np.flatnonzero(_searched(rows))
     finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
@@ -197,7 +197,8 @@ def some_images(nearest: pd.DataFrame, each: int = 3, seed: int = 0) -> list[str
     return [*first["image_id"][same].head(each), *first["image_id"][~same].head(each)]
 
 
-def _by_image(rows: pd.DataFrame) -> np.ndarray:
+def by_image(rows: pd.DataFrame) -> np.ndarray:
+    """The places of the rows in the order of their ids, so that the order in which they come changes nothing."""
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 

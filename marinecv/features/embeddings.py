@@ -11,7 +11,9 @@ from marinecv.inputs.pixels import rows_of
 from marinecv.inputs.spec import ImageSpec
 
 
-def embed(model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray) -> np.ndarray:
+def embed(
+    model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray, *, keep: bool = True
+) -> np.ndarray:
     """Return the code of every usable image of a catalog.
 
     Of a classifier it is what its softmax layer takes in inference; of an encoder, a backbone without its top, or any
@@ -25,6 +27,8 @@ def embed(model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np
         catalog: its rows with a `problem` are left out.
         spec: how pixels were made of the files.
         pixels: uint8 `(n, height, width, 3)`; it and the catalog as `load_pixels(catalog, spec)` gave them.
+        keep: look into the store and leave codes there. It knows images by their files: False where the pixels are no
+            longer what the files show.
     Returns:
         float32 `(n, values)`, row i for row i of `usable(catalog)`; maps are flattened.
     Raises:
@@ -43,7 +47,7 @@ def embed(model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np
     if len(wanted) != 3 or any(side not in (None, given) for side, given in zip(wanted, spec.shape, strict=True)):
         raise ValueError(f"{model.name} takes {wanted}. Expected an ImageSpec of that size. Received: {spec.shape}.")
     nested = any(isinstance(layer, keras.Model) for layer in front.layers)
-    codes = _computed(front, pixels) if nested else _kept(front, rows, pixels, spec)
+    codes = _kept(front, rows, pixels, spec) if keep and not nested else _computed(front, pixels)
     wrong = ~np.isfinite(codes).all(axis=1)
     if wrong.any():
         raise ValueError(

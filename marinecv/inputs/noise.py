@@ -1,5 +1,9 @@
 """Salt and pepper: white and black pixels, drawn afresh each epoch or the same each time."""
 
+import os
+
+import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from marinecv.inputs.pixels import without_autotune
@@ -24,8 +28,7 @@ def with_noise(
     Raises:
         ValueError: shares that are none, or of more than the whole.
     """
-    if not (salt >= 0 and pepper >= 0 and salt + pepper <= 1):
-        raise ValueError(f"Expected shares from 0 on, of at most 1 together. Received: salt={salt}, pepper={pepper}.")
+    _check_shares(salt, pepper)
     fixed = start_epoch is None
     clock = tf.Variable(-1 if fixed else start_epoch - 1, dtype=tf.int64, trainable=False)
 
@@ -45,3 +48,33 @@ def with_noise(
     passes = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(0 if fixed else 1))
     pairs = passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(batches.cardinality()))
     return without_autotune(pairs.prefetch(2))
+
+
+def noisy_pixels(rows: pd.DataFrame, pixels: np.ndarray, *, salt: float, pepper: float, seed: int = 0) -> np.ndarray:
+    """Images with noise on them, in memory; that of an image is a pure function of seed and `image_id`.
+
+    So it stays whichever other images are looked at, and in whatever order.
+
+    Args:
+        rows: usable rows of a catalog.
+        pixels: uint8 `(n, height, width, 3)`, row i for row i of them; left as they are.
+        salt: share of pixels that become white, all channels together.
+        pepper: share of pixels that become black.
+        seed: of the noise.
+    Returns:
+        uint8, of the shape of `pixels`.
+    Raises:
+        ValueError: shares that are none, or of more than the whole.
+    """
+    _check_shares(salt, pepper)
+    noisy = np.array(pixels)
+    for image, name in zip(noisy, rows["image_id"], strict=True):
+        chance = np.random.default_rng([seed, *os.fsencode(name)]).random(image.shape[:2])
+        image[chance < salt] = 255
+        image[chance >= 1 - pepper] = 0
+    return noisy
+
+
+def _check_shares(salt: float, pepper: float) -> None:
+    if not (salt >= 0 and pepper >= 0 and salt + pepper <= 1):
+        raise ValueError(f"Expected shares from 0 on, of at most 1 together. Received: salt={salt}, pepper={pepper}.")

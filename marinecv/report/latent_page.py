@@ -8,6 +8,7 @@ import pandas as pd
 from marinecv.atomic import write_text
 from marinecv.data.splits import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
+from marinecv.evaluation.probe import FOLDS
 from marinecv.report.html import render, thumbnail
 from marinecv.report.latent_figures import MANY, latent_figure
 from marinecv.report.parts import shown
@@ -49,6 +50,9 @@ def write_latent_report(
     nearest: pd.DataFrame,
     images: Sequence[str],
     demonstration: bool = False,
+    *,
+    salt: float = 0.0,
+    pepper: float = 0.0,
 ) -> Path:
     """Write `latent.html`, and its figures as PNG.
 
@@ -58,11 +62,13 @@ def write_latent_report(
         rows: of the catalog; where the pictures lie.
         values: numbers of a code.
         points: as `latent_points` returns them.
-        measures: as `latent_measures` and `neighbour_measures` return them, together.
+        measures: as `latent_measures`, `neighbour_measures` and `linear_probe` return them, together.
         clusters: as `cluster_table` returns it.
         nearest: as `nearest_images` returns it.
         images: ids of those to show beside their neighbours.
         demonstration: mark the page and its figures as made of drawn pictures.
+        salt: share of pixels that were made white before the codes were computed.
+        pepper: share that were made black.
     Returns:
         Path of the page.
     """
@@ -76,6 +82,7 @@ def write_latent_report(
         title=title,
         demonstration=demonstration,
         summary=_summary(points, values),
+        noise=_noise(salt, pepper),
         perplexity=_perplexity(n),
         many_classes=points["class_name"].nunique() >= MANY,
         clusters=points["cluster_code"].nunique(),
@@ -85,6 +92,8 @@ def write_latent_report(
         n=n,
         searched=_searched(points),
         nearest=measures[measures["measure"] == "nearest"].to_dict("records"),
+        probe=measures[measures["measure"] == "probe"].to_dict("records"),
+        folds=FOLDS,
         sheets=_sheets(rows, nearest, images),
         **drawn,
     )
@@ -99,6 +108,15 @@ def _summary(points: pd.DataFrame, values: int) -> str:
     return (
         f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}, each as the code of {values:,} "
         "numbers that the network makes of it before it names it."
+    )
+
+
+def _noise(salt: float, pepper: float) -> str:
+    if not (salt or pepper):
+        return ""
+    return (
+        f"Noise was laid on every image first: {salt:.0%} of its pixels white and {pepper:.0%} black, the same each "
+        "time. All that follows is of these noisy images; pictures are shown without the noise."
     )
 
 
