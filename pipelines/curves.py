@@ -1,7 +1,8 @@
 """A learning curve, from its cells to its page: the study of `learning-curve`."""
 
 import argparse
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.data.labelled import keep_labels, keep_unlabelled
 from marinecv.evaluation.learning_curve import curve_table, line_differences
-from marinecv.evaluation.photographs import photographs_needed
+from marinecv.evaluation.photographs import next_class, photographs_needed
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run, fresh_folder, next_folder
-from marinecv.studies import Study
+from marinecv.studies import Study, is_study
 from marinecv.tables import read_table, write_table
 from marinecv.training.model_choice import Autoencoder, BackboneModel, EncoderModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe
@@ -38,38 +39,39 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
         ValueError: no such recipe or encoder, a line without a cell, or as `read_data`.
     """
     lines = chosen(names)
-    manifest, catalog, choice = read_data(args, lines)
     unlabelled = args.encoder_data == "unlabelled"
+    if min(shares) == 1 and any(line.data.pseudo_labels or (unlabelled and wants_encoder(line)) for line in lines):
+        raise ValueError("With all labels nothing is left without one. Name a smaller share with --labelled.")
     given = encoder_in(args.encoder) if args.encoder else None
+    manifest, catalog, choice = read_data(args, lines)
     folder = fresh_folder(args.output_dir or next_folder("runs", f"curve-{choice.name}"))
     encoders, cells = {}, {}
-    for seed in range(args.seed, args.seed + seeds):
-        for share in sorted(set(shares)):
-            for line in lines:
-                begins = isinstance(line.model, EncoderModel) and line.model.weights == "autoencoder"
-                if share == 1 and begins and unlabelled:
-                    continue  # nothing is left to train the encoder on
-                if line.data.pseudo_labels and share > min(shares):
-                    continue  # one row of them, where labels are fewest
-                flags = argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
-                recipe = cell_of(line, replace(choice, labelled=share), flags)
-                if begins and not given:
-                    name = f"encoder-{share:g}-seed{seed}" if unlabelled else "encoder"
-                    images = keep_unlabelled(catalog, share, seed) if unlabelled else catalog
-                    encoders.setdefault(name, (encoder_recipe(line, choice, args), images))
-                if begins:
-                    recipe = recipe.with_model(weights=str(given or (folder / name / "encoder.keras").resolve()))
-                cells[f"{line.name}-{share:g}-seed{seed}"] = recipe, keep_labels(catalog, share, seed)
-    if not cells or min(shares) == 1 and any(line.data.pseudo_labels for line in lines):
-        raise ValueError("With all labels nothing is left without one. Name a smaller share with --labelled.")
+    places = [(seed, share) for seed in range(args.seed, args.seed + seeds) for share in sorted(set(shares))]
+    for (seed, share), line in itertools.product(places, lines):
+        if (line.data.pseudo_labels and share > min(shares)) or (unlabelled and wants_encoder(line) and share == 1):
+            continue  # of own labels one row, where labels are fewest; and nothing is left to train an encoder on
+        flags = argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
+        recipe = cell_of(line, replace(choice, labelled=share), flags)
+        if wants_encoder(line):
+            name = f"encoder-{share:g}-seed{seed}" if unlabelled else "encoder"
+            if not given:
+                images = keep_unlabelled(catalog, share, seed) if unlabelled else catalog
+                encoders[name] = encoder_recipe(line, choice, args), images
+            recipe = recipe.with_model(weights=str(given or (folder / name / "encoder.keras").resolve()))
+        cells[f"{line.name}-{share:g}-seed{seed}"] = recipe, keep_labels(catalog, share, seed)
+    every = encoders | cells
     with at_work(folder):
-        every = encoders | cells
         announce({cell: recipe for cell, (recipe, _) in every.items()}, catalog, mcv.class_names_of(catalog, manifest))
         for cell, (recipe, images) in every.items():
             start(folder / cell, recipe, images, manifest)
         title = f"Learning curve: {manifest.name}"
         Study.create(folder, f"curve-{choice.name}", title, list(every), manifest.demonstration)
     return folder
+
+
+def wants_encoder(line: Recipe) -> bool:
+    """Whether it begins with the encoder of an autoencoder."""
+    return isinstance(line.model, EncoderModel) and line.model.weights == "autoencoder"
 
 
 def chosen(names: Sequence[str]) -> list[Recipe]:
@@ -129,6 +131,17 @@ def encoder_recipe(line: Recipe, choice: DataChoice, args: argparse.Namespace) -
     return adjusted(sized([recipe], args.image_size)[0], choice, args)
 
 
+def resumed(folder: Path) -> Path:
+    """The folder of a stopped curve.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_study(folder):
+        raise ValueError(f"{folder} is no curve: it has no study.json. Expected a folder that `learning-curve` made.")
+    return folder
+
+
 def finish(folder: Path, goal: float | None, track: str | None) -> int:
     """Train the cells that are not trained yet, then write tables and page."""
     study = Study(folder)
@@ -168,6 +181,8 @@ def write_curve(study: Study, goal: float | None = None) -> Path:
         told = pd.concat([part.assign(line=line) for line, part in needed.items()])
         write_table(study.folder / "photographs.csv", told, float_format="%.6f")
     write_table(study.folder / "results.csv", results_of(runs, recipes))
+    for sentence in sentences(tables["validation"], needed):
+        print(f"  {sentence}")
     published = pd.DataFrame(
         [
             {"line": recipe.name, "labelled": recipe.data.labelled, "split": split, "metric": metric}
@@ -181,6 +196,23 @@ def write_curve(study: Study, goal: float | None = None) -> Path:
     return write_curve_report(
         study.folder, study.title, tables, differences, needed, published, demonstration=study.demonstration
     )
+
+
+def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[str]:
+    """What each line reaches with the most labels, and what more of them would bring."""
+    for line, part in table[table["metric"] == "accuracy"].groupby("line", sort=False):
+        most = part.iloc[-1]
+        reached = f"{most['value']:.3f} (95% {most['low']:.3f} to {most['high']:.3f}, n={most['n']})"
+        yield f"{line}: validation accuracy {reached} with {most['images']:.0f} labels"
+    for line, laws in needed.items():
+        law = laws.iloc[0]
+        if law["said"]:
+            yield f"{line}: how many more photographs cannot be told: {law['said']}"
+        else:
+            bounds = f"{law['low']:,.0f} to {law['high']:,.0f} in all"
+            yield f"{line}: an error of {law['goal']:.3f} takes about {law['more']:,.0f} more photographs ({bounds})"
+        if name := next_class(laws):
+            yield f"{line}: the class to photograph next is {name}"
 
 
 def predictions_of(run: Run, recipe: Recipe) -> pd.DataFrame:

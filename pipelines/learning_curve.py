@@ -10,7 +10,7 @@ HELP = (
     "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
     "features learned without labels bring, and how many more photographs a goal asks for, class by class."
 )
-EXAMPLE = "learning-curve --recipe aquarium_mobilenet_p8 --data-dir my_animals --labelled 0.25 0.5 1"
+EXAMPLE = "learning-curve --data-dir my_animals --recipe butterflies_mobilenet --labelled 0.25 0.5 1"
 FAMILY = "butterflies_fractions"
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -61,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
     quiet.import_tensorflow()
     from .at_work import at_work
-    from .curves import begin, finish
+    from .curves import begin, finish, resumed
 
-    folder = args.resume or begin(args, args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3)
+    names, shares, seeds = args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3
+    folder = resumed(args.resume) if args.resume else begin(args, names, shares, seeds)
     with at_work(folder):
         return finish(folder, goal, args.track)

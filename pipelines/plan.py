@@ -153,7 +153,7 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
         seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))
         total += seconds * seeds[recipe.name]
-        times = f"{seeds[recipe.name]} seeds, each " if seeds[recipe.name] > 1 else ""
+        times = f"{seeds[recipe.name]} runs, each " if seeds[recipe.name] > 1 else ""
         budget = f"; reduced budget: {recipe.budget}" if recipe.budget else ""
         print(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):

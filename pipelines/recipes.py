@@ -68,7 +68,7 @@ def print_figures(recipes: list, folder: Path) -> None:
 
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
-    """The lines of results files that stand for all seeds or all folds of a recipe, by recipe and split."""
+    """The lines of results files for all seeds or all folds of a recipe, with the most labels, by recipe and split."""
     import csv
 
     measured = {}
@@ -79,7 +79,13 @@ def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
                     line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit()
                 ):  # bank.csv is another table
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
-    return measured
+    most = {key: max(labelled(line) for line in lines) for key, lines in measured.items()}
+    return {key: [line for line in lines if labelled(line) == most[key]] for key, lines in measured.items()}
+
+
+def labelled(line: dict) -> float:
+    """The share of the labels that a line stands on, where its file has several."""
+    return float(line.get("labelled") or 1)
 
 
 def here(line: dict | None) -> str:
@@ -91,7 +97,8 @@ def here(line: dict | None) -> str:
     digits = 4 if line["metric"] == "mse" else 3
     ours, low, high = (f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
     spread = f"seeds {low} to {high}" if line["seed"] == "all" else f"{line['seed']}, {low} to {high}"
-    return f"ours {ours} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
+    share = f" with {labelled(line):.0%} of the labels" if labelled(line) < 1 else ""
+    return f"ours {ours}{share} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -175,6 +182,8 @@ def chosen(report: str, only: list[str] | None) -> list:
     commands, found = ("pretrain", "finetune", "autoencode"), {}
     for word in only or commands:
         if word in every:
+            if command_of(every[word]) not in commands:  # at shares of the labels, on an encoder trained before
+                raise ValueError(f"{word} is for another command: {command_of(every[word])} --recipe {word}.")
             found[word] = settled(every[word])
         elif word in commands:
             for recipe in (recipe for recipe in every.values() if command_of(recipe) == word):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-HELP = "Write the report page of a run, a study or a search again, from what its folder holds."
+HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
 
@@ -23,6 +23,11 @@ def run(args: argparse.Namespace) -> int:
         print(write_search_report(args.run))
         return 0
     found = resumable(args.run)
+    if (args.run / "curve.html").is_file():
+        from .curves import write_curve
+
+        print(write_curve(found))
+        return 0
     if isinstance(found, Study):
         found.write_table()
         print(write_study_report(found.folder))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import PoissonRegressor
 
-from marinecv.evaluation.photographs import next_class, photographs_needed
+from marinecv.evaluation.photographs import REFUSALS, next_class, photographs_needed
 from marinecv.evaluation.predictions import make_table
 
 NAMES = ("eel", "crab", "ray")  # an order that sorting would break
@@ -119,7 +119,7 @@ def test_where_photographs_have_not_helped_no_number_is_given():
 def test_a_wide_interval_is_no_number():
     table = photographs_needed(*made_curve(flat_law, judged=20, seed=1), "a")
     wide = table[table["exponent"] > 0]
-    assert len(wide) and (wide["said"] == "the interval spans more than a factor of 4").all()
+    assert len(wide) and (wide["said"] == REFUSALS["wide"]).all()
     assert table[NO_LAW].isna().all(axis=None)
 
 

@@ -18,7 +18,7 @@ REFUSALS = {
     "few": f"fewer than {FEWEST} photographs are judged",
     "perfect": "no judged photograph is wrong",
     "flat": "more photographs have not helped so far",
-    "wide": f"the interval spans more than a factor of {WIDEST}",
+    "wide": f"the interval spans more than a factor of {WIDEST}; more judged photographs would narrow it",
 }
 
 
