@@ -37,10 +37,10 @@ def keep_unlabelled(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Da
     """Return the catalog with the train images that are labelled in no split, every row in its place.
 
     Raises:
-        ValueError: all are labelled.
+        ValueError: all that can be used are labelled.
     """
     unlabelled = (catalog["split"] == "train") & ~labelled_share(catalog, share, seed)
-    if not unlabelled.any():
+    if not (unlabelled & (catalog["problem"] == "")).any():
         raise ValueError(f"With {share:.0%} of the labels no train image is without one. Expected a smaller share.")
     return _train_on(catalog, unlabelled)
 

@@ -1,6 +1,7 @@
 """A classifier on what an autoencoder has learned: the way down of a U-Net, and a head."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import keras
@@ -54,12 +55,15 @@ def encoder_classifier(
 
 
 def _begin_with(encoder: keras.Model, file: Path) -> None:
+    if not file.exists():
+        raise FileNotFoundError(f"There is no encoder {file}. Expected the encoder.keras of a run of `autoencode`.")
     found = load_model(file)
     given, wanted = ([tuple(weight.shape) for weight in model.weights] for model in (found, encoder))
     if given != wanted:
+        place, pair = next((n, pair) for n, pair in enumerate(zip_longest(given, wanted)) if pair[0] != pair[1])
+        here, there = (shape or "none" for shape in pair)
         raise ValueError(
-            f"{file} holds another encoder than this classifier's: {len(given)} weights, the first two of "
-            f"{given[:2]!r:.60}. Expected {len(wanted)}, of {wanted[:2]!r:.60}. Train one by `autoencode` with "
-            "the same filters."
+            f"{file} holds another encoder than this classifier's: {len(given)} weights, number {place + 1} of shape "
+            f"{here}. Expected {len(wanted)}, that one of {there}. Train one by `autoencode` with the same filters."
         )
     encoder.set_weights(found.get_weights())

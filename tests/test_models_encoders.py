@@ -1,0 +1,188 @@
+"""A classifier on the encoder of a U-Net: what moves into it, what stays frozen, and what does not fit."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from marinecv.data.catalog import read_catalog
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.features.frontier import split
+from marinecv.inputs.spec import ImageSpec
+from marinecv.models.autoencoders import encoder_of, unet
+from marinecv.models.encoders import encoder_classifier
+from marinecv.runs import Run
+from marinecv.training.autoencode import fit_autoencoder
+from marinecv.training.build import build_model
+from marinecv.training.fit import fit_recipe, load_run
+from marinecv.training.model_choice import EncoderModel, UNet
+from marinecv.training.recipe import DataChoice, Recipe, Training
+from pipelines.butterflies import B1, A
+
+SMALL = {"filters": (4, 8), "bottleneck": 8}
+NORMS = pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+UNETS = Recipe(
+    name="unet",
+    title="A small U-Net",
+    data=DataChoice(name="tank"),
+    image=ImageSpec(height=16, width=16),
+    model=UNet(**SMALL, convolutions=1),
+    training=Training(optimizer="adam", learning_rate=1e-2, epochs=2, batch_size=4, monitor="loss"),
+)
+
+
+@pytest.fixture(scope="module")
+def make_run(shared_tank, tmp_path_factory):
+    catalog = read_catalog(manifest_of_folder(shared_tank))
+
+    def make(recipe):
+        folder = tmp_path_factory.mktemp("run")
+        return Run.create(folder, recipe.to_dict(), recipe.contract(["crab", "eel", "ray"]), catalog)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def encoders(make_run):
+    """The files of two encoders of trained U-Nets, by whether they have batch normalisation."""
+    files = {}
+    for batch_norm in (False, True):
+        recipe = UNETS.with_model(batch_norm=batch_norm)
+        run = make_run(recipe)
+        fit_autoencoder(recipe, run, load_run(run, recipe), say=lambda line: None)
+        files[batch_norm] = run.path("encoder.keras")
+    return files
+
+
+def classifier(file, batch_norm=False, side=16, **settings):
+    settings = {**SMALL, "convolutions": 1, "batch_norm": batch_norm, "weights": file} | settings
+    return encoder_classifier((side, side, 3), 3, **settings)
+
+
+def weights_of(file):
+    """By layer, those of a saved encoder; its batch normalisation brings its moving statistics."""
+    return {layer.name: layer.get_weights() for layer in keras.saving.load_model(file).layers if layer.weights}
+
+
+def the_same(model, weights):
+    """Whether each layer of these weights has them to the last bit, by name."""
+    return {
+        name: all(map(np.array_equal, model.get_layer(name).get_weights(), values)) for name, values in weights.items()
+    }
+
+
+def pixels(side=16, images=3):
+    return np.random.default_rng(0).uniform(0, 255, (images, side, side, 3)).astype(np.float32)
+
+
+@NORMS
+@pytest.mark.parametrize("frozen", [False, True], ids=["free", "frozen"])
+def test_a_trained_encoder_moves_in_to_the_last_bit(encoders, batch_norm, frozen):
+    weights = weights_of(encoders[batch_norm])
+    assert len(weights) == (6 if batch_norm else 3)
+    begun, random = (classifier(file, batch_norm, frozen=frozen) for file in (encoders[batch_norm], None))
+    assert all(the_same(begun, weights).values()) and not any(the_same(random, weights).values())
+    codes = keras.saving.load_model(encoders[batch_norm])(pixels(), training=False)
+    np.testing.assert_array_equal(encoder_of(begun)(pixels(), training=False), codes)
+
+
+CASES = {  # frozen, batch norm, bank
+    "frozen": (True, True, 0),
+    "frozen, its code computed once": (True, True, 1),
+    "free": (False, True, 0),
+    "free, plain": (False, False, 0),
+}
+
+
+@pytest.mark.parametrize(("frozen", "batch_norm", "bank"), CASES.values(), ids=CASES)
+def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(encoders, make_run, frozen, batch_norm, bank):
+    weights = weights_of(encoders[batch_norm])
+    settings = {**SMALL, "convolutions": 1, "batch_norm": batch_norm, "frozen": frozen}
+    model = EncoderModel(**settings, weights=str(encoders[batch_norm]))
+    recipe = replace(UNETS, model=model).with_training(bank=bank)
+    run = make_run(recipe)
+    trained = fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
+    assert set(the_same(trained, weights).values()) == {frozen}
+    if not frozen and batch_norm:
+        moving = trained.get_layer("code_norm1").get_weights()[2:], weights["code_norm1"][2:]
+        assert not any(map(np.array_equal, *moving))
+    before = classifier(encoders[batch_norm], batch_norm).get_layer("probabilities").get_weights()[1]
+    assert not np.array_equal(trained.get_layer("probabilities").get_weights()[1], before)
+    again = run.load_model()
+    np.testing.assert_array_equal(again(pixels(), training=False), trained(pixels(), training=False))
+
+
+@NORMS
+def test_the_front_of_a_frozen_one_is_the_whole_encoder_and_its_pooling(encoders, batch_norm):
+    model = classifier(encoders[batch_norm], batch_norm, frozen=True)
+    front, rest = split(model)
+    assert front.output is model.get_layer("features").output
+    assert len(front.weights) == len(encoder_of(model).weights) and not front.trainable_weights
+    assert [weight.path.split("/")[0] for weight in rest.weights] == ["probabilities"] * 2
+    np.testing.assert_array_equal(
+        rest(front(pixels(), training=True), training=False), model(pixels(), training=False)
+    )  # training moves nothing in the front
+    free, _ = split(classifier(encoders[batch_norm], batch_norm))
+    assert not free.weights
+
+
+def test_an_encoder_serves_an_image_of_another_size(encoders):
+    weights = weights_of(encoders[True])
+    for pooling, features in (("avg", 8), ("flatten", 8 * 8 * 8)):
+        model = classifier(encoders[True], True, side=32, pooling=pooling)
+        assert all(the_same(model, weights).values())
+        assert model.get_layer("features").output.shape == (None, features)
+        assert model(pixels(32)).shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "other", "message"),
+    [
+        (False, {"bottleneck": 16}, "6 weights, number 5 of shape (3, 3, 8, 8). Expected 6, that one of (3, 3, 8, 16)"),
+        (False, {"filters": (4, 8, 8)}, "6 weights, number 7 of shape none. Expected 8, that one of (3, 3, 8, 8)"),
+        (True, {}, "15 weights, number 3 of shape (4,). Expected 6, that one of (3, 3, 4, 8)"),
+    ],
+    ids=["bottleneck", "levels", "batch norm"],
+)
+def test_another_encoder_is_refused_with_the_first_difference(encoders, batch_norm, other, message):
+    with pytest.raises(ValueError, match="encoder.keras holds another encoder than this classifier's") as said:
+        classifier(encoders[batch_norm], **other)
+    assert message in str(said.value) and "Train one by `autoencode` with the same filters." in str(said.value)
+
+
+def test_a_file_that_is_no_encoder_is_refused(encoders, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no encoder .*none.keras. Expected the encoder.keras of a"):
+        classifier(tmp_path / "none.keras")
+    with pytest.raises(FileNotFoundError, match="There is no encoder autoencoder. Expected the encoder.keras of a run"):
+        build_model(B1, 3)  # which one is for `learning-curve` to say
+    (tmp_path / "text.keras").write_text("no model")
+    with pytest.raises(ValueError, match=r"text.keras is no model of Keras"):
+        classifier(tmp_path / "text.keras")
+    whole = unet((16, 16, 3), **SMALL, convolutions=1)
+    whole.save(tmp_path / "unet.keras")
+    with pytest.raises(ValueError, match="unet.keras holds another encoder than this classifier's: 16 weights"):
+        classifier(tmp_path / "unet.keras")
+
+
+def test_a_pooling_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="Expected pooling to be avg or flatten. Received: 'max'"):
+        classifier(None, pooling="max")
+    with pytest.raises(ValueError, match="pooling"):
+        EncoderModel(pooling="max")
+
+
+def test_classifier_a_has_the_size_of_the_report():
+    model = build_model(A, 20)
+    channels = [3, 32, 64, 128, 256, 256]
+    kernels = {f"down{level}_conv1": channels[level - 1 : level + 1] for level in range(1, 5)}
+    kernels["code_conv1"] = channels[4:]
+    for name, (taken, given) in kernels.items():
+        assert model.get_layer(name).kernel.shape == (3, 3, taken, given)
+    assert encoder_of(model).output_shape == (None, 8, 8, 256)
+    encoder = sum(9 * taken * given + given for taken, given in kernels.values())
+    assert encoder_of(model).count_params() == encoder == 978_496
+    assert model.count_params() == encoder + 8 * 8 * 256 * 20 + 20 == 1_306_196
+    assert (model.input_shape, model.output_shape) == ((None, 128, 128, 3), (None, 20))
+    drops = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert drops == [0.2] and model.get_layer("features").output.shape == (None, 16_384)
