@@ -116,14 +116,23 @@ B1 = replace(
     A,
     name="butterflies_b1",
     title="Butterflies, classifier B1: on the U-Net's encoder, frozen",
-    model=replace(A.model, weights="autoencoder", frozen=True),
+    model=replace(A.model, weights=UNET.name, frozen=True),
     training=replace(A.training, bank=1),
 )
 B2 = replace(
     A,
     name="butterflies_b2",
     title="Butterflies, classifier B2: on the U-Net's encoder, trained on",
-    model=replace(A.model, weights="autoencoder"),
+    model=replace(A.model, weights=UNET.name),
+)
+B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS = (  # ours: whose code has to hold the whole image
+    replace(
+        line,
+        name=f"{line.name}_without_skips",
+        title=f"{line.title}; of the U-Net without skips",
+        model=replace(line.model, weights=WITHOUT_SKIPS.name),
+    )
+    for line in (B1, B2)
 )
 A_VALIDATION = replace(  # what it costs to watch the loss of training
     A,
@@ -161,4 +170,4 @@ FRACTIONS = {
     recipe.name: replace(recipe, published=published_at(recipe.name, 1.0)) for recipe in [A, B1, B2, MOBILENET, PSEUDO]
 }
 """The lines of `learning-curve --recipe butterflies_fractions`."""
-LINES = FRACTIONS | {A_VALIDATION.name: A_VALIDATION}
+LINES = FRACTIONS | {recipe.name: recipe for recipe in [B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS, A_VALIDATION]}

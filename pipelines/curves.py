@@ -17,12 +17,13 @@ from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study, is_study
 from marinecv.tables import read_table, write_table
-from marinecv.training.model_choice import Autoencoder, BackboneModel, EncoderModel, UNet
+from marinecv.training.model_choice import Autoencoder, BackboneModel, EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.trackers import tracked
 
 from .at_work import at_work
-from .butterflies import FRACTIONS, PUBLISHED_METRICS, UNET, published_at
+from .butterflies import FRACTIONS, PUBLISHED_METRICS, published_at
+from .butterflies import RECIPES as AUTOENCODERS
 from .families import RECIPES
 from .finetune import with_weights
 from .plan import adjusted, announce, read_data, sized
@@ -44,25 +45,28 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
         raise ValueError("With all labels nothing is left without one. Name a smaller share with --labelled.")
     given = encoder_in(args.encoder) if args.encoder else None
     manifest, catalog, choice = read_data(args, lines)
-    folder = fresh_folder(args.output_dir or next_folder("runs", f"curve-{choice.name}"))
-    encoders, cells = {}, {}
+    encoders, cells, begins = {}, {}, {}
     places = [(seed, share) for seed in range(args.seed, args.seed + seeds) for share in sorted(set(shares))]
     for (seed, share), line in itertools.product(places, lines):
         if (line.data.pseudo_labels and share > min(shares)) or (unlabelled and wants_encoder(line) and share == 1):
             continue  # of own labels one row, where labels are fewest; and nothing is left to train an encoder on
         flags = argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
-        recipe = cell_of(line, replace(choice, labelled=share), flags)
-        if wants_encoder(line):
-            name = f"encoder-{share:g}-seed{seed}" if unlabelled else "encoder"
-            if not given:
-                images = keep_unlabelled(catalog, share, seed) if unlabelled else catalog
-                encoders[name] = encoder_recipe(line, choice, args), images
-            recipe = recipe.with_model(weights=str(given or (folder / name / "encoder.keras").resolve()))
-        cells[f"{line.name}-{share:g}-seed{seed}"] = recipe, keep_labels(catalog, share, seed)
+        recipe, place = cell_of(line, replace(choice, labelled=share), flags), f"{share:g}-seed{seed}"
+        if given and wants_encoder(line):
+            recipe = recipe.with_model(weights=str(given))
+        elif wants_encoder(line):
+            encoder = f"{line.model.weights}-{place}" if unlabelled else line.model.weights
+            images = keep_unlabelled(catalog, share, seed) if unlabelled else catalog
+            encoders.setdefault(encoder, (encoder_recipe(line, choice, args), images))
+            begins[f"{line.name}-{place}"] = encoder
+        cells[f"{line.name}-{place}"] = recipe, keep_labels(catalog, share, seed)
     every = encoders | cells
+    announce({cell: recipe for cell, (recipe, _) in every.items()}, catalog, mcv.class_names_of(catalog, manifest))
+    folder = fresh_folder(args.output_dir or next_folder("runs", f"curve-{choice.name}"))
     with at_work(folder):
-        announce({cell: recipe for cell, (recipe, _) in every.items()}, catalog, mcv.class_names_of(catalog, manifest))
         for cell, (recipe, images) in every.items():
+            if cell in begins:
+                recipe = recipe.with_model(weights=str((folder / begins[cell] / "encoder.keras").resolve()))
             start(folder / cell, recipe, images, manifest)
         title = f"Learning curve: {manifest.name}"
         Study.create(folder, f"curve-{choice.name}", title, list(every), manifest.demonstration)
@@ -71,7 +75,7 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
 
 def wants_encoder(line: Recipe) -> bool:
     """Whether it begins with the encoder of an autoencoder."""
-    return isinstance(line.model, EncoderModel) and line.model.weights == "autoencoder"
+    return isinstance(line.model, EncoderModel) and line.model.weights in AUTOENCODERS
 
 
 def chosen(names: Sequence[str]) -> list[Recipe]:
@@ -125,9 +129,8 @@ def cell_of(line: Recipe, choice: DataChoice, flags: argparse.Namespace) -> Reci
 
 def encoder_recipe(line: Recipe, choice: DataChoice, args: argparse.Namespace) -> Recipe:
     """The U-Net that a line's encoder is the way down of."""
-    entries = ("filters", "bottleneck", "convolutions", "batch_norm")
-    unet = UNet(**{name: getattr(line.model, name) for name in entries})
-    recipe = replace(UNET, name="encoder", image=line.image, model=unet)
+    same = {name: getattr(line.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
+    recipe = replace(AUTOENCODERS[line.model.weights].with_model(**same), image=line.image)
     return adjusted(sized([recipe], args.image_size)[0], choice, args)
 
 
@@ -160,6 +163,8 @@ def finish(folder: Path, goal: float | None, track: str | None) -> int:
 def write_curve(study: Study, goal: float | None = None) -> Path:
     """Write the tables and the page of a curve from its finished runs; return the page."""
     runs = {cell: run for cell, run in study.finished_runs.items() if not run.restores}
+    if not runs:
+        raise ValueError(f"No classifier of {study.folder} is finished. Expected a folder that `learning-curve` made.")
     recipes = {cell: Recipe.of(run) for cell, run in runs.items()}
     cells = pd.concat([predictions_of(run, recipes[cell]) for cell, run in runs.items()], ignore_index=True)
     counts = pd.concat([counts_of(run, recipes[cell]) for cell, run in runs.items()]).drop_duplicates()

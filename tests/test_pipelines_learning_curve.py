@@ -21,7 +21,7 @@ from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
 from pipelines import curves, finetune, recipes, train
-from pipelines.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, A, published_at
+from pipelines.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
 from pipelines.command_line import main
 from pipelines.families import RECIPES
 
@@ -111,7 +111,7 @@ def error_of(capsys, *words):
 
 def test_there_is_a_cell_a_line_share_and_seed_and_one_encoder_before_them(curve):
     cells = [f"{line.name}-{share}-seed0" for share in SHARES for line in (A, B1, B2)]
-    assert list(Study(curve).cells) == ["encoder", *cells]
+    assert list(Study(curve).cells) == [UNET.name, *cells]
     assert all(run.finished for run in map(Run, map(Study(curve).cell_folder, Study(curve).cells)))
 
 
@@ -119,7 +119,7 @@ def test_all_lines_learn_from_the_same_images_at_a_share_and_those_of_a_smaller_
     found = [{frozenset(train_images(curve, f"{line.name}-{share}-seed0")) for line in (A, B1, B2)} for share in SHARES]
     [quarter], [half], [whole] = found
     assert quarter < half < whole and [len(quarter), len(half), len(whole)] == [6, 12, 24]
-    assert whole == train_images(curve, "encoder")  # which needs no label
+    assert whole == train_images(curve, UNET.name)  # which needs no label
     for cell in Study(curve).cells:
         assert Run(curve / cell).catalog["split"].value_counts().drop(["", "train"], errors="ignore").to_dict() == {
             "validation": 12,
@@ -135,22 +135,22 @@ def test_another_seed_has_other_images_and_an_encoder_may_be_kept_from_those_wit
     cells = set(Study(tmp_path / "curve").cells)
     seeds = ("seed5", "seed6")
     assert cells == {
-        *(f"encoder-0.5-{seed}" for seed in seeds),
+        *(f"{UNET.name}-0.5-{seed}" for seed in seeds),
         *(f"{line.name}-0.5-{seed}" for line in (A, B1, B2) for seed in seeds),
         *(f"{A.name}-1-{seed}" for seed in seeds),  # with all labels nothing is left for the encoder of the others
     }
     labelled = {seed: train_images(tmp_path / "curve", f"{B1.name}-0.5-{seed}") for seed in seeds}
     assert labelled["seed5"] != labelled["seed6"]
     for seed in seeds:
-        unlabelled = train_images(tmp_path / "curve", f"encoder-0.5-{seed}")
+        unlabelled = train_images(tmp_path / "curve", f"{UNET.name}-0.5-{seed}")
         assert unlabelled.isdisjoint(labelled[seed]) and len(unlabelled | labelled[seed]) == 24
         for line in (B1, B2):
             weights = Recipe.of(Run(tmp_path / "curve" / f"{line.name}-0.5-{seed}")).model.weights
-            assert Path(weights) == tmp_path / "curve" / f"encoder-0.5-{seed}" / "encoder.keras"
+            assert Path(weights) == tmp_path / "curve" / f"{UNET.name}-0.5-{seed}" / "encoder.keras"
 
 
 def test_a_frozen_encoder_stays_as_the_unet_left_it_and_a_free_one_does_not(curve):
-    encoder = keras.saving.load_model(curve / "encoder" / "encoder.keras")
+    encoder = keras.saving.load_model(curve / UNET.name / "encoder.keras")
     weights = {layer.name: layer.get_weights() for layer in encoder.layers if layer.weights}
     for line, same in ((B1, True), (B2, False), (A, False)):
         model = Run(curve / f"{line.name}-0.5-seed0").load_model()
@@ -159,12 +159,12 @@ def test_a_frozen_encoder_stays_as_the_unet_left_it_and_a_free_one_does_not(curv
 
 
 def test_the_encoder_of_a_finished_run_is_taken_as_it_is(curve, photographs, tmp_path, untrained):
-    words = ["--labelled", "0.5", "1", "--seeds", "1", "--encoder", curve / "encoder"]
+    words = ["--labelled", "0.5", "1", "--seeds", "1", "--encoder", curve / UNET.name]
     assert of_the_report(photographs, tmp_path / "curve", *words) == 0
-    assert not [cell for cell in Study(tmp_path / "curve").cells if cell.startswith("encoder")]
+    assert not [cell for cell in Study(tmp_path / "curve").cells if cell.startswith(UNET.name)]
     recipe = Recipe.of(Run(tmp_path / "curve" / f"{B2.name}-1-seed0"))
-    assert Path(recipe.model.weights) == curve / "encoder" / "encoder.keras"
-    begun, given = build_model(recipe, 3), keras.saving.load_model(curve / "encoder" / "encoder.keras")
+    assert Path(recipe.model.weights) == curve / UNET.name / "encoder.keras"
+    begun, given = build_model(recipe, 3), keras.saving.load_model(curve / UNET.name / "encoder.keras")
     for layer in (layer for layer in given.layers if layer.weights):
         assert all(map(np.array_equal, begun.get_layer(layer.name).get_weights(), layer.get_weights()))
 
@@ -393,7 +393,7 @@ def test_a_run_without_an_encoder_is_refused(curve, photographs, tmp_path, capsy
 
 def test_an_encoder_of_other_filters_is_refused(curve, photographs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(RECIPES, B1.name, B1)
-    words = ["--recipe", B1.name, "--labelled", "1", "--seeds", "1", "--encoder", curve / "encoder"]
+    words = ["--recipe", B1.name, "--labelled", "1", "--seeds", "1", "--encoder", curve / UNET.name]
     assert learning_curve(photographs, tmp_path / "curve", *words) == 1
     assert "encoder.keras holds another encoder than this classifier's" in capsys.readouterr().err
 
@@ -460,7 +460,7 @@ def test_every_published_accuracy_is_of_500_images():
 
 def test_the_lines_of_the_report_differ_by_what_the_report_says():
     assert (B1.model.frozen, B2.model.frozen, A.model.weights) == (True, False, "none")
-    assert {B1.model.weights, B2.model.weights} == {"autoencoder"}
+    assert {B1.model.weights, B2.model.weights} == {UNET.name}
     for line in (A, B1, B2):
         assert isinstance(line.model, EncoderModel) and line.image.shape == (128, 128, 3)
         how = line.training
@@ -484,3 +484,9 @@ def test_a_replay_leaves_the_lines_of_a_curve_alone():
     for name in LINES:
         with pytest.raises(ValueError, match=f"{name} is for another command: learning-curve --recipe {name}."):
             recipes.chosen("butterflies", [name])
+
+
+def test_a_study_without_a_classifier_is_no_curve(curve, tmp_path, capsys):
+    shutil.copytree(curve / UNET.name, tmp_path / "study" / UNET.name)
+    Study.create(tmp_path / "study", "unets", "U-Nets", [UNET.name])
+    assert "No classifier of" in error_of(capsys, "learning-curve", "--resume", tmp_path / "study")

@@ -100,7 +100,7 @@ class UNet(Autoencoder):
 class EncoderModel:
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
-    `weights` is `"none"`, `"autoencoder"` for those of an encoder that is still to be trained, or its path.
+    `weights` is `"none"`, the recipe of an autoencoder whose encoder is still to be trained, or the path of an encoder.
     """
 
     filters: tuple[int, ...] = (32, 64, 128, 256)
