@@ -22,7 +22,8 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     for chart in (finetune, front, laptop, train_step, peers):
         save_png(chart(pd.read_csv(MEASURED / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
-    save_png(heat_in_box(pd.read_csv(ROOT / "results" / "birds_heat_in_box.csv")), PICTURES / "heat_in_box.png")
+    for chart in (heat_in_box, losses, restored):
+        save_png(chart(pd.read_csv(ROOT / "results" / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
 
 
 @styled
@@ -141,9 +142,51 @@ def heat_in_box(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
+def losses(table: pd.DataFrame) -> Figure:
+    """The loss of autoencoders by epoch, a recipe a panel."""
+    recipes = list(table.groupby("recipe", sort=False))
+    figure = new_figure(6.4, 2.4)
+    axes = figure.subplots(1, len(recipes))
+    for axis, (recipe, rows) in zip(axes, recipes, strict=True):
+        axis.plot(rows["epoch"], rows["loss"], color=THEIRS, label="train")
+        axis.plot(rows["epoch"], rows["val_loss"], color=OURS, label="validation")
+        axis.set_title(recipe.removeprefix("butterflies_").replace("_", " "))
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("epoch")
+        axis.grid(axis="y")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+@styled
+def restored(table: pd.DataFrame) -> Figure:
+    """The error of each image with noise on it, and of what the denoiser gives back of it."""
+    figure = new_figure(4.6, 3.2)
+    axis = figure.subplots()
+    both = table.sort_values("mse_of_input", ignore_index=True)
+    axis.vlines(both.index, both["mse"], both["mse_of_input"], color=THEIRS, linewidth=0.8)
+    axis.scatter(both.index, both["mse_of_input"], color=THEIRS, s=12, label="noisy")
+    axis.scatter(both.index, both["mse"], color=OURS, s=12, zorder=3, label="restored")
+    axis.set_ylim(bottom=0)
+    axis.set_xticks([])
+    axis.set_xlabel(f"{len(both)} validation images, by the error of the noisy one")
+    axis.set_ylabel("mean squared error")
+    axis.grid(axis="y")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
 SOURCES = {
-    finetune: "finetune_epoch", front: "front", laptop: "laptop_job", train_step: "train_step", peers: "peers"
-}  # fmt: skip
+    finetune: "finetune_epoch",
+    front: "front",
+    laptop: "laptop_job",
+    train_step: "train_step",
+    peers: "peers",
+    heat_in_box: "birds_heat_in_box",
+    losses: "butterflies_losses",
+    restored: "butterflies_restorations",
+}
 
 
 def bars(axis, names: pd.Series, values: pd.Series, colours: list[str]) -> None:

@@ -119,7 +119,7 @@ def test_the_front_of_a_frozen_one_is_the_whole_encoder_and_its_pooling(encoders
     front, rest = split(model)
     assert front.output is model.get_layer("features").output
     assert len(front.weights) == len(encoder_of(model).weights) and not front.trainable_weights
-    assert [weight.path.split("/")[0] for weight in rest.weights] == ["probabilities"] * 2
+    assert [weight.path.split("/")[0] for weight in rest.weights] == ["scaled"] * 2 + ["probabilities"] * 2
     np.testing.assert_array_equal(
         rest(front(pixels(), training=True), training=False), model(pixels(), training=False)
     )  # training moves nothing in the front
@@ -154,7 +154,9 @@ def test_another_encoder_is_refused_with_the_first_difference(encoders, batch_no
 def test_a_file_that_is_no_encoder_is_refused(encoders, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no encoder .*none.keras. Expected the encoder.keras of a"):
         classifier(tmp_path / "none.keras")
-    with pytest.raises(FileNotFoundError, match="There is no encoder autoencoder. Expected the encoder.keras of a run"):
+    with pytest.raises(
+        FileNotFoundError, match="There is no encoder butterflies_unet. Expected the encoder.keras of a run"
+    ):
         build_model(B1, 3)  # which one is for `learning-curve` to say
     (tmp_path / "text.keras").write_text("no model")
     with pytest.raises(ValueError, match=r"text.keras is no model of Keras"):
@@ -186,3 +188,14 @@ def test_classifier_a_has_the_size_of_the_report():
     assert (model.input_shape, model.output_shape) == ((None, 128, 128, 3), (None, 20))
     drops = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     assert drops == [0.2] and model.get_layer("features").output.shape == (None, 16_384)
+
+
+def test_the_head_of_a_frozen_encoder_does_not_mind_how_small_its_code_is(encoders, tmp_path):
+    small = keras.saving.load_model(encoders[False])
+    code = [layer for layer in small.layers if layer.weights][-1]
+    code.set_weights([weight / 1000 for weight in code.get_weights()])
+    small.save(tmp_path / "small.keras")
+    both = [classifier(file, frozen=True) for file in (encoders[False], tmp_path / "small.keras")]
+    seen, seen_small = (keras.Model(model.input, model.get_layer("scaled").output)(pixels()) for model in both)
+    np.testing.assert_allclose(seen, seen_small, rtol=1e-2, atol=1e-2)
+    assert np.std(seen) > 0.1

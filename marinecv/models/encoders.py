@@ -30,7 +30,8 @@ def encoder_classifier(
         num_classes: outputs.
         weights: path of the `encoder.keras` that the encoder begins with, of the same filters and of any image size;
             None for random ones.
-        frozen: whether the encoder stays as it is, its batch normalisation too.
+        frozen: whether the encoder stays as it is, its batch normalisation too. The head then takes its code scaled to
+            unit variance, image by image: the code of a U-Net with skips is so small that no head would learn from it.
         pooling: `"avg"` hands the mean of the code's map to the head, `"flatten"` every cell.
         hidden: units of dense ReLU layers before the output.
         dropout: behind each of them; without any, before the output.
@@ -51,6 +52,8 @@ def encoder_classifier(
     if pooling not in pools:
         raise ValueError(f"Expected pooling to be avg or flatten. Received: {pooling!r}.")
     x = pools[pooling](name="features")(seen.output)
+    if frozen:
+        x = layers.LayerNormalization(epsilon=1e-10, name="scaled")(x)  # its own scale may be next to nothing
     return keras.Model(seen.input, head(x, num_classes, hidden, dropout), name="encoder_classifier")
 
 
