@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
-    parser.set_defaults(**options.UNASKED, folds=None, jit_compile=None)
+    parser.set_defaults(**options.UNASKED, folds=None)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -143,7 +143,7 @@ A_VALIDATION = replace(  # what it costs to watch the loss of training
 MOBILENET = replace(  # ours: what a person should do
     A,
     name="butterflies_mobilenet",
-    title="Butterflies, a linear head on ImageNet's MobileNet",
+    title="Butterflies, mobilenet, all of it frozen",
     image=ImageSpec(height=224, width=224, canvas_px=None),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
     training=replace(
@@ -169,5 +169,6 @@ PSEUDO = replace(  # the report's future work: semi-supervised
 FRACTIONS = {
     recipe.name: replace(recipe, published=published_at(recipe.name, 1.0)) for recipe in [A, B1, B2, MOBILENET, PSEUDO]
 }
-"""The lines of `learning-curve --recipe butterflies_fractions`."""
+"""The lines of `learning-curve`, together called `FAMILY`."""
+FAMILY = "butterflies_fractions"
 LINES = FRACTIONS | {recipe.name: recipe for recipe in [B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS, A_VALIDATION]}

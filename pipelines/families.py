@@ -12,7 +12,7 @@ FAMILIES = {
     "birdcnn": birdcnn.RECIPES,
     "animals": animals.RECIPES,
     "butterflies_autoencoders": butterflies.RECIPES,
-    "butterflies_fractions": butterflies.LINES,
+    butterflies.FAMILY: butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))

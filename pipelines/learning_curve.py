@@ -4,14 +4,13 @@ import argparse
 from pathlib import Path
 
 from . import options, quiet
-from .butterflies import FRACTIONS
+from .butterflies import FAMILY, FRACTIONS
 
 HELP = (
     "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
     "features learned without labels bring, and how many more photographs a goal asks for, class by class."
 )
 EXAMPLE = "learning-curve --data-dir my_animals --recipe butterflies_mobilenet --labelled 0.25 0.5 1"
-FAMILY = "butterflies_fractions"
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -28,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"classifiers by name (`recipes`); {FAMILY}, the default, stands for {', '.join(FRACTIONS)}",
     )
     parser.add_argument(
-        "--labelled", nargs="+", type=options.share, metavar="SHARE", help=f"of the train images (default: {SHARES})"
+        "--labelled",
+        nargs="+",
+        type=options.share,
+        metavar="SHARE",
+        help=f"of train (default: {' '.join(map(str, SHARES))})",
     )
     parser.add_argument(
         "--seeds", type=options.positive, metavar="N", help="times each, with other images (default: 3)"
@@ -45,25 +48,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--goal", type=options.inner_share, metavar="ACCURACY", help="sought (default: half the errors of now)"
     )
     parser.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped curve")
-    parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs")
+    parser.add_argument(
+        "--epochs",
+        type=options.positive,
+        metavar="N",
+        help="at most N epochs; like --image-size not of a frozen backbone beside networks that learn",
+    )
     parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
-    parser.set_defaults(**options.UNASKED, jit_compile=None)
+    parser.set_defaults(**options.UNASKED)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train every cell that is not trained yet, then write tables and page."""
-    goal, args.goal = args.goal, None
     options.refuse_beside(args, "resume")
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
     quiet.import_tensorflow()
     from .at_work import at_work
-    from .curves import begin, finish, resumed
+    from .curves import begin, finish, is_curve
 
-    names, shares, seeds = args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3
-    folder = resumed(args.resume) if args.resume else begin(args, names, shares, seeds)
+    if args.resume and not is_curve(args.resume):
+        raise ValueError(f"{args.resume} is no curve: it has no curve.json. Expected a folder of `learning-curve`.")
+    folder = args.resume or begin(args, args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3)
     with at_work(folder):
-        return finish(folder, goal, args.track)
+        return finish(folder, args.goal, args.track)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
+UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False) | {"jit_compile": None}
 """What `plan` asks for, on commands that do not offer it."""
 
 
@@ -77,11 +77,11 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     Args:
         args: as parsed.
         flag: the one that settles what they say.
-        others: which; None means every other flag, but for --track, which changes no result.
+        others: which; None means every other flag, but for --track and --goal, which change no training.
     Raises:
         ValueError: one of them was given.
     """
-    free = (flag, "track")
+    free = (flag, "track", "goal")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:

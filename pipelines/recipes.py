@@ -135,7 +135,7 @@ def prepare(args: argparse.Namespace):
 
     recipes = chosen(args.report, args.only)
     flags = argparse.Namespace(
-        **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size", "jit_compile")},
+        **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size")},
         **options.UNASKED,
         **{name: getattr(args, name) for name in ("limit", "epochs")},
         seed=0,

@@ -23,12 +23,11 @@ def run(args: argparse.Namespace) -> int:
         print(write_search_report(args.run))
         return 0
     found = resumable(args.run)
-    if (args.run / "curve.html").is_file():
+    if (args.run / "curve.json").is_file():
         from .curves import write_curve
 
         print(write_curve(found))
-        return 0
-    if isinstance(found, Study):
+    elif isinstance(found, Study):
         found.write_table()
         print(write_study_report(found.folder))
     else:

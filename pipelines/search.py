@@ -9,7 +9,7 @@ from pathlib import Path
 from marinecv.search.engines import ENGINES, check_engine
 
 from . import options, quiet
-from .families import RECIPES
+from .families import RECIPES, command_of
 
 HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
 EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs a trial")
     parser.add_argument("--image-size", nargs="+", type=options.positive, metavar="PX", help="side of the input; one")
     options.add_track(parser)
-    parser.set_defaults(**options.UNASKED, batch_size=None, jit_compile=None)
+    parser.set_defaults(**options.UNASKED, batch_size=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,10 +56,11 @@ def run(args: argparse.Namespace) -> int:
 
 def chosen(name: str | None):
     """The recipe to start from."""
-    if name not in RECIPES:
-        said = "Name a recipe with --recipe." if name is None else f"There is no recipe {name!r}."
-        raise ValueError(f"{said} Expected one of {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    known = {name: recipe for name, recipe in RECIPES.items() if command_of(recipe) in ("pretrain", "finetune")}
+    if name not in known:
+        said = "Name a recipe with --recipe." if name is None else f"There is no recipe {name!r} to search."
+        raise ValueError(f"{said} Expected one of {', '.join(known)}.")
+    return known[name]
 
 
 def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace) -> Path:

@@ -28,7 +28,7 @@ from marinecv.inputs.synthesise import contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, is_begun, next_folder
 from marinecv.studies import Study, resumable
-from marinecv.tables import write_table
+from marinecv.tables import read_table, write_table
 from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.model_choice import MultimodalModel
@@ -109,22 +109,27 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
     fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
     model = run.load_model() if trained else fit(recipe, run, pixels, also=followers)
-    metrics = judge(run, recipe, model, pixels)
+    rows = usable(run.catalog)
+    judged = np.flatnonzero((rows["split"] != "") & rows["image_id"].isin(labelled_rows(run)["image_id"]))
+    metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged))
     if "test" in metrics:
         run.note("looked at test: the score of the finished training")
     write_json(run.path("metrics.json"), metrics)
     run.path("checkpoint.npz").unlink(missing_ok=True)
 
 
-def classified(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray) -> dict[str, dict]:
-    """Write what a classifier predicts of every image; return its figures."""
+def labelled_rows(run: Run) -> pd.DataFrame:
+    """The usable rows of a run whose class is not a model's own word."""
+    rows, own = usable(run.catalog), run.path("pseudo_labels.csv")
+    return rows[~rows["image_id"].isin(read_table(own)["image_id"])] if own.is_file() else rows
+
+
+def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
+    """Write what a classifier predicts of every image that lies in a split; return its figures."""
     bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
     multimodal = isinstance(recipe.model, MultimodalModel)
     told = run.attributes if multimodal else None
-    rows = usable(run.catalog)
-    placed = np.flatnonzero(rows["split"] != "")  # the others have no label to be held against
-    seen = {"pixels": rows_of(pixels, placed), "attributes": told, "bank": bank}
-    predictions = predict_table(model, rows.iloc[placed], recipe.image, run.class_names, **seen)
+    predictions = predict_table(model, rows, recipe.image, run.class_names, pixels=pixels, attributes=told, bank=bank)
     write_predictions(predictions, run.path("predictions.csv"))
     if multimodal:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
@@ -136,30 +141,32 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray) -> None:
 
     `pseudo_labels.csv` says which; it is written last.
     """
-    first = replace(recipe, data=replace(recipe.data, pseudo_labels=0.0))
+    data = replace(recipe.data, pseudo_labels=0.0)
+    first = replace(recipe, title=f"{recipe.title}: on the labels alone", data=data)
     folder = run.path("teacher")
     begun = is_begun(folder)
     teacher = Run(folder) if begun else Run.create(folder, first.to_dict(), run.read("contract.json"), run.catalog)
     if not teacher.finished:
-        score(teacher, first, [])
+        with at_work(folder):
+            score(teacher, first, [])
     rows = usable(teacher.catalog)
     places = np.flatnonzero(rows["split"] == "")
     predictions = predict_table(
         teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
     )
-    table = pseudo_labels(teacher.catalog, predictions, recipe.data.pseudo_labels)
+    table = pseudo_labels(predictions, recipe.data.pseudo_labels)
     write_table(run.path("catalog.csv"), with_pseudo_labels(teacher.catalog, table))
     write_table(run.path("pseudo_labels.csv"), table)
     right = table["right"].sum()
     print(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
 
 
-def restored(run: Run, recipe: Recipe, model: keras.Model, pixels: np.ndarray) -> dict[str, dict]:
+def restored(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
     """Write how far what an autoencoder gives back is off, and some pictures; return its figures."""
     noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": recipe.training.seed}
-    table = restoration_table(model, run.catalog, recipe.image, pixels, **noise)
+    table = restoration_table(model, rows, recipe.image, pixels, **noise)
     write_table(run.path("restorations.csv"), table)
-    write_pictures(restored_pictures(model, run.catalog, recipe.image, pixels, **noise), run.path("restorations.npz"))
+    write_pictures(restored_pictures(model, rows, recipe.image, pixels, **noise), run.path("restorations.npz"))
     return restoration_metrics(table)
 
 

@@ -71,7 +71,7 @@ def text_of(page):
 
 def test_the_page_shows_every_name_and_runs_none(tmp_path):
     lines = NAMES[:4]
-    options = {"published": make_published(lines), "notes": list(NAMES), "demonstration": True}
+    options = {"published": make_published(lines), "demonstration": True}
     page = write(tmp_path, lines, NAMES, title=NAMES[0], **options)
     assert_self_contained(page.read_text(encoding="utf-8"))
     opened = assert_harmless(page, tmp_path)

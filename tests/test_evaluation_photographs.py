@@ -178,10 +178,14 @@ def test_a_goal_that_is_no_accuracy_is_refused(root_curve, goal):
         photographs_needed(*root_curve, "a", goal=goal)
 
 
-def test_two_shares_are_refused():
-    said = r"Line 'a' has 2 shares of labelled images: \(0.1, 1.0\).*Name three or more with --labelled"
+def test_two_numbers_of_images_are_refused_whatever_their_shares():
+    said = r"Line 'a' has learned from 2 numbers of labelled images: .* Name three shares or more with --labelled"
     with pytest.raises(ValueError, match=said):
         photographs_needed(*made_curve(root_law, judged=20, shares=(0.1, 1.0)), "a")
+    cells, counts = made_curve(root_law, judged=20, shares=(0.1, 0.5, 1.0))
+    half, whole = (cells.loc[cells["labelled"] == share, "images"].iloc[0] for share in (0.5, 1.0))
+    with pytest.raises(ValueError, match=said):
+        photographs_needed(cells.assign(images=cells["images"].replace(half, whole)), counts, "a")
 
 
 def test_an_unknown_line_is_refused(root_curve):

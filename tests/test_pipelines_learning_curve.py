@@ -13,14 +13,16 @@ from conftest import COLOURS, draw_image
 from test_curve_page import make_needed, make_table
 from test_report_pages import assert_self_contained
 
+from marinecv.atomic import write_json
 from marinecv.evaluation.predict import predict_table
 from marinecv.runs import Run
 from marinecv.studies import Study
+from marinecv.tables import read_table, write_table
 from marinecv.training.build import build_model
 from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
-from pipelines import curves, finetune, recipes, train
+from pipelines import curve_cells, curves, finetune, recipes, train
 from pipelines.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
 from pipelines.command_line import main
 from pipelines.families import RECIPES
@@ -246,6 +248,7 @@ def test_one_line_at_two_shares_has_no_differences_and_no_law(curve, tmp_path, c
     cells = [f"{A.name}-0.5-seed0", f"{A.name}-1-seed0"]
     for cell in cells:
         shutil.copytree(curve / cell, folder / cell)
+    write_json(folder / "curve.json", {})
     Study.create(folder, "curve-reef", "Two shares", cells)
     assert main(["learning-curve", "--resume", str(folder)]) == 0
     assert f"curve: {folder / 'curve.html'}" in capsys.readouterr().out
@@ -353,7 +356,7 @@ def test_a_line_that_labels_images_itself_is_drawn_where_labels_are_fewest(photo
         (["--image-size", "16", "32"], "A curve has one image size. Received [16, 32]: draw each by itself."),
         (["--resume", "somewhere", "--epochs", "2"], "--resume settles what --epochs would say"),
         (["--resume", "somewhere", "--labelled", "0.5"], "--resume settles what --labelled would say"),
-        (["--resume", "somewhere"], "somewhere is no curve: it has no study.json. Expected a folder that `learning-cu"),
+        (["--resume", "somewhere"], "somewhere is no curve: it has no curve.json. Expected a folder of `learning-cu"),
         (["--encoder", "a_run", "--encoder-data", "train"], "--encoder settles what --encoder-data would say"),
         (["--recipe", "nothing"], "There is no classifier 'nothing'. Expected butterflies_fractions or one of"),
         (["--recipe", "butterflies_vae"], "There is no classifier 'butterflies_vae'"),
@@ -422,7 +425,7 @@ def test_shares_and_goals_that_are_none_are_wrong_command_lines(words, message, 
 def test_the_family_stands_for_its_lines_without_weights_where_there_are_none(monkeypatch):
     monkeypatch.setattr(finetune, "weights_host_answers", lambda: False)
     monkeypatch.setenv("KERAS_HOME", "/no/such/place")
-    names = [line.name for line in curves.chosen(["butterflies_fractions"])]
+    names = [line.name for line in curve_cells.chosen(["butterflies_fractions"])]
     bare = {MOBILENET.name, "butterflies_mobilenet_pseudo"}
     assert names == [f"{name}_untrained" if name in bare else name for name in FRACTIONS]
 
@@ -430,20 +433,22 @@ def test_the_family_stands_for_its_lines_without_weights_where_there_are_none(mo
 def test_a_head_on_a_frozen_backbone_is_made_smaller_only_where_all_lines_are():
     flags = argparse.Namespace(image_size=[32], epochs=2, seed=3)
     whole = argparse.Namespace(image_size=None, epochs=None, seed=3)
-    assert curves.bounds(A, [A, MOBILENET], flags) == flags
-    assert curves.bounds(MOBILENET, [A, MOBILENET], flags) == whole
-    assert curves.bounds(MOBILENET, [MOBILENET], flags) == flags
+    assert curve_cells.bounds(A, [A, MOBILENET], flags) == flags
+    assert curve_cells.bounds(MOBILENET, [A, MOBILENET], flags) == whole
+    assert curve_cells.bounds(MOBILENET, [MOBILENET], flags) == flags
 
 
 def test_published_figures_stand_at_their_share_of_their_images_alone():
     flags = argparse.Namespace(image_size=None, seed=1, epochs=None, batch_size=None, jit_compile=None)
     vars(flags).update(dict.fromkeys(("class_weights", "balanced", "mixed_precision"), False))
-    cells = {share: curves.cell_of(B1, replace(B1.data, labelled=share), flags) for share in (0.3, 0.5)}
+    line, choice = FRACTIONS[B1.name], replace(B1.data, split_by="published")
+    cells = {share: curve_cells.cell_of(line, share, choice, flags) for share in (0.3, 0.5)}
     assert cells[0.3].published == {}
     assert cells[0.5].published == {"test": published_at(B1.name, 0.5)["test"]} and cells[0.5].data.labelled == 0.5
     assert cells[0.5].published["test"]["accuracy"] == "0.448" and cells[0.5].published["test"]["n"] == 500
-    own = replace(B1.data, name="reef", labelled=0.5)
-    assert curves.cell_of(B1, own, flags).published == {}
+    assert curve_cells.cell_of(line, 0.5, replace(choice, name="reef"), flags).published == {}
+    other = argparse.Namespace(**{**vars(flags), "batch_size": 8})
+    assert curve_cells.cell_of(line, 0.5, choice, other).published == {}
     assert published_at(MOBILENET.name, 0.5) == {}
     assert {name: line.published for name, line in FRACTIONS.items()} == {
         name: published_at(name, 1.0) for name in FRACTIONS
@@ -488,5 +493,40 @@ def test_a_replay_leaves_the_lines_of_a_curve_alone():
 
 def test_a_study_without_a_classifier_is_no_curve(curve, tmp_path, capsys):
     shutil.copytree(curve / UNET.name, tmp_path / "study" / UNET.name)
+    write_json(tmp_path / "study" / "curve.json", {})
     Study.create(tmp_path / "study", "unets", "U-Nets", [UNET.name])
     assert "No classifier of" in error_of(capsys, "learning-curve", "--resume", tmp_path / "study")
+
+
+def test_the_goal_is_kept_for_the_next_time_and_a_reached_one_is_said(curve, tmp_path, capsys):
+    folder = shutil.copytree(curve, tmp_path / "curve")
+    assert main(["learning-curve", "--resume", str(folder), "--goal", "0.9"]) == 0
+    wanted = read_table(folder / "photographs.csv")["goal"]
+    assert np.allclose(wanted.astype(float), 0.1)
+    assert main(["report", str(folder)]) == 0
+    assert read_table(folder / "photographs.csv")["goal"].tolist() == wanted.tolist()
+    reached = make_needed([]).assign(more=0.0)
+    assert list(curves.sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
+
+
+def test_flags_of_an_encoder_want_a_line_that_begins_with_one(photographs, tmp_path, capsys):
+    words = ["--recipe", A.name, "--labelled", "0.5", "--encoder-data", "train"]
+    assert learning_curve(photographs, tmp_path / "curve", *words) == 1
+    assert f"None of {A.name} begins with an encoder. Leave out --encoder" in capsys.readouterr().err
+
+
+def test_an_encoder_that_has_seen_what_judges_is_refused(curve, photographs, tmp_path, capsys):
+    leaky = shutil.copytree(curve / UNET.name, tmp_path / "leaky")
+    catalog = read_table(leaky / "catalog.csv")
+    write_table(leaky / "catalog.csv", catalog.assign(split=catalog["split"].replace("validation", "train")))
+    assert of_the_report(photographs, tmp_path / "curve", "--encoder", leaky) == 1
+    assert "has learned from 12 of the " in capsys.readouterr().err
+    assert not (tmp_path / "curve").exists()
+
+
+def test_a_share_that_leaves_no_image_without_a_label_is_refused_before_a_teacher_is_trained(
+    photographs, tmp_path, capsys
+):
+    assert learning_curve(photographs, tmp_path / "curve", "--recipe", SURE.name, "--labelled", "0.99") == 1
+    assert "With 99% of the labels no train image is without one." in capsys.readouterr().err
+    assert not (tmp_path / "curve").exists()

@@ -202,7 +202,9 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     ("words", "said"),
     [
         ([], "Name a recipe with --recipe. Expected one of aquarium_four_conv"),
-        (["--recipe", "marlin"], "There is no recipe 'marlin'. Expected one of aquarium_four_conv"),
+        (["--recipe", "marlin"], "There is no recipe 'marlin' to search. Expected one of aquarium_four_conv"),
+        (["--recipe", "butterflies_b1"], "There is no recipe 'butterflies_b1' to search."),  # a line of curves
+        (["--recipe", "butterflies_vae"], "There is no recipe 'butterflies_vae' to search."),
         (
             ["--recipe", "aquarium_four_conv", "--algorithm", "tpe"],
             "kerastuner has no algorithm 'tpe'. optuna has it.",

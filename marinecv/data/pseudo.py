@@ -2,23 +2,19 @@
 
 import pandas as pd
 
-from marinecv.data.catalog import usable
-
 COLUMNS = ["image_id", "class_name", "probability", "right"]
 
 
-def pseudo_labels(catalog: pd.DataFrame, predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
-    """Choose among the images in no split those whose class a model is sure of.
+def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
+    """Choose among the images in no split, which are those without a label, the ones whose class a model is sure of.
 
     Args:
-        catalog: usable rows in no split are those without a label.
-        predictions: predictions table of them; what is true of them is looked at for the column `right` alone.
+        predictions: predictions table; what is true of an image is looked at for the column `right` alone.
         at_least: the smallest probability of the predicted class, 0 to 1.
     Returns:
         DataFrame `image_id, class_name` (the predicted one), `probability`, `right` (whether it is the true one).
     """
-    unlabelled = set(usable(catalog).query("split == ''")["image_id"])
-    of_them = predictions[predictions["image_id"].isin(unlabelled)]
+    of_them = predictions[predictions["split"] == ""]
     sure = of_them.filter(regex="^p_").max(axis=1)
     columns = of_them["image_id"], of_them["predicted_class"], sure, of_them["predicted_class"] == of_them["true_class"]
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

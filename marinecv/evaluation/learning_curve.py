@@ -9,7 +9,7 @@ have given; what other labelled images would have given is seen in the range ove
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, percentile_interval
+from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, percentile_interval, wilson
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
 
@@ -34,9 +34,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
         seed: of the bootstrap.
     Returns:
         DataFrame, one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value`
-        (mean over seeds), `low, high` (95%, percentile bootstrap over images, the same resamples for every seed; NaN
-        of `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`. Lines come as in `cells`, shares
-        ascending.
+        (mean over seeds), `low, high` (95%: of accuracy Wilson's for one seed, else by a percentile bootstrap over
+        images, the same resamples for every seed; NaN of `batched_macro_f1`), `lowest, highest` (range over seeds),
+        `seeds, n`. Lines come as in `cells`, shares ascending.
     Raises:
         ValueError: as `judged_rows`.
     """
@@ -52,7 +52,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
             for metric in of_seeds[0]:
                 replicates = np.array([figures[metric] for figures in of_seeds])  # (seeds, 1 + resamples)
                 mean, values = replicates.mean(axis=0), replicates[:, 0]
-                low, high = percentile_interval(mean[1:])
+                # Of a share that is all or nothing every resample is the same.
+                accuracy = metric == "accuracy"
+                low, high = wilson(mean[0] * n, n) if accuracy else percentile_interval(mean[1:])
                 row = {"line": line, "labelled": labelled, "images": part["images"].median(), "metric": metric}
                 row |= {"value": mean[0], "low": low, "high": high, "lowest": values.min(), "highest": values.max()}
                 table.append(row | {"seeds": len(values), "n": n})

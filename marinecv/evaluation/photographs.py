@@ -52,7 +52,7 @@ def photographs_needed(
         of the class lowers its error; NaN of all) and `said`: why the law is not followed, which leaves the figures
         from `needed` to `more` NaN, or "".
     Raises:
-        ValueError: as `judged_rows`; there is no such line, it has fewer than three shares, or the goal is none.
+        ValueError: as `judged_rows`; there is no such line, it has fewer than three numbers of images; or no goal.
     """
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: {goal}.")
@@ -60,10 +60,11 @@ def photographs_needed(
     n = rows["image_id"].nunique()
     points = rows.iloc[::n]  # one row a cell
     shares = points["labelled"].unique()
-    if len(shares) < SHARES:
+    sizes = points["images"].unique()
+    if len(sizes) < SHARES:
         raise ValueError(
-            f"Line {line!r} has {len(shares)} shares of labelled images: {tuple(map(float, shares))}. Expected at "
-            f"least {SHARES}, to see how its errors fall. Name three or more with --labelled."
+            f"Line {line!r} has learned from {len(sizes)} numbers of labelled images: {tuple(map(int, sizes))}. "
+            f"Expected at least {SHARES}, to see how its errors fall. Name three shares or more with --labelled."
         )
     class_names = class_names_of_table(cells.iloc[:, 4:])
     wrong = (rows["predicted_class"] != rows["true_class"]).to_numpy().reshape(-1, n)

@@ -1,6 +1,6 @@
 """The page of a learning curve: what each line makes of its labels, and how many more photographs it would take."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +23,6 @@ def write_curve_report(
     differences: Mapping[str, pd.DataFrame],
     needed: Mapping[str, pd.DataFrame],
     published: pd.DataFrame | None = None,
-    notes: Sequence[str] = (),
     demonstration: bool = False,
 ) -> Path:
     """Write `curve.html`, and its figures as PNG.
@@ -36,7 +35,6 @@ def write_curve_report(
         needed: line -> `photographs_needed` on validation; empty where there are too few shares for a law.
         published: `line, labelled, split, metric, value` (text, as printed), `n`, of what is in the tables; None or
             empty where nothing is.
-        notes: sentences to end the page with.
         demonstration: mark the page and its figures as made of drawn pictures.
     Returns:
         Path of the page.
@@ -64,7 +62,6 @@ def write_curve_report(
             }
             for number, (line, table) in enumerate(needed.items(), start=1)
         ],
-        notes=notes,
     )
     write_text(folder / "curve.html", page)
     return folder / "curve.html"
