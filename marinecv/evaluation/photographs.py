@@ -41,7 +41,8 @@ def photographs_needed(
         cells: of a learning curve.
         counts: `labelled, seed, class_name, images`: the labelled train images of each class.
         line: which one.
-        goal: the accuracy wanted, and recall of each class, between 0 and 1; None wants half of today's fitted error.
+        goal: the accuracy wanted, and recall of each class, between 0 and 1; None wants half of today's errors, however
+            many they are, so that the exponent alone is uncertain.
         split: the images judged; goals are set on validation.
         seed: of the bootstrap.
     Returns:
@@ -99,7 +100,7 @@ def _laws(
     exponents = _fit_exponents(errors, images)
     now = images[:, last].mean(axis=1)
     fitted = _fit_errors(errors, judged, images, exponents, now)
-    wanted = np.where(fitted[0] > 0, fitted[0] / 2, np.nan) if goal is None else np.full(len(now), 1 - goal)
+    wanted = np.where(fitted > 0, fitted / 2, np.nan) if goal is None else np.full_like(fitted, 1 - goal)
     # In logarithms, where a flat law overflows nothing: how many times today's images the goal takes.
     times = np.log(np.maximum(fitted / wanted, 1)) / np.maximum(exponents, FLATTEST)[:, None]
     low, high = np.array([percentile_interval(of_class) for of_class in times[1:].T]).T
@@ -123,7 +124,7 @@ def _laws(
             "exponent": exponents[0],
             "exponent_low": exponent_low,
             "exponent_high": exponent_high,
-            "goal": wanted,
+            "goal": wanted[0],
             "needed": needed,
             "low": low,
             "high": high,
