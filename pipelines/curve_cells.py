@@ -1,8 +1,7 @@
 """The runs of a learning curve: a line at a share of the labels and a seed, and the encoders that some begin with."""
 
 import argparse
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def check_asked(lines: list[Recipe], shares: Sequence[float], args: argparse.Nam
 
 def plan_cells(
     lines: list[Recipe],
-    places: Iterable[tuple[int, float]],
+    places: Sequence[tuple[int, float]],
     catalog: pd.DataFrame,
     choice: DataChoice,
     args: argparse.Namespace,
@@ -72,22 +71,21 @@ def plan_cells(
         ValueError: a share leaves nothing without a label to a line that needs that.
     """
     encoders, cells, begins = {}, {}, {}
-    places, unlabelled = list(places), args.encoder_data == "unlabelled"
-    least = min(share for _, share in places)
-    for (seed, share), line in itertools.product(places, lines):
-        if (line.data.pseudo_labels and share > least) or (unlabelled and wants_encoder(line) and share == 1):
-            continue
-        name, flags = f"{share:g}-seed{seed}", argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
-        if line.data.pseudo_labels:
-            keep_unlabelled(catalog, share, seed)  # there are some
-        if wants_encoder(line) and not args.encoder:
-            encoder = f"{line.model.weights}-{name}" if unlabelled else line.model.weights
-            begins[f"{line.name}-{name}"] = encoder
-            if unlabelled:
-                encoders[encoder] = encoder_recipe(line, choice, flags), keep_unlabelled(catalog, share, seed)
-            else:
-                encoders[encoder] = encoder_recipe(line, choice, args), catalog
-        cells[f"{line.name}-{name}"] = cell_of(line, share, choice, flags), keep_labels(catalog, share, seed)
+    unlabelled, least = args.encoder_data == "unlabelled", min(share for _, share in places)
+    for seed, share in places:
+        labels, place = keep_labels(catalog, share, seed), f"{share:g}-seed{seed}"
+        for line in lines:
+            on_the_rest = line.data.pseudo_labels or (unlabelled and wants_encoder(line))
+            if (line.data.pseudo_labels and share > least) or (on_the_rest and share == 1):
+                continue
+            rest = keep_unlabelled(catalog, share, seed) if on_the_rest else None  # which refuses where there is none
+            flags = argparse.Namespace(**{**vars(bounds(line, lines, args)), "seed": seed})
+            if wants_encoder(line) and not args.encoder:
+                encoder = f"{line.model.weights}-{place}" if unlabelled else line.model.weights
+                begins[f"{line.name}-{place}"] = encoder
+                images, asked = (rest, flags) if unlabelled else (catalog, args)
+                encoders[encoder] = encoder_recipe(line, choice, asked), images
+            cells[f"{line.name}-{place}"] = cell_of(line, share, choice, flags), labels
     return encoders | cells, begins
 
 

@@ -23,11 +23,10 @@ from marinecv.training.trackers import tracked
 from .at_work import at_work
 from .butterflies import PUBLISHED_METRICS
 from .curve_cells import check_asked, chosen, plan_cells, with_encoder
+from .learning_curve import ABOUT
 from .plan import announce, read_data
 from .results import COLUMNS, all_seeds, seed_lines
-from .train import labelled_rows, score, start
-
-ABOUT = "curve.json"
+from .train import own_words, score, start, train_cells
 
 
 def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float], seeds: int) -> Path:
@@ -57,23 +56,18 @@ def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float
     return folder
 
 
-def is_curve(folder: Path) -> bool:
-    """Whether a folder is a study of this command."""
-    return (folder / ABOUT).is_file()
-
-
 def finish(folder: Path, goal: float | None, track: str | None) -> int:
     """Train the cells that are not trained yet, then write tables and page; a goal is kept for the next time."""
     study = Study(folder)
     if goal:
         write_json(folder / ABOUT, {"goal": goal})
-    for number, cell in enumerate(study.cells, start=1):
-        run = Run(study.cell_folder(cell))
-        if not run.finished:
-            print(f"[{number}/{len(study.cells)}] ", end="")
-            recipe = Recipe.of(run)
-            with at_work(run.folder), tracked(track, run.folder, recipe) as followers:
-                score(run, recipe, followers)
+
+    def work(run: Run) -> None:
+        recipe = Recipe.of(run)
+        with tracked(track, run.folder, recipe) as followers:
+            score(run, recipe, followers)
+
+    train_cells(study, lambda run: run.finished, work)
     study.write_table()
     print(f"curve: {write_curve(study)}")
     return 0
@@ -137,8 +131,8 @@ def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[
 
 def told_by(run: Run, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What a cell predicts, and how many photographs of each class it had a label of."""
-    train = labelled_rows(run).query("split == 'train'")
-    train = train[~train["image_id"].str.startswith(f"{PREFIX}/")]
+    train = mcv.usable(run.catalog).query("split == 'train'")
+    train = train[~train["image_id"].isin(own_words(run)) & ~train["image_id"].str.startswith(f"{PREFIX}/")]
     cell = {"line": recipe.name, "labelled": recipe.data.labelled, "images": len(train), "seed": recipe.training.seed}
     predictions = read_predictions(run.path("predictions.csv"), run.class_names)
     counts = train["class_name"].value_counts().rename_axis("class_name").reset_index(name="images")

@@ -41,6 +41,10 @@ def named(name: str, command: str) -> Recipe:
     if name in known:
         return known[name]
     if name in RECIPES:
-        other = command_of(RECIPES[name])
-        raise ValueError(f"{name} is for another command: {other} --recipe {name}.")
+        raise ValueError(for_another(RECIPES[name]))
     raise ValueError(f"There is no recipe {name!r} here. Expected one of {', '.join(known)}.")
+
+
+def for_another(recipe: Recipe) -> str:
+    """Say which command trains a recipe, to one that asked another."""
+    return f"{recipe.name} is for another command: {command_of(recipe)} --recipe {recipe.name}."

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from . import options, quiet
 from .boxes import moved
+from .butterflies import DENOISE
 
 HELP = (
     "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a "
     "linear classifier, and each image's nearest neighbours."
 )
 EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
-NOISE = {"salt": 0.1, "pepper": 0.1}  # what the autoencoders of the butterflies report learn to take away
+NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

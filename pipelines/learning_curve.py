@@ -11,6 +11,7 @@ HELP = (
     "features learned without labels bring, and how many more photographs a goal asks for, class by class."
 )
 EXAMPLE = "learning-curve --data-dir my_animals --recipe butterflies_mobilenet --labelled 0.25 0.5 1"
+ABOUT = "curve.json"
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -66,12 +67,17 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
+    if args.resume and not is_curve(args.resume):
+        raise ValueError(f"{args.resume} is no curve: it has no {ABOUT}. Expected a folder of `learning-curve`.")
     quiet.import_tensorflow()
     from .at_work import at_work
-    from .curves import begin, finish, is_curve
+    from .curves import begin, finish
 
-    if args.resume and not is_curve(args.resume):
-        raise ValueError(f"{args.resume} is no curve: it has no curve.json. Expected a folder of `learning-curve`.")
     folder = args.resume or begin(args, args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3)
     with at_work(folder):
         return finish(folder, args.goal, args.track)
+
+
+def is_curve(folder: Path) -> bool:
+    """Whether a folder is a study of this command."""
+    return (folder / ABOUT).is_file()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from . import birdcnn, options, quiet
-from .families import FAMILIES, RECIPES, REPORTS, command_of
+from .families import FAMILIES, RECIPES, REPORTS, command_of, for_another
 
 HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes replay birdcnn --seeds 3"
@@ -183,7 +183,7 @@ def chosen(report: str, only: list[str] | None) -> list:
     for word in only or commands:
         if word in every:
             if command_of(every[word]) not in commands:  # at shares of the labels, on an encoder trained before
-                raise ValueError(f"{word} is for another command: {command_of(every[word])} --recipe {word}.")
+                raise ValueError(for_another(every[word]))
             found[word] = settled(every[word])
         elif word in commands:
             for recipe in (recipe for recipe in every.values() if command_of(recipe) == word):

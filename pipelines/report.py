@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from .learning_curve import is_curve
+
 HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         print(write_search_report(args.run))
         return 0
     found = resumable(args.run)
-    if (args.run / "curve.json").is_file():
+    if is_curve(args.run):
         from .curves import write_curve
 
         print(write_curve(found))

@@ -1,6 +1,7 @@
 """What every training command does with its plan: make runs, train, score, report, go on. No flags here."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.data.catalog import usable
-from marinecv.data.pseudo import pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.attribute_scores import attribute_scores
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
+from marinecv.evaluation.pseudo import pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.restoration import (
     restoration_metrics,
     restoration_table,
@@ -110,7 +111,7 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
     model = run.load_model() if trained else fit(recipe, run, pixels, also=followers)
     rows = usable(run.catalog)
-    judged = np.flatnonzero((rows["split"] != "") & rows["image_id"].isin(labelled_rows(run)["image_id"]))
+    judged = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(own_words(run)))
     metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged))
     if "test" in metrics:
         run.note("looked at test: the score of the finished training")
@@ -118,10 +119,10 @@ def score(run: Run, recipe: Recipe, followers: list) -> None:
     run.path("checkpoint.npz").unlink(missing_ok=True)
 
 
-def labelled_rows(run: Run) -> pd.DataFrame:
-    """The usable rows of a run whose class is not a model's own word."""
-    rows, own = usable(run.catalog), run.path("pseudo_labels.csv")
-    return rows[~rows["image_id"].isin(read_table(own)["image_id"])] if own.is_file() else rows
+def own_words(run: Run) -> list[str]:
+    """The images of a run whose class is a model's own word, by `image_id`."""
+    table = run.path("pseudo_labels.csv")
+    return read_table(table)["image_id"].tolist() if table.is_file() else []
 
 
 def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
@@ -172,12 +173,7 @@ def restored(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, p
 
 def finish_study(study: Study, track: str | None = None) -> int:
     """Train what is not trained yet, then write table and page."""
-    for number, cell in enumerate(study.cells, start=1):
-        run = Run(study.cell_folder(cell))
-        if not (run.finished and run.path("report.html").is_file()):
-            print(f"[{number}/{len(study.cells)}] ", end="")
-            with at_work(run.folder):
-                finish(run, track)
+    train_cells(study, lambda run: run.finished and run.path("report.html").is_file(), lambda run: finish(run, track))
     table = study.write_table()
     page = write_study_report(study.folder)
     if folds := fold_metrics(study.finished_runs.values()):
@@ -187,6 +183,16 @@ def finish_study(study: Study, track: str | None = None) -> int:
         print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
     print(f"comparison: {page}")
     return 0
+
+
+def train_cells(study: Study, is_done: Callable[[Run], bool], work: Callable[[Run], None]) -> None:
+    """Work on each run of a study that is not done, one after the other, and hold its folder meanwhile."""
+    for number, cell in enumerate(study.cells, start=1):
+        run = Run(study.cell_folder(cell))
+        if not is_done(run):
+            print(f"[{number}/{len(study.cells)}] ", end="")
+            with at_work(run.folder):
+                work(run)
 
 
 def figure(metrics: dict) -> str:

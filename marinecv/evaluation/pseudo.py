@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from marinecv.evaluation.predictions import KEYS
+
 COLUMNS = ["image_id", "class_name", "probability", "right"]
 
 
@@ -15,7 +17,7 @@ def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
         DataFrame `image_id, class_name` (the predicted one), `probability`, `right` (whether it is the true one).
     """
     of_them = predictions[predictions["split"] == ""]
-    sure = of_them.filter(regex="^p_").max(axis=1)
+    sure = of_them.iloc[:, len(KEYS) :].max(axis=1)
     columns = of_them["image_id"], of_them["predicted_class"], sure, of_them["predicted_class"] == of_them["true_class"]
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
     return table[table["probability"] >= at_least].reset_index(drop=True)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from test_data_splits import catalog_of
 
-from marinecv.data.pseudo import COLUMNS, pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.predictions import make_table
+from marinecv.evaluation.pseudo import COLUMNS, pseudo_labels, with_pseudo_labels
 
 NAMES = ("crab", "eel", "ray")
 
