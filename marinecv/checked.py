@@ -49,6 +49,32 @@ def take(data: dict, *keys: str, kind: Any, what: object) -> Any:
     return checked(value, kind, f"{way!r} of {what}")
 
 
+def check_entries(data: dict, expected: dict, what: object) -> None:
+    """Check entries of plain data, and theirs in turn; others may stand beside them.
+
+    Args:
+        data: as `read_json` returns it.
+        expected: of each entry its kind, as `checked` takes it; its own entries, as here; the same in a tuple, where
+            null will do; or those of each of its rows, in a list.
+        what: the file, or what else an error names.
+    Raises:
+        ValueError: one is absent or of another kind, or there is no row.
+    """
+    for name, kind in expected.items():
+        if isinstance(kind, list):
+            rows = take(data, name, kind=tuple[dict, ...], what=what)
+            if not rows:
+                raise ValueError(f"{name!r} of {what} is empty. Expected a row at least.")
+            for row in rows:
+                check_entries(row, kind[0], f"a row of {name!r} of {what}")
+        elif isinstance(kind, dict):
+            check_entries(take(data, name, kind=dict, what=what), kind, f"{name!r} of {what}")
+        elif not isinstance(kind, tuple):
+            take(data, name, kind=kind, what=what)
+        elif take(data, name, kind=dict | None, what=what) is not None:
+            check_entries(data, {name: kind[0]}, what)
+
+
 def checked(value: Any, kind: Any, what: str) -> Any:
     """Return a value of plain data as a kind: a list as a tuple, named entries as a dataclass.
 

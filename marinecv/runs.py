@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from marinecv.atomic import write_json
-from marinecv.checked import names, read_json, take
+from marinecv.checked import check_entries, names, read_json, take
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.splits import SPLITS
 from marinecv.environment import environment
+from marinecv.hashes import sha256
 from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
 from marinecv.tables import numbers, read_table, write_table
@@ -37,6 +38,40 @@ MEND = {  # what a broken file of a run asks for; the others cannot be computed 
     "predictions.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
     "restorations.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
     "timing.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    "calibration.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    "honest.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    "codes.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+}
+_FIGURE = {"value": float, "low": float, "high": float, "n": int}
+_SHARE_RIGHT = {"n": int, "accuracy": float, "low": float, "high": float}
+MEASURED = {  # of `calibration.json`: absent where too few images were held out
+    "accuracy": _FIGURE,
+    "ece": {"before": float, "after": float, "by_chance": float},
+    "log_loss": {"before": _FIGURE, "after": _FIGURE},
+    "reliability": dict.fromkeys(("before", "after"), [{"confidence": float, **_SHARE_RIGHT}]),
+    "review": {
+        "goal": float,
+        "probability": float | None,
+        "distance": float | None,
+        "n": int,
+        "looked_at": int,
+        "rest": (_FIGURE,),
+        "curve": [{"share": float, "looked_at": int, **_SHARE_RIGHT}],
+    },
+}
+CALIBRATION = {
+    **{name: (entries,) for name, entries in MEASURED.items()},
+    "method": str,
+    "temperature": float,
+    "reason": str,
+    "unseen": bool,
+    "n_chosen": int,
+    "n_held": int,
+    "sets": ({"threshold": float, **dict.fromkeys(("coverage", "low", "high"), float), "n": int, "meaning": str},),
+    "no_sets": str,
+    "contract_sha256": str,
+    "model_sha256": str,
+    "codes_sha256": str | None,
 }
 
 
@@ -152,6 +187,21 @@ class Run:
             for name in dict.fromkeys((*COSTS, *timing)):
                 take(timing, name, kind=str if name == "device" else float, what=self.path("timing.json"))
         return timing
+
+    @property
+    def calibration(self) -> dict:
+        """What its probabilities mean, as it was measured after the training; of this very model and contract."""
+        path, found = self.path("calibration.json"), self.read("calibration.json")
+        with self.mending("calibration.json"):
+            check_entries(found, CALIBRATION, path)
+            if not found["reason"]:
+                check_entries(found, MEASURED, path)
+            if not found["temperature"] > 0:
+                raise ValueError(f"The temperature of {path} is {found['temperature']}. Expected a number above 0.")
+            for name, key in (("contract.json", "contract_sha256"), ("model.keras", "model_sha256")):
+                if found[key] != sha256(self.path(name)):
+                    raise ValueError(f"{path} was measured with another {name} than the one that lies beside it now.")
+        return found
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -9,6 +9,9 @@ from marinecv.checked import names, read_json, take
 from marinecv.runs import COSTS, Run
 from marinecv.tables import numbers, read_table, write_table
 
+SELECT_ON = ("validation", "test")
+FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
+
 
 class Study:
     """A study folder: `study.json`, `table.csv`, `report.html` and a folder a cell.
@@ -32,7 +35,13 @@ class Study:
 
     @classmethod
     def create(
-        cls, folder: str | Path, name: str, title: str, cells: list[str], demonstration: bool = False
+        cls,
+        folder: str | Path,
+        name: str,
+        title: str,
+        cells: list[str],
+        demonstration: bool = False,
+        select_on: str = "validation",
     ) -> "Study":
         """Make a folder of runs a study; written last, so that a study always has all its runs.
 
@@ -42,9 +51,10 @@ class Study:
             title: one line.
             cells: names of its runs.
             demonstration: its images are drawn.
+            select_on: the split that its best row is chosen on, one of `SELECT_ON`.
         """
-        about = {"name": name, "title": title, "demonstration": demonstration, "cells": {cell: cell for cell in cells}}
-        write_json(Path(folder) / "study.json", about)
+        about = {"name": name, "title": title, "demonstration": demonstration, "select_on": select_on}
+        write_json(Path(folder) / "study.json", {**about, "cells": {cell: cell for cell in cells}})
         return cls(folder)
 
     def cell_folder(self, cell: str) -> Path:
@@ -73,10 +83,10 @@ class Study:
         return {cell: run for cell, run in runs.items() if run.finished}
 
     def write_table(self) -> pd.DataFrame:
-        """Write `table.csv`: a row a finished run, the best on validation marked.
+        """Write `table.csv`: a row a finished run, the best marked: on validation, unless the study selects on test.
 
-        Ties on accuracy go to the lower validation loss. Of folds none is the best, for each is judged on other images,
-        and none of autoencoders, whose errors are in ranges of their own.
+        Ties on accuracy go to the lower log loss of that split. Of folds none is the best, for each is judged on other
+        images, and none of autoencoders, whose errors are in ranges of their own.
 
         Raises:
             ValueError: no run is finished.
@@ -87,10 +97,9 @@ class Study:
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in runs.items()])
         table["best"] = False
         if not any(run.fold or run.restores for run in runs.values()):
-            ranks = table.sort_values(
-                ["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable"
-            )
-            table.loc[ranks.index[0], "best"] = True
+            judged = {cell: run.metrics[self.select_on] for cell, run in runs.items() if self.select_on in run.metrics}
+            worth = {cell: (-part["accuracy"]["value"], part["log_loss"]["value"]) for cell, part in judged.items()}
+            table["best"] = table["name"] == min(worth, key=worth.get, default="")
         write_table(self.folder / "table.csv", table)
         return table
 
@@ -99,6 +108,9 @@ class Study:
         self.title: str = take(about, "title", kind=str, what=path)
         self.cells: dict[str, str] = take(about, "cells", kind=dict[str, str], what=path)
         self.demonstration: bool = take(about, "demonstration", kind=bool, what=path)
+        self.select_on: str = take({"select_on": "validation", **about}, "select_on", kind=str, what=path)
+        if self.select_on not in SELECT_ON:
+            raise ValueError(f"{path} selects on {self.select_on!r:.60}. Expected one of {', '.join(SELECT_ON)}.")
         names(list(self.cells), f"The cells of {path}")
         names(list(self.cells.values()), f"The folders of the cells of {path}")
         for cell, place in self.cells.items():

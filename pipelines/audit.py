@@ -1,31 +1,39 @@
-"""What the images are: counts, sizes, pixels, noise, labels, files that fail; one page and a CSV a table."""
+"""What the images are, and what makes a score on them wrong: findings, one page and a CSV a table."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from . import options
+from . import options, quiet
 
 NAME = "audit"
-HELP = "Show what the images are: classes, sizes, pixels, noise, labels, samples, and files that fail."
-EXAMPLE = "audit --data-dir my_images"
+HELP = "Show what the images are, what is wrong with them, and which of them give each other away across splits."
+EXAMPLE = "audit --data-dir my_images --strict"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which images, and where the page goes."""
+    """Declare which images, where the page goes, and when the exit code is 1."""
     options.add_data(parser)
     options.add_output(parser, "the page and its tables")
     options.add_subset(parser)
+    options.add_frames(parser)
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a finding is serious")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode every image, make the tables, write the page and print its summary."""
+    """Decode every image, look for what is wrong, write the page and print the findings.
+
+    Returns:
+        The exit code: 1 where a finding is serious and `--strict` asks for it.
+    """
+    quiet.import_tensorflow()
     import pandas as pd
 
-    from marinecv.audit.explore import explore
-    from marinecv.audit.pictures import check_files
+    from marinecv.audit.examine import audit_images
+    from marinecv.audit.judge import list_findings
     from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
     from marinecv.data.locate import locate
+    from marinecv.evaluation.leaks import leak_index
     from marinecv.report.audit_page import audit_summary, write_audit_report
     from marinecv.runs import fresh_folder, next_folder
 
@@ -37,14 +45,28 @@ def run(args: argparse.Namespace) -> int:
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     demo = "demo-" if manifest.demonstration else ""
     folder = fresh_folder(args.output_dir or next_folder(Path("runs"), f"{demo}audit-{manifest.name}"))
-    catalog = check_files(catalog, _count)
-    tables = explore(catalog, boxes, seed=args.seed)
+    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, progress=_count)
+    leak = leak_index(tables["votes"])
+    findings = list_findings(catalog, boxes, tables, leak, args.seed)
     page = write_audit_report(
-        folder, manifest.name, catalog, boxes, tables, seed=args.seed, demonstration=manifest.demonstration
+        folder,
+        manifest.name,
+        catalog,
+        boxes,
+        tables,
+        findings,
+        leak,
+        said,
+        seed=args.seed,
+        demonstration=manifest.demonstration,
     )
-    print(tables["class_counts"].drop(columns="share").to_string(index=False))
-    print(f"\n{audit_summary(tables, len(catalog))}\n\n{page}")
-    return 0
+    print(tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
+    print(f"\n{audit_summary(tables, len(catalog))}\n")
+    for title, serious in (("serious", True), ("worth a look", False)):
+        lines = [finding.line for finding in findings if finding.serious == serious]
+        print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))
+    print(f"\n{page}")
+    return int(args.strict and any(finding.serious for finding in findings))
 
 
 def _count(done: int, total: int) -> None:

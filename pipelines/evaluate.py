@@ -5,8 +5,12 @@ from pathlib import Path
 
 from . import options, quiet
 
-HELP = "Score a run on one of its splits, or on images from elsewhere (--data, --data-dir)."
-EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test"
+HELP = (
+    "Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped "
+    "folds; or on images from elsewhere (--data, --data-dir)."
+)
+SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
+EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
     )
+    parser.add_argument(
+        "--folds",
+        type=options.several,
+        metavar="K",
+        help="train its recipe K times with relatives kept apart, beside it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     import marinecv as mcv
     from marinecv.atomic import write_json
+    from marinecv.evaluation.leaks import honest_sentences
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
+    from marinecv.tables import write_table
+
+    from .honest import fold_table, keep_honest_scores, related, related_outside
 
     trained = options.classifier(args.run)
     other = bool(args.data or args.data_dir)
+    if args.folds and (other or args.limit):
+        raise ValueError("--folds trains on the run's own images, all of them. Leave out --data, --data-dir, --limit.")
     catalog = outside(args, trained) if other else trained.catalog
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
@@ -50,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     predictions = mcv.predict_table(
         model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels, attributes=told
     )
-    metrics = classification_metrics(predictions)
+    groups, relatives = related_outside(trained, part, args.frames) if other else related(trained)
+    metrics = classification_metrics(predictions, groups=groups)
     print(f"{trained.folder} on {args.on}")
     for name, figure in metrics.items():
         if isinstance(figure, dict):
@@ -58,9 +75,20 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name:<20} {figure['value']:.4f}  ({interval}, n={figure['n']})")
     columns = ["class_name", "precision", "recall", "specificity", "f1", "support"]
     print(per_class_metrics(predictions)[columns].round(3).to_string(index=False))
+    if args.folds:
+        from .grouped_folds import grouped_folds
+
+        grouped_folds(trained, args.folds)
+    elif trained.finished and not other and not trained.path("honest.csv").is_file():
+        keep_honest_scores(trained, mcv.read_predictions(trained.path("predictions.csv"), trained.class_names))
+        mcv.write_run_report(trained.folder)
+    scores = mcv.honest_scores(predictions, groups, relatives, None if other else fold_table(trained, args.folds))
+    if len(scores):  # of train there are none
+        print(f"\n{scores[SHOWN].round(3).to_string(index=False)}", *honest_sentences(scores), sep="\n")
     if folder:
         mcv.write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {args.on: metrics})
+        write_table(folder / "honest.csv", scores)
         print(f"written to {folder}")
     return 0
 
@@ -68,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
+    from marinecv.data.splits import is_grouped
     from marinecv.training.recipe import Recipe
 
     manifest = mcv.locate(args.data, args.data_dir)
@@ -78,6 +107,8 @@ def outside(args: argparse.Namespace, trained):
         manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
     )
     if args.split_by:
+        if is_grouped(args.split_by):
+            catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, args.frames))
         catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed)
     elif not catalog["split"].any():  # images from elsewhere without splits are looked at whole
         catalog = catalog.assign(split=args.on)

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False) | {"jit_compile": None}
+UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
+UNASKED |= {"jit_compile": None, "calibration_share": 0.0, "frames": None}
 """What `plan` asks for, on commands that do not offer it."""
 
 
@@ -32,10 +33,22 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "--split-by",
         type=split_by,
         metavar="HOW",
-        help="published, random, stratified, grouped, or a CSV of splits (default: as published, else by sub-folder)",
+        help="published, random, stratified, grouped (copies and neighbouring frames on one side), a CSV of splits, or "
+        "the name of one made before (default: as published, else by sub-folder)",
     )
+    add_frames(parser)
     parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")
     parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
+
+
+def add_frames(parser: argparse.ArgumentParser) -> None:
+    """Which images were taken one after the other."""
+    parser.add_argument(
+        "--frames",
+        choices=("number", "time", "none"),
+        help="what says which images follow each other: numbers in file names, or times in EXIF data or in names "
+        "(default: what tells best)",
+    )
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +73,23 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
     parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
+    parser.add_argument(
+        "--select-on",
+        choices=("validation", "test"),
+        help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
+    )
     parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     add_sizes(parser)
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
     parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
+    parser.add_argument(
+        "--calibration-share",
+        type=held_share,
+        metavar="S",
+        help="of validation, held out to calibrate on (default: 1/3 of 60 or more on your images, none of a report's)",
+    )
     parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
     add_track(parser)
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
@@ -112,7 +136,9 @@ def classifier(folder: Path):
 
 def split_by(text: str) -> str:
     """A way to split, or a table of splits."""
-    known = ("published", "random", "stratified", "grouped")
+    from marinecv.data.splits import SPLIT_BY, kept_splits
+
+    known = (*SPLIT_BY, *kept_splits())
     if text not in known and not text.endswith(".csv"):
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, or a file .csv, not {text}")
     return text
@@ -149,6 +175,13 @@ def inner_share(text: str) -> float:
     """A number between 0 and 1."""
     if not 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, not {text}")
+    return float(text)
+
+
+def held_share(text: str) -> float:
+    """A number from 0 on, below 1."""
+    if not 0 <= float(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on and below 1, not {text}")
     return float(text)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.data.catalog import check_trainable
-from marinecv.data.splits import default_split_by
+from marinecv.data.splits import MADE, default_split_by, is_grouped
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
@@ -18,6 +18,8 @@ from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
+CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
+CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
 
 
 def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
@@ -32,13 +34,19 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         label_rule=args.label_rule or choice.label_rule,
         no_box=args.no_box or choice.no_box,
         split_by=args.split_by or choice.split_by,
+        frames=args.frames or choice.frames,
         limit=args.limit or choice.limit,
         synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
     catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
+    if is_grouped(choice.split_by):
+        catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))
     catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions)
+    if choice.split_by in MADE:
+        name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
+        print(f"split {name} (--split-by takes it again by this name)")
     if choice.limit:
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
@@ -71,9 +79,19 @@ def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
     ]
 
 
-def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Recipe:
-    """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`."""
-    whole = recipe.training.epochs
+def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, validation: int = 0) -> Recipe:
+    """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`.
+
+    Args:
+        recipe: as it stands in its file.
+        choice: the data part as the flags have it.
+        args: of the command.
+        validation: usable validation images. Of other data than the recipe's own some are held out where they are many.
+    """
+    whole, share = recipe.training.epochs, args.calibration_share
+    if share is None:
+        other = choice.name != recipe.data.name
+        share = CALIBRATION_SHARE if other and validation >= CALIBRATION_FROM else recipe.training.calibration
     training = replace(
         recipe.training,
         seed=args.seed,
@@ -83,6 +101,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace) -> Re
         balanced=args.balanced or recipe.training.balanced,
         mixed_precision=args.mixed_precision or recipe.training.mixed_precision,
         jit_compile=args.jit_compile or recipe.training.jit_compile,
+        calibration=share,
     )
     less = [
         recipe.budget,
@@ -110,8 +129,9 @@ def folded(
     """The images split anew, a fold a time, each in validation once; nothing where no folds are asked for."""
     if not folds:
         return {}
-    by = "grouped" if choice.split_by == "grouped" else "stratified"
-    parts = enumerate(mcv.kfold(catalog, folds, seed, by), start=1)
+    by = "grouped" if is_grouped(choice.split_by) else "stratified"
+    # In one order of the images, so that all folds share their pixels.
+    parts = enumerate((part.sort_values("image_id") for part in mcv.kfold(catalog, folds, seed, by)), start=1)
     return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
 

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
     )
+    parser.add_argument("--review", action="store_true", help="flag the images that somebody should look at")
     parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
@@ -48,41 +49,86 @@ def run(args: argparse.Namespace) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
+    calibration = calibration_of(trained, args.review)
     quiet.import_tensorflow()
-    model, spec, class_names, failed = trained.load_model(), trained.spec, trained.class_names, 0
+    from .describe import looker
+
+    model, spec, class_names = trained.load_model(), trained.spec, trained.class_names
     check_inputs(model)
-    parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files)}.parts")
+    look = looker(trained, model, calibration, args.review)
+    parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files, args.review)}.parts")
     parts.mkdir(parents=True, exist_ok=True)
     with at_work(parts, go_on="the same command again"):
         for start in range(0, len(files), CHUNK):
             part = parts / f"{start:09d}.csv"
             if not part.is_file():
-                rows = predict_files(model, files[start : start + CHUNK], spec, class_names, args.batch_size)
+                rows = predict_files(look, files[start : start + CHUNK], spec, class_names, args.batch_size)
                 write_text(part, table_text(rows, header=not start, float_format="%.6f"))
-            failed += failures(part, header=not start)
             print(f"  {min(start + CHUNK, len(files))}/{len(files)} images")
         with whole_file(args.output) as whole, open(whole, "wb") as out:
             for part in sorted(parts.glob("*.csv")):
                 with open(part, "rb") as rows:
                     shutil.copyfileobj(rows, out)
     shutil.rmtree(parts)
+    failed = count_filled(args.output, "problem")
     print(f"{args.output}: {len(files) - failed} predicted" + (f", {failed} failed (column problem)" if failed else ""))
+    if args.review:
+        from marinecv.evaluation.review import triage_sentence
+
+        flagged = count_filled(args.output, "review")
+        print(f"  {triage_sentence(flagged, len(files) - failed, calibration)}")
     return 0 if failed < len(files) else 1
 
 
-def key_of(trained, files: list[Path]) -> str:
-    """What the parts of a stopped prediction are known by: the model, and the files as they lie there."""
+def calibration_of(trained, review: bool) -> dict | None:
+    """What the run knows of its probabilities, None where it is of an older version; it is said.
+
+    Raises:
+        ValueError: its file is broken or of another model, or a review is asked for and cannot be given.
+    """
+    folder, known = trained.folder, trained.path("calibration.json").is_file()
+    calibration = trained.calibration if known else None
+    if review and not known:
+        raise ValueError(
+            f"{folder} has no calibration.json, so nobody knows when it is to be doubted. Delete its metrics.json and "
+            f"go on with --resume {folder}: the model stays, and what is missing is measured."
+        )
+    if review and calibration["review"] is None:
+        raise ValueError(
+            f"{folder} cannot say which images to look at: {calibration['reason']}. Train with more validation images."
+        )
+    if not known or calibration["reason"]:
+        reason = calibration["reason"] if known else f"{folder} has no calibration.json"
+        print(f"probabilities are not calibrated: {reason}")
+        return calibration
+    seen = "" if calibration["unseen"] else ", by which the training stopped"
+    print(
+        f"probabilities are calibrated: temperature {calibration['temperature']:.2f}, checked on "
+        f"{calibration['n_held']} images of validation{seen}"
+    )
+    if sets := calibration["sets"]:
+        print(
+            f"prediction_set holds the true class of about {sets['coverage']:.0%} of images or more; with {sets['n']} "
+            f"held out it may be {sets['low']:.0%} to {sets['high']:.0%} ({sets['meaning']})"
+        )
+    return calibration
+
+
+def key_of(trained, files: list[Path], review: bool) -> str:
+    """What the parts of a stopped prediction are known by: the model, what is asked of it, the files as they lie."""
     digest = hashlib.sha256(trained.path("model.keras").read_bytes())
+    calibration = trained.path("calibration.json")
+    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\n".encode())
     for file in files:
         state = file.stat()
         digest.update(f"{file}\0{state.st_mtime_ns}\0{state.st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]
 
 
-def failures(part: Path, header: bool) -> int:
-    """How many rows of a part have a problem, their last column."""
-    with open(part, encoding="utf-8", newline="") as file:
-        return sum(row[-1] != "" for row in csv.reader(file)) - header
+def count_filled(table: Path, column: str) -> int:
+    """How many rows of a table have something in a column."""
+    with open(table, encoding="utf-8", newline="") as file:
+        return sum(row[column] != "" for row in csv.DictReader(file))
 
 
 def find_images(paths: list[Path]) -> list[Path]:
@@ -105,8 +151,8 @@ def find_images(paths: list[Path]) -> list[Path]:
     return found
 
 
-def predict_files(model, files: list[Path], spec, class_names: tuple[str, ...], batch_size: int):
-    """A row a file: path, predicted class, its probability, that of every class, and the problem if there was one."""
+def predict_files(look, files: list[Path], spec, class_names: tuple[str, ...], batch_size: int):
+    """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
     import numpy as np
     import pandas as pd
 
@@ -117,13 +163,15 @@ def predict_files(model, files: list[Path], spec, class_names: tuple[str, ...], 
     good = [i for i in range(len(files)) if i not in reasons]
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     probabilities = np.full((len(files), len(class_names)), np.nan)
-    if good:
-        probabilities[good] = model.predict(pixels[good].astype(np.float32), batch_size=batch_size, verbose=0)
+    probabilities[good], beside = look(pixels[good], batch_size)
     names = np.array([*class_names, ""])
     best = np.where(np.isnan(probabilities[:, 0]), len(class_names), np.nan_to_num(probabilities).argmax(axis=1))
     rows["predicted_class"] = names[best]
     rows["probability"] = probabilities.max(axis=1)
     for column, name in enumerate(class_names):
         rows[f"p_{name}"] = probabilities[:, column]
+    for column, values in beside.items():
+        said = pd.Series(values, index=good)
+        rows[column] = said.reindex(rows.index, fill_value=np.nan if said.dtype == float else "")
     rows["problem"] = [reasons.get(i, "") for i in range(len(files))]
     return rows

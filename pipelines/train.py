@@ -13,7 +13,9 @@ import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.data.catalog import usable
 from marinecv.evaluation.attribute_scores import attribute_scores
+from marinecv.evaluation.figures import caveat
 from marinecv.evaluation.folds import fold_metrics
+from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
@@ -28,7 +30,7 @@ from marinecv.inputs.pixels import rows_of
 from marinecv.inputs.synthesise import contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, is_begun, next_folder
-from marinecv.studies import Study, resumable
+from marinecv.studies import FLATTERED, Study, resumable
 from marinecv.tables import read_table, write_table
 from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.fit import fit_recipe, load_run
@@ -37,7 +39,9 @@ from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 
 from .at_work import at_work
-from .plan import adjusted, announce, attributes_by_image, banked, folded, read_data, sized
+from .calibrate import calibrate
+from .honest import keep_honest_scores, note_relatives
+from .plan import adjusted, announce, attributes_by_image, banked, folded, images_of, read_data, sized
 
 
 def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str) -> int:
@@ -46,11 +50,14 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     rows = sized(rows, args.image_size)
     times = folded(choice, catalog, args.folds, args.seed) or {"": (choice, catalog)}
     cells = {
-        f"{row.name}-{word}" if word else row.name: (adjusted(row, part, args), images)
+        f"{row.name}-{word}" if word else row.name: (adjusted(row, part, args, images_of(images)["validation"]), images)
         for row in rows
         for word, (part, images) in times.items()
     }
     recipes = {cell: recipe for cell, (recipe, _) in cells.items()}
+    select_on = getattr(args, "select_on", None) or "validation"
+    if select_on == "test":
+        choose_on_test([images for _, images in cells.values()])
     class_names = mcv.class_names_of(catalog, manifest)
     recipes = banked(recipes, getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
@@ -65,15 +72,44 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
             finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track)
             return 0
         for cell, recipe in recipes.items():
-            start(folder / cell, recipe, cells[cell][1], manifest)
+            start(folder / cell, recipe, cells[cell][1], manifest, select_on)
         title = f"{title}: {manifest.name}"
-        return finish_study(Study.create(folder, name, title, list(recipes), manifest.demonstration), args.track)
+        study = Study.create(folder, name, title, list(recipes), manifest.demonstration, select_on)
+        return finish_study(study, args.track)
 
 
-def start(folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> Run:
+def choose_on_test(catalogs: list[pd.DataFrame]) -> None:
+    """Say loudly what choosing on test costs; refuse it where there is nothing to choose, or no test split to do it on.
+
+    Raises:
+        ValueError: there is one catalog alone, of a single run, or one without a usable test image.
+    """
+    if len(catalogs) == 1:
+        raise ValueError(
+            "--select-on test chooses between rows, and this command trains one. Leave it out, or train several with "
+            "--grid."
+        )
+    if not all((usable(catalog)["split"] == "test").any() for catalog in catalogs):
+        raise ValueError(
+            "--select-on test needs test images, and there are none here (folds have no test split either). Leave it "
+            "out: the best row is then chosen on validation."
+        )
+    print(f"WARNING: the best row will be {FLATTERED}. To keep test for the end, leave out --select-on test.")
+
+
+def start(
+    folder: str | Path,
+    recipe: Recipe,
+    catalog: pd.DataFrame,
+    manifest: mcv.Manifest,
+    select_on: str = "validation",
+) -> Run:
     """Make the folder of a run."""
     contract = recipe.contract(mcv.class_names_of(catalog, manifest))
+    if select_on != "validation":
+        contract["select_on"] = select_on
     folder = fresh_folder(folder)
+    catalog = note_relatives(folder, recipe, catalog)
     if recipe.data.synthetic:
         train = catalog[catalog["split"] == "train"]
         synthetic = mcv.synthesise(train, mcv.read_boxes(manifest), folder / "synthetic")
@@ -97,6 +133,11 @@ def finish(run: Run, track: str | None = None) -> None:
     for split in ("validation", "test"):
         if split in metrics:
             print(f"  {split:<10} {figure(metrics[split])}")
+    if run.path("honest.csv").is_file() and not run.fold:
+        scores, last = read_honest_scores(run.path("honest.csv")), "test" if "test" in metrics else "validation"
+        print(f"  {honest_sentences(scores[scores['split'] == last])[0]}")
+    elif not (run.fold or run.restores):
+        print(f"  {NOT_LOOKED_FOR}")
     print(f"  report: {run.path('report.html')}")
 
 
@@ -126,15 +167,30 @@ def own_words(run: Run) -> list[str]:
 
 
 def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
-    """Write what a classifier predicts of every image that lies in a split; return its figures."""
+    """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
     bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
     multimodal = isinstance(recipe.model, MultimodalModel)
     told = run.attributes if multimodal else None
-    predictions = predict_table(model, rows, recipe.image, run.class_names, pixels=pixels, attributes=told, bank=bank)
+    predictions = predict_table(
+        model,
+        rows,
+        recipe.image,
+        run.class_names,
+        pixels=pixels,
+        attributes=told,
+        bank=bank,
+        together=bool(recipe.data.fold),
+    )
     write_predictions(predictions, run.path("predictions.csv"))
     if multimodal:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
-    return {split: classification_metrics(part) for split, part in predictions.groupby("split", sort=False)}
+    calibrate(run, recipe, model, rows, pixels, predictions)
+    groups = run.catalog.set_index("image_id")["group"]
+    if run.path("relatives.csv").is_file():
+        keep_honest_scores(run, predictions)
+    return {
+        split: classification_metrics(part, groups=groups) for split, part in predictions.groupby("split", sort=False)
+    }
 
 
 def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray) -> None:
@@ -156,7 +212,10 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray) -> None:
         teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
     )
     table = pseudo_labels(predictions, recipe.data.pseudo_labels)
-    write_table(run.path("catalog.csv"), with_pseudo_labels(teacher.catalog, table))
+    catalog = with_pseudo_labels(teacher.catalog, table)
+    if run.path("relatives.csv").is_file():
+        note_relatives(run.folder, recipe, catalog)  # train has other images now
+    write_table(run.path("catalog.csv"), catalog)
     write_table(run.path("pseudo_labels.csv"), table)
     right = table["right"].sum()
     print(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
@@ -179,8 +238,11 @@ def finish_study(study: Study, track: str | None = None) -> int:
     if folds := fold_metrics(study.finished_runs.values()):
         for name, metrics in folds.items():
             print(f"{name}, all folds together: {figure(metrics)}")
+    split = study.select_on
     for _, best in table[table["best"]].iterrows():
-        print(f"best on validation: {best['name']} ({best['validation_accuracy']:.3f}, n={best['validation_n']})")
+        print(f"best on {split}: {best['name']} ({best[f'{split}_accuracy']:.3f}, n={best[f'{split}_n']})")
+        if split == "test":
+            print(f"WARNING: {FLATTERED}.")
     print(f"comparison: {page}")
     return 0
 
@@ -200,7 +262,8 @@ def figure(metrics: dict) -> str:
     name, digits = ("mean squared error", 4) if "mse" in metrics else ("accuracy", 3)
     metric = metrics.get("mse") or metrics["accuracy"]
     value, low, high = (f"{metric[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{name} {value}  (95% {low} to {high}, n={metric['n']})"
+    over = f"; {caveat(metric)}" if caveat(metric) else f" in {metric['groups']} groups" if "groups" in metric else ""
+    return f"{name} {value}  (95% {low} to {high}, n={metric['n']}{over})"
 
 
 def resume(folder: Path, track: str | None = None) -> int:

@@ -4,11 +4,12 @@ import argparse
 
 import pandas as pd
 import pytest
+from conftest import draw_image
 from PIL import Image
 from test_data_cub import draw_cub
 
 from marinecv.audit.explore import explore
-from marinecv.audit.pictures import check_files
+from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.locate import locate
 from marinecv.data.manifests import manifest_of_folder
@@ -18,13 +19,13 @@ from pipelines import audit
 
 TABLES = {
     "class_counts", "size_table", "distinct_sizes", "problems", "intensity_histogram", "intensity_summary",
-    "noise_estimate", "label_shares", "class_changes", "box_problems",
+    "noise_estimate", "label_shares", "class_changes", "label_flips", "box_problems",
 }  # fmt: skip
 
 
 def audited(folder, **changes):
     manifest = locate(None, folder)
-    catalog, boxes = check_files(read_catalog(manifest).assign(**changes)), read_boxes(manifest)
+    catalog, boxes = load_thumbs(read_catalog(manifest).assign(**changes))[1], read_boxes(manifest)
     return catalog, boxes, explore(catalog, boxes)
 
 
@@ -37,7 +38,7 @@ def run(*words):
 def test_the_page_says_what_the_images_are(roboflow_folder, tmp_path):
     catalog, boxes, tables = audited(roboflow_folder)
     page = write_audit_report(tmp_path, "tank", catalog, boxes, tables).read_text(encoding="utf-8")
-    assert set(tables) == TABLES == {path.stem for path in tmp_path.glob("*.csv")}
+    assert set(tables) == TABLES == {path.stem for path in tmp_path.glob("*.csv")} - {"findings", "cases"}
     assert "12 images, 3 classes; all can be used." in page
     assert page.count("data:image/jpeg") == 12
     assert page.count("<svg") == 5
@@ -71,7 +72,7 @@ def test_a_set_of_class_folders_has_no_box_tables(roboflow_folder, tmp_path):
     catalog, boxes, _ = audited(roboflow_folder)
     tables = explore(catalog, boxes.iloc[:0])
     page = write_audit_report(tmp_path, "tank", catalog, boxes.iloc[:0], tables).read_text(encoding="utf-8")
-    assert TABLES - set(tables) == {"label_shares", "class_changes", "box_problems"}
+    assert TABLES - set(tables) == {"label_shares", "class_changes", "label_flips", "box_problems"}
     assert "No image has boxes that could disagree" in page
 
 
@@ -79,7 +80,7 @@ def test_boxes_that_cannot_disagree_decide_on_no_label(tmp_path):
     manifest = manifest_of_folder(draw_cub(tmp_path / "birds"))
     catalog, boxes = read_catalog(manifest), read_boxes(manifest)
     tables = explore(catalog, boxes)
-    assert TABLES - set(tables) == {"label_shares", "class_changes"}
+    assert TABLES - set(tables) == {"label_shares", "class_changes", "label_flips"}
     page = write_audit_report(tmp_path, "birds", catalog, boxes, tables).read_text(encoding="utf-8")
     assert "No image has boxes that could disagree" in page and "(1.00)" not in page
 
@@ -159,6 +160,32 @@ def test_a_limit_keeps_the_rows_with_a_problem(roboflow_folder, tmp_path, capsys
     (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")
     run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out", "--limit", 3)
     assert "10 images, 3 classes; 1 cannot be used." in capsys.readouterr().out
+
+
+def test_strict_ends_with_1_where_a_finding_is_serious_and_else_with_0(roboflow_folder, tmp_path, capsys):
+    (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")
+    assert run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out") == 0
+    assert run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "again", "--strict") == 1
+    said = capsys.readouterr().out
+    assert (
+        "serious:\n" in said and "  files that cannot be read: 1 of 12 images. Fetch or save these files again" in said
+    )
+    assert "worth a look:\n  classes with few train images: 3 of 3 classes." in said
+
+
+def test_a_set_of_which_no_file_can_be_read_has_its_page_too(roboflow_folder, tmp_path, capsys):
+    for image in roboflow_folder.rglob("*.jpg"):
+        image.write_bytes(b"not an image")
+    assert run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out", "--strict") == 1
+    assert "files that cannot be read: 12 of 12 images" in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "no picture" in page and "What a memory of thumbnails can name" not in page
+
+
+def test_one_image_alone_is_audited(tmp_path):
+    (tmp_path / "tank" / "ray").mkdir(parents=True)
+    draw_image("ray", 0).save(tmp_path / "tank" / "ray" / "a.jpg")
+    assert run("--data-dir", tmp_path / "tank", "--output-dir", tmp_path / "out", "--strict") == 0
 
 
 def test_an_output_folder_that_holds_something_is_refused(roboflow_folder, tmp_path):

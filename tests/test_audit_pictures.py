@@ -6,8 +6,9 @@ import pytest
 from conftest import draw_image
 from PIL import Image
 
-from marinecv.audit.pictures import check_files, problems, sample_of
 from marinecv.audit.pixels import intensity_histogram, intensity_summary, noise_estimate, noise_sigma
+from marinecv.audit.tables import problems, sample_of
+from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.inputs.rgb import open_rgb
 
@@ -31,18 +32,18 @@ def pictures(tmp_path):
 
 def test_files_that_fail_are_rows_with_a_reason_and_progress_counts_all(pictures):
     seen = []
-    checked = check_files(catalog_of(pictures), lambda done, total: seen.append((done, total)))
+    thumbs, checked = load_thumbs(catalog_of(pictures), lambda done, total: seen.append((done, total)))
     table = problems(checked)
     assert list(table) == ["image_id", "split", "problem"]
     assert table["image_id"].tolist() == ["short.jpg", "text.jpg"]
     assert table["problem"].str.startswith("cannot be decoded: ").all()
     assert "truncated" in table["problem"].iloc[0]
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert thumbs.shape == (2, 128, 128, 3) and seen[-1][1] == 4
 
 
 def test_a_known_problem_stays_and_its_file_is_not_opened(pictures):
     catalog = catalog_of(pictures).assign(problem=["", "", "no box", "no box"])
-    assert problems(check_files(catalog))["problem"].tolist() == ["no box", "no box"]
+    assert problems(load_thumbs(catalog)[1])["problem"].tolist() == ["no box", "no box"]
 
 
 def test_a_picture_stands_upright(tmp_path):

@@ -3,7 +3,15 @@
 import pandas as pd
 import pytest
 
-from marinecv.audit.tables import class_changes, class_counts, distinct_sizes, label_shares, size_table
+from marinecv.audit.tables import (
+    class_changes,
+    class_counts,
+    distinct_sizes,
+    label_flips,
+    label_shares,
+    labels_by_rule,
+    size_table,
+)
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.catalog import CATALOG_COLUMNS, read_boxes, read_catalog
 from marinecv.data.locate import locate
@@ -69,7 +77,14 @@ def test_class_changes_are_counted_by_rule_and_split():
         ],
         columns=BOX_COLUMNS,
     )
-    table = class_changes(boxes, CATALOG).set_index("rule")
+    labels = labels_by_rule(boxes, CATALOG)
+    flips = label_flips(labels)
+    assert flips[["image_id", "dominant", "area", "count", "union"]].to_numpy().tolist() == [
+        ["b", "ray", "eel", "ray", "ray"],
+        ["d", "ray", "ray", "eel", "ray"],
+    ]
+    assert flips["share"].is_monotonic_increasing
+    table = class_changes(labels, CATALOG).set_index("rule")
     assert table["n"].tolist() == [3, 3, 3]
     assert table.loc["area", ["train", "test", "extra", "total"]].tolist() == [1, 0, 0, 1]
     assert table.loc["count", ["train", "test", "extra", "total"]].tolist() == [0, 1, 0, 1]
@@ -80,7 +95,7 @@ def test_class_changes_are_counted_by_rule_and_split():
 def test_labels_of_the_aquarium_that_change(real_data):
     manifest = locate("aquarium", real_data / "aquarium")
     catalog = read_catalog(manifest)
-    table = class_changes(read_boxes(manifest), catalog).set_index("rule")
+    table = class_changes(labels_by_rule(read_boxes(manifest), catalog), catalog).set_index("rule")
     assert table.loc["area", ["train", "validation", "test", "total"]].tolist() == [38, 8, 2, 48]
     assert table.loc["count", ["train", "validation", "test", "total"]].tolist() == [37, 7, 7, 51]
     assert label_shares(catalog).iloc[-1][["n", "unsure"]].tolist() == [637, 34]

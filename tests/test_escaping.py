@@ -13,7 +13,8 @@ from test_tables import FORMULA, as_a_spreadsheet_reads
 
 from marinecv.atomic import write_json
 from marinecv.audit.explore import explore
-from marinecv.audit.pictures import check_files
+from marinecv.audit.findings import Finding, make_cases
+from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.evaluation.metrics import classification_metrics, confusion
@@ -108,12 +109,15 @@ def test_the_page_of_a_run_shows_every_name_and_runs_none(run_page, tmp_path):
 
 def test_the_page_of_an_audit_shows_every_name_and_runs_none(roboflow_folder, tmp_path):
     manifest = manifest_of_folder(roboflow_folder)
-    catalog, boxes = check_files(read_catalog(manifest)), read_boxes(manifest)
+    catalog, boxes = load_thumbs(read_catalog(manifest))[1], read_boxes(manifest)
     for places, table in ((range(12), catalog), (range(len(boxes)), boxes)):
         table["class_name"] = [NAMES[place % len(NAMES)] for place in places]
     catalog["problem"] = ["", "", "", *(f"cannot be read: {name}" for name in NAMES)][: len(catalog)]
     (tmp_path / "out").mkdir()
-    page = write_audit_report(tmp_path / "out", NAMES[0], catalog, boxes, explore(catalog, boxes))
+    said = dict.fromkeys(("name", "unit", "what", "why", "todo"), NAMES[0])
+    cases = make_cases(pd.Series(catalog["image_id"]), pd.Series(NAMES[:12]), catalog["image_id"].iloc[::-1].to_numpy())
+    finding = Finding(serious=True, count=1, of=2, cases=cases, **said)
+    page = write_audit_report(tmp_path / "out", NAMES[0], catalog, boxes, explore(catalog, boxes), [finding])
     text = shown(assert_harmless(page, tmp_path))
     assert f"Audit of {NAMES[0]}" in text and all(f"cannot be read: {name}" in text for name in NAMES[:8])
     for file in (tmp_path / "out").glob("*.csv"):

@@ -30,7 +30,10 @@ def test_two_images_apart_are_not_distinguishable():
     assert found["p"] == pytest.approx(binomtest(6, 10).pvalue)
     assert found["low"] < 0 < found["high"]
     assert found["smallest_difference"] == 8 / 127
-    assert found["sentence"] == "2 images apart of 127; not distinguishable (McNemar p=0.75)"
+    assert found["sentence"] == (
+        "2 images apart of 127; not distinguishable (McNemar p=0.75; on these images a difference under 0.063 cannot "
+        "be told from chance)"
+    )
 
 
 def test_the_better_of_two_is_named():
@@ -61,6 +64,40 @@ def test_equal_runs_differ_by_nothing():
     assert (found["p"], found["low"], found["high"]) == (1, 0, 0)
     assert found["sentence"].startswith("0 images apart")
     assert compare_runs(*runs(1, 0, 12), "validation")["sentence"].startswith("1 image apart")
+
+
+def test_few_images_cannot_show_any_difference():
+    found = compare_runs(*runs(3, 0, 3), "validation")
+    assert found["smallest_difference"] > 1
+    assert found["sentence"].endswith("(McNemar p=0.25; 3 images cannot show any difference)")
+
+
+def groups_of(table, size):
+    return {id_: number // size for number, id_ in enumerate(table["image_id"])}
+
+
+def test_a_lead_within_one_video_is_no_lead():
+    a, b = runs(30, 2, 300)  # the first 30 images are frames of one video
+    assert compare_runs(a, b, "validation")["distinguishable"]
+    found = compare_runs(a, b, "validation", groups=groups_of(a, 30))
+    assert found["groups"] == 10 and not found["distinguishable"] and found["low"] <= 0 < found["high"]
+    assert abs(found["difference"]) < found["smallest_difference"]
+    assert "not distinguishable" in found["sentence"] and "on these images in 10 groups" in found["sentence"]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_lead_in_every_group_is_a_lead(swap):
+    n = 300
+    right_a, right_b = np.ones(n, bool), np.arange(n) % 10 > 1
+    pair = (table_of(right_b), table_of(right_a)) if swap else (table_of(right_a), table_of(right_b))
+    found = compare_runs(*pair, "validation", groups=groups_of(pair[0], 10))
+    assert found["distinguishable"] and abs(found["difference"]) >= found["smallest_difference"]
+    assert f"the {'second' if swap else 'first'} is better" in found["sentence"]
+
+
+def test_groups_of_single_images_change_nothing():
+    a, b = runs(9, 2, 40)
+    assert compare_runs(a, b, "validation", groups=groups_of(a, 1)) == compare_runs(a, b, "validation")
 
 
 def test_other_images_are_refused():

@@ -2,12 +2,17 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
+from marinecv.evaluation import intervals
 from marinecv.evaluation.intervals import (
     bootstrap_means,
+    effective_number,
+    expanded_interval,
     mcnemar,
     percentile_interval,
+    resampled_sums,
+    share_interval,
     smallest_difference,
     smallest_paired_difference,
     wilson,
@@ -82,3 +87,59 @@ def test_bootstrap_of_a_mean_finds_its_standard_error():
     low, high = percentile_interval(bootstrap_means(values, seed=0))
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
     assert bootstrap_means(values, seed=0).tolist() == bootstrap_means(values, seed=0).tolist()
+
+
+NORMAL = norm.ppf(np.arange(1, 20000) / 20000)  # replicates of which every percentile is known
+
+
+@pytest.mark.parametrize("units", [5, 20, 60])
+def test_of_few_units_the_expanded_interval_is_students_and_wider_by_the_lost_degree(units):
+    wide = t.ppf(0.975, units - 1) * np.sqrt(units / (units - 1))
+    low, high = expanded_interval(NORMAL, units)
+    assert -low == pytest.approx(high) and high == pytest.approx(min(wide, NORMAL[-1]), rel=0.01)
+
+
+def test_of_many_units_the_expanded_interval_is_that_of_percentiles():
+    assert expanded_interval(NORMAL, 1e6) == pytest.approx(percentile_interval(NORMAL), abs=1e-4)
+
+
+def test_fewer_than_two_units_bound_no_share_and_an_error_by_what_was_seen():
+    replicates = np.array([0.4, 0.5, 0.7])
+    assert expanded_interval(replicates, 1.5) == (0.4, 0.7)
+    assert share_interval(0.5, replicates, 1.5, 10) == (0, 1)
+
+
+@pytest.mark.parametrize("k", [0, 3, 60, 63])
+def test_a_share_of_single_images_is_bounded_about_as_wilson_does(k):
+    replicates = np.random.default_rng(0).binomial(63, k / 63, 4000) / 63
+    low, high = share_interval(k / 63, replicates, 63, 63)
+    assert 0 <= low <= k / 63 <= high <= 1
+    assert (low, high) == pytest.approx(wilson(k, 63), abs=0.02)
+
+
+def test_a_share_of_groups_that_differ_much_is_bounded_far_wider_than_one_of_as_many_images():
+    groups = np.repeat([0.0, 1.0], 12)[:, None] * 10  # each wholly right or wholly wrong
+    replicates = resampled_sums(groups, seed=0)[:, 0] / 240
+    low, high = share_interval(0.5, replicates, 24, 240)
+    assert high - low > 3 * np.subtract(*wilson(120, 240)[::-1]) - 0.02
+    assert share_interval(1.0, np.ones(2000), 24, 240)[0] < wilson(240, 240)[0]  # all right says less of others
+
+
+def test_resamples_of_groups_add_up_whole_groups_and_the_same_seed_repeats_them():
+    sums = np.array([[1, 10], [2, 20], [4, 40]])
+    drawn = resampled_sums(sums, seed=3, resamples=500)
+    assert drawn.shape == (500, 2) and (drawn[:, 1] == 10 * drawn[:, 0]).all()
+    assert set(drawn[:, 0]) == {a + b + c for a in (1, 2, 4) for b in (1, 2, 4) for c in (1, 2, 4)}
+    assert drawn.tolist() == resampled_sums(sums, seed=3, resamples=500).tolist()
+
+
+def test_resamples_are_the_same_however_many_are_drawn_at_a_time(monkeypatch):
+    sums = np.random.default_rng(0).random((7, 3))
+    whole = resampled_sums(sums, seed=1, resamples=50)
+    monkeypatch.setattr(intervals, "CELLS_AT_A_TIME", 7 * 8)
+    assert resampled_sums(sums, seed=1, resamples=50).tolist() == whole.tolist()
+
+
+def test_uneven_groups_count_for_fewer():
+    assert effective_number([5, 5, 5, 5]) == 4
+    assert effective_number([97, 1, 1, 1]) == pytest.approx(1.06, abs=0.01)

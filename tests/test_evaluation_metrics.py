@@ -1,6 +1,7 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
@@ -168,3 +169,63 @@ def test_worst_losses_come_worst_first():
     assert worst["loss"].is_monotonic_decreasing
     assert worst["loss"][0] == image_losses(table).max()
     assert (worst["p_true"] <= worst["p_predicted"]).all()
+
+
+def figures_of(scores):
+    return {name: figure for name, figure in scores.items() if isinstance(figure, dict)}
+
+
+def test_groups_change_intervals_and_no_value():
+    table = random_table()
+    scores, grouped = (
+        figures_of(classification_metrics(table, groups=groups))
+        for groups in (None, {id_: number // 8 for number, id_ in enumerate(table["image_id"])})
+    )
+    assert list(grouped) == list(scores)
+    for name, figure in grouped.items():
+        assert figure["value"] == pytest.approx(scores[name]["value"], abs=EXACT) and figure["n"] == 200
+        assert figure["groups"] == 25 and "over groups of related images" in figure["method"]
+        assert figure["low"] < figure["value"] < figure["high"]
+    assert "groups" not in scores["accuracy"] and scores["accuracy"]["method"] == "Wilson"
+
+
+def test_twenty_copies_of_each_image_are_worth_no_more_than_one():
+    table = random_table(n=60)
+    copies = pd.concat([table.assign(image_id=table["image_id"] + f" {copy}") for copy in range(20)])
+    alone = classification_metrics(table)
+    blind = classification_metrics(copies)
+    told = classification_metrics(copies, groups={id_: id_.split()[0] for id_ in copies["image_id"]})
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top3_accuracy"):
+        width, of_blind, of_told = (each[name]["high"] - each[name]["low"] for each in (alone, blind, told))
+        assert of_told == pytest.approx(width, rel=0.15) and of_blind < 0.3 * width
+
+
+@pytest.mark.parametrize("groups", [{}, {"0.jpg": "a", "1.jpg": ""}, pd.Series({"0.jpg": 1, "1.jpg": 2})])
+def test_where_no_two_images_share_a_group_nothing_changes(groups):
+    table = random_table()
+    assert classification_metrics(table, groups=groups) == classification_metrics(table)
+
+
+def test_images_without_a_group_are_groups_of_their_own():
+    table = random_table()
+    groups = pd.Series("video", index=table["image_id"][:50])
+    assert classification_metrics(table, groups=groups)["accuracy"]["groups"] == 151
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(19, "few groups (19), the interval may be too narrow"), (1, "says nothing of others")]
+)
+def test_few_groups_are_said_and_bound_little(count, said):
+    table = random_table(n=57)
+    scores = classification_metrics(table, groups={id_: number % count for number, id_ in enumerate(table["image_id"])})
+    for figure in figures_of(scores).values():
+        assert said in figure["method"] and figure["low"] <= figure["value"] <= figure["high"]
+    if count == 1:
+        assert (scores["accuracy"]["low"], scores["macro_f1"]["high"]) == (0, 1)
+
+
+def test_thousands_of_groups_are_resampled_in_a_few_seconds():
+    table = random_table(num_classes=40, n=8000)
+    start = time.perf_counter()
+    classification_metrics(table, groups={id_: number // 2 for number, id_ in enumerate(table["image_id"])})
+    assert time.perf_counter() - start < 15  # 2 s on a quiet machine

@@ -16,7 +16,7 @@ import marinecv as mcv
 from marinecv.atomic import replaced
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
-from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, check_export
+from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, check_export
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
 from marinecv.hashes import sha256
@@ -54,6 +54,7 @@ def run_with(model, finished_run, folder) -> Run:
     contract["image"] |= {"fit": "stretch", "canvas_px": None}
     (folder / "contract.json").write_text(json.dumps(contract))
     model.save(folder / "model.keras")
+    (folder / "calibration.json").unlink()  # it is of another model
     return Run(folder)
 
 
@@ -130,7 +131,20 @@ def test_the_certificate_says_what_was_measured(exported):
     assert found["original"]["accuracy"] == accuracy and found["agreement"]["n"] == 3
     assert 0 < found["largest_difference"] < 0.03 and found["latency_ms"] > 0 and found["threads"] >= 1
     assert np.shape(found["canary"]["probabilities"]) == (4, 3) and found["calibration_images"] == 6
+    assert (found["temperature"], found["calibration_sha256"]) == (None, None)
     assert str(exported.folder.parent) not in json.dumps(found)  # it travels: no folder of one's own
+
+
+def test_where_too_few_images_were_held_out_there_is_no_temperature(finished_run):
+    expected = {"temperature": None, "calibration_sha256": sha256(finished_run / "calibration.json")}
+    assert calibration_of(Run(finished_run)) == expected
+
+
+def test_a_calibration_of_another_model_is_refused_before_anything_is_converted(run, finished_run):
+    shutil.copyfile(finished_run / "calibration.json", run.path("calibration.json"))
+    with pytest.raises(ValueError, match="was measured with another contract.json"):
+        mcv.export_model(run, "litert")
+    assert not run.path("exports").exists()
 
 
 def test_agreement_counts_images_with_the_same_class():

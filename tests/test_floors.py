@@ -21,6 +21,7 @@ FLOORS = {
     "models": 3,
     "features": 4,
     "audit": 5,
+    "looks": 6,
     "runs": 6,
     "studies": 6,
     "training": 7,

@@ -157,7 +157,7 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_made(cub, catalog, 
 
 
 def test_beside_recipes_without_attributes_it_keeps_its_own(catalog):
-    flags = dict.fromkeys(("epochs", "batch_size", "jit_compile"), None) | {"seed": 0}
+    flags = dict.fromkeys(("epochs", "batch_size", "jit_compile", "calibration_share"), None) | {"seed": 0}
     flags |= dict.fromkeys(("class_weights", "balanced", "mixed_precision"), False)
     choice = replace(SMALL.data, attributes="")
     assert plan.adjusted(SMALL, choice, SimpleNamespace(**flags)).data.attributes == "image"

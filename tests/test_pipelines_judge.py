@@ -103,6 +103,94 @@ def test_compare_takes_a_study_for_its_runs(finished_run, run_copy, tmp_path, ca
     assert shown(capsys, "compare", study, run_copy).count("against") == 3
 
 
+def with_seed(folder, copy, seed, **changes):
+    """A copy of a run as if it had been trained with another seed."""
+    copy = shutil.copytree(folder, copy)
+    recipe = json.loads((copy / "recipe.json").read_text())
+    recipe["training"]["seed"] = seed
+    (copy / "recipe.json").write_text(json.dumps(recipe | changes))
+    return copy
+
+
+def test_compare_prints_accuracies_and_their_difference_with_its_interval(finished_run, run_copy, capsys):
+    accuracy = Run(finished_run).metrics["validation"]["accuracy"]["value"]
+    said = shown(capsys, "compare", finished_run, run_copy)
+    assert f"accuracy {accuracy:.3f} and {accuracy:.3f} (n=3), difference 0.000 (paired 95% 0.000 to 0.000)" in said
+    assert "3 images cannot show any difference" in said
+
+
+def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tmp_path, capsys):
+    other = shutil.copytree(finished_run, tmp_path / "other")
+    for folder in (run_copy, other):
+        table = pd.read_csv(folder / "catalog.csv", keep_default_na=False)
+        table.assign(group=["tank" if "crab" in name else "reef" for name in table["image_id"]]).to_csv(
+            folder / "catalog.csv", index=False
+        )
+    assert "paired 95% over 2 groups" in shown(capsys, "compare", run_copy, other)
+    assert "over 2 groups" not in shown(capsys, "compare", run_copy, finished_run)  # whose catalog has none
+
+
+def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, capsys):
+    folders = [with_seed(finished_run, tmp_path / f"a{seed}", seed, name="a") for seed in range(3)]
+    said = shown(capsys, "compare", *folders)
+    assert said.startswith("a on validation: mean ") and "over 3 seeds (n=3, the same images)" in said
+    assert "against" not in said
+    folders += [with_seed(finished_run, tmp_path / f"b{seed}", seed, name="b") for seed in range(3)]
+    said = shown(capsys, "compare", *folders)
+    assert said.count("over 3 seeds") == 2 and said.count("against") == 1
+    assert "a\n  against b on validation: 0.000 apart on average" in said and "in 0 of 3 seeds" in said
+    single = with_seed(finished_run, tmp_path / "c", 7, name="c")
+    said = shown(capsys, "compare", *folders[:2], single)
+    assert said.count("against") == 2 and f"{folders[1]}\n  against {single}" in said
+
+
+@pytest.fixture
+def fold_studies(finished_run, tmp_path):
+    """Two studies of three folds each, as if trained: the same images, and of each fold another one in validation."""
+    studies = []
+    for name in ("a", "b"):
+        study = tmp_path / name
+        for place in range(3):
+            data = Run(finished_run).read("recipe.json")["data"] | {"fold": f"{place + 1}/3"}
+            fold = with_seed(finished_run, study / f"fold{place + 1}", 0, name=name, data=data)
+            table = pd.read_csv(fold / "predictions.csv", keep_default_na=False)
+            table = table[table["split"] == "train"].assign(split="train")
+            table.loc[table.index[place::3], "split"] = "validation"
+            table.to_csv(fold / "predictions.csv", index=False)
+        about = {"name": name, "title": name, "demonstration": False}
+        cells = {f"fold{place}": f"fold{place}" for place in (1, 2, 3)}
+        (study / "study.json").write_text(json.dumps(about | {"cells": cells}))
+        studies.append(study)
+    return studies
+
+
+def test_compare_takes_the_folds_of_a_study_together(fold_studies, capsys):
+    first, second = fold_studies
+    said = shown(capsys, "compare", first, second)
+    images = (read_predictions(first / "fold1" / "predictions.csv")["split"] != "test").sum()
+    assert said.count("against") == 1 and f"0 images apart of {images}; not distinguishable" in said
+    assert f"{first / 'fold1'} and 2 folds more\n  against {second / 'fold1'} and 2 folds more on validation" in said
+
+
+def test_compare_refuses_folds_that_leave_nothing_to_compare(fold_studies, capsys):
+    assert "These are 3 folds of one recipe and one seed" in refused(capsys, "compare", fold_studies[0])
+    assert "Leave out --on train" in refused(capsys, "compare", *fold_studies, "--on", "train")
+
+
+def test_compare_names_the_way_out_where_runs_were_split_in_different_ways(run_copy, tmp_path, capsys):
+    other = shutil.copytree(run_copy, tmp_path / "other")
+    contract = json.loads((other / "contract.json").read_text())
+    (other / "contract.json").write_text(json.dumps(contract | {"split_sha256": "f" * 64}))
+    assert "0 images apart" in shown(capsys, "compare", run_copy, other)  # the same images all the same
+    table = (other / "predictions.csv").read_text().replace("test/crab", "test/stranger")
+    (other / "predictions.csv").write_text(table)
+    before = (run_copy / "log.txt").read_text()
+    said = refused(capsys, "compare", run_copy, other, "--on", "test")
+    assert "were split in different ways: 2 images of test are in one alone" in said
+    assert f"Train both with --split-by NAME, where NAME is one split for both, {run_copy / 'split.csv'} for" in said
+    assert (run_copy / "log.txt").read_text() == before  # who is refused has not looked
+
+
 def test_compare_refuses_what_cannot_be_compared(finished_run, run_copy, tmp_path, capsys):
     assert "Received: 1" in refused(capsys, "compare", finished_run)
     assert "Received: 1" in refused(capsys, "compare", finished_run, finished_run)

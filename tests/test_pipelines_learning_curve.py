@@ -22,7 +22,7 @@ from marinecv.training.build import build_model
 from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
-from pipelines import curve_cells, curves, finetune, recipes, train
+from pipelines import curve_cells, curves, finetune, options, recipes, train
 from pipelines.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
 from pipelines.command_line import main
 from pipelines.families import RECIPES
@@ -439,8 +439,7 @@ def test_a_head_on_a_frozen_backbone_is_made_smaller_only_where_all_lines_are():
 
 
 def test_published_figures_stand_at_their_share_of_their_images_alone():
-    flags = argparse.Namespace(image_size=None, seed=1, epochs=None, batch_size=None, jit_compile=None)
-    vars(flags).update(dict.fromkeys(("class_weights", "balanced", "mixed_precision"), False))
+    flags = argparse.Namespace(**options.UNASKED, image_size=None, seed=1, epochs=None, batch_size=None)
     line, choice = FRACTIONS[B1.name], replace(B1.data, split_by="published")
     cells = {share: curve_cells.cell_of(line, share, choice, flags) for share in (0.3, 0.5)}
     assert cells[0.3].published == {}

@@ -83,11 +83,11 @@ def test_an_interrupted_prediction_goes_on_with_the_same_command(
 ):
     whole, asked = predict.predict_files, []
 
-    def interrupted(model, files, *rest):
+    def interrupted(look, files, *rest):
         asked.append(files)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return whole(model, files, *rest)
+        return whole(look, files, *rest)
 
     monkeypatch.setattr(predict, "CHUNK", 5)
     words = ["predict", str(finished_run), str(shared_tank), "--output"]
@@ -130,6 +130,7 @@ def test_a_model_of_drawn_pictures_looks_at_photographs_only_when_told(finished_
     run = shutil.copytree(finished_run, tmp_path / "demo-run")
     contract = json.loads((run / "contract.json").read_text())
     (run / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    (run / "calibration.json").unlink()  # it is of another contract
     words = ["predict", str(run), str(photos), "--output", str(tmp_path / "out.csv")]
     assert main(words) == 1
     assert "trained on drawn pictures" in capsys.readouterr().err and not (tmp_path / "out.csv").exists()

@@ -11,6 +11,7 @@ import pytest
 from conftest import draw_image
 
 from marinecv.atomic import write_json
+from marinecv.checked import read_json
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, write_predictions
 from marinecv.report.html import number_text, thumbnail
@@ -216,6 +217,14 @@ def test_study_table_in_markdown(study_folder):
     assert lines[0] == "| name | learning_rate | test_n | pipe\\|d |"
     assert lines[2] == "| **four_conv** | **0.001** | **9** | **0.500** |"
     assert lines[3] == "| NA | 0.001 | 9 |  |"
+
+
+def test_a_study_that_selects_on_test_says_that_this_flatters(study_folder):
+    about = read_json(study_folder / "study.json")
+    write_json(study_folder / "study.json", about | {"select_on": "test"})
+    html = write_study_report(study_folder).read_text(encoding="utf-8")
+    assert "four_conv is best on test" in html and "test is only reported" not in html
+    assert html.count("hosen on test, which flatters it: no figure of test stands for new images any more.") == 2
 
 
 def test_study_of_different_images_is_not_compared(study_folder):

@@ -77,6 +77,34 @@ def test_the_best_is_chosen_on_validation_and_never_on_test(study):
     assert table.loc[table["best"], "name"].tolist() == ["one"]
 
 
+def test_a_study_that_selects_on_test_says_so_and_takes_the_best_of_test_and_of_equals_the_lower_loss(study):
+    selecting = Study.create(study.folder, "tank_grid", "A grid of tanks", list(study.cells), select_on="test")
+    for cell, validation, test, loss in (("one", 0.9, 0.1, 0.5), ("two", 0.8, 0.9, 0.6), ("drei ü", 0.7, 0.9, 0.4)):
+        run = Run(study.cell_folder(cell))
+        finish(run, validation, 0.5)
+        metrics = run.read("metrics.json")
+        metrics["test"] |= {"accuracy": accuracy(test), "log_loss": accuracy(loss)}
+        write_json(run.path("metrics.json"), metrics)
+    table = selecting.write_table()
+    assert table.loc[table["best"], "name"].tolist() == ["drei ü"]
+    assert Study(study.folder).select_on == "test"
+
+
+def test_a_study_that_says_nothing_selects_on_validation_and_another_word_is_refused(study):
+    about = {"name": "s", "title": "S", "demonstration": False, "cells": {"one": "one"}}
+    write_json(study.folder / "study.json", about)
+    assert Study(study.folder).select_on == "validation"
+    write_json(study.folder / "study.json", about | {"select_on": "train"})
+    with pytest.raises(ValueError, match="selects on 'train'. Expected one of validation, test. Bring it back"):
+        Study(study.folder)
+
+
+def test_without_the_split_to_select_on_none_is_the_best(study):
+    finish(Run(study.cell_folder("one")), 0.5, 1.0, splits=("validation", "train"))
+    selecting = Study.create(study.folder, "tank_grid", "A grid of tanks", list(study.cells), select_on="test")
+    assert not selecting.write_table()["best"].any()
+
+
 def test_of_folds_none_is_the_best(tmp_path):
     for fold in ("1/2", "2/2"):
         run = Run.create(tmp_path / fold[0], {"data": {"fold": fold}}, {}, pd.DataFrame({"image_id": []}))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from test_training_fit import MOVES, POND, assert_same, catalog, killed, make_run, pond, told, train  # noqa: F401
 
 from marinecv.data.store import store_path
-from marinecv.evaluation.predict import predict_table
+from marinecv.evaluation.predict import predict_codes, predict_table
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, set_batch_norm_statistics
 from marinecv.training import fit as room
@@ -57,6 +57,22 @@ def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):  # noqa: F8
     pd.testing.assert_frame_equal(kept, whole, atol=1e-6)
     new = whole["split"].nunique() - 2  # train and validation are found
     assert len(banks()) == len(before) + new and set(before) <= set(banks())
+
+
+@pytest.mark.parametrize("changes", [{}, {"trainable_layers": 0, "hidden": (), "dropout": 0.0}], ids=["some", "none"])
+def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(changes, make_run):  # noqa: F811
+    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0).with_model(**changes)
+    run = make_run("run", recipe)
+    model, pixels = train(run, recipe), load_run(run, recipe)
+    known = (run.catalog["split"] != "test").to_numpy()
+    before = banks()
+    whole, kept = (
+        predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=bank) for bank in (False, True)
+    )
+    np.testing.assert_allclose(kept, whole, atol=1e-6)
+    assert banks() == before
+    at_once = predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=True, together=True)
+    np.testing.assert_allclose(at_once, whole, atol=1e-6)
 
 
 def test_views_come_round_again():

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from marinecv.data.catalog import class_names_of, read_catalog, usable
+from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone
@@ -315,6 +316,45 @@ def test_an_empty_split_is_refused(make_run, catalog, split):
     rows = catalog.assign(problem=catalog["problem"].mask(catalog["split"] == split, "no box"))
     with pytest.raises(ValueError, match=f"The {split} split holds no usable image"):
         train(make_run("run", rows=rows))
+
+
+HELD = CNN.with_training(calibration=0.4, epochs=4)
+
+
+def trained_on(run, pixels):
+    return fit_recipe(HELD, run, pixels, say=lambda line: None).get_weights()
+
+
+def test_what_is_held_out_changes_no_weight_and_what_is_not_does(make_run, catalog, monkeypatch):
+    held = calibration_rows(catalog, 0.4, HELD.training.seed)
+    assert held.sum() == 1
+    validation = (catalog["split"] == "validation").to_numpy()
+    named = set(catalog["image_id"][held])
+    monkeypatch.setattr(room, "calibration_rows", lambda rows, share, seed: rows["image_id"].isin(named))
+    run = make_run("as it is", HELD)
+    pixels = load_run(run, HELD, say=print)
+    expected, history = trained_on(run, pixels), told(run)
+
+    def other(name, rows):
+        """The same with other pictures and another class for some rows."""
+        spoilt = pixels.copy()
+        spoilt[rows] = 255 - spoilt[rows]
+        renamed = catalog["class_name"].mask(
+            rows, catalog["class_name"].map({"crab": "eel", "eel": "ray", "ray": "eel"})
+        )
+        run = make_run(name, HELD, catalog.assign(class_name=renamed))
+        return trained_on(run, spoilt), told(run)
+
+    weights, same = other("held", held.to_numpy())
+    pd.testing.assert_frame_equal(same, history)
+    assert all((a == b).all() for a, b in zip(weights, expected, strict=True))
+    _, different = other("not held", validation & ~held.to_numpy())
+    assert not different["val_loss"].equals(history["val_loss"])
+
+
+def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
+    with pytest.raises(ValueError, match="Of 3 validation images calibration=1.0 leaves none .*--calibration-share 0"):
+        train(make_run("run"), CNN.with_training(calibration=1.0))
 
 
 def test_a_training_that_diverges_leaves_no_model(make_run):

@@ -72,6 +72,15 @@ def test_what_is_no_recipe_is_refused(data, message):
         Recipe.from_dict(data)
 
 
+def test_a_recipe_of_before_calibration_holds_nothing_out():
+    assert Recipe.from_dict(spoilt("training", drop="calibration")).training.calibration == 0
+
+
+def test_a_share_above_1_is_refused():
+    with pytest.raises(ValueError, match="Expected calibration from 0 to 1. Received: calibration=1.5"):
+        BASE.with_training(calibration=1.5)
+
+
 def test_a_value_out_of_range_is_refused_in_its_own_words():
     with pytest.raises(ValueError, match="image size of at least 1x1"):
         Recipe.from_dict(spoilt("image", height=0))

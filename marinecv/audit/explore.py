@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from marinecv.audit import pictures, pixels, tables
+from marinecv.audit import pixels, tables
 from marinecv.data.catalog import usable
 
 
@@ -10,20 +10,20 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
     """Describe a data set.
 
     Args:
-        catalog: after `check_files`, so that every usable image decodes.
+        catalog: as `load_thumbs` returns it, so that every usable image decodes.
         boxes: as `read_boxes` returns them; may be empty.
         sample: how many images the pixel tables look at.
         seed: which ones.
     Returns:
         Name -> table: `class_counts, size_table, distinct_sizes, problems`; with usable images `intensity_histogram,
         intensity_summary, noise_estimate`; with boxes too `box_problems`, and where an image has two boxes that could
-        disagree on its class, `label_shares, class_changes`.
+        disagree on its class, `label_shares, class_changes, label_flips`.
     """
     found = {
         "class_counts": tables.class_counts(catalog),
         "size_table": tables.size_table(catalog),
         "distinct_sizes": tables.distinct_sizes(catalog),
-        "problems": pictures.problems(catalog),
+        "problems": tables.problems(catalog),
     }
     if not usable(catalog).empty:
         histogram = pixels.intensity_histogram(catalog, sample, seed)
@@ -33,6 +33,8 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         if not boxes.empty:
             if boxes["image_id"].duplicated().any():
                 found["label_shares"] = tables.label_shares(catalog)
-                found["class_changes"] = tables.class_changes(boxes, catalog)
+                labels = tables.labels_by_rule(boxes, catalog)
+                found["class_changes"] = tables.class_changes(labels, catalog)
+                found["label_flips"] = tables.label_flips(labels)
             found["box_problems"] = boxes.loc[boxes["problem"] != "", ["image_id", "class_name", "source", "problem"]]
     return found

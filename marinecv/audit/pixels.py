@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.pictures import sample_of
+from marinecv.audit.tables import sample_of
 from marinecv.inputs.rgb import open_rgb
 
 
@@ -11,7 +11,7 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
     """Share of pixels at each level from 0 to 255, over a sample of images that all weigh the same.
 
     Args:
-        catalog: images that decode, see `check_files`.
+        catalog: images that decode, see `load_thumbs`.
         sample: how many images at most.
         seed: which ones.
     Returns:
@@ -57,7 +57,7 @@ def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> p
     below 3 px has no estimate (NaN).
 
     Args:
-        catalog: images that decode, see `check_files`.
+        catalog: images that decode, see `load_thumbs`.
         sample: how many images at most.
         seed: which ones.
     Returns:

@@ -1,4 +1,4 @@
-"""Count what the catalog holds: classes, sizes, and how sure the labels are."""
+"""Count what the catalog holds: classes, sizes, problems, and how sure the labels are."""
 
 import pandas as pd
 
@@ -14,6 +14,17 @@ def splits_of(catalog: pd.DataFrame) -> list[str]:
     """Return the splits present: train, validation, test, then any other."""
     present = list(catalog["split"].unique())
     return [split for split in SPLITS if split in present] + sorted(set(present) - set(SPLITS))
+
+
+def sample_of(catalog: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
+    """Return at most `sample` usable rows, drawn without replacement, in the order of the catalog."""
+    good = usable(catalog)
+    return good.sample(min(sample, len(good)), random_state=seed).sort_index()
+
+
+def problems(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the images that cannot be used: `image_id, split, problem`."""
+    return catalog.loc[catalog["problem"] != "", ["image_id", "split", "problem"]].reset_index(drop=True)
 
 
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
@@ -71,23 +82,42 @@ def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["class_name", "n", "mean", "median", "min", "unsure"])
 
 
-def class_changes(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Count the images whose label another rule would change.
+def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
+    """Label the usable images that have boxes by each rule.
 
     Args:
         boxes: as `read_boxes` returns them.
-        catalog: as `read_catalog` returns it; usable images that have boxes are counted.
+        catalog: as `read_catalog` returns it.
+    Returns:
+        DataFrame: `image_id, split`, `share` (of the winning class, 0 to 1), and the class by each rule: `dominant,
+        area, count, union`.
+    """
+    labels = dominant_class(boxes)[["image_id", "class_name", "share"]].rename(columns={"class_name": "dominant"})
+    for rule in OTHER_RULES:
+        other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})
+        labels = labels.merge(other, on="image_id")
+    labels = usable(catalog)[["image_id", "split"]].merge(labels, on="image_id")
+    return labels[["image_id", "split", "share", "dominant", *OTHER_RULES]]
+
+
+def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
+    """Count the images whose label another rule would change.
+
+    Args:
+        labels: as `labels_by_rule` returns them.
+        catalog: whose splits are the columns.
     Returns:
         DataFrame, a row a rule of `OTHER_RULES`: `rule`, a column a split, `total` (images changed), `n` (images).
     """
-    labels = dominant_class(boxes).set_index("image_id")["class_name"]
-    good = usable(catalog)
-    split = good.set_index("image_id")["split"]
-    split = split[split.index.isin(labels.index)]
     rows = []
     for rule in OTHER_RULES:
-        other = dominant_class(boxes, rule).set_index("image_id")["class_name"]
-        changed = split[(labels.loc[split.index] != other.loc[split.index]).to_numpy()].value_counts()
+        changed = labels.loc[labels[rule] != labels["dominant"], "split"].value_counts()
         by_split = {name: int(changed.get(name, 0)) for name in splits_of(catalog)}
-        rows.append({"rule": rule, **by_split, "total": sum(by_split.values()), "n": len(split)})
+        rows.append({"rule": rule, **by_split, "total": sum(by_split.values()), "n": len(labels)})
     return pd.DataFrame(rows)
+
+
+def label_flips(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `labels_by_rule` whose label another rule would change, the least sure first."""
+    flips = labels[labels[list(OTHER_RULES)].ne(labels["dominant"], axis=0).any(axis=1)]
+    return flips.sort_values(["share", "image_id"], ignore_index=True)

@@ -1,16 +1,22 @@
 """Which image serves for training, which for choosing, which for the one look at the end."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from marinecv.atomic import part_of
 from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.data.store import store_path
 from marinecv.hashes import sha256
 from marinecv.tables import read_table, write_table
 
 SPLITS = ("train", "validation", "test")
+NAME = re.compile(r".+-[0-9a-f]{8}")  # of a split that was kept
+STORE = "splits"  # of the user's store: what was made before, by name
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -23,7 +29,8 @@ SPLIT_NAMES = {
 }
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
-SPLIT_BY = ("published", "random", "stratified", "grouped")
+MADE = ("random", "stratified", "grouped")
+SPLIT_BY = ("published", *MADE)
 
 
 def canonical_split(name: str) -> str:
@@ -50,7 +57,8 @@ def default_split_by(catalog: pd.DataFrame) -> str:
     raise ValueError(
         "The data have no train/validation/test folders, and no sub-folders (one a camera or a video) to keep "
         "together. A random split puts neighbouring frames of one video on both sides and flatters the score. "
-        "Sort the images into sub-folders of their class, or accept that with --split-by stratified."
+        "Keep copies and neighbouring frames together, as far as they can be found, with --split-by grouped; or sort "
+        "the images into sub-folders of their class; or accept that with --split-by stratified."
     )
 
 
@@ -72,7 +80,7 @@ def split_catalog(
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
-        split_by: one of `SPLIT_BY`, or the path of a .csv.
+        split_by: one of `SPLIT_BY`, the path of a .csv, or the name of a split that `keep_split` has kept.
         seed: the same seed gives the same split.
         fractions: shares of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
     Raises:
@@ -81,8 +89,13 @@ def split_catalog(
     """
     if str(split_by).lower().endswith(".csv"):
         return read_split(catalog, split_by)
+    if split_by in kept_splits():
+        return read_split(catalog, store_path(STORE, f"{split_by}.csv"))
     if split_by not in SPLIT_BY:
-        raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv of splits.')
+        kept = f", or one made before: {', '.join(kept_splits())}" if kept_splits() else ""
+        raise ValueError(
+            f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv of splits{kept}.'
+        )
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise ValueError(
             f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "
@@ -120,6 +133,32 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
     rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
     return sha256(path)
+
+
+def is_grouped(split_by: str | None) -> bool:
+    """Whether a way to split, or the name of a split that was kept, is one in groups."""
+    return split_by == "grouped" or bool(re.fullmatch(r".+-grouped-[0-9a-f]{8}", split_by or ""))
+
+
+def keep_split(catalog: pd.DataFrame, name: str) -> str:
+    """Keep in the store which usable image is in which split; return the name to split by again.
+
+    Args:
+        catalog: split.
+        name: what the returned one begins with, less what no file may be called; the first 8 digits of the hash follow,
+            so that another split of the same data has another name.
+    """
+    folder = store_path(STORE)
+    folder.mkdir(parents=True, exist_ok=True)
+    made, name = part_of(folder / "split.csv"), re.sub(r"[^\w. -]", "_", name).lstrip(".") or "split"
+    name = f"{name}-{write_split(catalog, made)[:8]}"
+    os.replace(made, folder / f"{name}.csv")
+    return name
+
+
+def kept_splits() -> list[str]:
+    """The names that `keep_split` has given, sorted."""
+    return sorted(path.stem for path in store_path(STORE).glob("[!.]*.csv"))
 
 
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:

@@ -1,59 +1,88 @@
 """Two models on the same images: do they differ?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from marinecv.evaluation.groups import counts_by_group, group_numbers
 from marinecv.evaluation.intervals import (
     LEVEL,
     RESAMPLES,
+    effective_number,
+    expanded_interval,
     mcnemar,
     percentile_interval,
+    resampled_sums,
     smallest_paired_difference,
 )
 
 
-def compare_runs(predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, split: str, seed: int = 0) -> dict:
+def compare_runs(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    split: str,
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> dict:
     """Compare the accuracies of two models, image by image.
+
+    McNemar's test takes images for independent. Where images share a group, two models are told apart only if the
+    interval over groups leaves 0 out as well.
 
     Args:
         predictions_a: predictions table of the first.
         predictions_b: predictions table of the second; the same labelled images in this split, in any order.
         split: which rows to compare.
         seed: of the bootstrap.
+        groups: the group of an image by its `image_id`, as of `classification_metrics`.
 
     Returns:
         dict of `split`, `n`, `accuracy_a`, `accuracy_b`, `difference` (a - b) with its paired bootstrap bounds `low`
         and `high`, `only_a` and `only_b` (images that only one has right), `p` (McNemar, exact), `smallest_difference`
-        (what McNemar's test could show at this many discordant images), `distinguishable` and a `sentence`.
+        (what could be shown at this many discordant images and in these groups), `distinguishable` and a `sentence`;
+        and `groups` (how many) where images share one.
 
     Raises:
         ValueError: the split has no labelled image, or the two tables differ in images or in labels.
     """
-    right_a, right_b = _paired(predictions_a, predictions_b, split)
-    n = len(right_a)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    cells = np.random.default_rng(seed).multinomial(n, np.array([only_a, only_b, n - only_a - only_b]) / n, RESAMPLES)
-    low, high = percentile_interval((cells[:, 0] - cells[:, 1]) / n)
-    p = mcnemar(only_a, only_b)
-    return {
+    right = paired(predictions_a, predictions_b, split)
+    n, numbers = len(right), group_numbers(right.index.to_series(), groups)
+    only_a, only_b = int((right["a"] & ~right["b"]).sum()), int((~right["a"] & right["b"]).sum())
+    difference, p = (only_a - only_b) / n, mcnemar(only_a, only_b)
+    low, high = difference_bounds(right["a"].astype(float) - right["b"], numbers, seed)
+    smallest = smallest_paired_difference(only_a + only_b, n)
+    if numbers is not None:  # as far as the bound on the side of 0 lies from the difference
+        smallest = max(smallest, difference - low if difference > 0 else high - difference)
+    distinguishable = p < 1 - LEVEL and (numbers is None or low > 0 or high < 0)
+    found = {
         "split": split,
         "n": n,
-        "accuracy_a": float(right_a.mean()),
-        "accuracy_b": float(right_b.mean()),
-        "difference": (only_a - only_b) / n,
+        "accuracy_a": float(right["a"].mean()),
+        "accuracy_b": float(right["b"].mean()),
+        "difference": difference,
         "low": low,
         "high": high,
         "only_a": only_a,
         "only_b": only_b,
         "p": p,
-        "smallest_difference": smallest_paired_difference(only_a + only_b, n),
-        "distinguishable": p < 1 - LEVEL,
-        "sentence": _sentence(only_a - only_b, n, p),
+        "smallest_difference": smallest,
+        "distinguishable": distinguishable,
     }
+    if numbers is not None:
+        found["groups"] = int(numbers.max()) + 1
+    return {**found, "sentence": _sentence(found)}
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each common image is right, in one order for both."""
+def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Whether each common image is right.
+
+    Returns:
+        DataFrame of bool, columns `a` and `b`, index `image_id`.
+
+    Raises:
+        ValueError: as `compare_runs`.
+    """
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
         raise ValueError(f"Neither table has a labelled image in split {split!r}. Expected the same images in both.")
@@ -70,11 +99,40 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> tuple[np.ndarray, n
             f"{len(relabelled)} of {len(a)} images have another true class in the second table; the first is "
             f"{relabelled[0]}. Expected the same labels in both. Predict both on one catalog."
         )
-    return tuple((t["predicted_class"] == t["true_class"]).to_numpy() for t in (a, b))
+    return pd.DataFrame({name: t["predicted_class"] == t["true_class"] for name, t in (("a", a), ("b", b))})
 
 
-def _sentence(lead: int, n: int, p: float) -> str:
+def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) -> tuple[float, float]:
+    """Bound the mean of differences by a paired bootstrap, 95%.
+
+    Args:
+        gaps: (n,) one difference an image.
+        numbers: (n,) the group of each, which is resampled whole; None resamples images.
+        seed: of the resampling.
+
+    Returns:
+        (low, high), in the unit of a difference.
+    """
+    if numbers is None:
+        values, counts = np.unique(gaps, return_counts=True)  # drawing images is drawing their few different values
+        drawn = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
+        return percentile_interval(drawn @ values / len(gaps))
+    sums = counts_by_group(numbers, np.zeros_like(numbers), 1, weights=gaps.to_numpy())
+    sizes = np.bincount(numbers)
+    drawn = resampled_sums(np.column_stack([sums, sizes]), seed)
+    return expanded_interval(drawn[:, 0] / drawn[:, 1], effective_number(sizes))
+
+
+def _sentence(found: dict) -> str:
+    lead, n, smallest = found["only_a"] - found["only_b"], found["n"], found["smallest_difference"]
     apart = f"{abs(lead)} image{'' if abs(lead) == 1 else 's'} apart of {n}"
-    if p < 1 - LEVEL:
-        return f"{apart}; the {'first' if lead > 0 else 'second'} is better (McNemar p={p:.2g})"
-    return f"{apart}; not distinguishable (McNemar p={p:.2g})"
+    verdict = (
+        f"the {'first' if lead > 0 else 'second'} is better" if found["distinguishable"] else "not distinguishable"
+    )
+    over = f" in {found['groups']} groups" if "groups" in found else ""
+    shown = (
+        f"on these images{over} a difference under {smallest:.3f} cannot be told from chance"
+        if smallest <= 1
+        else f"{n} images cannot show any difference"
+    )
+    return f"{apart}; {verdict} (McNemar p={found['p']:.2g}; {shown})"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
@@ -12,17 +13,35 @@ from marinecv.runs import Run
 def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
     """Score each recipe on the validation images of all its folds: each once, by a model that has not learned from it.
 
-    Which epoch's weights a fold keeps goes by the same images, which flatters a little.
+    Which epoch's weights a fold keeps goes by the same images, which flatters a little. Where the catalogs of the runs
+    group these images, the intervals resample groups.
 
     Args:
         runs: finished ones; those that are no fold are passed over.
     Returns:
         `classification_metrics` by name of the recipe.
     """
+    runs = list(runs)
+    catalogs = {_name(run): run.catalog for run in runs if run.fold}  # of one recipe all hold the same images
+    return {
+        name: classification_metrics(table, groups=common_groups([catalogs[name]], table["image_id"]))
+        for name, table in fold_predictions(runs).items()
+    }
+
+
+def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
+    """Return what is said of the validation images of all folds of each recipe, by its name: each image once.
+
+    Args:
+        runs: finished ones; those that are no fold are passed over.
+    """
     tables: dict[str, list] = {}
     for run in runs:
         if run.fold:
             predictions = read_predictions(run.path("predictions.csv"), run.class_names)
-            validation = predictions[predictions["split"] == "validation"]
-            tables.setdefault(str(run.read("recipe.json").get("name")), []).append(validation)
-    return {name: classification_metrics(pd.concat(parts, ignore_index=True)) for name, parts in tables.items()}
+            tables.setdefault(_name(run), []).append(predictions[predictions["split"] == "validation"])
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+def _name(run: Run) -> str:
+    return str(run.read("recipe.json").get("name"))

@@ -9,7 +9,14 @@ have given; what other labelled images would have given is seen in the range ove
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, percentile_interval, wilson
+from marinecv.evaluation.intervals import (
+    RESAMPLES,
+    bootstrap_means,
+    expanded_interval,
+    percentile_interval,
+    share_interval,
+    wilson,
+)
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
 
@@ -34,9 +41,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
         seed: of the bootstrap.
     Returns:
         DataFrame, one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value`
-        (mean over seeds), `low, high` (95%: of accuracy Wilson's for one seed, else by a percentile bootstrap over
-        images, the same resamples for every seed; NaN of `batched_macro_f1`), `lowest, highest` (range over seeds),
-        `seeds, n`. Lines come as in `cells`, shares ascending.
+        (mean over seeds), `low, high` (95%: of accuracy Wilson's, else by a bootstrap over images, the same resamples
+        for every seed; NaN of `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`. Lines come as in
+        `cells`, shares ascending.
     Raises:
         ValueError: as `judged_rows`.
     """
@@ -52,9 +59,7 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
             for metric in of_seeds[0]:
                 replicates = np.array([figures[metric] for figures in of_seeds])  # (seeds, 1 + resamples)
                 mean, values = replicates.mean(axis=0), replicates[:, 0]
-                # Of a share that is all or nothing every resample is the same.
-                accuracy = metric == "accuracy"
-                low, high = wilson(mean[0] * n, n) if accuracy else percentile_interval(mean[1:])
+                low, high = _bounds(metric, mean, n)
                 row = {"line": line, "labelled": labelled, "images": part["images"].median(), "metric": metric}
                 row |= {"value": mean[0], "low": low, "high": high, "lowest": values.min(), "highest": values.max()}
                 table.append(row | {"seeds": len(values), "n": n})
@@ -141,6 +146,13 @@ def rows_of_line(rows: pd.DataFrame, line: str) -> pd.DataFrame:
     if of_line.empty:
         raise ValueError(f"There is no line {line!r} on this curve. Expected one of {tuple(rows['line'].unique())}.")
     return of_line
+
+
+def _bounds(metric: str, mean: np.ndarray, n: int) -> tuple[float, float]:
+    """The 95% bounds of a mean over seeds, as `classification_metrics` bounds one; its value comes first in `mean`."""
+    if metric == "accuracy":  # all or nothing is the same in every resample
+        return wilson(mean[0] * n, n)
+    return share_interval(mean[0], mean[1:], n, n) if metric in MACRO else expanded_interval(mean[1:], n)
 
 
 def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,19 +1,30 @@
 """Every classification figure, once, from a predictions table; equal to scikit-learn to the last digit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix
 
-from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, percentile_interval, wilson
+from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.groups import counts_by_group, group_numbers
+from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, resampled_sums, wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
-BOOTSTRAP = f"percentile bootstrap over images, {RESAMPLES} resamples"
+SMALLEST = np.finfo(np.float64).eps  # the probability that scikit-learn gives to what was held for impossible
 
 
-def classification_metrics(predictions: pd.DataFrame, class_names: Sequence[str] | None = None, seed: int = 0) -> dict:
+def classification_metrics(
+    predictions: pd.DataFrame,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> dict:
     """Score a predictions table, every figure with its 95% interval.
+
+    Near copies, neighbouring frames and pictures of one camera are right or wrong together: intervals over images are
+    then far too narrow, and `groups` says what belongs together. What would come of other groups is then what the
+    intervals bound.
 
     Conventions are scikit-learn's: a ratio with nothing below the line is 0; balanced accuracy averages the classes
     that occur in the truth, macro figures those that occur in the truth or in the predictions. Rows without a true
@@ -23,11 +34,14 @@ def classification_metrics(predictions: pd.DataFrame, class_names: Sequence[str]
         predictions: predictions table; the rows to score, usually one split.
         class_names: the classes expected, in order; None takes the table's own.
         seed: of the bootstrap.
+        groups: the group of an image by its `image_id`; one without an entry is a group of its own.
 
     Returns:
-        dict of `n`, `unlabelled`, and for each figure a dict of `value, low, high, n, method`: `accuracy`,
-        `balanced_accuracy`, `macro_precision`, `macro_recall`, `macro_specificity`, `macro_f1`, `weighted_precision`,
-        `weighted_recall`, `weighted_f1`, `top3_accuracy` (with more than three classes), `log_loss` (nats).
+        dict of `n`, `unlabelled`, and for each figure a dict of `value, low, high, n, method`, and `groups` (how many)
+        where images share one: `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`,
+        `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`, `weighted_f1`, `top3_accuracy` (with
+        more than three classes), `log_loss` (nats). Of fewer than 20 groups `method` says that the interval may be too
+        narrow.
 
     Raises:
         ValueError: no row has a true class, or the table has other classes than `class_names`.
@@ -36,22 +50,24 @@ def classification_metrics(predictions: pd.DataFrame, class_names: Sequence[str]
     if class_names is not None and tuple(class_names) != names:
         raise ValueError(f"Expected the classes {tuple(class_names)}, in order. The predictions table has {names}.")
     labelled = _labelled(predictions)
-    n = len(labelled)
-    counts = confusion(labelled).to_numpy()
-    results = {"n": n, "unlabelled": len(predictions) - n, "accuracy": proportion(int(np.trace(counts)), n)}
-    values = averages(*_totals(counts))
-    replicates = averages(*_resampled_totals(counts, seed))
-    for name, value in values.items():
-        results[name] = bootstrapped(float(value), replicates[name], n)
+    n, counts, losses = len(labelled), confusion(labelled).to_numpy(), image_losses(labelled)
+    hits = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
     if len(names) > 3:
-        codes = labelled["true_class"].map(names.index)
-        hits = top_k_accuracy_score(
-            codes, probabilities_of_table(labelled), k=3, normalize=False, labels=range(len(names))
-        )
-        results["top3_accuracy"] = proportion(int(hits), n)
-    losses = image_losses(labelled)
-    results["log_loss"] = bootstrapped(float(losses.mean()), bootstrap_means(losses, seed), n)
-    return results
+        hits["top3_accuracy"] = _in_top(labelled, 3)
+    numbers = group_numbers(labelled["image_id"], groups)
+    if numbers is None:
+        sizes, shares = None, {name: proportion(int(of_image.sum()), n) for name, of_image in hits.items()}
+        replicates = {**averages(*_resampled_totals(counts, seed)), "log_loss": bootstrap_means(losses, seed)}
+    else:
+        sizes = np.bincount(numbers)
+        replicates = _resampled_by_group(labelled, numbers, {**hits, "log_loss": losses}, seed)
+        shares = {
+            name: bootstrapped_share(of_image.mean(), replicates[name], n, sizes) for name, of_image in hits.items()
+        }
+    for name, value in averages(*_totals(counts)).items():
+        shares[name] = bootstrapped_share(value, replicates[name], n, sizes)
+    log_loss = bootstrapped_error(losses.mean(), replicates["log_loss"], n, sizes)
+    return {"n": n, "unlabelled": len(predictions) - n, **shares, "log_loss": log_loss}
 
 
 def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -59,8 +75,9 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         DataFrame, one row a class in order: `class_name, precision, recall, specificity, f1, support`, and
-        `<name>_low`, `<name>_high` (Wilson, 95%) of the first three. A ratio with nothing below the line is 0, bounded
-        by (0, 1).
+        `<name>_low`, `<name>_high` (Wilson, 95%) of the first three. They take images for independent: with near copies
+        or neighbouring frames among them they are too narrow. A ratio with nothing below the line is 0, bounded by
+        (0, 1).
 
     Raises:
         ValueError: no row has a true class.
@@ -122,8 +139,7 @@ def worst_losses(predictions: pd.DataFrame, k: int = 12) -> pd.DataFrame:
 
 def image_losses(predictions: pd.DataFrame) -> np.ndarray:
     """Return the cross-entropy of each row, all labelled, (n,) in nats; clipped as scikit-learn clips."""
-    smallest = np.finfo(np.float64).eps
-    return -np.log(_probability_of(predictions, "true_class").clip(smallest, 1 - smallest))
+    return -np.log(_probability_of(predictions, "true_class").clip(SMALLEST, 1 - SMALLEST))
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -142,6 +158,13 @@ def _probability_of(predictions: pd.DataFrame, column: str) -> np.ndarray:
     return probabilities_of_table(predictions)[np.arange(len(codes)), codes]
 
 
+def _in_top(predictions: pd.DataFrame, k: int) -> np.ndarray:
+    """Whether the true class of each row is among its k most probable, (n,); ties as scikit-learn breaks them."""
+    codes = predictions["true_class"].map(class_names_of_table(predictions).index).to_numpy()
+    order = np.argsort(probabilities_of_table(predictions), axis=1, kind="stable")
+    return (order[:, -k:] == codes[:, None]).any(axis=1)
+
+
 def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hits, predicted and support of each class, (C,) each."""
     return counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
@@ -154,6 +177,24 @@ def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), RESAMPLES).astype(np.float64)
     is_class = np.eye(len(counts))
     return drawn @ (is_class[true] * (true == predicted)[:, None]), drawn @ is_class[predicted], drawn @ is_class[true]
+
+
+def _resampled_by_group(
+    labelled: pd.DataFrame, numbers: np.ndarray, of_images: dict[str, np.ndarray], seed: int
+) -> dict[str, np.ndarray]:
+    """Every figure on resamples of groups, (resamples,) each: those of `averages`, and means of numbers an image."""
+    names = class_names_of_table(labelled)
+    true, predicted = (labelled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
+    parts = [
+        counts_by_group(numbers, true, len(names), weights=true == predicted),
+        counts_by_group(numbers, predicted, len(names)),
+        counts_by_group(numbers, true, len(names)),
+        *(counts_by_group(numbers, np.zeros_like(numbers), 1, weights=values) for values in of_images.values()),
+    ]
+    drawn = resampled_sums(np.hstack(parts), seed)
+    totals = np.split(drawn[:, : 3 * len(names)], 3, axis=1)
+    sums = drawn[:, 3 * len(names) :] / totals[-1].sum(axis=1, keepdims=True)
+    return {**averages(*totals), **dict(zip(of_images, sums.T, strict=True))}
 
 
 def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
@@ -191,15 +232,3 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros(np.shape(below)), where=below != 0)
-
-
-def proportion(k: int, n: int) -> dict:
-    """Return k of n as a figure: `value`, `low` and `high` by Wilson's formula, `n`, `method`."""
-    low, high = wilson(k, n)
-    return {"value": k / n, "low": low, "high": high, "n": n, "method": "Wilson"}
-
-
-def bootstrapped(value: float, replicates: np.ndarray, n: int) -> dict:
-    """Return a value as a figure: `value`, `low` and `high` by its bootstrap replicates, `n`, `method`."""
-    low, high = percentile_interval(replicates)
-    return {"value": value, "low": low, "high": high, "n": n, "method": BOOTSTRAP}

@@ -39,6 +39,7 @@ def predict_table(
     *,
     attributes: pd.DataFrame | None = None,
     bank: bool = False,
+    together: bool = False,
 ) -> pd.DataFrame:
     """Predict the usable images of a catalog, whatever their split.
 
@@ -51,6 +52,7 @@ def predict_table(
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
         attributes: of the images, by `image_id`, for a model that takes them beside the image.
         bank: with `pixels`, take what the frozen layers give from the store, and keep there what it has not.
+        together: keep that for all images at once, not split by split: what folds of the same images share.
 
     Returns:
         Predictions table, rows in the order of the catalog; an image without a class has the true class "".
@@ -66,11 +68,44 @@ def predict_table(
     check_inputs(model, attributes)
     told = attributes_of(attributes, rows)
     if bank:
-        probabilities = _from_bank(model, rows, pixels, spec, batch_size, told)
+        probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
     else:
         dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels, attributes=told)
         probabilities = predict_probabilities(model, dataset)
     return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
+
+
+def predict_codes(
+    model: "keras.Model",
+    catalog: pd.DataFrame,
+    spec: ImageSpec,
+    pixels: np.ndarray,
+    *,
+    bank: bool = False,
+    together: bool = False,
+) -> np.ndarray:
+    """Return what a classifier makes of each usable image before it names it, without leaving that in the store.
+
+    Args:
+        model: as `embed` takes it.
+        catalog: as in `predict_table`.
+        spec: the `ImageSpec` the model was trained with.
+        pixels: what `load_pixels(catalog, spec)` gave.
+        bank: as in `predict_table`.
+        together: as in `predict_table`.
+
+    Returns:
+        float32 `(n, values)`, row i for row i of `usable(catalog)`.
+
+    Raises:
+        OSError: a bank has no room.
+        ValueError: as `embed`.
+    """
+    from marinecv.features.embeddings import embed, up_to_code
+
+    if bank:
+        return _from_bank(up_to_code(model), usable(catalog), pixels, spec, 32, None, together)
+    return embed(model, catalog, spec, pixels, keep=False)
 
 
 def check_inputs(model: "keras.Model", attributes: pd.DataFrame | None = None) -> None:
@@ -83,21 +118,31 @@ def check_inputs(model: "keras.Model", attributes: pd.DataFrame | None = None) -
 
 
 def _from_bank(
-    model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, batch_size: int, attributes: np.ndarray | None
+    model,
+    rows: pd.DataFrame,
+    pixels: np.ndarray,
+    spec: ImageSpec,
+    batch_size: int,
+    attributes: np.ndarray | None,
+    together: bool = False,
 ) -> np.ndarray:
-    """Split by split, as training has them: what it has kept is found again."""
+    """Split by split, as training has them, or together: what it has kept is found again."""
     from marinecv.features.bank import open_bank
-    from marinecv.features.frontier import split
+    from marinecv.features.frontier import frontier, split
     from marinecv.features.pipeline import make_bank_dataset
     from marinecv.inputs.pixels import rows_of
 
-    front, rest = split(model)
-    probabilities = np.empty((len(rows), model.output_shape[-1]), np.float32)
-    for name in rows["split"].unique():
-        chosen = np.flatnonzero(rows["split"] == name)
+    frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the bank holds all that it gives
+    front, rest = (model, None) if frozen else split(model)
+    given = np.empty((len(rows), model.output_shape[-1]), np.float32)
+    parts = [np.flatnonzero(rows["split"] == name) for name in rows["split"].unique()]
+    for chosen in [rows["image_id"].to_numpy().argsort()] if together else parts:
         kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
+        if frozen:
+            given[chosen] = kept.arrays[0]
+            continue
         told = None if attributes is None else attributes[chosen]
         labels = np.zeros(len(chosen), np.int64)
         batches = make_bank_dataset(kept, labels, 1, batch_size=batch_size, attributes=told)
-        probabilities[chosen] = predict_probabilities(rest, batches)
-    return probabilities
+        given[chosen] = predict_probabilities(rest, batches)
+    return given

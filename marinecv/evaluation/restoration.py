@@ -9,8 +9,8 @@ import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
+from marinecv.evaluation.figures import bootstrapped_error
 from marinecv.evaluation.intervals import bootstrap_means
-from marinecv.evaluation.metrics import bootstrapped
 from marinecv.inputs.spec import ImageSpec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def restoration_metrics(table: pd.DataFrame, seed: int = 0) -> dict[str, dict]:
             values = part[name].to_numpy()
             if np.isfinite(values).all():
                 replicates = bootstrap_means(values, seed)
-                metrics[split][name] = bootstrapped(float(values.mean()), replicates, len(part))
+                metrics[split][name] = bootstrapped_error(float(values.mean()), replicates, len(part))
     return metrics
 
 

@@ -1,9 +1,9 @@
 """A published figure beside ours: could it be, and do the two differ by more than chance?"""
 
-import re
 from numbers import Integral
 
 from marinecv.evaluation.intervals import smallest_difference
+from marinecv.evaluation.published import counts_behind
 
 VERDICTS = ("consistent", "exceeded", "below", "not attainable", "not comparable", "not run here")
 
@@ -18,16 +18,7 @@ def attainable(figure: str, n: int) -> bool:
     Raises:
         ValueError: figure is no printed fraction from 0 to 1, or n is below 1.
     """
-    if not isinstance(figure, str) or not re.fullmatch(r"(0?\.\d+|1\.0+|[01])", figure):
-        raise ValueError(f"Expected a fraction as printed, in quotes, such as '0.7480'. Received: {figure!r}.")
-    if n < 1:
-        raise ValueError(f"Expected at least one image. Received: n={n}.")
-    whole, _, decimals = figure.partition(".")
-    scale = 10 ** len(decimals)
-    units = int((whole or "0") + decimals)
-    # In whole numbers: rounded means 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncated reaches below 2*units + 2.
-    k = max(0, -(-n * (2 * units - 1) // (2 * scale)))
-    return k <= n and 2 * k * scale < n * (2 * units + 2)
+    return bool(counts_behind(figure, n))
 
 
 def verdict(

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import read_json, take
-from marinecv.evaluation.metrics import proportion
+from marinecv.evaluation.figures import proportion
 from marinecv.evaluation.predictions import probabilities_of_table
 from marinecv.hashes import sha256
 from marinecv.inputs.spec import ImageSpec
+from marinecv.runs import Run
 
 CERTIFICATE = "certificate.json"
 CANARIES, TILES = 4, 8
@@ -29,6 +30,22 @@ def agreement(predictions: pd.DataFrame, original: pd.DataFrame) -> dict:
         "agreement": proportion(same, n),
         "largest_difference": float(difference),
     }
+
+
+def calibration_of(run: Run) -> dict:
+    """Return how the probabilities of the model are calibrated, which no export does by itself.
+
+    Returns:
+        dict of `temperature`, for `calibrated`, and `calibration_sha256` of the file that it is of. The first is None
+        where too few images were held out to measure one, and both are in a run of an older version.
+    Raises:
+        ValueError: the file is broken, or of another model.
+    """
+    path = run.path("calibration.json")
+    if not path.is_file():
+        return {"temperature": None, "calibration_sha256": None}
+    found = run.calibration
+    return {"temperature": None if found["reason"] else found["temperature"], "calibration_sha256": sha256(path)}
 
 
 def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:

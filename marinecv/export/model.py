@@ -14,7 +14,7 @@ from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import make_table
-from marinecv.export.certificate import CERTIFICATE, agreement, canary_images, file_hashes
+from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, file_hashes
 from marinecv.export.convert import write_model
 from marinecv.export.engines import THREADS, load_exported
 from marinecv.export.formats import FILES, check_format
@@ -97,15 +97,15 @@ def export_model(
     Returns:
         The certificate.
     Raises:
-        ValueError: a format or package that is not there, a model that cannot be converted, or one that loses more
-            than `margin`.
+        ValueError: a format or package that is not there, a calibration of another model, a model that cannot be
+            converted, or one that loses more than `margin`.
     """
     check_format(format, quantise)
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:
         raise ValueError(f"The class {broken[0]!r} has a line break in its name, and labels.txt has a class a line.")
-    original = original or measure_original(run)
+    calibration, original = calibration_of(run), original or measure_original(run)
     samples = _load(run, "train", CALIBRATION_IMAGES)[1] if quantise == "int8-full" else ()
     name = format if quantise == "none" else f"{format}-{quantise}"
     place = run.path(EXPORTS, name)
@@ -120,6 +120,7 @@ def export_model(
                 **_measure(folder, format, original, run),
                 "margin": margin,
                 "calibration_images": len(samples),
+                **calibration,
                 "environment": {key: value for key, value in environment().items() if key != "command"},
             }
             _refuse_loss(name, certificate["accuracy"], original.figures["accuracy"], margin)

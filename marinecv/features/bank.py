@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -38,15 +38,17 @@ class Bank:
     Args:
         arrays: one a tensor of the frontier, `(views * images, ...)`; view v of image i is row `v * images + i`.
         views: how the images were looked at.
+        places: which of its images each of ours is; None where they are the same.
     """
 
     arrays: tuple[np.ndarray, ...]
     views: Views
+    places: np.ndarray | None = None
 
-    @property
-    def images(self) -> int:
-        """How many images."""
-        return len(self.arrays[0]) // self.views.count
+    def at(self, view: tf.Tensor | int, ours: tf.Tensor) -> tf.Tensor:
+        """Return the rows of a view of some of our images, int64 as `ours`."""
+        images = len(self.arrays[0]) // self.views.count
+        return view * images + (ours if self.places is None else tf.gather(tf.constant(self.places), ours))
 
 
 def open_bank(
@@ -90,6 +92,35 @@ def open_bank(
             _build(front, pixels, views, folder, about, say)
         os.utime(folder)
         return Bank(_arrays(folder, about), views)
+
+
+def open_shared_bank(
+    front: keras.Model, parts: Sequence[tuple[pd.DataFrame, np.ndarray]], *settings, **more
+) -> list[Bank]:
+    """Return a bank for each of some parts, of one that holds them all: however images are dealt to parts, it is found.
+
+    Args:
+        front: as `open_bank` takes it, and so all that follows.
+        parts: rows and their pixels.
+        settings: spec and views. Views must not be drawn by place, for the place of an image is not that in its part.
+        more: the rest.
+    """
+    rows = pd.concat([rows for rows, _ in parts])
+    order = rows["image_id"].to_numpy().argsort()
+    whole = open_bank(front, rows.iloc[order], _Gathered([pixels for _, pixels in parts], order), *settings, **more)
+    ends = np.cumsum([len(part) for part, _ in parts])
+    return [replace(whole, places=places) for places in np.split(order.argsort(), ends[:-1])]
+
+
+class _Gathered:
+    """Rows of several arrays in one order, copied when they are asked for."""
+
+    def __init__(self, arrays: list[np.ndarray], order: np.ndarray):
+        self.order = order
+        self.rows = [(array, row) for array in arrays for row in range(len(array))]
+
+    def __getitem__(self, chosen: slice) -> np.ndarray:
+        return np.stack([array[row] for array, row in (self.rows[place] for place in self.order[chosen])])
 
 
 def values_per_view(cut: list[keras.KerasTensor]) -> int:

@@ -42,7 +42,7 @@ def embed(
             f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images. Hand over both that "
             "`pixels, catalog = load_pixels(catalog, spec)` gives."
         )
-    front = _up_to_code(model)
+    front = up_to_code(model)
     wanted = front.input_shape[1:]
     if len(wanted) != 3 or any(side not in (None, given) for side, given in zip(wanted, spec.shape, strict=True)):
         raise ValueError(f"{model.name} takes {wanted}. Expected an ImageSpec of that size. Received: {spec.shape}.")
@@ -58,8 +58,12 @@ def embed(
     return codes
 
 
-def _up_to_code(model: keras.Model) -> keras.Model:
-    """The graph of a network up to its code; shares the layers."""
+def up_to_code(model: keras.Model) -> keras.Model:
+    """Return a network up to its code, as `embed` has it; it shares the layers.
+
+    Raises:
+        ValueError: it has no graph, or several inputs or outputs.
+    """
     try:
         inputs, outputs = model.inputs, model.outputs
     except AttributeError:

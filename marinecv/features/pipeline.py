@@ -53,9 +53,9 @@ def make_bank_dataset(
 
     if not training:
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
-        return without_autotune(batches.map(lambda indices: gather(indices, indices)).prefetch(2))
+        return without_autotune(batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2))
     batches = drawn_batches(
         labels, bank.views.augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
     )
-    batches = batches.map(lambda epoch, i, *drawn: gather(i, bank.views.shown(epoch, *drawn) * bank.images + i))
+    batches = batches.map(lambda epoch, i, *drawn: gather(i, bank.at(bank.views.shown(epoch, *drawn), i)))
     return without_autotune(batches.prefetch(2))

@@ -1,14 +1,18 @@
 """The page of an audit: what the images are."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from marinecv.atomic import write_text
+from marinecv.audit.findings import Finding, agree, cases_table, counted, findings_table
+from marinecv.audit.judge import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.catalog import usable
 from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
+from marinecv.report.findings_page import shown_findings
 from marinecv.report.html import jpeg_address, render
 from marinecv.report.parts import shown
 from marinecv.tables import write_table
@@ -24,6 +28,9 @@ def write_audit_report(
     catalog: pd.DataFrame,
     boxes: pd.DataFrame,
     tables: dict[str, pd.DataFrame],
+    findings: Sequence[Finding] = (),
+    leak: dict | None = None,
+    looked_at: str = "",
     samples: int = 12,
     seed: int = 0,
     demonstration: bool = False,
@@ -35,7 +42,10 @@ def write_audit_report(
         name: of the data set.
         catalog: every image, with its problem if it has one.
         boxes: as `read_boxes` returns them; may be empty.
-        tables: as `audit.explore` returns them.
+        tables: as `audit.explore` returns them, and any others to be kept beside the page.
+        findings: as `list_findings` returns them.
+        leak: as `leak_index` returns it.
+        looked_at: what the findings rest on.
         samples: how many images to show.
         seed: which ones.
         demonstration: mark the page and its figures as made of drawn pictures.
@@ -45,6 +55,10 @@ def write_audit_report(
     folder = Path(folder)
     for table_name, table in tables.items():
         write_table(folder / f"{table_name}.csv", table)
+    if leak is not None:
+        write_table(folder / "leak.csv", leak["scores"])
+    write_table(folder / "findings.csv", findings_table(findings))
+    write_table(folder / "cases.csv", cases_table(findings))
     counts, sizes, changes = tables["class_counts"], tables["distinct_sizes"], tables.get("class_changes")
     splits = splits_of(catalog)
     page = render(
@@ -52,6 +66,12 @@ def write_audit_report(
         title=f"Audit of {name}: what the images are",
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
+        findings=shown_findings(findings, catalog, boxes),
+        verdict=verdict(findings),
+        looked_at=looked_at,
+        leak=_records(leak and leak["scores"].query("figure == 'accuracy'")),
+        difference=_difference(leak),
+        published=is_split(catalog),
         samples=_samples(folder, catalog, boxes, samples, seed, "label_shares" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
         counts=counts.to_dict("records"),
@@ -116,6 +136,26 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
         )
         said.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} grey levels.")
     return " ".join(said)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Say how many findings there are, of either kind."""
+    serious = sum(finding.serious for finding in findings)
+    look = len(findings) - serious
+    if not findings:
+        return "Nothing that makes a score wrong, and nothing that asks for a look."
+    parts = [f"{counted(serious, 'finding')} {agree(serious, 'is', 'are')} serious"] if serious else []
+    return f"{', '.join([*parts, *([f'{look:,} worth a look'] if look else [])])}."
+
+
+def _difference(leak: dict | None) -> str:
+    """The leak index in words; nothing where there is none."""
+    if not leak or not leak["n"]:
+        return ""
+    return (
+        f"On the same {leak['n']:,} images the two differ by {leak['difference']:.3f} "
+        f"(95%: {leak['low']:.3f} to {leak['high']:.3f})."
+    )
 
 
 def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame], demonstration: bool) -> dict:

@@ -7,17 +7,21 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.checked import take
+from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
 from marinecv.explain.figures import read_figures
 from marinecv.export.table import read_exports
+from marinecv.looks import looks_at_test
+from marinecv.report.calibration_figures import reliability_figure, triage_figure
 from marinecv.report.figures import class_bars, curves
 from marinecv.report.heat_tables import heat_tables
 from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.report.restoration_page import write_restoration_report
 from marinecv.runs import MEND, Run
+from marinecv.studies import FLATTERED
 from marinecv.tables import numbers, read_table
 from marinecv.training.recipe import check_published
 
@@ -42,6 +46,8 @@ run = mcv.Run({!r})
 pixels, problems = mcv.read_pixels(["photo.jpg"], run.spec)
 probabilities = run.load_model().predict(pixels)  # a column a class of run.class_names
 """
+CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration["temperature"])
+"""
 
 
 def write_run_report(run_folder: str | Path) -> Path:
@@ -49,7 +55,7 @@ def write_run_report(run_folder: str | Path) -> Path:
 
     Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
     not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`,
-    `exports/exports.csv`.
+    `exports/exports.csv`, `calibration.json`, `honest.csv`.
     Files that contradict each other give no page.
 
     Returns:
@@ -84,6 +90,9 @@ def write_run_report(run_folder: str | Path) -> Path:
         title=recipe.get("title") or recipe.get("name") or run.folder.name,
         demonstration=demonstration,
         summary=_summary(metrics, judged),
+        honest=_honest(run, tables),
+        flattered=FLATTERED if run.read("contract.json").get("select_on") == "test" else "",
+        grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
         budget=recipe.get("budget", ""),
         published=published,
         metrics=metrics,
@@ -103,13 +112,14 @@ def write_run_report(run_folder: str | Path) -> Path:
         judged=judged,
         pairs=_pairs(tables[judged], paths),
         losses=_losses(tables[judged], paths),
+        sure=_sure(run, figures, demonstration),
         heat=heat_tables(read_figures(run)),
         exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _left_out(catalog),
         recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),
         environment=flat(environment),
-        usage=USAGE.format(run.folder.name),
+        usage=USAGE.format(run.folder.name) + (CALIBRATED if run.path("calibration.json").is_file() else ""),
     )
     write_text(run.path("report.html"), page)
     return run.path("report.html")
@@ -161,6 +171,23 @@ def _summary(metrics: dict, judged: str) -> str:
     )
 
 
+def _honest(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
+    """What the score is worth without relatives, in words and rows, and how often test was looked at."""
+    path, looks = run.path("honest.csv"), looks_at_test(run)["sentence"] if "test" in tables else ""
+    if not path.is_file():
+        return {"rows": [], "sentences": [NOT_LOOKED_FOR], "looks": looks, "related": False}
+    with run.mending("honest.csv"):
+        scores = read_honest_scores(path)
+    seen = scores[(scores["split"] == "validation") & (scores["figure"] == "accuracy")]["n"]  # whole, and without
+    related = seen.nunique() > 1
+    return {
+        "rows": scores.to_dict("records"),
+        "sentences": honest_sentences(scores),
+        "looks": looks,
+        "related": related,
+    }
+
+
 def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """A row a published figure, ours beside it; only an accuracy of a whole run is judged."""
     same_split = not demonstration and recipe.get("data", {}).get("split_by") in (None, "published")
@@ -191,6 +218,22 @@ def _curves(run: Run, best: int | None, demonstration: bool):
     if not run.path("history.csv").is_file():
         return None
     return shown(curves(run.history, best, demonstration), run.path("figures", "curves.png"))
+
+
+def _sure(run: Run, figures: Path, demonstration: bool) -> dict | None:
+    """What its probabilities mean, with the drawings; None of a run of an older version, or whose model is gone."""
+    if not all(run.path(name).is_file() for name in ("calibration.json", "model.keras")):
+        return None
+    sure = run.calibration
+    if sure["reason"]:
+        return sure
+    before, after = (pd.DataFrame(sure["reliability"][when]) for when in ("before", "after"))
+    drawn = reliability_figure(before, after, demonstration)
+    curve = triage_figure(pd.DataFrame(sure["review"]["curve"]), sure["review"]["goal"], demonstration)
+    return sure | {
+        "reliability_drawing": shown(drawn, figures / "reliability.png"),
+        "triage_drawing": shown(curve, figures / "triage.png"),
+    }
 
 
 def _classes(split: str, table: pd.DataFrame, figures: Path, demonstration: bool) -> dict:

@@ -8,12 +8,13 @@ import pandas as pd
 from marinecv.atomic import write_text
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.folds import fold_metrics
+from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.figures import comparison_curves
 from marinecv.report.html import number_text, render
 from marinecv.report.parts import by_split, matrix, shown
 from marinecv.runs import Run
-from marinecv.studies import Study
+from marinecv.studies import FLATTERED, Study
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 
@@ -21,7 +22,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 def write_study_report(study_folder: str | Path) -> Path:
     """Write `report.html`, `table.md` and `figures/*.png` of a study.
 
-    Reads the study's table (`name`, figures, and `best`, chosen on validation), and of each run its history and
+    Reads the study's table (`name`, figures, and `best`, chosen on `study.select_on`), and of each run its history and
     predictions.
 
     Returns:
@@ -44,7 +45,8 @@ def write_study_report(study_folder: str | Path) -> Path:
         "study.html",
         title=study.title,
         demonstration=demonstration,
-        summary=_summary(table, predictions, fold_metrics(runs.values())),
+        summary=_summary(table, runs, predictions, study.select_on),
+        flattered=FLATTERED if study.select_on == "test" else "",
         rows=table.to_dict("records"),
         columns={column: column.replace("_", " ") for column in table.columns if column != "best"},
         curves=shown(comparison_curves(histories, demonstration), figures / "curves.png") if histories else None,
@@ -78,13 +80,15 @@ def _history(run: Run) -> pd.DataFrame:
     return history
 
 
-def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]], folds: dict[str, dict]) -> str:
-    """All folds together; else which row is best on validation, and whether that can be told from the next."""
-    if folds:
+def _summary(
+    table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, dict[str, pd.DataFrame]], split: str
+) -> str:
+    """All folds together; else which row is best on a split, and whether that can be told from the next."""
+    if folds := fold_metrics(runs.values()):
         figures = {name: metrics["accuracy"] for name, metrics in folds.items()}
         parts = [
             f"{name}, all folds together: {figure['value']:.1%} of {figure['n']} images "
-            f"(95% {figure['low']:.1%} to {figure['high']:.1%})"
+            f"(95% {figure['low']:.1%} to {figure['high']:.1%}{_by_groups(figure)})"
             for name, figure in figures.items()
         ]
         return "; ".join(parts) + (
@@ -93,19 +97,28 @@ def _summary(table: pd.DataFrame, predictions: dict[str, dict[str, pd.DataFrame]
         )
     if not predictions:
         return "Mean squared errors, each in the range of its network: only those of one range and size compare."
-    judged = {name: tables["validation"] for name, tables in predictions.items() if "validation" in tables}
+    judged = {name: tables[split] for name, tables in predictions.items() if split in tables}
     best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
     if best is None:
-        return "No row is marked as best on validation."
-    sentence = f"{best} is best on validation: {_accuracy(judged[best]):.1%} of {len(judged[best])} images."
+        return f"No row is marked as best on {split}."
+    sentence = f"{best} is best on {split}: {_accuracy(judged[best]):.1%} of {len(judged[best])} images."
+    if split == "test":
+        sentence += f" It was {FLATTERED}."
     others = sorted((name for name in judged if name != best), key=lambda name: -_accuracy(judged[name]))
     if not others:
         return sentence
     second = others[0]
     if set(judged[second]["image_id"]) != set(judged[best]["image_id"]):
         return f"{sentence} The next, {second}, was judged on other images, so the two are not compared."
-    comparison = compare_runs(judged[best], judged[second], "validation")
+    both = [runs[name] for name in (best, second) if runs[name].path("catalog.csv").is_file()]
+    groups = common_groups([run.catalog for run in both], judged[best]["image_id"]) if len(both) == 2 else None
+    comparison = compare_runs(judged[best], judged[second], split, groups=groups)
     return f"{sentence} Against the next, {second}: {comparison['sentence']}."
+
+
+def _by_groups(figure: dict) -> str:
+    """How the interval was come by, where images were not resampled one by one."""
+    return f", {figure['method']}" if "groups" in figure else ""
 
 
 def _accuracy(table: pd.DataFrame) -> float:

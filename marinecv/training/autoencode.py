@@ -47,7 +47,7 @@ def fit_autoencoder(
     """
     started, training = time.perf_counter(), recipe.training
     set_up(training)
-    parts = parts_of(run, pixels)
+    parts = parts_of(run, pixels, training)
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
     done = training.epochs if state.get("stopped") else state.get("epochs_done", 0)

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
+from marinecv.data.held import calibration_rows
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
-from marinecv.inputs.pixels import load_pixels, split_of
+from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.tables import write_table
@@ -61,13 +62,13 @@ def fit_recipe(
     Returns:
         The trained model, with the weights of the best epoch.
     Raises:
-        ValueError: train or validation holds no usable image, the checkpoint is of another model, or the training
-            diverged.
+        ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
+            another model, or the training diverged.
     """
     started = time.perf_counter()
     training, class_names = recipe.training, run.class_names
     set_up(training)
-    parts = parts_of(run, pixels)
+    parts = parts_of(run, pixels, training)
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
@@ -125,17 +126,26 @@ def set_up(training: Training) -> None:
     keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
 
 
-def parts_of(run: Run, pixels: np.ndarray) -> Parts:
-    """The usable rows of train and validation, and their pixels.
+def parts_of(run: Run, pixels: np.ndarray, training: Training) -> Parts:
+    """The usable rows of train and validation, and their pixels, without what is held out to calibrate on.
 
     Raises:
-        ValueError: one of the two holds no usable image.
+        ValueError: one of the two holds no usable image, or all of validation is held out.
     """
     rows = usable(run.catalog)
     parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
     for split, (part, _) in parts.items():
         if part.empty:
             raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
+    if training.calibration:
+        part, of_part = parts["validation"]
+        kept = np.flatnonzero(~calibration_rows(part, training.calibration, training.seed))
+        if not len(kept):
+            raise ValueError(
+                f"Of {len(part)} validation images calibration={training.calibration} leaves none to choose the epoch "
+                "by. Expected a smaller share: --calibration-share 0 holds none."
+            )
+        parts["validation"] = part.iloc[kept], rows_of(of_part, kept)
     return parts
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.features.bank import open_bank
+from marinecv.features.bank import Bank, open_bank, open_shared_bank
 from marinecv.features.frontier import one_or_all, split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
@@ -45,10 +45,10 @@ def learner(
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank:
         moves = Views(training.augmentation or NONE, training.bank, training.seed)
+        banks = _banks(front, parts, recipe, moves, say)
         datasets = {}
-        for name, views, options in (("train", moves, drawn), ("validation", Views(), {})):
-            rows, pixels = parts[name]
-            bank = open_bank(front, rows, pixels, recipe.image, views, dtype=training.bank_dtype, say=say)
+        for name, bank, options in (("train", banks[0], drawn), ("validation", banks[1], {})):
+            rows = parts[name][0]
             labels = label_indices(rows, class_names, training=name == "train")
             options = options | {"batch_size": training.batch_size, "attributes": beside.get(name)}
             datasets[name] = make_bank_dataset(bank, labels, len(class_names), **options)
@@ -67,6 +67,15 @@ def learner(
         ),
         make_dataset(validation, pixels=validation_pixels, attributes=beside.get("validation"), **shared),
     )
+
+
+def _banks(front: keras.Model, parts: Parts, recipe: Recipe, moves: Views, say: Callable[[str], None]) -> list[Bank]:
+    """What the frozen front gives of train and of validation; all folds of the same images share it."""
+    both, settings = [parts["train"], parts["validation"]], {"dtype": recipe.training.bank_dtype, "say": say}
+    if recipe.data.fold and moves.kind != "drawn":
+        return open_shared_bank(front, both, recipe.image, moves, **settings)
+    ways = zip(both, (moves, Views()), strict=True)
+    return [open_bank(front, *part, recipe.image, views, **settings) for part, views in ways]
 
 
 def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.Model:

@@ -26,6 +26,8 @@ class DataChoice:
         no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
         split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None takes the data's own.
         fractions: of train, validation and test, where they are not published.
+        frames: what says which images follow each other and belong together, `"number"` in the file name, `"time"` in
+            the EXIF data or the name, or `"none"`; None takes what tells best.
         fold: which of how many folds validation is, such as `"2/5"`; empty outside cross-validation.
         limit: at most so many images a split, stratified; None takes all.
         labelled: share of the train images whose label is used; the others are in no split.
@@ -43,6 +45,7 @@ class DataChoice:
     no_box: str = "skip"
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
+    frames: str | None = None
     fold: str = ""
     limit: int | None = None
     labelled: float = 1.0
@@ -54,7 +57,7 @@ class DataChoice:
 
     def __post_init__(self):
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
-        among(self, attributes=("", "image", "class"))
+        among(self, attributes=("", "image", "class"), frames=(None, "number", "time", "none"))
 
 
 METRICS = ("accuracy", "precision", "recall")
@@ -90,6 +93,7 @@ class Training:
             them anew each epoch. Without random movements it is one view, with a horizontal flip alone both.
         bank_dtype: how their numbers are kept: `"float32"`, or `"float16"` in half the room.
         jit_compile: compile with XLA; `"auto"` leaves the choice to Keras, which takes it on a GPU.
+        calibration: share of validation that is held out from choosing epochs and rates, to calibrate on.
         seed: of weights, order and augmentation.
     """
 
@@ -116,11 +120,12 @@ class Training:
     bank: int = 0
     bank_dtype: str = "float32"
     jit_compile: str = "auto"
+    calibration: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
         rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay", "l2"), (0, inf))
-        shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor"), (0, 1))
+        shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor", "calibration"), (0, 1))
         waits = ("early_stop_patience", "early_stop_reductions", "lr_patience", "head_epochs", "bank")
         counts = {"epochs": (1, inf), "batch_size": (1, 65536), "seed": (0, 2**32 - 1)}
         within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
@@ -229,10 +234,10 @@ def check_published(published: dict[str, dict]) -> None:
 def _check_words(choice: DataChoice) -> None:
     from marinecv.data.catalog import NO_BOX
     from marinecv.data.labels import LABEL_RULES
-    from marinecv.data.splits import SPLIT_BY
+    from marinecv.data.splits import NAME, SPLIT_BY
 
     among(choice, label_rule=LABEL_RULES, no_box=NO_BOX)
-    if not (choice.split_by or "").endswith(".csv"):
+    if not (choice.split_by or "").endswith(".csv") and not NAME.fullmatch(choice.split_by or ""):
         among(choice, split_by=(*SPLIT_BY, None))
 
 

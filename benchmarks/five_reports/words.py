@@ -1,0 +1,54 @@
+"""How a finding of docs/reports.md is put in words."""
+
+import textwrap
+from collections.abc import Callable
+
+from marinecv.evaluation.published import counts_behind
+
+FITS, CANNOT, AGAINST = "fits", "cannot be", "contradicts its own table"
+PLACES = ("", "first", "second", "third", "fourth")
+
+
+def claim(title: str, theirs: str, follows: str, verdict: str, *by: Callable) -> str:
+    """One finding: what is printed, what follows, the verdict, and the functions that computed it."""
+    names = f" ({', '.join(f'`{function.__name__}`' for function in by)})" if by else ""
+    return filled(f"**{title}** Printed: {theirs} {follows} *Verdict: {verdict}.*{names}")
+
+
+def section(*paragraphs: str) -> str:
+    """Paragraphs and tables, one below the other."""
+    return "\n\n".join(paragraphs)
+
+
+def filled(paragraph: str) -> str:
+    return paragraph if paragraph.startswith("#") else textwrap.fill(" ".join(paragraph.split()), 120)
+
+
+def table(header: list, rows: list[list]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def listed(words) -> str:
+    """Words with commas and an "and"; "none" of nothing."""
+    *rest, last = map(str, words or ["none"])
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def hits(figure: str, n: int) -> int:
+    """The images behind a printed accuracy: the first k of n that gives it, or the nearest where none does."""
+    return next(iter(counts_behind(figure, n)), round(float(figure) * n))
+
+
+def in_images(figures: list[str], n: int) -> str:
+    return f"{listed([hits(figure, n) for figure in figures])} of {n:,} images"
+
+
+def could_be(figures: list[str], n: int) -> str:
+    """The verdict on scores that are said to stand on n images."""
+    return FITS if all(counts_behind(figure, n) for figure in figures) else CANNOT
+
+
+def accuracy(recipe, split: str = "validation") -> str:
+    """A recipe's published accuracy, as printed."""
+    return recipe.published[split]["accuracy"]

@@ -1,0 +1,210 @@
+"""Whether planted near copies of real images are found, and what else is taken for one.
+
+    python benchmarks/near_copies.py                                   aquarium if it is at hand, else the drawn reef
+    python benchmarks/near_copies.py --data aquarium cub_x20 --sample 200
+
+For each kind of change 200 drawn images get one changed copy each, written as a file and decoded as the audit decodes
+it. The copies are put among all images of the set, as many kinds at a time as leave no image changed twice, and
+`near_copies` looks at the lot. A shift changes both: they become two windows of one picture, as of a camera that moved,
+so that each shows what the other does not.
+
+A planted pair counts as found where it is itself among the pairs; a chain of links over a third image does not count.
+`others` are pairs that were not planted and do not follow from a pair that the set has without planting; some are true
+(frames of one scene), all count against precision. The row `none` has the pairs of the set as it is. Three columns of
+`ways`: the hash alone; hash and colours, which make the links of a set; and embeddings of MobileNet 0.25 as well, where
+its ImageNet weights are at hand, which the audit's page shows besides. Every row is at the library's likeness of 0.8;
+those of `all` and `none` at others too. Intervals are Wilson's.
+
+The table goes to benchmarks/results/near_copies.csv.
+"""
+
+import argparse
+import io
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pandas as pd
+from machine import machine
+from PIL import Image, ImageEnhance, ImageOps
+
+import marinecv as mcv
+from marinecv.audit import copies
+from marinecv.audit.codes import ALPHA, BACKBONE
+from marinecv.audit.thumbs import SMALL
+from marinecv.data.store import store_path
+from marinecv.evaluation.intervals import wilson
+from marinecv.inputs.pixels import read_pixels
+from marinecv.inputs.rgb import open_rgb
+from marinecv.models.backbones import backbone_features, weights_file
+from marinecv.tables import write_table
+
+RESULTS = Path(__file__).parent / "results" / "near_copies.csv"
+LIBRARY = copies.NEAR
+LIKENESSES = (0.6, 0.7, 0.75, LIBRARY, 0.85, 0.9)
+WAYS = {
+    "hash": ["hash"],
+    "hash and colours": ["hash", "colours"],
+    "with embeddings": ["hash", "colours", "embedding"],
+}
+CHANGES = {
+    "JPEG quality 30": lambda image, rng: coded(image, 30),
+    "JPEG quality 10": lambda image, rng: coded(image, 10),
+    "half the size": lambda image, rng: image.reduce(2),
+    "200 by 150 pixels": lambda image, rng: image.resize((200, 150)),
+    "grey": lambda image, rng: ImageOps.grayscale(image),
+    "30% brighter": lambda image, rng: ImageEnhance.Brightness(image).enhance(1.3),
+    "40% darker": lambda image, rng: ImageEnhance.Brightness(image).enhance(0.6),
+    "40% more contrast": lambda image, rng: ImageEnhance.Contrast(image).enhance(1.4),
+    "mirrored": lambda image, rng: ImageOps.mirror(image),
+    "5% cropped": lambda image, rng: cropped(image, 0.05, rng),
+    "10% cropped": lambda image, rng: cropped(image, 0.10, rng),
+    "20% cropped": lambda image, rng: cropped(image, 0.20, rng),
+    "30% cropped": lambda image, rng: cropped(image, 0.30, rng),
+    "15% cropped, 30% brighter": lambda image, rng: ImageEnhance.Brightness(cropped(image, 0.15, rng)).enhance(1.3),
+    "15% cropped, mirrored": lambda image, rng: ImageOps.mirror(cropped(image, 0.15, rng)),
+    "shifted by 3%": lambda image, rng: two_windows(image, 0.03, rng),
+    "shifted by 6%": lambda image, rng: two_windows(image, 0.06, rng),
+    "shifted by 10%": lambda image, rng: two_windows(image, 0.10, rng),
+    "turned by 5 degrees": lambda image, rng: image.rotate(5, Image.Resampling.BICUBIC),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", help="names of data sets")
+    parser.add_argument("--sample", type=int, default=200, help="images of a set that get a copy of each kind")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    copies.NEAR = min(LIKENESSES)  # pairs are sorted out by likeness afterwards, which comes to the same
+    tables = []
+    for data in args.data or ["aquarium" if store_path("data", "aquarium").exists() else "reef"]:
+        thumbs, catalog = mcv.load_thumbs(mcv.read_catalog(mcv.locate(data)))
+        rows = mcv.usable(catalog)
+        sample = min(args.sample, len(rows))
+        table = pd.DataFrame(counted(search(rows, thumbs, sample), sample))
+        shown = table.pivot(index=["likeness", "change", "planted"], columns="ways", values=["found", "others"])
+        print(f"{data}, {len(rows)} images\n{shown.to_string()}", flush=True)
+        tables.append(table.assign(data=data, images=len(rows), machine=machine()))
+    write_table(args.output, pd.concat(tables))
+
+
+def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -> pd.DataFrame:
+    """Look for near copies in a set as it is, and with changed copies planted in it, some kinds of change at a time.
+
+    Returns:
+        `LINK_COLUMNS` of the pairs, positions in the set with those of the planted behind; their
+        `change` ("none": nothing was planted; "": both are images of the set); whether a pair is `planted`; and
+        `known`, the likeness of the pair of the set that it follows from, else 0.
+    """
+    rng = np.random.default_rng(seed)
+    model = None
+    if weights_file(BACKBONE, ALPHA).is_file():
+        model = backbone_features(SMALL.shape, backbone=BACKBONE, alpha=ALPHA, trainable_layers=0)
+    alone = pairs_among(model, rows, thumbs)
+    likeness = {(row.first, row.second): row.likeness for row in alone.itertuples(index=False)}
+    found = [alone.assign(change="none", planted=False, known=0.0)]
+    a_round = len(rows) // sample
+    for start in range(0, len(CHANGES), a_round):
+        changes = list(CHANGES)[start : start + a_round]
+        places = rng.permutation(len(rows))[: len(changes) * sample]
+        kinds = np.repeat(changes, sample)
+        scene = planted(rows["path"].to_numpy(), thumbs, places, kinds, rng)
+        origins = np.r_[np.arange(len(rows)), places]
+        pairs = pairs_among(model, rows.iloc[origins], scene)
+        ends = np.sort(origins[pairs[["first", "second"]]], axis=1)
+        about = {
+            "change": np.r_[np.repeat("", len(rows)), kinds][pairs["second"]],  # what is planted lies behind
+            "planted": ends[:, 0] == ends[:, 1],
+            "known": [likeness.get((first, second), 0.0) for first, second in ends],
+        }
+        found.append(pairs.assign(**about))
+        print(f"{', '.join(changes)}: {len(pairs)} pairs", flush=True)
+    return pd.concat(found, ignore_index=True)
+
+
+def pairs_among(model, rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
+    codes = None if model is None else mcv.embed(model, rows, SMALL, thumbs, keep=False)
+    return mcv.near_copies(thumbs, codes)
+
+
+def planted(paths: np.ndarray, thumbs: np.ndarray, places: np.ndarray, kinds: np.ndarray, rng) -> np.ndarray:
+    """The thumbs of a set with those of changed copies behind, of what lies in some places."""
+    with tempfile.TemporaryDirectory() as folder:
+        at, files = [], []
+        for number, (place, kind) in enumerate(zip(places, kinds, strict=True), start=len(thumbs)):
+            changed = CHANGES[kind](open_rgb(paths[place]), rng)
+            both = {place: changed[0], number: changed[1]} if isinstance(changed, tuple) else {number: changed}
+            for position, image in both.items():
+                at.append(position)
+                files.append(f"{folder}/{position}.jpg")
+                image.save(files[-1], quality=90)
+        scene = np.concatenate([thumbs, np.empty((len(places), *thumbs.shape[1:]), np.uint8)])
+        scene[at], reasons = read_pixels(files, SMALL)
+    assert not reasons, reasons
+    return scene
+
+
+def counted(pairs: pd.DataFrame, sample: int) -> list[dict]:
+    """One row a change and way at the library's likeness, and of all and none at the others too."""
+    table = []
+    for near in LIKENESSES:
+        good = pairs[pairs["likeness"] > near]
+        others = good[~good["planted"] & (good["known"] <= near)]
+        for change in ("none", "all", *(CHANGES if near == LIBRARY else ())):
+            for way, ways in WAYS.items():
+                if way == "with embeddings" and "embedding" not in set(pairs["found_by"]):
+                    continue
+                mine, rest = (
+                    part[part["found_by"].isin(ways) & among(part["change"], change)] for part in (good, others)
+                )
+                n = 0 if change == "none" else sample * (len(CHANGES) if change == "all" else 1)
+                found = int(mine["planted"].sum())
+                table.append(
+                    {"change": change, "ways": way, "likeness": near, "planted": n, "found": found}
+                    | proportion("recall", found, n)
+                    | {"others": len(rest)}
+                    | proportion("precision", found, found + len(rest) if n else 0)
+                )
+    return table
+
+
+def among(changes: pd.Series, change: str) -> pd.Series:
+    return changes != "none" if change == "all" else changes == change
+
+
+def proportion(name: str, k: int, n: int) -> dict:
+    """k of n with its interval; blank where n is none."""
+    values = (k / n, *wilson(k, n)) if n else (np.nan,) * 3
+    return {f"{name}{end}": round(value, 3) for end, value in zip(("", "_low", "_high"), values, strict=True)}
+
+
+def coded(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def cropped(image: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
+    """Cut a share of each side away, at a drawn place."""
+    width, height = (round(side * (1 - share)) for side in image.size)
+    left, top = rng.integers(image.width - width + 1), rng.integers(image.height - height + 1)
+    return image.crop((left, top, left + width, top + height))
+
+
+def two_windows(image: Image.Image, share: float, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+    """Two windows of one size, a share of their sides apart along both, in a drawn direction."""
+    width, height = (round(side / (1 + share)) for side in image.size)
+    left, top = (side * int(rng.integers(2)) for side in (image.width - width, image.height - height))
+    other_left, other_top = image.width - width - left, image.height - height - top
+    return (
+        image.crop((left, top, left + width, top + height)),
+        image.crop((other_left, other_top, other_left + width, other_top + height)),
+    )
+
+
+if __name__ == "__main__":
+    main()

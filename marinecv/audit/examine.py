@@ -1,0 +1,59 @@
+"""Everything that an audit looks at, in one call."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from marinecv.audit.codes import copies_by_codes
+from marinecv.audit.explore import explore
+from marinecv.audit.judge import as_split, looked_at
+from marinecv.audit.leak import thumbnail_votes
+from marinecv.audit.links import find_links
+from marinecv.audit.quality import measure_quality
+from marinecv.audit.relative_findings import crossing_pairs
+from marinecv.audit.thumbs import load_thumbs, tiny
+from marinecv.data.catalog import usable
+from marinecv.data.groups import group_catalog
+
+
+def audit_images(
+    catalog: pd.DataFrame,
+    boxes: pd.DataFrame,
+    *,
+    frames: str | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
+    """Decode every usable image and measure what an audit judges.
+
+        catalog, tables, looked_at = mcv.audit_images(mcv.read_catalog(manifest), mcv.read_boxes(manifest))
+        leak = mcv.leak_index(tables["votes"])
+        findings = mcv.list_findings(catalog, boxes, tables, leak)
+
+    Args:
+        catalog: as `read_catalog` returns it.
+        boxes: as `read_boxes` returns them; may be empty.
+        frames: what says which images follow each other, see `find_links`.
+        seed: of samples and folds, and of the random split where there is none.
+        progress: called with the number of images decoded so far, and of all.
+    Returns:
+        `(catalog, tables, looked_at)`: the catalog with the problems of files that do not decode and a `group` for the
+        others; the tables of `explore`, and `links` (of `find_links`, and the near copies that only the codes of a
+        backbone find), `crossing` (of `crossing_pairs`), `votes` (of `thumbnail_votes`) and `quality` (of
+        `measure_quality`); and a sentence that says what they rest on.
+    Raises:
+        ValueError: `frames` is none of those that `find_links` takes.
+    """
+    as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
+    links = find_links(as_read, frames, (thumbs, catalog))  # as read, so that a training finds them in the store
+    catalog = group_catalog(catalog, links)
+    by_codes = copies_by_codes(usable(catalog), thumbs)
+    links = pd.concat([part for part in (links, by_codes) if part is not None], ignore_index=True)
+    split, small = as_split(catalog, seed), tiny(thumbs)
+    tables = explore(catalog, boxes, seed=seed) | {
+        "links": links,
+        "crossing": crossing_pairs(split, links, small),
+        "votes": thumbnail_votes(usable(split), small, seed),
+        "quality": measure_quality(usable(catalog), thumbs),
+    }
+    return catalog, tables, looked_at(catalog, boxes, tables, by_codes is not None, frames)

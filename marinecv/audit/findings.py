@@ -1,0 +1,72 @@
+"""What an audit has to say: findings, each with its words, its number and its worst cases."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+CASE_COLUMNS = ["image_id", "other", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a data set that a person should know of.
+
+    Args:
+        name: in a few words.
+        serious: it makes a score wrong or loses images; otherwise it is worth a look.
+        count: how many `unit` it concerns.
+        of: how many there are.
+        unit: `images`, `pairs`, `boxes` or `classes`.
+        what: it is, in a sentence with the number.
+        why: it matters.
+        todo: about it, with the flag that does it where there is one.
+        cases: DataFrame `CASE_COLUMNS`, the worst first: an image, the one it is held against or "", and a remark.
+    """
+
+    name: str
+    serious: bool
+    count: int
+    of: int
+    unit: str
+    what: str
+    why: str
+    todo: str
+    cases: pd.DataFrame
+
+    @property
+    def line(self) -> str:
+        """The finding in one line: what, how many, what to do."""
+        return f"{self.name}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
+
+
+def findings_table(findings: list[Finding]) -> pd.DataFrame:
+    """Return a row a finding: `finding, serious` (yes or no), `count, of, unit, what, why, todo`."""
+    columns = ["finding", "serious", "count", "of", "unit", "what", "why", "todo"]
+    rows = [
+        (each.name, "yes" if each.serious else "no", *(getattr(each, name) for name in columns[2:]))
+        for each in findings
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cases_table(findings: list[Finding]) -> pd.DataFrame:
+    """Return every case of every finding: `finding`, and `CASE_COLUMNS`."""
+    parts = [each.cases.assign(finding=each.name) for each in findings]
+    columns = ["finding", *CASE_COLUMNS]
+    return pd.concat([pd.DataFrame(columns=columns, dtype=str), *parts], ignore_index=True)[columns]
+
+
+def make_cases(image_ids: pd.Series, notes: pd.Series | str, others: pd.Series | str = "") -> pd.DataFrame:
+    """Build the table of cases of a finding from columns of one order."""
+    cases = pd.DataFrame({"image_id": image_ids, "other": others, "note": notes}, columns=CASE_COLUMNS)
+    return cases.astype(str).reset_index(drop=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number and what it counts: "1 pair", "2,000 pairs"."""
+    return f"{number:,} {agree(number, noun, f'{noun}s')}"
+
+
+def agree(number: int, one: str, more: str) -> str:
+    """Return the word that agrees with a number."""
+    return one if number == 1 else more

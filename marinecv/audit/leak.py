@@ -1,0 +1,46 @@
+"""How much of a class can be had by remembering pictures: what the nearest thumbnail says."""
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import KNeighborsClassifier
+
+from marinecv.data.folds import kfold
+from marinecv.data.splits import SPLITS
+
+FOLDS = 5
+MOST = 5000  # images judged; more would take minutes and tell no more
+AS_SPLIT, APART = "as split", "relatives apart"
+
+
+def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Name each image after the one whose thumbnail is nearest, with nothing learned.
+
+    Once as the images are split: validation and test after train. Once in 5 folds that keep every group on one side.
+
+    Args:
+        rows: usable rows of a catalog, each with its `group`, see `group_catalog`; `split` may be empty.
+        thumbs: float `(n, values)`, row i for row i of `rows`, see `tiny`.
+        seed: of the folds, and of the 5,000 images that are judged where there are more.
+    Returns:
+        DataFrame: `vote` (`as split` or `relatives apart`), `image_id, split, group, true_class, predicted_class`. No
+        row `as split` without train and others, none `relatives apart` with one group.
+    """
+    classes, rng, votes = rows["class_name"].to_numpy(), np.random.default_rng(seed), []
+
+    def nearest(taught, judged, vote):
+        if taught.any() and judged.any():
+            places = np.sort(rng.permutation(np.flatnonzero(judged))[:MOST])
+            model = KNeighborsClassifier(1, algorithm="brute").fit(thumbs[taught], classes[taught])
+            said = rows.iloc[places].rename(columns={"class_name": "true_class"})
+            said = said.assign(vote=vote, predicted_class=model.predict(thumbs[places]))
+            votes.append(said[["vote", "image_id", "split", "group", "true_class", "predicted_class"]])
+
+    split = rows["split"].to_numpy()
+    for name in SPLITS[1:]:
+        nearest(split == "train", split == name, AS_SPLIT)
+    folds = min(FOLDS, rows["group"].nunique())
+    for part in kfold(rows.reset_index(drop=True), folds, seed, "grouped") if folds > 1 else []:
+        told = part.set_index("image_id")["split"].reindex(rows["image_id"]).to_numpy()
+        nearest(told == "train", told == "validation", APART)
+    columns = ["vote", "image_id", "split", "group", "true_class", "predicted_class"]
+    return pd.concat(votes, ignore_index=True) if votes else pd.DataFrame(columns=columns, dtype=str)

@@ -1,0 +1,189 @@
+"""What a probability means: the temperature that makes it fit, and how far it is off before and after."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.intervals import bootstrap_means, resampled_sums, wilson
+from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
+
+BINS = 15
+COOLEST, WARMEST = 0.05, 20.0
+FEWEST = 10
+"""Images held out, below which nothing is said of what a probability means."""
+METHOD = (
+    "softmax(log p / T); T has the least log loss on the first part of validation, where the network's own "
+    "probabilities count as one image more"
+)
+_SMALLEST = np.finfo(np.float64).eps
+
+
+def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Soften probabilities, or sharpen them: `softmax(log p / temperature)`. The most probable class stays.
+
+    It is what the network's softmax would give of its logits divided by the temperature.
+
+    Args:
+        probabilities: (n, C), 0 to 1, each row summing to 1; a 0 is taken as the smallest difference from 1.
+        temperature: above 1 softens, below 1 sharpens.
+    Returns:
+        (n, C) float64, each row summing to 1.
+    Raises:
+        ValueError: the temperature is not above 0.
+    Source: Guo et al. (2017), https://arxiv.org/abs/1706.04599.
+    """
+    if not temperature > 0:
+        raise ValueError(f"Expected a temperature above 0, as calibration.json has it. Received: {temperature}.")
+    return softmax(np.log(_kept(probabilities)) / temperature, axis=1)
+
+
+def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
+    """Return the temperature with the least log loss.
+
+    The probabilities' own word counts as one image more, of which temperature 1 is exactly right. So images that are
+    all right, or all of one class, give a finite temperature: the fewer they are, the nearer to 1.
+
+    Args:
+        probabilities: (n, C) of images that the network has not learned from, n at least 1.
+        true: (n,) number of the true class of each.
+    Returns:
+        From `COOLEST` to `WARMEST`.
+    """
+    own = np.asarray(probabilities, np.float64)
+    logs, n = np.log(_kept(own)), len(own)
+    target = np.eye(own.shape[1])[true] + own / n
+
+    def loss(log_temperature: float) -> float:
+        return -(target * log_softmax(logs / np.exp(log_temperature), axis=1)).sum() / n
+
+    # The loss is convex in 1/T, so it has one valley along log T too.
+    found = minimize_scalar(loss, bounds=np.log([COOLEST, WARMEST]), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
+    """Return the expected calibration error: how far confidence is from accuracy, averaged over bins by their images.
+
+    Args:
+        confidence: (n,) probability of the predicted class.
+        right: (n,) whether it is the true one.
+        bins: of equal width from 0 to 1, each with its upper end.
+    Returns:
+        0 to 1. Of few images it is above 0 even where every probability is exactly right: `error_by_chance`.
+    Source: Naeini et al. (2015), Obtaining Well Calibrated Probabilities Using Bayesian Binning.
+    """
+    gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def error_by_chance(confidence: np.ndarray, seed: int = 0, times: int = 200) -> float:
+    """Return the mean calibration error that these confidences would show if each were exactly right."""
+    drawn = np.random.default_rng(seed).random((times, len(confidence))) < confidence
+    return float(np.mean([calibration_error(confidence, right) for right in drawn]))
+
+
+def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Set confidence beside accuracy, bin by bin.
+
+    Args:
+        confidence: (n,) probability of the predicted class.
+        right: (n,) whether it is the true one.
+        bins: as in `calibration_error`.
+    Returns:
+        DataFrame, one row a bin that holds an image: `bin` (from 1), `n`, mean `confidence`, `accuracy`, and its 95%
+        interval `low`, `high` by Wilson's formula, which takes images for independent.
+    """
+    rows = []
+    places = _bins(confidence, bins)
+    for place in np.unique(places):
+        inside = places == place
+        k, n = int(right[inside].sum()), int(inside.sum())
+        low, high = wilson(k, n)
+        rows.append([int(place) + 1, n, float(confidence[inside].mean()), k / n, low, high])
+    return pd.DataFrame(rows, columns=["bin", "n", "confidence", "accuracy", "low", "high"])
+
+
+def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities `(n, C)` and the number of the true class `(n,)` of a labelled predictions table."""
+    names = list(class_names_of_table(predictions))
+    return probabilities_of_table(predictions), predictions["true_class"].map(names.index).to_numpy(int)
+
+
+def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
+    """Return the mean of some images as a figure, its interval by groups where images are related.
+
+    Args:
+        values: (n,) of each image: bool for a share, else an error.
+        numbers: (n,) the group of each; None where no two share one.
+        seed: of the bootstrap.
+    """
+    n, is_share = len(values), values.dtype == bool
+    if numbers is None or len(np.unique(numbers)) == n:
+        if is_share:
+            return proportion(int(values.sum()), n)
+        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
+    of_group = np.unique(numbers, return_inverse=True)[1]
+    sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
+    drawn = resampled_sums(sums, seed)
+    make = bootstrapped_share if is_share else bootstrapped_error
+    return make(values.mean(), drawn[:, 1] / drawn[:, 0], n, sums[:, 0])
+
+
+def judge_temperature(
+    chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
+) -> dict:
+    """Fit a temperature on one part of validation, and say on the other what it brings.
+
+    Args:
+        chosen: labelled predictions table; the temperature is fitted on it.
+        held: another one. Below `FEWEST` images no temperature is used.
+        seed: of the bootstrap.
+        groups: as `classification_metrics` takes them.
+    Returns:
+        `method`, `temperature`, `reason` (why it is 1; else empty), `n_chosen`, `n_held`, and of the held images
+        `accuracy` (a figure), `ece` and `log_loss` (each `before` and `after`) and `reliability` (the rows of
+        `reliability_table`, `before` and `after`); the last four are None where there is a reason.
+    """
+    counts = {"n_chosen": len(chosen), "n_held": len(held)}
+    if len(held) < FEWEST:
+        reason = (
+            f"Too few validation images are held out ({len(held)}, expected {FEWEST} at least) to tell whether "
+            "probabilities are right, so they stay as the network gives them"
+        )
+        none = dict.fromkeys(("accuracy", "ece", "log_loss", "reliability"))
+        return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
+    temperature = fit_temperature(*truth_of(chosen))
+    probabilities, true = truth_of(held)
+    right, numbers = probabilities.argmax(axis=1) == true, group_numbers(held["image_id"], groups)
+    forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
+    confidence = {when: form.max(axis=1) for when, form in forms.items()}
+    return {
+        "method": METHOD,
+        "temperature": temperature,
+        "reason": "",
+        **counts,
+        "accuracy": mean_figure(right, numbers, seed),
+        "ece": {
+            **{when: calibration_error(sure, right) for when, sure in confidence.items()},
+            "by_chance": error_by_chance(confidence["after"], seed),
+        },
+        "log_loss": {when: mean_figure(_losses(form, true), numbers, seed) for when, form in forms.items()},
+        "reliability": {when: reliability_table(sure, right).to_dict("records") for when, sure in confidence.items()},
+    }
+
+
+def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
+    return -np.log(_kept(probabilities)[np.arange(len(true)), true])
+
+
+def _kept(probabilities: np.ndarray) -> np.ndarray:
+    return np.asarray(probabilities, np.float64).clip(_SMALLEST, 1.0)
+
+
+def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    return np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)

@@ -1,0 +1,56 @@
+"""Images that belong together: near copies, frames of one video, pictures of one camera. They vary together."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+
+def group_numbers(image_ids: pd.Series, groups: Mapping[str, object] | pd.Series | None) -> np.ndarray | None:
+    """Number the groups of images from 0; an image without an entry is a group of its own.
+
+    Args:
+        image_ids: (n,) of the images.
+        groups: the group of each, by `image_id`; a missing or an empty one is none.
+    Returns:
+        (n,) int; None where no two images share a group, so that groups say nothing.
+    """
+    if groups is None:
+        return None
+    named = image_ids.map(dict(groups))
+    numbers, found = pd.factorize(named.mask(named == ""))
+    alone = numbers < 0
+    numbers[alone] = len(found) + np.arange(alone.sum())
+    return numbers if numbers.max() + 1 < len(numbers) else None
+
+
+def counts_by_group(
+    numbers: np.ndarray, codes: np.ndarray, kinds: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Count the images of each kind in each group.
+
+    Args:
+        numbers: (n,) of `group_numbers`.
+        codes: (n,) the kind of each image, 0 to kinds - 1.
+        kinds: how many there are.
+        weights: (n,) what each image counts; None counts each once.
+    Returns:
+        (groups, kinds) float64.
+    """
+    groups = numbers.max() + 1
+    return np.bincount(numbers * kinds + codes, weights, groups * kinds).reshape(groups, kinds).astype(float)
+
+
+def common_groups(catalogs: Iterable[pd.DataFrame], image_ids: pd.Series) -> dict[str, str] | None:
+    """What belongs together among some images, where every catalog says so.
+
+    Args:
+        catalogs: of the runs that judge these images; `image_id` and `group` are read.
+        image_ids: the images asked about.
+    Returns:
+        The group of each in the first catalog, by `image_id`; None where in one of them an image has no group, or no
+        two images share one.
+    """
+    found = [catalog.set_index("image_id")["group"].reindex(image_ids).fillna("") for catalog in catalogs]
+    grouped = all((group != "").all() and group.nunique() < len(group) for group in found)
+    return dict(found[0]) if grouped else None

@@ -1,0 +1,128 @@
+"""What a score is worth when relatives are kept apart: as published, without relatives in train, in grouped folds."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.leak import APART, AS_SPLIT
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.figures import caveat
+from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.predictions import make_table
+from marinecv.tables import numbers, read_table
+
+FIGURES = ("accuracy", "balanced_accuracy")
+WITHOUT, GROUPED = "no relative in train", "grouped folds"
+NOT_LOOKED_FOR = "Whether these images have relatives in train was not looked for: `evaluate` does, `audit` shows them."
+HONEST_COLUMNS = ["images", "split", "figure", "value", "low", "high", "n", "groups", "method"]
+
+
+def honest_scores(
+    predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Score a model three ways, side by side.
+
+    Args:
+        predictions: predictions table of a model.
+        groups: of the images, by `image_id`, see `group_catalog`.
+        relatives: of the images in what it was trained on, see `relatives_in_train`.
+        folds: predictions of the validation images of grouped folds, each once; None where there are none.
+    Returns:
+        DataFrame `HONEST_COLUMNS`, a row a figure (`accuracy`, `balanced_accuracy`): on each split `as split`; on its
+        images with `no relative in train`, no copy, near copy or neighbouring frame; and of the `grouped folds`
+        together. Intervals (95%) resample groups. Where no image is left, value and bounds are missing and n is 0.
+    """
+    rows = []
+    for split in ("validation", "test"):
+        part = predictions[(predictions["split"] == split) & (predictions["true_class"] != "")]
+        if len(part):
+            rows += _scored(AS_SPLIT, split, part, groups)
+            rows += _scored(WITHOUT, split, part[~part["image_id"].isin(relatives["image_id"])], groups)
+    if folds is not None:
+        rows += _scored(GROUPED, "all", folds, groups)
+    return pd.DataFrame(rows, columns=HONEST_COLUMNS)
+
+
+def read_honest_scores(path: str | Path) -> pd.DataFrame:
+    """Read what `write_table` wrote of `honest_scores`.
+
+    Raises:
+        ValueError: a column is missing, or holds no numbers.
+    """
+    scores = numbers(read_table(path), ("value", "low", "high", "n", "groups"), path)
+    if missing := [column for column in HONEST_COLUMNS if column not in scores]:
+        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(HONEST_COLUMNS)}.")
+    return scores.astype({"n": int, "groups": int})
+
+
+def honest_sentences(scores: pd.DataFrame) -> list[str]:
+    """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds."""
+    rows = scores[scores["figure"] == "accuracy"].set_index(["images", "split"])
+    said, related = [], 0
+    for split in (split for images, split in rows.index if images == AS_SPLIT):
+        whole, alone = rows.loc[AS_SPLIT, split], rows.loc[WITHOUT, split]
+        here = int(whole["n"] - alone["n"])
+        related += here
+        rest = f"on the other {alone['n']} it is {_figure(alone)}" if alone["n"] else "no other image is left"
+        said.append(
+            f"{here} of the {whole['n']} {split} images have a copy, near copy or neighbouring frame in train, so the "
+            f"accuracy of {whole['value']:.3f} may be memory in part; {rest}."
+            if here
+            else f"None of the {whole['n']} {split} images was found to have a copy, near copy or neighbouring frame "
+            "in train."
+        )
+    if (GROUPED, "all") in rows.index:
+        folds = _figure(rows.loc[GROUPED, "all"])
+        said.append(f"Trained anew in folds that keep relatives apart: {folds}. That is what to expect in a new place.")
+    elif related:
+        said.append("`evaluate RUN --folds 5` trains it anew with relatives kept apart, and says what is left.")
+    return said
+
+
+def _figure(row: pd.Series) -> str:
+    few = ", few groups" if caveat(row) else ""
+    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f}, n={row['n']}{few})"
+
+
+def leak_index(votes: pd.DataFrame) -> dict:
+    """Say how much of the score as split comes from relatives: what a memory of thumbnails loses where they are apart.
+
+    Args:
+        votes: as `thumbnail_votes` returns them.
+    Returns:
+        dict of `scores` (DataFrame `HONEST_COLUMNS`, `as split` and `majority class` a split, and of `relatives apart`
+        on all images), and on the judged images that have both votes `difference` (of accuracies),
+        its 95% bounds `low` and `high` over groups, and `n`; these are missing where nothing is split.
+    """
+    groups = votes.drop_duplicates("image_id").set_index("image_id")["group"]
+    rows, tables = [], {}
+    for vote, part in votes.groupby("vote", sort=False):
+        tables[vote] = table = _table(part, part["predicted_class"])
+        for split in part["split"].unique() if vote == AS_SPLIT else ["all"]:
+            own = part if split == "all" else part[part["split"] == split]
+            most = _table(own, [own["true_class"].mode()[0]] * len(own))
+            rows += _scored(vote, split, table[table["image_id"].isin(own["image_id"])], groups)
+            rows += _scored("majority class", split, most, groups)
+    found = {"scores": pd.DataFrame(rows, columns=HONEST_COLUMNS)}
+    if {AS_SPLIT, APART} - set(tables):
+        return found | {"difference": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    both = set(tables[AS_SPLIT]["image_id"]) & set(tables[APART]["image_id"])
+    first, second = (tables[vote][tables[vote]["image_id"].isin(both)].assign(split="judged") for vote in tables)
+    compared = compare_runs(first, second, "judged", groups=groups)
+    return found | {key: compared[key] for key in ("difference", "low", "high", "n")}
+
+
+def _table(votes: pd.DataFrame, said: list[str]) -> pd.DataFrame:
+    names = sorted({*votes["true_class"], *said})
+    sure = np.eye(len(names))[[names.index(name) for name in said]]
+    return make_table(list(votes["image_id"]), list(votes["split"]), list(votes["true_class"]), sure, names)
+
+
+def _scored(images: str, split: str, table: pd.DataFrame, groups: pd.Series) -> list[dict]:
+    if table.empty:
+        empty = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "groups": 0, "method": "no image is left"}
+        return [{"images": images, "split": split, "figure": figure, **empty} for figure in FIGURES]
+    metrics = classification_metrics(table, groups=groups)
+    alone = {"groups": metrics["n"]}
+    return [{"images": images, "split": split, "figure": figure, **alone, **metrics[figure]} for figure in FIGURES]

@@ -1,0 +1,141 @@
+"""Runs of one recipe over several seeds: how far chance alone moves its score, and two recipes seed by seed."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from marinecv.evaluation.compare import difference_bounds, paired
+from marinecv.evaluation.groups import group_numbers
+from marinecv.runs import Run
+
+FEWEST = 3
+"""Seeds in common, below which nothing is said of others."""
+
+
+def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
+    """Sort runs by recipe and seed.
+
+    Two runs have one recipe where their `recipe.json` differs in the seed alone, or in which of so many folds they are.
+    A run that repeats recipe and seed of another begins a recipe of its own, and so does one without a seed.
+
+    Returns:
+        By name of the recipe, or the folder where that name is taken, and by seed: one run, or folds out of one folder,
+        in the order given.
+    """
+    alike, found = {}, {}
+    for run in runs:
+        recipe = run.read("recipe.json")
+        training = recipe.get("training")
+        seed = training.pop("seed", None) if isinstance(training, dict) else None
+        if run.fold:
+            recipe["data"]["fold"] = run.fold.partition("/")[2]
+        names = alike.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
+        if name := next((name for name in names if _has_room(found[name].get(seed, []), run)), None):
+            found[name].setdefault(seed, []).append(run)
+            continue
+        name = str(recipe.get("name"))
+        name = str(run.folder) if name in found else name
+        names.append(name)
+        found[name] = {seed if isinstance(seed, int) else 0: [run]}
+    return found
+
+
+def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
+    """Return the mean accuracy of a recipe over seeds and its range.
+
+    Args:
+        tables: its predictions tables by seed, of the same labelled images.
+        split: which rows count.
+    Returns:
+        dict of `mean, lowest, highest, seeds` (how many), `n` and a `sentence`. The range is no interval: it says how
+        far the seed moves the score, not what other images would have given.
+    Raises:
+        ValueError: as `compare_runs`.
+    """
+    first, *others = tables.values()
+    right = [paired(first, table, split)["b"] for table in (first, *others)]
+    scores, n = [float(each.mean()) for each in right], len(right[0])
+    mean, lowest, highest = sum(scores) / len(scores), min(scores), max(scores)
+    sentence = f"mean {mean:.3f}, {lowest:.3f} to {highest:.3f} over {len(scores)} seeds (n={n}, the same images)"
+    return {"mean": mean, "lowest": lowest, "highest": highest, "seeds": len(scores), "n": n, "sentence": sentence}
+
+
+def compare_seeds(
+    a: Mapping[int, pd.DataFrame],
+    b: Mapping[int, pd.DataFrame],
+    split: str,
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> dict:
+    """Compare two recipes seed by seed on the same images; images are never counted once a seed.
+
+    Args:
+        a: predictions tables of the first by seed.
+        b: predictions tables of the second; seeds that both have are compared.
+        split: which rows to compare.
+        seed: of the bootstrap.
+        groups: the group of an image by its `image_id`, as of `classification_metrics`.
+    Returns:
+        dict of `n`, `seeds` (how many), `difference` (mean of a - b), `lowest` and `highest` (of the seeds), `low` and
+        `high` (95% for other images and these seeds, by a paired bootstrap over images or groups), `seeds_low` and
+        `seeds_high` (95% for other seeds and these images, by Student's t; None of fewer than `FEWEST` seeds), `ahead`
+        (seeds in which the first is better), `distinguishable` (both leave 0 out and every seed agrees) and a
+        `sentence`.
+    Raises:
+        ValueError: no seed is common, or as `compare_runs`.
+    """
+    common = [number for number in a if number in b]
+    if not common:
+        raise ValueError(f"The seeds {sorted(a)} and {sorted(b)} have none in common. Expected runs of the same seeds.")
+    right = [paired(a[number], b[number], split) for number in common]
+    by_seed = pd.concat([pair["a"].astype(float) - pair["b"] for pair in right], axis=1)  # (n, seeds), by image
+    gaps, of_images = by_seed.mean(), by_seed.mean(axis=1)
+    low, high = difference_bounds(of_images, group_numbers(of_images.index.to_series(), groups), seed)
+    ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
+    seeds_low, seeds_high = _seed_bounds(gaps.to_numpy())
+    on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
+    apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
+    better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)
+    verdict = (
+        "distinguishable" if apart else "distinguishable on these seeds alone" if on_these else "not distinguishable"
+    )
+    of_seeds = (
+        f"of other seeds fewer than {FEWEST} say nothing"
+        if seeds_low is None
+        else f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
+    )
+    sentence = (
+        f"{abs(gaps.mean()):.3f} apart on average ({gaps.min():.3f} to {gaps.max():.3f}), the {better} is better in "
+        f"{times} of {len(common)} seeds; {verdict} (95% over the same {len(of_images)} images {low:.3f} to "
+        f"{high:.3f}, {of_seeds})"
+    )
+    return {
+        "n": len(of_images),
+        "seeds": len(common),
+        "difference": float(gaps.mean()),
+        "lowest": float(gaps.min()),
+        "highest": float(gaps.max()),
+        "low": low,
+        "high": high,
+        "seeds_low": seeds_low,
+        "seeds_high": seeds_high,
+        "ahead": ahead,
+        "distinguishable": apart,
+        "sentence": sentence,
+    }
+
+
+def _has_room(beside: list[Run], run: Run) -> bool:
+    """Whether a run can stand beside others of its recipe and seed: as another fold of theirs."""
+    return all(each.fold != run.fold and each.folder.parent == run.folder.parent for each in beside)
+
+
+def _seed_bounds(gaps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Bound the mean gap over seeds by Student's t, 95%. The images are the same in each, so they widen nothing."""
+    if len(gaps) < FEWEST:
+        return None, None
+    half = t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    return float(gaps.mean() - half), float(gaps.mean() + half)

@@ -1,0 +1,75 @@
+"""How far the code of an image lies from those that a network was trained on."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from marinecv.atomic import whole_file
+
+COMPONENTS = 64
+
+
+def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Keep of the codes of train what `distances` needs: the mean of each class, and how images scatter about it.
+
+    Args:
+        codes: `(n, values)` of train images, two or more, as `embed` returns them.
+        class_names: (n,) the class of each.
+    Returns:
+        `centre` (values,), `whitening` (values, k), which takes a code less the centre to at most 64 principal
+        components in which images scatter about the mean of their class alike in all directions, and `means`
+        (classes, k) there. float32.
+    Source: Lee et al. (2018), https://arxiv.org/abs/1807.03888; the scatter is shrunk after Ledoit and Wolf (2004).
+    """
+    codes, labels = np.asarray(codes, np.float64), np.asarray(class_names)
+    # Threads sum in any order; and codes that are all alike have no variance to share out among their axes.
+    with threadpool_limits(1), np.errstate(invalid="ignore"):
+        axes = PCA(min(COMPONENTS, len(codes) - 1, codes.shape[1]), random_state=0).fit(codes)
+        places = (codes - axes.mean_) @ axes.components_.T
+        means = {name: places[labels == name].mean(axis=0) for name in dict.fromkeys(labels)}
+        scatter, _ = ledoit_wolf(places - np.stack([means[name] for name in labels]), assume_centered=True)
+        # Where images do not scatter at all, one a class say, the plain distance is left.
+        size = np.trace(scatter) / len(scatter)
+        scatter = scatter + 1e-6 * size * np.eye(len(scatter)) if size > 0 else np.eye(len(scatter))
+        whiten = np.linalg.inv(np.linalg.cholesky(scatter)).T
+    return {
+        "centre": axes.mean_.astype(np.float32),
+        "whitening": (axes.components_.T @ whiten).astype(np.float32),
+        "means": (np.stack(list(means.values())) @ whiten).astype(np.float32),
+    }
+
+
+def distances(codes: np.ndarray, fitted: dict[str, np.ndarray]) -> np.ndarray:
+    """Return Mahalanobis' distance of each code to the nearest class mean, (n,) float64.
+
+    Args:
+        codes: `(n, values)`.
+        fitted: what `fit_distance` returned, of the same network.
+    """
+    places = (np.asarray(codes, np.float64) - fitted["centre"]) @ fitted["whitening"]
+    return np.min([np.linalg.norm(places - mean, axis=1) for mean in fitted["means"]], axis=0)
+
+
+def write_codes(path: str | Path, fitted: dict[str, np.ndarray]) -> None:
+    """Write what `fit_distance` returned as `.npz`, whole or not at all."""
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez(file, **fitted)
+
+
+def read_codes(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what `write_codes` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is another one.
+    """
+    try:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
+            return {name: file[name] for name in ("centre", "whitening", "means")}
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Expected the codes.npz of a run.") from error

@@ -1,0 +1,68 @@
+"""A run's recipe trained anew in folds that keep relatives apart: what its score is worth in a new place."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+import marinecv as mcv
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.report.page import write_run_report
+from marinecv.runs import Run
+from marinecv.studies import Study, is_study
+from marinecv.training.recipe import Recipe
+
+from .at_work import at_work
+from .honest import folds_folder, keep_honest_scores, note_relatives, related
+from .train import finish_study
+
+
+def grouped_folds(run: Run, folds: int) -> None:
+    """Train a run's recipe in folds that keep relatives apart, below the run; what is trained already stays.
+
+    The run's `honest.csv` and page are written again.
+
+    Raises:
+        ValueError: the run is not finished, or was not trained on the labels of all its images; or there are fewer
+            groups than folds.
+    """
+    recipe, folder = Recipe.of(run), folds_folder(run, folds)
+    if not run.finished:
+        raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then ask for its folds.")
+    if recipe.data.synthetic or recipe.data.labelled < 1 or recipe.data.pseudo_labels:
+        raise ValueError(
+            f"{run.folder} was trained on synthetic images, or on the labels of some images only, and no fold may "
+            "judge those. Expected a run on the labels of all its images."
+        )
+    with at_work(run.folder, go_on="the same command again"):
+        if not is_study(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was trained
+            begin_folds(run, recipe, folder, folds)
+        finish_study(Study(folder))
+        if (run.catalog["split"] == "test").any():
+            run.note("looked at test: its images are judged in folds")
+        keep_honest_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), folds)
+        write_run_report(run.folder)
+
+
+def begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int) -> None:
+    """Make the study and its runs, untrained."""
+    catalog = run.catalog
+    catalog = catalog.assign(group=catalog["image_id"].map(related(run)[0]))
+    for number, part in enumerate(mcv.kfold(catalog, folds, recipe.training.seed, "grouped"), start=1):
+        data = replace(recipe.data, split_by="grouped", fold=f"{number}/{folds}")
+        begin_fold(folder / f"fold{number}", replace(recipe, data=data, published={}), part, run)
+    cells = [f"fold{number}" for number in range(1, folds + 1)]
+    Study.create(folder, folder.name, f"{recipe.title}: {folds} grouped folds", cells, run.demonstration)
+
+
+def begin_fold(folder: Path, recipe: Recipe, catalog: pd.DataFrame, run: Run) -> None:
+    """Make a run like another on the same images, split anew, in one order of them, so that folds share pixels."""
+    folder.mkdir(parents=True)
+    if run.path("attributes.csv").is_file():
+        shutil.copyfile(run.path("attributes.csv"), folder / "attributes.csv")
+    catalog = note_relatives(folder, recipe, catalog.sort_values("image_id", ignore_index=True))
+    contract = {key: value for key, value in run.read("contract.json").items() if key != "select_on"}
+    contract["split_sha256"] = mcv.write_split(catalog, folder / "split.csv")
+    Run.create(folder, recipe.to_dict(), contract, catalog)

@@ -1,0 +1,85 @@
+"""Which images of a run are related: found once, kept beside it, and held against its score."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+import marinecv as mcv
+from marinecv.data.catalog import usable
+from marinecv.data.groups import group_catalog, relatives_in_train
+from marinecv.data.splits import is_grouped
+from marinecv.evaluation.folds import fold_predictions
+from marinecv.evaluation.leaks import honest_scores
+from marinecv.runs import Run
+from marinecv.studies import Study, is_study
+from marinecv.tables import numbers, read_table, write_table
+from marinecv.training.model_choice import Autoencoder
+from marinecv.training.recipe import Recipe
+
+MOST = 5000  # images among which relatives are looked for unasked; that takes a minute
+
+
+def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame) -> pd.DataFrame:
+    """Write `relatives.csv` of a run to be; return the catalog with its groups.
+
+    Neither where nothing is classified, nor where the images are many and nobody has asked for a grouped split.
+    """
+    many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
+    if many or isinstance(recipe.model, Autoencoder):
+        return catalog
+    links = mcv.find_links(catalog, recipe.data.frames)
+    write_table(folder / "relatives.csv", relatives_in_train(catalog, links))
+    return group_catalog(catalog, links)
+
+
+def related(run: Run) -> tuple[pd.Series, pd.DataFrame]:
+    """The groups of a run's images, and their relatives in train; of a run that has not looked for them, found now."""
+    catalog, path = run.catalog, run.path("relatives.csv")
+    if path.is_file():
+        with run.mending("relatives.csv"):
+            relatives = numbers(read_table(path), ["likeness"], path)
+    else:
+        data = run.read("recipe.json").get("data")  # of another version, perhaps: only this is asked for
+        frames = data.get("frames") if isinstance(data, dict) else None
+        links = mcv.find_links(catalog, frames)
+        catalog, relatives = group_catalog(catalog, links), relatives_in_train(catalog, links)
+    return catalog.set_index("image_id")["group"], relatives
+
+
+def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple[pd.Series, pd.DataFrame]:
+    """The groups of images from elsewhere, and those that are copies or near copies of what a run was trained on."""
+    groups = group_catalog(images, mcv.find_links(images, frames)).set_index("image_id")["group"]
+    train = usable(run.catalog).query("split == 'train'")
+    present = train["path"].map(os.path.isfile)
+    if not present.all():
+        print(f"{(~present).sum()} of {len(train)} train images are gone, so copies of them are not looked for")
+    train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names
+    both = pd.concat([train, images], ignore_index=True)
+    return groups, relatives_in_train(both, mcv.find_links(both, "none"))  # numbers of two sets are no neighbours
+
+
+def keep_honest_scores(run: Run, predictions: pd.DataFrame, folds: int | None = None) -> None:
+    """Write `honest.csv`: what the score is worth without relatives, and in grouped folds where they were trained."""
+    write_table(run.path("honest.csv"), honest_scores(predictions, *related(run), fold_table(run, folds)))
+
+
+def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
+    """What the grouped folds of a run say of every image; None where they are not trained to the end.
+
+    Args:
+        run: of a recipe.
+        folds: how many; None takes as many as there are, the most if there are several.
+    """
+    present = sorted(run.folder.glob(folds_folder(run, "*").name), key=lambda folder: (len(folder.name), folder.name))
+    for folder in reversed(present) if folds is None else [folds_folder(run, folds)]:
+        runs = Study(folder).finished_runs if is_study(folder) else {}
+        if runs and len(runs) == len(Study(folder).cells):
+            [table] = fold_predictions(runs.values()).values()
+            return table
+    return None
+
+
+def folds_folder(run: Run, folds: int | str) -> Path:
+    """Where the folds of a run lie."""
+    return run.path(f"grouped-{folds}-folds")

@@ -1,0 +1,266 @@
+"""A made data set with every defect planted: each is found, the right images are named, and a clean set has none."""
+
+import io
+from collections import defaultdict
+from html import unescape
+from itertools import product
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFilter
+from scenes import CHANGES, draw_scene, save
+from test_report_pages import assert_self_contained, open_in_browser
+
+import marinecv as mcv
+from marinecv.audit.findings import cases_table, findings_table
+from marinecv.tables import read_table, write_table
+from pipelines.command_line import main
+
+CLASSES = ("crab", "eel", "ray")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
+FOLDERS = {"train": 20, "valid": 4, "test": 4}
+
+
+class Tank:
+    """Roboflow's CSV layout, filled image by image; an image has two boxes of its class unless others are given."""
+
+    def __init__(self, root: Path):
+        self.root, self.rows = root, defaultdict(lambda: [HEADER])
+
+    def add(self, image_id: str, picture: Image.Image, class_name: str, boxes: tuple = ()) -> str:
+        save(picture, self.root / image_id)
+        self.label(image_id, picture.size, class_name, boxes)
+        return image_id
+
+    def label(self, image_id: str, size: tuple[int, int], class_name: str, boxes: tuple = ()):
+        folder, name = image_id.split("/")
+        w, h = size
+        own = ((class_name, 4, 4, w // 2, h // 2), (class_name, w // 2, h // 2, w - 4, h - 4))
+        self.rows[folder] += [",".join(map(str, (name, w, h, *box))) for box in boxes or own]
+
+    def close(self) -> Path:
+        for folder, rows in self.rows.items():
+            (self.root / folder / "_annotations.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        return self.root
+
+
+def draw_clean(root: Path) -> Tank:
+    """3 classes, 20 + 4 + 4 images each: as many places; no number in a name."""
+    tank, seed = Tank(root), 0
+    for folder, count in FOLDERS.items():
+        for class_name, number in product(CLASSES, range(count)):
+            seed += 1
+            tank.add(f"{folder}/{class_name}_{LETTERS[number]}.jpg", draw_scene(seed, seed), class_name)
+    return tank
+
+
+def plant(tank: Tank) -> dict[str, set]:
+    """Add every defect; return what each finding must name: images, or pairs of them."""
+    root, expected, seed = tank.root, defaultdict(set), iter(range(500, 900))
+
+    def scene(**options):
+        number = next(seed)
+        return draw_scene(number, number, **options)
+
+    # A video: 8 places of 8 frames; of each the first and the fifth are judged.
+    for place, frame in product(range(8), range(8)):
+        folder = "train" if frame % 4 else ("valid", "test")[place % 2]
+        name = f"{folder}/dive_{100 * place + frame:04d}.jpg"
+        tank.add(name, draw_scene(300 + place, 3000 + 10 * place + frame), CLASSES[place % 3])
+        if folder != "train":
+            expected["neighbouring frames across splits"].add(name)
+
+    (root / "train" / "text.jpg").write_text("no image")
+    tank.label("train/text.jpg", (160, 120), "eel")
+    whole = io.BytesIO()
+    scene().save(whole, "JPEG", quality=92)
+    (root / "train" / "short.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    tank.label("train/short.jpg", (160, 120), "crab")
+    expected["files that cannot be read"] = {"train/text.jpg", "train/short.jpg"}
+
+    originals = iter(f"train/{class_name}_{letter}.jpg" for class_name in CLASSES for letter in LETTERS[:20])
+    original = next(originals)
+    (root / "test" / "same.jpg").write_bytes((root / original).read_bytes())
+    tank.label("test/same.jpg", (160, 120), "crab")
+    expected["copies across splits"].add((original, "test/same.jpg"))
+    for number, (name, change) in enumerate(CHANGES.items()):
+        original, folder = next(originals), ("test", "valid")[number % 2]
+        copy = tank.add(f"{folder}/{name}.jpg", change(Image.open(root / original)), "crab")
+        expected["copies across splits"].add((original, copy))
+    original = next(originals)
+    copy = tank.add("train/within.jpg", CHANGES["re_encoded"](Image.open(root / original)), "crab")
+    expected["copies within a split"].add((original, copy))
+    copy = tank.add("train/other.jpg", CHANGES["resized"](Image.open(root / "train" / "ray_a.jpg")), "eel")
+    expected["copies within a split"].add(("train/ray_a.jpg", copy))
+    expected["one picture under two labels"].add(("train/ray_a.jpg", copy))
+
+    dark = tank.add("train/dark.jpg", scene().point(lambda level: level * 0.06), "crab")
+    bright = tank.add("train/bright.jpg", scene().point(lambda level: 255 - (255 - level) * 0.1), "crab")
+    fog = tank.add("train/fog.jpg", scene().point(lambda level: 120 + level * 0.03), "crab")
+    expected["dark, bright or flat images"] = {dark, bright, fog}
+    blurred = tank.add("train/blurred.jpg", scene().filter(ImageFilter.GaussianBlur(6)), "crab")
+    expected["blurred images"] = {blurred}
+    sizes = {"tiny": (40, 30), "strip": (480, 100), "huge": (900, 700)}
+    added = {tank.add(f"train/{name}.jpg", scene(size_wh=size), "crab") for name, size in sizes.items()}
+    expected["images of an odd size"] = added
+
+    for letter in LETTERS[:3]:
+        tank.add(f"train/squid_{letter}.jpg", scene(), "squid")
+    expected["classes with few train images"] = {"train/squid_a.jpg"}
+    expected["uneven classes"] = set()
+    expected["classes that train lacks"] = {
+        tank.add(f"test/whale_{letter}.jpg", scene(), "whale") for letter in LETTERS[:2]
+    }
+
+    save(scene(), root / "train" / "boxless.jpg")
+    expected["images without a box"] = {"train/boxless.jpg"}
+    box = ("eel", 10, 10, 60, 60)
+    odd = {
+        "flat": (box, ("eel", 70, 70, 70, 90)),
+        "twice": (box, box),
+        "edge": (box, ("eel", 100, 60, 200, 110)),
+        "speck": (box, ("eel", 80, 80, 82, 84)),
+        "whole": (("eel", 0, 0, 160, 120),),
+    }
+    expected["odd boxes"] = {tank.add(f"train/{name}.jpg", scene(), "eel", boxes) for name, boxes in odd.items()}
+    draw = (("eel", 10, 10, 50, 50), ("ray", 60, 10, 99, 50))
+    expected["labels that hardly won"] = {tank.add("train/draw.jpg", scene(), "eel", draw)}
+    # Two rays of 20x20: score 1600, area 800; one eel of 30x30: both 900.
+    flips = (("ray", 4, 4, 24, 24), ("ray", 30, 4, 50, 24), ("eel", 60, 60, 90, 90))
+    expected["labels that another rule changes"] = {tank.add("train/flips.jpg", scene(), "ray", flips)}
+    return expected
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_weights(tmp_path_factory):
+    """What is found must not depend on the weights that lie on a machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """The folder of an audit of the planted tank, what it must have found, and its exit code with --strict."""
+    root = tmp_path_factory.mktemp("planted")
+    tank = draw_clean(root / "tank")
+    expected = plant(tank)
+    words = ["audit", "--data-dir", str(tank.close()), "--output-dir", str(root / "out"), "--strict"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARINECV_HOME", str(root / "home"))
+        return root / "out", expected, main(words)
+
+
+def named(folder: Path, finding: str) -> set:
+    """The images or pairs that a finding's cases name."""
+    cases = read_table(folder / "cases.csv").query("finding == @finding")
+    pairs = [tuple(sorted(filter(None, pair))) for pair in zip(cases["image_id"], cases["other"], strict=True)]
+    return {pair if len(pair) > 1 else pair[0] for pair in pairs}
+
+
+def test_every_planted_defect_is_found_and_the_right_images_are_named(planted):
+    folder, expected, _ = planted
+    found = read_table(folder / "findings.csv").set_index("finding")
+    assert set(found.index) == {*expected, "score that comes from relatives"}
+    for finding, right in expected.items():
+        names = named(folder, finding)
+        if finding == "neighbouring frames across splits":  # beside each its neighbour in train
+            names = {image for pair in names for image in pair if not image.startswith("train/")}
+        assert names == {tuple(sorted(pair)) if isinstance(pair, tuple) else pair for pair in right}, finding
+    assert found.loc["files that cannot be read", ["count", "of", "unit"]].tolist()[::2] == ["2", "images"]
+
+
+def test_what_makes_a_score_wrong_or_loses_images_is_serious_and_nothing_else(planted):
+    folder, _, code = planted
+    found = read_table(folder / "findings.csv")
+    assert set(found.query("serious == 'yes'")["finding"]) == {
+        "score that comes from relatives",
+        "neighbouring frames across splits",
+        "copies across splits",
+        "one picture under two labels",
+        "files that cannot be read",
+        "classes that train lacks",
+    }
+    assert code == 1
+    assert found["serious"].is_monotonic_decreasing  # yes before no
+
+
+def test_each_finding_says_what_it_is_why_it_matters_and_what_to_do(planted):
+    found = read_table(planted[0] / "findings.csv")
+    assert all(found[words].str.endswith(".").all() for words in ("what", "why", "todo"))
+    said = found.set_index("finding")["what"]
+    assert said["classes that train lacks"] == "whale: 2 images to be judged, and none to learn from."
+    assert said["neighbouring frames across splits"].startswith("8 of 23 validation images and 8 of 26 test images")
+    assert said["copies across splits"] == "7 pairs of copies (1 exact, 6 near) lie in different splits."
+    assert "A memory of 16x16 thumbnails, which learns nothing, names" in said["score that comes from relatives"]
+
+
+def test_the_page_opens_in_a_browser_and_shows_findings_and_pairs(planted, tmp_path):
+    folder, expected, _ = planted
+    page = folder / "report.html"
+    opened, complaints = open_in_browser(page, tmp_path)
+    assert not complaints
+    assert_self_contained(page.read_text(encoding="utf-8"))
+    for finding in expected:
+        assert f"<h3>{finding[0].upper()}{finding[1:]}" in opened
+    assert opened.index("Score that comes from relatives") < opened.index("Copies within a split")
+    section = opened.partition("<h3>Copies across splits")[2].partition("<h3>")[0]
+    for pair in expected["copies across splits"]:
+        first, second = (
+            section.index(f'alt="{image}, ') for image in sorted(pair, key=lambda name: "train" not in name)
+        )
+        assert second - first > 0 and section.count("<img", first, second) == 1  # side by side
+    assert "validation: crab" in opened and "8 more are in cases.csv." in opened
+    assert str(folder.parent) not in opened
+    assert opened.count("<img") == opened.count('alt="') and 'alt=""' not in opened
+
+
+def test_the_tables_are_kept_beside_the_page(planted):
+    names = {path.stem for path in planted[0].glob("*.csv")}
+    assert {"links", "crossing", "quality", "findings", "cases", "leak", "votes", "label_flips"} <= names
+
+
+def test_the_library_says_what_the_command_writes(planted, tmp_path):
+    folder, seen = planted[0], []
+    manifest = mcv.locate(None, folder.parent / "tank")
+    as_read, boxes = mcv.read_catalog(manifest), mcv.read_boxes(manifest)
+    catalog, tables, said = mcv.audit_images(as_read, boxes, progress=lambda _, total: seen.append(total))
+    leak = mcv.leak_index(tables["votes"])
+    findings = mcv.list_findings(catalog, boxes, tables, leak)
+    written = tables | {"leak": leak["scores"], "findings": findings_table(findings), "cases": cases_table(findings)}
+    for name, table in written.items():
+        write_table(tmp_path / f"{name}.csv", table)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")} == {
+        path.name: path.read_bytes() for path in folder.glob("*.csv")
+    }
+    assert said in unescape((folder / "report.html").read_text(encoding="utf-8"))
+    assert set(seen) == {len(mcv.usable(as_read))}
+    assert (catalog["group"] != "")[catalog["problem"] == ""].all()
+
+
+def test_a_clean_set_has_no_finding_and_passes_strict(tmp_path, capsys):
+    folder = draw_clean(tmp_path / "tank").close()
+    assert main(["audit", "--data-dir", str(folder), "--output-dir", str(tmp_path / "out"), "--strict"]) == 0
+    assert read_table(tmp_path / "out" / "findings.csv").empty
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Nothing that makes a score wrong, and nothing that asks for a look." in page
+    assert "Looked at: 84 files, each decoded to its last pixel" in page
+    said = capsys.readouterr().out
+    assert "serious: nothing" in said and "worth a look: nothing" in said
+
+
+def test_of_a_set_without_splits_the_findings_say_what_a_random_split_would_do(tmp_path, capsys):
+    for place, frame in product(range(12), range(8)):
+        picture = draw_scene(300 + place, 3000 + 10 * place + frame)
+        save(picture, tmp_path / "tank" / CLASSES[place % 3] / f"dive_{100 * place + frame:04d}.jpg")
+    folder = tmp_path / "out"
+    assert main(["audit", "--data-dir", str(tmp_path / "tank"), "--output-dir", str(folder), "--strict"]) == 0
+    found = read_table(folder / "findings.csv").set_index("finding")
+    assert found.loc["neighbouring frames across splits", "what"].startswith("Under a random split, ")
+    assert found.loc["score that comes from relatives", "what"].startswith("Under a random split, a memory of")
+    assert "--split-by grouped" in found.loc["neighbouring frames across splits", "todo"]
+    assert not (found["serious"] == "yes").any()
+    assert "the split is a random one" in (folder / "report.html").read_text(encoding="utf-8")
+    assert main(["audit", "--data-dir", str(tmp_path / "tank"), "--output-dir", f"{folder}2", "--frames", "none"]) == 0
+    assert "neighbouring frames" not in capsys.readouterr().out.rpartition("Median noise")[2]

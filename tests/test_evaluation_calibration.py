@@ -1,0 +1,144 @@
+"""The temperature, and how far confidence is from accuracy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from marinecv.evaluation.calibration import (
+    COOLEST,
+    FEWEST,
+    WARMEST,
+    calibrated,
+    calibration_error,
+    error_by_chance,
+    fit_temperature,
+    judge_temperature,
+    reliability_table,
+)
+from marinecv.evaluation.intervals import wilson
+from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.predictions import make_table
+
+NAMES = ("crab", "eel", "ray", "shark")
+
+
+def simulated(n, factor=1.0, seed=0):
+    """Classes drawn from exactly the probabilities whose logits a network gives `factor` times too large."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (n, len(NAMES)))
+    chances = softmax(logits, axis=1)
+    true = (rng.random((n, 1)) > chances.cumsum(axis=1)).sum(axis=1)
+    return softmax(factor * logits, axis=1).astype(np.float32), true
+
+
+def table(probabilities, true, split="validation"):
+    ids = [f"{number}.jpg" for number in range(len(true))]
+    return make_table(ids, [split] * len(true), [NAMES[i] for i in true], probabilities, NAMES)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_found(factor):
+    assert fit_temperature(*simulated(20_000, factor)) == pytest.approx(factor, rel=0.05)
+
+
+def test_it_is_the_softmax_of_the_logits_divided():
+    logits = np.random.default_rng(0).normal(0, 3, (50, 4))
+    np.testing.assert_allclose(calibrated(softmax(logits, axis=1), 1.7), softmax(logits / 1.7, axis=1), atol=1e-12)
+    np.testing.assert_allclose(calibrated(softmax(logits, axis=1), 1.0), softmax(logits, axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [COOLEST, 0.7, 3, WARMEST])
+def test_the_most_probable_class_stays(temperature):
+    near = np.float32([[0.25000003, 0.25, 0.25, 0.24999997], [1, 0, 0, 0], [0, 0.5, 0.5, 0]])
+    probabilities = np.concatenate([simulated(500)[0], near])
+    scaled = calibrated(probabilities, temperature)
+    assert (scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    np.testing.assert_allclose(scaled.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ValueError, match="Expected a temperature above 0, as calibration.json has it"):
+        calibrated(np.full((1, 2), 0.5), temperature)
+
+
+def test_images_that_are_all_right_or_of_one_class_give_a_finite_temperature_nearer_to_1_where_they_are_few():
+    probabilities = simulated(400)[0]
+    right = probabilities.argmax(axis=1)
+    many, few = fit_temperature(probabilities, right), fit_temperature(probabilities[:5], right[:5])
+    assert COOLEST < many < few < 1
+    assert COOLEST < fit_temperature(probabilities, np.zeros(400, int)) < WARMEST
+
+
+def test_probabilities_of_0_and_1_are_taken_too():
+    certain = np.eye(4)[[0, 1, 2, 3] * 5]
+    assert COOLEST <= fit_temperature(certain, certain.argmax(axis=1)) < 1
+    assert fit_temperature(certain, (certain.argmax(axis=1) + 1) % 4) == pytest.approx(WARMEST, rel=1e-3)
+
+
+def test_the_calibration_error_by_hand():
+    assert calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), np.array([1, 1, 1, 1, 0])) == pytest.approx(0)
+    assert calibration_error(np.ones(4), np.array([1, 0, 1, 0])) == pytest.approx(0.5)
+    # Two bins: three images with 0.9, of which one is right, and one with 0.4 that is right.
+    confidence, right = np.array([0.9, 0.9, 0.9, 0.4]), np.array([0, 1, 0, 1])
+    assert calibration_error(confidence, right) == pytest.approx((3 * abs(0.9 - 1 / 3) + abs(0.4 - 1)) / 4)
+    assert calibration_error(confidence, right, bins=1) == pytest.approx(abs(confidence.mean() - 0.5))
+
+
+def test_a_bin_has_its_upper_end():
+    assert list(reliability_table(np.array([1 / 15, 1 / 15 + 1e-6, 1.0]), np.ones(3))["bin"]) == [1, 2, 15]
+
+
+def test_the_reliability_table_adds_up_to_the_calibration_error():
+    probabilities, true = simulated(300, 2.0)
+    confidence, right = probabilities.max(axis=1).astype(float), probabilities.argmax(axis=1) == true
+    rows = reliability_table(confidence, right)
+    assert rows["n"].sum() == 300 and (rows["n"] > 0).all()
+    error = (rows["n"] * (rows["accuracy"] - rows["confidence"]).abs()).sum() / 300
+    assert error == pytest.approx(calibration_error(confidence, right))
+    for row in rows.itertuples():
+        assert (row.low, row.high) == wilson(round(row.accuracy * row.n), row.n)
+
+
+def test_by_chance_few_images_are_off_and_many_are_not():
+    few, many = error_by_chance(np.full(20, 0.8)), error_by_chance(np.full(20_000, 0.8))
+    # The mean of |K/20 - 0.8| over a binomial K, by its normal approximation sqrt(2/pi) sd.
+    assert few == pytest.approx(np.sqrt(2 / np.pi) * np.sqrt(0.8 * 0.2 / 20), rel=0.15)
+    assert many < 0.005
+
+
+def test_an_overconfident_network_is_better_after_than_before():
+    found = judge_temperature(table(*simulated(2000, 3, 1)), table(*simulated(1000, 3, 2)))
+    assert found["temperature"] == pytest.approx(3, rel=0.1) and found["reason"] == ""
+    assert (found["n_chosen"], found["n_held"]) == (2000, 1000)
+    assert found["ece"]["after"] < 0.05 < 0.1 < found["ece"]["before"]
+    before, after = found["log_loss"]["before"], found["log_loss"]["after"]
+    assert after["high"] < before["low"]
+
+
+def test_before_the_temperature_figures_are_those_of_the_predictions():
+    held = table(*simulated(60, 2, 2))
+    found, metrics = judge_temperature(table(*simulated(60, 2, 1)), held), classification_metrics(held)
+    assert found["accuracy"]["value"] == metrics["accuracy"]["value"]
+    assert found["log_loss"]["before"]["value"] == pytest.approx(metrics["log_loss"]["value"])
+
+
+def test_images_in_groups_widen_the_intervals_and_groups_of_one_change_nothing():
+    chosen, held = table(*simulated(100, 2, 1)), table(*simulated(120, 2, 2))
+    same = pd.concat([held] * 6, ignore_index=True).assign(image_id=[f"{number}" for number in range(720)])
+    twins = dict(zip(same["image_id"], [number % 120 for number in range(720)], strict=True))
+    alone, apart = judge_temperature(chosen, held), judge_temperature(chosen, held, groups={"0.jpg": "a"})
+    assert alone == apart
+    by_group, by_image = judge_temperature(chosen, same, groups=twins), judge_temperature(chosen, same)
+    for name in ("before", "after"):
+        widths = [found["log_loss"][name]["high"] - found["log_loss"][name]["low"] for found in (by_group, by_image)]
+        assert widths[0] > 2 * widths[1]
+    assert by_group["accuracy"]["groups"] == 120 and "groups" not in by_image["accuracy"]
+
+
+@pytest.mark.parametrize("n", [0, 1, FEWEST - 1])
+def test_of_too_few_images_nothing_is_said(n):
+    found = judge_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
+    assert found["temperature"] == 1 and f"held out ({n}, expected {FEWEST} at least)" in found["reason"]
+    assert found["ece"] is found["log_loss"] is found["reliability"] is found["accuracy"] is None

@@ -1,0 +1,83 @@
+"""The distance of a code from those of train."""
+
+import io
+
+import numpy as np
+import pytest
+
+from marinecv.features.distance import COMPONENTS, distances, fit_distance, read_codes, write_codes
+
+
+def codes_of(class_means, n=60, values=20, seed=0):
+    """Codes that scatter about the mean of their class far more in the first direction than in the others."""
+    rng = np.random.default_rng(seed)
+    spread = np.full(values, 0.3)
+    spread[0] = 5
+    names = np.repeat(list(class_means), n)
+    means = np.array([np.eye(values)[place] * 6 for place in class_means.values()])
+    return np.repeat(means, n, axis=0) + rng.normal(size=(len(names), values)) * spread, names
+
+
+def test_a_class_that_training_has_never_seen_lies_farther_away():
+    fitted = fit_distance(*codes_of({"crab": 1, "eel": 2}))
+    known, _ = codes_of({"crab": 1, "eel": 2}, seed=1)
+    stranger, _ = codes_of({"ray": 3}, seed=2)
+    assert np.quantile(distances(known, fitted), 0.99) < distances(stranger, fitted).min()
+
+
+def test_where_images_scatter_widely_a_step_counts_less():
+    codes, names = codes_of({"crab": 1, "eel": 2})
+    fitted, mean = fit_distance(codes, names), codes[names == "crab"].mean(axis=0)
+    along, across = mean + 3 * np.eye(20)[0], mean + 3 * np.eye(20)[7]
+    far = distances(np.stack([mean, along, across]), fitted)
+    assert far[0] < 1e-3 < far[1] < far[2] / 5
+
+
+def test_it_does_not_hang_on_the_scale_of_the_codes_nor_on_the_order_of_images():
+    codes, names = codes_of({"crab": 1, "eel": 2})
+    fitted, order = fit_distance(codes, names), np.random.default_rng(0).permutation(len(codes))
+    expected = distances(codes, fitted)
+    np.testing.assert_allclose(distances(codes * 1e3, fit_distance(codes * 1e3, names)), expected, rtol=1e-3)
+    np.testing.assert_allclose(distances(codes, fit_distance(codes[order], names[order])), expected, rtol=1e-3)
+
+
+def test_the_same_codes_give_the_same_file(tmp_path):
+    codes, names = codes_of({"crab": 1, "eel": 2}, n=400, values=600)
+    for name in ("one", "two"):
+        write_codes(tmp_path / f"{name}.npz", fit_distance(codes, names))
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    again = read_codes(tmp_path / "one.npz")
+    assert again["whitening"].shape == (600, COMPONENTS) and again["means"].shape == (2, COMPONENTS)
+    assert (tmp_path / "one.npz").stat().st_size < 4 * 600 * (COMPONENTS + 2) + 4 * 2 * COMPONENTS + 1000
+
+
+@pytest.mark.parametrize("codes", [np.zeros((4, 6)), np.eye(4, 6), np.eye(2, 900)])
+def test_codes_that_are_alike_or_one_a_class_have_a_distance_too(codes):
+    fitted = fit_distance(codes, [str(number) for number in range(len(codes))])
+    assert np.isfinite(distances(codes + 1, fitted)).all()
+
+
+def pickled():
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict.fromkeys(("centre", "whitening", "means"), np.array([{}], dtype=object)))
+    return buffer.getvalue()
+
+
+def lone():
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"no zip", lone(), pickled()])
+def test_what_is_no_such_file_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "codes.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"codes.npz cannot be read: .*Expected the codes.npz of a run"):
+        read_codes(tmp_path / "codes.npz")
+
+
+def test_a_file_without_the_means_is_refused(tmp_path):
+    np.savez(tmp_path / "codes.npz", centre=np.zeros(3))
+    with pytest.raises(ValueError, match="codes.npz cannot be read"):
+        read_codes(tmp_path / "codes.npz")
