@@ -38,9 +38,7 @@ from marinecv.pipelines.pretrain import SMALL_MOVES
 
 import marinecv as mcv
 from marinecv.data.store import store_path
-from marinecv.inputs.decode import decode
-from marinecv.inputs.pixels import as_bytes
-from marinecv.inputs.resize import fit_image
+from marinecv.inputs.stream import fitted_bytes
 from marinecv.tables import write_table
 
 BATCH = 32
@@ -136,7 +134,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
         return paths.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
     plain, augmented = batches(), batches(SMALL_MOVES)
-    fitted = mapped(lambda path: as_bytes(fit_image(decode(tf.io.read_file(path)), spec)))
+    fitted = mapped(lambda path: fitted_bytes(tf.io.read_file(path), spec))
     slow = mapped(naive)
     of_keras = keras.utils.image_dataset_from_directory(
         folder, image_size=(size, size), batch_size=BATCH, shuffle=False, pad_to_aspect_ratio=True, verbose=False

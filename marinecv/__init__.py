@@ -79,6 +79,7 @@ _WHERE = {
     "callbacks": "training.callbacks",
     "load_run": "training.fit",
     "fit_recipe": "training.fit",
+    "distributed": "training.distribution",
     "fit_autoencoder": "training.autoencode",
     "restoration_table": "evaluation.restoration",
     "restoration_metrics": "evaluation.restoration",

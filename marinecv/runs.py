@@ -133,6 +133,11 @@ class Run:
         return self.path("metrics.json").is_file()
 
     @property
+    def trained(self) -> bool:
+        """Whether it was trained to the end."""
+        return self.path("timing.json").is_file() and self.path("model.keras").is_file()
+
+    @property
     def restores(self) -> bool:
         """Whether its model is an autoencoder, which gives back the image; else it names the animal."""
         model = self.read("recipe.json").get("model")

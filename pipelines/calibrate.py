@@ -90,11 +90,11 @@ def unlike(
     far = np.zeros(len(rows), bool)
     if isinstance(recipe.model, MultimodalModel):
         return far, None
-    bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"
     places = np.flatnonzero(rows["split"].isin(("train", "validation")))
     seen = rows.iloc[places]
     together = bool(recipe.data.fold)  # all folds have the same images, and share what is frozen
-    codes = predict_codes(model, seen, recipe.image, rows_of(pixels, places), bank=bank, together=together)
+    kept = {"bank": recipe.training.exact_bank, "together": together}
+    codes = predict_codes(model, seen, recipe.image, rows_of(pixels, places), **kept)
     train = (seen["split"] == "train").to_numpy()
     fitted = fit_distance(codes[train], seen["class_name"][train])
     write_codes(run.path("codes.npz"), fitted)

@@ -5,6 +5,7 @@ import difflib
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -79,12 +80,23 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {_in_words(error)}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not (said := _raised_while_reading(error)):
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        return 1
 
 
 def _in_words(error: Exception) -> str:
     """What went wrong; where the operating system alone has spoken, how to mend it too."""
     mend = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), "")
     return " ".join(filter(None, [str(error), mend, *_notes(error)]))
+
+
+def _raised_while_reading(error: Exception) -> str:
+    """What a ValueError said that was raised while TensorFlow read images, which makes an error of its own of it."""
+    said = re.search(r"ValueError: (.+)", str(error))
+    return said[1] if said and type(error).__name__ == "InvalidArgumentError" else ""
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -1,17 +1,17 @@
-"""The data at hand: list the known sets, fetch one, or write class folders of links."""
+"""The data at hand: list the known sets, fetch one, write class folders of links, or pack very many images."""
 
 import argparse
 from pathlib import Path
 
-from . import options
+from . import options, quiet
 
-HELP = "List known data sets, fetch one, or write class folders of links."
+HELP = "List known data sets, fetch one, write class folders of links, or pack very many images into few files."
 EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `list`, `fetch` and `materialise`."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialise")
+    """Declare `list`, `fetch`, `materialise` and `pack`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialise | pack")
     verbs.add_parser("list", help="known data sets, their licence, and whether they are on this machine")
     fetch = verbs.add_parser("fetch", help="bring a data set into the store and check it")
     fetch.add_argument("name", metavar="NAME", help="as `data list` shows it, or a TOML manifest")
@@ -20,11 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links = verbs.add_parser("materialise", help="write split/class/image folders of links; no original is moved")
     options.add_data(links)
     options.add_output(links, "the links", default="NAME_by_class")
+    packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads quickly")
+    options.add_data(packed)
+    options.add_output(packed, "the pack", default="NAME_packed")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says and print it."""
-    return {"list": _list, "fetch": _fetch, "materialise": _materialise}[args.verb](args)
+    return {"list": _list, "fetch": _fetch, "materialise": _materialise, "pack": _pack}[args.verb](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -62,6 +65,26 @@ def _materialise(args: argparse.Namespace) -> int:
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
     print(f"{len(usable(catalog))} images linked below {folder}")
-    for problem, rows in catalog[catalog["problem"] != ""].groupby("problem"):
-        print(f"{len(rows)} left out: {problem} (the first: {rows['image_id'].iloc[0]})")
+    _say_problems(catalog, "left out")
     return 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    quiet.import_tensorflow()
+    from marinecv.data.locate import locate
+    from marinecv.data.manifests import manifest_of_folder
+    from marinecv.data.pack import pack
+    from marinecv.data.packed import read_packed
+    from marinecv.inputs.decode import read_decodable
+
+    manifest = locate(args.data, args.data_dir)
+    folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable)
+    images, _ = read_packed(manifest_of_folder(folder))
+    print(f"{(images['problem'] == '').sum():,} images packed in {folder}; train on them with --data-dir {folder}")
+    _say_problems(images, "without a record")
+    return 0
+
+
+def _say_problems(images, state: str) -> None:
+    for problem, rows in images[images["problem"] != ""].groupby("problem"):
+        print(f"{len(rows)} {state}: {problem} (the first: {rows['image_id'].iloc[0]})")

@@ -15,7 +15,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
-from . import options, quiet
+from . import devices, options
 from .pretrain import SMALL_MOVES, published
 
 HELP = "Train the last layers of a pretrained network: the report's best row, or with --grid its three."
@@ -153,12 +153,13 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
     options.refuse_beside(args, "resume")
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
-    quiet.import_tensorflow()
+    if devices.prepare(args).process:
+        return devices.follow(args.resume or args.output_dir)
     from . import train
     from .families import named
 
     if args.resume:
-        return train.resume(args.resume, args.track)
+        return train.resume(args.resume, args.track, args.distribute)
     patiences = PATIENCES if args.grid else (WINNER,)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
     if args.recipe:

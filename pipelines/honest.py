@@ -1,6 +1,5 @@
 """Which images of a run are related: found once, kept beside it, and held against its score."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +7,7 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.data.catalog import usable
 from marinecv.data.groups import group_catalog, relatives_in_train
+from marinecv.data.records import is_present
 from marinecv.data.splits import is_grouped
 from marinecv.evaluation.folds import fold_predictions
 from marinecv.evaluation.leaks import honest_scores
@@ -51,7 +51,7 @@ def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple
     """The groups of images from elsewhere, and those that are copies or near copies of what a run was trained on."""
     groups = group_catalog(images, mcv.find_links(images, frames)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
-    present = train["path"].map(os.path.isfile)
+    present = train["path"].map(is_present)
     if not present.all():
         print(f"{(~present).sum()} of {len(train)} train images are gone, so copies of them are not looked for")
     train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names

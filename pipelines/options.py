@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
-UNASKED |= {"jit_compile": None, "calibration_share": 0.0, "frames": None}
+UNASKED |= {"jit_compile": None, "calibration_share": 0.0, "frames": None, "distribute": None}
 """What `plan` asks for, on commands that do not offer it."""
 
 
@@ -56,6 +56,16 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--track", choices=("tensorboard", "wandb"), help="follow the training there too")
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Who shares the work."""
+    parser.add_argument(
+        "--workers",
+        choices=("ray",),
+        help="ray: on all CPUs or GPUs of a Ray cluster (RAY_ADDRESS), or of this machine; each machine of a cluster "
+        "must see the same files at the same places",
+    )
+
+
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """How large the input is."""
     parser.add_argument(
@@ -92,6 +102,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
     add_track(parser)
+    parser.add_argument(
+        "--distribute",
+        choices=("mirrored", "data-parallel"),
+        help="train on all GPUs of this machine (mirrored), or of several machines (data-parallel, on JAX)",
+    )
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
 
 
@@ -101,11 +116,12 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     Args:
         args: as parsed.
         flag: the one that settles what they say.
-        others: which; None means every other flag, but for --track and --goal, which change no training.
+        others: which; None means every other flag, but for those that change no training: --track, --goal,
+            --workers and --distribute.
     Raises:
         ValueError: one of them was given.
     """
-    free = (flag, "track", "goal")
+    free = (flag, "track", "goal", "workers", "distribute")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:

@@ -5,9 +5,12 @@ import csv
 import hashlib
 import random
 import shutil
+from contextlib import closing
 from pathlib import Path
 
-from . import options, quiet
+from . import options
+from .predict_files import texts_here, texts_on_ray
+from .ray_workers import import_ray
 
 HELP = "Predict files or folders (recursively). Classes and geometry come from the run, never from flags."
 EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions.csv"
@@ -28,16 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
+    options.add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     from marinecv.atomic import whole_file, write_text
-    from marinecv.evaluation.predict import check_inputs
-    from marinecv.tables import table_text
 
     from .at_work import at_work
 
+    if args.workers:
+        import_ray()
     trained = options.classifier(args.run)
     if trained.demonstration and not args.demonstration:
         raise ValueError(
@@ -50,21 +54,19 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
     calibration = calibration_of(trained, args.review)
-    quiet.import_tensorflow()
-    from .describe import looker
-
-    model, spec, class_names = trained.load_model(), trained.spec, trained.class_names
-    check_inputs(model)
-    look = looker(trained, model, calibration, args.review)
     parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files, args.review)}.parts")
+    chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
+    place = {start: parts / f"{start:09d}.csv" for start in chunks}
+    left = (chunk for chunk in chunks.items() if not place[chunk[0]].is_file())
+    opening = (args.run.absolute(), calibration, args.review, args.batch_size, Path.cwd())
+    texts = (texts_on_ray if args.workers else texts_here)(left, *opening)
     parts.mkdir(parents=True, exist_ok=True)
-    with at_work(parts, go_on="the same command again"):
-        for start in range(0, len(files), CHUNK):
-            part = parts / f"{start:09d}.csv"
-            if not part.is_file():
-                rows = predict_files(look, files[start : start + CHUNK], spec, class_names, args.batch_size)
-                write_text(part, table_text(rows, header=not start, float_format="%.6f"))
-            print(f"  {min(start + CHUNK, len(files))}/{len(files)} images")
+    with at_work(parts, go_on="the same command again"), closing(texts):
+        done = sum(len(chunks[start]) for start in chunks if place[start].is_file())
+        for start, text in texts:
+            write_text(place[start], text)
+            done += len(chunks[start])
+            print(f"  {done}/{len(files)} images")
         with whole_file(args.output) as whole, open(whole, "wb") as out:
             for part in sorted(parts.glob("*.csv")):
                 with open(part, "rb") as rows:
@@ -149,29 +151,3 @@ def find_images(paths: list[Path]) -> list[Path]:
             f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
         )
     return found
-
-
-def predict_files(look, files: list[Path], spec, class_names: tuple[str, ...], batch_size: int):
-    """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
-    import numpy as np
-    import pandas as pd
-
-    from marinecv.data.layouts import printable
-    from marinecv.inputs.pixels import read_pixels
-
-    pixels, reasons = read_pixels([str(file) for file in files], spec)
-    good = [i for i in range(len(files)) if i not in reasons]
-    rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
-    probabilities = np.full((len(files), len(class_names)), np.nan)
-    probabilities[good], beside = look(pixels[good], batch_size)
-    names = np.array([*class_names, ""])
-    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), np.nan_to_num(probabilities).argmax(axis=1))
-    rows["predicted_class"] = names[best]
-    rows["probability"] = probabilities.max(axis=1)
-    for column, name in enumerate(class_names):
-        rows[f"p_{name}"] = probabilities[:, column]
-    for column, values in beside.items():
-        said = pd.Series(values, index=good)
-        rows[column] = said.reindex(rows.index, fill_value=np.nan if said.dtype == float else "")
-    rows["problem"] = [reasons.get(i, "") for i in range(len(files))]
-    return rows

@@ -12,7 +12,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
-from . import options, quiet
+from . import devices, options
 
 HELP = "Train a CNN from scratch: the report's best row, with --grid all three, or a recipe by name."
 EXAMPLE = "pretrain --grid"
@@ -81,11 +81,12 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
     options.refuse_beside(args, "resume")
     options.refuse_beside(args, "recipe", ("grid",))
-    quiet.import_tensorflow()
+    if devices.prepare(args).process:
+        return devices.follow(args.resume or args.output_dir)
     from . import train
     from .families import named
 
     if args.resume:
-        return train.resume(args.resume, args.track)
+        return train.resume(args.resume, args.track, args.distribute)
     rows = [named(args.recipe, "pretrain")] if args.recipe else GRID if args.grid else [BEST]
     return train.train(rows, args, name="aquarium_pretrain", title="CNNs from scratch")

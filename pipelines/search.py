@@ -10,11 +10,15 @@ from marinecv.search.engines import ENGINES, check_engine
 
 from . import options, quiet
 from .families import RECIPES, command_of
+from .ray_workers import import_ray, ray_workers
 
 HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
 EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
 
 TRIALS = 20
+SHARED = "optuna"  # the engine whose search several processes can work on
+POLL_S = 1.0
+CANCEL_S = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,23 +39,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs a trial")
     parser.add_argument("--image-size", nargs="+", type=options.positive, metavar="PX", help="side of the input; one")
     options.add_track(parser)
+    options.add_workers(parser)
     parser.set_defaults(**options.UNASKED, batch_size=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Begin a search, or go on with what `--resume` names."""
     options.refuse_beside(args, "resume")
+    if args.workers:
+        import_ray()
     if args.resume:
         quiet.import_tensorflow()
-        return go_on(args.resume, args.track)
+        return go_on(args.resume, args.track, args.workers)
     recipe = chosen(args.recipe)
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
-    engine = args.engine or next(iter(ENGINES))
+    engine = args.engine or (SHARED if args.workers else next(iter(ENGINES)))
     algorithm = args.algorithm or ENGINES[engine][0]
     check_engine(engine, algorithm)
+    check_workers(engine, args.workers)
     quiet.import_tensorflow()
-    return go_on(begin(recipe, engine, algorithm, args.trials or TRIALS, args), args.track)
+    return go_on(begin(recipe, engine, algorithm, args.trials or TRIALS, args), args.track, args.workers)
+
+
+def check_workers(engine: str, workers: str | None) -> None:
+    """Refuse several processes where an engine works in one alone.
+
+    Raises:
+        ValueError: there are workers, and it is such an engine.
+    """
+    if workers and engine != SHARED:
+        raise ValueError(
+            f"{engine} searches in one process alone, so workers cannot share its trials. Expected a search of "
+            f"{SHARED}: begin one with --engine {SHARED}, or leave out --workers."
+        )
 
 
 def chosen(name: str | None):
@@ -95,22 +116,19 @@ def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Names
     return folder
 
 
-def go_on(folder: Path, track: str | None) -> int:
+def go_on(folder: Path, track: str | None, workers: str | None = None) -> int:
     """Train the trials that are not over yet, then the winner, and write the page."""
     from marinecv.report.search_page import write_search_report
-    from marinecv.search.engines import open_engine
     from marinecv.search.folder import Search
-    from marinecv.search.loop import run_trials
-    from marinecv.search.objective import trainer
 
     from .at_work import noting
 
     search = Search(folder)
+    check_workers(search.engine, workers)
     with noting(folder, f"search --resume {folder}"):
         if begun := len(search.trials):
             print(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
-        with open_engine(search) as engine:
-            all_over = run_trials(search, engine, trainer(search, passing, track), lambda trial: tell(search, trial))
+        all_over = work_on_ray(search, track) if workers else work(search, track, lambda trial: tell(search, trial))
         if not all_over:
             print("The last trials run in another process, which will train the winner.")
             return 0
@@ -126,14 +144,72 @@ def go_on(folder: Path, track: str | None) -> int:
     return 0
 
 
-def tell(search, trial) -> None:
+def work(search, track: str | None, say=lambda trial: None) -> bool:
+    """Train trials until there is none left to begin; several processes may do so at once.
+
+    Returns:
+        Whether all are over.
+    """
+    from marinecv.search.engines import open_engine
+    from marinecv.search.loop import run_trials
+    from marinecv.search.objective import trainer
+
+    with open_engine(search) as engine:
+        return run_trials(search, engine, trainer(search, passing, track), say)
+
+
+def work_apart(folder: Path, track: str | None) -> None:
+    """What a worker of Ray does."""
+    quiet.import_tensorflow()
+    from marinecv.search.folder import Search
+
+    work(Search(folder), track)
+
+
+def work_on_ray(search, track: str | None) -> bool:
+    """Have workers of Ray train the trials, and print a line for each that is over.
+
+    Where a worker is killed, Ray starts it again, and it takes up the trial it left. When this is stopped, so are they.
+
+    Returns:
+        Whether all trials are over.
+    """
+    import ray
+
+    from marinecv.search.objective import TRIES
+
+    over = {trial.number for trial in search.trials if trial.over}
+    if len(over) == search.count:
+        return True
+    with ray_workers(most=search.count - len(over)) as workers:
+        remote = ray.remote(work_apart).options(**workers.each, max_retries=TRIES * search.count)
+        tasks = [remote.remote(search.folder.absolute(), track) for _ in range(workers.count)]
+        try:
+            while tasks:
+                ended, tasks = ray.wait(tasks, timeout=POLL_S)
+                with search.held():
+                    trials = search.trials
+                for trial in trials:
+                    if trial.over and trial.number not in over:
+                        over.add(trial.number)
+                        tell(search, trial, workers.count)
+                ray.get(ended)
+        finally:
+            for task in tasks:
+                ray.cancel(task)  # a trial that is stopped so has lost no try
+            if tasks:
+                ray.wait(tasks, num_returns=len(tasks), timeout=CANCEL_S)
+    return all(trial.over for trial in search.trials)
+
+
+def tell(search, trial, workers: int = 1) -> None:
     """Print a line for a trial that is over, with about how long the others will take."""
     from marinecv.training.callbacks import duration
 
     passing("")
     trials = search.trials
     seconds = [found.seconds for found in trials if found.over and found.seconds]
-    left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials))
+    left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials)) / workers
     settings = [
         f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in reversed(trial.values.items())

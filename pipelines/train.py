@@ -33,6 +33,7 @@ from marinecv.runs import Run, fresh_folder, is_begun, next_folder
 from marinecv.studies import FLATTERED, Study, resumable
 from marinecv.tables import read_table, write_table
 from marinecv.training.autoencode import fit_autoencoder
+from marinecv.training.distribution import distributed, leave, wait_for_all
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import Recipe
@@ -59,7 +60,7 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     if select_on == "test":
         choose_on_test([images for _, images in cells.values()])
     class_names = mcv.class_names_of(catalog, manifest)
-    recipes = banked(recipes, getattr(args, "bank", "off"), catalog, class_names)
+    recipes = banked(recipes, "off" if args.distribute else getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
     name = rows[0].name if len(rows) == 1 else name
     if manifest.demonstration:
@@ -69,13 +70,13 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     folder = fresh_folder(args.output_dir or next_folder("runs", name))
     with at_work(folder):
         if len(recipes) == 1:
-            finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track)
+            finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track, args.distribute)
             return 0
         for cell, recipe in recipes.items():
             start(folder / cell, recipe, cells[cell][1], manifest, select_on)
         title = f"{title}: {manifest.name}"
         study = Study.create(folder, name, title, list(recipes), manifest.demonstration, select_on)
-        return finish_study(study, args.track)
+        return finish_study(study, args.track, args.distribute)
 
 
 def choose_on_test(catalogs: list[pd.DataFrame]) -> None:
@@ -122,12 +123,13 @@ def start(
     return Run.create(folder, recipe.to_dict(), contract, catalog)
 
 
-def finish(run: Run, track: str | None = None) -> None:
-    """Train, score and report a run, from wherever it stands; follow its training elsewhere too, by choice."""
+def finish(run: Run, track: str | None = None, distribute: str | None = None) -> None:
+    """Train, score and report a run, from wherever it stands; by choice follow its training elsewhere too, and train
+    on several devices."""
     recipe = Recipe.of(run)
     with tracked(None if run.finished else track, run.folder, recipe) as followers:
         if not run.finished:
-            score(run, recipe, followers)
+            score(run, recipe, followers, distribute)
         write_run_report(run.folder)
     metrics = run.metrics
     for split in ("validation", "test"):
@@ -141,16 +143,21 @@ def finish(run: Run, track: str | None = None) -> None:
     print(f"  report: {run.path('report.html')}")
 
 
-def score(run: Run, recipe: Recipe, followers: list) -> None:
-    """Train a run and score it; `metrics.json`, written last, makes it finished."""
+def score(run: Run, recipe: Recipe, followers: list, distribute: str | None = None) -> None:
+    """Train a run and score it, on one device; `metrics.json`, written last, makes it finished."""
     print(f"{recipe.title} -> {run.folder}")
     run.note(f"training, seed {recipe.training.seed}")
     pixels = load_run(run, recipe, say=print)
     if recipe.data.pseudo_labels and not run.path("pseudo_labels.csv").is_file():
         take_pseudo_labels(run, recipe, pixels)
-    trained = run.path("timing.json").is_file() and run.path("model.keras").is_file()
     fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
-    model = run.load_model() if trained else fit(recipe, run, pixels, also=followers)
+    trained = run.trained
+    with distributed(distribute):
+        wait_for_all("ready")
+        model = None if trained else fit(recipe, run, pixels, also=followers)
+    leave()
+    if trained or distribute:
+        model = run.load_model()
     rows = usable(run.catalog)
     judged = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(own_words(run)))
     metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged))
@@ -168,7 +175,6 @@ def own_words(run: Run) -> list[str]:
 
 def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
     """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
-    bank = recipe.training.bank > 0 and recipe.training.bank_dtype == "float32"  # a score is of the whole model
     multimodal = isinstance(recipe.model, MultimodalModel)
     told = run.attributes if multimodal else None
     predictions = predict_table(
@@ -178,7 +184,7 @@ def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame,
         run.class_names,
         pixels=pixels,
         attributes=told,
-        bank=bank,
+        bank=recipe.training.exact_bank,
         together=bool(recipe.data.fold),
     )
     write_predictions(predictions, run.path("predictions.csv"))
@@ -230,9 +236,13 @@ def restored(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, p
     return restoration_metrics(table)
 
 
-def finish_study(study: Study, track: str | None = None) -> int:
+def finish_study(study: Study, track: str | None = None, distribute: str | None = None) -> int:
     """Train what is not trained yet, then write table and page."""
-    train_cells(study, lambda run: run.finished and run.path("report.html").is_file(), lambda run: finish(run, track))
+    train_cells(
+        study,
+        lambda run: run.finished and run.path("report.html").is_file(),
+        lambda run: finish(run, track, distribute),
+    )
     table = study.write_table()
     page = write_study_report(study.folder)
     if folds := fold_metrics(study.finished_runs.values()):
@@ -266,11 +276,11 @@ def figure(metrics: dict) -> str:
     return f"{name} {value}  (95% {low} to {high}, n={metric['n']}{over})"
 
 
-def resume(folder: Path, track: str | None = None) -> int:
+def resume(folder: Path, track: str | None = None, distribute: str | None = None) -> int:
     """Go on with a run or a study; one that is finished gets its page again."""
     stopped = resumable(folder)
     with at_work(folder):
         if isinstance(stopped, Study):
-            return finish_study(stopped, track)
-        finish(stopped, track)
+            return finish_study(stopped, track, distribute)
+        finish(stopped, track, distribute)
     return 0

@@ -14,7 +14,7 @@ import pipelines
 from pipelines.command_line import COMMANDS, main
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
-VERBS = ["data list", "data fetch", "data materialise", "recipes list", "recipes replay"]
+VERBS = ["data list", "data fetch", "data materialise", "data pack", "recipes list", "recipes replay"]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 TELL = """
 import sys, time
@@ -113,7 +113,7 @@ def test_the_program_is_called_as_it_was_started():
         ("pretrain --split-by luck", "published"),
         ("evaluate a_run --on dev", "validation"),
         ("predict a_run", "PATH"),
-        ("data", "list | fetch | materialise"),
+        ("data", "list | fetch | materialise | pack"),
         ("recipes replay fish", "aquarium"),
     ],
 )

@@ -151,7 +151,7 @@ def test_killed_before_there_is_a_run_it_says_to_start_again(shared_tank, tmp_pa
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no polite kill")
 def test_a_polite_kill_ends_the_work_as_control_c_does(finished_run, shared_tank, tmp_path, monkeypatch, capsys):
-    def killed(run, track):
+    def killed(*work):
         signal.raise_signal(signal.SIGTERM)
 
     copy = shutil.copytree(finished_run, tmp_path / "run")

@@ -39,7 +39,7 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
 
 
 def test_no_trainable_layer_leaves_the_head_alone_to_learn(shared_tank, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "finish", lambda run, track: None)
+    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
     flags = ["--weights", "none", "--alpha", 0.25, "--trainable-layers", 0]
     assert finetune(shared_tank, tmp_path / "run", *flags) == 0
     assert "note: The backbone is frozen with random weights" in capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_no_trainable_layer_leaves_the_head_alone_to_learn(shared_tank, tmp_path
 
 
 def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "finish", lambda run, track: None)
+    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
     file = tmp_path / "mine.weights.h5"
     network = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
     network.save_weights(file)
@@ -65,7 +65,7 @@ def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank
     error = capsys.readouterr().err
     assert "mobilenet_7_5_224_tf_no_top.h5" in error and "--weights none" in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(train, "finish", lambda run, track: None)
+    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
     assert finetune(shared_tank, tmp_path / "run") == 0
     assert Run(tmp_path / "run").read("recipe.json")["model"]["weights"] == "none"
 
@@ -85,7 +85,7 @@ def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypa
 
 
 def test_several_backbones_are_a_study(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "finish_study", lambda study, track: names.extend(study.cells) or 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, *choices: names.extend(study.cells) or 0)
     names = []
     assert finetune(shared_tank, tmp_path / "study", "--backbone", "mobilenet", "mobilenetv2", "--weights", "none") == 0
     assert names == ["aquarium_mobilenet_p2_untrained", "aquarium_mobilenetv2_p2_untrained"]

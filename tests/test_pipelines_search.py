@@ -46,7 +46,7 @@ def untrained(monkeypatch):
         return give
 
     monkeypatch.setattr(objective, "trainer", trainer)
-    monkeypatch.setattr(train, "finish", lambda run, track: print(f"{train.Recipe.of(run).title} -> {run.folder}"))
+    monkeypatch.setattr(train, "finish", lambda run, *choices: print(f"{train.Recipe.of(run).title} -> {run.folder}"))
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from pipelines.command_line import main
 @pytest.fixture
 def unfinished(monkeypatch):
     """The command ends when its runs and its study are made, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run, track: None)
-    monkeypatch.setattr(train, "finish_study", lambda study, track: 0)
+    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
+    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
 
 
 def pretrain(tank, folder, *words):

@@ -45,7 +45,7 @@ def no_pages(monkeypatch):
 @pytest.fixture
 def untrained(monkeypatch):
     """The command ends when the run folder stands, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run, track: None)
+    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
 
 
 def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monkeypatch):
-    monkeypatch.setattr(train, "finish_study", lambda study, track: 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
     assert pretrain(shared_tank, tmp_path / "sizes", "--image-size", 24, 32) == 0
     sizes = {
         cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells

@@ -46,6 +46,24 @@ def test_any_text_comes_back_as_it_was(tmp_path, table):
 
 @FEW
 @given(tables())
+def test_a_table_without_quotes_is_read_as_the_same_one_with_quotes(tmp_path, table):
+    table = table.map(without_marks).rename(columns=without_marks)
+    assume(table.columns.is_unique and "" not in table.columns and "\ufeff" not in table.columns[0])
+    rows = [list(table.columns), *table.to_numpy().tolist()]
+    plain, quoted = tmp_path / "plain.csv", tmp_path / "quoted.csv"
+    plain.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    quoted.write_text("".join('"' + '","'.join(row) + '"\n' for row in rows), encoding="utf-8", newline="\n")
+    assume(b"\n\n" not in plain.read_bytes())  # an empty line is no row
+    pd.testing.assert_frame_equal(read_table(plain), read_table(quoted))
+
+
+def without_marks(text):
+    """The text without what would have it quoted, or taken for what is guarded."""
+    return "".join(mark for mark in text if mark not in "\"',\r\n")
+
+
+@FEW
+@given(tables())
 def test_a_spreadsheet_sees_the_same_cells_and_none_of_them_is_a_formula(table):
     rows = as_a_spreadsheet_reads(table_text(table))
     assert [len(row) for row in rows] == [len(table.columns)] * (len(table) + 1)
@@ -104,6 +122,8 @@ def test_a_table_without_a_header_is_one_row_of_text():
         (b"a,a\n1,2\n", "its header names 'a' twice"),
         (b"a,b\n1,2\n3\n", "row 2 below the header has 1 cells .* Expected 2: a, b"),
         (b"a,b\n1,2,3\n", "row 1 below the header has 3 cells"),
+        (b"a,b\n1,2,3\n4\n", "row 1 below the header has 3 cells"),
+        (b"a,b\n1\n2,3,4\n", "row 1 below the header has 1 cells"),
     ],
 )
 def test_a_file_that_is_no_table_of_ours_is_refused(text, reason, tmp_path):

@@ -12,6 +12,7 @@ from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.model_choice import BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
+from pipelines.families import RECIPES
 
 CNN = Recipe(
     name="cnn",
@@ -161,3 +162,15 @@ def test_history_may_keep_precision_and_recall(cnn):
 def test_metrics_that_cannot_be_kept_are_refused(metrics):
     with pytest.raises(ValueError, match="Expected metrics to be accuracy and others of"):
         Training(metrics=metrics)
+
+
+@pytest.mark.parametrize("name", ["aquarium_four_conv", "birdcnn_base", "aquarium_mobilenetv3large_p2"])
+def test_no_layer_of_a_recipe_turns_xla_off(name):
+    recipe = RECIPES[name]
+    if isinstance(recipe.model, BackboneModel):
+        recipe = recipe.with_model(weights="none")
+    assert all(layer.supports_jit for layer in build_model(recipe, 3).layers)
+
+
+def test_random_movements_in_a_model_would_turn_xla_off():
+    assert not keras.layers.RandomRotation(0.1).supports_jit

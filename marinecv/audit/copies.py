@@ -1,6 +1,6 @@
 """Images that are copies of another: the same file, or the same picture in another file."""
 
-import os
+import hashlib
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from marinecv.audit.overlap import details, overlap
 from marinecv.audit.pairing import close_hashes, nearest
 from marinecv.audit.thumbs import colours, greys, in_chunks, shrunk
 from marinecv.data.groups import COPY, LINK_COLUMNS, NEAR_COPY
-from marinecv.hashes import sha256
+from marinecv.data.records import byte_size, read_bytes
 
 NEAR = 0.8  # overlap from which two images show the same: benchmarks/near_copies.py
 RADIUS = 16  # of 63 bits
@@ -26,11 +26,15 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         DataFrame `LINK_COLUMNS`: positions in `rows` (`first` < `second`), the kind `copy`, likeness 1.
     """
-    sizes = pd.Series([os.path.getsize(path) for path in rows["path"]])
+    sizes = pd.Series([byte_size(path) for path in rows["path"]])
     several = np.flatnonzero(sizes.duplicated(keep=False))  # a file of its own size has no copy
-    hashes = pd.Series({place: sha256(rows["path"].iloc[place]) for place in several}, dtype=object)
+    hashes = pd.Series({place: _sha256(rows["path"].iloc[place]) for place in several}, dtype=object)
     pairs = [pair for same in hashes.groupby(hashes).groups.values() for pair in zip(same[:-1], same[1:], strict=True)]
     return _pairs(np.array(pairs, np.int64).reshape(-1, 2), COPY, np.ones(len(pairs)), "content")
+
+
+def _sha256(path: str) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def near_copies(thumbs: np.ndarray, codes: np.ndarray | None = None) -> pd.DataFrame:

@@ -44,7 +44,8 @@ def read_attributes(
         raise ValueError(f'kind is "{kind}". Expected one of {", ".join(KINDS)}.')
     if manifest.layout != "cub":
         raise ValueError(
-            f'{manifest.name} has the layout "{manifest.layout}". Expected "cub": no other has attributes.'
+            f'{manifest.name} has the layout "{manifest.layout}". Expected "cub": no other has attributes, and a pack '
+            "keeps none. Name the folder that holds them."
         )
     low, high = CERTAINTIES
     if not low <= min_certainty <= high:

@@ -10,6 +10,7 @@ from marinecv.data.folders import read_folders
 from marinecv.data.labels import dominant_class
 from marinecv.data.labels_csv import read_labels_csv
 from marinecv.data.manifests import Manifest
+from marinecv.data.packed import read_about, read_packed
 from marinecv.data.roboflow import read_roboflow
 from marinecv.data.splits import sort_by_split
 from marinecv.data.yolo import read_yolo
@@ -21,6 +22,7 @@ READERS = {
     "cub": read_cub,
     "labels_csv": read_labels_csv,
     "folders": read_folders,
+    "packed": read_packed,
 }
 BOX_LAYOUTS = ("roboflow", "yolo")
 NO_BOX = ("skip", "empty")
@@ -72,7 +74,7 @@ def read_catalog(
         raise ValueError(f'no_box is "{no_box}". Expected one of {", ".join(NO_BOX)}.')
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
     catalog = images.assign(share=1.0)
-    if manifest.layout in BOX_LAYOUTS:
+    if source_layout(manifest) in BOX_LAYOUTS:
         catalog = _label(catalog, boxes, label_rule, no_box)
     return sort_by_split(catalog[CATALOG_COLUMNS])
 
@@ -80,19 +82,30 @@ def read_catalog(
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest) -> tuple[str, ...]:
     """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split.
 
-    Those present are sorted by name; of the layout `cub`, by number.
+    Those present are sorted by name; of the layout `cub`, by number, and so of a pack that was made of it.
 
     Raises:
         ValueError: a class in the data that the manifest does not name.
     """
     good = usable(catalog)
-    present = set(good["class_name"])
+    present = set(good["class_name"].unique())
     if not manifest.class_names:
-        order = cub_classes(manifest)["class_name"] if manifest.layout == "cub" else sorted(present)
-        return tuple(name for name in order if name in present)
+        return tuple(name for name in class_order(manifest) or sorted(present) if name in present)
     names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
     _refuse_unknown(good, good["image_id"], names, manifest)
     return names
+
+
+def class_order(manifest: Manifest) -> list[str]:
+    """The classes in the order that the data themselves give them; none where they give no order."""
+    if manifest.layout == "packed":
+        return read_about(manifest.root)["class_order"]
+    return list(cub_classes(manifest)["class_name"]) if manifest.layout == "cub" else []
+
+
+def source_layout(manifest: Manifest) -> str:
+    """The layout; of a pack, that of the files which it was made of."""
+    return read_about(manifest.root)["layout"] if manifest.layout == "packed" else manifest.layout
 
 
 def usable(catalog: pd.DataFrame) -> pd.DataFrame:

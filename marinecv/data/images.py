@@ -1,5 +1,6 @@
 """The images table every reader returns: one row an image, its header read once, what is wrong with it said."""
 
+import io
 import os
 import threading
 import warnings
@@ -12,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from marinecv.data.layouts import printable, unsupported
+from marinecv.data.records import is_present, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
@@ -47,7 +49,7 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
-    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
+    if not is_present(path):  # Path.is_file raises for a name that is too long
         return 0, 0, (FOLDER_LINK if os.path.isdir(path) else NO_TARGET) if os.path.islink(path) else ABSENT
     if reason := unsupported(path):
         return 0, 0, reason
@@ -64,12 +66,14 @@ def read_header(path: Path) -> tuple[int, int, str]:
 
 @contextmanager
 def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
-    """Open an image by its header; no pixel is decoded.
+    """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
     Raises:
-        ValueError: it has more than `MAX_PIXELS` pixels.
+        ValueError: it has more than `MAX_PIXELS` pixels, or as `read_bytes`.
         PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
     """
+    if isinstance(file, str | Path) and is_record(file):
+        file = io.BytesIO(read_bytes(file))
     # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
     with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
         bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -13,6 +13,7 @@ ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
 CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 ATTRIBUTES = "attributes.txt"  # of CUB
+PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -23,7 +24,8 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     for the classes.
 
     Returns:
-        The folder the layout begins in, and its layout: `roboflow`, `yolo`, `cub`, `labels_csv` or `folders`.
+        The folder the layout begins in, and its layout: `packed`, `roboflow`, `yolo`, `cub`, `labels_csv` or
+        `folders`.
     Raises:
         ValueError: nothing fits; the message says what was looked for and what was found.
     """
@@ -36,9 +38,9 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
     raise ValueError(
         f"No known layout in {folder}. Looked for {ANNOTATIONS} (here or in train/, valid/, test/), images/ with "
-        f"labels/ (YOLO), {', '.join(CUB_TABLES)} (CUB), {LABELS} with columns file,class, and folders of images named "
-        "after their class. "
-        f"Found {shown or 'nothing'}. Give the folder that holds one of these."
+        f"labels/ (YOLO), {', '.join(CUB_TABLES)} (CUB), {LABELS} with columns file,class, {PACK} (of `data pack`), "
+        f"and folders of images named after their class. Found {shown or 'nothing'}. Give the folder that holds one of "
+        "these."
     )
 
 
@@ -131,6 +133,8 @@ def _leads_back(path: Path) -> bool:
 
 
 def _layout_of(root: Path) -> str:
+    if (root / PACK).is_file() or (root / PACKING).is_file():
+        return "packed"
     splits = split_folders(root).values()
     if any((folder / ANNOTATIONS).is_file() for folder in (root, *splits)):
         return "roboflow"
@@ -154,7 +158,7 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _has_table(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_file() or (folder / LABELS).is_file() or _is_cub(folder)
+    return any((folder / name).is_file() for name in (ANNOTATIONS, LABELS, PACK, PACKING)) or _is_cub(folder)
 
 
 def _is_cub(folder: Path) -> bool:

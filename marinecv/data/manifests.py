@@ -8,12 +8,13 @@ from pathlib import Path, PureWindowsPath
 from typing import get_type_hints
 
 from marinecv.checked import checked, names, take
-from marinecv.data.layouts import find_layout
+from marinecv.data.layouts import PACK, find_layout
+from marinecv.data.packed import FACTS, read_about
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
 
-LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders")
+LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders", "packed")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -98,8 +99,10 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
 def manifest_of_folder(path: str | Path) -> Manifest:
     """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
 
+    A pack is described as the data set that it was made of.
+
     Raises:
-        ValueError: there is no such place, or no layout fits it.
+        ValueError: there is no such place, no layout fits it, or as `read_about`.
     """
     path = Path(path).expanduser().absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
@@ -111,6 +114,8 @@ def manifest_of_folder(path: str | Path) -> Manifest:
         raise ValueError(
             f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive of one."
         )
+    if layout == "packed":
+        return _of_pack(root)
     return Manifest(name=path.name[: -len(archive)] if path.is_file() else path.name, layout=layout, root=root)
 
 
@@ -118,6 +123,17 @@ def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
     """Return the manifest with its facts kept, and root and layout as found at a place."""
     found = manifest_of_folder(place)
     return replace(manifest, root=found.root, layout=found.layout)
+
+
+def _of_pack(root: Path) -> Manifest:
+    about = read_about(root)
+    if not _is_file_name(about["name"]):
+        raise ValueError(
+            f"The name that {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out."
+        )
+    facts = {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
+    names(facts["class_names"], f"The class_names of {root / PACK}")
+    return Manifest(**facts, layout="packed", root=root)
 
 
 def _unpacked(archive: Path) -> Path:

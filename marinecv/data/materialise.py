@@ -4,18 +4,19 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from marinecv.data.catalog import usable
+from marinecv.data.records import is_record, read_bytes
 from marinecv.data.store import making
 
 LONGEST = 200  # bytes of a folder's name; file systems take 255
 
 
 def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
-    """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy.
+    """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy, as always of a pack.
 
     They appear when all are made. Classes whose folders macOS and Windows would merge, such as Eel and eel, become Eel
     and eel_2.
@@ -52,7 +53,11 @@ def _link_all(rows: pd.DataFrame, folder: Path) -> None:
     for row in rows.itertuples():
         home = folder / splits[row.split] / homes[row.class_name]
         home.mkdir(parents=True, exist_ok=True)
-        _link(Path(row.path).resolve(), _free_name(home / Path(row.path).name))
+        place = _free_name(home / PurePosixPath(row.image_id).name)
+        if is_record(row.path):
+            place.write_bytes(read_bytes(row.path))
+        else:
+            _link(Path(row.path).resolve(), place)
 
 
 def _folder_names(names: Iterable[str]) -> dict[str, str]:

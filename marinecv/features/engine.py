@@ -28,6 +28,8 @@ def run_front(front: keras.Model, batch: int, views: int) -> Callable[[tf.Tensor
         views: that it will be given in all.
     """
     folded = fold(front)
+    if keras.backend.backend() != "tensorflow":
+        return lambda images: keras.tree.flatten(folded.predict_on_batch(images.numpy()))
     some = tf.TensorSpec((None, *front.input_shape[1:]), tf.float32)
     see = tf.function(lambda images: keras.tree.flatten(folded(images, training=False)), input_signature=[some])
     see = see.get_concrete_function()  # traced once, the last batch being shorter

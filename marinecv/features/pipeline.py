@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from marinecv.features.bank import Bank
 from marinecv.features.frontier import one_or_all
+from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pipeline import drawn_batches
 from marinecv.inputs.pixels import without_autotune
 
@@ -18,7 +19,7 @@ def make_bank_dataset(
     training: bool = False,
     balanced: bool = False,
     seed: int = 0,
-    start_epoch: int = 0,
+    start_epoch: int | EpochClock = 0,
     attributes: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
@@ -31,7 +32,7 @@ def make_bank_dataset(
         training: shuffle, and show the views in turn.
         balanced: draw classes with equal chance.
         seed: of the order.
-        start_epoch: number of the first pass.
+        start_epoch: number of the first pass, or a clock that tells that of each.
         attributes: `(n, attributes)` of the images, for a model that takes them beside the image.
     Returns:
         A finite data set; the activations are a tuple where the frontier has several tensors, or attributes stand last.

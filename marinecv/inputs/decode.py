@@ -1,13 +1,17 @@
 """Bytes of a file -> RGB pixels, as a person sees them: orientation honoured, any colour mode, any common format."""
 
 import io
+import os
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from marinecv.data.images import MAX_PIXELS
+from marinecv.data.records import is_record, read_bytes
 from marinecv.inputs.rgb import open_rgb
 
+CORES = os.cpu_count() or 1
 HEADER_BYTES = 32768  # as far as a header is looked for; EXIF may stand behind a thumbnail and a profile
 
 
@@ -25,21 +29,86 @@ def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
     return np.asarray(open_rgb(io.BytesIO(data)).reduce(ratio))
 
 
-def decode(data: tf.Tensor, ratio: int = 1) -> tf.Tensor:
+def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:
     """Decode inside or outside `tf.data`: a plain JPEG by TensorFlow, everything else by Pillow.
 
     Args:
         data: scalar string tensor, the bytes of a file.
         ratio: 1, 2, 4 or 8, by which each side is divided, rounded up; a JPEG is decoded at that size.
+        by_pillow: everything by Pillow: of a JPEG that TensorFlow has refused.
     Returns:
         uint8 tensor `(height, width, 3)`.
     """
     pixels = tf.cond(
-        _is_plain_jpeg(data),
+        ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
         lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio),
         lambda: tf.numpy_function(_decode_tensor, [data, ratio], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
+
+
+def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
+    """Read files and decode each whole, on all cores.
+
+    Args:
+        paths: of files, or of records of a pack.
+    Yields:
+        `(data, by_pillow, problem)` of each, in order: its bytes; whether Pillow decodes what TensorFlow refuses; and
+        "" or why neither does.
+    Raises:
+        ValueError: as `read_bytes`.
+    """
+    paths = list(paths)
+    read = reader_of(paths)
+
+    def load(index, path):
+        data = read(path)
+        return index, data, tf.shape(decode(data))  # or nothing would ask for the pixels
+
+    images = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), as_tensor(paths)))
+    images = images.map(load, num_parallel_calls=CORES).ignore_errors().prefetch(CORES)
+    done = 0
+    for index, data, _ in without_autotune(images).as_numpy_iterator():
+        yield from map(_decodable_by_pillow, paths[done:index])
+        yield data, False, ""
+        done = index + 1
+    yield from map(_decodable_by_pillow, paths[done:])
+
+
+def _decodable_by_pillow(path: str) -> tuple[bytes, bool, str]:
+    try:
+        data = read_bytes(path)
+    except OSError as error:
+        return b"", False, str(error)
+    try:
+        decode_with_pillow(data)
+    except ValueError as error:
+        return b"", False, str(error)
+    return data, True, ""
+
+
+def reader_of(paths: Iterable[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return how to read some paths inside `tf.data`: TensorFlow's own way is the faster one, and knows files alone."""
+    return _read if any(map(is_record, paths)) else tf.io.read_file
+
+
+def _read(path: tf.Tensor) -> tf.Tensor:
+    def read(name):
+        return read_bytes(os.fsdecode(np.array(name, dtype=object).item()))
+
+    return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), ())
+
+
+def as_tensor(paths: Iterable[str]) -> tf.Tensor:
+    """Return paths as a reader takes them: TensorFlow takes a name that is not UTF-8 as bytes alone."""
+    return tf.constant([os.fsencode(path) for path in paths], tf.string)
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Leave tf.data's tuning of itself out: the end of a pass would wait for its next tick, a second and more."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _decode_tensor(data, ratio) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pixels import without_autotune
 
 
@@ -29,8 +30,8 @@ def with_noise(
         ValueError: shares that are none, or of more than the whole.
     """
     _check_shares(salt, pepper)
-    fixed = start_epoch is None
-    clock = tf.Variable(-1 if fixed else start_epoch - 1, dtype=tf.int64, trainable=False)
+    same = tf.data.Dataset.from_tensors(np.int64(-1))
+    passes = same if start_epoch is None else EpochClock(start_epoch).passes()
 
     def one_pass(epoch):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
@@ -45,7 +46,6 @@ def with_noise(
 
         return batches.enumerate().map(pair)
 
-    passes = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(0 if fixed else 1))
     pairs = passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(batches.cardinality()))
     return without_autotune(pairs.prefetch(2))
 

@@ -6,8 +6,11 @@ import tensorflow as tf
 
 from marinecv.data.catalog import usable
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pixels import CORES, load_pixels, without_autotune
+from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
+from marinecv.inputs.stream import Stream, gather
 
 
 def make_dataset(
@@ -20,9 +23,11 @@ def make_dataset(
     augmentation: Augmentation | None = None,
     balanced: bool = False,
     seed: int = 0,
-    start_epoch: int = 0,
-    pixels: np.ndarray | None = None,
+    start_epoch: int | EpochClock = 0,
+    pixels: np.ndarray | Stream | None = None,
     attributes: np.ndarray | None = None,
+    share: Share = ALONE,
+    class_weight: dict[int, float] | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` of the usable rows of a catalog.
 
@@ -40,12 +45,14 @@ def make_dataset(
         augmentation: bounds of the random movements, in training only.
         balanced: draw classes with equal chance, with repetition, instead of each image once an epoch.
         seed: of order and augmentation.
-        start_epoch: number of the first pass.
+        start_epoch: number of the first pass, or a clock that tells that of each.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
         attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image; never augmented.
+        share: which rows of each batch are wanted, where several devices train together.
+        class_weight: what an image of each class counts in training, by its place; needs a share of several devices.
     Returns:
         A finite data set of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
-        `(batch, num_classes)`.
+        `(batch, num_classes)`; of a share of several devices also float32 `(batch,)`, what each row counts.
     Raises:
         ValueError: no usable row, `pixels` of another length, a file that cannot be decoded, or a class to train on
             that is not among `class_names`.
@@ -65,27 +72,31 @@ def make_dataset(
     if len(pixels) != len(rows):
         raise ValueError(f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images.")
 
+    share.check(batch_size)
     labels = label_indices(rows, class_names, training=training)
-    one_hot = tf.one_hot(labels, len(class_names))
-
-    def gather(indices):
-        images = tf.numpy_function(lambda i: pixels[i], [indices], tf.uint8, stateful=False)
-        return tf.ensure_shape(images, (None, *spec.shape))
 
     def beside(images, indices):
         inputs = images if attributes is None else (images, tf.gather(tf.constant(attributes, tf.float32), indices))
-        return inputs, tf.gather(one_hot, indices)
+        return inputs, tf.one_hot(tf.gather(labels, indices), len(class_names))
 
     if not training:
+        scale = share.padded(len(rows)) / len(rows)  # so that the mean over an epoch is that over the images
+
+        def see(indices):
+            (indices,), *weights = share.take((indices,), scale)
+            return *beside(tf.cast(gather(pixels, indices), tf.float32), indices), *weights
+
         batches = tf.data.Dataset.range(len(rows)).batch(batch_size)
-        return without_autotune(batches.map(lambda i: beside(tf.cast(gather(i), tf.float32), i)).prefetch(2))
+        return without_autotune(batches.map(see, num_parallel_calls=CORES).prefetch(2))
 
     augmentation = augmentation or NONE
+    counts = [(class_weight or {}).get(label, 1.0) for label in range(len(class_names))]
 
-    def load(_, indices, copies, draws):
-        images = gather(indices)
+    def load(_, *drawn):
+        (indices, copies, draws), *weights = share.take(drawn)
+        images = gather(pixels, indices)
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
-        return beside(moved, indices)
+        return *beside(moved, indices), *(weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights)
 
     batches = drawn_batches(
         labels, augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
@@ -110,14 +121,20 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training:
 
 
 def drawn_batches(
-    labels: np.ndarray, augmentation: Augmentation, *, batch_size: int, balanced: bool, seed: int, start_epoch: int
+    labels: np.ndarray,
+    augmentation: Augmentation,
+    *,
+    batch_size: int,
+    balanced: bool,
+    seed: int,
+    start_epoch: int | EpochClock,
 ) -> tf.data.Dataset:
     """What each epoch draws: `(epoch, indices of the images of a batch, which copy of each, their DRAWS numbers)`.
 
     A pass is an epoch. All are pure functions of seed, epoch and image; `epoch_draws` gives the same numbers. Copies
     are more indices, not more pixels.
     """
-    clock = tf.Variable(start_epoch - 1, dtype=tf.int64, trainable=False)
+    clock = start_epoch if isinstance(start_epoch, EpochClock) else EpochClock(start_epoch)
     places = augmentation.copies * len(labels)
     log_weights = tf.math.log(np.tile(_sampling_weights(labels), augmentation.copies)) if balanced else None
 
@@ -135,8 +152,8 @@ def drawn_batches(
         drawn = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size)
         return drawn.map(lambda indices, copies, draws: (epoch, indices, copies, draws))
 
-    epochs = tf.data.Dataset.range(1).map(lambda _: clock.assign_add(1))
-    return epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(-(-places // batch_size)))
+    batches = clock.passes().flat_map(one_epoch)
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-places // batch_size)))
 
 
 def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:

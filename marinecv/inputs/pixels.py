@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,17 +15,19 @@ from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
 from marinecv.data.images import read_header
 from marinecv.data.layouts import unsupported
+from marinecv.data.records import is_record, read_bytes
 from marinecv.data.store import make_room, store_path
 from marinecv.hold import hold
-from marinecv.inputs.decode import decode, decode_with_pillow
-from marinecv.inputs.resize import exceeds_canvas, fit_image
+from marinecv.inputs.decode import CORES, as_tensor, decode_with_pillow, reader_of, without_autotune
+from marinecv.inputs.resize import exceeds_canvas
 from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.stream import Stream, fitted, fitted_bytes
 from marinecv.mapped import make_array, open_array
 
 MEMORY_BUDGET_BYTES = 32 * 2**20  # what is decoded again in a blink
 DISK_BUDGET_BYTES = 50 * 2**30  # of all kept pixels
+STREAMED_BYTES = 10 * 2**30  # of a pack from which on nothing is kept: the first batch would wait for many minutes
 VERSION = 2  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
-CORES = os.cpu_count() or 1
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -34,7 +37,7 @@ def load_pixels(
     *,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, pd.DataFrame]:
+) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 
     Rounding to bytes moves a pixel by half a grey level at most. An array over the budget lies in a file of the store
@@ -42,40 +45,47 @@ def load_pixels(
     next row of a grid and the next command decode nothing. One that is damaged is made anew; those used longest ago are
     removed where a new one needs their room. Of several processes one fills such files at a time, the others wait.
 
+    Images of a pack that would take more than `STREAMED_BYTES`, or half of what is free on the disk, are not kept but
+    decoded whenever they are asked for, to the same pixels.
+
     Args:
         catalog: rows to load; those with a `problem` are left alone.
         spec: the geometry.
         memory_budget_bytes: the largest array that is held in memory.
         progress: called now and then with images done and images in all.
     Returns:
-        `(pixels, catalog)`: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`; and the catalog, in
-        which an image that could not be loaded has its reason as `problem`.
+        `(pixels, catalog)`: uint8 `(n, height, width, 3)`, or a `Stream` of them, row i for row i of `usable(catalog)`;
+        and the catalog, in which an image that could not be loaded has its reason as `problem`.
     Raises:
         ValueError: the store has no room for the array.
     """
     catalog = catalog.copy()
     if spec.larger == "refuse":
-        large = [
-            exceeds_canvas(row.height, row.width, spec) and not row.problem for row in catalog.itertuples(index=False)
-        ]
-        catalog.loc[large, "problem"] = _too_large(spec)
+        sizes = zip(catalog["height"], catalog["width"], strict=True)
+        large = np.array([exceeds_canvas(height, width, spec) for height, width in sizes], bool)
+        catalog.loc[large & (catalog["problem"] == ""), "problem"] = _too_large(spec)
     rows = usable(catalog)
-    paths = rows["path"].tolist()
+    paths = rows["path"].to_numpy(dtype=object).tolist()
     shape = (len(paths), *spec.shape)
     if int(np.prod(shape)) <= memory_budget_bytes:
         pixels = np.empty(shape, np.uint8)
         reasons = _fill(pixels, paths, spec, progress)
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
+    needed, packed = int(np.prod(shape)), all(map(is_record, paths))
+    if packed and needed > STREAMED_BYTES:
+        return Stream(rows["path"], spec), catalog
     place = store_path("pixels", files_key(paths, spec) + ".npy")
     if (pixels := open_array(place, shape, np.uint8)) is not None:
         with suppress(OSError):  # another user's, who has kept it for us all
             os.utime(place)
         return pixels, catalog
     place.parent.mkdir(parents=True, exist_ok=True)
+    if packed and needed > shutil.disk_usage(place.parent).free // 2:
+        return Stream(rows["path"], spec), catalog
     with hold(place.parent, waiting=lambda: None):
         if (pixels := open_array(place, shape, np.uint8)) is not None:  # another process has made it meanwhile
             return pixels, catalog
-        make_room(place, int(np.prod(shape)), DISK_BUDGET_BYTES)
+        make_room(place, needed, DISK_BUDGET_BYTES)
         reasons = _keep(place, shape, paths, spec, progress)
     if reasons:  # what is kept holds good images alone: once more, without the broken ones
         catalog = _with_reasons(catalog, rows, reasons)
@@ -104,7 +114,8 @@ def _new_array(part, shape) -> np.memmap:
     except OSError as error:
         raise ValueError(
             f"The pixels of {shape[0]:,} images do not fit into {part.parent}: {error.strerror}. Make room there, set "
-            "MARINECV_HOME to a folder on a larger disk, or take fewer images with --limit."
+            "MARINECV_HOME to a folder on a larger disk, or take fewer images with --limit. What `data pack` "
+            "makes of them is decoded as it is needed, without such room."
         ) from error
 
 
@@ -113,8 +124,10 @@ def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
     return catalog
 
 
-def rows_of(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Some rows of pixels; a view where they lie together, so that an array on disk stays there."""
+def rows_of(pixels: np.ndarray | Stream, places: np.ndarray) -> np.ndarray | Stream:
+    """Some rows of pixels; a view where they lie together, so that an array on disk stays there, or of a stream."""
+    if isinstance(pixels, Stream):
+        return pixels.part(places)
     together = len(places) and len(places) == places[-1] - places[0] + 1
     return pixels[places[0] : places[-1] + 1] if together else pixels[places]
 
@@ -159,13 +172,12 @@ def _too_large(spec) -> str:
 
 def _fill(pixels, paths, spec, progress) -> dict[int, str]:
     """Write the images into the array; return why, for those that failed."""
-
-    names = [os.fsencode(path) for path in paths]  # TensorFlow takes a name that is not UTF-8 as bytes alone
+    read = reader_of(paths)
 
     def load(index, path):
-        return index, as_bytes(fit_image(decode(tf.io.read_file(path), spec.decode_ratio), spec))
+        return index, fitted_bytes(read(path), spec)
 
-    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), tf.constant(names, tf.string)))
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), as_tensor(paths)))
     dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
     missing = set(range(len(paths)))
     for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
@@ -176,33 +188,26 @@ def _fill(pixels, paths, spec, progress) -> dict[int, str]:
     return {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
 
 
-def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Leave tf.data's tuning of itself out: the end of a pass would wait for its next tick, a second and more."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
 def _retry(pixels, index, path, spec) -> str:
     """Pillow's turn at a file TensorFlow refused; empty when it succeeded, else the reason."""
     try:
-        with open(path, "rb") as file:
-            pixels[index] = as_bytes(fit_image(tf.constant(decode_with_pillow(file.read(), spec.decode_ratio)), spec))
-    except (OSError, ValueError) as error:
+        data = read_bytes(path)  # of a damaged pack no image is taken for a broken one: it raises
+    except OSError as error:
+        return str(error)
+    try:
+        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio)), spec)
+    except ValueError as error:
         return str(error)
     return ""
-
-
-def as_bytes(image: tf.Tensor) -> tf.Tensor:
-    """Round to the nearest grey level."""
-    return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
     """What some images are known by: the paths, times and sizes of their files, and how they are fitted."""
     digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
-        state = os.stat(path) if os.path.isfile(path) else None
+        state = None  # of a record: its path has the checksum
+        if not is_record(path) and os.path.isfile(path):
+            state = os.stat(path)
         time_and_size = f"\0{state and state.st_mtime_ns}\0{state and state.st_size}\n"
         digest.update(os.fsencode(path) + time_and_size.encode())
     return digest.hexdigest()[:32]

@@ -16,6 +16,7 @@ from marinecv.runs import Run
 from marinecv.training.build import build_model, compile_with
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
+from marinecv.training.distribution import share_here
 from marinecv.training.fit import check_finite, keep, parts_of, set_up
 from marinecv.training.recipe import Recipe
 
@@ -42,9 +43,11 @@ def fit_autoencoder(
     Returns:
         The trained autoencoder, with the weights of the best epoch.
     Raises:
-        ValueError: train or validation holds no usable image, the checkpoint is of another model, or the training
-            diverged.
+        ValueError: train or validation holds no usable image, the checkpoint is of another model, there are several
+            devices, or the training diverged.
     """
+    if share_here().devices > 1:
+        raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")
     started, training = time.perf_counter(), recipe.training
     set_up(training)
     parts = parts_of(run, pixels, training)

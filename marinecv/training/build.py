@@ -33,23 +33,27 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     return build(recipe.image.shape, num_classes, **{**settings, "weights": weights})
 
 
-def compile_model(model: keras.Model, training: Training, learning_rate: float | None = None) -> None:
+def compile_model(
+    model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
+) -> None:
     """Compile with the optimiser of the recipe, categorical cross-entropy and the metrics of an epoch.
 
     Args:
         model: compiled in place.
         training: the settings.
         learning_rate: another one than the recipe's.
+        weighted: whether what an image counts holds for the metrics too.
     Raises:
         ValueError: an unknown optimiser.
     """
     named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
+    metrics = [named.get(name, name) for name in training.metrics]
     compile_with(
         model,
         training,
         learning_rate,
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-        metrics=[named.get(name, name) for name in training.metrics],
+        **{"weighted_metrics" if weighted else "metrics": metrics},
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
+from marinecv.inputs.epochs import EpochClock
 from marinecv.runs import read_history
 from marinecv.tables import write_table
 from marinecv.training.checkpoint import Checkpoint
@@ -21,6 +22,8 @@ def callbacks(
     say: Callable[[str], None] | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
+    clock: EpochClock | None = None,
+    writes: bool = True,
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
 
@@ -30,18 +33,22 @@ def callbacks(
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
+        clock: of the training batches; it is set when an epoch begins.
+        writes: False only resumes, beside a process that writes.
     Returns:
         TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice StopAfterReductions,
         history, line and checkpoint.
     """
     watched = [] if stage == "head" else _watchers(training)
     own = []
-    if folder is not None:
+    if clock is not None:
+        own.append(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: vars(clock).update(epoch=epoch)))
+    if folder is not None and writes:
         own.append(History(Path(folder) / "history.csv"))
     if say is not None:
         own.append(EpochLine(training, say))
     if folder is not None:
-        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage, whole))
+        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage, whole, writes))
     return [keras.callbacks.TerminateOnNaN(), *watched, *own]
 
 

@@ -22,6 +22,7 @@ class Checkpoint(keras.callbacks.Callback):
         peers: callbacks whose counters (and best weights) are kept with it.
         stage: name of the part of training; optimiser and counters are only taken back within one stage.
         whole: the model whose weights are kept, where the fitted one is a part of it.
+        writes: False only goes on from the file, which another process writes.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Checkpoint(keras.callbacks.Callback):
         peers: list[keras.callbacks.Callback],
         stage: str = "all",
         whole: keras.Model | None = None,
+        writes: bool = True,
     ):
         super().__init__()
-        self.path, self.peers, self.stage, self.whole = Path(path), peers, stage, whole
+        self.path, self.peers, self.stage, self.whole, self.writes = Path(path), peers, stage, whole, writes
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
@@ -54,6 +56,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the file."""
+        if not self.writes:
+            return
         arrays = {
             "model": _values(_state_of(self.whole or self.model)),
             "optimizer": _values(self.model.optimizer.variables),

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
+from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
@@ -22,6 +22,7 @@ from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
+from marinecv.training.distribution import on_gpu, one_device, share_here
 from marinecv.training.learner import Parts, learner
 from marinecv.training.model_choice import BackboneModel, MultimodalModel
 from marinecv.training.recipe import Recipe, Training
@@ -53,6 +54,9 @@ def fit_recipe(
 ) -> keras.Model:
     """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
 
+    In the midst of `distributed` it is one training on all devices: of several processes, which see the folder at the
+    same place, the first alone writes.
+
     Args:
         recipe: every choice.
         run: its catalog is trained on, its folder is written into.
@@ -63,9 +67,10 @@ def fit_recipe(
         The trained model, with the weights of the best epoch.
     Raises:
         ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
-            another model, or the training diverged.
+            another model, a bank or a batch size does not go with several devices, or the training diverged.
     """
-    started = time.perf_counter()
+    started, share = time.perf_counter(), share_here()
+    leads = share.process == 0
     training, class_names = recipe.training, run.class_names
     set_up(training)
     parts = parts_of(run, pixels, training)
@@ -80,28 +85,42 @@ def fit_recipe(
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
         images = train_pixels[np.sort(sample)].astype(np.float32)
-        set_batch_norm_statistics(
-            backbone_of(model), np.array_split(images, max(1, len(images) // training.batch_size))
-        )
+        with one_device(model) as alone:
+            set_batch_norm_statistics(
+                backbone_of(alone), np.array_split(images, max(1, len(images) // training.batch_size))
+            )
+            weights = alone.get_weights()
+        model.set_weights(weights)
 
     class_weight = _class_weights(parts["train"][0], class_names) if training.class_weights else None
 
     def fit(stage, first, last, learning_rate):
+        clock = EpochClock(first)
         learns, train, validation = learner(
-            model, recipe, class_names, parts, attributes=attributes, start_epoch=first, say=say
+            model,
+            recipe,
+            class_names,
+            parts,
+            attributes=attributes,
+            class_weight=class_weight,
+            start_epoch=clock,
+            share=share,
+            say=say,
         )
-        compile_model(learns, training, learning_rate)
+        compile_model(learns, training, learning_rate, weighted=share.devices > 1)
+        own = callbacks(training, run.folder, say=say, stage=stage, whole=model, clock=clock, writes=leads)
         learns.fit(
             train,
             validation_data=validation,
             initial_epoch=first,
             epochs=last,
-            class_weight=class_weight,
-            callbacks=[*callbacks(training, run.folder, say=say, stage=stage, whole=model), *also],
+            class_weight=class_weight if share.devices == 1 else None,  # else the data set has them
+            callbacks=[*own, *also],
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
-        check_finite(model, run, learning_rate, say)
+        if leads:
+            check_finite(model, run, learning_rate, say)
 
     head_epochs = _head_epochs(recipe)
     if done < head_epochs:
@@ -114,7 +133,8 @@ def fit_recipe(
         # Killed after it stopped early, no epoch is left; its best weights come back all the same.
         fit("all", training.epochs if state.get("stopped") else done, training.epochs, training.learning_rate)
 
-    keep(model, run, recipe)
+    if leads:
+        keep(model, run, recipe)
     say(f"  trained in {duration(time.perf_counter() - started)}")
     return model
 
@@ -122,7 +142,7 @@ def fit_recipe(
 def set_up(training: Training) -> None:
     """Set seed and precision for a training."""
     keras.utils.set_random_seed(training.seed)
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    half = "mixed_float16" if on_gpu() else "mixed_bfloat16"
     keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
 
 
@@ -168,9 +188,10 @@ def check_finite(model: keras.Model, run: Run, learning_rate: float, say: Callab
 
 def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
     """Write `model.keras`, then `timing.json`: what the training cost."""
-    with whole_file(run.path("model.keras")) as part:
-        model.save(part)
-    write_json(run.path("timing.json"), _timing(model, run, recipe))
+    with one_device(model) as alone:
+        with whole_file(run.path("model.keras")) as part:
+            alone.save(part)
+        write_json(run.path("timing.json"), _timing(alone, run, recipe))
 
 
 def _head_epochs(recipe: Recipe) -> int:
@@ -196,7 +217,7 @@ def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "epochs": len(history),
         "best_epoch": best_epoch(history, recipe.training.monitor, _head_epochs(recipe)),
-        "device": "GPU" if tf.config.list_physical_devices("GPU") else f"{os.cpu_count()} CPU cores",
+        "device": "GPU" if on_gpu() else f"{os.cpu_count()} CPU cores",
     }
 
 

@@ -11,7 +11,9 @@ from marinecv.features.bank import Bank, open_bank, open_shared_bank
 from marinecv.features.frontier import one_or_all, split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
+from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pipeline import label_indices, make_dataset
+from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
 from marinecv.training.recipe import Recipe
@@ -26,7 +28,9 @@ def learner(
     parts: Parts,
     *,
     attributes: dict[str, np.ndarray | None] | None = None,
-    start_epoch: int = 0,
+    class_weight: dict[int, float] | None = None,
+    start_epoch: int | EpochClock = 0,
+    share: Share = ALONE,
     say: Callable[[str], None] = print,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
     """Return the model to fit, its training batches and its validation batches.
@@ -37,12 +41,18 @@ def learner(
         class_names: in the order of the model's outputs.
         parts: usable rows and their pixels, of `"train"` and `"validation"`.
         attributes: of the rows of each part, for a model that takes them beside the image.
-        start_epoch: number of the first pass over the training batches.
+        class_weight: as in `make_dataset`.
+        start_epoch: as in `make_dataset`, of the training batches.
+        share: which rows of each batch are wanted.
         say: prints a line.
+    Raises:
+        ValueError: several devices and a bank, or a batch that cannot be dealt evenly to them.
     """
     training, beside = recipe.training, attributes or {}
     front, rest = split(model)
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
+    if training.bank and share.devices > 1:
+        raise ValueError("What the frozen layers give is not kept for several devices. Expected bank=0: --bank off.")
     if training.bank:
         moves = Views(training.augmentation or NONE, training.bank, training.seed)
         banks = _banks(front, parts, recipe, moves, say)
@@ -53,7 +63,7 @@ def learner(
             options = options | {"batch_size": training.batch_size, "attributes": beside.get(name)}
             datasets[name] = make_bank_dataset(bank, labels, len(class_names), **options)
         return rest, datasets["train"], datasets["validation"]
-    shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size}
+    shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size, "share": share}
     (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
     return (
         _whole(model, front, rest),
@@ -62,6 +72,7 @@ def learner(
             pixels=train_pixels,
             augmentation=training.augmentation,
             attributes=beside.get("train"),
+            class_weight=class_weight,
             **shared,
             **drawn,
         ),

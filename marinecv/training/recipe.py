@@ -138,6 +138,11 @@ class Training:
             bank_dtype=("float32", "float16"),
         )
 
+    @property
+    def exact_bank(self) -> bool:
+        """Whether a bank keeps every digit of what the frozen layers give, so that a score may be had from it too."""
+        return self.bank > 0 and self.bank_dtype == "float32"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

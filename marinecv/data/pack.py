@@ -1,0 +1,207 @@
+"""Write a pack: the files of any data set in a few large shards, and an index, so that a million images start quickly.
+
+A shard is a TFRecord file whose records are image files as they were, byte for byte; `pack.json` says what all is.
+"""
+
+import hashlib
+import shutil
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.atomic import whole_file, write_json
+from marinecv.checked import read_json
+from marinecv.data.boxes import clean_boxes
+from marinecv.data.catalog import READERS, class_order, source_layout
+from marinecv.data.columns import read_columns, write_columns
+from marinecv.data.layouts import PACK, PACKING
+from marinecv.data.manifests import Manifest
+from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
+from marinecv.data.records import FRAME, MEND, byte_size
+from marinecv.hashes import sha256
+from marinecv.hold import LOCK, hold
+
+SHARD_BYTES = 128 * 2**20
+Decode = Callable[[Iterable[str]], Iterator[tuple[bytes, bool, str]]]
+
+
+def pack(
+    manifest: Manifest,
+    folder: str | Path,
+    decode: Decode,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Pack the images and boxes of a data set of any layout; killed at any instant, the same call goes on.
+
+    Each image is decoded once while it is packed. One that cannot be is a row with its reason, as are those that have a
+    problem already, and has no record. At the end every shard is read back. Attributes of CUB-200-2011 are not packed.
+
+    Args:
+        manifest: with its `root`.
+        folder: a new or empty one, or that of a pack which was stopped.
+        decode: `read_decodable` of inputs: from paths to their bytes, whether only Pillow decodes them, and "" or why
+            nothing does.
+        shard_bytes: about as many a shard; an image is in one shard as a whole.
+        say: prints a line.
+    Returns:
+        The folder.
+    Raises:
+        ValueError: as the reader of the layout; the folder holds anything else; the disk has no room; a shard is not
+            what was written.
+    """
+    folder = Path(folder).absolute()
+    images, boxes = READERS[manifest.layout](manifest)
+    clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
+    sizes, source = _look_at(images, boxes, shard_bytes)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
+        if _is_complete(folder, source):
+            say(f"{folder} is packed already.")
+            _tidy(folder)
+            return folder
+        write_json(folder / PACKING, {"version": VERSION, "source": source})
+        parts = _deal(sizes, shard_bytes)
+        _refuse_without_room(folder, parts, sizes)
+        started, done = time.monotonic(), 0
+        for number, part in enumerate(parts):
+            if not _rows(folder, number).is_file():
+                _write_shard(folder, number, images["path"].iloc[part], decode)
+                done += len(part)
+            _say_how_far(say, number, parts, done, time.monotonic() - started)
+        records = [read_columns(_rows(folder, number)) for number in range(len(parts))]
+        for number, rows in enumerate(records):
+            _check(_shard(folder, number), rows[rows["problem"] == ""])
+        _finish(folder, manifest, images, boxes, parts, records, source)
+        _tidy(folder)
+    return folder
+
+
+def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
+    """Bytes of each image, -1 for one with a problem; and what this pack is known by while it is made."""
+    good = images["problem"] == ""
+    sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
+    digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
+    for table in (images, boxes.astype(str)):
+        digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+    return sizes, digest.hexdigest()
+
+
+def _is_complete(folder: Path, source: str) -> bool:
+    """Whether the folder holds this pack.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    for name in (PACK, PACKING):
+        if (folder / name).is_file():
+            if read_json(folder / name).get("source") == source:
+                return name == PACK
+            raise ValueError(
+                f"{folder} holds a pack of other images or labels, or of these as they were before. Expected a new or "
+                "empty folder: nothing is overwritten. Name another."
+            )
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise ValueError(f"{folder} is not empty. Expected a new or an empty folder: name another.")
+    return False
+
+
+def _deal(sizes: np.ndarray, shard_bytes: int) -> list[np.ndarray]:
+    """The places of the images of each shard."""
+    places = np.flatnonzero(sizes >= 0)
+    ends = np.cumsum(sizes[places] + sum(FRAME))
+    _, first = np.unique((ends - 1) // shard_bytes, return_index=True)
+    return np.split(places, first[1:]) if len(places) else []
+
+
+def _refuse_without_room(folder: Path, parts: list[np.ndarray], sizes: np.ndarray) -> None:
+    left = [part for number, part in enumerate(parts) if not _rows(folder, number).is_file()]
+    needed, free = sum(int(sizes[part].sum()) for part in left), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"The pack takes {needed:,} bytes and {free:,} are free on the disk of {folder}. Make room, or name a "
+            "folder on another disk with --output-dir."
+        )
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"images-{number:05d}.tfrecord"
+
+
+def _rows(folder: Path, number: int) -> Path:
+    """Where the rows of a shard lie until the pack is complete: written after it, so that where they are it is."""
+    return folder / f"images-{number:05d}.npz"
+
+
+def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) -> None:
+    import tensorflow as tf
+
+    rows, place = [], 0
+    try:
+        with whole_file(_shard(folder, number)) as part, tf.io.TFRecordWriter(str(part)) as writer:
+            for data, by_pillow, problem in decode(paths):
+                if problem:
+                    rows.append((-1, 0, 0, 0, False, problem))
+                    continue
+                writer.write(data)
+                rows.append((number, place + FRAME[0], len(data), zlib.crc32(data), by_pillow, ""))
+                place += len(data) + sum(FRAME)
+    except tf.errors.OpError as error:
+        raise ValueError(f"{_shard(folder, number)} cannot be written: {error.message}. Make room there.") from error
+    write_columns(_rows(folder, number), pd.DataFrame(rows, columns=[*RECORD_COLUMNS, "problem"]))
+
+
+def _say_how_far(say: Callable[[str], None], number: int, parts: list[np.ndarray], done: int, seconds: float) -> None:
+    packed, total = (sum(map(len, some)) for some in (parts[: number + 1], parts))
+    left = f", about {seconds / done * (total - packed):.0f} s left" if done and packed < total else ""
+    say(f"  shard {number + 1} of {len(parts)}: {packed:,} of {total:,} images{left}")
+
+
+def _check(shard: Path, rows: pd.DataFrame) -> None:
+    """Read a shard from end to end and compare it with its rows.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    with open(shard, "rb") as file:
+        for offset, length, crc32 in zip(rows["offset"], rows["length"], rows["crc32"], strict=True):
+            head = file.read(FRAME[0])
+            sound = file.tell() == offset and head[:8] == struct.pack("<Q", length)
+            if not sound or zlib.crc32(file.read(length)) != crc32 or len(file.read(FRAME[1])) != FRAME[1]:
+                raise ValueError(f"The shard {shard} is not what was written to it, from byte {offset:,} on. {MEND}")
+
+
+def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
+    """Write the tables, then `pack.json`: with it the pack is complete."""
+    index = images.drop(columns="path").assign(shard=-1, offset=0, length=0, crc32=0, by_pillow=False)
+    if parts:
+        places, found = np.concatenate(parts), pd.concat(records, ignore_index=True)
+        for column in found:
+            values = index[column].to_numpy(copy=True)
+            values[places] = found[column].to_numpy()
+            index[column] = values
+    write_columns(folder / INDEX, index)
+    write_columns(folder / BOXES, boxes)
+    shards = [_shard(folder, number) for number in range(len(parts))]
+    about = {name: getattr(manifest, name) for name in FACTS} | {
+        "version": VERSION,
+        "layout": source_layout(manifest),
+        "class_order": class_order(manifest),
+        "images": len(images),
+        "shards": {shard.name: shard.stat().st_size for shard in shards},
+        "tables": {name: sha256(folder / name) for name in (INDEX, BOXES)},
+        "source": source,
+    }
+    write_json(folder / PACK, about)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a pack in the making needs."""
+    for path in (*folder.glob("images-*.npz"), folder / PACKING):
+        path.unlink(missing_ok=True)

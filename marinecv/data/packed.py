@@ -1,0 +1,92 @@
+"""Read a pack: shards of image files as they were, an index of every image, and its boxes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from marinecv.checked import check_entries, read_json
+from marinecv.data.columns import read_columns
+from marinecv.data.images import IMAGE_COLUMNS
+from marinecv.data.layouts import PACK, PACKING
+from marinecv.data.records import MEND, record_path
+from marinecv.hashes import sha256
+
+if TYPE_CHECKING:
+    from marinecv.data.manifests import Manifest
+
+VERSION = 1
+INDEX, BOXES = "index.npz", "boxes.npz"
+RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
+FACTS = {  # of the manifest, which a pack keeps
+    "name": str,
+    "title": str,
+    "class_names": tuple[str, ...],
+    "licence": str,
+    "citation": str,
+    "homepage": str,
+    "demonstration": bool,
+}
+ABOUT = FACTS | {
+    "version": int,
+    "layout": str,
+    "class_order": tuple[str, ...],
+    "images": int,
+    "shards": dict[str, int],
+    "tables": dict[str, str],
+    "source": str,
+}
+
+
+def read_about(root: Path) -> dict:
+    """Read what a pack says of itself: `ABOUT`, in `pack.json`.
+
+    Raises:
+        ValueError: it is not complete, it is broken, or another version of marinecv made it.
+    """
+    if not (root / PACK).is_file() and (root / PACKING).is_file():
+        raise ValueError(
+            f"The pack in {root} is not complete: it was stopped. Give the `data pack` command that began it again; it "
+            "goes on where it stopped."
+        )
+    about = read_json(root / PACK)
+    check_entries(about, ABOUT, root / PACK)
+    if about["version"] != VERSION:
+        raise ValueError(
+            f"{root / PACK} is of version {about['version']}. Expected {VERSION}: pack the images again, or read it "
+            "with the marinecv that made it."
+        )
+    return about
+
+
+def read_packed(manifest: "Manifest") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`), as the reader of the layout they came from did.
+
+    The path of an image is that of its record, see `record_path`; an image that has none is a row with its problem.
+
+    Raises:
+        ValueError: as `read_about`; a shard is absent or cut short; a table is not the one that was written.
+    """
+    root, about = manifest.root, read_about(manifest.root)
+    for shard, size in about["shards"].items():
+        found = (root / shard).stat().st_size if (root / shard).is_file() else None
+        if found != size:
+            state = "is absent" if found is None else f"holds {found:,} bytes"
+            raise ValueError(f"The shard {root / shard} {state}. Expected {size:,} bytes. {MEND}")
+    index, boxes = (_read_table(root / name, about["tables"].get(name)) for name in (INDEX, BOXES))
+    return index.assign(path=_paths(root, index, list(about["shards"])))[IMAGE_COLUMNS], boxes
+
+
+def _read_table(path: Path, expected: str | None) -> pd.DataFrame:
+    if path.is_file() and sha256(path) == expected:
+        return read_columns(path)
+    raise ValueError(f"{path} is not the table that {PACK} names. {MEND}")
+
+
+def _paths(root: Path, index: pd.DataFrame, shards: list[str]) -> pd.Series:
+    places = [str(root.absolute() / shard) for shard in shards]
+    records = zip(*(index[column].tolist() for column in RECORD_COLUMNS), strict=True)
+    paths = [record_path(places[shard], *record) if shard >= 0 else "" for shard, *record in records]
+    unread = index["shard"].to_numpy() < 0
+    paths = pd.Series(paths, index=index.index, dtype=str)
+    return paths.mask(unread, str(root.absolute()) + "/" + index["image_id"]) if unread.any() else paths

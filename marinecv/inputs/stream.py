@@ -1,0 +1,88 @@
+"""Pixels that are decoded whenever they are asked for: of packs that are too large to be kept decoded."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from marinecv.data.records import is_by_pillow, read_bytes
+from marinecv.inputs.decode import CORES, decode
+from marinecv.inputs.resize import fit_image
+from marinecv.inputs.spec import ImageSpec
+
+
+class Stream:
+    """Pixels of images as an array has them, `(n, height, width, 3)` uint8, but none of them is in memory or on disk.
+
+    `stream[5]`, `stream[10:20]` and `stream[places]` decode and return arrays; `part` returns a stream of fewer images.
+
+    Args:
+        paths: of records of a pack, whose images are known to be decodable.
+        spec: the geometry.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, paths: pd.Series, spec: ImageSpec):
+        self.paths, self.spec = paths.array, spec
+        self._eager = tf.function(self.gather, input_signature=[tf.TensorSpec((None,), tf.int64)])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(n, height, width, 3)`."""
+        return (len(self), *self.spec.shape)
+
+    def part(self, places: Sequence[int]) -> "Stream":
+        """Return a stream of the images at some places."""
+        return Stream(pd.Series(self.paths.take(np.asarray(places, np.int64))), self.spec)
+
+    def __getitem__(self, chosen: int | slice | np.ndarray) -> np.ndarray:
+        places = np.arange(len(self))[chosen]
+        with tf.device("CPU"):  # where tf.data decodes: a graphics card rounds otherwise
+            images = self._eager(tf.constant(np.atleast_1d(places), tf.int64)).numpy()
+        return images if np.ndim(places) else images[0]
+
+    def gather(self, places: tf.Tensor) -> tf.Tensor:
+        """Decode the images at some places, inside or outside `tf.data`.
+
+        Args:
+            places: int64 `(m,)`.
+        Returns:
+            uint8 `(m, height, width, 3)`.
+        Raises:
+            ValueError: as `read_bytes`; TensorFlow makes an error of its own of it.
+        """
+        data, by_pillow = tf.numpy_function(self._read, [places], (tf.string, tf.bool), stateful=False)
+        return tf.map_fn(
+            lambda image: fitted_bytes(image[0], self.spec, image[1]),
+            (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,))),
+            fn_output_signature=tf.TensorSpec(self.spec.shape, tf.uint8),
+            parallel_iterations=CORES,
+        )
+
+    def _read(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        paths = list(self.paths.take(places))
+        data = np.array([*map(read_bytes, paths), None], dtype=object)[:-1]
+        return data, np.array([is_by_pillow(path) for path in paths], bool)
+
+
+def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
+    """Return the images at some places, uint8 `(m, height, width, 3)`, inside or outside `tf.data`."""
+    if isinstance(pixels, Stream):
+        return pixels.gather(places)
+    images = tf.numpy_function(lambda chosen: pixels[chosen], [places], tf.uint8, stateful=False)
+    return tf.ensure_shape(images, (None, *pixels.shape[1:]))
+
+
+def fitted_bytes(data: tf.Tensor, spec: ImageSpec, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:
+    """Decode the bytes of an image file and fit them, uint8 `(height, width, 3)`."""
+    return fitted(decode(data, spec.decode_ratio, by_pillow), spec)
+
+
+def fitted(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Fit decoded pixels and round to the nearest grey level."""
+    return tf.saturate_cast(tf.round(fit_image(pixels, spec)), tf.uint8)

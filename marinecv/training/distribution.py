@@ -1,0 +1,123 @@
+"""One training on several devices: those of this machine (mirrored), or of several machines (data-parallel)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from marinecv.inputs.share import ALONE, Share
+
+BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
+"""How to distribute -> the Keras backend that can do it."""
+PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+
+
+@contextmanager
+def distributed(how: str | None) -> Iterator[Share]:
+    """Train on all devices what is trained in the block: each sees its part of every batch, all have the same weights.
+
+    What the block makes is only of use in it, for its weights lie on all devices: load the saved model behind it.
+
+    Args:
+        how: `"mirrored"`, the GPUs of this machine; `"data-parallel"`, all devices of every process that has joined, on
+            the JAX backend; None changes nothing.
+    Yields:
+        The share of this process.
+    Raises:
+        ValueError: as `join`.
+    """
+    join(how)
+    if how == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        with tf.distribute.MirroredStrategy([device.name for device in devices]).scope():
+            yield share_here()
+    elif how == "data-parallel":
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+        try:
+            yield share_here()
+        finally:
+            keras.distribution.set_distribution(None)
+    else:
+        yield ALONE
+
+
+def share_here() -> Share:
+    """The share of this process in the training around; alone outside of `distributed`."""
+    if keras.backend.backend() == "tensorflow":
+        return Share(devices=tf.distribute.get_strategy().num_replicas_in_sync)
+    return ALONE if keras.distribution.distribution() is None else _of_jax()
+
+
+@contextmanager
+def one_device(model: keras.Model) -> Iterator[keras.Model]:
+    """Give a model that this process can compute with by itself: of several processes, a copy."""
+    if share_here().processes == 1:
+        yield model
+        return
+    around = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        yield copy
+    finally:
+        keras.distribution.set_distribution(around)
+
+
+def join(how: str | None) -> Share:
+    """Meet the other processes of a training; call it before anything is computed.
+
+    Who they are is told by Keras' own variables: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, the address and port of the first
+    process; `KERAS_DISTRIBUTION_NUM_PROCESSES`; and `KERAS_DISTRIBUTION_PROCESS_ID`, which alone differs. Without them
+    there is one process.
+
+    Args:
+        how: as `distributed` takes it.
+    Returns:
+        Who this process is among them.
+    Raises:
+        ValueError: Keras runs on a backend that cannot do it.
+    """
+    if how and keras.backend.backend() != BACKENDS[how]:
+        raise ValueError(
+            f"{how!r} runs on Keras' {BACKENDS[how]} backend. Set KERAS_BACKEND={BACKENDS[how]} before Keras is "
+            f"imported. Received: {keras.backend.backend()}."
+        )
+    if how != "data-parallel":
+        return ALONE
+    tf.config.set_visible_devices([], "GPU")  # it only reads images here, and would take all of a GPU for itself
+    import jax
+
+    if PROCESSES in os.environ and not jax.distributed.is_initialized():
+        keras.distribution.initialize()
+    return _of_jax()
+
+
+def on_gpu() -> bool:
+    """Whether Keras computes on a GPU or a TPU."""
+    return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
+
+
+def wait_for_all(point: str) -> None:
+    """Wait until every process that has joined has come to a point of this name."""
+    if share_here().processes > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(point)
+
+
+def leave() -> None:
+    """Part from the other processes for good, so that none waits for another's end."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if jax.distributed.is_initialized():
+            jax.distributed.shutdown()
+
+
+def _of_jax() -> Share:
+    import jax
+
+    return Share(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())

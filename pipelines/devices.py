@@ -1,0 +1,69 @@
+"""A training command on several devices: who leads, and what the other processes do."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import quiet
+
+if TYPE_CHECKING:
+    from marinecv.inputs.share import Share
+
+
+def prepare(args: argparse.Namespace) -> "Share":
+    """Import TensorFlow, and have Keras on JAX where that is asked for; meet the other processes of the training.
+
+    Returns:
+        Who this process is among them. Process 0 leads; the others `follow`.
+    Raises:
+        ValueError: JAX is not there, or several processes are asked for what one run is not.
+    """
+    if args.distribute == "data-parallel" and importlib.util.find_spec("jax") is None:
+        raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
+    if args.distribute == "data-parallel" and "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "jax"
+    quiet.import_tensorflow()
+    from marinecv.training.distribution import join
+
+    share = join(args.distribute)
+    if share.processes > 1:
+        if args.grid or args.folds or len(args.image_size or ()) > 1:
+            raise ValueError(
+                f"The {share.processes} processes train one network together. Leave out --grid and --folds, and name "
+                "one --image-size."
+            )
+        if not (args.resume or args.output_dir):
+            raise ValueError(
+                "Name the folder of the run with --output-dir: one that every machine sees at the same place."
+            )
+    return share
+
+
+def follow(folder: Path) -> int:
+    """Take part in the training that process 0 begins, or goes on with, in a folder; nothing is written."""
+    from marinecv.inputs.pixels import load_pixels
+    from marinecv.runs import Run
+    from marinecv.training.distribution import distributed, leave, wait_for_all
+    from marinecv.training.fit import fit_recipe
+    from marinecv.training.recipe import Recipe
+
+    with distributed("data-parallel") as share:
+        wait_for_all("ready")
+        run = Run(folder)
+        if not run.trained:
+            recipe = Recipe.of(run)
+            pixels, catalog = load_pixels(run.catalog, recipe.image)
+            unread = catalog[catalog["problem"] != run.catalog["problem"]]
+            if len(unread):
+                raise ValueError(
+                    f"{len(unread)} images that process 0 has read cannot be read here, the first is "
+                    f"{unread['path'].iloc[0]}: {unread['problem'].iloc[0]}. Every machine must see the same files at "
+                    "the same places."
+                )
+            fit_recipe(recipe, run, pixels, say=lambda line: None)
+    leave()
+    print(f"process {share.process} of {share.processes} has trained with the others; process 0 scores {folder}")
+    return 0

@@ -1,0 +1,179 @@
+"""A stream gives what the array of the same images gives, to the last bit, and never a black image."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from conftest import COLOURS, draw_image
+
+import marinecv as mcv
+from marinecv.data.pack import pack
+from marinecv.inputs import decode as decoding
+from marinecv.inputs import pixels as room
+from marinecv.inputs.decode import read_decodable
+from marinecv.inputs.pixels import load_pixels, rows_of, split_of
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.inputs.stream import Stream
+from marinecv.training import fit
+from pipelines import train
+from pipelines.command_line import main
+
+SPEC = ImageSpec(height=20, width=30, canvas_px=64)
+MOVES = Augmentation(flip=0.5, rotation_deg=20, zoom=0.2, crop=0.1)
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Fourteen images in four formats and two sizes, packed; rows numbered from 100."""
+    for number in range(14):
+        name, ending = list(COLOURS)[number % 3], (".jpg", ".png", ".webp", ".gif")[number % 4]
+        place = tmp_path / "shore" / ("valid" if number > 10 else "train") / name
+        place.mkdir(parents=True, exist_ok=True)
+        image = draw_image(name, seed=number)
+        (image.rotate(90, expand=True) if number % 5 == 0 else image).save(place / f"{number:02d}{ending}")
+    pack(mcv.manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable, shard_bytes=9000)
+    catalog = mcv.read_catalog(mcv.manifest_of_folder(tmp_path / "pack"))
+    return catalog.set_index(np.arange(100, 100 + len(catalog)))
+
+
+def in_memory(catalog, spec=SPEC):
+    return load_pixels(catalog, spec)[0]
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Load as if every pack were too large to be kept."""
+    monkeypatch.setattr(room, "STREAMED_BYTES", 0)
+
+    def load(catalog, spec=SPEC):
+        pixels, after = load_pixels(catalog, spec, memory_budget_bytes=0)
+        pd.testing.assert_frame_equal(after, catalog)
+        assert isinstance(pixels, Stream)
+        return pixels
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        ImageSpec(height=20, width=30, fit="stretch", canvas_px=None, antialias=True),
+        ImageSpec(height=16, width=16, canvas_px=64, reduced_decoding=True),
+    ],
+)
+def test_a_stream_gives_the_pixels_of_the_array_whatever_is_asked_for(spec, catalog, streamed):
+    array, stream = in_memory(catalog, spec), streamed(catalog, spec)
+    assert (stream.shape, stream.dtype, len(stream)) == (array.shape, array.dtype, len(array))
+    asked = (slice(None), slice(3, 8), slice(None, None, -2), [5, 1, 5], np.arange(14) % 2 == 0, -1, slice(0, 0))
+    for chosen in asked:
+        np.testing.assert_array_equal(stream[chosen], array[chosen])
+
+
+def test_parts_of_a_stream_are_streams(catalog, streamed):
+    array, stream = in_memory(catalog), streamed(catalog)
+    for split in ("train", "validation", "test"):
+        (rows, expected), (same, part) = split_of(catalog, array, split), split_of(catalog, stream, split)
+        assert rows.equals(same) and isinstance(part, Stream)
+        np.testing.assert_array_equal(part[:], expected)
+    some = rows_of(rows_of(stream, np.array([9, 2, 4, 5])), np.array([3, 1]))
+    np.testing.assert_array_equal(some[:], array[[5, 2]])
+
+
+@pytest.mark.parametrize("how", [{"training": True, "augmentation": MOVES}, {"training": True, "balanced": True}, {}])
+def test_epochs_of_a_stream_are_those_of_the_array(how, catalog, streamed):
+    epochs = []
+    for pixels in (in_memory(catalog), streamed(catalog)):
+        batches = mcv.make_dataset(catalog, SPEC, tuple(COLOURS), batch_size=4, pixels=pixels, seed=3, **how)
+        epochs.append([(images.numpy(), labels.numpy()) for _ in range(2) for images, labels in batches])
+    assert len(epochs[0]) == len(epochs[1]) == 8
+    for (images, labels), (same_images, same_labels) in zip(*epochs, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+
+
+def test_an_array_that_is_kept_already_is_taken_where_another_would_not_fit(catalog, monkeypatch):
+    kept, _ = load_pixels(catalog, SPEC, memory_budget_bytes=0)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda place: SimpleNamespace(free=0))
+    assert isinstance(kept, np.memmap)
+    assert isinstance(load_pixels(catalog, SPEC, memory_budget_bytes=0)[0], np.memmap)
+    assert isinstance(load_pixels(catalog.iloc[:9], SPEC, memory_budget_bytes=0)[0], Stream)
+
+
+def test_half_of_the_free_room_is_left_alone(catalog, monkeypatch):
+    needed = 14 * 20 * 30 * 3
+    for free, kind in ((2 * needed, np.memmap), (2 * needed - 2, Stream)):
+        monkeypatch.setattr(room.shutil, "disk_usage", lambda place, free=free: SimpleNamespace(free=free))
+        pixels, _ = load_pixels(catalog if kind is np.memmap else catalog.iloc[::-1], SPEC, memory_budget_bytes=0)
+        assert isinstance(pixels, kind)
+
+
+def test_loose_files_are_never_streamed_and_where_they_do_not_fit_a_pack_is_named(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        draw_image("eel", seed=number).save(path)
+    loose = pd.DataFrame({"image_id": "a", "path": [str(path) for path in paths], "problem": ""})
+    monkeypatch.setattr(room, "STREAMED_BYTES", 0)
+    assert isinstance(load_pixels(loose, SPEC, memory_budget_bytes=0)[0], np.memmap)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(room, "make_array", full)
+    with pytest.raises(
+        ValueError, match="do not fit into .* What `data pack` makes of them is decoded as it is needed"
+    ):
+        load_pixels(loose.iloc[:2], SPEC, memory_budget_bytes=0)
+
+
+def test_an_image_that_pillow_alone_decodes_is_streamed_too(tmp_path, streamed, monkeypatch):
+    monkeypatch.setattr(decoding, "_is_plain_jpeg", lambda data: tf.strings.substr(data, 0, 4) == b"RIFF")
+    for number, ending in enumerate((".webp", ".jpg", ".webp")):  # TensorFlow takes WebP for JPEG here, and refuses it
+        place = tmp_path / "shore" / list(COLOURS)[number]
+        place.mkdir(parents=True)
+        draw_image("eel", seed=number).save(place / f"{number}{ending}")
+    pack(mcv.manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable)
+    packed = mcv.read_catalog(mcv.manifest_of_folder(tmp_path / "pack"))
+    assert packed["path"].str.endswith("-pillow").tolist() == [True, False, True]
+    np.testing.assert_array_equal(streamed(packed)[:], in_memory(packed))
+
+
+def test_damage_stops_a_stream_and_says_where(catalog, streamed, tmp_path):
+    stream, shard = streamed(catalog), tmp_path / "pack" / "images-00000.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="images-00000.tfrecord is damaged at byte 12. Bring it"):
+        stream[:]
+
+
+def test_training_on_a_stream_gives_the_very_same_run(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
+    for name, budget in (("array", 2**30), ("stream", 0)):
+        monkeypatch.setattr(room, "STREAMED_BYTES", budget)
+        monkeypatch.setenv("MARINECV_HOME", str(tmp_path / f"store of {name}"))
+        words = ["--data-dir", str(tmp_path / "pack"), "--epochs", "2", "--image-size", "32"]
+        assert main(["pretrain", *words, "--output-dir", str(tmp_path / name)]) == 0
+    for table in ("predictions.csv", "split.csv"):
+        assert (tmp_path / "stream" / table).read_bytes() == (tmp_path / "array" / table).read_bytes()
+    columns = ["loss", "val_loss"]
+    histories = [pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("array", "stream")]
+    pd.testing.assert_frame_equal(*histories)
+    kept = {name: {*(tmp_path / f"store of {name}" / "pixels").glob("*.npy")} for name in ("array", "stream")}
+    assert len(kept["array"]) > len(kept["stream"])
+
+
+def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(catalog, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "note_relatives", lambda folder, recipe, catalog: catalog)  # it would find out before
+    monkeypatch.setattr(room, "STREAMED_BYTES", 0)
+    monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
+    shard = tmp_path / "pack" / "images-00000.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    assert main(["pretrain", "--data-dir", str(tmp_path / "pack"), "--output-dir", str(tmp_path / "run")]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: The shard ") and "is damaged at byte 12. Bring it back" in shown

@@ -1,0 +1,271 @@
+"""Each image counts once an epoch however many devices see it, and training on several is training on one."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.share import Share
+from marinecv.inputs.spec import ImageSpec
+from marinecv.runs import Run
+from marinecv.training import autoencode
+from marinecv.training.build import build_model
+from marinecv.training.distribution import distributed, join, share_here
+from marinecv.training.learner import learner
+from marinecv.training.recipe import Recipe
+from pipelines import devices
+from pipelines.command_line import main
+
+ROOT = Path(__file__).parents[1]
+SPEC = ImageSpec(height=8, width=8)
+CLASSES = ("crab", "eel", "ray")
+LAYOUTS = [(1, 2), (2, 2), (2, 4), (3, 3)]  # processes, devices of all of them
+
+
+def numbered(count: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows whose image is its own number, in every pixel."""
+    names = [f"{number:03d}.jpg" for number in range(count)]
+    rows = pd.DataFrame({"image_id": names, "path": names, "split": "train", "problem": ""})
+    rows["class_name"] = [CLASSES[number % 3] for number in range(count)]
+    pixels = np.empty((count, *SPEC.shape), np.uint8)
+    pixels[:] = np.arange(count)[:, None, None, None]
+    return rows, pixels
+
+
+def shares(processes: int, devices: int) -> list[Share]:
+    return [Share(process=process, processes=processes, devices=devices) for process in range(processes)]
+
+
+def epoch_of(share: Share, count: int, batch_size: int = 12, **options) -> list[tuple]:
+    """The batches that a share sees: which images, and what each counts."""
+    rows, pixels = numbered(count)
+    batches = make_dataset(rows, SPEC, CLASSES, pixels=pixels, batch_size=batch_size, share=share, **options)
+    return [(images.numpy()[:, 0, 0, 0].astype(int), weights.numpy()) for images, _, weights in batches]
+
+
+@pytest.mark.parametrize("count", [12, 25, 30, 35])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "validation"])
+@pytest.mark.parametrize(("processes", "devices"), LAYOUTS)
+def test_each_image_counts_once_an_epoch(processes, devices, training, count):
+    epochs = [epoch_of(share, count, training=training) for share in shares(processes, devices)]
+    images = np.concatenate([images[weights > 0] for epoch in epochs for images, weights in epoch])
+    assert sorted(images) == list(range(count))
+
+
+@pytest.mark.parametrize(("processes", "devices"), LAYOUTS)
+def test_together_the_shares_are_the_batches_of_one_process(processes, devices):
+    rows, pixels = numbered(31)
+    options = {"training": True, "seed": 3, "start_epoch": 1}
+    alone = make_dataset(rows, SPEC, CLASSES, pixels=pixels, batch_size=12, **options)
+    epochs = [epoch_of(share, 31, **options) for share in shares(processes, devices)]
+    for (expected, _), *parts in zip(alone, *epochs, strict=True):
+        rows = {len(images) for images, _ in parts}
+        assert len(rows) == 1 and processes * rows.pop() % devices == 0
+        seen = np.concatenate([images[weights > 0] for images, weights in parts])
+        assert seen.tolist() == expected.numpy()[:, 0, 0, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize(("processes", "devices"), LAYOUTS)
+def test_the_mean_over_weighted_rows_is_that_over_the_images(processes, devices):
+    epochs = [epoch_of(share, 31, training=True) for share in shares(processes, devices)]
+    for parts in zip(*epochs, strict=True):  # a step of training
+        values, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+        assert np.mean(values * weights) == pytest.approx(values[weights > 0].mean())
+    epochs = [epoch_of(share, 31) for share in shares(processes, devices)]
+    values, weights = (np.concatenate([part[place] for epoch in epochs for part in epoch]) for place in (0, 1))
+    assert np.mean(values * weights) == pytest.approx(np.arange(31).mean())  # all of validation
+    assert len(set(weights[weights > 0])) == 1
+
+
+def test_a_class_counts_what_it_is_said_to():
+    [(images, weights)] = epoch_of(Share(devices=2), 12, training=True, class_weight={0: 5.0, 2: 0.5})
+    assert [{0: 5.0, 1: 1.0, 2: 0.5}[image % 3] for image in images] == weights.tolist()
+
+
+def test_alone_a_data_set_has_no_weights():
+    rows, pixels = numbered(5)
+    assert len(make_dataset(rows, SPEC, CLASSES, pixels=pixels, training=True).element_spec) == 2
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
+    with pytest.raises(ValueError, match="10 images cannot be dealt evenly to 4 devices. Expected .* multiple of 4"):
+        epoch_of(Share(devices=4), 12, batch_size=10)
+
+
+def test_a_pass_is_the_epoch_that_its_clock_says():
+    clock = EpochClock(3)
+    rows, pixels = numbered(30)
+    options = {"pixels": pixels, "training": True, "batch_size": 30}
+    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=clock)
+    next(iter(seen))  # somebody looks at a batch
+    clock.epoch = 3
+    for (expected, _), (images, _) in zip(
+        make_dataset(rows, SPEC, CLASSES, **options, start_epoch=3), seen, strict=True
+    ):
+        assert np.array_equal(expected, images)
+
+
+def test_outside_of_a_distribution_a_process_is_alone():
+    with distributed(None) as share:
+        assert share == share_here() == join(None) == join("mirrored") == Share()
+
+
+def test_data_parallel_on_another_backend_says_how_to_change_it():
+    with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax before Keras is imported. Received: tensorflow"):
+        join("data-parallel")
+
+
+def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    assert main(["pretrain", "--distribute", "data-parallel"]) == 1
+    assert "pip install 'marinecv[jax]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--output-dir", "x", "--grid"], "2 processes train one network together. Leave out --grid"),
+        (["--output-dir", "x", "--image-size", "32", "64"], "name one --image-size"),
+        ([], "Name the folder of the run with --output-dir"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(monkeypatch, capsys, words, said):
+    monkeypatch.setattr("marinecv.training.distribution.join", lambda how: Share(process=1, processes=2, devices=2))
+    assert main(["pretrain", "--distribute", "data-parallel", *words]) == 1
+    assert said in capsys.readouterr().err and not Path("x").exists()
+
+
+def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished_run, tmp_path, monkeypatch):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "model.keras").unlink()
+    catalog = (run / "catalog.csv").read_text(encoding="utf-8").replace("crab_train_0.jpg,", "gone.jpg,")
+    (run / "catalog.csv").write_text(catalog, encoding="utf-8")
+    monkeypatch.setattr("marinecv.training.distribution.distributed", lambda how: nullcontext(Share()))
+    with pytest.raises(ValueError, match="1 images that process 0 has read cannot be read here, the first is .*gone"):
+        devices.follow(run)
+
+
+def test_a_bank_and_several_devices_do_not_go_together(finished_run):
+    recipe = Recipe.of(Run(finished_run)).with_training(bank=1)
+    with pytest.raises(ValueError, match="not kept for several devices. Expected bank=0: --bank off"):
+        learner(build_model(recipe, 3), recipe, CLASSES, {}, share=Share(devices=2))
+
+
+def start(*words: object, environment: dict | None = None) -> subprocess.Popen:
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *map(str, words)],
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def start_two(*words: object) -> list[subprocess.Popen]:
+    """The same command twice on this machine, as two machines would have it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    common = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+    return [
+        start(*words, "--distribute", "data-parallel", environment={**common, "KERAS_DISTRIBUTION_PROCESS_ID": number})
+        for number in "01"
+    ]
+
+
+def what_it_learned(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The history less its times, and the probabilities of every image."""
+    history, predictions = (pd.read_csv(run / name) for name in ("history.csv", "predictions.csv"))
+    return history.drop(columns="seconds").to_numpy(), predictions.filter(like="p_").to_numpy()
+
+
+def assert_same(one: Path, other: Path) -> None:
+    for here, there in zip(what_it_learned(one), what_it_learned(other), strict=True):
+        np.testing.assert_allclose(here, there, rtol=2e-3, atol=2e-4)
+
+
+WORDS = ["--epochs", "6", "--batch-size", "4", "--image-size", "32", "--calibration-share", "0"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains_and_a_killed_one_is_no_loss(shared_tank, tmp_path):
+    """6 train images in batches of 4, 3 validation images: both have a batch that cannot be dealt evenly."""
+    words = ["pretrain", "--data-dir", shared_tank, *WORDS]
+    ended(start(*words, "--distribute", "data-parallel", "--output-dir", tmp_path / "one"))
+    leads, follows = start_two(*words, "--output-dir", tmp_path / "two")
+    assert "report:" in ended(leads) and "process 1 of 2 has trained with the others" in ended(follows)
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+    words += ["--output-dir", tmp_path / "killed"]
+    leads, follows = start_two(*words)
+    history = tmp_path / "killed" / "history.csv"
+    while leads.poll() is None and not (history.is_file() and len(pd.read_csv(history)) > 1):
+        time.sleep(0.02)
+    follows.send_signal(signal.SIGKILL)
+    follows.communicate()
+    leads.communicate(timeout=120)  # it does not wait for ever for one that is gone
+    assert leads.returncode != 0 and not (tmp_path / "killed" / "metrics.json").is_file()
+    epochs = len(pd.read_csv(history))
+    assert 1 < epochs < 6
+
+    leads, follows = start_two("pretrain", "--resume", tmp_path / "killed")
+    said = ended(leads)
+    ended(follows)
+    assert f"epoch  {epochs}/6" not in said and f"epoch  {epochs + 1}/6" in said
+    assert_same(tmp_path / "two", tmp_path / "killed")
+
+
+MIRRORED = """
+import sys
+import tensorflow as tf
+
+processors = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(processors[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import marinecv as mcv
+
+for how, folder in zip((None, "mirrored"), sys.argv[1:]):
+    run = mcv.Run(folder)
+    recipe = mcv.Recipe.of(run)
+    with mcv.distributed(how) as share:
+        mcv.fit_recipe(recipe, run, mcv.load_run(run, recipe))
+    assert share.devices == (2 if how else 1)
+"""
+
+
+def test_two_devices_of_one_machine_train_what_one_trains(finished_run, tmp_path):
+    recipe = Recipe.of(Run(finished_run)).with_training(epochs=4, batch_size=4, class_weights=True)
+    recipe = recipe.with_model(dropout=0.0)  # whose random numbers would be other ones on each device
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        Run.create(folder, recipe.to_dict(), Run(finished_run).read("contract.json"), Run(finished_run).catalog)
+    done = subprocess.run([sys.executable, "-c", MIRRORED, *folders], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = (Run(folder).history.drop(columns=["seconds", "accuracy"]) for folder in folders)
+    np.testing.assert_allclose(one, two, rtol=1e-4)  # accuracy in training counts the weights of classes on several
+    for here, there in zip(*(Run(folder).load_model().get_weights() for folder in folders), strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-5)
+
+
+def test_an_autoencoder_is_trained_on_one_device(finished_run, monkeypatch):
+    monkeypatch.setattr(autoencode, "share_here", lambda: Share(devices=2))
+    with pytest.raises(ValueError, match="An autoencoder is trained on one device"):
+        autoencode.fit_autoencoder(Recipe.of(Run(finished_run)), Run(finished_run), np.empty(0))
