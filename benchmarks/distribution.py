@@ -140,6 +140,8 @@ def kill_one(folder: Path, epochs: int) -> float:
     leads, follows = start("data-parallel", folder, 2)
     history = folder / "history.csv"
     while not (history.is_file() and len(pd.read_csv(history)) >= epochs // 2):
+        if leads.poll() is not None:
+            raise SystemExit(leads.communicate()[0])
         time.sleep(0.02)
     follows.send_signal(signal.SIGKILL)
     at = time.perf_counter()

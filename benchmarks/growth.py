@@ -11,12 +11,14 @@ Each line is a fresh process. `catalog_seconds`, `split_seconds` and `first_batc
 the first training batch with the augmentation of `pretrain`; `start_up_seconds` is their sum, `cpu_seconds` what the
 processors worked for it, over all threads. Then the training batches are counted for some seconds, without a model:
 `images_per_second`. `resident_mib` and `private_mib` are what the process then has above one that has imported
-TensorFlow and run one tiny data set. Pixels are `streamed`, decoded as they are asked for, or `kept` as an array, which
-loose files always are: all are decoded before the first batch. Where a cell is left out, `reason` says why. The table
-goes to benchmarks/results/growth.csv. Needs Linux and 20 GB of disk.
+TensorFlow and run one tiny data set, `peak_mib` what it had at most. Pixels are `streamed`, decoded as they are asked
+for, or `kept` as an array, which loose files always are: all are decoded before the first batch. `command` is all of
+`pretrain`, from its first line to the first batch, with what it writes and says; it chooses by itself. Where a cell is
+left out, `reason` says why. The table goes to benchmarks/results/growth.csv. Needs Linux and 20 GB of disk.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -45,7 +47,7 @@ DISTINCT, CLASSES, SIZE = 1000, 10, (128, 96)
 SECONDS = 5  # of counting batches
 KEPT_ROWS = {64: 100_000, 224: 10_000}  # as many as are decoded beforehand here
 CASES = [("loose", "kept", 64), ("loose", "kept", 224), ("pack", "kept", 64), ("pack", "kept", 224)]
-CASES += [("pack", "streamed", 64), ("pack", "streamed", 224)]
+CASES += [("pack", "streamed", 64), ("pack", "streamed", 224), ("pack", "command", 224)]
 TOO_MANY = "all would be decoded before the first batch: too long for this benchmark"
 
 
@@ -72,7 +74,8 @@ def main() -> None:
                 out = subprocess.run(words, env=env, stdout=subprocess.PIPE, check=True).stdout
                 lines.append(line | json.loads(out))
                 print(", ".join(f"{name} {value}" for name, value in lines[-1].items()), flush=True)
-                shutil.rmtree(store, ignore_errors=True)
+                for left in (store, store.parent / "run"):
+                    shutil.rmtree(left, ignore_errors=True)
             for folder in made.values():
                 shutil.rmtree(folder)
     write_table(args.output, pd.DataFrame(lines).assign(machine=machine()))
@@ -161,13 +164,44 @@ def child(pixels_are: str, size: int, folder: Path) -> dict:
     seen = 0
     while time.perf_counter() - marks[-1] < SECONDS:
         seen += len(next(batches)[1])
+    return line | {"images_per_second": round(seen / lap())} | memory_above(before)
+
+
+def command(size: int, folder: Path, run: Path) -> dict:
+    """Measure the command up to its first batch, where it is stopped."""
+    import keras
+    import tensorflow as tf
+    from marinecv.pipelines.command_line import main as command_line
+
+    list(tf.data.Dataset.range(4).map(lambda number: number + 1).batch(2).as_numpy_iterator())
+    before, worked, started = now_mib(), time.process_time(), time.perf_counter()
+    seconds = []
+
+    def stop(self, batches, **rest):
+        next(iter(batches))
+        seconds.extend((time.perf_counter() - started, time.process_time() - worked))
+        raise KeyboardInterrupt
+
+    keras.Model.fit = stop
+    words = ["--data-dir", str(folder), "--split-by", "stratified", "--image-size", str(size), "--output-dir", str(run)]
+    with contextlib.redirect_stdout(sys.stderr):
+        command_line(["pretrain", *words])
+    start_up, cpu = (round(value, 2) for value in seconds)
+    return {"start_up_seconds": start_up, "cpu_seconds": cpu} | memory_above(before)
+
+
+def memory_above(before: tuple[int, int]) -> dict:
+    """What this process has, and had at most, above what it had before."""
     resident, private = (now - then for now, then in zip(now_mib(), before, strict=True))
-    speed = {"images_per_second": round(seen / lap())}
-    return line | speed | {"resident_mib": resident, "private_mib": private, "reason": ""}
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = int(lines["VmHWM"].split()[0]) // 1024 - before[0]
+    return {"resident_mib": resident, "private_mib": private, "peak_mib": peak, "reason": ""}
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(child(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
+        pixels, size, folder = sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+        run = folder.parent / "run"
+        print(json.dumps(command(size, folder, run) if pixels == "command" else child(pixels, size, folder)))
     else:
         main()

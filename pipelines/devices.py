@@ -30,10 +30,11 @@ def prepare(args: argparse.Namespace) -> "Share":
 
     share = join(args.distribute)
     if share.processes > 1:
-        if args.grid or args.folds or len(args.image_size or ()) > 1:
+        several = args.grid or args.folds or len(args.image_size or ()) > 1
+        if several or (args.resume and not is_classifier(args.resume)):
             raise ValueError(
-                f"The {share.processes} processes train one network together. Leave out --grid and --folds, and name "
-                "one --image-size."
+                f"The {share.processes} processes train one classifier together. Leave out --grid and --folds, name "
+                "one --image-size, and resume one run of a study."
             )
         if not (args.resume or args.output_dir):
             raise ValueError(
@@ -42,14 +43,28 @@ def prepare(args: argparse.Namespace) -> "Share":
     return share
 
 
+def is_classifier(folder: Path) -> bool:
+    """Whether a folder is the run of a classifier."""
+    from marinecv.runs import Run
+    from marinecv.studies import resumable
+
+    found = resumable(folder)
+    return isinstance(found, Run) and not found.restores
+
+
 def follow(folder: Path) -> int:
     """Take part in the training that process 0 begins, or goes on with, in a folder; nothing is written."""
     from marinecv.inputs.pixels import load_pixels
-    from marinecv.runs import Run
+    from marinecv.runs import Run, is_begun
     from marinecv.training.distribution import distributed, leave, wait_for_all
     from marinecv.training.fit import fit_recipe
     from marinecv.training.recipe import Recipe
 
+    if is_begun(folder) and Run(folder).finished:
+        print(f"{folder} is finished")
+        leave()
+        return 0
+    print("waiting for process 0 to read the images", flush=True)
     with distributed("data-parallel") as share:
         wait_for_all("ready")
         run = Run(folder)

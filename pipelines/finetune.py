@@ -153,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
     options.refuse_beside(args, "resume")
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
+    options.refuse_beside(args, "distribute", ("bank",))
     if devices.prepare(args).process:
         return devices.follow(args.resume or args.output_dir)
     from . import train

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from . import quiet
 
+TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # what begins so in the environment is the same for every worker
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 ANSWER_S = 10
-TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # what begins so in the environment is the same for every worker
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ def import_ray() -> None:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process leaves GPUs to the workers
     try:
         import ray.data
     except ImportError as error:
@@ -61,15 +62,21 @@ def ray_workers(most: int) -> Iterator[Workers]:
     resources = {"num_cpus": os.cpu_count()} if address == "local" else {}
     environment = {name: value for name, value in os.environ.items() if name.startswith(TRAVELLING)}
     environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))  # else Ray would set it
-    with own_sigterm(), quiet.silence():
-        ray.init(
-            address,
-            include_dashboard=False if resources else None,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            runtime_env={"env_vars": environment},
-            **resources,
-        )
+    try:
+        with own_sigterm(), quiet.silence():
+            ray.init(
+                address,
+                include_dashboard=False if resources else None,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                runtime_env={"env_vars": environment},
+                **resources,
+            )
+    except (ray.exceptions.RayError, RuntimeError) as error:
+        raise OSError(
+            f"Ray at {address} cannot be joined: {str(error).splitlines()[0]} Expected the same Ray and Python there, "
+            "and its token where it asks for one."
+        ) from error
     try:
         there = ray.cluster_resources()
         kind = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
@@ -104,6 +111,8 @@ def check_answer(address: str) -> None:
 def own_sigterm() -> Iterator[None]:
     """Take back what is done on SIGTERM, which Ray would settle for the whole process."""
     ours = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ours)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)

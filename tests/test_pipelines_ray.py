@@ -183,6 +183,18 @@ def test_a_worker_that_is_lost_again_and_again_is_an_error():
         ray.get(ray.remote(lambda: os._exit(1)).options(max_retries=1).remote())
 
 
+def test_a_cluster_that_cannot_be_joined_is_an_error(monkeypatch):
+    def refuse(*args, **options):
+        raise RuntimeError("Version mismatch: The cluster was started with: Ray: 1.0.")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with (
+        pytest.raises(OSError, match="^Ray at local cannot be joined: Version mismatch.*Expected the same Ray"),
+        ray_workers(1),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("words", [["predict", "run", "photos"], ["search", "--recipe", "aquarium_four_conv"]])
 def test_without_ray_it_is_said_how_to_install_it(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

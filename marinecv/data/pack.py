@@ -4,6 +4,7 @@ A shard is a TFRecord file whose records are image files as they were, byte for 
 """
 
 import hashlib
+import os
 import shutil
 import struct
 import time
@@ -22,7 +23,7 @@ from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.manifests import Manifest
 from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
-from marinecv.data.records import FRAME, MEND, byte_size
+from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
 
@@ -88,6 +89,8 @@ def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tup
     good = images["problem"] == ""
     sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
     digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
+    for path in images["path"][good & ~images["path"].map(is_record)]:  # that of a record has a checksum
+        digest.update(os.stat(path).st_mtime_ns.to_bytes(8, "little", signed=True))
     for table in (images, boxes.astype(str)):
         digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     return sizes, digest.hexdigest()

@@ -73,6 +73,8 @@ def make_dataset(
         raise ValueError(f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images.")
 
     share.check(batch_size)
+    if class_weight and share == ALONE:
+        raise ValueError("One device has class weights by `fit`. Expected class_weight=None, or a share of several.")
     labels = label_indices(rows, class_names, training=training)
 
     def beside(images, indices):

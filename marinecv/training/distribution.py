@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from marinecv.inputs.share import ALONE, Share
@@ -12,6 +13,7 @@ from marinecv.inputs.share import ALONE, Share
 BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
 """How to distribute -> the Keras backend that can do it."""
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", PROCESSES, "KERAS_DISTRIBUTION_PROCESS_ID")
 
 
 @contextmanager
@@ -78,7 +80,8 @@ def join(how: str | None) -> Share:
     Returns:
         Who this process is among them.
     Raises:
-        ValueError: Keras runs on a backend that cannot do it.
+        ValueError: Keras runs on a backend that cannot do it, one of the variables is missing beside the others, the
+            processes have unequal numbers of devices, or TensorFlow has taken a GPU already.
     """
     if how and keras.backend.backend() != BACKENDS[how]:
         raise ValueError(
@@ -87,17 +90,33 @@ def join(how: str | None) -> Share:
         )
     if how != "data-parallel":
         return ALONE
-    tf.config.set_visible_devices([], "GPU")  # it only reads images here, and would take all of a GPU for itself
+    try:
+        tf.config.set_visible_devices([], "GPU")  # it only reads images here, and would take all of a GPU for itself
+    except RuntimeError as error:
+        raise ValueError("TensorFlow has taken a GPU already. Start anew, and call `distributed` first.") from error
+    missing = [name for name in VARIABLES if name not in os.environ]
+    if 0 < len(missing) < len(VARIABLES):
+        raise ValueError(f"{missing[0]} is not set. Expected all of {', '.join(VARIABLES)}, or none.")
     import jax
 
-    if PROCESSES in os.environ and not jax.distributed.is_initialized():
+    if not missing and int(os.environ[PROCESSES]) > 1 and not jax.distributed.is_initialized():
         keras.distribution.initialize()
     return _of_jax()
 
 
-def on_gpu() -> bool:
-    """Whether Keras computes on a GPU or a TPU."""
-    return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
+def of_leader(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Return what process 0 has of something that every process has computed, to the last digit."""
+    if share_here().processes == 1:
+        return weights
+    from jax.experimental import multihost_utils
+
+    return [np.asarray(array) for array in multihost_utils.broadcast_one_to_all(weights)]
+
+
+def accelerator() -> str:
+    """What Keras computes on beside the processor: `"GPU"`, `"TPU"` or nothing."""
+    kinds = {device.lower().split(":")[0] for device in keras.distribution.list_devices()}
+    return "GPU" if kinds & {"gpu", "cuda"} else "TPU" if "tpu" in kinds else ""
 
 
 def wait_for_all(point: str) -> None:
@@ -120,4 +139,9 @@ def leave() -> None:
 def _of_jax() -> Share:
     import jax
 
+    if jax.local_device_count() * jax.process_count() != jax.device_count():
+        raise ValueError(
+            f"This process has {jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} "
+            "processes. Expected equally many each: hide the others, with CUDA_VISIBLE_DEVICES say."
+        )
     return Share(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())

@@ -22,7 +22,7 @@ from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
-from marinecv.training.distribution import on_gpu, one_device, share_here
+from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
 from marinecv.training.model_choice import BackboneModel, MultimodalModel
 from marinecv.training.recipe import Recipe, Training
@@ -90,7 +90,7 @@ def fit_recipe(
                 backbone_of(alone), np.array_split(images, max(1, len(images) // training.batch_size))
             )
             weights = alone.get_weights()
-        model.set_weights(weights)
+        model.set_weights(of_leader(weights))
 
     class_weight = _class_weights(parts["train"][0], class_names) if training.class_weights else None
 
@@ -102,7 +102,7 @@ def fit_recipe(
             class_names,
             parts,
             attributes=attributes,
-            class_weight=class_weight,
+            class_weight=class_weight if share.devices > 1 else None,
             start_epoch=clock,
             share=share,
             say=say,
@@ -142,7 +142,7 @@ def fit_recipe(
 def set_up(training: Training) -> None:
     """Set seed and precision for a training."""
     keras.utils.set_random_seed(training.seed)
-    half = "mixed_float16" if on_gpu() else "mixed_bfloat16"
+    half = "mixed_float16" if accelerator() == "GPU" else "mixed_bfloat16"
     keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
 
 
@@ -217,7 +217,7 @@ def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "epochs": len(history),
         "best_epoch": best_epoch(history, recipe.training.monitor, _head_epochs(recipe)),
-        "device": "GPU" if on_gpu() else f"{os.cpu_count()} CPU cores",
+        "device": accelerator() or f"{os.cpu_count()} CPU cores",
     }
 
 

@@ -52,7 +52,10 @@ def learner(
     front, rest = split(model)
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank and share.devices > 1:
-        raise ValueError("What the frozen layers give is not kept for several devices. Expected bank=0: --bank off.")
+        raise ValueError(
+            "What the frozen layers give is kept for one device alone, and this recipe asks for it. Expected bank=0 "
+            "(--bank off) for several; a run that was begun with a bank goes on without --distribute."
+        )
     if training.bank:
         moves = Views(training.augmentation or NONE, training.bank, training.seed)
         banks = _banks(front, parts, recipe, moves, say)
