@@ -97,6 +97,7 @@ class Killing(threading.Thread):
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_predictions_by_ray_are_those_of_one_process_byte_for_byte_though_a_worker_is_killed(
     reviewing_run, tmp_path, monkeypatch, capsys
 ):
@@ -119,6 +120,7 @@ def test_predictions_by_ray_are_those_of_one_process_byte_for_byte_though_a_work
     assert lines[21] == "ray.csv: 79 predicted, 1 failed (column problem)" and len(lines) == 23
 
 
+@pytest.mark.slow
 def test_trials_by_ray_are_told_once_and_the_winner_is_that_of_one_process(shared_tank, tmp_path, capsys, no_pages):
     assert search(shared_tank, tmp_path / "search", "--workers", "ray", "--trials", 2) == 0
     found, winner = Search(tmp_path / "search"), Run(tmp_path / "search" / "best")
