@@ -28,7 +28,8 @@ def prepare(args: argparse.Namespace) -> "Share":
     quiet.import_tensorflow()
     from marinecv.training.distribution import join
 
-    share = join(args.distribute)
+    with quiet.silence(1):  # where processes meet, Gloo says so
+        share = join(args.distribute)
     if share.processes > 1:
         several = args.grid or args.folds or len(args.image_size or ()) > 1
         if several or (args.resume and not is_classifier(args.resume)):

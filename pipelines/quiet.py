@@ -17,14 +17,15 @@ def import_tensorflow() -> None:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Close standard error while the block runs, for what C++ writes there."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+def silence(descriptor: int = 2) -> Iterator[None]:
+    """Close standard error (or output, 1) while the block runs, for what C++ writes there."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = os.dup(descriptor)
     with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+        os.dup2(nowhere.fileno(), descriptor)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
+            os.dup2(kept, descriptor)
             os.close(kept)
