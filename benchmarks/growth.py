@@ -193,9 +193,8 @@ def command(size: int, folder: Path, run: Path) -> dict:
 def memory_above(before: tuple[int, int]) -> dict:
     """What this process has, and had at most, above what it had before."""
     resident, private = (now - then for now, then in zip(now_mib(), before, strict=True))
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    peak = int(lines["VmHWM"].split()[0]) // 1024 - before[0]
-    return {"resident_mib": resident, "private_mib": private, "peak_mib": peak, "reason": ""}
+    [peak] = now_mib(("VmHWM",))
+    return {"resident_mib": resident, "private_mib": private, "peak_mib": peak - before[0], "reason": ""}
 
 
 if __name__ == "__main__":

@@ -98,10 +98,10 @@ class Watch:
         self.peaks = now_mib()
 
 
-def now_mib() -> tuple[int, int]:
+def now_mib(names: tuple[str, ...] = ("VmRSS", "RssAnon")) -> tuple[int, ...]:
     """What the system says of this process."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return tuple(int(lines[name].split()[0]) // 1024 for name in ("VmRSS", "RssAnon"))
+    return tuple(int(lines[name].split()[0]) // 1024 for name in names)
 
 
 def child(where: str, words: list[str]) -> int:

@@ -71,8 +71,9 @@ def follow(folder: Path) -> int:
         run = Run(folder)
         if not run.trained:
             recipe = Recipe.of(run)
-            pixels, catalog = load_pixels(run.catalog, recipe.image)
-            unread = catalog[catalog["problem"] != run.catalog["problem"]]
+            before = run.catalog
+            pixels, catalog = load_pixels(before, recipe.image)
+            unread = catalog[catalog["problem"] != before["problem"]]
             if len(unread):
                 raise ValueError(
                     f"{len(unread)} images that process 0 has read cannot be read here, the first is "

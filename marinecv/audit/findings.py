@@ -39,6 +39,23 @@ class Finding:
         return f"{self.name}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
 
 
+def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:
+    """Make the finding that "ROWS of TOTAL images are ..."; None where there is no row.
+
+    Args:
+        rows: a row each that it concerns.
+        total: how many there are.
+        verbs: of one and of more.
+        rest: of the sentence.
+        words: the other entries of a `Finding`; `serious` is no and `unit` images unless they say otherwise.
+    """
+    if rows.empty:
+        return None
+    words = {"serious": False, "unit": "images", **words}
+    what = f"{len(rows):,} of {total:,} {words['unit']} {agree(len(rows), *verbs)} {rest}"
+    return Finding(count=len(rows), of=total, what=what, **words)
+
+
 def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """Return a row a finding: `finding, serious` (yes or no), `count, of, unit, what, why, todo`."""
     columns = ["finding", "serious", "count", "of", "unit", "what", "why", "todo"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from marinecv.audit.findings import Finding, agree, counted, make_cases
+from marinecv.audit.findings import Finding, agree, counted, finding_of, make_cases
 from marinecv.audit.tables import OTHER_RULES, UNSURE_BELOW
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import usable
@@ -122,13 +122,13 @@ def _boxes(boxes: pd.DataFrame, catalog: pd.DataFrame) -> Finding | None:
     }
     said = ", ".join(f"{counts[name]:,} {words[name]}" for name in odd if counts[name])
     notes = [f"{row.class_name}: {row.problem or row.remark} ({row.source})" for row in rows.itertuples()]
-    return Finding(
+    return finding_of(
+        rows,
+        len(boxes),
+        ("is", "are"),
+        f"odd: {said}.",
         name=BOXES,
-        serious=False,
-        count=len(rows),
-        of=len(boxes),
         unit="boxes",
-        what=f"{len(rows):,} of {len(boxes):,} boxes {agree(len(rows), 'is', 'are')} odd: {said}.",
         why="Boxes decide on the label and on where a model should look. A slip of the mouse or a second click counts "
         "like an animal.",
         todo="Mend them where they were drawn; each case names its row.",
@@ -143,14 +143,12 @@ def _unsure(good: pd.DataFrame, boxes: pd.DataFrame) -> Finding | None:
     ranked = ranked_classes(boxes[boxes["image_id"].isin(unsure["image_id"])])
     said = ranked["class_name"] + ranked["share"].map(" {:.0%}".format)
     notes = unsure["image_id"].map(said.groupby(ranked["image_id"]).agg(", ".join))
-    return Finding(
+    return finding_of(
+        unsure,
+        len(good),
+        ("has", "have"),
+        f"a label that won with less than {UNSURE_BELOW:.0%} of its image.",
         name=UNSURE,
-        serious=False,
-        count=len(unsure),
-        of=len(good),
-        unit="images",
-        what=f"{len(unsure):,} of {len(good):,} images {agree(len(unsure), 'has', 'have')} a label that won with less "
-        f"than {UNSURE_BELOW:.0%} of its image.",
         why="They show two animals about equally: naming the second counts as an error, which caps any score.",
         todo="Look at them before you believe a few errors; leave out what is a draw.",
         cases=make_cases(unsure["image_id"], notes),
@@ -165,13 +163,12 @@ def _flips(flips: pd.DataFrame, total: int) -> Finding | None:
         for row in flips.to_dict("records")
     ]
     by_rule = [f"{(flips[rule] != flips['dominant']).sum():,} by {rule}" for rule in OTHER_RULES]
-    return Finding(
+    return finding_of(
+        flips,
+        total,
+        ("would", "would"),
+        f"have another label under another rule: {', '.join(by_rule)}.",
         name=FLIPS,
-        serious=False,
-        count=len(flips),
-        of=total,
-        unit="images",
-        what=f"{len(flips):,} of {total:,} images would have another label under another rule: {', '.join(by_rule)}.",
         why="What counts as the right answer is then a choice, and scores by different rules cannot be compared.",
         todo="Choose the rule once, with --label-rule, and state it beside every score.",
         cases=make_cases(flips["image_id"], notes),

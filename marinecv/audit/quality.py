@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.thumbs import CHUNK, LUMA
+from marinecv.audit.thumbs import LUMA, in_chunks
 
 DARK, BRIGHT = 25.0, 235.0  # mean grey level, of 255
 FLAT = 8.0  # grey levels of deviation
@@ -26,8 +26,7 @@ def measure_quality(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
         DataFrame: `image_id, split, class_name`; `width, height` (px); `brightness` and `contrast` (mean and deviation,
         grey levels from 0 to 255), `sharpness`, and `remark`: "" or some of `REMARKS`, by commas.
     """
-    measured = [_measured(thumbs[start : start + CHUNK] @ LUMA) for start in range(0, len(thumbs), CHUNK)]
-    light = np.concatenate([np.empty((0, 3)), *measured])
+    light = in_chunks(lambda images: _measured(images @ LUMA), thumbs)
     table = rows[["image_id", "split", "class_name", "width", "height"]].reset_index(drop=True)
     table = table.assign(brightness=light[:, 0], contrast=light[:, 1], sharpness=light[:, 2])
     odd = _odd(table)

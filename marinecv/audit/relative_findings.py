@@ -139,18 +139,16 @@ def _frames(rows: pd.DataFrame, crossing: pd.DataFrame, published: bool) -> Find
 
 def _across(pairs: pd.DataFrame, published: bool) -> Finding | None:
     across = pairs[(pairs["split"] != pairs["other_split"]) & (pairs["split"] != "") & (pairs["other_split"] != "")]
-    if across.empty:
-        return None
-    return Finding(
+    return _of_copies(
+        across,
+        pairs,
+        ("lies", "lie"),
+        "in different splits.",
+        published,
         name="copies across splits",
         serious=published,
-        count=len(across),
-        of=len(pairs),
-        unit="pairs",
-        what=_under(f"{_copies(across)} {agree(len(across), 'lies', 'lie')} in different splits.", published),
         why="What was shown in training is asked again in the test: such an image tells nothing of what was learned.",
         todo=_parting(across),
-        cases=_cases(across),
     )
 
 
@@ -166,38 +164,41 @@ def _parting(across: pd.DataFrame) -> str:
 
 
 def _two_labels(pairs: pd.DataFrame) -> Finding | None:
-    unlike = pairs[pairs["label"] != pairs["other_label"]]
-    if unlike.empty:
-        return None
-    return Finding(
+    return _of_copies(
+        pairs[pairs["label"] != pairs["other_label"]],
+        pairs,
+        ("has", "have"),
+        "two different labels.",
         name="one picture under two labels",
         serious=True,
-        count=len(unlike),
-        of=len(pairs),
-        unit="pairs",
-        what=f"{_copies(unlike)} {agree(len(unlike), 'has', 'have')} two different labels.",
         why="One of the two is wrong, or the picture shows both: training pulls both ways, and a score counts a right "
         "answer as wrong.",
         todo="Decide which label is right, or remove one of each pair.",
-        cases=_cases(unlike),
     )
 
 
 def _within(pairs: pd.DataFrame, published: bool) -> Finding | None:
-    same = pairs[pairs["split"] == pairs["other_split"]]
-    if same.empty:
-        return None
-    return Finding(
+    return _of_copies(
+        pairs[pairs["split"] == pairs["other_split"]],
+        pairs,
+        ("lies", "lie"),
+        "in one split.",
+        published,
         name="copies within a split",
         serious=False,
-        count=len(same),
-        of=len(pairs),
-        unit="pairs",
-        what=_under(f"{_copies(same)} {agree(len(same), 'lies', 'lie')} in one split.", published),
         why="A picture that is there twice counts twice, in training and in a score, and makes an interval too narrow.",
         todo="Remove one of each pair, if it is no more than a copy.",
-        cases=_cases(same),
     )
+
+
+def _of_copies(
+    some: pd.DataFrame, pairs: pd.DataFrame, verbs: tuple[str, str], rest: str, published: bool = True, **words
+) -> Finding | None:
+    """The finding that some of the pairs of copies do or have something; None where none does."""
+    if some.empty:
+        return None
+    what = _under(f"{_copies(some)} {agree(len(some), *verbs)} {rest}", published)
+    return Finding(count=len(some), of=len(pairs), unit="pairs", what=what, cases=_cases(some), **words)
 
 
 def _under(said: str, published: bool) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from marinecv.audit.findings import Finding, agree, make_cases
+from marinecv.audit.findings import Finding, finding_of, make_cases
 from marinecv.data.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
 
@@ -33,15 +33,13 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
 
 
 def _files(bad: pd.DataFrame, total: int) -> Finding | None:
-    if bad.empty:
-        return None
-    return Finding(
+    return finding_of(
+        bad,
+        total,
+        ("cannot", "cannot"),
+        "be read with the decoder that training uses.",
         name="files that cannot be read",
         serious=True,
-        count=len(bad),
-        of=total,
-        unit="images",
-        what=f"{len(bad):,} of {total:,} images cannot be read with the decoder that training uses.",
         why="Training and scores leave them out, so classes shrink unseen. Broken files are often the trace of a "
         "broken download or disk, which may have hit others.",
         todo="Fetch or save these files again, or remove them.",
@@ -50,15 +48,12 @@ def _files(bad: pd.DataFrame, total: int) -> Finding | None:
 
 
 def _no_place(bad: pd.DataFrame, total: int) -> Finding | None:
-    if bad.empty:
-        return None
-    return Finding(
+    return finding_of(
+        bad,
+        total,
+        ("lies", "lie"),
+        "in no folder of a class or split.",
         name="images outside the folders",
-        serious=False,
-        count=len(bad),
-        of=total,
-        unit="images",
-        what=f"{len(bad):,} of {total:,} images {agree(len(bad), 'lies in', 'lie in')} no folder of a class or split.",
         why="They serve for nothing, and were perhaps meant to be learned from.",
         todo="Move them into the folder of their class, or remove them.",
         cases=make_cases(bad["image_id"], bad["problem"]),
@@ -66,16 +61,12 @@ def _no_place(bad: pd.DataFrame, total: int) -> Finding | None:
 
 
 def _no_box(bad: pd.DataFrame, total: int) -> Finding | None:
-    if bad.empty:
-        return None
-    return Finding(
+    return finding_of(
+        bad,
+        total,
+        ("has", "have"),
+        "no box that could serve, and so no label.",
         name="images without a box",
-        serious=False,
-        count=len(bad),
-        of=total,
-        unit="images",
-        what=f"{len(bad):,} of {total:,} images {agree(len(bad), 'has', 'have')} no box that could "
-        "serve, and so no label.",
         why="They are left out. If they show nothing, a model never learns what nothing looks like.",
         todo="If they are empty, train with --no-box empty; if not, draw their boxes.",
         cases=make_cases(bad["image_id"], bad["problem"]),
@@ -89,14 +80,12 @@ def _light(odd: pd.DataFrame, total: int) -> Finding | None:
     notes = [
         f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in odd.itertuples()
     ]
-    return Finding(
+    return finding_of(
+        odd,
+        total,
+        ("is", "are"),
+        "much darker, brighter or flatter than the rest.",
         name="dark, bright or flat images",
-        serious=False,
-        count=len(odd),
-        of=total,
-        unit="images",
-        what=f"{len(odd):,} of {total:,} images {agree(len(odd), 'is', 'are')} much darker, brighter or flatter "
-        "than the rest.",
         why="Where a person sees nothing, a label is a guess, and a model learns what it must not: darkness itself.",
         todo="Look at them; remove what nobody could name.",
         cases=make_cases(odd["image_id"], notes),
@@ -108,13 +97,12 @@ def _blurred(odd: pd.DataFrame, quality: pd.DataFrame) -> Finding | None:
         return None
     odd, middle = odd.sort_values("sharpness"), quality["sharpness"].median()
     notes = [f"sharpness {value:.2f}, where the set has {middle:.2f}" for value in odd["sharpness"]]
-    return Finding(
+    return finding_of(
+        odd,
+        len(quality),
+        ("is", "are"),
+        "blurred as a whole.",
         name="blurred images",
-        serious=False,
-        count=len(odd),
-        of=len(quality),
-        unit="images",
-        what=f"{len(odd):,} of {len(quality):,} images {agree(len(odd), 'is', 'are')} blurred as a whole.",
         why="The marks by which species are told apart are gone, and the label may be a guess.",
         todo="Look at them; remove what nobody could name.",
         cases=make_cases(odd["image_id"], notes),
@@ -125,14 +113,12 @@ def _sizes(odd: pd.DataFrame, total: int) -> Finding | None:
     if odd.empty:
         return None
     notes = [f"{row.remark}: {row.width}x{row.height} px" for row in odd.itertuples()]
-    return Finding(
+    return finding_of(
+        odd,
+        total,
+        ("is", "are"),
+        "much smaller, longer or larger than the rest.",
         name="images of an odd size",
-        serious=False,
-        count=len(odd),
-        of=total,
-        unit="images",
-        what=f"{len(odd):,} of {total:,} images {agree(len(odd), 'is', 'are')} much smaller, longer or larger "
-        "than the rest.",
         why="A small image is blown up, a long one shrunk to a strip: a model gets them otherwise than the rest.",
         todo="Look at them: thumbnails, screenshots and panoramas are often there by mistake.",
         cases=make_cases(odd["image_id"], notes),

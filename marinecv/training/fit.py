@@ -93,6 +93,7 @@ def fit_recipe(
         model.set_weights(of_leader(weights))
 
     class_weight = _class_weights(parts["train"][0], class_names) if training.class_weights else None
+    by_fit, by_input = (class_weight, None) if share.devices == 1 else (None, class_weight)
 
     def fit(stage, first, last, learning_rate):
         clock = EpochClock(first)
@@ -102,7 +103,7 @@ def fit_recipe(
             class_names,
             parts,
             attributes=attributes,
-            class_weight=class_weight if share.devices > 1 else None,
+            class_weight=by_input,
             start_epoch=clock,
             share=share,
             say=say,
@@ -114,7 +115,7 @@ def fit_recipe(
             validation_data=validation,
             initial_epoch=first,
             epochs=last,
-            class_weight=class_weight if share.devices == 1 else None,  # else the data set has them
+            class_weight=by_fit,
             callbacks=[*own, *also],
             shuffle=False,  # the data set shuffles itself
             verbose=0,
