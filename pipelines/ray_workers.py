@@ -84,7 +84,7 @@ def ray_workers(most: int) -> Iterator[Workers]:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
-        raise OSError(f"Ray gave up: {str(error).splitlines()[0]}") from error
+        raise OSError(f"Ray gave up: {str(error).strip().splitlines()[-1].strip()}") from error
     finally:
         ray.shutdown()
 

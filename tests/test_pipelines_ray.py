@@ -23,6 +23,7 @@ from pipelines.ray_workers import QUIET, ray_workers
 
 os.environ.update(QUIET)  # read once, when Ray is imported
 ray = pytest.importorskip("ray")
+ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="kills as Unix does"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
@@ -32,6 +33,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def two_cpus(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # wherever a test goes, its workers find the code
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
@@ -144,10 +146,10 @@ def test_trials_of_workers_that_are_killed_are_taken_up_by_those_in_their_place(
 
 @pytest.mark.slow
 def test_a_search_by_ray_that_is_interrupted_goes_on_by_ray(shared_tank, tmp_path, capsys, no_pages):
-    root, folder = Path(train.__file__).resolve().parents[1], tmp_path / "search"
+    folder = tmp_path / "search"
     words = ["--recipe", "aquarium_four_conv", "--data-dir", shared_tank, "--epochs", 12, "--image-size", 16]
     words += ["--trials", 5, "--workers", "ray", "--output-dir", folder]
-    program = subprocess.Popen([sys.executable, "run.py", "search", *map(str, words)], cwd=root)
+    program = subprocess.Popen([sys.executable, "run.py", "search", *map(str, words)], cwd=ROOT)
     while not list(folder.glob("trials/*/checkpoint.npz")):
         assert program.poll() is None
         time.sleep(0.02)
