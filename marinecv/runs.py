@@ -345,7 +345,6 @@ def _read_catalog(path: Path) -> pd.DataFrame:
 
 def _check_figures(metrics: dict, split: str, path: Path) -> None:
     """Refuse figures of a split that are none: counts, and of each figure its value, bounds and n."""
-    bounds = {"value": float, "low": float, "high": float, "n": int}
     take(metrics, split, "n", kind=int, what=path)
     expected = ("mse",) if "mse" in metrics[split] else ("accuracy", "log_loss")  # of an autoencoder, or else
     for name in dict.fromkeys((*expected, *metrics[split])):
@@ -353,7 +352,7 @@ def _check_figures(metrics: dict, split: str, path: Path) -> None:
             take(metrics, split, name, kind=int, what=path)
             continue
         value, low, high, n = (
-            take(metrics, split, name, bound, kind=kind, what=path) for bound, kind in bounds.items()
+            take(metrics, split, name, bound, kind=kind, what=path) for bound, kind in _FIGURE.items()
         )
         if n < 1 or (name == "accuracy" and not (low <= value <= high and 0 <= value <= 1)):
             raise ValueError(
