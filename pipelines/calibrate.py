@@ -52,9 +52,10 @@ def calibrate(
         }
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
+        error = found["ece"]
         print(
-            f"  calibrated: temperature {found['temperature']:.2f}, calibration error {found['ece']['before']:.3f} -> "
-            f"{found['ece']['after']:.3f} (n={found['n_held']})"
+            f"  calibrated: temperature {found['temperature']:.2f}, calibration error {error['before']:.3f} -> "
+            f"{error['after']:.3f} (by chance alone {error['by_chance']:.3f}, n={found['n_held']})"
         )
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
     write_json(run.path("calibration.json"), found)

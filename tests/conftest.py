@@ -38,6 +38,15 @@ def own_store(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def no_pages(monkeypatch):
+    """Drawing figures takes longer than a small training."""
+    from pipelines import train
+
+    for name in ("write_run_report", "write_study_report"):
+        monkeypatch.setattr(train, name, lambda folder: folder)
+
+
+@pytest.fixture
 def double_precision():
     """In which another order of the same arithmetic hardly shows."""
     import keras

@@ -150,7 +150,7 @@ def test_damage_stops_a_stream_and_says_where(catalog, streamed, tmp_path):
         stream[:]
 
 
-def test_training_on_a_stream_gives_the_very_same_run(catalog, tmp_path, monkeypatch):
+def test_training_on_a_stream_gives_the_very_same_run(catalog, tmp_path, monkeypatch, no_pages):
     monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
     for name, budget in (("array", 2**30), ("stream", 0)):
         monkeypatch.setattr(room, "STREAMED_BYTES", budget)

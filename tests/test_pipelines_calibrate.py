@@ -54,12 +54,6 @@ def sure_run(photos, tmp_path_factory):
 
 
 @pytest.fixture
-def no_pages(monkeypatch):
-    """Drawing figures takes longer than all the rest."""
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
-
-
-@pytest.fixture
 def copy(sure_run, tmp_path):
     return Run(shutil.copytree(sure_run, tmp_path / "copy"))
 
@@ -111,6 +105,11 @@ def test_no_image_and_no_place_is_in_it(sure_run, photos):
 
 def test_validation_is_scored_whole_all_the_same(sure_run):
     assert Run(sure_run).metrics["validation"]["n"] == 60
+
+
+def test_it_is_said_beside_the_calibration_error_what_so_few_images_show_by_chance(copy, capsys):
+    error = calibrated_again(copy, Recipe.of(copy))["ece"]
+    assert f"-> {error['after']:.3f} (by chance alone {error['by_chance']:.3f}, n=20)\n" in capsys.readouterr().out
 
 
 def test_the_same_training_gives_the_same_files(copy):

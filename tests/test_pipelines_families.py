@@ -48,7 +48,9 @@ def test_an_unknown_recipe_is_an_error_that_names_the_known(capsys):
     assert "There is no recipe 'birdcnn' here. Expected one of aquarium_four_conv" in capsys.readouterr().err
 
 
-def test_a_recipe_of_another_report_trains_on_ones_own_images_and_its_split_stays_behind(shared_tank, tmp_path):
+def test_a_recipe_of_another_report_trains_on_ones_own_images_and_its_split_stays_behind(
+    shared_tank, tmp_path, no_pages
+):
     words = ["--recipe", "birds_customcnn", "--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16"]
     assert main(["pretrain", *words, "--output-dir", str(tmp_path / "run")]) == 0
     run = Run(tmp_path / "run")

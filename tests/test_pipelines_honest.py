@@ -80,7 +80,7 @@ def test_evaluate_looks_for_the_relatives_of_an_older_run(run, tmp_path, capsys)
     assert "1 of the 7 test images have a copy" in capsys.readouterr().out
 
 
-def test_grouped_folds_beside_a_run_judge_each_image_once_and_stay(run, tmp_path, capsys):
+def test_grouped_folds_beside_a_run_judge_each_image_once_and_stay(run, tmp_path, capsys, no_pages):
     own = tmp_path / "own"
     shutil.copytree(run.folder, own)
     (own / "grouped-2-folds" / "fold1").mkdir(parents=True)  # stopped before the study was made
@@ -121,7 +121,7 @@ def test_folds_of_a_run_that_is_not_finished_are_refused(run, tmp_path):
         grouped_folds.grouped_folds(begun, 2)
 
 
-def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(folder, tmp_path, capsys):
+def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(folder, tmp_path, capsys, no_pages):
     words = ["pretrain", "--data-dir", str(folder), *QUICK]
     assert main([*words, "--split-by", "grouped", "--output-dir", str(tmp_path / "first")]) == 0
     name = next(line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("split "))

@@ -17,7 +17,7 @@ from test_pipelines_search import search
 from marinecv.runs import Run
 from marinecv.search.folder import Search
 from marinecv.search.space import TRAINING
-from pipelines import predict, train
+from pipelines import predict
 from pipelines.command_line import main
 from pipelines.ray_workers import QUIET, ray_workers
 
@@ -35,12 +35,6 @@ def two_cpus(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # wherever a test goes, its workers find the code
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-
-
-@pytest.fixture
-def no_pages(monkeypatch):
-    """Drawing figures takes longer than these trainings."""
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
 
 
 @pytest.fixture

@@ -16,12 +16,6 @@ ONE = ["recipes", "replay", "aquarium", "--only", "aquarium_three_conv"]
 
 
 @pytest.fixture
-def no_pages(monkeypatch):
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
-    monkeypatch.setattr(train, "write_study_report", lambda folder: folder)
-
-
-@pytest.fixture
 def aquarium(real_data):
     """The real aquarium in the test's store."""
     store_path("data").mkdir(parents=True)

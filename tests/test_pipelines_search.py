@@ -29,12 +29,6 @@ def search(tank, folder, *words):
 
 
 @pytest.fixture
-def no_pages(monkeypatch):
-    """Drawing figures takes longer than these trainings."""
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
-
-
-@pytest.fixture
 def untrained(monkeypatch):
     """Trials get figures without a training, and so does the winner."""
 

@@ -37,12 +37,6 @@ def pretrain(tank, folder, *words):
 
 
 @pytest.fixture
-def no_pages(monkeypatch):
-    """Drawing figures takes longer than these trainings."""
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
-
-
-@pytest.fixture
 def untrained(monkeypatch):
     """The command ends when the run folder stands, before the training."""
     monkeypatch.setattr(train, "finish", lambda run, *choices: None)

@@ -93,6 +93,7 @@ def in_bounds(rates):
     return 0.93 <= np.mean(rates) <= 0.97 and min(rates) >= 0.925 and max(rates) <= 0.975
 
 
+@pytest.mark.slow
 def test_the_bootstrap_over_images_holds_macro_figures():
     rates = {"balanced_accuracy": [], "macro_f1": []}
     for n, shares, right in ((63, AQUARIUM, 0.8), (127, AQUARIUM, 0.8), (100, EVEN, 0.8), (200, EVEN, 0.9)):
@@ -246,7 +247,10 @@ def seed_tables(rng, ease, seeds, moved):
     }
 
 
-@pytest.mark.parametrize(("seeds", "moved"), [(2, 0.1), (3, 0.03), (3, 0.1), (5, 0.03)])
+@pytest.mark.parametrize(
+    ("seeds", "moved"),
+    [(2, 0.1), pytest.param(3, 0.03, marks=pytest.mark.slow), (3, 0.1), pytest.param(5, 0.03, marks=pytest.mark.slow)],
+)
 def test_recipes_that_only_seeds_move_are_told_apart_in_at_most_7_of_100_sets_and_far_too_often_over_images(
     seeds, moved
 ):

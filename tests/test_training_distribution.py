@@ -306,6 +306,7 @@ for how, folder in zip((None, "mirrored"), sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_two_devices_of_one_machine_train_what_one_trains(finished_run, tmp_path):
     recipe = Recipe.of(Run(finished_run)).with_training(epochs=4, batch_size=4, class_weights=True)
     recipe = recipe.with_model(dropout=0.0)  # whose random numbers would be other ones on each device

@@ -168,6 +168,7 @@ def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demons
 @styled
 def figure_svg(figure: Figure) -> str:
     """Return the figure as one `<svg>` element to place in a page; the same figure gives the same text."""
+    _lay_out(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
@@ -179,8 +180,16 @@ def figure_svg(figure: Figure) -> str:
 @styled
 def save_png(figure: Figure, path: str | Path) -> None:
     """Write the figure as PNG at 150 dots an inch, whole or not at all."""
+    _lay_out(figure)
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the places of all parts once: matplotlib would do it anew, twice a file."""
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _rate_axis(axis: Axes, rates: pd.Series) -> None:

@@ -81,7 +81,7 @@ def write_run_report(run_folder: str | Path) -> Path:
     with run.mending("recipe.json"):
         published = _published(recipe, metrics, demonstration)
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
-    exports = read_exports(run)
+    exports, sure = read_exports(run), _calibration(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
     figures = run.path("figures")
@@ -112,7 +112,7 @@ def write_run_report(run_folder: str | Path) -> Path:
         judged=judged,
         pairs=_pairs(tables[judged], paths),
         losses=_losses(tables[judged], paths),
-        sure=_sure(run, figures, demonstration),
+        sure=sure and sure | _calibration_drawings(sure, figures, demonstration),
         heat=heat_tables(read_figures(run)),
         exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _left_out(catalog),
@@ -220,17 +220,19 @@ def _curves(run: Run, best: int | None, demonstration: bool):
     return shown(curves(run.history, best, demonstration), run.path("figures", "curves.png"))
 
 
-def _sure(run: Run, figures: Path, demonstration: bool) -> dict | None:
-    """What its probabilities mean, with the drawings; None of a run of an older version, or whose model is gone."""
-    if not all(run.path(name).is_file() for name in ("calibration.json", "model.keras")):
-        return None
-    sure = run.calibration
+def _calibration(run: Run) -> dict | None:
+    """What its probabilities mean; None of a run of an older version, or whose model is gone."""
+    there = all(run.path(name).is_file() for name in ("calibration.json", "model.keras"))
+    return run.calibration if there else None
+
+
+def _calibration_drawings(sure: dict, figures: Path, demonstration: bool) -> dict:
     if sure["reason"]:
-        return sure
+        return {}
     before, after = (pd.DataFrame(sure["reliability"][when]) for when in ("before", "after"))
     drawn = reliability_figure(before, after, demonstration)
     curve = triage_figure(pd.DataFrame(sure["review"]["curve"]), sure["review"]["goal"], demonstration)
-    return sure | {
+    return {
         "reliability_drawing": shown(drawn, figures / "reliability.png"),
         "triage_drawing": shown(curve, figures / "triage.png"),
     }

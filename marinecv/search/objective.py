@@ -45,7 +45,7 @@ def trainer(
         run = search.run_of(folder, of_trial)
         # A trial that was begun has its own catalog, which may know of another broken image than today's.
         shown = load_run(run, of_trial, say) if begun else pixels
-        keras.backend.clear_session()
+        keras.utils.clear_session()
         so_far = figures(run)
         trained = so_far.get("epochs", 0)
         if trained == trial.epochs and trial.tries == TRIES:
