@@ -76,7 +76,7 @@ def honest_sentences(scores: pd.DataFrame) -> list[str]:
         folds = _figure(rows.loc[GROUPED, "all"])
         said.append(f"Trained anew in folds that keep relatives apart: {folds}. That is what to expect in a new place.")
     elif related:
-        said.append("`evaluate RUN --folds 5` trains it anew with relatives kept apart, and says what is left.")
+        said.append("To train it anew with relatives kept apart, and see what is left: evaluate RUN --folds 5.")
     return said
 
 
