@@ -19,7 +19,7 @@ from marinecv.data.groups import LINK_COLUMNS
 NO_LEAK = {"difference": np.nan, "low": np.nan, "high": np.nan, "n": 0}
 NO_BOXES = pd.DataFrame(columns=[*BOX_COLUMNS, "clipped"])
 VOTES = pd.DataFrame(columns=["vote", "image_id", "split", "group", "true_class", "predicted_class"], dtype=str)
-QUALITY = pd.DataFrame({"remark": pd.Series([], dtype=str), "sharpness": pd.Series([], dtype=float)})
+QUALITY = pd.DataFrame({"image_id": [], "contrast": [], "sharpness": [], "remark": []}).astype({"remark": str})
 
 
 def catalog_of(counts, problem=""):

@@ -156,8 +156,6 @@ def _unsure(good: pd.DataFrame, boxes: pd.DataFrame) -> Finding | None:
 
 
 def _flips(flips: pd.DataFrame, total: int) -> Finding | None:
-    if flips.empty:
-        return None
     notes = [
         f"{row['dominant']}; by " + ", by ".join(f"{r} {row[r]}" for r in OTHER_RULES if row[r] != row["dominant"])
         for row in flips.to_dict("records")

@@ -74,8 +74,6 @@ def _no_box(bad: pd.DataFrame, total: int) -> Finding | None:
 
 
 def _light(odd: pd.DataFrame, total: int) -> Finding | None:
-    if odd.empty:
-        return None
     odd = odd.sort_values("contrast")
     notes = [
         f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in odd.itertuples()
@@ -93,8 +91,6 @@ def _light(odd: pd.DataFrame, total: int) -> Finding | None:
 
 
 def _blurred(odd: pd.DataFrame, quality: pd.DataFrame) -> Finding | None:
-    if odd.empty:
-        return None
     odd, middle = odd.sort_values("sharpness"), quality["sharpness"].median()
     notes = [f"sharpness {value:.2f}, where the set has {middle:.2f}" for value in odd["sharpness"]]
     return finding_of(
@@ -110,8 +106,6 @@ def _blurred(odd: pd.DataFrame, quality: pd.DataFrame) -> Finding | None:
 
 
 def _sizes(odd: pd.DataFrame, total: int) -> Finding | None:
-    if odd.empty:
-        return None
     notes = [f"{row.remark}: {row.width}x{row.height} px" for row in odd.itertuples()]
     return finding_of(
         odd,
