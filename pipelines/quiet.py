@@ -1,9 +1,8 @@
 """TensorFlow greets every process with remarks about processors and drivers. A calm command leaves them out."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from marinecv.console import silence
 
 
 def import_tensorflow() -> None:
@@ -14,18 +13,3 @@ def import_tensorflow() -> None:
 
         tf.config.list_physical_devices()
         tf.get_logger().setLevel("ERROR")  # a study builds a model a run; each is traced, and that is no fault
-
-
-@contextmanager
-def silence(descriptor: int = 2) -> Iterator[None]:
-    """Close standard error (or output, 1) while the block runs, for what C++ writes there."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    kept = os.dup(descriptor)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), descriptor)
-        try:
-            yield
-        finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)

@@ -5,6 +5,8 @@ import importlib
 import re
 from pathlib import Path
 
+from pipelines.command_line import main
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -36,3 +38,35 @@ def test_every_function_that_the_page_on_the_reports_names_is_tested():
     tests = "".join((ROOT / "tests" / f"test_evaluation_{kind}.py").read_text(encoding="utf-8") for kind in kinds)
     assert len(named) > 15
     assert all(re.search(rf"\b{name}\(", tests) for name in named)
+
+
+def test_the_tables_of_results_say_what_the_command_recipes_says(capsys):
+    assert main(["recipes"]) == 0
+    said, name = {}, ""
+    for line in capsys.readouterr().out.splitlines():
+        if not line.startswith(" "):
+            name = line.split()[0]
+        elif found := re.match(r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\)", line):
+            split, ours, low, high = found.groups()
+            said.setdefault((name, split), f"{ours} ({low} to {high})" if low != high else ours)
+    checked, columns = set(), []
+    for line in (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip().replace("*", "") for cell in line.strip("|").split("|")]
+        if cells[0] == "recipe":
+            columns = [i for i, cell in enumerate(cells) if cell.startswith(("ours", "validation (range"))]
+        splits = ("validation", "test")
+        for split, i in zip(splits, columns if (cells[0], "validation") in said else (), strict=False):
+            expected = said.get((cells[0], split), "-")
+            if re.search(r"95%|n=", cells[i]):  # of one seed the interval over its images stands there
+                assert cells[i].split()[0] == expected, (cells[0], split)
+            else:
+                assert cells[i] == expected, (cells[0], split)
+            checked.add(cells[0])
+    assert len(checked) > 10
+
+
+def test_the_readme_names_the_files_that_a_run_leaves(finished_run):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = text[text.index("## What a run leaves") :].split("\n\n")[1].split()
+    left = {path.name for path in finished_run.iterdir() if path.is_file() and path.name != ".lock"}
+    assert left - {name for name in listed if "/" not in name} == set()

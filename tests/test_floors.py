@@ -12,6 +12,7 @@ FLOORS = {
     "atomic": 0,
     "checked": 0,
     "environment": 0,
+    "console": 0,
     "hashes": 0,
     "hold": 0,
     "mapped": 0,

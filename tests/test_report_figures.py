@@ -103,7 +103,9 @@ def test_same_figure_gives_the_same_svg():
 
 
 def test_a_run_of_one_epoch_is_visible():
-    assert curves(HISTORY.head(1)).axes[0].lines[0].get_marker() == "."
+    axes = curves(HISTORY.head(1)).axes
+    assert axes[0].lines[0].get_marker() == axes[-1].lines[0].get_marker() == "."
+    assert [tick for tick in axes[-1].get_xticks() if 0.5 <= tick <= 1.5] == [1]  # no epoch 0.975
 
 
 def test_many_runs_stay_distinguishable():

@@ -128,6 +128,12 @@ def test_an_epoch_is_one_calm_line():
     assert said[0].endswith("at most 2 min left") and said[1].endswith("100.0 s")
     line.on_epoch_end(1, {"loss": 0.5, "accuracy": 0.75})
     assert "validation" not in said[2]
+    measured = EpochLine(Training(epochs=2), said.append, validation_images=38)
+    measured.on_epoch_begin(0)
+    measured.on_epoch_end(0, {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0})
+    assert "validation 1.000 (loss 0.250, n=38)" in said[3]
+    measured.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25})
+    assert "validation 0.25000 (n=38)" in said[4]
 
 
 @pytest.mark.parametrize(

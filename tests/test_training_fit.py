@@ -298,7 +298,7 @@ def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
     pixels = load_run(run, CNN, say=said.append)
     assert len(pixels) == len(catalog) - 1 == len(usable(run.catalog))
     assert run.catalog.set_index("image_id")["problem"][broken].startswith("cannot be decoded")
-    assert said == ["  1 images cannot be used; catalog.csv and the report say why"]
+    assert said == ["  1 cannot be used, 1 of them found when decoded; catalog.csv and the report say why"]
     assert len(load_run(run, CNN, say=said.append)) == len(pixels) and len(said) == 1  # known by now
 
 

@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training_build import CNN
 
+from marinecv.runs import Run
+from marinecv.tables import read_table, write_table
 from marinecv.training.build import build_model, compile_model
-from marinecv.training.trackers import LOGS, TensorBoardLog, Tracker
+from marinecv.training.recipe import Recipe
+from marinecv.training.trackers import LOGS, TensorBoardLog, Tracker, final_values, tracked
 from pipelines import options
 from pipelines.command_line import main
 
@@ -34,7 +39,7 @@ def test_tensorboard_has_figures_and_weights_of_each_epoch_the_recipe_and_the_pi
     log = TensorBoardLog(tmp_path, CNN)
     model = follow(log)
     Image.new("RGB", (6, 4)).save(tmp_path / "curves.png")
-    log.close([tmp_path / "curves.png"])
+    log.close({}, [tmp_path / "curves.png"])
     kept = events(tmp_path / "tensorboard")
     tags = kept.Tags()
     told = set(tags["tensors"])
@@ -42,6 +47,35 @@ def test_tensorboard_has_figures_and_weights_of_each_epoch_the_recipe_and_the_pi
     assert [event.step for event in kept.Tensors("loss")] == [1, 2]
     recipe = kept.Tensors("recipe")[0].tensor_proto.string_val[0].decode()
     assert json.loads(recipe.strip("`\n"))["name"] == "cnn"
+
+
+def test_what_is_handed_over_at_the_end_is_the_model_that_is_kept(finished_run, tmp_path):
+    folder = tmp_path / "grid" / "run"
+    shutil.copytree(finished_run, folder)
+    (folder.parent / "study.json").write_text("{}")
+    history = read_table(folder / "history.csv").assign(val_accuracy=["0.75", "0.25"])
+    write_table(folder / "history.csv", history)
+    timing = json.loads((folder / "timing.json").read_text()) | {"best_epoch": 1}
+    (folder / "timing.json").write_text(json.dumps(timing))
+    final = final_values(folder)
+    assert final["best_epoch"] == 1 and final["best/val_accuracy"] == 0.75  # not the last epoch's
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for split, scores in metrics.items():
+        known = {end: scores["accuracy"].get(bound) for end, bound in {"": "value", "_low": "low", "_n": "n"}.items()}
+        assert {end: final.get(f"{split}/accuracy{end}") for end in known} == known
+    recipe = Recipe.of(Run(folder))
+    with tracked("tensorboard", folder, recipe) as followers:
+        assert len(followers) == 1
+    kept = events(folder / "tensorboard")
+    assert kept.Tensors("best/val_accuracy")[0].step == 1
+    assert tf.make_ndarray(kept.Tensors("test/accuracy")[0].tensor_proto) == np.float32(final["test/accuracy"])
+    settings = kept.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert recipe.image.fit.encode() in settings and b"training.learning_rate" in settings
+    assert json.loads((folder / "contract.json").read_text())["split_sha256"].encode() in settings
+
+
+def test_before_a_model_is_kept_nothing_is_final(tmp_path):
+    assert final_values(tmp_path) == {}
 
 
 @pytest.mark.slow
@@ -78,13 +112,19 @@ def test_wandb_without_an_account_writes_here(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    log = LOGS["wandb"](tmp_path, CNN)
+    folder = tmp_path / "grid" / "row"
+    folder.mkdir(parents=True)
+    (tmp_path / "grid" / "study.json").write_text("{}")
+    log = LOGS["wandb"](folder, CNN)
     follow(log)
-    summary = dict(log.run.summary)
-    log.close()
+    summary, finish, kept = dict(log.run.summary), log.run.finish, {}
+    monkeypatch.setattr(log.run, "finish", lambda: kept.update(log.run.summary) or finish())
+    log.close({"best_epoch": 1.0, "best/val_accuracy": 0.125, "test/accuracy": 0.5})
     assert summary.keys() >= FIGURES and log.run.settings.mode == "offline"
-    assert log.run.config["name"] == "cnn"
-    [file] = Path(tmp_path, "wandb").glob("offline-run-*/*.wandb")
+    assert summary["val_accuracy"] != 0.125 and kept["val_accuracy"] == 0.125  # the best epoch's, not the last one's
+    assert kept["test/accuracy"] == 0.5
+    assert log.run.config["name"] == "cnn" and log.run.group == "grid"
+    [file] = Path(folder, "wandb").glob("offline-run-*/*.wandb")
     assert file.stat().st_size > 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from marinecv.console import silence
 from marinecv.export.formats import FILES, check_format
 from marinecv.models.load import first_line
 
@@ -48,7 +49,8 @@ def _litert(path: Path) -> See:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=path.read_bytes(), num_threads=THREADS)
-    interpreter.allocate_tensors()
+    with silence():  # XNNPACK greets
+        interpreter.allocate_tensors()
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
 
     def see(images: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from marinecv.console import silence
 from marinecv.models.fold import fold
 
 MANY = 4000  # views from which the seconds of a conversion are earned back: benchmarks/front.py
@@ -53,7 +54,8 @@ def _in_litert(folded: keras.Model, batch: int) -> Callable[[tf.Tensor], list[np
     whole = np.zeros((batch, *folded.input_shape[1:]), np.float32)  # of a shorter batch the end is not looked at
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(into["index"], whole.shape)
-    interpreter.allocate_tensors()
+    with silence():  # XNNPACK greets
+        interpreter.allocate_tensors()
 
     def run(images: tf.Tensor) -> list[np.ndarray]:
         whole[: len(images)] = images

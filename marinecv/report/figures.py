@@ -41,14 +41,14 @@ def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool =
         axis.set_title(name.capitalize())
         axis.grid(axis="y")
     if has_rate:
-        axes[-1].step(history["epoch"], history["learning_rate"], where="mid", color=INK, linewidth=1.2)
+        look = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
+        axes[-1].step(history["epoch"], history["learning_rate"], where="mid", **look)
         _rate_axis(axes[-1], history["learning_rate"])
     if best is not None:
         for axis in axes:
             axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":", label=f"best: epoch {best}")
     axes[0].legend()
-    axes[-1].set_xlabel("epoch")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _epoch_axis(axes[-1], len(history))
     return figure
 
 
@@ -78,8 +78,7 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
         axis.grid(axis="y")
     if rates:
         _rate_axis(axes[-1], pd.concat(rates))
-    axes[-1].set_xlabel("epoch")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _epoch_axis(axes[-1], max(map(len, histories.values())))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -190,6 +189,14 @@ def _lay_out(figure: Figure) -> None:
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine("none")
+
+
+def _epoch_axis(axis: Axes, epochs: int) -> None:
+    """Whole epochs along the axis, a single one too."""
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if epochs == 1:
+        axis.set_xlim(0.5, 1.5)
 
 
 def _rate_axis(axis: Axes, rates: pd.Series) -> None:

@@ -69,7 +69,10 @@ def fit_autoencoder(
         validation_data=pairs("validation", None),
         initial_epoch=done,
         epochs=training.epochs,
-        callbacks=[*callbacks(training, run.folder, say=say, whole=model), *also],
+        callbacks=[
+            *callbacks(training, run.folder, say=say, whole=model, validation_images=len(parts["validation"][0])),
+            *also,
+        ],
         shuffle=False,  # the data set shuffles itself
         verbose=0,
     )

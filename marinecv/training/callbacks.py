@@ -24,6 +24,7 @@ def callbacks(
     whole: keras.Model | None = None,
     clock: EpochClock | None = None,
     writes: bool = True,
+    validation_images: int | None = None,
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
 
@@ -35,6 +36,7 @@ def callbacks(
         whole: what the checkpoint keeps, where only a part of it is fitted.
         clock: of the training batches; it is set when an epoch begins.
         writes: False only resumes, beside a process that writes.
+        validation_images: how many images the validation values of an epoch are computed on, for its line.
     Returns:
         TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice StopAfterReductions,
         history, line and checkpoint.
@@ -46,7 +48,7 @@ def callbacks(
     if folder is not None and writes:
         own.append(History(Path(folder) / "history.csv"))
     if say is not None:
-        own.append(EpochLine(training, say))
+        own.append(EpochLine(training, say, validation_images))
     if folder is not None:
         own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage, whole, writes))
     return [keras.callbacks.TerminateOnNaN(), *watched, *own]
@@ -123,11 +125,12 @@ class History(keras.callbacks.Callback):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """One calm line an epoch, with what remains at most."""
+    """One calm line an epoch, with what remains at most, and on how many images validation is measured."""
 
-    def __init__(self, training: Training, say: Callable[[str], None]):
+    def __init__(self, training: Training, say: Callable[[str], None], validation_images: int | None = None):
         super().__init__()
         self.epochs, self.say = training.epochs, say
+        self.images = "" if validation_images is None else f"n={validation_images}"
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time."""
@@ -139,11 +142,13 @@ class EpochLine(keras.callbacks.Callback):
         left = (self.epochs - epoch - 1) * seconds
         parts = [f"epoch {epoch + 1:>2}/{self.epochs}"]
         if "accuracy" not in logs:  # an autoencoder
-            parts += [f"loss {logs['loss']:.5f}", f"validation {logs['val_loss']:.5f}"]
+            measured = f" ({self.images})" if self.images else ""
+            parts += [f"loss {logs['loss']:.5f}", f"validation {logs['val_loss']:.5f}{measured}"]
         else:
             parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
             if "val_loss" in logs:
-                parts.append(f"validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f})")
+                measured = ", ".join(filter(None, [f"loss {logs['val_loss']:.3f}", self.images]))
+                parts.append(f"validation {logs['val_accuracy']:.3f} ({measured})")
         parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
 

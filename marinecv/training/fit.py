@@ -40,7 +40,8 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np
     pixels, catalog = load_pixels(before, recipe.image)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        say(f"  {new} images cannot be used; catalog.csv and the report say why")
+        in_all = (catalog["problem"] != "").sum()
+        say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
 
@@ -109,7 +110,16 @@ def fit_recipe(
             say=say,
         )
         compile_model(learns, training, learning_rate, weighted=share.devices > 1)
-        own = callbacks(training, run.folder, say=say, stage=stage, whole=model, clock=clock, writes=leads)
+        own = callbacks(
+            training,
+            run.folder,
+            say=say,
+            stage=stage,
+            whole=model,
+            clock=clock,
+            writes=leads,
+            validation_images=len(parts["validation"][0]),
+        )
         learns.fit(
             train,
             validation_data=validation,

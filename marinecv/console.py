@@ -1,0 +1,21 @@
+"""Keep the remarks of C++ libraries, which Python cannot catch, off the console."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def silence(descriptor: int = 2) -> Iterator[None]:
+    """Close standard error (or output, 1) while the block runs, for what C++ writes there."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = os.dup(descriptor)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            os.dup2(kept, descriptor)
+            os.close(kept)
