@@ -143,6 +143,11 @@ def test_other_classes_than_expected_are_refused():
         classification_metrics(table, ["class 0", "class 1"])
 
 
+def test_a_table_of_one_class_alone_is_counted_without_a_warning():
+    table = pd.DataFrame({"image_id": ["a", "b"], "split": "test", "true_class": "eel", "predicted_class": "eel"})
+    assert confusion(table.assign(p_eel=1.0)).to_numpy().tolist() == [[2]]
+
+
 def test_rows_of_the_confusion_matrix_are_true_classes():
     table = make_table(["1", "2"], ["test"] * 2, ["crab", "crab"], np.array([[0.1, 0.9], [0.8, 0.2]]), ("crab", "eel"))
     assert confusion(table).to_numpy().tolist() == [[1, 1], [0, 0]]

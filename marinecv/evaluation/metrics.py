@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
 from marinecv.evaluation.groups import counts_by_group, group_numbers
@@ -105,8 +104,8 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     labelled = _labelled(predictions)
     names = list(class_names_of_table(predictions))
-    counts = confusion_matrix(labelled["true_class"], labelled["predicted_class"], labels=names)
-    return pd.DataFrame(counts, pd.Index(names, name="true_class"), pd.Index(names, name="predicted_class"))
+    counts = pd.crosstab(labelled["true_class"], labelled["predicted_class"])
+    return counts.reindex(index=names, columns=names, fill_value=0)
 
 
 def confused_pairs(predictions: pd.DataFrame, k: int = 10) -> pd.DataFrame:
