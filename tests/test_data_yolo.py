@@ -5,7 +5,7 @@ from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.data_yaml import read_names
 from marinecv.data.manifests import Manifest, manifest_of_folder
-from marinecv.data.yolo import read_yolo
+from marinecv.data.yolo import annotation_files, read_yolo
 
 FISH, SHARK = "0 0.5703125 0.900390625 0.23307291666666666 0.1083984375", "4 0.58203125 0.2958984375 0 0"
 NAMES = "names: ['fish', 'jellyfish', 'penguin', 'puffin', 'shark']\n"
@@ -169,3 +169,9 @@ def test_names_that_are_none_are_refused(tmp_path, text):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(ValueError, match="does not name its classes"):
         read_names(tmp_path / "data.yaml")
+
+
+def test_annotation_files_are_the_labels_and_the_yaml(tmp_path):
+    manifest = make(tmp_path, [FISH])
+    (tmp_path / "train/labels/classes.txt").write_text("fish")
+    assert annotation_files(manifest) == [tmp_path / "data.yaml", tmp_path / "train/labels/a.txt"]

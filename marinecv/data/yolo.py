@@ -54,6 +54,15 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     return images, _to_pixels(lines, images)
 
 
+def annotation_files(manifest: Manifest) -> list[Path]:
+    """Return every label file and YAML file that `read_yolo` uses, sorted."""
+    found: set[Path] = set()
+    for _, _, labels in _places(manifest.root):
+        found |= _label_files(labels, found)
+    yamls = (manifest.root / name for name in ("data.yaml", "data.yml"))
+    return sorted({*found, *[path for path in yamls if path.is_file()][:1]})
+
+
 def _class_names(manifest: Manifest) -> tuple[str, ...]:
     for name in ("data.yaml", "data.yml"):
         if (manifest.root / name).is_file():
