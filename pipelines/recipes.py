@@ -145,7 +145,9 @@ def prepare(args: argparse.Namespace):
         own = [recipe for recipe in recipes if (recipe.data.name, recipe.data.attributes) == (name, told)]
         own = plan.sized(own, args.image_size)
         # named, so that no network is an error and not a demonstration
-        place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
+        place = argparse.Namespace(
+            **vars(flags), data=args.data or name, data_dir=args.data_dir, merge_case=args.merge_case
+        )
         try:
             manifest, catalog, choice = plan.read_data(place, own)
         except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand

@@ -59,7 +59,9 @@ def test_an_image_of_unusable_boxes_is_not_called_empty(tank):
     unbox(tank, "crab_train_0")
     with (tank.root / "train" / "_annotations.csv").open("a") as table:
         table.write("crab_train_0.jpg,64,48,crab,9,9,9,20\n")
-    assert read_catalog(tank, no_box="empty")["problem"].tolist()[0] == "no usable box"
+    assert read_catalog(tank, no_box="empty")["problem"].tolist()[0] == (
+        "no usable box: no area (train/_annotations.csv:10)"
+    )
     with pytest.raises(ValueError, match="1 of .* boxes have no area"):
         read_boxes(tank, flat_boxes="error")
 

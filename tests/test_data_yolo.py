@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from PIL import Image
 
@@ -99,11 +101,57 @@ def test_a_raw_file_beside_its_photo_is_a_row_and_does_not_take_its_labels(tmp_p
 
 
 @pytest.mark.parametrize(
-    "line", ["9 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 nan .1", "fish .5 .5 .1 .1"]
+    ("line", "reason"),
+    [
+        ("9 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("-1 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("1.5 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("0 .5 .5 .1", "expected five numbers"),
+        ("0", "expected five numbers"),
+        ("0 .5 .5 .1 .1 7", "expected five numbers"),
+        ("0 .1 .1 .2 .2 .3 .3 .4", "expected five numbers"),
+        ("0 .5 .5 nan .1", "expected five numbers"),
+        ("fish .5 .5 .1 .1", "expected numbers"),
+        ("0 30 20 20 10", "are no fractions of the image .* perhaps pixels: divide"),
+    ],
 )
-def test_a_bad_line_is_named(tmp_path, line):
-    with pytest.raises(ValueError, match=f'Row train/labels/a.txt:2 is "{line}". Expected "class x y width height"'):
-        read_yolo(make(tmp_path, [FISH, line]))
+def test_a_bad_line_costs_one_row_which_is_quoted(tmp_path, line, reason):
+    manifest, said = make(tmp_path, [FISH, FISH, line]), []
+    (tmp_path / "train/labels/b.txt").write_text(line)
+    Image.new("RGB", (768, 1024)).save(tmp_path / "train/images/b.jpg")
+    catalog = read_catalog(manifest, log=said.append).set_index("image_id")
+    assert catalog["class_name"].tolist() == ["fish", ""]
+    assert re.fullmatch(
+        rf"no usable box: bad row '{line}': .*{reason}.* \(train/labels/b.txt:1\)", catalog["problem"].iloc[1]
+    )
+    assert re.match(
+        rf"2 of 4 annotation rows cannot be read; the first, train/labels/a.txt:3: bad row '{line}'", said[0]
+    )
+
+
+def test_where_most_lines_are_bad_one_error_quotes_the_first(tmp_path):
+    message = "2 of 3 annotation rows cannot be read. The first, train/labels/a.txt:1, is a bad row '0 30 20 20 10': "
+    with pytest.raises(ValueError, match=message + "these numbers are no fractions of the image .* perhaps pixels"):
+        read_yolo(make(tmp_path, ["0 30 20 20 10", "0 31 20 20 10", FISH]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "4 0.25 0.5 0.3 0.6 0.9",
+        "4.0 0.25 0.5 0.3 0.6",
+        "4 0.1 0.2 0.4 0.2 0.4 0.8 0.1 0.8",
+        "4 0.1 0.5 0.25 0.8 0.4 0.4 0.3 0.2",
+    ],
+)
+def test_a_confidence_is_passed_over_and_a_polygon_gives_its_bounding_box(tmp_path, line):
+    boxes = read_boxes(make(tmp_path, [line]))
+    assert boxes[CORNERS].to_numpy().tolist() == [[77, 205, 307, 819]] and boxes["class_name"].tolist() == ["shark"]
+
+
+def test_the_key_points_of_a_pose_are_no_polygon(tmp_path):
+    boxes = read_boxes(make(tmp_path, ["4 .5 .5 .5 .5 0.9 0.9"], names=NAMES + "kpt_shape: [1, 2]\n"))
+    assert boxes[CORNERS].to_numpy().tolist() == [[192, 256, 576, 768]]
 
 
 def test_images_without_a_labels_folder_are_an_error(tmp_path):
