@@ -6,7 +6,7 @@ from marinecv.audit.findings import Finding, finding_of, make_cases
 from marinecv.data.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
 
-NO_BOX, NO_USABLE_BOX = "no box", "no usable box"
+NO_BOX = ("no box", "no usable box")  # problems begin so
 NO_PLACE = (NO_FOLDER, NO_SPLIT)
 LIGHT, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
 
@@ -19,14 +19,12 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
         quality: as `measure_quality` returns it.
     """
     bad = catalog[catalog["problem"] != ""]
-    of_box, of_place = bad["problem"] == NO_BOX, bad["problem"].isin(NO_PLACE)
-    unusable = bad["problem"].str.startswith(NO_USABLE_BOX).astype(bool)
+    of_box, of_place = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin(NO_PLACE)
     odd = quality[quality["remark"] != ""]
     found = [
-        _files(bad[~of_box & ~of_place & ~unusable], len(catalog)),
+        _files(bad[~of_box & ~of_place], len(catalog)),
         _no_place(bad[of_place], len(catalog)),
         _no_box(bad[of_box], len(catalog)),
-        _no_usable_box(bad[unusable], len(catalog)),
         _light(_remarked(odd, LIGHT), len(quality)),
         _blurred(_remarked(odd, ("blurred",)), quality),
         _sizes(_remarked(odd, SIZES), len(quality)),
@@ -67,23 +65,11 @@ def _no_box(bad: pd.DataFrame, total: int) -> Finding | None:
         bad,
         total,
         ("has", "have"),
-        "no box, and so no label.",
+        "no box that can be used, and so no label.",
         name="images without a box",
         why="They are left out. If they show nothing, a model never learns what nothing looks like.",
-        todo="If they are empty, train with --no-box empty; if not, draw their boxes.",
-        cases=make_cases(bad["image_id"], bad["problem"]),
-    )
-
-
-def _no_usable_box(bad: pd.DataFrame, total: int) -> Finding | None:
-    return finding_of(
-        bad,
-        total,
-        ("has", "have"),
-        "boxes of which none can be used, and so no label.",
-        name="images without a usable box",
-        why="They are left out, though they show animals.",
-        todo="Correct the annotation row that each case names.",
+        todo="Correct the rows that the cases quote. If the others are empty, train with --no-box empty; if not, draw "
+        "their boxes.",
         cases=make_cases(bad["image_id"], bad["problem"]),
     )
 

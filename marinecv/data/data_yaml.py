@@ -1,7 +1,9 @@
 """Read the `data.yaml` of a YOLO data set: its class names, and the published split that it names."""
 
+import os
 import posixpath
 import re
+from collections import Counter
 from pathlib import Path, PureWindowsPath
 
 import yaml
@@ -11,7 +13,8 @@ from marinecv.data.layouts import find_data_yaml, image_files
 from marinecv.data.names import normalize_name, plain, refuse_unmatched
 
 SPLIT_KEYS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
-MAX_ALIASES, MAX_MERGED = 100, 10_000  # so that a small file cannot grow without bound
+MAX_ALIASES = 30  # so that a small file cannot grow without bound
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which no file of ours could hold
 TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 _EXPECTED = "Expected names: [fish, shark], or a mapping that counts from 0: fish on."
 
@@ -32,15 +35,10 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor):
         node, met = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
-            if isinstance(key.value, str) and key.value != "<<" and key.value in met:
-                self._refuse(f"the key {key.value!r:.60} is there twice", key)
-            met.add(key.value if isinstance(key.value, str) else "")
+            if not isinstance(key, yaml.ScalarNode) or (key.value in met and key.value != "<<"):
+                self._refuse(f"the key {str(key.value)[:60]!r} is there twice or no text", key)
+            met.add(key.value)
         return node
-
-    def flatten_mapping(self, node):
-        super().flatten_mapping(node)
-        if len(node.value) > MAX_MERGED:
-            self._refuse(f"more than {MAX_MERGED} merged keys", node)
 
     def _refuse(self, problem: str, at):
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
@@ -77,16 +75,15 @@ def read_names(path: Path) -> tuple[str, ...]:
     data = read_yaml(path)
     names = data.get("names")
     if isinstance(names, dict):
-        of_index = {
-            int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,9}", key) else -1: names[key] for key in names
-        }
-        names = [of_index.get(index) for index in range(len(names))]
+        of_index = {key.lstrip("0") or "0": name for key, name in names.items()}
+        names = [of_index.get(str(index)) for index in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
     names = tuple(map(normalize_name, names))
-    if wrong := [name for number, name in enumerate(names) if not name or name in names[:number]]:
+    if wrong := [name for name, count in Counter(names).items() if not name or count > 1 or NO_TEXT.search(name)]:
         raise ValueError(
-            f"{path} has the class name {wrong[0]!r:.80} twice, or it is empty. Expected names that differ."
+            f"{path} has the class name {wrong[0]!r:.80}, which is empty, there twice or no text. Expected names that "
+            "differ."
         )
     if "nc" in data and data["nc"] != str(len(names)):
         raise ValueError(
@@ -106,8 +103,8 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
         The split of each image, the folders named, the lists read, and the entries of validation and test that are not
         there, in words.
     Raises:
-        ValueError: train is not there, an entry is no text, or a list names none of the images; an image is in two
-            splits, or lies outside the data folder.
+        ValueError: train is not there, an entry is no text or leads out of the folder, a list names none of the images,
+            or an image is in two splits.
     """
     path = find_data_yaml(root)
     data = read_yaml(path) if path else {}
@@ -119,12 +116,9 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
         for entry in entries:
             if entry in (None, "", "null", "~"):
                 continue
-            if not isinstance(entry, str):
-                raise ValueError(
-                    f"{path} has an entry under {key}: that is no text. Expected the name of a folder or list."
-                )
-            place = next((root / each for each in _places(entry, base, "") if (root / each).exists()), None)
-            if place is None and (key == "train" or PureWindowsPath(entry).anchor):
+            places = [root / each for each in _places(entry, base, "")] if isinstance(entry, str) else []
+            place = next((each for each in places if os.path.isdir(each) or os.path.isfile(each)), None)
+            if place is None and (key == "train" or not places or PureWindowsPath(entry).anchor):
                 raise ValueError(
                     f"{path} names {key}: {entry!r:.80}, which is not in {root}. Expected a folder or a list of images "
                     "there: nothing outside the data folder is read. Correct or remove the line."
@@ -146,16 +140,10 @@ def _listed(table: Path, root: Path, base: str) -> list[Path]:
     """Return the images that a text file names, a line each; a path that does not exist where one is absent."""
     files = {plain(path.relative_to(root).as_posix()): path for path in image_files(root, deep=True)}
     here, found = table.parent.relative_to(root).as_posix(), {}
-    for number, line in enumerate(utf8_text(table).splitlines(), start=1):
-        if not line.strip():
-            continue
-        if places := _places(line.strip(), here, base, ""):
+    for line in map(str.strip, utf8_text(table).splitlines()):
+        if line and (places := _places(line, here, base, "")):
             fits = [files[plain(place)] for place in places if plain(place) in files]
-            found[line.strip()] = fits[0] if fits else root / places[0]
-        else:
-            raise ValueError(
-                f"Line {number} of {table} names {line.strip()!r:.80}, outside {root}. Expected an image below it."
-            )
+            found[line] = fits[0] if fits else root / places[0]
     refuse_unmatched(table, found, found.values(), files.values())
     return list(found.values())
 

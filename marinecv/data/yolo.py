@@ -1,6 +1,7 @@
 """Read the YOLO layout: `data.yaml`, and for every image a text file of normalized boxes in `labels/` or beside it."""
 
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,8 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     Roboflow does for its CSV. Any other line is a box with the line as its `problem`.
 
     Raises:
-        ValueError: no class names, an images folder without labels, two images or label files of one stem, a label file
-            that cannot be read, most lines are bad, or as `published_split`.
+        ValueError: no class names, an images folder without labels, labels that are of no image, two images or label
+            files of one stem, a label file that cannot be read, most lines are bad, or as `published_split`.
     """
     root, names, lines = manifest.root, _class_names(manifest), []
     pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
@@ -185,9 +186,9 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     except ValueError:
         raise ValueError('expected numbers, "class x y width height" or a polygon "class x y x y x y"') from None
     numbers = numbers[:4] if pose or (len(numbers) == 5 and 0 <= numbers[4] <= 1) else numbers
-    if len(numbers) % 2 or len(numbers) < 4 or not np.isfinite([index, *numbers]).all():
+    if len(numbers) % 2 or len(numbers) < 4 or not all(map(isfinite, numbers)):
         raise ValueError('expected five numbers, "class x y width height", or a polygon "class x y x y x y"')
-    if index not in range(classes):
+    if not (index.is_integer() and 0 <= index < classes):
         raise ValueError(f"expected a class from 0 to {classes - 1}, as data.yaml names them")
     if not FRACTION[0] <= min(numbers) <= max(numbers) <= FRACTION[1]:
         raise ValueError(
@@ -195,8 +196,8 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
             "of the image, y and height by its height, or export again as YOLO"
         )
     if len(numbers) > 4:
-        low, high = (np.array([pick(numbers[axis::2]) for axis in (0, 1)]) for pick in (min, max))
-        numbers = [*(low + high) / 2, *(high - low)]
+        ends = [(min(numbers[axis::2]), max(numbers[axis::2])) for axis in (0, 1)]
+        numbers = [(low + high) / 2 for low, high in ends] + [high - low for low, high in ends]
     return int(index), numbers
 
 
