@@ -260,7 +260,7 @@ def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, 
 
 def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_tank):
     flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
-    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames")
+    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "merge_case")
     args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]

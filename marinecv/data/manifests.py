@@ -68,7 +68,8 @@ class Manifest:
             )
         classes = tuple(map(normalize_name, self.class_names))
         if self.merge_case:
-            classes = tuple({name.casefold(): name for name in reversed(classes)}.values())[::-1]
+            cases = [name.casefold() for name in classes]
+            classes = tuple(name for number, name in enumerate(classes) if cases.index(cases[number]) == number)
         folders = {normalize_name(key): normalize_name(name) for key, name in self.folder_classes.items()}
         object.__setattr__(self, "class_names", names(classes, f"The class_names of {self.toml or self.name}"))
         object.__setattr__(self, "folder_classes", folders)

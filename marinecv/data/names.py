@@ -29,6 +29,7 @@ def merge_spellings(
     labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()
     counts = labels.loc[labels["class_name"] != "", "class_name"].value_counts()
     spellings: dict[str, list[str]] = {}
+    counts = counts.reindex([*counts.index, *(set(class_names) - set(counts.index))], fill_value=0)
     for name in sorted(counts.index, key=lambda name: (name not in class_names, -counts[name], name)):
         spellings.setdefault(name.casefold(), []).append(name)
     others = {other: first for first, *rest in spellings.values() for other in rest}

@@ -180,7 +180,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         raise ValueError(
             f"{path} lacks the column {missing[0]}. Expected image_id and split; found {', '.join(table)}."
         )
-    known = catalog["image_id"]
+    known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
     ids = table["image_id"].replace(match_names(table["image_id"], known))
     for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):
         if wrong.any():
