@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.runs import fresh_folder, next_folder
 
     manifest = locate(args.data, args.data_dir, merge_case=args.merge_case)
-    catalog, boxes = read_catalog(manifest), read_boxes(manifest)
+    catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
     if args.limit:
         bad = catalog[catalog["problem"] != ""]
         catalog = pd.concat([limit_catalog(catalog, args.limit, args.seed), bad], ignore_index=True)

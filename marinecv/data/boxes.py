@@ -27,7 +27,7 @@ def refuse_mostly_bad(problems: pd.Series, sources: pd.Series) -> None:
     if bad.sum() * 2 > len(bad):
         raise ValueError(
             f"{bad.sum()} of {len(bad)} annotation rows cannot be read. The first, {sources[bad].iloc[0]}, is a "
-            f"{problems[bad].iloc[0]}. Correct the files."
+            f"{problems[bad].iloc[0]}. Expected bad rows to be the exception. Correct the files."
         )
 
 
