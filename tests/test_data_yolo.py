@@ -329,6 +329,16 @@ def test_labels_of_a_flat_folder_are_found_beside_the_images_and_other_text_is_n
     assert [path.name for path in annotation_files(manifest)] == ["a.txt", "b.txt", "fish.yaml"]
 
 
+def test_linked_folders_of_images_and_labels_are_followed(tmp_path):
+    draw_yolo(tmp_path / "set", ["images/a.jpg", "images/b.jpg"], in_labels)
+    (tmp_path / "links/train").mkdir(parents=True)
+    for name in ("images", "labels"):
+        (tmp_path / "links/train" / name).symlink_to(tmp_path / "set" / name)
+    (tmp_path / "links/data.yaml").write_text("names: [eel, ray]\ntrain: ../train/images\n")
+    facts = facts_of(manifest_of_folder(tmp_path / "links"))
+    assert facts == {"train/images/a.jpg": ("train", "eel", ""), "train/images/b.jpg": ("train", "ray", "")}
+
+
 def test_labels_of_another_spelling_of_an_accent_belong_to_the_image(tmp_path):
     manifest = draw_yolo(tmp_path, ["images/caf\u00e9.jpg"], lambda image: "labels/cafe\u0301.jpg")
     assert facts_of(manifest) == {"images/caf\u00e9.jpg": ("", "eel", "")}

@@ -53,6 +53,7 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     for label_file, image in sorted((label_file, image) for image, label_file in labels.items()):
         lines += [(printable(image.absolute()), *line) for line in _read_lines(label_file, root, names, pose)]
     outside = {path: split for path, split in _beside(root).items() if path not in split_of}
+    outside = {path: split for path, split in outside.items() if path.name.lower() not in ("images", "labels")}  # links
     images = image_table(root, [*split_of.items(), *outside.items()], dict.fromkeys(outside, OUTSIDE))
     images["problem"] = images["problem"].replace(ABSENT, NO_FILE)
     return images, _to_pixels(lines, images)
