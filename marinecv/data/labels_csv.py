@@ -30,10 +30,11 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, found = read_strings(table, ["file", "class"], root, optional=("split",)), image_files(root, deep=True)
     rows["path"] = find_named(root, rows["file"], found)
     refuse_unmatched(table, rows["file"], rows["path"], found)
-    for row in rows[(rows["file"].str.strip() == "") | rows["path"].duplicated()].itertuples():
-        raise ValueError(
-            f"Row {row.source} names {row.file or 'no file'} again. Expected one row an image. Fix the CSV."
-        )
+    wrong = rows[(rows["file"].str.strip() == "") | rows["path"].duplicated()]
+    if not wrong.empty:
+        first = wrong.iloc[0]
+        what = f"{first['file']} again" if first["file"].strip() else "no file"
+        raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
     rows["split"] = [_split(*pair) for pair in zip(rows["split"], rows["source"], strict=True)]
     of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
     named = [(path, *of_path.get(path, ["", ""])[:2], _group(path, root)) for path in sorted({*found, *of_path})]

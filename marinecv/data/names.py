@@ -26,17 +26,14 @@ def merge_spellings(
     Raises:
         ValueError: names differ only in case, and `merge_case` is False.
     """
-    labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()
-    counts = labels.loc[labels["class_name"] != "", "class_name"].value_counts()
+    labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
+    counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
     spellings: dict[str, list[str]] = {}
-    counts = counts.reindex([*counts.index, *(set(class_names) - set(counts.index))], fill_value=0)
-    for name in sorted(counts.index, key=lambda name: (name not in class_names, -counts[name], name)):
+    for name in sorted(counts, key=lambda name: (name not in class_names, -counts[name], name)):
         spellings.setdefault(name.casefold(), []).append(name)
     others = {other: first for first, *rest in spellings.values() for other in rest}
     if others and not merge_case:
-        pairs = [
-            f'"{first}" ({counts[first]} images) and "{other}" ({counts[other]})' for other, first in others.items()
-        ]
+        pairs = [f'"{name}" ({counts[name]} images) and "{other}" ({counts[other]})' for other, name in others.items()]
         raise ValueError(
             f"Class names differ only in case: {', '.join(pairs[:5])}. Expected one spelling of each class. Correct "
             "the labels, or take each pair as one class with --merge-case (merge_case of mcv.locate)."
