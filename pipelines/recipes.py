@@ -137,7 +137,7 @@ def prepare(args: argparse.Namespace):
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size")},
         **options.UNASKED,
-        **{name: getattr(args, name) for name in ("limit", "epochs")},
+        **{name: getattr(args, name) for name in ("limit", "epochs", "merge_case")},
         seed=0,
     )
     cells, absent = {}, []
@@ -145,9 +145,7 @@ def prepare(args: argparse.Namespace):
         own = [recipe for recipe in recipes if (recipe.data.name, recipe.data.attributes) == (name, told)]
         own = plan.sized(own, args.image_size)
         # named, so that no network is an error and not a demonstration
-        place = argparse.Namespace(
-            **vars(flags), data=args.data or name, data_dir=args.data_dir, merge_case=args.merge_case
-        )
+        place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
         try:
             manifest, catalog, choice = plan.read_data(place, own)
         except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
