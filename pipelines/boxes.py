@@ -48,8 +48,9 @@ def find_data(args: argparse.Namespace, trained, catalog):
     import marinecv as mcv
     from marinecv.training.recipe import Recipe
 
+    merge = args.merge_case or Recipe.of(trained).data.merge_case
     if args.data or args.data_dir:
-        return mcv.locate(args.data, args.data_dir)
+        return mcv.locate(args.data, args.data_dir, merge_case=merge)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
@@ -57,7 +58,7 @@ def find_data(args: argparse.Namespace, trained, catalog):
     if not Path(root).is_dir():
         return None
     known = name in {manifest.name for manifest in mcv.list_manifests()}
-    return mcv.locate(name if known else None, root)
+    return mcv.locate(name if known else None, root, merge_case=merge)
 
 
 def measure(args: argparse.Namespace, trained, model, layer: str, part, boxes, folder: Path):

@@ -99,13 +99,15 @@ def outside(args: argparse.Namespace, trained):
     from marinecv.data.splits import is_grouped
     from marinecv.training.recipe import Recipe
 
-    manifest = mcv.locate(args.data, args.data_dir)
+    choice = Recipe.of(trained).data
+    manifest = mcv.locate(args.data, args.data_dir, merge_case=args.merge_case or choice.merge_case)
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    choice = Recipe.of(trained).data
-    catalog = mcv.read_catalog(
-        manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
-    )
+    rules = {"label_rule": args.label_rule or choice.label_rule, "no_box": args.no_box or choice.no_box}
+    catalog = mcv.read_catalog(manifest, **rules, log=print)
+    if manifest.merge_case:
+        known = {name.casefold(): name for name in trained.class_names}
+        catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]
     if args.split_by:
         if is_grouped(args.split_by):
             catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, args.frames))

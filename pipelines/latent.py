@@ -86,7 +86,7 @@ def images_of(args: argparse.Namespace, trained):
 
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
-        manifest = mcv.locate(args.data, args.data_dir)
+        manifest = mcv.locate(args.data, args.data_dir, merge_case=True)  # only the paths are of interest
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)

@@ -8,6 +8,7 @@ from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.images import image_table
 from marinecv.data.layouts import image_files, printable, split_folders, sub_folders
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name
 
 NO_FOLDER = "lies in no class folder"
 
@@ -28,8 +29,9 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         loose += [(path, split) for path in image_files(place)]
     for split, place in (splits or {"": manifest.root}).items():
         for class_folder in sub_folders(place):
-            met.add(class_folder.name)
-            name = chosen.get(class_folder.name) if chosen else class_folder.name
+            folder = normalize_name(class_folder.name)
+            met.add(folder)
+            name = chosen.get(folder) if chosen else folder
             images = image_files(class_folder, deep=True) if name else []
             rows += [(path, split, name, _group(path, class_folder)) for path in images]
     if missing := chosen.keys() - met:

@@ -1,6 +1,7 @@
 """How image files lie in a folder: find the layout, the split folders and the images."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ LABELS = "labels.csv"
 CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 ATTRIBUTES = "attributes.txt"  # of CUB
 PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
+NAMES_KEY = re.compile(rb"""^(\xef\xbb\xbf)?({|{.*, *)?["']?names["']?\s*:""", re.MULTILINE)  # of data.yaml
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -61,6 +63,29 @@ def split_folders(root: Path) -> dict[str, Path]:
         if split:
             found[split] = folder
     return found
+
+
+def folder_named(place: Path, name: str) -> Path | None:
+    """Return the folder of this name directly below a place, in any case; the exact one where there are several."""
+    found = [folder for folder in sub_folders(place) if folder.name.lower() == name]
+    return max(found, key=lambda folder: folder.name == name, default=None)
+
+
+def find_data_yaml(root: Path) -> Path | None:
+    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one.
+
+    Raises:
+        ValueError: several have it.
+    """
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+    found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
+    if named := [path for path in found if path.stem.lower() == "data"]:
+        return named[0]
+    if len(found) > 1:
+        raise ValueError(
+            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one; call it data.yaml."
+        )
+    return found[0] if found else None
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -138,7 +163,8 @@ def _layout_of(root: Path) -> str:
     splits = split_folders(root).values()
     if any((folder / ANNOTATIONS).is_file() for folder in (root, *splits)):
         return "roboflow"
-    if any((folder / "images").is_dir() and (folder / "labels").is_dir() for folder in (root, *splits)):
+    pairs = ((folder_named(folder, "images"), folder_named(folder, "labels")) for folder in (root, *splits))
+    if any(map(all, pairs)) or find_data_yaml(root):
         return "yolo"
     if _is_cub(root):
         return "cub"
@@ -158,7 +184,8 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _has_table(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (ANNOTATIONS, LABELS, PACK, PACKING)) or _is_cub(folder)
+    tables = any((folder / name).is_file() for name in (ANNOTATIONS, LABELS, PACK, PACKING))
+    return tables or _is_cub(folder) or find_data_yaml(folder) is not None
 
 
 def _is_cub(folder: Path) -> bool:

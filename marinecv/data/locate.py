@@ -1,9 +1,11 @@
 """Find the images a command asks for: a folder named, a data set named, or something sensible by itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from marinecv.data.cub import absent_classes, cub_classes
+from marinecv.data.data_yaml import published_split
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
 from marinecv.data.store import store_path, stored
@@ -16,24 +18,29 @@ def locate(
     data_dir: str | Path | None = None,
     default: str = "aquarium",
     say: Callable[[str], None] = print,
+    merge_case: bool = False,
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
     A folder or archive in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
     set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
     the drawn reef, said so in plain words. Classes that the tables of a CUB folder name and of which no image is here
-    are counted in a line of text.
+    are counted in a line of text, and so is a split that data.yaml names and that is not here.
 
     Args:
         data: name of a bundled data set, or path of a TOML manifest.
         data_dir: folder or archive of images, in any layout.
         default: the data set meant where nothing is named.
         say: called with a line of text for the user.
+        merge_case: take classes whose names differ only in case as one.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
     manifest = _find(data, data_dir, default, say)
+    manifest = replace(manifest, merge_case=merge_case or manifest.merge_case)
+    for sentence in published_split(manifest.root)[3] if manifest.layout == "yolo" else ():
+        say(sentence)
     if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
         say(
             f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
