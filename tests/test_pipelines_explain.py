@@ -117,7 +117,7 @@ def test_files_of_ones_own_are_explained_and_a_broken_one_is_a_row(run_copy, pho
     folder = run_copy / "explanations" / "saliency"
     rows = rows_of(folder).set_index("image_id")
     assert sorted(rows.index) == sorted(str(path) for path in photos.rglob("*.*"))
-    assert "cannot be decoded" in rows.loc[str(photos / "text.jpg"), "problem"]
+    assert "cannot be read" in rows.loc[str(photos / "text.jpg"), "problem"]
     assert sorted(rows["picture"]) == ["", "001-a_b.png", "002-_tall.png"]
     assert "text.jpg" in (folder / "explanation.html").read_text(encoding="utf-8")
     assert "explain" not in (run_copy / "log.txt").read_text()
