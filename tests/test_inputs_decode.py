@@ -173,3 +173,16 @@ def test_reduced_decoding_needs_a_canvas():
     for choice in ({"fit": "stretch"}, {"canvas_px": None}):
         with pytest.raises(ValueError, match='Expected fit="pad" and a canvas_px beside reduced_decoding'):
             ImageSpec(reduced_decoding=True, **choice)
+
+
+@WORLDS
+@pytest.mark.parametrize("size", [(48, 64), (47, 61), (33, 17), (101, 203), (1, 1)])
+@pytest.mark.parametrize(
+    "options",
+    [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}, {"quality": 30}, {"mode": "L"}],
+)
+def test_a_jpeg_has_the_very_pixels_that_pillow_gives(world, size, options):
+    options = dict(options)
+    noise = np.random.default_rng(1).normal(128, 60, (*size, 3)).clip(0, 255).astype(np.uint8)
+    data = saved(Image.fromarray(noise).convert(options.pop("mode", "RGB")), "JPEG", **options)
+    np.testing.assert_array_equal(world(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))

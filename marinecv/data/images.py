@@ -69,16 +69,16 @@ def _absent(path: Path) -> str:
     try:
         if os.path.isdir(path):
             os.scandir(path).close()
-            return FOLDER_LINK if os.path.islink(path) else ""
+            return FOLDER_LINK if os.path.islink(path) else ABSENT
         if not is_record(path):
             os.stat(path)
     except OSError as error:
         if os.path.islink(path) and not os.path.isdir(path):
             return NO_TARGET
-        if isinstance(error, FileNotFoundError):
-            return ABSENT
         if os.path.isdir(path):
             return f"a folder that cannot be read, so its images are left out: {error.strerror}"
+        if isinstance(error, FileNotFoundError):
+            return ABSENT
     return ""
 
 
