@@ -196,7 +196,7 @@ def _retry(pixels, index, path, spec) -> str:
     except OSError as error:
         return str(error)
     try:
-        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio)), spec)
+        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio, spec.white)), spec)
     except ValueError as error:
         return str(error)
     return ""
