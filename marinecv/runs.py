@@ -352,7 +352,9 @@ def _read_catalog(path: Path) -> pd.DataFrame:
 def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     """The folders that the usable images lie below, those that their ids are relative to where they are."""
     folders = set()
-    for name, image_id, problem in zip(*(catalog.get(key, ()) for key in ("path", "image_id", "problem")), strict=False):
+    for name, image_id, problem in zip(
+        *(catalog.get(key, ()) for key in ("path", "image_id", "problem")), strict=False
+    ):
         if not problem:
             is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")
             folders.add(name[: -len(image_id) - 1] if is_below else os.path.dirname(name))

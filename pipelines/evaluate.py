@@ -10,6 +10,7 @@ HELP = (
     "folds; or on images from elsewhere (--data, --data-dir)."
 )
 SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
+CHANGED = 0.01  # of a probability: far more than another processor changes
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     predictions = mcv.predict_table(
         model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels, attributes=told
     )
+    if not other and trained.path("predictions.csv").is_file():
+        say_changes(predictions, mcv.read_predictions(trained.path("predictions.csv"), trained.class_names))
     groups, relatives = related_outside(trained, part, args.frames) if other else related(trained)
     metrics = classification_metrics(predictions, groups=groups)
     print(f"{trained.folder} on {args.on}")
@@ -91,6 +94,20 @@ def run(args: argparse.Namespace) -> int:
         write_table(folder / "honest.csv", scores)
         print(f"written to {folder}")
     return 0
+
+
+def say_changes(predictions, before) -> None:
+    """Name the images that no longer give what they gave right after the training, be it that their files changed."""
+    columns = [column for column in predictions if column.startswith("p_")]
+    now, before = (table.set_index("image_id")[columns] for table in (predictions, before))
+    difference = (now - before).reindex(now.index).abs().max(axis=1)
+    changed = difference.index[difference > CHANGED]
+    if len(changed):
+        print(
+            f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities differ "
+            f"from those in predictions.csv by up to {difference.max():.2f}. They are {', '.join(changed[:5])}"
+            + (f" and {len(changed) - 5} more." if len(changed) > 5 else ".")
+        )
 
 
 def outside(args: argparse.Namespace, trained):

@@ -116,7 +116,12 @@ TOPS = {"twelve.png": 4095, "top_250.png": 250, "top_300.png": 300, "sixteen.png
 
 @pytest.mark.parametrize(
     ("names", "white"),
-    [(["top_250.png"], 255), (["top_250.png", "top_300.png"], 1023), (["twelve.png", "top_300.png"], 4095), (TOPS, 65535)],
+    [
+        (["top_250.png"], 255),
+        (["top_250.png", "top_300.png"], 1023),
+        (["twelve.png", "top_300.png"], 4095),
+        (TOPS, 65535),
+    ],
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_gray_levels_of_a_data_set_are_scaled_by_one_rule(tmp_path, names, white, packed):

@@ -17,8 +17,9 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         seed: which ones.
     Returns:
         Name -> table: `class_counts, size_table, distinct_sizes, problems`; where images have more than 8 bits a gray
-        pixel `gray_scale`; with usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes too `box_problems`, and where an image has two boxes that could
-        disagree on its class, `label_shares, class_changes, label_flips`.
+        pixel, `gray_scale`; with usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes too
+        `box_problems`, and where an image has two boxes that could disagree on its class, `label_shares,
+        class_changes, label_flips`.
     """
     found = {
         "class_counts": tables.class_counts(catalog),

@@ -30,9 +30,7 @@ def decode_with_pillow(data: bytes, ratio: int = 1, white: int | None = None) ->
     return np.asarray(open_rgb(io.BytesIO(data), white).reduce(ratio))
 
 
-def decode(
-    data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False, white: int | None = None
-) -> tf.Tensor:
+def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
     """Decode inside or outside `tf.data`: a plain JPEG by TensorFlow, everything else by Pillow.
 
     At ratio 1 both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray
