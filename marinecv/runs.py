@@ -351,10 +351,8 @@ def _read_catalog(path: Path) -> pd.DataFrame:
 
 def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     """The folders that the usable images lie below, those that their ids are relative to where they are."""
-    folders = set()
-    for name, image_id, problem in zip(
-        *(catalog.get(key, ()) for key in ("path", "image_id", "problem")), strict=False
-    ):
+    columns, folders = (catalog.get(key, ()) for key in ("path", "image_id", "problem")), set()
+    for name, image_id, problem in zip(*columns, strict=False):
         if not problem:
             is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")
             folders.add(name[: -len(image_id) - 1] if is_below else os.path.dirname(name))
@@ -362,24 +360,19 @@ def _data_dirs(catalog: pd.DataFrame) -> list[str]:
 
 
 def _refuse_outside(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) -> None:
-    """Refuse images that lie elsewhere: a catalog from somebody else must not open any file of this machine."""
-    inside = tuple(os.path.join(folder, "") for folder in folders if os.path.isabs(folder))
+    """Refuse images that lie elsewhere, as written and with links followed: a catalog from somebody else must not open
+    any file of this machine, and TensorFlow takes what is no absolute path for an address."""
+    known = [folder for folder in folders if os.path.isabs(folder)]
+    written, real = (tuple(os.path.join(of(folder), "") for folder in known) for of in (str, os.path.realpath))
     for number, row in enumerate(zip(catalog["path"], catalog["problem"], catalog["image_id"], strict=True), start=1):
         name, problem, image_id = row
-        if problem or (name.startswith(inside) and ".." not in name) or _is_below(name, folders):
+        if problem or (name.startswith(written) and ".." not in name):
             continue
-        raise ValueError(
-            f"Row {number} of {path}, {image_id!r}, names {name!r:.120}, which is no path below the folder of the data "
-            f"that this run recorded ({', '.join(folders) or 'none'}). Expected images there, and no address."
-        )
-
-
-def _is_below(name: str, folders: tuple[str, ...]) -> bool:
-    """Whether a path leads below one of some folders when all links are followed."""
-    if "://" in name or not os.path.isabs(name):
-        return False
-    roots = [os.path.realpath(folder) for folder in folders if os.path.isabs(folder)]
-    return os.path.realpath(name).startswith(tuple(os.path.join(root, "") for root in roots))
+        if not (os.path.isabs(name) and os.path.realpath(name).startswith(real)):
+            raise ValueError(
+                f"Row {number} of {path}, {image_id!r}, names {name!r:.120}, which is no path below the folder of the "
+                f"data that this run recorded ({', '.join(folders) or 'none'}). Expected images there, and no address."
+            )
 
 
 def _check_figures(metrics: dict, split: str, path: Path) -> None:

@@ -97,16 +97,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def say_changes(predictions, before) -> None:
-    """Name the images that no longer give what they gave right after the training, be it that their files changed."""
-    columns = [column for column in predictions if column.startswith("p_")]
-    now, before = (table.set_index("image_id")[columns] for table in (predictions, before))
-    difference = (now - before).reindex(now.index).abs().max(axis=1)
-    changed = difference.index[difference > CHANGED]
-    if len(changed):
+    """Name the images that no longer give what they gave right after the training."""
+    now, before = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
+    difference = (now - before).abs().max(axis=1)
+    if changed := list(difference.index[difference > CHANGED]):
         print(
             f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities differ "
-            f"from those in predictions.csv by up to {difference.max():.2f}. They are {', '.join(changed[:5])}"
-            + (f" and {len(changed) - 5} more." if len(changed) > 5 else ".")
+            f"from those in predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."
         )
 
 

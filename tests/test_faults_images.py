@@ -403,9 +403,9 @@ def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypa
         listener.bind("crab/socket.jpg")
     reasons = {
         "large.jpg": f"10,737,418,240 bytes are more than the {MAX_BYTES:,} that an image may have",
-        "pipe.jpg": "the path leads to no regular file: it is a pipe",
-        "socket.jpg": "the path leads to no regular file: it is a socket",
-        "zero.jpg": "the path leads to no regular file: it is a device",
+        "pipe.jpg": "no regular file, but a folder, a pipe, a socket or a device",
+        "socket.jpg": "no regular file, but a folder, a pipe, a socket or a device",
+        "zero.jpg": "no regular file, but a folder, a pipe, a socket or a device",
     }
     assert loaded(tmp_path)[1] == {f"crab/{name}": f"cannot be read: {why}" for name, why in reasons.items()}
     paths = [str(crab / name) for name in reasons]
@@ -417,7 +417,7 @@ def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypa
             read_bytes(path)
         with pytest.raises(ValueError, match=f"cannot be decoded: {why}"):
             open_rgb(path)
-    with pytest.raises(ValueError, match="cannot be read: the path leads to no regular file.* Bring it back"):
+    with pytest.raises(ValueError, match="cannot be read: no regular file.* Bring it back"):
         os.mkfifo(tmp_path / "images.tfrecord")
         read_bytes(record_path(tmp_path / "images.tfrecord", 0, 10, 0))
 

@@ -64,8 +64,8 @@ def test_pipes_devices_and_giants_are_rows(finished_run, photos, tmp_path, comma
     assert main(words) == 0  # to open a pipe would be to wait forever
     rows = rows_of(out)
     problems = {Path(row.iloc[0]).name: row["problem"] for _, row in rows.iterrows()}
-    assert problems["pipe.jpg"] == "cannot be read: the path leads to no regular file: it is a pipe"
-    assert problems["zero.jpg"] == "cannot be read: the path leads to no regular file: it is a device"
+    assert problems["pipe.jpg"] == "cannot be read: no regular file, but a folder, a pipe, a socket or a device"
+    assert problems["zero.jpg"] == "cannot be read: no regular file, but a folder, a pipe, a socket or a device"
     assert problems["giant.jpg"].startswith("cannot be read: 10,737,418,240 bytes are more than")
     assert problems["gone.jpg"].startswith("a link that leads to no file") and problems["a b.JPG"] == ""
 

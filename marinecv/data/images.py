@@ -72,14 +72,13 @@ def _absent(path: Path) -> str:
             return FOLDER_LINK if os.path.islink(path) else ABSENT
         if not is_record(path):
             os.stat(path)
+        return ""
     except OSError as error:
-        if os.path.islink(path) and not os.path.isdir(path):
-            return NO_TARGET
         if os.path.isdir(path):
             return f"a folder that cannot be read, so its images are left out: {error.strerror}"
-        if isinstance(error, FileNotFoundError):
-            return ABSENT
-    return ""
+        if os.path.islink(path):
+            return NO_TARGET
+        return ABSENT if isinstance(error, FileNotFoundError) else ""
 
 
 @contextmanager

@@ -10,9 +10,6 @@ FRAME = (12, 4)  # bytes before and behind what a record of a TFRecord file hold
 MEND = "Bring it back from a copy, or pack the images again into another folder with `data pack`."
 MAX_BYTES = 2**30  # of a file or a record: more than the largest image that is decoded takes uncompressed
 _RECORD = re.compile(r"(.+\.tfrecord)#(\d+)\+(\d+)-([0-9a-f]{8})(-pillow)?", re.DOTALL)
-_KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"} | dict.fromkeys(
-    (stat.S_ISCHR, stat.S_ISBLK), "a device"
-)
 
 
 def record_path(shard: str | Path, offset: int, length: int, crc32: int, by_pillow: bool = False) -> str:
@@ -58,8 +55,7 @@ def file_problem(path: str | Path) -> str:
     except (OSError, ValueError) as error:  # a name with a NUL is no OSError
         return getattr(error, "strerror", None) or str(error)
     if not stat.S_ISREG(state.st_mode):
-        kind = next((name for test, name in _KINDS.items() if test(state.st_mode)), "of an unknown kind")
-        return f"the path leads to no regular file: it is {kind}"
+        return "no regular file, but a folder, a pipe, a socket or a device"
     size = int(record[3]) if record else state.st_size
     return f"{size:,} bytes are more than the {MAX_BYTES:,} that an image may have" if size > MAX_BYTES else ""
 
