@@ -121,11 +121,14 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     def first_epoch(spec=spec):
         return consume(batches(pixels=load(spec)))
 
+    def jpeg(path):
+        return tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
+
     def decode_alone():  # hands one pixel on: no copy
-        return consume(mapped(lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0]))
+        return consume(mapped(lambda path: jpeg(path)[0, 0]))
 
     def naive(path):
-        pixels = tf.cast(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), tf.float32)
+        pixels = tf.cast(jpeg(path), tf.float32)
         return tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, CANVAS_PX, CANVAS_PX), (size, size))
 
     paths = tf.data.Dataset.from_tensor_slices(catalog["path"].tolist())

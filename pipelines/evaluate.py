@@ -10,6 +10,7 @@ HELP = (
     "folds; or on images from elsewhere (--data, --data-dir)."
 )
 SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
+CHANGED = 0.01  # of a probability: far more than another processor changes
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     predictions = mcv.predict_table(
         model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels, attributes=told
     )
+    if not other and trained.path("predictions.csv").is_file():
+        say_changes(predictions, mcv.read_predictions(trained.path("predictions.csv"), trained.class_names))
     groups, relatives = related_outside(trained, part, args.frames) if other else related(trained)
     metrics = classification_metrics(predictions, groups=groups)
     print(f"{trained.folder} on {args.on}")
@@ -91,6 +94,17 @@ def run(args: argparse.Namespace) -> int:
         write_table(folder / "honest.csv", scores)
         print(f"written to {folder}")
     return 0
+
+
+def say_changes(predictions, before) -> None:
+    """Name the images that no longer give what they gave right after the training."""
+    now, before = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
+    difference = (now - before).abs().max(axis=1)
+    if changed := list(difference.index[difference > CHANGED]):
+        print(
+            f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities differ "
+            f"from those in predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."
+        )
 
 
 def outside(args: argparse.Namespace, trained):

@@ -2,6 +2,7 @@
 
 import argparse
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
@@ -96,6 +97,10 @@ def test_the_summary_says_counts_sizes_and_how_bright_and_noisy_the_images_are(t
         "as many as the smallest, ray, with 1; the mean is 2.0. Images are 80x40 pixels on average, 50x25 in the "
         "median. The mean grey level is 125; 75% of the pixels are below 128. Median noise is 0.0 grey levels."
     )
+    Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(20, 80) * 2).save(tmp_path / "ray" / "deep.png")
+    catalog, _, tables = audited(tmp_path)
+    assert "8 bits a gray pixel are all scaled by one rule: 4,095 is white. The mean" in audit_summary(tables, 5)
+    assert tables["intensity_histogram"]["grey"].iloc[200:].sum() < 0.3  # 3198 of 4095 is 199
     same = audited(tmp_path)[0].head(0)
     assert "Images are" not in audit_summary(explore(same, pd.DataFrame()), 0)
 

@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 from conftest import draw_tank
+from PIL import Image
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
@@ -78,11 +79,23 @@ def test_evaluate_says_which_images_are_gone(finished_run, tmp_path, capsys):
     assert "valid/crab_valid_0.jpg" in (said := shown(capsys, "evaluate", finished_run, "--data-dir", tank))
     assert "n=2" in said
     run = shutil.copytree(finished_run, tmp_path / "run")
-    catalog = (run / "catalog.csv").read_text().replace(str(finished_run.parent), str(tmp_path / "nowhere"))
+    catalog = (run / "catalog.csv").read_text().replace("/tank/", "/tank/nowhere/")
     (run / "catalog.csv").write_text(catalog)
     assert main(["evaluate", str(run)]) == 1
     printed = capsys.readouterr()
     assert "3 of 3 images left out; the first, valid/" in printed.out and printed.err.startswith("error: No usable")
+
+
+def test_evaluate_names_the_images_that_changed_after_the_training(finished_run, shared_tank, tmp_path, capsys):
+    run, tank = shutil.copytree(finished_run, tmp_path / "run"), shutil.copytree(shared_tank, tmp_path / "tank")
+    for name in ("catalog.csv", "contract.json"):
+        (run / name).write_text((run / name).read_text().replace(str(shared_tank), str(tank)))
+    (run / "calibration.json").unlink()  # it is of another contract
+    assert "changed since" not in shown(capsys, "evaluate", run)
+    Image.new("RGB", (64, 48), "white").save(tank / "valid" / "crab_valid_0.jpg")
+    said = shown(capsys, "evaluate", run)
+    assert "WARNING: 1 of 3 images have changed since the training" in said
+    assert "They are valid/crab_valid_0.jpg." in said
 
 
 def test_evaluate_overwrites_nothing_and_needs_a_trained_run(finished_run, run_copy, tmp_path, capsys):

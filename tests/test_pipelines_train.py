@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from PIL import Image
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
@@ -54,6 +56,16 @@ def grid(shared_tank, tmp_path_factory):
         patch.setattr(train, "write_run_report", lambda folder: folder)
         assert pretrain(shared_tank, folder, "--grid", "--epochs", 1) == 0
     return folder
+
+
+def test_a_run_records_the_one_white_of_its_images(tmp_path, untrained):
+    for number in range(12):
+        place = tmp_path / "tank" / ("train", "valid", "test")[number % 3] / ("crab", "eel")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 300 if number else 4095, (48, 64)).astype(np.uint16)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+    assert pretrain(tmp_path / "tank", tmp_path / "run") == 0
+    assert Run(tmp_path / "run").spec.white == Recipe.of(Run(tmp_path / "run")).image.white == 4095
 
 
 def test_a_run_folder_holds_all_that_happened(finished_run):
