@@ -25,7 +25,8 @@ CALIBRATION_FROM = 60  # images of validation: a third of them is the least that
 def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
-    manifest = mcv.locate(args.data, args.data_dir, default=choice.name)
+    manifest, catalog = getattr(args, "source", (None, None))
+    manifest = manifest or mcv.locate(args.data, args.data_dir, default=choice.name)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
@@ -39,7 +40,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
-    catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
+    if catalog is None:
+        catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     if is_grouped(choice.split_by):
         catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))
@@ -48,6 +50,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
     if choice.limit:
+        if (classes := mcv.usable(catalog)["class_name"].nunique()) > choice.limit:
+            print(f"--limit {choice.limit} keeps the {choice.limit} largest of {classes} classes")
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
     for recipe in recipes:

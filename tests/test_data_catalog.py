@@ -90,7 +90,7 @@ def test_an_empty_train_split_and_a_single_class_are_said():
         check_trainable(rows_of("test", eel=2))
     with pytest.raises(ValueError, match="2 images have a problem, the first: no box"):
         check_trainable(rows_of(problem="no box", eel=2))
-    with pytest.raises(ValueError, match='All 3 train images are of one class, "eel"'):
+    with pytest.raises(ValueError, match='All 3 images to train on are of one class, "eel"'):
         check_trainable(rows_of(eel=3))
 
 

@@ -59,7 +59,7 @@ def test_a_wheel_finds_its_manifests_inside(tmp_path, monkeypatch):
 
 
 def test_unknown_name_lists_the_known_and_guesses():
-    with pytest.raises(ValueError, match='No data set is called "aquarum". Did you mean "aquarium".*reef'):
+    with pytest.raises(ValueError, match='There is no data set "aquarum". Did you mean "aquarium".*reef'):
         load_manifest("aquarum")
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from contextlib import contextmanager
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
 from pipelines import train
-from pipelines.command_line import _in_words, main
+from pipelines.command_line import main
+from pipelines.faults import in_words
 
 SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
 
@@ -122,14 +124,15 @@ def test_an_output_folder_that_may_not_be_written_is_said_before_any_work(tmp_pa
     with as_nobody(), pytest.raises(PermissionError) as refused:
         fresh_folder(tmp_path / "run")
     tmp_path.chmod(0o700)
-    assert _in_words(refused.value).endswith(
+    assert in_words(refused.value, Namespace()).endswith(
         "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
     )
     assert not (tmp_path / "run").exists()
 
 
 def test_an_error_of_the_system_without_a_known_mend_is_said_as_it_is():
-    assert _in_words(OSError(errno.EIO, "Input/output error", "x.csv")) == "[Errno 5] Input/output error: 'x.csv'"
+    error = OSError(errno.EIO, "Input/output error", "x.csv")
+    assert in_words(error, Namespace()) == "[Errno 5] Input/output error: 'x.csv'"
 
 
 def test_a_folder_that_is_no_run_is_not_to_be_resumed(tmp_path):
