@@ -4,7 +4,6 @@ import argparse
 import importlib
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys

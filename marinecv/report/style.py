@@ -1,6 +1,7 @@
 """One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
 
 import functools
+import re
 from itertools import accumulate
 
 from matplotlib import rc_context
@@ -14,19 +15,10 @@ INK, FAINT = "#222222", "#DDDDDD"
 HEAT = "Blues"
 DEMONSTRATION_MARK = "demonstration: drawn pictures"
 
-SCRIPTS = [  # fonts that systems bring along, for letters that DejaVu Sans does not have
-    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei"),
-    *("WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "Yu Gothic"),
-    *(
-        "Arial Unicode MS",
-        "Malgun Gothic",
-        "Apple SD Gothic Neo",
-        "Nirmala UI",
-        "Leelawadee UI",
-        "Noto Sans Devanagari",
-    ),
-]
-INSTALLED = [name for name in SCRIPTS if name in {font.name for font in fontManager.ttflist}]
+# What systems bring along, for letters that DejaVu Sans does not have.
+SCRIPTS = """Noto Sans CJK SC, Noto Sans CJK JP, Noto Sans SC, Source Han Sans SC, WenQuanYi Zen Hei, WenQuanYi Micro Hei,
+Droid Sans Fallback, Microsoft YaHei, SimHei, PingFang SC, Hiragino Sans GB, Arial Unicode MS, Malgun Gothic, Nirmala UI"""
+INSTALLED = [name for name in re.split(r",\s", SCRIPTS) if name in {font.name for font in fontManager.ttflist}]
 CODES: dict[str, str] = {}
 """What `short` has written for letters that no font has -> the letter."""
 
