@@ -103,8 +103,8 @@ def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
         reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"])
         said = [f"{row.size} {row.Index} (the first: {row.first})" for row in reasons.itertuples()]
         raise ValueError(
-            f"None of the {len(catalog)} images in {manifest.root} can be used: {', '.join(said)}. Expected images with "
-            "a class; `marinecv audit` shows what is wrong with each."
+            f"None of the {len(catalog)} images in {manifest.root} can be used: {', '.join(said)}. Expected images "
+            "with a class; `marinecv audit` shows what is wrong with each."
         )
     check_trainable(catalog.assign(split="train"))
     return manifest, catalog

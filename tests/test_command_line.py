@@ -308,6 +308,31 @@ def test_an_interruption_is_exit_code_130(monkeypatch, capsys):
     assert capsys.readouterr().err == "\nStopped.\n"
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_console_that_cannot_show_a_letter_prints_a_substitute(encoding, tmp_path):
+    place = tmp_path / "鱼 é"
+    place.mkdir()
+    (place / "recipe.json").write_text("{}")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    shown = subprocess.run(
+        [sys.executable, "run.py", "runs", str(place)], cwd=ROOT, env=environment, capture_output=True
+    )
+    letters = "鱼 é".encode(encoding, "backslashreplace")
+    assert shown.returncode == 0 and shown.stderr == b"" and letters + b"  stopped after 0" in shown.stdout
+    missing = [sys.executable, "run.py", "runs", str(tmp_path / "鱼é")]
+    shown = subprocess.run(missing, cwd=ROOT, env=environment, capture_output=True)
+    assert shown.returncode == 1 and "鱼é. Expected".encode(encoding, "backslashreplace") in shown.stderr
+
+
+def test_a_letter_that_cannot_be_written_is_no_error_of_the_user(monkeypatch):
+    def write(args):
+        "鱼".encode("ascii")
+
+    monkeypatch.setattr(importlib.import_module("pipelines.runs"), "run", write)
+    with pytest.raises(UnicodeEncodeError):
+        main(["runs"])
+
+
 def test_a_reader_that_stops_early_ends_it_in_silence():
     program = subprocess.Popen(
         [sys.executable, "run.py", "recipes"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -106,6 +106,22 @@ def test_a_limit_keeps_proportions_and_one_of_each_class():
     assert limit_catalog(catalog.iloc[:0], 5, seed=0).empty
 
 
+def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_split():
+    splits = [
+        rows_of("train", eel=4, ray=3, crab=2),
+        rows_of("test", crab=4, ray=3, eel=2),
+        rows_of("validation", crab=3),
+    ]
+    kept = limit_catalog(pd.concat(splits, ignore_index=True), 2, seed=0)
+    assert kept.groupby(["split", "class_name"]).size().to_dict() == {
+        ("test", "crab"): 1,
+        ("test", "eel"): 1,
+        ("train", "crab"): 1,
+        ("train", "eel"): 1,
+        ("validation", "crab"): 2,
+    }
+
+
 def test_a_limit_below_one_is_refused():
     with pytest.raises(ValueError, match="limit is 0 images a split. Expected at least 1"):
         limit_catalog(rows_of(eel=1), 0, seed=0)

@@ -1,7 +1,6 @@
 """One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
 
 import functools
-import re
 from itertools import accumulate
 
 from matplotlib import rc_context
@@ -16,9 +15,9 @@ HEAT = "Blues"
 DEMONSTRATION_MARK = "demonstration: drawn pictures"
 
 # What systems bring along, for letters that DejaVu Sans does not have.
-SCRIPTS = """Noto Sans CJK SC, Noto Sans CJK JP, Noto Sans SC, Source Han Sans SC, WenQuanYi Zen Hei, WenQuanYi Micro Hei,
-Droid Sans Fallback, Microsoft YaHei, SimHei, PingFang SC, Hiragino Sans GB, Arial Unicode MS, Malgun Gothic, Nirmala UI"""
-INSTALLED = [name for name in re.split(r",\s", SCRIPTS) if name in {font.name for font in fontManager.ttflist}]
+SCRIPTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro Hei
+|Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala UI"""
+INSTALLED = [name.strip() for name in SCRIPTS.split("|") if name.strip() in fontManager.get_font_names()]
 CODES: dict[str, str] = {}
 """What `short` has written for letters that no font has -> the letter."""
 

@@ -127,7 +127,13 @@ class OptunaEngine:
     def _storing(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        except (
+            SQLAlchemyError,
+            optuna.exceptions.StorageInternalError,
+            LookupError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise OSError(
                 f"{self.path} cannot be read or written: {reason}. Make room, or delete the file where it is damaged: "
