@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
     parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=options.batch_size, metavar="N", help="images a training step")
+    parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
     parser.set_defaults(**options.UNASKED, folds=None)

@@ -1,7 +1,6 @@
 """What is wrong with a command line, as far as it can be told within a second and before TensorFlow is imported."""
 
 import argparse
-import errno
 import os
 from pathlib import Path
 
@@ -24,19 +23,14 @@ from .finetune import RECIPES, WEIGHTS
 from .options import refuse_beside
 
 TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")
+FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
 RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
-FOLDERS = ("run", "runs", "resume", "encoder")
-"""Arguments that name the folders of runs, studies or searches."""
 
 
 def check(command: str, args: argparse.Namespace) -> None:
-    """Refuse paths that are not there or cannot be made, unknown names, and images that nothing can be trained on.
+    """Raise ValueError for a path that is not there or cannot be made, an unknown name, or images to train nothing on.
 
     The manifest and the catalog of the images of a training stay as `args.source`, so that nothing is read twice.
-
-    Raises:
-        ValueError: one of these.
-        PermissionError: a folder of results cannot be made.
     """
     asked = {name: value for name, value in vars(args).items() if value is not None}
     if "resume" in asked and command in TRAINING:
@@ -63,28 +57,23 @@ def _check_path(name: str, path: Path) -> None:
         raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, studies and searches.")
     if name == "data_dir" and not os.path.exists(os.path.expanduser(path)):
         manifest_of_folder(path)  # says what was expected
-    if name in ("output_dir", "results_dir"):
-        place = _check_place(absolute, f"--{name.replace('_', '-')}")
-        if not os.access(place, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    if name == "output_dir":
+        _check_place(absolute, "--output-dir")
 
 
-def _check_place(path: Path, option: str) -> Path:
-    """Return the folder that a folder is, or is to be made in."""
+def _check_place(path: Path, option: str) -> None:
     place = next(above for above in (path, *path.parents) if above.exists())
     if not place.is_dir():
         raise ValueError(f"{option} is {path}, and {place} is a file. Name another folder with {option}.")
-    return place
 
 
 def _check_names(command: str, asked: dict) -> None:
+    recipes, backbones = asked.get("recipe", []), {recipe.model.backbone: None for recipe in RECIPES.values()}
     if "data" in asked:
         load_manifest(asked["data"])
-    recipes = asked.get("recipe", [])
     for name in [recipes] if isinstance(recipes, str) else recipes:
         if name != FAMILY:
             named(name, command)
-    backbones = dict.fromkeys(recipe.model.backbone for recipe in RECIPES.values())
     for name in asked.get("backbone", []):
         if name not in backbones:
             raise ValueError(no_such("backbone", name, backbones))
@@ -96,15 +85,11 @@ def _check_names(command: str, asked: dict) -> None:
 
 
 def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
-    """The manifest and the catalog of the user's images, split or not; every recipe labels them in one way."""
-    manifest = locate(args.data, args.data_dir, say=lambda line: None)  # said again where it is used
+    manifest = locate(args.data, args.data_dir, say=lambda line: None)  # it is said where the images are used
     catalog = read_catalog(manifest, args.label_rule or DataChoice.label_rule, args.no_box or DataChoice.no_box)
     if usable(catalog).empty:
-        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"])
-        said = [f"{row.size} {row.Index} (the first: {row.first})" for row in reasons.itertuples()]
-        raise ValueError(
-            f"None of the {len(catalog)} images in {manifest.root} can be used: {', '.join(said)}. Expected images "
-            "with a class; `marinecv audit` shows what is wrong with each."
-        )
+        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
+        said = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
+        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {said}.")
     check_trainable(catalog.assign(split="train"))
     return manifest, catalog

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N epochs; like --image-size not of a frozen backbone beside networks that learn",
     )
-    parser.add_argument("--batch-size", type=options.batch_size, metavar="N", help="images a training step")
+    parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
     parser.set_defaults(**options.UNASKED)

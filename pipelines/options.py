@@ -72,9 +72,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """How large the input is."""
-    parser.add_argument(
-        "--image-size", nargs="+", type=image_size, metavar="PX", help="side of the input; several compare"
-    )
+    parser.add_argument("--image-size", nargs="+", type=side, metavar="PX", help="side of the input; several compare")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +91,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
     )
     parser.add_argument("--epochs", type=epochs, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=batch_size, metavar="N", help="images a training step")
+    parser.add_argument("--batch-size", type=batch, metavar="N", help="images a training step")
     add_sizes(parser)
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
@@ -164,42 +162,33 @@ def split_by(text: str) -> str:
     return text
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return what reads a whole number within bounds."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:  # many thousand digits are one, too
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, not {text:.40}")
-        return value
-
-    return parse
-
-
-def number(words: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
+def number(words: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], float]:
     """Return what reads a number for which something holds, which it does of none that is not finite."""
 
     def parse(text: str) -> float:
         try:
-            value = float(text)
-        except ValueError:
+            value = kind(text)
+        except ValueError:  # a whole number of many thousand digits is one, too
             value = nan
         if not holds(value):
-            raise argparse.ArgumentTypeError(f"expected a number {words}, not {text:.40}")
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"expected a {whole}number {words}, not {text:.40}")
         return value
 
     return parse
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number within bounds."""
+    return number(f"from {low} to {high}", lambda value: low <= value <= high, int)
 
 
 natural = whole(0, 10_000)
 several = whole(2, 1000)
 positive = whole(1, 10**9)
 epochs = whole(1, 100_000)
-batch_size = whole(1, 65_536)
-image_size = whole(1, MAX_SIDE)
+batch = whole(1, 65_536)
+side = whole(1, MAX_SIDE)
 seed = whole(0, 2**32 - 1)
 seeds = whole(1, 1000)
 trials = whole(1, 9999)

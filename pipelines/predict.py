@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--batch-size", type=options.batch_size, default=32, metavar="N", help="images at a time (default: 32)"
+        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
     )
     parser.add_argument("--review", action="store_true", help="flag the images that somebody should look at")
     parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_subset(parser)
     options.add_labels(parser)
     parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs a trial")
-    parser.add_argument("--image-size", nargs="+", type=options.image_size, metavar="PX", help="side of the input; one")
+    parser.add_argument("--image-size", nargs="+", type=options.side, metavar="PX", help="side of the input; one")
     options.add_track(parser)
     options.add_workers(parser)
     parser.set_defaults(**options.UNASKED, batch_size=None)

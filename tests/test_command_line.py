@@ -219,7 +219,7 @@ EARLY = [
     ),
     (
         "finetune --data-dir names",
-        ", 1 named in the CSV but the file is absent (the first: b). Expected images with a class",
+        ", 1 named in the CSV but the file is absent (the first: b).",
     ),
 ]
 ONE_BY_ONE = """

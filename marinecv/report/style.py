@@ -62,17 +62,9 @@ def short(name: str, longest: int = 40) -> str:
     return "".join(parts)
 
 
-def with_letters(svg: str) -> str:
-    """Put back the letters for which `short` wrote codes: the reader of an SVG may have a font that has them."""
-    for code, letter in CODES.items():
-        svg = svg.replace(code, letter)
-    return svg
-
-
 def font_file(text: str) -> str:
     """Return the file of the first font that has all letters of a text, else of the first font."""
-    whole = (font for font in _fonts() if all(font.get_char_index(ord(letter)) for letter in text))
-    return next(whole, _fonts()[0]).fname
+    return next((font for font in _fonts() if all(map(font.get_char_index, map(ord, text)))), _fonts()[0]).fname
 
 
 @functools.cache
