@@ -1,7 +1,8 @@
 """Plain data that a fault or a person may have changed: JSON and TOML read back, every value of its kind or named."""
 
+import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -140,6 +141,17 @@ def among(part: object, **words: tuple) -> None:
     for name, known in words.items():
         if getattr(part, name) not in known:
             raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={getattr(part, name)!r}.")
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """Return a sentence that there is nothing of a name, with the name that was probably meant and those there are."""
+    return f'There is no {what} "{name}".{did_you_mean(name, known)} Expected one of {", ".join(known)}.'
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "..."?` with the closest of the known names, or nothing where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f' Did you mean "{close[0]}"?' if close else ""
 
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:

@@ -279,13 +279,18 @@ def fresh_folder(folder: str | Path) -> Path:
     Raises:
         ValueError: something lies there already.
     """
+    check_fresh(folder)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+def check_fresh(folder: str | Path) -> None:
+    """Raise ValueError where a file or a folder with something in it lies."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         if is_begun(folder):
             raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
         raise ValueError(f"{folder} exists and is not empty. Expected a new or an empty folder: name another one.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def next_folder(parent: str | Path, name: str) -> Path:

@@ -169,6 +169,4 @@ def resumable(folder: str | Path) -> "Run | Study":
     """
     if is_study(folder):
         return Study(folder)
-    if not Path(folder).is_dir():
-        raise ValueError(f"There is no folder {folder} to resume. `marinecv runs` lists runs and studies.")
     return Run(folder)

@@ -26,19 +26,20 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 1 where a finding is serious and `--strict` asks for it.
     """
-    quiet.import_tensorflow()
     import pandas as pd
 
-    from marinecv.audit.examine import audit_images
-    from marinecv.audit.judge import list_findings
     from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
     from marinecv.data.locate import locate
-    from marinecv.evaluation.leaks import leak_index
-    from marinecv.report.audit_page import audit_summary, write_audit_report
     from marinecv.runs import fresh_folder, next_folder
 
     manifest = locate(args.data, args.data_dir, merge_case=args.merge_case)
     catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
+    quiet.import_tensorflow()
+    from marinecv.audit.examine import audit_images
+    from marinecv.audit.judge import list_findings
+    from marinecv.evaluation.leaks import leak_index
+    from marinecv.report.audit_page import audit_summary, write_audit_report
+
     if args.limit:
         bad = catalog[catalog["problem"] != ""]
         catalog = pd.concat([limit_catalog(catalog, args.limit, args.seed), bad], ignore_index=True)

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_labels(parser)
     parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
-    parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
+    parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")
+    parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
     parser.set_defaults(**options.UNASKED, folds=None)
@@ -27,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen recipe, or go on with what `--resume` names."""
-    options.refuse_beside(args, "resume")
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
     quiet.import_tensorflow()

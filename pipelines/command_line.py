@@ -1,14 +1,16 @@
 """The parser that `run.py` and the installed `marinecv` share: it names the commands and calls one of them."""
 
 import argparse
-import difflib
-import errno
 import importlib
 import os
-import re
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+
+from marinecv.checked import did_you_mean, no_such
+
+from . import faults
 
 GROUPS = {
     "data": {"data": "list, fetch and lay out data sets", "audit": "show what the images are"},
@@ -33,10 +35,34 @@ GROUPS = {
         "runs": "list runs, studies and searches",
     },
 }
-NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store."
-NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
-MENDS = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
 COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviated option and no empty value, and says which option was probably meant."""
+
+    def __init__(self, **settings):
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+        """Parse a command line, or end with exit code 2."""
+        for place, word in enumerate(args):
+            option, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
+            if equals and not value.strip():
+                where = option or (args[place - 1] if place else "the command")
+                self.error(f"the value after {where} is empty. Expected some text, or leave the option out")
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self._options())}")
+        return found
+
+    def _options(self) -> Iterator[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._options()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,16 +72,17 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0 done, 1 it did not end well, 2 the command line was wrong, 130 interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a letter that the console cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     chosen = next((word for word in argv if not word.startswith("-")), None)
     if chosen is None:
         parser.parse_args(argv)
     if chosen not in COMMANDS:
-        close = difflib.get_close_matches(chosen, COMMANDS, n=1)
-        hint = f' Did you mean "{close[0]}"?' if close else ""
-        parser.error(f'there is no command "{chosen}".{hint} Expected one of {", ".join(COMMANDS)}.')
+        parser.error(no_such("command", chosen, COMMANDS))
     command = importlib.import_module(f".{chosen.replace('-', '_')}", __package__)
-    child = argparse.ArgumentParser(
+    child = Parser(
         prog=f"{parser.prog} {chosen}",
         description=command.HELP,
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
@@ -68,47 +95,28 @@ def main(argv: list[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job scheduler's polite kill ends as Ctrl-C does
     try:
+        importlib.import_module(".checks", __package__).check(chosen, args)
         code = command.run(args)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stopped:
-        print(" ".join(["\nStopped.", *_notes(stopped)]), file=sys.stderr)
+        print(" ".join(["\nStopped.", *faults.notes(stopped)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, `head` say, has seen enough; nothing more is flushed at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {_in_words(error)}", file=sys.stderr)
-        return 1
     except Exception as error:
-        if not (said := _raised_while_reading(error)):
+        if not (said := faults.in_words(error, args)):
             raise
         print(f"error: {said}", file=sys.stderr)
         return 1
-
-
-def _in_words(error: Exception) -> str:
-    """What went wrong; where the operating system alone has spoken, how to mend it too."""
-    mend = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), "")
-    return " ".join(filter(None, [str(error), mend, *_notes(error)]))
-
-
-def _raised_while_reading(error: Exception) -> str:
-    """What a ValueError said that was raised while TensorFlow read images, which makes an error of its own of it."""
-    said = re.search(r"ValueError: (.+)", str(error))
-    return said[1] if said and type(error).__name__ == "InvalidArgumentError" else ""
-
-
-def _notes(error: BaseException) -> list[str]:
-    """The outermost note: that of a study, not of the run within it."""
-    return getattr(error, "__notes__", [])[-1:]
 
 
 def _parser() -> argparse.ArgumentParser:
     lines = []
     for group, commands in GROUPS.items():
         lines += [f"{group}:", *(f"  {name:<14} {text}" for name, text in commands.items()), ""]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python run.py" if os.path.basename(sys.argv[0]) == "run.py" else "marinecv",
         description="From a folder of wildlife images to a classifier whose score can be believed.",
         epilog="\n".join(lines) + "\n`COMMAND --help` shows its options and an example.",

@@ -11,12 +11,12 @@ import marinecv as mcv
 from marinecv.data.labelled import keep_labels, keep_unlabelled
 from marinecv.runs import Run
 from marinecv.training.build import build_model
-from marinecv.training.model_choice import Autoencoder, BackboneModel, EncoderModel
+from marinecv.training.model_choice import BackboneModel, EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe
 
 from .butterflies import FAMILY, FRACTIONS, published_at
 from .butterflies import RECIPES as AUTOENCODERS
-from .families import RECIPES
+from .families import named
 from .finetune import with_weights
 from .plan import adjusted, sized
 
@@ -29,12 +29,9 @@ def chosen(names: Sequence[str]) -> list[Recipe]:
     Raises:
         ValueError: there is none of a name, or they are of different data.
     """
-    known = {name: recipe for name, recipe in RECIPES.items() if not isinstance(recipe.model, Autoencoder)}
     found = []
     for name in names:
-        if name != FAMILY and name not in known:
-            raise ValueError(f"There is no classifier {name!r}. Expected {FAMILY} or one of {', '.join(known)}.")
-        found += [known[name]] if name in known else FRACTIONS.values()
+        found += FRACTIONS.values() if name == FAMILY else [named(name, "learning-curve")]
     if len({recipe.data.name for recipe in found}) > 1:
         raise ValueError(f"{', '.join(names)} are of different data. A curve has those of one data set.")
     return [with_weights(recipe, None) if isinstance(recipe.model, BackboneModel) else recipe for recipe in found]

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_subset(parser)
     options.add_output(parser, "predictions and metrics")
     parser.add_argument(
-        "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
+        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
     )
     parser.add_argument(
         "--folds",

@@ -1,5 +1,6 @@
 """Every recipe, by the results file its figures go to."""
 
+from marinecv.checked import no_such
 from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
 
@@ -15,6 +16,7 @@ FAMILIES = {
     butterflies.FAMILY: butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
+ALSO = {"search": ("pretrain", "finetune"), "learning-curve": ("pretrain", "finetune")}  # what else a command trains
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
 
 
@@ -37,12 +39,12 @@ def named(name: str, command: str) -> Recipe:
     Raises:
         ValueError: there is none, or another command trains it.
     """
-    known = {name: recipe for name, recipe in RECIPES.items() if command_of(recipe) == command}
-    if name in known:
-        return known[name]
+    commands = (command, *ALSO.get(command, ()))
+    if name in RECIPES and command_of(RECIPES[name]) in commands:
+        return RECIPES[name]
     if name in RECIPES:
         raise ValueError(for_another(RECIPES[name]))
-    raise ValueError(f"There is no recipe {name!r} here. Expected one of {', '.join(known)}.")
+    raise ValueError(no_such("recipe", name, [known for known in RECIPES if command_of(RECIPES[known]) in commands]))
 
 
 def for_another(recipe: Recipe) -> str:

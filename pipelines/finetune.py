@@ -24,6 +24,7 @@ EXAMPLE = "finetune --backbone mobilenetv3large"
 PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
 PATIENCES = tuple(PUBLISHED)
 WINNER = 2
+WEIGHTS = ("imagenet", "none")  # that are no file
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
 LEARNING = ", (last 20 layers|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
 CHOSEN = (
@@ -130,7 +131,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several",
     )
-    parser.add_argument("--alpha", type=float, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
+    parser.add_argument(
+        "--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)"
+    )
     parser.add_argument(
         "--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none"
     )
@@ -151,7 +154,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
-    options.refuse_beside(args, "resume")
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
     options.refuse_beside(args, "distribute", ("bank",))
     if devices.prepare(args).process:
@@ -210,15 +212,13 @@ def with_weights(recipe: Recipe, weights: str | None, alpha: float | None = None
     """Settle where the weights come from, before anything is trained.
 
     Raises:
-        ValueError: weights were named and are not to be had.
+        ValueError: weights were named and are not to be had, or a width that the network does not come in.
     """
-    from marinecv.models.backbones import WEIGHTS_URL, weights_file
+    from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 
-    if weights not in (None, "imagenet", "none"):
-        if not Path(weights).is_file():
-            raise ValueError(
-                f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5)."
-            )
+    if alpha and not BACKBONES[recipe.model.backbone].has_alpha:
+        raise ValueError(f"{recipe.model.backbone} has no width multiplier. Leave out --alpha.")
+    if weights not in (None, *WEIGHTS):
         return recipe.with_model(weights=str(Path(weights).resolve()))
     file = weights_file(recipe.model.backbone, alpha or recipe.model.alpha)
     if weights == "none" or (weights is None and not file.is_file() and not weights_host_answers()):

@@ -1,8 +1,9 @@
 """What a run's inner space looks like: a map of its images, clusters, nearest neighbours; one page and its tables."""
 
 import argparse
-import difflib
 from pathlib import Path
+
+from marinecv.checked import did_you_mean
 
 from . import options, quiet
 from .boxes import moved
@@ -104,11 +105,9 @@ def check_asked(asked: list[str], rows) -> None:
     known = set(rows["image_id"])
     for image in asked:
         if image not in known:
-            close = difflib.get_close_matches(image, known, n=1)
             raise ValueError(
-                f"{image!r} is not among the {len(rows)} images of these splits."
-                + (f" Did you mean {close[0]!r}?" if close else "")
-                + " Expected an image_id of the run's catalog.csv."
+                f"{image!r} is not among the {len(rows)} images of these splits.{did_you_mean(image, known)} "
+                "Expected an image_id of the run's catalog.csv."
             )
 
 

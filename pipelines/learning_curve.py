@@ -34,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help=f"of train (default: {' '.join(map(str, SHARES))})",
     )
-    parser.add_argument(
-        "--seeds", type=options.positive, metavar="N", help="times each, with other images (default: 3)"
-    )
+    parser.add_argument("--seeds", type=options.seeds, metavar="N", help="times each, with other images (default: 3)")
     parser.add_argument(
         "--encoder", type=Path, metavar="RUN", help="a finished run of `autoencode` that classifiers may begin with"
     )
@@ -51,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped curve")
     parser.add_argument(
         "--epochs",
-        type=options.positive,
+        type=options.epochs,
         metavar="N",
         help="at most N epochs; like --image-size not of a frozen backbone beside networks that learn",
     )
-    parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
+    parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_sizes(parser)
     options.add_track(parser)
     parser.set_defaults(**options.UNASKED)
@@ -63,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train every cell that is not trained yet, then write tables and page."""
-    options.refuse_beside(args, "resume")
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")

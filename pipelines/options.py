@@ -1,7 +1,11 @@
 """The flags that mean the same on every command."""
 
 import argparse
+from collections.abc import Callable
+from math import nan
 from pathlib import Path
+
+from marinecv.inputs.spec import MAX_SIDE
 
 UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
 UNASKED |= {"jit_compile": None, "calibration_share": 0.0, "frames": None, "distribute": None}
@@ -25,7 +29,7 @@ def add_output(parser: argparse.ArgumentParser, what: str = "the run", default: 
 def add_subset(parser: argparse.ArgumentParser) -> None:
     """A quick look at fewer images."""
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N images a split, stratified")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +44,13 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     add_frames(parser)
     parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")
     parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
+
+
+def label_rules(args: argparse.Namespace) -> dict[str, str]:
+    """How boxes become classes where no recipe says otherwise, as `read_catalog` takes it."""
+    from marinecv.training.recipe import DataChoice
+
+    return {name: getattr(args, name) or getattr(DataChoice, name) for name in ("label_rule", "no_box")}
 
 
 def add_frames(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +80,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """How large the input is."""
-    parser.add_argument(
-        "--image-size", nargs="+", type=positive, metavar="PX", help="side of the input; several compare"
-    )
+    parser.add_argument("--image-size", nargs="+", type=side, metavar="PX", help="side of the input; several compare")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +98,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         choices=("validation", "test"),
         help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
     )
-    parser.add_argument("--epochs", type=positive, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
+    parser.add_argument("--epochs", type=epochs, metavar="N", help="at most N epochs")
+    parser.add_argument("--batch-size", type=batch, metavar="N", help="images a training step")
     add_sizes(parser)
     parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
     parser.add_argument("--balanced", action="store_true", help="show every class equally often")
@@ -161,49 +170,38 @@ def split_by(text: str) -> str:
     return text
 
 
-def natural(text: str) -> int:
-    """An integer of at least 0."""
-    return 0 if text == "0" else positive(text)
+def number(words: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], float]:
+    """Return what reads a number for which something holds, which it does of none that is not finite."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:  # a whole number of many thousand digits is one, too
+            value = nan
+        if not holds(value):
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"expected a {whole}number {words}, not {text:.40}")
+        return value
+
+    return parse
 
 
-def several(text: str) -> int:
-    """An integer of at least 2."""
-    if positive(text) < 2:
-        raise argparse.ArgumentTypeError("expected at least 2")
-    return int(text)
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number within bounds."""
+    return number(f"from {low} to {high}", lambda value: low <= value <= high, int)
 
 
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, not {value}")
-    return value
-
-
-def share(text: str) -> float:
-    """A number above 0, at most 1."""
-    if not 0 < float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, not {text}")
-    return float(text)
-
-
-def inner_share(text: str) -> float:
-    """A number between 0 and 1."""
-    if not 0 < float(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, not {text}")
-    return float(text)
-
-
-def held_share(text: str) -> float:
-    """A number from 0 on, below 1."""
-    if not 0 <= float(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on and below 1, not {text}")
-    return float(text)
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    if not 0 <= float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text}")
-    return float(text)
+natural = whole(0, 10_000)
+several = whole(2, 1000)
+positive = whole(1, 10**9)
+epochs = whole(1, 100_000)
+batch = whole(1, 65_536)
+side = whole(1, MAX_SIDE)
+seed = whole(0, 2**32 - 1)
+seeds = whole(1, 1000)
+trials = whole(1, 9999)
+width = number("above 0 and at most 1.4", lambda value: 0 < value <= 1.4)  # MobileNetV2 is the widest
+share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
+inner_share = number("between 0 and 1", lambda value: 0 < value < 1)
+held_share = number("from 0 on and below 1", lambda value: 0 <= value < 1)
+fraction = number("from 0 to 1", lambda value: 0 <= value <= 1)

@@ -17,6 +17,8 @@ from marinecv.training.lint import lint
 from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
+from .options import label_rules
+
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
 CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
@@ -26,7 +28,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
     merge = args.merge_case or choice.merge_case
-    manifest = mcv.locate(args.data, args.data_dir, default=choice.name, merge_case=merge)
+    manifest, catalog = getattr(args, "source", (None, None))  # where these were read to check them
+    manifest = manifest or mcv.locate(args.data, args.data_dir, default=choice.name, merge_case=merge)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
@@ -41,7 +44,9 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
-    catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box, log=print)
+    rules = {"label_rule": choice.label_rule, "no_box": choice.no_box}
+    if catalog is None or rules != label_rules(args):
+        catalog = mcv.read_catalog(manifest, **rules, log=print)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     if is_grouped(choice.split_by):
         catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))
@@ -50,6 +55,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
     if choice.limit:
+        if (classes := mcv.usable(catalog)["class_name"].nunique()) > choice.limit:
+            print(f"--limit {choice.limit} keeps the {choice.limit} largest of {classes} classes")
         catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
     check_trainable(catalog)
     for recipe in recipes:

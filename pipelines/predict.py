@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--batch-size", type=options.positive, default=32, metavar="N", help="images at a time (default: 32)"
+        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
     )
     parser.add_argument("--review", action="store_true", help="flag the images that somebody should look at")
     parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    parser.add_argument("--seed", type=options.seed, default=0, help="of the draw (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
     options.add_workers(parser)
 

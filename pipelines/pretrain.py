@@ -79,7 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
-    options.refuse_beside(args, "resume")
     options.refuse_beside(args, "recipe", ("grid",))
     if devices.prepare(args).process:
         return devices.follow(args.resume or args.output_dir)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from marinecv.checked import no_such
+
 from . import birdcnn, options, quiet
 from .families import FAMILIES, RECIPES, REPORTS, command_of, for_another
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay = verbs.add_parser("replay", help="run a report's recipes over seeds and write results/*.csv")
     replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
     times = replay.add_mutually_exclusive_group()
-    times.add_argument("--seeds", type=options.positive, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
+    times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
     replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"a quick look: at most {BUDGET['epochs']} epochs and {BUDGET['limit']} images a split",
     )
-    replay.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs: a reduced budget")
+    replay.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs: a reduced budget")
     replay.add_argument(
         "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
     )
@@ -192,9 +194,7 @@ def chosen(report: str, only: list[str] | None) -> list:
                 else:
                     print(f"{recipe.name}: not run here, its weights are not to be had")
         else:
-            raise ValueError(
-                f"There is nothing called {word!r} to replay. Expected one of {', '.join([*commands, *every])}."
-            )
+            raise ValueError(no_such("recipe or command", word, [*commands, *every]))
     if not found:
         raise ValueError(f"No recipe of the {report} report can be replayed here. Name one with --only.")
     return list(found.values())

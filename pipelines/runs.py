@@ -5,17 +5,20 @@ from pathlib import Path
 
 HELP = "List the runs, studies and searches below a folder, with their state and validation accuracy."
 EXAMPLE = "runs"
+DEFAULT = Path("runs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to look."""
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), metavar="FOLDER", help="(default: runs)")
+    parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT, metavar="FOLDER", help="(default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line a study, a search and a run."""
     from marinecv.runs import list_runs
 
+    if not args.folder.is_dir() and args.folder != DEFAULT:
+        raise ValueError(f"There is no folder {args.folder}. Expected one that holds runs, studies or searches.")
     for path in sorted(args.folder.rglob("study.json")):
         print(f"{path.parent}  {said(study_state, path.parent)}")
     for path in sorted(args.folder.rglob("search.json")):

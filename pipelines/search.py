@@ -9,7 +9,7 @@ from pathlib import Path
 from marinecv.search.engines import ENGINES, check_engine
 
 from . import options, quiet
-from .families import RECIPES, command_of
+from .families import named
 from .ray_workers import import_ray, ray_workers
 
 HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
     parser.add_argument("--engine", choices=list(ENGINES), help="who suggests values (default: kerastuner)")
     parser.add_argument("--algorithm", choices=algorithms, help=f"how ({said}; default: the first)")
-    parser.add_argument("--trials", type=options.positive, metavar="N", help=f"at most N trials (default: {TRIALS})")
+    parser.add_argument("--trials", type=options.trials, metavar="N", help=f"at most N trials (default: {TRIALS})")
     parser.add_argument(
         "--resume", type=Path, metavar="SEARCH", help="go on with a stopped search, or join one of Optuna's"
     )
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(parser, "the search")
     options.add_subset(parser)
     options.add_labels(parser)
-    parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs a trial")
-    parser.add_argument("--image-size", nargs="+", type=options.positive, metavar="PX", help="side of the input; one")
+    parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs a trial")
+    parser.add_argument("--image-size", nargs="+", type=options.side, metavar="PX", help="side of the input; one")
     options.add_track(parser)
     options.add_workers(parser)
     parser.set_defaults(**options.UNASKED, batch_size=None)
@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Begin a search, or go on with what `--resume` names."""
-    options.refuse_beside(args, "resume")
     if args.workers:
         import_ray()
     if args.resume:
@@ -77,11 +76,9 @@ def check_workers(engine: str, workers: str | None) -> None:
 
 def chosen(name: str | None):
     """The recipe to start from."""
-    known = {name: recipe for name, recipe in RECIPES.items() if command_of(recipe) in ("pretrain", "finetune")}
-    if name not in known:
-        said = "Name a recipe with --recipe." if name is None else f"There is no recipe {name!r} to search."
-        raise ValueError(f"{said} Expected one of {', '.join(known)}.")
-    return known[name]
+    if name is None:
+        raise ValueError("Name a recipe with --recipe; the command recipes lists them.")
+    return named(name, "search")
 
 
 def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace) -> Path:

@@ -96,7 +96,7 @@ def test_an_empty_train_split_and_a_single_class_are_said():
         check_trainable(rows_of("test", eel=2))
     with pytest.raises(ValueError, match="2 images have a problem, the first: no box"):
         check_trainable(rows_of(problem="no box", eel=2))
-    with pytest.raises(ValueError, match='All 3 train images are of one class, "eel"'):
+    with pytest.raises(ValueError, match='All 3 images to train on are of one class, "eel"'):
         check_trainable(rows_of(eel=3))
 
 
@@ -110,6 +110,22 @@ def test_a_limit_keeps_proportions_and_one_of_each_class():
     assert set(limit_catalog(catalog, 2, seed=0).query("split == 'train'")["class_name"]) == {"eel", "ray"}
     assert len(limit_catalog(catalog, 1000, seed=0)) == 103
     assert limit_catalog(catalog.iloc[:0], 5, seed=0).empty
+
+
+def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_split():
+    splits = [
+        rows_of("train", eel=4, ray=3, crab=2),
+        rows_of("test", crab=4, ray=3, eel=2),
+        rows_of("validation", crab=3),
+    ]
+    kept = limit_catalog(pd.concat(splits, ignore_index=True), 2, seed=0)
+    assert kept.groupby(["split", "class_name"]).size().to_dict() == {
+        ("test", "crab"): 1,
+        ("test", "eel"): 1,
+        ("train", "crab"): 1,
+        ("train", "eel"): 1,
+        ("validation", "crab"): 2,
+    }
 
 
 def test_a_limit_below_one_is_refused():

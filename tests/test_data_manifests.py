@@ -59,7 +59,7 @@ def test_a_wheel_finds_its_manifests_inside(tmp_path, monkeypatch):
 
 
 def test_unknown_name_lists_the_known_and_guesses():
-    with pytest.raises(ValueError, match='No data set is called "aquarum". Did you mean "aquarium".*reef'):
+    with pytest.raises(ValueError, match='There is no data set "aquarum". Did you mean "aquarium".*reef'):
         load_manifest("aquarum")
 
 
@@ -112,8 +112,11 @@ def test_every_layout_is_told_from_its_files(tmp_path, files, layout, packed):
 
 
 def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
-    for number in range(9):
+    for number in range(8):
         write(tmp_path / f"note_{number}.txt")
+    with pytest.raises(ValueError, match="There is no image file in .* Expected some that end in .jpg"):
+        manifest_of_folder(tmp_path)
+    write(tmp_path / "photo.jpg")
     with pytest.raises(ValueError, match=r"Looked for _annotations.csv.*YOLO.*Found note_0.txt.* and 1 more"):
         manifest_of_folder(tmp_path)
 

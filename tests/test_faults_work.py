@@ -4,17 +4,21 @@ import errno
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from contextlib import contextmanager
 
 import pytest
+import tensorflow as tf
 
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
 from pipelines import train
-from pipelines.command_line import _in_words, main
+from pipelines.command_line import main
+from pipelines.faults import in_words
 
 SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
 
@@ -122,14 +126,124 @@ def test_an_output_folder_that_may_not_be_written_is_said_before_any_work(tmp_pa
     with as_nobody(), pytest.raises(PermissionError) as refused:
         fresh_folder(tmp_path / "run")
     tmp_path.chmod(0o700)
-    assert _in_words(refused.value).endswith(
+    assert in_words(refused.value, Namespace()).endswith(
         "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
     )
     assert not (tmp_path / "run").exists()
 
 
 def test_an_error_of_the_system_without_a_known_mend_is_said_as_it_is():
-    assert _in_words(OSError(errno.EIO, "Input/output error", "x.csv")) == "[Errno 5] Input/output error: 'x.csv'"
+    error = OSError(errno.EIO, "Input/output error", "x.csv")
+    assert in_words(error, Namespace()) == "[Errno 5] Input/output error: 'x.csv'"
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "said"),
+    [
+        (MemoryError(), ["epochs"], "Out of memory. Use a smaller model."),
+        (
+            MemoryError("Unable to allocate 1.00 PiB for an array with shape (9,)"),
+            ["batch_size", "limit"],
+            "(Unable to allocate 1.00 PiB for an array with shape (9,)). Use a smaller --batch-size or --limit.",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(
+                None, None, "Graph execution error:\n\nOOM when allocating tensor with shape[9]"
+            ),
+            ["batch_size", "image_size"],
+            "Out of memory (OOM when allocating tensor with shape[9]). Use a smaller --batch-size or --image-size.",
+        ),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), ["image_size"], "Use a smaller --image-size."),
+        (
+            tf.errors.UnknownError(None, None, "{{node}} /x/part-0; No space left on device [Op]"),
+            [],
+            "/x/part-0 cannot be",
+        ),
+        (
+            ValueError("Of 3 files one fails: File too large. Make room here."),
+            [],
+            "Of 3 files one fails: File too large. Ma",
+        ),
+        (
+            sqlite3.OperationalError("database or disk is full"),
+            [],
+            "A file cannot be written: disk is full. Make room, or",
+        ),
+        (UnicodeEncodeError("ascii", "鱼", 0, 1, "ordinal"), [], ""),
+        (KeyError("x"), [], ""),
+    ],
+)
+def test_a_full_memory_and_a_full_disk_are_blamed_however_a_library_reports_them(error, asked, said):
+    words = in_words(error, Namespace(**dict.fromkeys(asked)))
+    assert words.startswith(said) or words.endswith(said)
+    assert bool(words) == bool(said)
+
+
+def test_a_training_that_runs_out_of_memory_is_one_sentence(shared_tank, tmp_path, monkeypatch, capsys):
+    def fill(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,224,224,3]")
+
+    monkeypatch.setattr(train, "fit_recipe", fill)
+    assert main(["pretrain", "--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        said.startswith("error: Out of memory (OOM") and "Use a smaller --batch-size or --image-size or --limit" in said
+    )
+
+
+@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+def test_an_export_on_a_full_disk_blames_the_disk(format, finished_run, tmp_path, capsys):
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    if format == "onnx":
+        pytest.importorskip("tf2onnx")
+    with room_for(10_000):
+        assert main(["export", str(copy), "--format", format]) == 1
+    said = capsys.readouterr().err
+    assert "File too large. Make room, or write elsewhere" in said and "model cannot be written" not in said
+    assert [path.name for path in (copy / "exports").iterdir()] == [LOCK]
+
+
+@pytest.mark.parametrize("words", ["audit --output-dir new --data-dir", "pretrain --output-dir new --data-dir"])
+def test_a_path_that_is_not_utf_8_is_said_before_any_work(words, roboflow_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        place = os.fsdecode(b"caf\xe9")
+        roboflow_folder.rename(tmp_path / place)
+    except (OSError, UnicodeError):
+        pytest.skip("this system has UTF-8 names alone")
+    assert main([*words.split(), place]) == 1
+    assert f"error: The path {tmp_path}/caf\\xe9 is not UTF-8. Rename the folder." in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("home", ["file", "file/deep"])
+def test_a_store_that_can_be_no_folder_is_said_at_once(home, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MARINECV_HOME", str(tmp_path / home))
+    assert main(["data", "list"]) == 1
+    file = tmp_path / "file"
+    said = f"error: MARINECV_HOME is {tmp_path / home}, and {file} is a file. Name another folder with MARINECV_HOME."
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_a_store_that_may_not_be_written_is_blamed(shared_tank, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "splits"))
+
+    monkeypatch.setattr("pipelines.plan.mcv.keep_split", refuse)
+    words = ["--data-dir", str(shared_tank), "--split-by", "stratified", "--output-dir", str(tmp_path / "run")]
+    assert main(["pretrain", *words]) == 1
+    assert "MARINECV_HOME for the store" in capsys.readouterr().err
+
+
+def test_images_of_which_none_can_be_decoded_are_said_with_the_reason_of_the_first(shared_tank, tmp_path, capsys):
+    tank = shutil.copytree(shared_tank, tmp_path / "tank")
+    for file in tank.rglob("*.jpg"):
+        file.write_bytes(file.read_bytes()[:-300])
+    assert main(["pretrain", "--data-dir", str(tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
+    assert "error: The train split holds no usable image; the first, train/crab_train_0.jpg: cannot be" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_folder_that_is_no_run_is_not_to_be_resumed(tmp_path):

@@ -256,7 +256,7 @@ def test_the_weights_file_is_looked_for_in_keras_home(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backbone": "alexnet"}, "a backbone among mobilenetv3large, .*Received: 'alexnet'"),
+        ({"backbone": "alexnet"}, 'There is no backbone "alexnet".* Expected one of mobilenetv3large, '),
         ({"backbone": "efficientnetb4", "normalisation": "standardise"}, "rescales .* inside, so 'standardise' input"),
         ({"backbone": "resnet50", "alpha": 0.5}, "resnet50 has no width multiplier. Received: alpha=0.5"),
         ({"backbone": "mobilenet", "alpha": 0.25, "pooling": "median"}, "avg, max or avg_max. Received: 'median'"),

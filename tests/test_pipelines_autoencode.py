@@ -69,7 +69,7 @@ def test_a_broken_file_of_pictures_is_named_with_what_to_do(restored, tmp_path, 
     ("words", "message"),
     [
         (["--recipe", "aquarium_four_conv"], "aquarium_four_conv is for another command: pretrain"),
-        (["--recipe", "nothing"], "There is no recipe 'nothing' here. Expected one of butterflies_unet"),
+        (["--recipe", "nothing"], 'There is no recipe "nothing". Expected one of butterflies_unet'),
         (["--image-size", "28", "32"], "An autoencoder is trained at one size"),
         (["--resume", "somewhere", "--epochs", "2"], "--resume settles what --epochs would say"),
     ],

@@ -356,10 +356,11 @@ def test_a_line_that_labels_images_itself_is_drawn_where_labels_are_fewest(photo
         (["--image-size", "16", "32"], "A curve has one image size. Received [16, 32]: draw each by itself."),
         (["--resume", "somewhere", "--epochs", "2"], "--resume settles what --epochs would say"),
         (["--resume", "somewhere", "--labelled", "0.5"], "--resume settles what --labelled would say"),
-        (["--resume", "somewhere"], "somewhere is no curve: it has no curve.json. Expected a folder of `learning-cu"),
-        (["--encoder", "a_run", "--encoder-data", "train"], "--encoder settles what --encoder-data would say"),
-        (["--recipe", "nothing"], "There is no classifier 'nothing'. Expected butterflies_fractions or one of"),
-        (["--recipe", "butterflies_vae"], "There is no classifier 'butterflies_vae'"),
+        (["--resume", "somewhere"], "There is no folder somewhere."),
+        (["--resume", "."], "is no study: it has no study.json"),
+        (["--encoder", ".", "--encoder-data", "train"], "--encoder settles what --encoder-data would say"),
+        (["--recipe", "nothing"], 'There is no recipe "nothing". Expected one of aquarium_four_conv'),
+        (["--recipe", "butterflies_vae"], "butterflies_vae is for another command: autoencode --recipe"),
         (["--recipe", "aquarium_four_conv", "birds_customcnn"], "aquarium_four_conv, birds_customcnn are of different"),
     ],
 )
@@ -407,10 +408,10 @@ def test_an_encoder_of_other_filters_is_refused(curve, photographs, tmp_path, mo
         (["--labelled", "0"], "expected a number above 0 and at most 1, not 0"),
         (["--labelled", "0.5", "1.5"], "expected a number above 0 and at most 1, not 1.5"),
         (["--labelled", "nan"], "expected a number above 0 and at most 1, not nan"),
-        (["--labelled", "half"], "invalid share value: 'half'"),
+        (["--labelled", "half"], "expected a number above 0 and at most 1, not half"),
         (["--goal", "0"], "expected a number between 0 and 1, not 0"),
         (["--goal", "1"], "expected a number between 0 and 1, not 1"),
-        (["--seeds", "0"], "expected at least 1, not 0"),
+        (["--seeds", "0"], "expected a whole number from 1 to 1000, not 0"),
     ],
 )
 def test_shares_and_goals_that_are_none_are_wrong_command_lines(words, message, capsys):

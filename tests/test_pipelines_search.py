@@ -195,10 +195,10 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "Name a recipe with --recipe. Expected one of aquarium_four_conv"),
-        (["--recipe", "marlin"], "There is no recipe 'marlin' to search. Expected one of aquarium_four_conv"),
-        (["--recipe", "butterflies_b1"], "There is no recipe 'butterflies_b1' to search."),  # a line of curves
-        (["--recipe", "butterflies_vae"], "There is no recipe 'butterflies_vae' to search."),
+        ([], "Name a recipe with --recipe; the command recipes lists them."),
+        (["--recipe", "marlin"], 'There is no recipe "marlin". Expected one of aquarium_four_conv'),
+        (["--recipe", "butterflies_b1"], "butterflies_b1 is for another command: learning-curve"),  # a line of curves
+        (["--recipe", "butterflies_vae"], "butterflies_vae is for another command: autoencode"),
         (
             ["--recipe", "aquarium_four_conv", "--algorithm", "tpe"],
             "kerastuner has no algorithm 'tpe'. optuna has it.",
@@ -211,7 +211,8 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
             ["--recipe", "aquarium_four_conv", "--image-size", "32", "64"],
             "A search has one image size. Received [32, 64]: begin a search of each.",
         ),
-        (["--resume", "nowhere"], "nowhere is no search: it has no search.json"),
+        (["--resume", "nowhere"], "There is no folder nowhere."),
+        (["--resume", "."], ". is no search: it has no search.json"),
         (["--resume", "nowhere", "--trials", "3"], "--resume settles what --trials would say"),
     ],
 )

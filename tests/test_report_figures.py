@@ -7,6 +7,7 @@ from PIL import Image
 
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import make_table
+from marinecv.report.audit_figures import boxed_picture
 from marinecv.report.figures import (
     class_bars,
     comparison_curves,
@@ -16,7 +17,7 @@ from marinecv.report.figures import (
     image_grid,
     save_png,
 )
-from marinecv.report.style import DEMONSTRATION_MARK
+from marinecv.report.style import DEMONSTRATION_MARK, short
 
 HISTORY = pd.DataFrame(
     {
@@ -135,3 +136,55 @@ def test_png_is_written_whole(tmp_path):
     with Image.open(tmp_path / "curves.png") as image:
         assert image.width == 900
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["curves.png"]
+
+
+ODD = [
+    "鱼",
+    "_under",
+    "$x^2$",
+    "a$b",
+    "two\nlines",
+    "x" * 200,
+    "鱼" * 60,
+    "🐟 fish",
+    "Ж é ü",
+    "한국어",
+    "عربي",
+    "हिन्दी",
+    "á",
+    "\\u",
+]
+
+
+def test_names_of_any_script_are_drawn_without_a_warning(tmp_path):
+    counts = pd.DataFrame(np.eye(len(ODD), dtype=int), index=ODD, columns=ODD)
+    figure = confusion_figure(counts)
+    svg = figure_svg(figure)  # warnings are errors here
+    assert (
+        "鱼" in svg
+        and "🐟 fish" in svg
+        and "Ж é ü" in svg
+        and "$x^2$" in svg
+        and "two lines" in svg
+        and "u9c7c" not in svg
+    )
+    save_png(figure, tmp_path / "a.png")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(set(labels)) == len(ODD) and all(len(label) <= 40 for label in labels)
+
+
+def test_a_letter_that_no_font_has_is_its_code_and_a_long_name_is_cut_between_two():
+    hieroglyph = "\U00013000"
+    assert short(f"{hieroglyph}b") == "\\U00013000b" and short(hieroglyph * 9, 32) == "\\U00013000" * 3 + "…"
+
+
+def test_a_legend_names_a_run_whose_name_begins_with_a_line():
+    assert "_a" in figure_svg(comparison_curves({"_a": HISTORY, "b": HISTORY}))
+
+
+def test_a_box_is_named_in_any_script(tmp_path):
+    draw_image("crab", seed=0).resize((320, 240)).save(tmp_path / "crab.jpg")
+    boxes = pd.DataFrame({"xmin": [5], "ymin": [5], "xmax": [300], "ymax": [200], "class_name": ["鱼"]})
+    named = boxed_picture(str(tmp_path / "crab.jpg"), boxes, {"鱼": "#000000"})
+    other = boxed_picture(str(tmp_path / "crab.jpg"), boxes.assign(class_name="马"), {"马": "#000000"})
+    assert named.size == other.size and np.any(np.asarray(named) != np.asarray(other))

@@ -147,7 +147,7 @@ def test_resume_opens_a_study_or_a_run(study):
 
 
 def test_what_is_neither_cannot_be_resumed(tmp_path):
-    with pytest.raises(ValueError, match="There is no folder .*nowhere to resume. `marinecv runs` lists"):
+    with pytest.raises(ValueError, match="nowhere is no run: it has no recipe.json"):
         resumable(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="is no run: it has no recipe.json"):
         resumable(tmp_path)

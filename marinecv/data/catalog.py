@@ -141,23 +141,26 @@ def check_trainable(catalog: pd.DataFrame) -> None:
         )
     if train["class_name"].nunique() == 1:
         raise ValueError(
-            f'All {len(train)} train images are of one class, "{train["class_name"].iloc[0]}". Expected at least two '
-            "classes: a classifier of one has nothing to learn. Check the labels, or the folder that --data-dir names."
+            f'All {len(train)} images to train on are of one class, "{train["class_name"].iloc[0]}". Expected at least '
+            "two: a classifier of one has nothing to learn. Check the labels, or the folder that --data-dir names."
         )
 
 
 def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """Keep at most `limit` usable images a split, each class in its proportion and at least one of each if possible.
 
-    Rows with a problem are left out. The same seed keeps the same images.
+    Where there are more classes than that, those with the most images are kept, the same in every split. Rows with a
+    problem are left out. The same seed keeps the same images.
 
     Raises:
         ValueError: the limit is below 1.
     """
     if limit < 1:
         raise ValueError(f"The limit is {limit} images a split. Expected at least 1.")
-    rng, kept = np.random.default_rng(seed), []
-    for _, split in usable(catalog).groupby("split"):
+    rng, kept, good = np.random.default_rng(seed), [], usable(catalog)
+    classes = good["class_name"].value_counts()  # of equals that of the name that sorts first goes first
+    good = good[good["class_name"].isin(classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit])]
+    for _, split in good.groupby("split"):
         by_class = [rows.index for _, rows in split.groupby("class_name")]
         shares = allocate(min(limit, len(split)), [len(rows) for rows in by_class])
         kept += [rng.permutation(rows)[:share] for rows, share in zip(by_class, shares, strict=True)]

@@ -78,7 +78,7 @@ def network_reachable(manifest: Manifest, timeout: float = 5.0) -> bool:
 def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
     """Give the folder or archive of a source; a download is kept only where the disk is to blame for what fails."""
     if not source.startswith((DRIVE, "https://", "http://")):
-        place = Path(source).expanduser()
+        place = Path(os.path.expanduser(source))
         if not place.exists():
             raise ValueError(
                 f"There is nothing at {source}. Expected gdrive:ID, a URL, or a folder or zip on this machine."

@@ -36,6 +36,8 @@ def find_layout(folder: Path) -> tuple[Path, str]:
         root = only
     if layout := _layout_of(root):
         return root, layout
+    if not image_files(folder, deep=True):
+        raise ValueError(f"There is no image file in {folder}. Expected some that end in {', '.join(IMAGE_SUFFIXES)}.")
     found = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
     shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
     raise ValueError(

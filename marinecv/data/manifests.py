@@ -1,13 +1,12 @@
 """A manifest says where a data set comes from, how its files are laid out, its classes and its licence."""
 
-import difflib
 import os
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PureWindowsPath
 from typing import get_type_hints
 
-from marinecv.checked import checked, names, take
+from marinecv.checked import checked, names, no_such, take
 from marinecv.data.layouts import PACK, find_layout
 from marinecv.data.names import normalize_name
 from marinecv.data.packed import FACTS, read_about
@@ -97,11 +96,9 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
         return _read_toml(Path(name_or_toml_path))
     known = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
     if name_or_toml_path not in known:
-        close = difflib.get_close_matches(str(name_or_toml_path), known, n=1)
-        hint = f' Did you mean "{close[0]}"?' if close else ""
         raise ValueError(
-            f'No data set is called "{name_or_toml_path}".{hint} Expected one of {", ".join(known)}, '
-            "a path to a .toml manifest, or --data-dir with a folder of images."
+            f"{no_such('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or with --data-dir a "
+            "folder of images."
         )
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
@@ -114,7 +111,7 @@ def manifest_of_folder(path: str | Path) -> Manifest:
     Raises:
         ValueError: there is no such place, no layout fits it, or as `read_about`.
     """
-    path = Path(path).expanduser().absolute()
+    path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
     if path.is_file() and archive:
         root, layout = find_layout(_unpacked(path))

@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[^./\\:\0][^/\\:\0]*")
 def store_home() -> Path:
     """`$MARINECV_HOME`, else the operating system's cache folder with `marinecv` below it."""
     if own := os.environ.get("MARINECV_HOME"):
-        return Path(own).expanduser().absolute()
+        return Path(os.path.expanduser(own)).absolute()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "marinecv"
     if sys.platform == "win32":

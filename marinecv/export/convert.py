@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from marinecv.models.load import first_line
@@ -29,6 +30,8 @@ def write_model(model: keras.Model, path: Path, format: str, quantise: str = "no
     try:
         with warnings.catch_warnings(action="ignore"):  # of NumPy about what Keras asks of it for tf2onnx
             plain.export(str(path), format=keras_name, verbose=False, **options)
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError):  # of a full disk or memory
+        raise
     except Exception as error:  # whatever a converter raises of a layer that it does not know
         raise ValueError(f"This model cannot be written as {format} ({quantise}): {first_line(error)}") from error
 
@@ -54,8 +57,6 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 def _litert_options(model: keras.Model, quantise: str, samples: np.ndarray) -> dict:
     """The settings of TensorFlow's converter: one image at a time, for phones and small boards like a fixed shape."""
-    import tensorflow as tf
-
     options = {"input_signature": [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="pixels")]}
     target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     if quantise != "none":

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from marinecv.checked import no_such
 from marinecv.models.load import check_weights, first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 
@@ -198,7 +199,7 @@ def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
 
 def _entry(backbone: str) -> Backbone:
     if backbone not in BACKBONES:
-        raise ValueError(f"Expected a backbone among {', '.join(BACKBONES)}. Received: {backbone!r}.")
+        raise ValueError(no_such("backbone", backbone, BACKBONES))
     return BACKBONES[backbone]
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from marinecv.inputs.rgb import open_rgb
-from marinecv.report.style import COLOURS, FAINT, INK, new_figure, short, styled
+from marinecv.report.style import COLOURS, FAINT, INK, font_file, new_figure, short, styled
 
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "grey": INK}
 LEVELS_A_BIN = 4
@@ -126,14 +126,15 @@ def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side:
     picture = open_rgb(path)
     scale = min(1.0, side / max(picture.size))
     picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=12)
+    pen = ImageDraw.Draw(picture)
     for box in boxes.itertuples():
         corners = [corner * scale for corner in (box.xmin, box.ymin, box.xmax, box.ymax)]
         pen.rectangle(corners, outline=colours[box.class_name], width=2)
         if corners[2] - corners[0] > 40:  # a name over a small animal would hide it
-            place = (corners[0] + 3, corners[1] + 2)
-            pen.rectangle(pen.textbbox(place, box.class_name, font=font), fill=colours[box.class_name])
-            pen.text(place, box.class_name, fill="white", font=font)
+            place, name = (corners[0] + 3, corners[1] + 2), short(box.class_name, 24)
+            font = ImageFont.truetype(font_file(name), size=11)
+            pen.rectangle(pen.textbbox(place, name, font=font), fill=colours[box.class_name])
+            pen.text(place, name, fill="white", font=font)
     return picture
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from marinecv.atomic import whole_file
 from marinecv.inputs.rgb import open_rgb
-from marinecv.report.style import ACCENT, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, short, styled
+from marinecv.report.style import ACCENT, CODES, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, short, styled
 
 THUMBNAIL_PX = 160
 
@@ -173,7 +173,10 @@ def figure_svg(figure: Figure) -> str:
     svg = buffer.getvalue()
     # Several figures share a page, and names such as "axes_1" must not repeat there. Clip paths keep theirs: they are
     # hashes of what they hold.
-    return re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
+    svg = re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
+    for code, letter in CODES.items():  # who reads it may have a font with that letter
+        svg = svg.replace(code, letter)
+    return svg
 
 
 @styled

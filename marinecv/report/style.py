@@ -1,7 +1,11 @@
 """One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
 
+import functools
+from itertools import accumulate
+
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
 
 # Okabe and Ito (2008), from the most to the least legible on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
@@ -10,8 +14,15 @@ INK, FAINT = "#222222", "#DDDDDD"
 HEAT = "Blues"
 DEMONSTRATION_MARK = "demonstration: drawn pictures"
 
+# What systems bring along, for letters that DejaVu Sans does not have.
+SCRIPTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro Hei
+|Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala UI"""
+INSTALLED = [name.strip() for name in SCRIPTS.split("|") if name.strip() in fontManager.get_font_names()]
+CODES: dict[str, str] = {}
+"""What `short` has written for letters that no font has -> the letter."""
+
 STYLE = {
-    "font.family": "sans-serif",
+    "font.family": ["sans-serif", *INSTALLED],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
@@ -43,9 +54,31 @@ styled = rc_context(STYLE)
 
 
 def short(name: str, longest: int = 40) -> str:
-    """Return a name as a figure shows it: on one line, and cut where it is long."""
-    line = "".join(letter if letter.isprintable() else " " for letter in name)
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    """Return a name as a figure shows it: on one line, cut where it is long, a code for a letter that no font has."""
+    name = f" {name}" if name.startswith("_") else name  # or a legend would leave it out
+    parts = [_drawn(letter) if letter.isprintable() else " " for letter in name]
+    if sum(map(len, parts)) > longest:
+        parts = [part for part, end in zip(parts, accumulate(map(len, parts)), strict=True) if end < longest] + ["…"]
+    return "".join(parts)
+
+
+def font_file(text: str) -> str:
+    """Return the file of the first font that has all letters of a text, else of the first font."""
+    return next((font for font in _fonts() if all(map(font.get_char_index, map(ord, text)))), _fonts()[0]).fname
+
+
+@functools.cache
+def _fonts() -> list:
+    return [get_font(findfont(name)) for name in ("DejaVu Sans", *INSTALLED)]
+
+
+@functools.cache
+def _drawn(letter: str) -> str:
+    if any(font.get_char_index(ord(letter)) for font in _fonts()):
+        return letter
+    code = letter.encode("ascii", "backslashreplace").decode()
+    CODES[code] = letter
+    return code
 
 
 def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:

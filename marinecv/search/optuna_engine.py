@@ -18,6 +18,7 @@ SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomS
 STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 FREE_TRIALS, FREE_EPOCHS = 5, 5  # so many end by themselves, and so many epochs of each, before one may be pruned
 WAIT_S = 60
+DAMAGED = (SQLAlchemyError, optuna.exceptions.StorageInternalError, LookupError, RuntimeError, ValueError)
 
 
 class OptunaEngine:
@@ -127,7 +128,7 @@ class OptunaEngine:
     def _storing(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        except DAMAGED as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise OSError(
                 f"{self.path} cannot be read or written: {reason}. Make room, or delete the file where it is damaged: "

@@ -167,7 +167,9 @@ def parts_of(run: Run, pixels: np.ndarray, training: Training) -> Parts:
     parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
     for split, (part, _) in parts.items():
         if part.empty:
-            raise ValueError(f"The {split} split holds no usable image. `marinecv audit` shows the reasons.")
+            bad = run.catalog.query("split == @split and problem != ''")[["image_id", "problem"]].to_numpy().tolist()
+            first = f"; the first, {bad[0][0]}: {bad[0][1]}" if bad else ""
+            raise ValueError(f"The {split} split holds no usable image{first}. `marinecv audit` shows the reasons.")
     if training.calibration:
         part, of_part = parts["validation"]
         kept = np.flatnonzero(~calibration_rows(part, training.calibration, training.seed))

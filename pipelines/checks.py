@@ -1,0 +1,94 @@
+"""What is wrong with a command line, as far as it can be told within a second and before TensorFlow is imported."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.checked import no_such
+from marinecv.data.catalog import check_trainable, read_catalog, usable
+from marinecv.data.layouts import printable
+from marinecv.data.locate import locate
+from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
+from marinecv.data.store import store_home
+from marinecv.runs import check_fresh
+from marinecv.search.folder import Search
+from marinecv.studies import Study, resumable
+
+from .butterflies import FAMILY
+from .families import named
+from .finetune import RECIPES, WEIGHTS
+from .options import label_rules, refuse_beside
+
+TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")
+FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
+RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
+
+
+def check(command: str, args: argparse.Namespace) -> None:
+    """Raise ValueError for a path that is not there or cannot be made, an unknown name, or images to train nothing on.
+
+    The manifest and the catalog of the images of a training stay as `args.source`, so that nothing is read twice.
+    """
+    asked = {name: value for name, value in vars(args).items() if value is not None}
+    if "resume" in asked and command in TRAINING:
+        refuse_beside(args, "resume")
+    _check_place(store_home(), "MARINECV_HOME")
+    for name, value in asked.items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path):
+                _check_path(name, path)
+    if "output_dir" in asked and command != "data" and "distribute" not in asked:
+        check_fresh(args.output_dir)
+    _check_names(command, asked)
+    if "resume" in asked:
+        RESUMABLE.get(command, resumable)(args.resume)
+    elif command in TRAINING and "data_dir" in asked and "distribute" not in asked:
+        args.source = _read_source(args)
+
+
+def _check_path(name: str, path: Path) -> None:
+    absolute = path.absolute()
+    if printable(absolute) != str(absolute) and name not in ("paths", "images"):  # where it is a row with a reason
+        raise ValueError(f"The path {printable(absolute)} is not UTF-8. Rename the folder.")
+    if name in FOLDERS and not path.is_dir():
+        raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, studies and searches.")
+    if name == "data_dir" and not os.path.exists(os.path.expanduser(path)):
+        manifest_of_folder(path)  # says what was expected
+    if name == "output_dir":
+        _check_place(absolute, "--output-dir")
+
+
+def _check_place(path: Path, option: str) -> None:
+    place = next(above for above in (path, *path.parents) if above.exists())
+    if not place.is_dir():
+        raise ValueError(f"{option} is {path}, and {place} is a file. Name another folder with {option}.")
+
+
+def _check_names(command: str, asked: dict) -> None:
+    recipes, backbones = asked.get("recipe", []), {recipe.model.backbone: None for recipe in RECIPES.values()}
+    if "data" in asked:
+        load_manifest(asked["data"])
+    for name in [recipes] if isinstance(recipes, str) else recipes:
+        if name != FAMILY:
+            named(name, command)
+    for name in asked.get("backbone", []):
+        if name not in backbones:
+            raise ValueError(no_such("backbone", name, backbones))
+    weights, split_by = asked.get("weights", "none"), asked.get("split_by", "")
+    if weights not in WEIGHTS and not Path(weights).is_file():
+        raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
+    if split_by.endswith(".csv") and not Path(split_by).is_file():
+        raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")
+
+
+def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
+    manifest = locate(args.data, args.data_dir, merge_case=args.merge_case)
+    catalog = read_catalog(manifest, **label_rules(args), log=print)
+    if usable(catalog).empty:
+        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
+        said = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
+        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {said}.")
+    check_trainable(catalog.assign(split="train"))
+    return manifest, catalog
