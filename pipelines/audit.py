@@ -31,14 +31,16 @@ def run(args: argparse.Namespace) -> int:
 
     from marinecv.audit.examine import audit_images
     from marinecv.audit.judge import list_findings
+    from marinecv.data.accounting import reading_lines
     from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
     from marinecv.data.locate import locate
     from marinecv.evaluation.leaks import leak_index
     from marinecv.report.audit_page import audit_summary, write_audit_report
     from marinecv.runs import fresh_folder, next_folder
 
-    manifest = locate(args.data, args.data_dir)
+    manifest = locate(args.data, args.data_dir, class_level=args.class_level)
     catalog, boxes = read_catalog(manifest), read_boxes(manifest)
+    reading = reading_lines(manifest, catalog)
     if args.limit:
         bad = catalog[catalog["problem"] != ""]
         catalog = pd.concat([limit_catalog(catalog, args.limit, args.seed), bad], ignore_index=True)
@@ -56,12 +58,12 @@ def run(args: argparse.Namespace) -> int:
         tables,
         findings,
         leak,
-        said,
+        " ".join([said, *reading]),
         seed=args.seed,
         demonstration=manifest.demonstration,
     )
     print(tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
-    print(f"\n{audit_summary(tables, len(catalog))}\n")
+    print("", audit_summary(tables, len(catalog)), *reading, "", sep="\n")
     for title, serious in (("serious", True), ("worth a look", False)):
         lines = [finding.line for finding in findings if finding.serious == serious]
         print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))

@@ -96,16 +96,19 @@ def run(args: argparse.Namespace) -> int:
 def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
+    from marinecv.data.accounting import reading_lines
     from marinecv.data.splits import is_grouped
     from marinecv.training.recipe import Recipe
 
-    manifest = mcv.locate(args.data, args.data_dir)
+    choice = Recipe.of(trained).data
+    manifest = mcv.locate(args.data, args.data_dir, class_level=args.class_level or choice.class_level)
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    choice = Recipe.of(trained).data
     catalog = mcv.read_catalog(
         manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
     )
+    for line in reading_lines(manifest, catalog):
+        print(line)
     if args.split_by:
         if is_grouped(args.split_by):
             catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, args.frames))

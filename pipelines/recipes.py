@@ -137,7 +137,7 @@ def prepare(args: argparse.Namespace):
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size")},
         **options.UNASKED,
-        **{name: getattr(args, name) for name in ("limit", "epochs")},
+        **{name: getattr(args, name) for name in ("limit", "epochs", "class_level")},
         seed=0,
     )
     cells, absent = {}, []

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of
 from marinecv.data.layouts import printable, unsupported
 from marinecv.data.records import is_present, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
+MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow's own bound is 1 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT = "named in the CSV but the file is absent"
 NO_TARGET = "a link that leads to no file; put the file itself in its place"
+NO_FILE = "is no regular file (a pipe or a device); put an image file in its place"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _ONE_THREAD = threading.Lock()
@@ -50,6 +53,8 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
     if not is_present(path):  # Path.is_file raises for a name that is too long
+        if os.path.exists(path) and not os.path.isdir(path):
+            return 0, 0, NO_FILE
         return 0, 0, (FOLDER_LINK if os.path.isdir(path) else NO_TARGET) if os.path.islink(path) else ABSENT
     if reason := unsupported(path):
         return 0, 0, reason
@@ -69,18 +74,22 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
     Raises:
-        ValueError: it has more than `MAX_PIXELS` pixels, or as `read_bytes`.
+        ValueError: it has more than `MAX_PIXELS` pixels, is of a format that is not read, or as `read_bytes`.
         PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
     """
     if isinstance(file, str | Path) and is_record(file):
         file = io.BytesIO(read_bytes(file))
     # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
     with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
-        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT_BYTES
         try:
             image = Image.open(file, formats=FORMATS)
+        except Image.UnidentifiedImageError as error:
+            _refuse_foreign(file, error)
+            raise
         finally:
-            Image.MAX_IMAGE_PIXELS = bound
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = bounds
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
@@ -88,6 +97,16 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
                 image.getexif()  # is remembered, and does not warn again
         yield image
+
+
+def _refuse_foreign(file: str | Path | BinaryIO, error: Exception) -> None:
+    if isinstance(file, str | Path):
+        found = content_format(Path(file))
+    else:
+        file.seek(0)
+        found = format_of(file.read(HEAD_BYTES))
+    if found in FOREIGN:
+        raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
 
 
 def _announces_exif(image: Image.Image) -> bool:

@@ -1,19 +1,30 @@
 """How image files lie in a folder: find the layout, the split folders and the images."""
 
 import os
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from marinecv.data.splits import SPLIT_NAMES
+from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, is_image, unsupported_format  # noqa: F401
+from marinecv.data.splits import folder_splits
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".cr2", ".nef", ".arw", ".dng", ".raw")
-HIDDEN = (".", "__MACOSX")
+HIDDEN = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
+HIDDEN += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
 ANNOTATIONS = "_annotations.csv"
 LABELS = "labels.csv"
 CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 ATTRIBUTES = "attributes.txt"  # of CUB
 PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
+IMAGES = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)  # a folder with others in it, never a class
+BESIDE = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE)  # of images, no class
+_YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
+PLACE = re.compile(  # what cameras, sites, memory cards (DCIM, 100MEDIA) and days are called, and no class
+    r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
+    r"([ _-]?\d+)+[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
+    rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
+)
+GROUP = re.compile(rf"{PLACE.pattern}|(?i:[a-z]{{0,3}}[ _-]?\d+|[a-z])")  # within a class; numbers and letters too
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -37,29 +48,53 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     found = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
     shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
     raise ValueError(
-        f"No known layout in {folder}. Looked for {ANNOTATIONS} (here or in train/, valid/, test/), images/ with "
-        f"labels/ (YOLO), {', '.join(CUB_TABLES)} (CUB), {LABELS} with columns file,class, {PACK} (of `data pack`), "
-        f"and folders of images named after their class. Found {shown or 'nothing'}. Give the folder that holds one of "
-        "these."
+        f"No known layout in {folder}{_foreign(root)}. Looked for {ANNOTATIONS} (here or in train/, valid/, test/), "
+        f"images/ with labels/ (YOLO), {', '.join(CUB_TABLES)} (CUB), {LABELS} with columns file,class, {PACK} (of "
+        "`data pack`), and folders of images named after their class, which images/, labels/ and train/ are not. Found "
+        f"{shown or 'nothing'}. Give the folder that holds one of these."
     )
 
 
+def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
+    """Return the folders whose sub-folders are classes, by split; without splits `root` alone, by "".
+
+    A folder called `images`, or like the one folder it lies in (`seg_train/seg_train/`), is gone through. A single
+    folder named after a split is a class among others: where it holds images itself, or sub-folders that look like
+    cameras, dates or numbers, as other folders beside it do.
+
+    Args:
+        root: of the data.
+        class_level: of the manifest; where it is "first", a folder that could be a split or a class is a class.
+    Raises:
+        ValueError: such a folder, and no level is named; or as `split_folders`.
+    """
+    splits = split_folders(root)
+    if not splits and (top := _through(root)) != root:
+        return class_places(top, class_level)
+    if len(splits) == 1 and _is_class(*splits.values(), class_level):
+        splits = {}
+    return {split: _through(place) for split, place in (splits or {"": root}).items()}
+
+
+def class_folders(place: Path) -> list[Path]:
+    """Return the folders below a place that may be classes; those of labels and masks, and `images`, are none."""
+    return [path for path in sub_folders(place) if not (IMAGES.fullmatch(path.name) or BESIDE.fullmatch(path.name))]
+
+
 def split_folders(root: Path) -> dict[str, Path]:
-    """Folders of `root` named after a split: {"train": root/"train", "validation": root/"valid", ...}.
+    """Folders of `root` named after a split, see `folder_splits`: {"train": root/"train", "validation": root/"valid"}.
 
     Raises:
         ValueError: two folders stand for one split.
     """
     found: dict[str, Path] = {}
-    for folder in sub_folders(root):
-        split = SPLIT_NAMES.get(folder.name.lower())
+    for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
         if split in found:
             raise ValueError(
-                f"Both {found[split].name}/ and {folder.name}/ of {root} stand for the {split} split. "
+                f"Both {found[split].name}/ and {name}/ of {root} stand for the {split} split. "
                 "Expected one; rename or remove the other."
             )
-        if split:
-            found[split] = folder
+        found[split] = root / name
     return found
 
 
@@ -80,7 +115,7 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
         ValueError: a folder below cannot be read.
     """
     found = (path for path in (paths_below(folder) if deep else folder.iterdir()) if not is_hidden(path, folder))
-    return sorted(path for path in found if _is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
+    return sorted(path for path in found if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
 
 
 def paths_below(folder: Path) -> Iterator[Path]:
@@ -103,10 +138,7 @@ def paths_below(folder: Path) -> Iterator[Path]:
 
 def unsupported(path: Path) -> str:
     """Return "", or why an image of this name is not read, even where Pillow would find a thumbnail in it."""
-    if printable(path) != str(path):
-        return NOT_UTF8
-    suffix = path.suffix.lower()
-    return f"unsupported format {suffix}; convert it to JPEG or PNG" if suffix in UNSUPPORTED_SUFFIXES else ""
+    return NOT_UTF8 if printable(path) != str(path) else unsupported_format(path)
 
 
 def printable(path: Path | str) -> str:
@@ -115,13 +147,8 @@ def printable(path: Path | str) -> str:
 
 
 def is_hidden(path: Path, below: Path) -> bool:
-    """Whether a file, or a folder between it and `below`, is hidden: droppings of macOS and of notebooks."""
+    """Whether a file, or a folder between it and `below`, is one of systems and programs: `.DS_Store`, `@eaDir`."""
     return any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
-
-
-def _is_image(path: Path) -> bool:
-    known = path.suffix.lower() in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES
-    return known and (os.path.isfile(path) or (os.path.islink(path) and not os.path.isdir(path)))
 
 
 def _is_folder_link(path: Path) -> bool:
@@ -144,15 +171,55 @@ def _layout_of(root: Path) -> str:
         return "cub"
     if (root / LABELS).is_file():
         return "labels_csv"
-    if any(image_files(class_folder, deep=True) for place in splits or (root,) for class_folder in sub_folders(place)):
-        return "folders"
+    if (root / "JPEGImages").is_dir() and not sub_folders(
+        root / "JPEGImages"
+    ):  # Pascal VOC, whose masks are no classes
+        return ""
+    places = class_places(root, "first").values()
+    return "folders" if any(image_files(each, deep=True) for place in places for each in class_folders(place)) else ""
+
+
+def _through(place: Path) -> Path:
+    folders = sub_folders(place)
+    for path in folders:
+        if (IMAGES.fullmatch(path.name) or (len(folders) == 1 and path.name == place.name)) and sub_folders(path):
+            return _through(path)
+    return place
+
+
+def _is_class(folder: Path, class_level: str) -> bool:
+    """Whether a folder named after a split is a class among the folders beside it."""
+    others = [path for path in class_folders(folder.parent) if path != folder and image_files(path, deep=True)]
+    names, flat = [path.name for path in class_folders(folder)], bool(image_files(folder))
+    if not others or not (flat or any(map(class_folders, others))) or not image_files(folder, deep=True):
+        return False
+    if class_level:
+        return class_level == "first" or not names
+    if len(others) > 1 and all(map(GROUP.fullmatch, names)):
+        return True
+    raise ValueError(
+        f"{printable(folder)} could be a split, or a class like {printable(others[0].name)}/ beside it. Take it for a "
+        "class with --class-level first. If it is a split, move the folders beside it away, or name them after splits."
+    )
+
+
+def _foreign(root: Path) -> str:
+    """Name a format of boxes that is not read, by its files; "" where there is none."""
+    kinds = {".json": "COCO", ".xml": "Pascal VOC"}
+    for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        beside_splits = BESIDE.fullmatch(path.parent.name) and split_folders(path.parent.parent)
+        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or beside_splits:
+            name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
+            return f": this looks like {name}, which is not read yet. Convert it to YOLO, or make a {LABELS}"
     return ""
 
 
 def _only_folder(root: Path) -> Path | None:
     """The folder an archive was packed in: the only one here, no split, with folders or a table in it."""
     folders = sub_folders(root)
-    if len(folders) != 1 or folders[0].name.lower() in SPLIT_NAMES or _has_table(root) or image_files(root):
+    if len(folders) != 1 or folder_splits([folders[0].name]) or _has_table(root) or image_files(root):
         return None
     return folders[0] if sub_folders(folders[0]) or _has_table(folders[0]) else None
 

@@ -1,6 +1,7 @@
 """Find the images a command asks for: a folder named, a data set named, or something sensible by itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from marinecv.data.cub import absent_classes, cub_classes
@@ -16,6 +17,7 @@ def locate(
     data_dir: str | Path | None = None,
     default: str = "aquarium",
     say: Callable[[str], None] = print,
+    class_level: str | None = None,
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
@@ -29,11 +31,13 @@ def locate(
         data_dir: folder or archive of images, in any layout.
         default: the data set meant where nothing is named.
         say: called with a line of text for the user.
+        class_level: of class folders, see `Manifest`; None leaves what the manifest says.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
     manifest = _find(data, data_dir, default, say)
+    manifest = replace(manifest, class_level=class_level or manifest.class_level)
     if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
         say(
             f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "

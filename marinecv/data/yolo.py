@@ -54,6 +54,14 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     return images, _to_pixels(lines, images)
 
 
+def annotation_files(manifest: Manifest) -> list[Path]:
+    """Return the files that `read_yolo` reads beside the images: label files and data.yaml."""
+    found: set[Path] = set()
+    for _, _, labels in _places(manifest.root):
+        found |= _label_files(labels, set())
+    return sorted(found) + [manifest.root / "data.yaml", manifest.root / "data.yml"]
+
+
 def _class_names(manifest: Manifest) -> tuple[str, ...]:
     for name in ("data.yaml", "data.yml"):
         if (manifest.root / name).is_file():
