@@ -7,8 +7,9 @@ from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.formats import RAW
 from marinecv.data.images import read_header
-from marinecv.data.layouts import UNSUPPORTED_SUFFIXES
+from marinecv.data.layouts import GROUP, PLACE, UNSUPPORTED_SUFFIXES
 from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.splits import folder_splits
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 
@@ -129,6 +130,7 @@ SITES = ("SITE01/CAM1/cat", "SITE01/CAM2/dog", "SITE02/CAM1/cat")
         (("cat/cam1/2021-05-03", "dog/cam1/2021-05-04"), {"cat": "cam1/2021-05-03", "dog": "cam1/2021-05-04"}),
         (("cat/north", "cat/west", "dog/north", "dog/west"), {"cat": "west", "dog": "west"}),
         (("cat/2021", "dog/b", "eel/100MEDIA"), {"cat": "2021", "dog": "b", "eel": "100MEDIA"}),
+        (("cat/S1_C03", "dog/X-7"), {"cat": "S1_C03", "dog": "X-7"}),
         (("train/cat/images", "val/cat/images"), {"cat": ""}),
         (("cat/images", "cat/masks", "dog/images", "dog/masks"), {"cat": "", "dog": ""}),
         (("JPEGImages/cat", "JPEGImages/dog"), {"cat": "", "dog": ""}),
@@ -210,6 +212,18 @@ def test_folders_named_after_splits_are_splits(tmp_path, train, other, split):
     assert set(zip(table["split"], table["class_name"], strict=True)) == {
         (each, name) for each in ("train", split) for name in ("sea", "wood")
     }
+
+
+@pytest.mark.parametrize("name", ["1" * 5000 + "!", "cam" + "1" * 5000 + "!", "a1_" * 2000 + "!", "2021" * 2000])
+def test_no_name_of_a_folder_takes_long_to_judge(name):
+    assert not PLACE.fullmatch(name) and bool(GROUP.fullmatch(name)) == name.isdigit()
+    assert folder_splits([name, "train " * 1000 + "!"]) == {}
+
+
+def test_a_test_folder_in_one_of_its_own_name_is_no_class(tmp_path):
+    for place in ("abc_train/abc_train/A", "abc_train/abc_train/B", "abc_test/abc_test"):
+        draw(tmp_path / place / "a.png", size=(2, 2))
+    assert catalog_of(tmp_path)["class_name"].tolist() == ["A", "B", ""]
 
 
 def test_only_the_folders_that_a_manifest_names_are_read_under_its_names(tmp_path):

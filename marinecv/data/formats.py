@@ -44,13 +44,10 @@ def content_format(path: Path) -> str:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its suffix, or else by its content; files of text are not opened.
-
-    A pipe, and a link that leads nowhere, are images by their suffix; `read_header` says what is wrong with them.
-    """
+    """Whether a file is an image by its suffix, even a pipe or dead link, else by its content; text is not opened."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES:
-        return os.path.lexists(path) and not os.path.isdir(path)
+        return not os.path.isdir(path)
     return suffix not in TEXT_SUFFIXES and bool(content_format(path))
 
 

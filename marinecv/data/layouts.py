@@ -21,10 +21,12 @@ BESIDE = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth"
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
 PLACE = re.compile(  # what cameras, sites, memory cards (DCIM, 100MEDIA) and days are called, and no class
     r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
-    r"([ _-]?\d+)+[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
+    r"[ _-]?\d+([ _-]\d+)*[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
     rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
 )
-GROUP = re.compile(rf"{PLACE.pattern}|(?i:[a-z]{{0,3}}[ _-]?\d+|[a-z])")  # within a class; numbers and letters too
+GROUP = re.compile(  # what groups within a class are called beside those: 2021, b, C03, S1_R2
+    rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
+)
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -182,7 +184,7 @@ def _layout_of(root: Path) -> str:
 def _through(place: Path) -> Path:
     folders = sub_folders(place)
     for path in folders:
-        if (IMAGES.fullmatch(path.name) or (len(folders) == 1 and path.name == place.name)) and sub_folders(path):
+        if (IMAGES.fullmatch(path.name) and sub_folders(path)) or (len(folders) == 1 and path.name == place.name):
             return _through(path)
     return place
 
