@@ -22,7 +22,6 @@ MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT = "named in the CSV but the file is absent"
 NO_TARGET = "a link that leads to no file; put the file itself in its place"
-NO_FILE = "is no regular file (a pipe or a device); put an image file in its place"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _ONE_THREAD = threading.Lock()
@@ -53,8 +52,6 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
     if not is_present(path):  # Path.is_file raises for a name that is too long
-        if os.path.exists(path) and not os.path.isdir(path):
-            return 0, 0, NO_FILE
         return 0, 0, (FOLDER_LINK if os.path.isdir(path) else NO_TARGET) if os.path.islink(path) else ABSENT
     if reason := unsupported(path):
         return 0, 0, reason

@@ -173,9 +173,8 @@ def _layout_of(root: Path) -> str:
         return "cub"
     if (root / LABELS).is_file():
         return "labels_csv"
-    if (root / "JPEGImages").is_dir() and not sub_folders(
-        root / "JPEGImages"
-    ):  # Pascal VOC, whose masks are no classes
+    voc = root / "JPEGImages"  # of Pascal VOC, whose folders of masks are no classes
+    if voc.is_dir() and not sub_folders(voc):
         return ""
     places = class_places(root, "first").values()
     return "folders" if any(image_files(each, deep=True) for place in places for each in class_folders(place)) else ""
@@ -211,8 +210,10 @@ def _foreign(root: Path) -> str:
     for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
         with open(path, "rb") as file:
             head = file.read(4096)
-        beside_splits = BESIDE.fullmatch(path.parent.name) and split_folders(path.parent.parent)
-        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or beside_splits:
+        of_splits = BESIDE.fullmatch(path.parent.name) and folder_splits(
+            each.name for each in path.parent.parent.iterdir()
+        )
+        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or of_splits:
             name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
             return f": this looks like {name}, which is not read yet. Convert it to YOLO, or make a {LABELS}"
     return ""
