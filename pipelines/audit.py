@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.report.audit_page import audit_summary, write_audit_report
     from marinecv.runs import fresh_folder, next_folder
 
-    manifest = locate(args.data, args.data_dir, class_level=args.class_level)
-    catalog, boxes = read_catalog(manifest), read_boxes(manifest)
+    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
+    catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
     reading = reading_lines(manifest, catalog)
     if args.limit:
         bad = catalog[catalog["problem"] != ""]

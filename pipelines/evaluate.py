@@ -101,12 +101,19 @@ def outside(args: argparse.Namespace, trained):
     from marinecv.training.recipe import Recipe
 
     choice = Recipe.of(trained).data
-    manifest = mcv.locate(args.data, args.data_dir, class_level=args.class_level or choice.class_level)
+    manifest = mcv.locate(
+        args.data,
+        args.data_dir,
+        class_level=args.class_level or choice.class_level,
+        merge_case=args.merge_case or choice.merge_case,
+    )
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    catalog = mcv.read_catalog(
-        manifest, label_rule=args.label_rule or choice.label_rule, no_box=args.no_box or choice.no_box
-    )
+    rules = {"label_rule": args.label_rule or choice.label_rule, "no_box": args.no_box or choice.no_box}
+    catalog = mcv.read_catalog(manifest, **rules, log=print)
+    if manifest.merge_case:
+        known = {name.casefold(): name for name in trained.class_names}
+        catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]
     for line in reading_lines(manifest, catalog):
         print(line)
     if args.split_by:

@@ -88,7 +88,8 @@ def images_of(args: argparse.Namespace, trained):
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
         level = args.class_level or Recipe.of(trained).data.class_level
-        manifest = mcv.locate(args.data, args.data_dir, class_level=level)
+        # only the paths are of interest
+        manifest = mcv.locate(args.data, args.data_dir, class_level=level, merge_case=True)
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)

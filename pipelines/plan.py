@@ -26,8 +26,8 @@ CALIBRATION_FROM = 60  # images of validation: a third of them is the least that
 def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
-    level = args.class_level or choice.class_level
-    manifest = mcv.locate(args.data, args.data_dir, default=choice.name, class_level=level)
+    level, merge = args.class_level or choice.class_level, args.merge_case or choice.merge_case
+    manifest = mcv.locate(args.data, args.data_dir, default=choice.name, class_level=level, merge_case=merge)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
@@ -36,13 +36,14 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         label_rule=args.label_rule or choice.label_rule,
         no_box=args.no_box or choice.no_box,
         class_level=manifest.class_level,
+        merge_case=manifest.merge_case,
         split_by=args.split_by or choice.split_by,
         frames=args.frames or choice.frames,
         limit=args.limit or choice.limit,
         synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
-    catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
+    catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box, log=print)
     for line in reading_lines(manifest, catalog):
         print(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))

@@ -12,7 +12,7 @@ from marinecv.audit.labelling import label_findings
 from marinecv.audit.leak import APART, AS_SPLIT
 from marinecv.audit.relative_findings import crossing_pairs, relative_findings
 from marinecv.audit.unfit import image_findings
-from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.boxes import BOX_COLUMNS, bad_row
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import LINK_COLUMNS
 
@@ -182,7 +182,7 @@ def test_every_lost_file_is_serious_and_what_has_no_box_or_folder_worth_a_look()
         "cannot be decoded: cut",
         "unsupported format .heic",
         "no box",
-        "no usable box",
+        "no usable box: no area (a.csv:3)",
         "lies in no class folder",
     ]
     catalog = catalog_of({("train", "eel"): 5}).assign(problem=problems)
@@ -220,6 +220,14 @@ BOXES = pd.DataFrame(
     ],
     columns=[*BOX_COLUMNS, "clipped"],
 )
+
+
+def test_annotation_rows_that_cannot_be_read_are_serious_and_quoted():
+    bad = BOXES.tail(1).assign(problem=bad_row("0 .5", "expected five numbers"), source="train/labels/a.txt:3")
+    found = named(label_findings(EVEN, pd.concat([BOXES, bad], ignore_index=True)))
+    rows = found["annotation rows that cannot be read"]
+    assert rows.serious and (rows.count, rows.of) == (1, 8) and found["odd boxes"].of == 7
+    assert rows.cases["note"].tolist() == ["bad row '0 .5': expected five numbers (train/labels/a.txt:3)"]
 
 
 def test_odd_boxes_are_named_with_their_row_the_worst_first():

@@ -1,7 +1,10 @@
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from marinecv.data.catalog import (
     CATALOG_COLUMNS,
@@ -12,7 +15,8 @@ from marinecv.data.catalog import (
     read_catalog,
     usable,
 )
-from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.locate import locate
+from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.materialise import materialise
 
 
@@ -59,7 +63,9 @@ def test_an_image_of_unusable_boxes_is_not_called_empty(tank):
     unbox(tank, "crab_train_0")
     with (tank.root / "train" / "_annotations.csv").open("a") as table:
         table.write("crab_train_0.jpg,64,48,crab,9,9,9,20\n")
-    assert read_catalog(tank, no_box="empty")["problem"].tolist()[0] == "no usable box"
+    assert read_catalog(tank, no_box="empty")["problem"].tolist()[0] == (
+        "no usable box: no area (train/_annotations.csv:10)"
+    )
     with pytest.raises(ValueError, match="1 of .* boxes have no area"):
         read_boxes(tank, flat_boxes="error")
 
@@ -151,3 +157,107 @@ def test_where_links_fail_the_file_is_copied(tank, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.copy2", refuse)
     with pytest.raises(OSError, match="another file system"):
         materialise(read_catalog(tank), tmp_path / "nothing")
+
+
+def labeled(layout: str, root: Path, classes: list[str]) -> Manifest:
+    """A data set of a layout whose images 0.jpg, 1.jpg... are of these classes, with the names as they are."""
+    images = {"folders": [f"{name}/{number}.jpg" for number, name in enumerate(classes)]}.get(layout)
+    images = images or [f"images/{number}.jpg" for number in range(len(classes))]
+    for image in images:
+        (root / image).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(root / image)
+    tables = {
+        "labels_csv": (
+            "labels.csv",
+            ["file", "class"],
+            [(image, name) for image, name in zip(images, classes, strict=True)],
+        ),
+        "roboflow": (
+            "_annotations.csv",
+            ["filename", "class", "xmin", "ymin", "xmax", "ymax"],
+            [(image, name, 4, 6, 40, 36) for image, name in zip(images, classes, strict=True)],
+        ),
+    }
+    if layout in tables:
+        name, header, rows = tables[layout]
+        with open(root / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+    if layout == "cub":
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(classes), start=1)}
+        for name, lines in {
+            "images": [image.removeprefix("images/") for image in images],
+            "image_class_labels": [numbers[name] for name in classes],
+            "classes": list(numbers),
+        }.items():
+            text = "".join(f"{number} {line}\n" for number, line in enumerate(lines, start=1))
+            (root / f"{name}.txt").write_text(text, encoding="utf-8")
+    if layout == "yolo":
+        names = list(dict.fromkeys(classes))
+        (root / "data.yaml").write_text("names:\n" + "".join(f"- '{name}'\n" for name in names), encoding="utf-8")
+        (root / "labels").mkdir()
+        for number, name in enumerate(classes):
+            (root / "labels" / f"{number}.txt").write_text(f"{names.index(name)} .5 .5 .2 .2\n")
+    return manifest_of_folder(root)
+
+
+ODD = ["caf\u00e9  noir", "cafe\u0301 noir", " caf\u00e9 noir", "caf\u00e9\u00a0noir ", "NA", "001", "yes"]
+
+
+@pytest.mark.parametrize("layout", ["folders", "labels_csv", "roboflow"])
+def test_class_names_are_compared_in_one_form_and_stay_text(tmp_path, layout):
+    manifest = labeled(layout, tmp_path, ODD)
+    catalog = read_catalog(manifest)
+    assert manifest.layout == layout and set(catalog["problem"]) == {""}
+    assert catalog["class_name"].value_counts().to_dict() == {"caf\u00e9 noir": 4, "NA": 1, "001": 1, "yes": 1}
+    if layout == "roboflow":
+        assert set(read_boxes(manifest)["class_name"]) == set(catalog["class_name"])
+
+
+@pytest.mark.parametrize("layout", ["yolo", "cub"])
+def test_numbered_class_names_in_two_forms_are_refused(tmp_path, layout):
+    manifest = labeled(layout, tmp_path, ODD[:2])
+    with pytest.raises(ValueError, match="caf\u00e9 noir"):
+        read_catalog(manifest)
+
+
+def test_groups_are_compared_in_one_form(tmp_path):
+    for place in ("eel/cam\u00e9ra 1", "eel/came\u0301ra  1", "ray/cam\u00e9ra 1"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (64, 48)).save(tmp_path / place / "a.jpg")
+    assert read_catalog(manifest_of_folder(tmp_path))["group"].tolist() == ["cam\u00e9ra 1"] * 3
+
+
+@pytest.mark.parametrize("layout", ["folders", "labels_csv", "roboflow", "yolo", "cub"])
+def test_names_that_differ_in_case_alone_are_refused_unless_they_are_to_be_merged(tmp_path, layout):
+    manifest = labeled(layout, tmp_path, ["Cat", "cat", "cat", "dog", "Dog", "owl"])
+    said = r'Class names differ only in case: "cat" \(2 images\) and "Cat" \(1\), "Dog" \(1 images\) and "dog" \(1\)'
+    for read in (read_catalog, read_boxes):
+        with pytest.raises(ValueError, match=said + ".*--merge-case"):
+            read(manifest)
+    merged = locate(data_dir=tmp_path, merge_case=True)
+    catalog = read_catalog(merged)
+    assert catalog["class_name"].value_counts().to_dict() == {"cat": 3, "Dog": 2, "owl": 1}
+    assert set(class_names_of(catalog, merged)) == {"cat", "Dog", "owl"}
+    assert set(read_boxes(merged)["class_name"]) in (set(), {"cat", "Dog", "owl"})
+
+
+def test_the_class_names_of_a_manifest_are_the_spelling_that_merges(tmp_path):
+    labeled("labels_csv", tmp_path / "images", ["Cat", "cat", "cat", "DOG"])
+    text = (
+        'name = "pets"\nlayout = "labels_csv"\nroot = "images"\nmerge_case = true\nclass_names = ["Cat", "dog ", "cat"]'
+    )
+    (tmp_path / "pets.toml").write_text(text)
+    manifest = load_manifest(tmp_path / "pets.toml")
+    assert manifest.class_names == ("Cat", "dog")
+    catalog = read_catalog(manifest)
+    assert catalog["class_name"].tolist() == ["Cat", "Cat", "Cat", "dog"]
+    assert class_names_of(catalog, manifest) == ("Cat", "dog")
+    with pytest.raises(ValueError, match='"Cat" .1 images. and "cat" .2., "dog" .0 images. and "DOG" .1.'):
+        read_catalog(replace(manifest, merge_case=False))
+
+
+def test_empty_images_are_no_second_spelling_of_a_class(tmp_path):
+    manifest = labeled("roboflow", tmp_path, ["Empty", "eel"])
+    Image.new("RGB", (64, 48)).save(tmp_path / "none.jpg")
+    with pytest.raises(ValueError, match='"Empty" .* and "empty"'):
+        read_catalog(manifest, no_box="empty")

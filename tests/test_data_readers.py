@@ -60,10 +60,13 @@ def test_absent_unlabelled_and_unreadable_images_keep_their_rows(tmp_path):
     [
         ("filename,class\na.jpg,eel\n", "lacks the column xmin, ymin, xmax, ymax. Expected .*; found filename,class"),
         ("", "found nothing"),
-        (HEADER + "a.jpg,64,48,,1,2,3,4\n", "_annotations.csv:2 lacks its class"),
-        (HEADER + "a.jpg,64\n", "_annotations.csv:2 lacks its class"),
+        (HEADER + "a.jpg,64,48,,1,2,3,4\n", "1 of 1 .*_annotations.csv:2, is a bad row 'a.jpg,64,48,,1,2,3,4': lacks"),
+        (HEADER + "a.jpg,64\n", "_annotations.csv:2, is a bad row 'a.jpg,64': lacks its class"),
         (HEADER + "\n../a.jpg,64,48,eel,1,2,3,4\n", "_annotations.csv:3 names '../a.jpg', outside the folder"),
-        (HEADER + "a.jpg,64,48,eel,1,2,x,4\n", r"1 of 1 boxes .* row _annotations.csv:2 \(eel 1,2,x,4\)"),
+        (
+            HEADER + "a.jpg,64,48,eel,1,2,x,4\n",
+            "_annotations.csv:2, .* 'a.jpg,64,48,eel,1,2,x,4': xmax is 'x', no number",
+        ),
     ],
 )
 def test_a_bad_csv_names_the_line(tmp_path, text, message):
@@ -321,6 +324,73 @@ def test_labels_csv_names_classes_and_says_what_it_does_not_name(tmp_path):
         "gone.jpg": "named in the CSV but the file is absent",
     }
     assert catalog.loc["deep/a.jpg", "class_name"] == "eel"
+
+
+@pytest.mark.parametrize("said", ["img_{}.jpg", "IMG_{}", " sub\\IMG_{}.JPG "])
+def test_labels_csv_finds_files_in_other_case_and_without_suffix(tmp_path, said):
+    place = "sub" if "sub" in said else ""
+    for number in range(3):
+        draw(tmp_path / place / f"IMG_{number}.JPG")
+    rows = "".join(f"{said.format(number)},{'eel' if number else 'crab'}\n" for number in range(4))
+    (tmp_path / "labels.csv").write_text("file,class\n" + rows)
+    catalog = catalog_of(tmp_path)
+    assert sorted(catalog["problem"]) == ["", "", "", "named in the CSV but the file is absent"]
+    assert catalog[catalog["problem"] == ""]["class_name"].tolist() == ["crab", "eel", "eel"]
+
+
+def test_a_file_that_two_fit_or_that_another_row_names_is_not_taken(tmp_path):
+    for name in ("a.jpg", "a.png", "B.jpg"):
+        draw(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("file,class\na,eel\nb.jpg,eel\nB.jpg,crab\n")
+    catalog = catalog_of(tmp_path)
+    assert catalog["class_name"].to_dict() == {"B.jpg": "crab", "a": "eel", "a.jpg": "", "a.png": "", "b.jpg": "eel"}
+    assert (catalog["problem"] == "").sum() == 1
+
+
+@pytest.mark.parametrize(("table", "header", "row"), [
+    ("labels.csv", "file,class\n", "photo_7.png,eel\n"),
+    ("_annotations.csv", HEADER, "photo_7.png,64,48,eel,1,2,30,40\n"),
+])  # fmt: skip
+def test_a_table_that_names_no_file_that_is_there_is_an_error_of_names(tmp_path, table, header, row):
+    for name in ("picture.jpg", "photo_7.jpg"):
+        draw(tmp_path / name)
+    (tmp_path / table).write_text(header + row)
+    with pytest.raises(
+        ValueError, match=f"the 1 files that .*{table} names .*'photo_7.png', the nearest file 'photo_7.jpg'"
+    ):
+        catalog_of(tmp_path)
+
+
+def test_the_split_column_of_labels_csv_is_the_published_split(tmp_path):
+    for name in "abcd":
+        draw(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text(
+        "file,class,Split\na.jpg,eel,train\nb.jpg,eel, VAL \nc.jpg,eel,\nd.jpg,eel,test\n"
+    )
+    assert catalog_of(tmp_path)["split"].to_dict() == {
+        "a.jpg": "train",
+        "b.jpg": "validation",
+        "c.jpg": "",
+        "d.jpg": "test",
+    }
+    (tmp_path / "labels.csv").write_text("file,class,split\na.jpg,eel,train\nb.jpg,eel,holdout\n")
+    with pytest.raises(
+        ValueError, match='Row labels.csv:3 of the labels: "holdout" is no split. Expected one of train'
+    ):
+        catalog_of(tmp_path)
+
+
+def test_a_bad_row_of_labels_csv_costs_its_image(tmp_path):
+    for name in "abc":
+        draw(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\nb.jpg,eel\nc.jpg,\nd.jpg,grey, eel\n")
+    problems = catalog_of(tmp_path)["problem"].to_dict()
+    assert problems.pop("c.jpg") == "bad row 'c.jpg,': lacks its class, expected file,class"
+    assert problems.pop("d.jpg").startswith("bad row 'd.jpg,grey, eel': has 1 cells more than the header")
+    assert problems == {"a.jpg": "", "b.jpg": ""}
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\nb.jpg,eel\n,eel\n")
+    with pytest.raises(ValueError, match="Row labels.csv:4 names no file"):
+        catalog_of(tmp_path)
 
 
 def test_labels_csv_naming_an_image_twice_is_an_error(tmp_path):

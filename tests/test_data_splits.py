@@ -227,6 +227,16 @@ def test_a_written_split_is_followed_to_the_letter(tmp_path):
     assert again.equals(split)
 
 
+def test_names_in_a_split_file_are_compared_in_one_form(tmp_path):
+    catalog = catalog_of(split="train", eel=3)
+    catalog["image_id"] = ["caf\u00e9/0.jpg", "b\\1.JPG", "2.jpg"]
+    (tmp_path / "a.csv").write_text(
+        " image_id,split \ncafe\u0301/0.jpg, Val \nb/1.jpg,TEST\n2,train\n", encoding="utf-8"
+    )
+    split = split_catalog(catalog, tmp_path / "a.csv").set_index("image_id")["split"]
+    assert split.to_dict() == {"caf\u00e9/0.jpg": "validation", "b\\1.JPG": "test", "2.jpg": "train"}
+
+
 def test_images_that_a_split_file_does_not_name_are_rows_that_say_so(tmp_path):
     catalog = catalog_of(split="train", eel=4)
     catalog.loc[2, "problem"] = "no box"

@@ -1,11 +1,18 @@
+import re
+
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from PIL import Image
 
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import read_boxes, read_catalog
-from marinecv.data.data_yaml import read_names
+from marinecv.data.data_yaml import MAX_ALIASES, read_names
+from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, manifest_of_folder
-from marinecv.data.yolo import read_yolo
+from marinecv.data.names import normalize_name
+from marinecv.data.yolo import OUTSIDE, annotation_files, read_yolo
 
 FISH, SHARK = "0 0.5703125 0.900390625 0.23307291666666666 0.1083984375", "4 0.58203125 0.2958984375 0 0"
 NAMES = "names: ['fish', 'jellyfish', 'penguin', 'puffin', 'shark']\n"
@@ -99,11 +106,57 @@ def test_a_raw_file_beside_its_photo_is_a_row_and_does_not_take_its_labels(tmp_p
 
 
 @pytest.mark.parametrize(
-    "line", ["9 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 nan .1", "fish .5 .5 .1 .1"]
+    ("line", "reason"),
+    [
+        ("9 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("-1 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("1.5 .5 .5 .1 .1", "expected a class from 0 to 4"),
+        ("0 .5 .5 .1", "expected five numbers"),
+        ("0", "expected five numbers"),
+        ("0 .5 .5 .1 .1 7", "expected five numbers"),
+        ("0 .1 .1 .2 .2 .3 .3 .4", "expected five numbers"),
+        ("0 .5 .5 nan .1", "expected five numbers"),
+        ("fish .5 .5 .1 .1", "expected numbers"),
+        ("0 30 20 20 10", "are no fractions of the image .* perhaps pixels: divide"),
+    ],
 )
-def test_a_bad_line_is_named(tmp_path, line):
-    with pytest.raises(ValueError, match=f'Row train/labels/a.txt:2 is "{line}". Expected "class x y width height"'):
-        read_yolo(make(tmp_path, [FISH, line]))
+def test_a_bad_line_costs_one_row_which_is_quoted(tmp_path, line, reason):
+    manifest, said = make(tmp_path, [FISH, FISH, line]), []
+    (tmp_path / "train/labels/b.txt").write_text(line)
+    Image.new("RGB", (768, 1024)).save(tmp_path / "train/images/b.jpg")
+    catalog = read_catalog(manifest, log=said.append).set_index("image_id")
+    assert catalog["class_name"].tolist() == ["fish", ""]
+    assert re.fullmatch(
+        rf"no usable box: bad row '{line}': .*{reason}.* \(train/labels/b.txt:1\)", catalog["problem"].iloc[1]
+    )
+    assert re.match(
+        rf"2 of 4 annotation rows cannot be read; the first, train/labels/a.txt:3: bad row '{line}'", said[0]
+    )
+
+
+def test_where_most_lines_are_bad_one_error_quotes_the_first(tmp_path):
+    message = "2 of 3 annotation rows cannot be read. The first, train/labels/a.txt:1, is a bad row '0 30 20 20 10': "
+    with pytest.raises(ValueError, match=message + "these numbers are no fractions of the image .* perhaps pixels"):
+        read_yolo(make(tmp_path, ["0 30 20 20 10", "0 31 20 20 10", FISH]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "4 0.25 0.5 0.3 0.6 0.9",
+        "4.0 0.25 0.5 0.3 0.6",
+        "4 0.1 0.2 0.4 0.2 0.4 0.8 0.1 0.8",
+        "4 0.1 0.5 0.25 0.8 0.4 0.4 0.3 0.2",
+    ],
+)
+def test_a_confidence_is_passed_over_and_a_polygon_gives_its_bounding_box(tmp_path, line):
+    boxes = read_boxes(make(tmp_path, [line]))
+    assert boxes[CORNERS].to_numpy().tolist() == [[77, 205, 307, 819]] and boxes["class_name"].tolist() == ["shark"]
+
+
+def test_the_key_points_of_a_pose_are_no_polygon(tmp_path):
+    boxes = read_boxes(make(tmp_path, ["4 .5 .5 .5 .5 0.9 0.9"], names=NAMES + "kpt_shape: [1, 2]\n"))
+    assert boxes[CORNERS].to_numpy().tolist() == [[192, 256, 576, 768]]
 
 
 def test_images_without_a_labels_folder_are_an_error(tmp_path):
@@ -164,8 +217,224 @@ def test_a_mark_within_a_name_divides_nothing(tmp_path, text, names):
     assert read_names(tmp_path / "data.yaml") == names
 
 
-@pytest.mark.parametrize("text", ["nc: 2", "names: []", "names:\n  1: eel\n  2: crab"])
-def test_names_that_are_none_are_refused(tmp_path, text):
+odd_words = some.sampled_from(
+    ["NA", "001", "yes", "1.0", "null", "~", "0x1F", "1e3", "Shark #1", "a: b", "- a", "étoile"]
+)
+class_lists = some.lists(
+    some.text(min_size=1, max_size=90) | odd_words, min_size=1, max_size=6, unique_by=normalize_name
+).filter(lambda names: all(map(normalize_name, names)) and "\0" not in "".join(names))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=class_lists, unicode=some.booleans(), flow=some.sampled_from([True, False, None]), as_dict=some.booleans())
+def test_names_that_yaml_dumps_are_read_as_they_were(tmp_path, names, unicode, flow, as_dict):
+    data = {"nc": len(names), "names": dict(reversed([*enumerate(names)])) if as_dict else names, "train": "images"}
+    style = {"allow_unicode": unicode, "default_flow_style": flow, "width": 20, "sort_keys": False}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(data, **style), encoding="utf-8")
+    assert read_names(tmp_path / "data.yaml") == tuple(map(normalize_name, names))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("common: &c\n  - eel\n  - ray\nnames: *c", ("eel", "ray")),
+        ("base: &b {0: eel, 1: crab}\nnames:\n  <<: *b\n  1: ray", ("eel", "ray")),
+        ("names: [yes, 001, NA, 1.0, 2020-01-01]", ("yes", "001", "NA", "1.0", "2020-01-01")),
+        ("names:\n- e\u0301toile  de   mer\n- '  eel '", ("étoile de mer", "eel")),
+    ],
+)
+def test_anchors_merges_and_plain_words(tmp_path, text, names):
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    assert read_names(tmp_path / "data.yaml") == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nc: 2", "does not name its classes"),
+        ("names: []", "does not name its classes"),
+        ("names:\n  1: eel\n  2: crab", "does not name its classes"),
+        ("names: {0: eel, 00: crab}", "does not name its classes"),
+        ("names: [eel, [crab]]", "does not name its classes"),
+        ("- eel", "holds no named entries"),
+        ("names: [eel, ray]\nnc: 3", "states nc: '3' and names 2 classes"),
+        ("names: [eel, ' eel']", "has the class name 'eel', which is empty, there twice"),
+        ('names: [eel, "\\ud800"]', "no text"),
+        (
+            "nc: 2\nnames: {0: eel, 0: crab}",
+            "data.yaml:2 cannot be read as YAML: the key '0' is there twice or no text",
+        ),
+        ("? [eel]\n: 3\nnames: [eel]", "data.yaml:1 .* or no text"),
+        ("names: [eel]\nnc: 1\nnames: [ray]", "data.yaml:3 .* the key 'names' is there twice"),
+        ("nc: 2\nnames: [eel, ray", "data.yaml:2 cannot be read as YAML: expected ',' or ']'"),
+        ("nc: 1\nnames: [\x07]", "data.yaml:2 cannot be read as YAML: special characters"),
+        ("names: !!python/object/apply:os.getcwd []", "data.yaml:1 .* could not determine a constructor"),
+        (f"a: &a eel\nnames: [{'*a,' * (MAX_ALIASES + 1)}]", "data.yaml:2 .* more than 30 aliases"),
+        ("names: " + "[" * 2000, "nested too deeply"),
+    ],
+)
+def test_a_yaml_that_does_not_name_the_classes_is_refused_with_its_line(tmp_path, text, message):
     (tmp_path / "data.yaml").write_text(text)
-    with pytest.raises(ValueError, match="does not name its classes"):
+    with pytest.raises(ValueError, match=message):
         read_names(tmp_path / "data.yaml")
+
+
+def draw_yolo(root, images, labels=None, names="names: [eel, ray]\n", yaml_name="data.yaml"):
+    """Draw images with a label file each, an eel or a ray in turn, beside them or where `labels` says."""
+    for number, image in enumerate(images):
+        (root / image).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(root / image)
+        label = (root / (labels(image) if labels else image)).with_suffix(".txt")
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text(f"{number % 2} .5 .5 .2 .2\n")
+    (root / yaml_name).write_text(names)
+    return manifest_of_folder(root)
+
+
+def in_labels(image):
+    return image.replace("images", "labels").replace("Images", "Labels")
+
+
+def facts_of(manifest):
+    catalog = read_catalog(manifest).set_index("image_id")
+    return {image_id: tuple(row) for image_id, row in catalog[["split", "class_name", "problem"]].T.items()}
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (["train/Images/a.jpg", "train/Images/b.jpg"], in_labels),
+        (["IMAGES/train/a.jpg", "IMAGES/train/b.jpg"], lambda image: image.replace("IMAGES", "Labels")),
+        (["train/images/a.jpg", "train/images/b.jpg"], None),
+        (["train/a.jpg", "train/camera/b.jpg"], None),
+        (["images/train/a.jpg", "images/train/b.jpg"], None),
+    ],
+)
+def test_labels_are_found_in_any_case_and_beside_the_images(tmp_path, images, labels):
+    manifest = draw_yolo(tmp_path, images, labels)
+    for label in tmp_path.rglob("a.txt"):
+        label.rename(label.with_suffix(".TXT"))
+    first, second = images
+    assert facts_of(manifest) == {first: ("train", "eel", ""), second: ("train", "ray", "")}
+    assert len(annotation_files(manifest)) == 3
+
+
+def test_labels_of_a_flat_folder_are_found_beside_the_images_and_other_text_is_no_label(tmp_path):
+    manifest = draw_yolo(tmp_path, ["a.jpg", "b.jpg"], yaml_name="fish.yaml")
+    for name in ("readme.txt", "classes.txt", "._a.txt"):
+        (tmp_path / name).write_text("some text")
+    (tmp_path / "other.yaml").write_text("columns:\n  names: 3\n")
+    assert manifest.layout == "yolo"
+    assert facts_of(manifest) == {"a.jpg": ("", "eel", ""), "b.jpg": ("", "ray", "")}
+    assert [path.name for path in annotation_files(manifest)] == ["a.txt", "b.txt", "fish.yaml"]
+
+
+def test_linked_folders_of_images_and_labels_are_followed(tmp_path):
+    draw_yolo(tmp_path / "set", ["images/a.jpg", "images/b.jpg"], in_labels)
+    (tmp_path / "links/train").mkdir(parents=True)
+    for name in ("images", "labels"):
+        (tmp_path / "links/train" / name).symlink_to(tmp_path / "set" / name)
+    (tmp_path / "links/data.yaml").write_text("names: [eel, ray]\ntrain: ../train/images\n")
+    facts = facts_of(manifest_of_folder(tmp_path / "links"))
+    assert facts == {"train/images/a.jpg": ("train", "eel", ""), "train/images/b.jpg": ("train", "ray", "")}
+
+
+def test_labels_of_another_spelling_of_an_accent_belong_to_the_image(tmp_path):
+    manifest = draw_yolo(tmp_path, ["images/caf\u00e9.jpg"], lambda image: "labels/cafe\u0301.jpg")
+    assert facts_of(manifest) == {"images/caf\u00e9.jpg": ("", "eel", "")}
+
+
+def test_two_label_files_of_one_image_are_an_error(tmp_path):
+    manifest = draw_yolo(tmp_path, ["images/a.jpg"], in_labels)
+    (tmp_path / "labels/a.TXT").write_text("1 .5 .5 .1 .1")
+    with pytest.raises(ValueError, match="a.TXT and .*a.txt are of one image"):
+        read_yolo(manifest)
+
+
+def test_labels_that_name_no_image_are_an_error_of_names(tmp_path):
+    manifest = draw_yolo(tmp_path, ["images/IMG_0001.jpg"], lambda image: "labels/0001.txt")
+    with pytest.raises(ValueError, match="None of the 1 files that labels/ names .*0001.txt', the nearest .*'IMG_0001"):
+        read_yolo(manifest)
+
+
+def test_several_yaml_files_that_name_classes_are_refused(tmp_path):
+    manifest = draw_yolo(tmp_path, ["images/a.jpg"], in_labels, yaml_name="a.yaml")
+    (tmp_path / "b.yml").write_text("names: [crab]")
+    with pytest.raises(ValueError, match="a.yaml, b.yml of .* all name classes. Expected one; call it data.yaml"):
+        read_yolo(manifest)
+
+
+SPLITS = {"train": ["a", "b"], "val": ["c"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train: images/one\nval: images/two",
+        "path: .\ntrain: ./images/one/\nval: [images/two]\ntest: null",
+        "path: ../datasets/fish\ntrain: images/one\nvalid: images/two\ntest:",
+        "train: ../images/one\nval: ../images/two",
+        "train: /content/fish/images/one\nval: C:\\data\\fish\\images\\two",
+        "train: [one.txt]\nval: two.txt",
+        "path: images\ntrain: ../one.txt\nval: two",
+    ],
+)
+def test_the_split_that_data_yaml_names_is_the_published_one(tmp_path, text):
+    images = ["images/one/a.jpg", "images/one/b.jpg", "images/two/c.jpg", "images/two/d.jpg"]
+    (tmp_path / "one.txt").write_text("./images/one/a.jpg\n\n/content/fish/images/one/b.jpg\n")
+    (tmp_path / "two.txt").write_text("images/two/c.jpg\nimages\\two\\d.jpg\n")
+    manifest = draw_yolo(tmp_path, images, in_labels, f"names: [eel, ray]\n{text}\n")
+    assert [facts_of(manifest)[image][0] for image in images] == ["train"] * 2 + ["validation"] * 2
+    lists = {tmp_path / name for name in ("one.txt", "two.txt") if name in text}
+    assert lists == {path for path in annotation_files(manifest) if path.parent == tmp_path} - {tmp_path / "data.yaml"}
+
+
+def test_images_that_no_published_split_names_are_in_that_of_their_folder_or_in_none(tmp_path):
+    images = ["images/a.jpg", "images/b.jpg", "images/test/c.jpg", "more/d.jpg", "e.jpg"]
+    (tmp_path / "train.txt").write_text("images/a.jpg\nmore/d.jpg\nimages/gone.jpg\n")
+    names = "names: [eel, ray]\ntrain: train.txt\nval: ../valid/images\n"
+    manifest, said = draw_yolo(tmp_path, images, in_labels, names), []
+    assert facts_of(manifest) == {
+        "images/a.jpg": ("train", "eel", ""),
+        "images/gone.jpg": ("train", "", "a label file or list names it but the file is absent"),
+        "more/d.jpg": ("train", "ray", ""),
+        "images/test/c.jpg": ("test", "eel", ""),
+        "images/b.jpg": ("", "ray", ""),
+        "e.jpg": ("", "", OUTSIDE),
+    }
+    locate(data_dir=tmp_path, say=said.append)
+    assert said == ["data.yaml names val: ../valid/images, which is not there"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "train: images/other",
+            "names train: 'images/other', which is not in .*: nothing outside the data folder is read",
+        ),
+        ("train: ../../etc", "names train: '../../etc', which is not in "),
+        ("train: images/one\nval: /etc", "names val: '/etc', which is not in "),
+        ("train: images/one\nval: images/one", "puts images/one/a.jpg into train and validation"),
+        ("train: {one: two}", "names train: {'one': 'two'}, which is not in"),
+        ("train: images/one\nval: ..", "names val: '..', which is not in"),
+        (
+            "train: one.txt",
+            "None of the 1 files that .*one.txt names is there; the first is 'A.png', the nearest .*'a.jpg'",
+        ),
+        ("train: out.txt", "None of the 1 files that .*out.txt names is there; the first is '/etc/hostname'"),
+    ],
+)
+def test_a_published_split_that_cannot_be_followed_is_refused(tmp_path, text, message):
+    (tmp_path / "one.txt").write_text("A.png\n")
+    (tmp_path / "out.txt").write_text("\n/etc/hostname\n..\n")
+    manifest = draw_yolo(tmp_path, ["images/one/a.jpg"], in_labels, f"names: [eel, ray]\n{text}\n")
+    with pytest.raises(ValueError, match=message):
+        read_yolo(manifest)
+
+
+def test_a_data_set_beside_its_yaml_is_read_by_what_it_names(tmp_path):
+    images = ["fish/images/train2017/a.jpg", "fish/images/val2017/b.jpg"]
+    names = "path: fish\ntrain: images/train2017\nval: images/val2017\nnames: [eel, ray]\n"
+    manifest = draw_yolo(tmp_path, images, in_labels, names, yaml_name="fish.yaml")
+    assert facts_of(manifest) == {images[0]: ("train", "eel", ""), images[1]: ("validation", "ray", "")}

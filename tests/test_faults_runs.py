@@ -410,10 +410,12 @@ def test_a_broken_manifest_is_named(tmp_path, text, said):
     assert "tank.toml" in str(refusal.value)
 
 
-@pytest.mark.parametrize("text", [b"names: ['fish #1', 'fish #2']", b"names: ['fish, shark]", b"names: ['', 'a']"])
+@pytest.mark.parametrize("text", [b"names: ['fish, shark]", b"nc: 2\nnames: ['', 'a']"])
 def test_names_of_classes_that_are_cut_are_refused(tmp_path, text):
     (tmp_path / "data.yaml").write_bytes(text)
-    with pytest.raises(ValueError, match="does not name its classes"):
+    with pytest.raises(
+        ValueError, match="data.yaml(:1 cannot be read as YAML: .*end of stream| has the class name '')"
+    ):
         read_names(tmp_path / "data.yaml")
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 
+import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
 from marinecv.runs import Run
@@ -22,8 +23,10 @@ from marinecv.studies import Study
 from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
 from marinecv.training.recipe import Recipe
-from pipelines import boxes, plan, train
+from pipelines import plan, train
+from pipelines.boxes import find_data
 from pipelines.command_line import main
+from pipelines.evaluate import outside
 from pipelines.pretrain import BEST
 
 RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
@@ -217,8 +220,8 @@ def test_the_class_level_that_is_named_is_part_of_the_recipe(tmp_path, untrained
     assert set(catalog["class_name"]) == {"crab", "eel"}
     run = Run(tmp_path / "leaf")
     assert Recipe.of(run).data.class_level == "leaf"
-    args = argparse.Namespace(data=None, data_dir=None, class_level=None)
-    assert boxes.find_data(args, run, run.catalog).class_level == "leaf"
+    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=None)
+    assert find_data(args, run, run.catalog).class_level == "leaf"
 
 
 def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
@@ -230,6 +233,44 @@ def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
     changed = labels["dominant"].index[labels["dominant"] != labels["count"]]
     assert list(changed) == ["train/ray_train_5.jpg"]  # an eel and a ray: equal in number, eel sorts first
     assert Run(tmp_path / "count").read("contract.json")["label_rule"] == "count"
+
+
+def test_merge_case_reaches_catalog_boxes_and_recipe_and_what_reads_the_data_again(
+    roboflow_folder, tmp_path, untrained, capsys
+):
+    table = roboflow_folder / "test" / "_annotations.csv"
+    table.write_text(table.read_text().replace(",eel,", ",Eel,"))
+    assert pretrain(roboflow_folder, tmp_path / "refused") == 1
+    assert '"eel" (5 images) and "Eel" (1)' in capsys.readouterr().err and not (tmp_path / "refused").exists()
+    catalog = catalog_of(roboflow_folder, tmp_path / "run", "--merge-case", "--synthetic")
+    run = Run(tmp_path / "run")
+    assert set(catalog["class_name"]) == set(run.class_names) == {"crab", "eel", "ray"}
+    assert Recipe.of(run).data.merge_case
+    args = argparse.Namespace(data=None, data_dir=None, merge_case=False)
+    assert set(mcv.read_boxes(find_data(args, run, run.catalog))["class_name"]) == {"crab", "eel", "ray"}
+
+
+def test_other_images_take_the_spelling_of_the_run(finished_run, roboflow_folder):
+    for table in roboflow_folder.rglob("_annotations.csv"):
+        table.write_text(table.read_text().replace(",eel,", ",Eel,"))
+    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "merge_case"))
+    args, run = argparse.Namespace(**flags, data_dir=roboflow_folder, on="test"), Run(finished_run)
+    with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
+        outside(args, run)
+    args.merge_case = True
+    assert set(outside(args, run)["class_name"]) == {"crab", "eel", "ray"}
+
+
+def test_annotation_rows_that_cannot_be_read_are_counted_before_a_training(
+    roboflow_folder, tmp_path, untrained, capsys
+):
+    with (roboflow_folder / "train" / "_annotations.csv").open("a") as table:
+        table.write("crab_train_0.jpg,64,48,crab,4,6,x,36\n")
+    catalog_of(roboflow_folder, tmp_path / "run")
+    said = (
+        "1 of 18 annotation rows cannot be read; the first, train/_annotations.csv:11: bad row 'crab_train_0.jpg,64,48,"
+    )
+    assert said in capsys.readouterr().out
 
 
 def test_an_image_without_a_box_is_left_out_or_a_class_of_its_own(roboflow_folder, tmp_path, untrained):
@@ -279,7 +320,7 @@ def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, 
 
 def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_tank):
     flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
-    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "class_level")
+    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "class_level", "merge_case")
     args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]

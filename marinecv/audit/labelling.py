@@ -4,7 +4,7 @@ import pandas as pd
 
 from marinecv.audit.findings import Finding, agree, counted, finding_of, make_cases
 from marinecv.audit.tables import OTHER_RULES, UNSURE_BELOW
-from marinecv.data.boxes import CORNERS
+from marinecv.data.boxes import CORNERS, is_bad_row
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
 
@@ -26,7 +26,8 @@ def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFra
     train = good[good["split"] == "train"] if (good["split"] == "train").any() else good
     found = [_absent(good, train), _few(train), _uneven(good)]
     if not boxes.empty:
-        found.append(_boxes(boxes, catalog))
+        bad = is_bad_row(boxes["problem"])
+        found += [_bad_rows(boxes[bad], len(boxes)), _boxes(boxes[~bad], catalog)]
     if flips is not None:
         found += [_unsure(good, boxes), _flips(flips, len(good))]
     return [finding for finding in found if finding]
@@ -88,6 +89,21 @@ def _uneven(good: pd.DataFrame) -> Finding | None:
         why="Accuracy then speaks of the large classes, and a model that never names the small ones looks good.",
         todo="Judge by balanced accuracy; try --balanced or --class-weights.",
         cases=make_cases(pd.Series([], dtype=str), ""),
+    )
+
+
+def _bad_rows(bad: pd.DataFrame, total: int) -> Finding | None:
+    return finding_of(
+        bad,
+        total,
+        ("cannot", "cannot"),
+        "be read from their annotation rows.",
+        name="annotation rows that cannot be read",
+        serious=True,
+        unit="boxes",
+        why="The images are labeled from their other boxes, and the class of a lost box may be the right one.",
+        todo="Correct the rows; each case quotes one, with its file and line.",
+        cases=make_cases(bad["image_id"], bad["problem"] + " (" + bad["source"] + ")"),
     )
 
 

@@ -6,7 +6,7 @@ from marinecv.audit.findings import Finding, finding_of, make_cases
 from marinecv.data.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
 
-NO_BOX = ("no box", "no usable box")
+NO_BOX = ("no box", "no usable box")  # problems begin so
 NO_PLACE = (NO_FOLDER, NO_SPLIT)
 LIGHT, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
 
@@ -19,7 +19,7 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
         quality: as `measure_quality` returns it.
     """
     bad = catalog[catalog["problem"] != ""]
-    of_box, of_place = bad["problem"].isin(NO_BOX), bad["problem"].isin(NO_PLACE)
+    of_box, of_place = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin(NO_PLACE)
     odd = quality[quality["remark"] != ""]
     found = [
         _files(bad[~of_box & ~of_place], len(catalog)),
@@ -65,10 +65,11 @@ def _no_box(bad: pd.DataFrame, total: int) -> Finding | None:
         bad,
         total,
         ("has", "have"),
-        "no box that could serve, and so no label.",
+        "no box that can be used, and so no label.",
         name="images without a box",
         why="They are left out. If they show nothing, a model never learns what nothing looks like.",
-        todo="If they are empty, train with --no-box empty; if not, draw their boxes.",
+        todo="Correct the rows that the cases quote. If the others are empty, train with --no-box empty; if not, draw "
+        "their boxes.",
         cases=make_cases(bad["image_id"], bad["problem"]),
     )
 

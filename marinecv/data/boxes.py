@@ -3,9 +3,43 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.data.names import normalize_name
+
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 FLAT_BOXES = ("keep", "error")
+BAD_ROW = "bad row"
+
+
+def bad_row(text: str, reason: str) -> str:
+    """Return the problem of a row of an annotation file that cannot be read, with its text."""
+    return f"{BAD_ROW} {text if len(text) < 200 else text[:200] + '...'!r}: {reason}"
+
+
+def is_bad_row(problems: pd.Series) -> pd.Series:
+    """True for problems that `bad_row` gave."""
+    return problems.str.startswith(BAD_ROW).astype(bool)
+
+
+def refuse_mostly_bad(problems: pd.Series, sources: pd.Series) -> None:
+    """Raise ValueError where more than half of the rows are bad: the file is then of another kind."""
+    bad = is_bad_row(problems)
+    if bad.sum() * 2 > len(bad):
+        raise ValueError(
+            f"{bad.sum()} of {len(bad)} annotation rows cannot be read. The first, {sources[bad].iloc[0]}, is a "
+            f"{problems[bad].iloc[0]}. Expected bad rows to be the exception. Correct the files."
+        )
+
+
+def describe_bad_rows(boxes: pd.DataFrame) -> str:
+    """Return a sentence that counts the rows that cannot be read and quotes the first, or ""."""
+    bad = boxes[is_bad_row(boxes["problem"])]
+    if bad.empty:
+        return ""
+    first = bad.iloc[0]
+    return (
+        f"{len(bad)} of {len(boxes)} annotation rows cannot be read; the first, {first['source']}: {first['problem']}"
+    )
 
 
 def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:
@@ -26,6 +60,7 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
     if flat_boxes not in FLAT_BOXES:
         raise ValueError(f'flat_boxes is "{flat_boxes}". Expected one of {", ".join(FLAT_BOXES)}.')
     boxes = boxes.assign(
+        class_name=boxes["class_name"].map(normalize_name),
         **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},
         **{f"_{corner}": boxes[corner] for corner in CORNERS},
     )

@@ -1,15 +1,18 @@
 """The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
-from marinecv.data.boxes import clean_boxes
+from marinecv.data.boxes import clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
 from marinecv.data.deal import allocate
 from marinecv.data.folders import read_folders
 from marinecv.data.labels import dominant_class
 from marinecv.data.labels_csv import read_labels_csv
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import merge_spellings
 from marinecv.data.packed import read_about, read_packed
 from marinecv.data.roboflow import read_roboflow
 from marinecv.data.splits import sort_by_split
@@ -35,7 +38,9 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
         raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
     images, boxes = READERS[manifest.layout](manifest)
     boxes = clean_boxes(boxes, images, flat_boxes)
-    _refuse_unknown(boxes, boxes["source"], manifest.class_names, manifest)
+    images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
+    known = boxes[boxes["class_name"] != ""]
+    _refuse_unknown(known, known["source"], manifest.class_names, manifest)
     return images, boxes
 
 
@@ -48,13 +53,18 @@ def read_boxes(manifest: Manifest, flat_boxes: str = "keep") -> pd.DataFrame:
     Returns:
         DataFrame with `BOX_COLUMNS` and `clipped`; corners float64, in pixels as displayed.
     Raises:
-        ValueError: as `clean_boxes`, as the reader of the layout, or a class that the manifest does not name.
+        ValueError: as `clean_boxes`, `merge_spellings`, as the reader of the layout, or a class that the manifest does
+            not name.
     """
     return read_images_and_boxes(manifest, flat_boxes)[1]
 
 
 def read_catalog(
-    manifest: Manifest, label_rule: str = "dominant", no_box: str = "skip", flat_boxes: str = "keep"
+    manifest: Manifest,
+    label_rule: str = "dominant",
+    no_box: str = "skip",
+    flat_boxes: str = "keep",
+    log: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Read a data set: every image a row, sorted by split and image id.
 
@@ -64,6 +74,7 @@ def read_catalog(
         no_box: images without a box keep a row with the problem "no box" ("skip"), or are of class "empty" ("empty").
             An image all of whose boxes are unusable is never called empty.
         flat_boxes: as in `read_boxes`.
+        log: called with a sentence where annotation rows cannot be read.
     Returns:
         DataFrame with `CATALOG_COLUMNS`; `share` is the class's share of the image's scores, 0 to 1 (1.0 where
         no boxes decide), `problem` is "" for every image that can be used.
@@ -73,9 +84,13 @@ def read_catalog(
     if no_box not in NO_BOX:
         raise ValueError(f'no_box is "{no_box}". Expected one of {", ".join(NO_BOX)}.')
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
+    if log and (sentence := describe_bad_rows(boxes)):
+        log(sentence)
     catalog = images.assign(share=1.0)
     if source_layout(manifest) in BOX_LAYOUTS:
-        catalog = _label(catalog, boxes, label_rule, no_box)
+        catalog, _ = merge_spellings(
+            _label(catalog, boxes, label_rule, no_box), boxes.iloc[:0], manifest.class_names, manifest.merge_case
+        )
     return sort_by_split(catalog[CATALOG_COLUMNS])
 
 
@@ -154,7 +169,9 @@ def _label(catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, no_box: 
     boxed = catalog["image_id"].isin(boxes["image_id"])
     unlabelled, fine = labels["class_name"].isna().to_numpy(), catalog["problem"] == ""
     catalog = catalog.assign(class_name=labels["class_name"].fillna("").to_numpy(), share=labels["share"].to_numpy())
-    catalog["problem"] = catalog["problem"].mask(fine & unlabelled & boxed, "no usable box")
+    first = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
+    why = ("no usable box: " + first["problem"] + " (" + first["source"] + ")").to_numpy()
+    catalog["problem"] = catalog["problem"].mask(fine & unlabelled & boxed, why)
     if no_box == "skip":
         return catalog.assign(problem=catalog["problem"].mask(fine & unlabelled & ~boxed, "no box"))
     empty = fine & unlabelled & ~boxed

@@ -11,6 +11,7 @@ from marinecv.data.foreign_csv import find_named, utf8_text
 from marinecv.data.images import ABSENT, image_table
 from marinecv.data.layouts import CUB_TABLES, image_files
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name
 
 IMAGES, CLASSES, LABELS = CUB_TABLES
 SPLIT, BOXES = "train_test_split.txt", "bounding_boxes.txt"  # both may be absent
@@ -32,11 +33,11 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, images = manifest.root, cub_images(manifest)
     named = images[images["at_hand"]]
-    not_read = set(read_numbered(root / CLASSES)["value"]) - set(cub_classes(manifest)["folder"])
+    not_read = set(read_numbered(root / CLASSES)["value"].map(normalize_name)) - set(cub_classes(manifest)["folder"])
     unnamed = {
         path: UNNAMED
         for path in sorted({*image_files(root / FOLDER, deep=True)} - {*images["path"]})
-        if path.relative_to(root / FOLDER).parts[0] not in not_read
+        if normalize_name(path.relative_to(root / FOLDER).parts[0]) not in not_read
     }
     rows = [*zip(named["path"], named["split"], named["class_name"], strict=True)]
     images = image_table(root, rows + [(path, "") for path in unnamed], unnamed)
@@ -55,6 +56,7 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
             `read_numbered`.
     """
     classes = read_numbered(manifest.root / CLASSES).rename(columns={"value": "folder"})[["folder"]]
+    classes["folder"] = classes["folder"].map(normalize_name)
     if chosen := manifest.folder_classes:
         if unknown := sorted(chosen.keys() - set(classes["folder"])):
             raise ValueError(
@@ -152,7 +154,7 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
 
 
 def _readable(folder: str) -> str:
-    return re.sub(r"^\d+\.", "", folder).replace("_", " ")
+    return normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " "))
 
 
 def _leads_out(name: str) -> bool:

@@ -1,51 +1,158 @@
-"""The class names of a YOLO `data.yaml`, without a YAML library: a list or a mapping, on one line or several."""
+"""Read the `data.yaml` of a YOLO data set: its class names, and the published split that it names."""
 
+import os
+import posixpath
 import re
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PureWindowsPath
 
-_ITEM = r"""\s*(?:(\d+)\s*:\s*)?(?:'((?:[^']|'')*)'|"([^"]*)"|([^\s,'"\[\]{}][^END\n]*))"""
-_IN_BRACKETS = re.compile(_ITEM.replace("END", r",\[\]{}"))
-_ON_LINES = re.compile(_ITEM.replace("END", ""))  # there a name may hold a comma, and in both an apostrophe
+import yaml
+
+from marinecv.data.foreign_csv import utf8_text
+from marinecv.data.layouts import find_data_yaml, image_files
+from marinecv.data.names import normalize_name, plain, refuse_unmatched
+
+SPLIT_KEYS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+MAX_ALIASES = 30  # so that a small file cannot grow without bound
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which no file of ours could hold
+TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
+_EXPECTED = "Expected names: [fish, shark], or a mapping that counts from 0: fish on."
+
+
+class _Loader(yaml.SafeLoader):
+    """Load scalars as the text that stands in the file; refuse a key given twice, and files that grow by aliases."""
+
+    yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # merge keys alone
+    yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (None, *TAGS)}  # None refuses others
+    aliases = 0
+
+    def compose_node(self, parent, index):
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.aliases > MAX_ALIASES:
+            self._refuse(f"more than {MAX_ALIASES} aliases", self.peek_event())
+        return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor):
+        node, met = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or (key.value in met and key.value != "<<"):
+                self._refuse(f"the key {str(key.value)[:60]!r} is there twice or no text", key)
+            met.add(key.value)
+        return node
+
+    def _refuse(self, problem: str, at):
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML mapping; every scalar is text, so that a class may be called `yes`, `001` or `1.0`.
+
+    Raises:
+        ValueError: not UTF-8, not YAML, or no mapping; the message names file and line.
+    """
+    text = utf8_text(path)
+    try:
+        data = yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply. Expected lines such as names: [fish, shark].") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
+        problem = getattr(error, "problem", None) or getattr(error, "reason", error)
+        raise ValueError(f"{path}:{line + 1} cannot be read as YAML: {problem}. Correct that line.") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds no named entries. {_EXPECTED}")
+    return data
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Return the class names in index order.
+    """Return the class names in index order, each as `normalize_name` gives it.
 
     Raises:
-        ValueError: not UTF-8, no `names:`, a name that is empty or not closed, or keys that do not count up from 0.
+        ValueError: as `read_yaml`; there are no names, a name is empty or there twice, keys do not count up from 0, or
+            `nc` is another number.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
-    lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in text.splitlines()]
-    start = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
-    text = "" if start is None else _block(lines, start)
-    item = _IN_BRACKETS if _opens(text) else _ON_LINES
-    found = [match.groups() for match in item.finditer(text)]
-    names = [(single or double or plain or "").strip().replace("''", "'") for _, single, double, plain in found]
-    keys = [key.lstrip("0") or "0" for key, *_ in found if key is not None]
-    places = [str(place) for place in range(len(names))]
-    unread = re.search(r"[^\s,\[\]{}]", item.sub(" ", text))
-    if unread or not names or not all(names) or (keys and sorted(keys) != sorted(places)):
+    data = read_yaml(path)
+    names = data.get("names")
+    if isinstance(names, dict):
+        of_index = {key.lstrip("0") or "0": name for key, name in names.items()}
+        names = [of_index.get(str(index)) for index in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
+    names = tuple(map(normalize_name, names))
+    if wrong := [name for name, count in Counter(names).items() if not name or count > 1 or NO_TEXT.search(name)]:
         raise ValueError(
-            f"{path} does not name its classes. Expected names: ['fish', 'shark'], or a mapping from 0: fish on. "
-            f"Found {text.strip()[:80] or 'no names:'!r}."
+            f"{path} has the class name {wrong[0]!r:.80}, which is empty, there twice or no text. Expected names that "
+            "differ."
         )
-    order = map(int, keys or places)
-    return tuple(name for _, name in sorted(zip(order, names, strict=True)))
+    if "nc" in data and data["nc"] != str(len(names)):
+        raise ValueError(
+            f"{path} states nc: {data['nc']!r:.20} and names {len(names)} classes. Expected one number. Correct it."
+        )
+    return names
 
 
-def _block(lines: list[str], start: int) -> str:
-    """Everything that belongs to `names:`, one item a line or a bracket; dashes of a list taken off."""
-    block = [lines[start].removeprefix("names:")]
-    for line in lines[start + 1 :]:
-        closed = _opens("\n".join(block)) and re.search(r"[\]}]\s*$", block[-1])
-        if closed or (line and not line[0].isspace() and line[0] not in "-]}"):
-            break
-        block.append(re.sub(r"^\s*-\s+", "", line))
-    return "\n".join(block)
+def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path], list[str]]:
+    """Read which images data.yaml puts into which split.
+
+    An entry is a folder, a text file that lists images, or a list of these; relative to `path:` or to data.yaml, else
+    its end is looked for below the data folder, as Roboflow writes ../train/images and other tools the whole path of
+    another machine. Nothing outside the data folder is looked at.
+
+    Returns:
+        The split of each image, the folders named, the lists read, and the entries of validation and test that are not
+        there, in words.
+    Raises:
+        ValueError: train is not there, an entry is no text or leads out of the folder, a list names none of the images,
+            or an image is in two splits.
+    """
+    path = find_data_yaml(root)
+    data = read_yaml(path) if path else {}
+    split_of: dict[Path, str] = {}
+    folders, lists, absent = [], [], []
+    base = data.get("path") if isinstance(data.get("path"), str) else ""
+    for key, split in SPLIT_KEYS.items():
+        entries = data.get(key) if isinstance(data.get(key), list) else [data.get(key)]
+        for entry in entries:
+            if entry in (None, "", "null", "~"):
+                continue
+            places = [root / each for each in _places(entry, base, "")] if isinstance(entry, str) else []
+            place = next((each for each in places if os.path.isdir(each) or os.path.isfile(each)), None)
+            if place is None and (key == "train" or not places or PureWindowsPath(entry).anchor):
+                raise ValueError(
+                    f"{path} names {key}: {entry!r:.80}, which is not in {root}. Expected a folder or a list of images "
+                    "there: nothing outside the data folder is read. Correct or remove the line."
+                )
+            if place is None:
+                absent.append(f"{path.name} names {key}: {entry}, which is not there")
+                continue
+            (folders if place.is_dir() else lists).append(place)
+            for image in image_files(place, deep=True) if place.is_dir() else _listed(place, root, base):
+                if split_of.setdefault(image, split) != split:
+                    raise ValueError(
+                        f"{path} puts {image.relative_to(root).as_posix()} into {split_of[image]} and {split}. "
+                        "Expected an image in one split. Correct the entries, or remove one."
+                    )
+    return split_of, folders, lists, absent
 
 
-def _opens(text: str) -> bool:
-    return text.lstrip().startswith(("[", "{"))
+def _listed(table: Path, root: Path, base: str) -> list[Path]:
+    """Return the images that a text file names, a line each; a path that does not exist where one is absent."""
+    files = {plain(path.relative_to(root).as_posix()): path for path in image_files(root, deep=True)}
+    here, found = table.parent.relative_to(root).as_posix(), {}
+    for line in map(str.strip, utf8_text(table).splitlines()):
+        if line and (places := _places(line, here, base, "")):
+            fits = [files[plain(place)] for place in places if plain(place) in files]
+            found[line] = fits[0] if fits else root / places[0]
+    refuse_unmatched(table, found, found.values(), files.values())
+    return list(found.values())
+
+
+def _places(entry: str, *bases: str) -> list[str]:
+    """Say what an entry may mean, the likeliest first, as paths relative to the root; none leads out of it."""
+    path = PureWindowsPath(entry)  # knows both kinds of slash, and drives
+    parts = [part for part in path.parts if part not in ("..", path.anchor)]
+    ends = range(len(parts) - 1) if path.anchor else range(min(len(parts), 1))
+    tries = [] if path.anchor else [posixpath.normpath(posixpath.join(base, path.as_posix())) for base in bases]
+    tries += [posixpath.join(*parts[end:]) for end in ends]
+    return [each for each in tries if not each.startswith("/") and each.split("/")[0] != ".."]

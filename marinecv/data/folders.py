@@ -20,6 +20,7 @@ from marinecv.data.layouts import (
     sub_folders,
 )
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name
 
 NO_FOLDER = "lies in no class folder"
 Folders = tuple[str, ...]
@@ -45,13 +46,13 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     found, met = [], set()
     for split, place in places.items():
         for folder in class_folders(place):
-            met.add(folder.name)
-            if chosen and level == "first" and folder.name not in chosen:
+            met.add(normalize_name(folder.name))
+            if chosen and level == "first" and normalize_name(folder.name) not in chosen:
                 continue
             for path in image_files(folder, deep=True):
-                below = path.relative_to(folder).parts[:-1]
-                if not any(map(BESIDE.fullmatch, below)):
-                    found.append((path, split, (folder.name, *(name for name in below if not IMAGES.fullmatch(name)))))
+                names = [normalize_name(name) for name in path.relative_to(place).parts[:-1]]
+                if not any(map(BESIDE.fullmatch, names[1:])):
+                    found.append((path, split, tuple(name for name in names if not IMAGES.fullmatch(name))))
     level = level or choose_level(Counter(folders for *_, folders in found), root)
     classes = classes_at(level, {folders for *_, folders in found})
     rows = [(path, split, *classes[folders]) for path, split, folders in found]
@@ -120,7 +121,9 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
     if manifest.layout != "folders" or manifest.class_level or manifest.folder_classes:
         return ""
     first = {
-        printable(folder.name) for place in class_places(manifest.root).values() for folder in class_folders(place)
+        printable(normalize_name(folder.name))
+        for place in class_places(manifest.root).values()
+        for folder in class_folders(place)
     }
     classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
     if not classes <= first:

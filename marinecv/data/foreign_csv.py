@@ -2,56 +2,72 @@
 
 import csv
 import io
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
+import numpy as np
 import pandas as pd
+
+from marinecv.data.boxes import bad_row, refuse_mostly_bad
+from marinecv.data.names import match_names, normalize_name
 
 MARKS = (",", ";", "\t")
 
 
-def read_strings(path: Path, columns: list[str], root: Path, optional: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read some columns of a CSV; nothing is guessed, so that a bad value can be named with its line.
+def read_strings(
+    path: Path, columns: list[str], root: Path, optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Read some columns of a CSV as text; a row that cannot be read is one with a `problem` that quotes it.
 
-    Cells are divided by comma, semicolon or tab, whichever the header holds most of.
+    Cells are divided by comma, semicolon or tab, whichever the header holds most of. Case and outer white space of the
+    header do not matter; rows without any text are passed over.
 
     Args:
         path: the CSV, UTF-8 with or without BOM; its first column of `columns` names files below its own folder.
         columns: the ones wanted; others are ignored.
         root: the data root.
         optional: columns that may be absent, or empty in a row; both give "".
+        numbers: which of these hold finite numbers.
     Returns:
-        DataFrame of strings with `columns`, `optional` and `source`, such as "test/_annotations.csv:72" (the header is
-        line 1).
+        DataFrame of strings with `columns`, `optional`, `source`, such as "test/_annotations.csv:72" (the header is
+        line 1), and `problem`, "" where a row has none.
     Raises:
-        ValueError: not UTF-8, not divided into cells, a column is missing or there twice, a row is short or long, or a
-            file lies outside the folder.
+        ValueError: not UTF-8, not divided into cells, a column is missing or there twice, most rows cannot be read, or
+            a file lies outside the folder.
     """
     text, name = utf8_text(path), path.relative_to(root).as_posix()
     file, rows = io.StringIO(text, newline=""), []
     mark = max(MARKS, key=file.readline().count)
     file.seek(0)
-    reader = csv.DictReader(file, delimiter=mark, strict=True)
+    reader, wanted = csv.reader(file, delimiter=mark, strict=True), [*columns, *optional]
     try:
-        _check_header(path, reader.fieldnames or [], columns, optional)
-        for row in reader:
-            source = f"{name}:{reader.line_num}"
-            _check_row(source, row, columns)
-            rows.append([*(row[column] for column in columns), *(row.get(column) or "" for column in optional), source])
+        header = [normalize_name(cell).casefold() for cell in next(reader, [])]
+        _check_header(path, header, columns, optional)
+        for cells in reader:
+            row = dict(zip(header, cells, strict=False))
+            if any(cell.strip() for cell in cells):
+                source = f"{name}:{reader.line_num}"
+                problem = _row_problem(source, row, columns, len(cells) - len(header))
+                rows.append([*(row.get(each, "") for each in wanted), source, problem, mark.join(cells)])
     except csv.Error as error:
         raise ValueError(
-            f"Row {name}:{reader.reader.line_num} cannot be divided into cells: {error}. Expected "
-            f"{','.join(columns)}, and a closing quote for every opening one. Fix the CSV."
+            f"Row {name}:{reader.line_num} cannot be divided into cells: {error}. Expected {','.join(columns)}, and a "
+            "closing quote for every opening one. Fix the CSV."
         ) from None
-    return pd.DataFrame(rows, columns=[*columns, *optional, "source"], dtype=str)
+    table = pd.DataFrame(rows, columns=[*wanted, "source", "problem", "text"], dtype=str)
+    for column in numbers:
+        wrong = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & (table["problem"] == "")
+        wrong &= (table[column] != "") | (column in columns)
+        table["problem"] = table["problem"].mask(wrong, table[column].map(f"{column} is {{!r:.40}}, no number".format))
+    bad = table["problem"] != ""
+    quoted = [bad_row(*pair) for pair in zip(table["text"][bad], table["problem"][bad], strict=True)]
+    table.loc[bad, "problem"] = quoted
+    refuse_mostly_bad(table["problem"], table["source"])
+    return table.drop(columns="text")
 
 
-def find_named(folder: Path, names: Iterable[str], images: list[Path]) -> list[Path]:
-    """Say which file each name of a CSV means.
-
-    An exact name goes first. Otherwise a backslash counts as a slash, and an accent as the same whether it is part of
-    its letter (Windows, Linux) or follows it (macOS), where exactly one image fits.
+def find_named(folder: Path, names: Sequence[str], images: list[Path]) -> list[Path]:
+    """Say which file each name of a CSV means, see `match_names`.
 
     Args:
         folder: of the CSV.
@@ -60,15 +76,10 @@ def find_named(folder: Path, names: Iterable[str], images: list[Path]) -> list[P
     Returns:
         A path a name; one that does not exist where nothing fits.
     """
-    fitting: dict[str, list[Path]] = {}
-    for path in images:
-        fitting.setdefault(_plain(path.relative_to(folder).as_posix()), []).append(path)
-    exact = set(images)
-    places = {}
-    for name in dict.fromkeys(names):
-        alike = fitting.get(_plain(Path(name).as_posix()), [])
-        places[name] = folder / name if folder / name in exact or len(alike) != 1 else alike[0]
-    return [places[name] for name in names]
+    files = {path.relative_to(folder).as_posix(): path for path in images}
+    texts = {name: Path(name).as_posix() for name in names}
+    found = match_names(texts.values(), files)
+    return [files[found[texts[name]]] if texts[name] in found else folder / name for name in names]
 
 
 def utf8_text(path: Path) -> str:
@@ -86,10 +97,6 @@ def utf8_text(path: Path) -> str:
     return text
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
-
-
 def _check_header(path: Path, found: list[str], columns: list[str], optional: tuple[str, ...]) -> None:
     if missing := [column for column in columns if column not in found]:
         raise ValueError(
@@ -100,17 +107,17 @@ def _check_header(path: Path, found: list[str], columns: list[str], optional: tu
         raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
 
 
-def _check_row(source: str, row: dict, columns: list[str]) -> None:
-    expected = f"Expected {','.join(columns)}."
-    if lacking := [column for column in columns if not row[column]]:
-        raise ValueError(f"Row {source} lacks its {lacking[0]}. {expected} Fix the CSV.")
-    if None in row:  # the key of what DictReader has no column for
-        raise ValueError(
-            f"Row {source} has {len(row[None])} cells more than the header. {expected} Put a name that holds a comma "
-            "into double quotes."
-        )
-    file = PureWindowsPath(row[columns[0]])  # knows both kinds of slash, and drives
+def _row_problem(source: str, row: dict[str, str], columns: list[str], more: int) -> str:
+    """Return "", or why a row cannot be read.
+
+    Raises:
+        ValueError: its file lies outside the folder.
+    """
+    file = PureWindowsPath(row.get(columns[0], ""))  # knows both kinds of slash, and drives
     if file.anchor or ".." in file.parts:
         raise ValueError(
             f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected a file below it."
         )
+    if lacking := [column for column in columns if not row.get(column, "").strip()]:
+        return f"lacks its {lacking[0]}, expected {','.join(columns)}"
+    return f"has {more} cells more than the header; put a name that holds a comma into double quotes" * (more > 0)

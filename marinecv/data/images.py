@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of
 from marinecv.data.layouts import printable, unsupported
+from marinecv.data.names import normalize_name
 from marinecv.data.records import is_present, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
@@ -36,11 +37,11 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
         reasons: why an image cannot be used though its header is sound, by path.
     Returns:
         DataFrame with `IMAGE_COLUMNS`; width and height in pixels as displayed, 0 where the header cannot be read. A
-        name that is not UTF-8 is written as `printable` writes it.
+        name that is not UTF-8 is written as `printable` writes it; class and group are as `normalize_name` gives them.
     """
     records = []
     for path, split, *rest in rows:
-        class_name, group = (printable(text) for text in (*rest, "", "")[:2])
+        class_name, group = (normalize_name(printable(text)) for text in (*rest, "", "")[:2])
         image_id = printable(path.relative_to(root).as_posix())
         width, height, problem = read_header(path)
         problem = problem or (reasons or {}).get(path, "")

@@ -1,4 +1,4 @@
-"""Read a folder of images with one `labels.csv` of two columns, file and class."""
+"""Read a folder of images with one `labels.csv` of columns file and class, and perhaps split."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import LABELS, image_files
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name, refuse_unmatched
+from marinecv.data.splits import canonical_split
 
 NO_CLASS = "no class in labels.csv"
 
@@ -17,21 +19,36 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
     The first sub-folder of an image (one a camera, a video, a day) is its `group`; beside labels.csv it has none.
-    Images the CSV does not name are rows with a problem; so are files that are named but absent.
+    Images the CSV does not name, or names in a row that cannot be read, are rows with a problem; so are files that are
+    named but absent. A column `split` is the published split.
 
     Raises:
-        ValueError: the CSV lacks a column or a value, or names a file twice.
+        ValueError: the CSV lacks a column or most of its rows cannot be read, a row names no file, one that is named
+            before or an unknown split, or no file is there.
     """
-    rows = read_strings(manifest.root / LABELS, ["file", "class"], manifest.root)
-    found = image_files(manifest.root, deep=True)
-    rows["path"] = find_named(manifest.root, rows["file"], found)
-    if (twice := rows["path"].duplicated()).any():
-        first = rows[twice].iloc[0]
-        raise ValueError(f"Row {first['source']} names {first['file']} again. Expected one row an image. Fix the CSV.")
-    classes = dict(zip(rows["path"], rows["class"], strict=True))
-    named = [(path, "", classes.get(path, ""), _group(path, manifest.root)) for path in sorted({*found, *classes})]
-    unnamed = dict.fromkeys(set(found) - classes.keys(), NO_CLASS)
-    return image_table(manifest.root, named, unnamed), pd.DataFrame(columns=BOX_COLUMNS)
+    root, table = manifest.root, manifest.root / LABELS
+    rows, found = read_strings(table, ["file", "class"], root, optional=("split",)), image_files(root, deep=True)
+    rows["path"] = find_named(root, rows["file"], found)
+    refuse_unmatched(table, rows["file"], rows["path"], found)
+    wrong = rows[(rows["file"].str.strip() == "") | rows["path"].duplicated()]
+    if not wrong.empty:
+        first = wrong.iloc[0]
+        what = f"{first['file']} again" if first["file"].strip() else "no file"
+        raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
+    rows["split"] = [_split(*pair) for pair in zip(rows["split"], rows["source"], strict=True)]
+    of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
+    named = [(path, *of_path.get(path, ["", ""])[:2], _group(path, root)) for path in sorted({*found, *of_path})]
+    images = image_table(root, named, dict.fromkeys(set(found) - of_path.keys(), NO_CLASS))
+    bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
+    images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
+    return images, pd.DataFrame(columns=BOX_COLUMNS)
+
+
+def _split(word: str, source: str) -> str:
+    try:
+        return canonical_split(normalize_name(word)) if word.strip() else ""
+    except ValueError as error:
+        raise ValueError(f"Row {source} of the labels: {error} Fix the CSV, or leave the cell empty.") from None
 
 
 def _group(path: Path, root: Path) -> str:

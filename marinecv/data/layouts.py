@@ -27,6 +27,7 @@ PLACE = re.compile(  # what cameras, sites, memory cards (DCIM, 100MEDIA) and da
 GROUP = re.compile(  # what groups within a class are called beside those: 2021, b, C03, S1_R2
     rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
 )
+NAMES_KEY = re.compile(rb"""^(\xef\xbb\xbf)?({|{.*, *)?["']?names["']?\s*:""", re.MULTILINE)  # of data.yaml
 NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
@@ -100,6 +101,29 @@ def split_folders(root: Path) -> dict[str, Path]:
     return found
 
 
+def folder_named(place: Path, name: str) -> Path | None:
+    """Return the folder of this name directly below a place, in any case; the exact one where there are several."""
+    found = [folder for folder in sub_folders(place) if folder.name.lower() == name]
+    return max(found, key=lambda folder: folder.name == name, default=None)
+
+
+def find_data_yaml(root: Path) -> Path | None:
+    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one.
+
+    Raises:
+        ValueError: several have it.
+    """
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+    found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
+    if named := [path for path in found if path.stem.lower() == "data"]:
+        return named[0]
+    if len(found) > 1:
+        raise ValueError(
+            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one; call it data.yaml."
+        )
+    return found[0] if found else None
+
+
 def sub_folders(folder: Path) -> list[Path]:
     """Visible folders directly below, sorted; linked ones too, unless the link leads back to a folder above it."""
     visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(HIDDEN))
@@ -167,7 +191,8 @@ def _layout_of(root: Path) -> str:
     splits = split_folders(root).values()
     if any((folder / ANNOTATIONS).is_file() for folder in (root, *splits)):
         return "roboflow"
-    if any((folder / "images").is_dir() and (folder / "labels").is_dir() for folder in (root, *splits)):
+    pairs = ((folder_named(folder, "images"), folder_named(folder, "labels")) for folder in (root, *splits))
+    if any(map(all, pairs)) or find_data_yaml(root):
         return "yolo"
     if _is_cub(root):
         return "cub"
@@ -228,7 +253,8 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _has_table(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (ANNOTATIONS, LABELS, PACK, PACKING)) or _is_cub(folder)
+    tables = any((folder / name).is_file() for name in (ANNOTATIONS, LABELS, PACK, PACKING))
+    return tables or _is_cub(folder) or find_data_yaml(folder) is not None
 
 
 def _is_cub(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from marinecv.data.cub import absent_classes, cub_classes
+from marinecv.data.data_yaml import published_split
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
 from marinecv.data.store import store_path, stored
@@ -18,13 +19,14 @@ def locate(
     default: str = "aquarium",
     say: Callable[[str], None] = print,
     class_level: str | None = None,
+    merge_case: bool = False,
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
     A folder or archive in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
     set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
     the drawn reef, said so in plain words. Classes that the tables of a CUB folder name and of which no image is here
-    are counted in a line of text.
+    are counted in a line of text, and so is a split that data.yaml names and that is not here.
 
     Args:
         data: name of a bundled data set, or path of a TOML manifest.
@@ -32,12 +34,17 @@ def locate(
         default: the data set meant where nothing is named.
         say: called with a line of text for the user.
         class_level: of class folders, see `Manifest`; None leaves what the manifest says.
+        merge_case: take classes whose names differ only in case as one.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
     manifest = _find(data, data_dir, default, say)
-    manifest = replace(manifest, class_level=class_level or manifest.class_level)
+    manifest = replace(
+        manifest, class_level=class_level or manifest.class_level, merge_case=merge_case or manifest.merge_case
+    )
+    for sentence in published_split(manifest.root)[3] if manifest.layout == "yolo" else ():
+        say(sentence)
     if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
         say(
             f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "

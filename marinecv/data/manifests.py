@@ -9,6 +9,7 @@ from typing import get_type_hints
 
 from marinecv.checked import among, checked, names, take
 from marinecv.data.layouts import PACK, find_layout
+from marinecv.data.names import normalize_name
 from marinecv.data.packed import FACTS, read_about
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
@@ -33,6 +34,7 @@ class Manifest:
             called. Empty reads all. They are the class names, too, where none are stated.
         class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty where
             the folders' names tell.
+        merge_case: classes whose names differ only in case are one; False refuses them.
         root: the folder that image ids are relative to; None while the files are not located.
         folder: the one that was given or unpacked; `root` is it or lies in it.
         url: an archive, best pinned to a commit, or `gdrive:ID`.
@@ -52,6 +54,7 @@ class Manifest:
     class_names: tuple[str, ...] = ()
     folder_classes: dict[str, str] = field(default_factory=dict)
     class_level: str = ""
+    merge_case: bool = False
     root: Path | None = None
     folder: Path | None = None
     url: str = ""
@@ -70,6 +73,13 @@ class Manifest:
                 f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(LAYOUTS)}.'
             )
         among(self, class_level=CLASS_LEVELS)
+        classes = tuple(map(normalize_name, self.class_names))
+        if self.merge_case:
+            cases = [name.casefold() for name in classes]
+            classes = tuple(name for number, name in enumerate(classes) if cases.index(cases[number]) == number)
+        folders = {normalize_name(key): normalize_name(name) for key, name in self.folder_classes.items()}
+        object.__setattr__(self, "class_names", names(classes, f"The class_names of {self.toml or self.name}"))
+        object.__setattr__(self, "folder_classes", folders)
 
 
 def manifest_folder(package: Path = PACKAGE) -> Path:
@@ -141,7 +151,6 @@ def _of_pack(root: Path) -> Manifest:
             f"The name that {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out."
         )
     facts = {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
-    names(facts["class_names"], f"The class_names of {root / PACK}")
     return Manifest(**facts, layout="packed", root=root)
 
 
@@ -175,7 +184,6 @@ def _read_toml(path: Path) -> Manifest:
     hints = get_type_hints(Manifest)
     for key in set(facts) - {"root"}:
         facts[key] = checked(facts[key], hints[key], f"{key!r} of {path}")
-    names(facts.get("class_names", ()), f"The class_names of {path}")
     called = names(tuple(facts.get("folder_classes", {}).values()), f"The folder_classes of {path}")
     facts["class_names"] = facts.get("class_names") or called
     for key, is_fine in {"name": _is_file_name, "hashes": _is_file_name, "archive_subdir": _is_below}.items():

@@ -22,6 +22,7 @@ FACTS = {  # of the manifest, which a pack keeps
     "name": str,
     "title": str,
     "class_names": tuple[str, ...],
+    "merge_case": bool,
     "licence": str,
     "citation": str,
     "homepage": str,

@@ -9,6 +9,7 @@ from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import ANNOTATIONS, image_files, split_folders
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import refuse_unmatched
 from marinecv.data.splits import NO_SPLIT
 
 SIZE = ("width", "height")
@@ -19,12 +20,14 @@ OTHER_SIZE = "its image has another size"
 def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners still as the CSV's strings).
 
-    Images that no CSV row names are rows without boxes, those in sub-folders rows with a problem; so are images beside
-    the split folders, files that are named but absent, and images whose size, as displayed, is not the one the CSV
-    states, for then the boxes are of another picture. Folders beside train/, valid/ and test/ are not read.
+    A row that cannot be read is a box with the row as its `problem`. Images that no CSV row names are rows without
+    boxes, those in sub-folders rows with a problem; so are images beside the split folders, files that are named but
+    absent, and images whose size, as displayed, is not the one the CSV states, for then the boxes are of another
+    picture. Folders beside train/, valid/ and test/ are not read.
 
     Raises:
-        ValueError: a split folder holds images and no CSV, two CSVs name one file, or a CSV lacks a column or a value.
+        ValueError: a split folder holds images and no CSV, two CSVs name one file, a CSV names no file that is there,
+            or as `read_strings`.
     """
     root, splits = manifest.root, split_folders(manifest.root)
     boxes = [pd.DataFrame(columns=[*BOX_COLUMNS, *SIZE], dtype=str)]
@@ -37,7 +40,7 @@ def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             images = [path for path in images if not any(other in path.parents for other in splits.values())]
         if table.is_file():
             boxes.append(_read_boxes(table, root, images))
-            named = {root / image_id for image_id in boxes[-1]["image_id"]}
+            named = {root / image_id for image_id in boxes[-1]["image_id"] if image_id}
             if twice := named & rows.keys():
                 raise ValueError(f"{table} names {min(twice)}, as {root / ANNOTATIONS} does. Expected one of them to.")
             reasons |= {path: UNNAMED for path in set(images) - named if path.parent != folder}
@@ -54,22 +57,18 @@ def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
-    rows = read_strings(table, ["filename", "class", *CORNERS], root, optional=SIZE)
+    rows = read_strings(table, ["filename", "class", *CORNERS], root, optional=SIZE, numbers=(*CORNERS, *SIZE))
     places = find_named(table.parent, rows["filename"], images)
-    rows["image_id"] = [path.relative_to(root).as_posix() for path in places]
-    return rows.rename(columns={"class": "class_name"}).assign(problem="")[[*BOX_COLUMNS, *SIZE]]
+    refuse_unmatched(table, rows["filename"], places, images)
+    named = rows["filename"].str.strip() != ""
+    rows["image_id"] = [path.relative_to(root).as_posix() * name for path, name in zip(places, named, strict=True)]
+    return rows.rename(columns={"class": "class_name"})[[*BOX_COLUMNS, *SIZE]]
 
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Say where the size that a row states is not that of the image; the boxes may be of the stored, unturned one."""
-    said = boxes[(boxes[[*SIZE]] != "").all(axis=1)]
-    numbers = said[[*SIZE]].apply(pd.to_numeric, errors="coerce")
-    if (wrong := numbers.isna().any(axis=1)).any():
-        first = said[wrong].iloc[0]
-        raise ValueError(
-            f"Row {first['source']} states the size {first['width']}x{first['height']}. Expected width and height of "
-            "the image in pixels. Fix the CSV."
-        )
+    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & (boxes["problem"] == "")]
+    numbers = said[[*SIZE]].apply(pd.to_numeric)
     of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)
     differs = (of_file["width"] > 0) & (numbers != of_file).any(axis=1)
     reasons = {
@@ -78,5 +77,5 @@ def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFr
     }
     pairs = zip(images["image_id"], images["problem"], strict=True)
     images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]
-    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons), OTHER_SIZE)
+    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & (boxes["problem"] == ""), OTHER_SIZE)
     return images, boxes[BOX_COLUMNS]

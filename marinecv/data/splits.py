@@ -10,6 +10,7 @@ import pandas as pd
 
 from marinecv.atomic import part_of
 from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
 from marinecv.hashes import sha256
 from marinecv.tables import read_table, write_table
@@ -196,20 +197,21 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
-        path: a CSV with `image_id` and `split`; other columns are not looked at.
+        path: a CSV with `image_id`, as `match_names` takes it, and `split`; other columns are not looked at.
     Raises:
         ValueError: no such file, a column is missing, an image that is not in the catalog, is there twice or has no
             name, or a word that stands for no split.
     """
     try:
-        table = read_table(path)
+        table = read_table(path).rename(columns=normalize_name)
     except FileNotFoundError:
         raise ValueError(f"There is no split file {path}. Expected a CSV with image_id and split.") from None
     if missing := [column for column in ("image_id", "split") if column not in table]:
         raise ValueError(
             f"{path} lacks the column {missing[0]}. Expected image_id and split; found {', '.join(table)}."
         )
-    ids, known = table["image_id"], catalog["image_id"]
+    known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
+    ids = table["image_id"].replace(match_names(table["image_id"], known))
     for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):
         if wrong.any():
             raise ValueError(

@@ -1,71 +1,74 @@
-"""Read the YOLO layout: `data.yaml`, and for every image a text file of normalised boxes in `labels/`."""
+"""Read the YOLO layout: `data.yaml`, and for every image a text file of normalized boxes in `labels/` or beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from marinecv.data.boxes import BOX_COLUMNS, CORNERS
-from marinecv.data.data_yaml import read_names
-from marinecv.data.images import image_table
-from marinecv.data.layouts import HIDDEN, image_files, paths_below, printable, split_folders, unsupported
+from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
+from marinecv.data.data_yaml import published_split, read_names, read_yaml
+from marinecv.data.images import ABSENT, image_table
+from marinecv.data.layouts import (
+    HIDDEN,
+    find_data_yaml,
+    folder_named,
+    image_files,
+    paths_below,
+    printable,
+    split_folders,
+    unsupported,
+)
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import plain, refuse_unmatched
 
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
+NO_FILE = "a label file or list names it but the file is absent"
+FRACTION = (-1, 2)  # a little beyond the image is a slip; what lies further is no fraction of it
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
 
-    A line `class x y width height` holds fractions of the image; a corner is rounded half up to a whole pixel and
-    clipped to the image, as Roboflow does for its CSV. Both `train/images` and `images/train` are read, with their
-    sub-folders, and images beside `images/train` as of no split. An image without a label file has no boxes; a label
-    file without an image is a row with a problem, and so are images in a split folder, or beside the split folders,
-    that are not below `images`. LabelImg's `classes.txt` is no label file.
+    The label file of an image is where Ultralytics looks for it, the last `images` of its path replaced by `labels`, in
+    any case, else beside the image. Read are `train/images`, `images/train` and `train`, with their sub-folders, images
+    beside `images/train` as of no split, and what data.yaml names; the split that data.yaml names goes before that of
+    the folders. An image without a label file has no boxes; a label file without an image is a row with a problem, and
+    so are images in a split folder, or beside the split folders, that are not below `images`. LabelImg's `classes.txt`
+    is no label file.
+
+    A line `class x y width height` holds fractions of the image, a confidence may follow; of a polygon (`class x y x y
+    x y` and more) the bounding box is taken. A corner is rounded half up to a whole pixel and clipped to the image, as
+    Roboflow does for its CSV. Any other line is a box with the line as its `problem`.
 
     Raises:
-        ValueError: no class names, an images folder without labels, two images of one stem, a label file that cannot be
-            read, or a line that is not five such numbers.
+        ValueError: no class names, an images folder without labels, labels that are of no image, two images or label
+            files of one stem, a label file that cannot be read, most lines are bad, or as `published_split`.
     """
-    names, paths, lines, seen = _class_names(manifest), [], [], set()
-    for split, images, labels in _places(manifest.root):
-        if not labels.is_dir():
-            raise ValueError(f"{images} has no labels folder. Expected {labels}. Export it again, or move it away.")
-        found = [path for path in image_files(images, deep=True) if path not in seen]
-        of_stem: dict[Path, Path] = {}  # stem: the place below images/, without the suffix
-        for path in sorted(found, key=unsupported):  # a photo before the raw file beside it
-            other = of_stem.setdefault(path.relative_to(images).with_suffix(""), path)
-            if other is not path and not unsupported(path):
-                raise ValueError(
-                    f"{other.name} and {path.name} of {images} share one label file. Expected one image a stem; rename "
-                    "or remove one of them."
-                )
-        label_files = _label_files(labels, seen)
-        for label_file in sorted(label_files):
-            stem = label_file.relative_to(labels).with_suffix("")
-            path = of_stem.setdefault(stem, images / f"{stem}.jpg")
-            lines += [(printable(path), *line) for line in _read_lines(label_file, manifest.root, names)]
-        paths += [(path, split) for path in sorted({*found, *of_stem.values()})]
-        seen |= {*found, *label_files, images, labels}
-    outside = [(path, split) for path, split in _split_images(manifest.root) if path not in seen]
-    images = image_table(manifest.root, paths + outside, {path: OUTSIDE for path, _ in outside})
+    root, names, lines = manifest.root, _class_names(manifest), []
+    pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
+    split_of, labels, _ = _find(root)
+    for label_file, image in sorted((label_file, image) for image, label_file in labels.items()):
+        lines += [(printable(image.absolute()), *line) for line in _read_lines(label_file, root, names, pose)]
+    outside = {path: split for path, split in _beside(root).items() if path not in split_of}
+    outside = {path: split for path, split in outside.items() if path.name.lower() not in ("images", "labels")}  # links
+    images = image_table(root, [*split_of.items(), *outside.items()], dict.fromkeys(outside, OUTSIDE))
+    images["problem"] = images["problem"].replace(ABSENT, NO_FILE)
     return images, _to_pixels(lines, images)
 
 
 def annotation_files(manifest: Manifest) -> list[Path]:
-    """Return the files that `read_yolo` reads beside the images: label files and data.yaml."""
-    found: set[Path] = set()
-    for _, _, labels in _places(manifest.root):
-        found |= _label_files(labels, set())
-    return sorted(found) + [manifest.root / "data.yaml", manifest.root / "data.yml"]
+    """Return every label file, list of images and YAML file that `read_yolo` uses, sorted."""
+    _, labels, lists = _find(manifest.root)
+    path = find_data_yaml(manifest.root)
+    return sorted({*labels.values(), *lists, *([path] if path else [])})
 
 
 def _class_names(manifest: Manifest) -> tuple[str, ...]:
-    for name in ("data.yaml", "data.yml"):
-        if (manifest.root / name).is_file():
-            return read_names(manifest.root / name)
+    if path := find_data_yaml(manifest.root):
+        return read_names(path)
     if manifest.class_names:
         return manifest.class_names
     raise ValueError(
@@ -73,31 +76,89 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def _places(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield (split, folder of images, folder of labels); a folder that holds others comes after them."""
-    if not (root / "images").is_dir():
-        for split, folder in split_folders(root).items():
-            yield split, folder / "images", folder / "labels"
-        return
-    for split, folder in {**split_folders(root / "images"), "": root / "images"}.items():
-        yield split, folder, root / "labels" / folder.relative_to(root / "images")
+def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
+    """Return the split of each image, the label file of each image that has one, and the lists that data.yaml names."""
+    published, named, lists, _ = published_split(root)
+    split_of: dict[Path, str] = {}
+    for split, folder in _image_folders(root):
+        split_of = dict.fromkeys(image_files(folder, deep=True), split) | split_of
+        named.append(folder)
+    labels = _label_of(root, split_of | published, named)
+    labeled = {folder for image in labels for folder in image.parents}
+    for folder in sorted({*named} - labeled):
+        images, expected = _images_and_labels(folder, root) or (folder, folder / "labels")
+        expected /= folder.relative_to(images)
+        if images.name.lower() != "images" or not expected.is_dir():
+            raise ValueError(
+                f"{folder} has no labels folder. Expected images/ and labels/ in {images.parent}, or a .txt file "
+                "beside each image. Export it again, or move it away."
+            )
+    refuse_unmatched("labels/", labels.values(), labels, split_of | published)
+    for image in labels.keys() - split_of:
+        split_of[image] = next((split for split, folder in _image_folders(root) if folder in image.parents), "")
+    return split_of | published, labels, lists
 
 
-def _split_images(root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield every image in a split folder with its split, and those beside the split folders."""
-    for split, folder in {"": root, **split_folders(root)}.items():
-        yield from ((path, split) for path in image_files(folder, deep=bool(split)))
+def _image_folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (split, folder of images); a folder that holds others comes after them."""
+    splits = split_folders(root)
+    if images := folder_named(root, "images"):
+        yield from {**split_folders(images), "": images}.items()
+    elif not splits:
+        yield "", root
+    else:
+        yield from ((split, folder_named(folder, "images") or folder) for split, folder in splits.items())
 
 
-def _label_files(labels: Path, seen: set[Path]) -> set[Path]:
-    visible = {path for path in paths_below(labels) if not path.name.startswith(HIDDEN)} - seen
-    if linked := [path for path in visible if path.is_symlink() and path.is_dir()]:
+def _beside(root: Path) -> dict[Path, str]:
+    """Return every image in a split folder with its split, and those beside the split folders."""
+    places = {"": root, **split_folders(root)}
+    return {path: split for split, place in places.items() for path in image_files(place, deep=bool(split))}
+
+
+def _images_and_labels(folder: Path, root: Path) -> tuple[Path, Path] | None:
+    """Return the last folder called `images` on the way to a folder, and where its labels are expected."""
+    below = [folder, *folder.parents][: len(folder.relative_to(root).parts)]
+    images = next((each for each in below if each.name.lower() == "images"), None)
+    return images and (images, folder_named(images.parent, "labels") or images.parent / "labels")
+
+
+def _label_of(root: Path, images: Iterable[Path], folders: Iterable[Path]) -> dict[Path, Path]:
+    """Return the label file of each image that has one; of a label file without an image the image that it is for."""
+    of_stem: dict[str, Path] = {}
+    for path in sorted(images, key=unsupported):  # a photo before the raw file beside it
+        other = of_stem.setdefault(_stem(path), path)
+        if other is not path and not unsupported(path):
+            raise ValueError(
+                f"{other.name} and {path.name} of {path.parent} share one label file. Expected one image a stem; "
+                "rename or remove one of them."
+            )
+    parents, labels = {path.parent for path in of_stem.values()}, {}
+    for pair in {_images_and_labels(folder, root) for folder in {*folders, *parents}} - {None}:
+        for label_file in _label_files(pair[1], deep=True) if pair[1].is_dir() else ():
+            place = pair[0] / label_file.relative_to(pair[1])
+            image = of_stem.setdefault(_stem(place), place.with_suffix(".jpg"))
+            if (other := labels.setdefault(image, label_file)) is not label_file:
+                raise ValueError(f"{other} and {label_file} are of one image. Expected one. Remove the other.")
+    for label_file in (each for folder in parents for each in _label_files(folder, deep=False)):
+        if image := of_stem.get(_stem(label_file)):
+            labels.setdefault(image, label_file)
+    return labels
+
+
+def _stem(path: Path) -> str:
+    return plain(str(path.with_suffix("")))
+
+
+def _label_files(folder: Path, deep: bool) -> list[Path]:
+    visible = [path for path in (paths_below(folder) if deep else folder.iterdir()) if not path.name.startswith(HIDDEN)]
+    if deep and (linked := [path for path in visible if path.is_symlink() and path.is_dir()]):
         raise ValueError(f"{min(linked)} is a link to a folder, which is not followed. Put the folder itself there.")
-    return {path for path in visible if path.suffix == ".txt" and path.name != CLASSES}
+    return sorted(path for path in visible if path.suffix.lower() == ".txt" and path.name.lower() != CLASSES)
 
 
-def _read_lines(label_file: Path, root: Path, names: tuple[str, ...]) -> Iterator[tuple]:
-    """Yield (class name, four fractions, source) for every line that is not blank."""
+def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool) -> Iterator[tuple]:
+    """Yield (class name, center and size in fractions, source, problem) for every line that is not blank."""
     try:
         text = label_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -106,33 +167,51 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...]) -> Iterato
             "again, or move it away."
         ) from error
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        source = f"{printable(label_file.relative_to(root).as_posix())}:{number}"
-        try:
-            index, x, y, width, height = line.split()
-            box = [float(value) for value in (x, y, width, height)]
-            name = names[int(index)] if int(index) >= 0 else None
-        except (ValueError, IndexError):
-            name = None
-        if name is None or not np.isfinite(box).all():
-            raise ValueError(
-                f'Row {source} is "{line[:60]}". Expected "class x y width height": a class from 0 to {len(names) - 1} '
-                f"and four fractions of the image. Fix the line, or the names in data.yaml."
-            )
-        yield name, *box, source
+        if line.strip():
+            source = f"{printable(label_file.relative_to(root).as_posix())}:{number}"
+            try:
+                index, box = _box(line, pose, len(names))
+                yield names[index], *box, source, ""
+            except ValueError as error:
+                yield "", *[np.nan] * 4, source, bad_row(line, str(error))
+
+
+def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
+    """Return the index of the class, and x, y of the center, width and height in fractions of the image.
+
+    Raises:
+        ValueError: the line is no box.
+    """
+    try:
+        index, *numbers = map(float, line.split())
+    except ValueError:
+        raise ValueError('expected numbers, "class x y width height" or a polygon "class x y x y x y"') from None
+    numbers = numbers[:4] if pose or (len(numbers) == 5 and 0 <= numbers[4] <= 1) else numbers
+    if len(numbers) % 2 or len(numbers) < 4 or not all(map(isfinite, numbers)):
+        raise ValueError('expected five numbers, "class x y width height", or a polygon "class x y x y x y"')
+    if not (index.is_integer() and 0 <= index < classes):
+        raise ValueError(f"expected a class from 0 to {classes - 1}, as data.yaml names them")
+    if not FRACTION[0] <= min(numbers) <= max(numbers) <= FRACTION[1]:
+        raise ValueError(
+            "these numbers are no fractions of the image (0 to 1), but perhaps pixels: divide x and width by the width "
+            "of the image, y and height by its height, or export again as YOLO"
+        )
+    if len(numbers) > 4:
+        ends = [(min(numbers[axis::2]), max(numbers[axis::2])) for axis in (0, 1)]
+        numbers = [(low + high) / 2 for low, high in ends] + [high - low for low, high in ends]
+    return int(index), numbers
 
 
 def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
-    boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source"])
+    boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source", "problem"])
+    refuse_mostly_bad(boxes["problem"], boxes["source"])
     of_path = images.set_index("path").reindex(boxes.pop("path"))
     for axis, extent, size in (("x", "w", of_path["width"].to_numpy()), ("y", "h", of_path["height"].to_numpy())):
         for corner, side in (("min", -0.5), ("max", 0.5)):
             pixels = boxes[axis].astype(float) * size + side * boxes[extent].astype(float) * size
             # Fractions are stored short of a half pixel by a rounding error: 348.4999999 means 348.5.
             boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
-    unknown = of_path["width"].to_numpy() == 0
+    unknown = (of_path["width"].to_numpy() == 0) & (boxes["problem"] == "")
     boxes.loc[unknown, CORNERS] = np.nan
-    return boxes.assign(
-        image_id=of_path["image_id"].to_numpy(), problem=np.where(unknown, "the size of its image is unknown", "")
-    )[BOX_COLUMNS]
+    boxes["problem"] = boxes["problem"].mask(unknown, "the size of its image is unknown")
+    return boxes.assign(image_id=of_path["image_id"].to_numpy())[BOX_COLUMNS]

@@ -25,6 +25,7 @@ class DataChoice:
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
         no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
         class_level: of class folders, the `"first"` or the `"leaf"` is the class; empty where their names tell.
+        merge_case: classes whose names differ only in case are one.
         split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None takes the data's own.
         fractions: of train, validation and test, where they are not published.
         frames: what says which images follow each other and belong together, `"number"` in the file name, `"time"` in
@@ -45,6 +46,7 @@ class DataChoice:
     label_rule: str = "dominant"
     no_box: str = "skip"
     class_level: str = ""
+    merge_case: bool = False
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
     frames: str | None = None
