@@ -1,5 +1,6 @@
 """A run: one folder that keeps what happened, from the recipe to the report."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,8 @@ class Run:
         Args:
             folder: to be made; what a caller has put there before, synthetic images say, becomes part of the run.
             recipe: `Recipe.to_dict()`.
-            contract: what the model cannot hold: class names, image spec, demonstration or not.
+            contract: what the model cannot hold: class names, image spec, demonstration or not. The folders that the
+                images lie in are added as `data_dirs`.
             catalog: every image, the unusable ones with their reason.
         Raises:
             ValueError: the folder is a run already.
@@ -108,7 +110,7 @@ class Run:
         if (folder / "recipe.json").exists():
             raise ValueError(f"{folder} is a run already and is never overwritten. {RESUMABLE.format(folder=folder)}")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "contract.json", contract)
+        write_json(folder / "contract.json", contract | {"data_dirs": _data_dirs(catalog)})
         write_json(folder / "environment.json", environment())
         write_table(folder / "catalog.csv", catalog)
         write_json(folder / "recipe.json", recipe)  # last: without it the folder is no run
@@ -151,9 +153,13 @@ class Run:
 
     @property
     def catalog(self) -> pd.DataFrame:
-        """The catalog it was trained on; a broken one is a ValueError, as everywhere below."""
+        """The catalog it was trained on, whose images all lie below the folders that the run recorded; a broken one is
+        a ValueError, as everywhere below."""
+        folders = self._contract("data_dirs", tuple[str, ...])
         with self.mending("catalog.csv"):
-            return _read_catalog(self.path("catalog.csv"))
+            catalog = _read_catalog(self.path("catalog.csv"))
+            _refuse_outside(catalog, folders, self.path("catalog.csv"))
+            return catalog
 
     @property
     def history(self) -> pd.DataFrame:
@@ -341,6 +347,39 @@ def _read_catalog(path: Path) -> pd.DataFrame:
             first = table[rows].iloc[0]
             raise ValueError(f"Row {rows.argmax() + 1} of {path}, {first['image_id']!r} ({first['split']}), {doubt}.")
     return table.astype({"width": int, "height": int})
+
+
+def _data_dirs(catalog: pd.DataFrame) -> list[str]:
+    """The folders that the usable images lie below, those that their ids are relative to where they are."""
+    folders = set()
+    for name, image_id, problem in zip(
+        *(catalog.get(key, ()) for key in ("path", "image_id", "problem")), strict=False
+    ):
+        if not problem:
+            is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")
+            folders.add(name[: -len(image_id) - 1] if is_below else os.path.dirname(name))
+    return sorted(map(os.path.abspath, folders))
+
+
+def _refuse_outside(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) -> None:
+    """Refuse images that lie elsewhere: a catalog from somebody else must not open any file of this machine."""
+    inside = tuple(os.path.join(folder, "") for folder in folders if os.path.isabs(folder))
+    for number, row in enumerate(zip(catalog["path"], catalog["problem"], catalog["image_id"], strict=True), start=1):
+        name, problem, image_id = row
+        if problem or (name.startswith(inside) and ".." not in name) or _is_below(name, folders):
+            continue
+        raise ValueError(
+            f"Row {number} of {path}, {image_id!r}, names {name!r:.120}, which is no path below the folder of the data "
+            f"that this run recorded ({', '.join(folders) or 'none'}). Expected images there, and no address."
+        )
+
+
+def _is_below(name: str, folders: tuple[str, ...]) -> bool:
+    """Whether a path leads below one of some folders when all links are followed."""
+    if "://" in name or not os.path.isabs(name):
+        return False
+    roots = [os.path.realpath(folder) for folder in folders if os.path.isabs(folder)]
+    return os.path.realpath(name).startswith(tuple(os.path.join(root, "") for root in roots))
 
 
 def _check_figures(metrics: dict, split: str, path: Path) -> None:

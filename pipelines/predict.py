@@ -5,7 +5,7 @@ import csv
 import hashlib
 import random
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from . import options
@@ -122,8 +122,10 @@ def key_of(trained, files: list[Path], review: bool) -> str:
     calibration = trained.path("calibration.json")
     digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\n".encode())
     for file in files:
-        state = file.stat()
-        digest.update(f"{file}\0{state.st_mtime_ns}\0{state.st_size}\n".encode(errors="surrogateescape"))
+        with suppress(OSError):  # a link that leads nowhere, a closed folder: a row in any case
+            state = file.stat()
+            digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
+        digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]
 
 

@@ -27,6 +27,7 @@ from marinecv.evaluation.restoration import (
     write_pictures,
 )
 from marinecv.inputs.pixels import rows_of
+from marinecv.inputs.rgb import find_white
 from marinecv.inputs.synthesise import contact_sheet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, is_begun, next_folder
@@ -106,6 +107,7 @@ def start(
     select_on: str = "validation",
 ) -> Run:
     """Make the folder of a run."""
+    recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # of all the data, by one rule
     contract = recipe.contract(mcv.class_names_of(catalog, manifest))
     if select_on != "validation":
         contract["select_on"] = select_on

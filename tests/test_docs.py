@@ -3,7 +3,14 @@
 import ast
 import importlib
 import re
+from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import marinecv as mcv
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,3 +43,59 @@ def test_every_function_that_the_page_on_the_reports_names_is_tested():
     tests = "".join((ROOT / "tests" / f"test_evaluation_{kind}.py").read_text(encoding="utf-8") for kind in kinds)
     assert len(named) > 15
     assert all(re.search(rf"\b{name}\(", tests) for name in named)
+
+
+def the_page_s_load():
+    """The function of the page on exports, which has Pillow and NumPy alone."""
+    [block] = re.findall(r"```python\n(import numpy as np\nfrom PIL .*?)```", read("export.md"), re.DOTALL)
+    assert set(re.findall(r"^(?:from|import) (\w+)", block, re.MULTILINE)) == {"numpy", "PIL"}
+    names = {}
+    exec(block, names)
+    return names["load"]
+
+
+def read(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """40 of all sizes, some larger than a canvas of 1024, some lying on their side or gray, most with odd sides."""
+    folder, rng, paths = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0), []
+    for number in range(40):
+        long = 1400 if number % 13 == 0 else rng.integers(30, 500)
+        height, width = rng.permutation([long, long * 2 // 3 + number % 3])
+        blocks = Image.fromarray(rng.integers(0, 256, (rng.integers(2, 60), rng.integers(2, 60), 3), dtype=np.uint8))
+        picture = blocks.resize((int(width), int(height)), Image.Resampling.NEAREST)
+        exif = Image.Exif()
+        exif[0x0112] = 1 + number % 8
+        format = {"exif": exif} if number % 4 == 1 else {"quality": 70} if number % 4 else {"progressive": True}
+        paths.append(folder / (f"{number}.png" if number % 10 == 9 else f"{number}.jpg"))
+        (picture.convert("L") if number % 6 == 5 else picture).save(paths[-1], **format)
+    return paths
+
+
+def assert_same_answers(paths, model, spec):
+    ours, problems = mcv.read_pixels([str(path) for path in paths], spec)
+    theirs = np.stack([the_page_s_load()(path, asdict(spec)) for path in paths])
+    assert not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 2
+    one, other = (model.predict(pixels.astype(np.float32), verbose=0) for pixels in (ours, theirs))
+    assert len(paths) == 40 and (one.argmax(axis=1) == other.argmax(axis=1)).all() and abs(one - other).max() < 0.005
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [{"canvas_px": None}, {"canvas_px": 1024}, {"canvas_px": None, "antialias": True}]
+    + [{"canvas_px": 1024, "antialias": True}, {"fit": "stretch", "canvas_px": None}],
+)
+def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photographs, geometry):
+    spec = mcv.ImageSpec(height=32, width=32, **geometry)
+    assert_same_answers(photographs, mcv.Run(finished_run).load_model(), spec)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("canvas_px", [None, 1024])
+def test_the_same_on_photographs_of_the_aquarium(finished_run, real_data, canvas_px):
+    paths = sorted((real_data / "aquarium" / "valid").glob("*.jpg"))[:40]
+    spec = mcv.ImageSpec(height=32, width=32, canvas_px=canvas_px)
+    assert_same_answers(paths, mcv.Run(finished_run).load_model(), spec)

@@ -71,6 +71,7 @@ def run_folder(tmp_path_factory):
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
     contract = {"class_names": NAMES, "demonstration": False, "image": {"height": 48, "width": 64}}
+    contract["data_dirs"] = [str(folder)]
     write_json(folder / "contract.json", contract)
     write_json(folder / "environment.json", {"command": f"run.py {NAMES[0]}", "platform": NAMES[1]})
     write_json(folder / "recipe.json", {"name": "odd", "title": NAMES[0], "data": {"name": NAMES[1]}})

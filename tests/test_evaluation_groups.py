@@ -43,7 +43,7 @@ def test_catalogs_group_images_only_where_all_of_them_do():
 def test_the_figures_of_all_folds_resample_the_groups_of_the_catalogs(tmp_path, grouped):
     table = table_of(np.arange(40) % 5 > 0)
     catalog = pd.DataFrame("", index=range(40), columns=CATALOG_COLUMNS).assign(
-        image_id=table["image_id"], split="train", width=8, height=8, share=1.0
+        image_id=table["image_id"], path="/x/a.jpg", split="train", width=8, height=8, share=1.0
     )
     if grouped:
         catalog["group"] = [str(number // 4) for number in range(40)]

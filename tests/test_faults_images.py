@@ -1,6 +1,8 @@
 """Broken and hostile image files: each ends as the right pixels or as a row with its reason."""
 
+import errno
 import os
+import socket
 import struct
 import sys
 import threading
@@ -18,10 +20,13 @@ from test_inputs_decode import WORLDS, eagerly, saved
 
 from marinecv.data.catalog import read_catalog, usable
 from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, NO_TARGET, read_header
-from marinecv.data.layouts import NOT_UTF8, image_files
+from marinecv.data.layouts import NOT_UTF8, image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.records import MAX_BYTES, read_bytes, record_path
 from marinecv.inputs.decode import decode_with_pillow
+from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=24, width=32, canvas_px=64)
@@ -109,7 +114,7 @@ def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
 def test_what_is_no_image_of_a_known_kind_is_a_row_that_says_so(tmp_path, data):
     path = put(tmp_path / "crab" / "a.jpg", data)
     assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN})
-    assert read_pixels([str(path)], SPEC)[1] == {0: "cannot be decoded: it is no image that Pillow can read"}
+    assert read_pixels([str(path)], SPEC)[1] == {0: UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ def test_a_bomb_is_a_row_with_its_size_and_is_not_decoded(tmp_path, monkeypatch,
     path = put(tmp_path / "crab" / "a.jpg", huge(format))
     reason = f"30000x30000 pixels are more than {MAX_PIXELS:,}"
     assert catalog_of(tmp_path)["problem"].tolist() == [f"cannot be read: {reason}"]
-    assert read_pixels([str(path)], SPEC)[1] == {0: f"cannot be decoded: {reason}"}
+    assert read_pixels([str(path)], SPEC)[1] == {0: f"cannot be read: {reason}"}
     monkeypatch.setattr(tf.io, "decode_jpeg", decoder)
     monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", decoder)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=reason):
@@ -303,19 +308,18 @@ def test_floating_numbers_are_grey_levels_out_of_1_255_or_65535(white, top):
 
 @pytest.mark.parametrize(
     ("low", "high", "text"),
-    [(-1, 1, "-1 to 1"), (0, 70000, "0 to 70000"), (np.nan, 1, "nan to nan"), (0, np.inf, "0 to inf")],
+    [(-1, 1, "-1 to 1; expected 0 to 1,"), (0, 70000, "0 to 70000; expected 0 to 65535,")]
+    + [(np.nan, 1, "nan to nan; expected 0 to"), (0, np.inf, "0 to inf; expected 0 to 65535,")],
 )
 def test_numbers_that_are_no_grey_levels_are_refused(low, high, text):
     values = np.full((48, 64), high, np.float32)
     values[0, 0] = low
-    with pytest.raises(
-        ValueError, match=f"cannot be decoded: its pixels run from {text}; expected 0 to 1, 255 or 65535"
-    ):
+    with pytest.raises(ValueError, match=f"cannot be decoded: its pixels run from {text}"):
         decode_with_pillow(saved(Image.fromarray(values), "TIFF"))
 
 
 def test_an_error_without_words_is_named(monkeypatch):
-    def out_of_memory(_):
+    def out_of_memory(*_):
         raise MemoryError
 
     monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", out_of_memory)
@@ -395,13 +399,84 @@ def test_a_class_folder_that_is_a_link_is_read(tmp_path):
     assert list(loaded(tmp_path / "tank")[0]) == ["crab/b.jpg", "eel/a.jpg"]
 
 
-def test_folders_nested_deeper_than_a_path_can_say_are_named(tmp_path, monkeypatch):
+def test_folders_nested_deeper_than_a_path_can_say_are_a_row(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(20):
         os.mkdir("d" * 250)
         os.chdir("d" * 250)
     monkeypatch.chdir(tmp_path)
+    [deepest] = image_files(tmp_path, deep=True)
+    assert read_header(deepest)[2] == "cannot be read: File name too long"
     with pytest.raises(
         ValueError, match="^The folder .* cannot be read: File name too long. Expected one that this user"
     ):
-        image_files(tmp_path, deep=True)
+        list(paths_below(tmp_path))  # of labels
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Folders called `closed` that nobody may look into, be it root."""
+    real = os.scandir
+
+    def scandir(path="."):
+        if os.path.basename(os.fspath(path)) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", lambda path=".": [entry.name for entry in scandir(path)])  # for Path.iterdir
+
+
+@pytest.mark.parametrize("place", ["crab/closed", "closed", "train/closed"])
+def test_a_folder_that_cannot_be_read_costs_its_own_images(tmp_path, closed, place):
+    split = "train/" if place.startswith("train") else ""
+    put(tmp_path / split / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / split / "eel" / "b.jpg", bytes_of("PNG"))
+    put(tmp_path / place / "c.jpg", bytes_of("PNG"))
+    pixels, reasons = loaded(tmp_path)
+    assert list(pixels) == [f"{split}crab/a.jpg", f"{split}eel/b.jpg"]
+    assert reasons == {place: "a folder that cannot be read, so its images are left out: Permission denied"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypatch):
+    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    crab = tmp_path / "crab"
+    os.mkfifo(crab / "pipe.jpg")
+    (crab / "zero.jpg").symlink_to("/dev/zero")
+    with open(crab / "large.jpg", "wb") as file:
+        file.write(bytes_of("baseline JPEG"))
+        file.truncate(10 * 2**30)  # sparse
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("crab/socket.jpg")
+    reasons = {
+        "large.jpg": f"10,737,418,240 bytes are more than the {MAX_BYTES:,} that an image may have",
+        "pipe.jpg": "the path leads to no regular file: it is a pipe",
+        "socket.jpg": "the path leads to no regular file: it is a socket",
+        "zero.jpg": "the path leads to no regular file: it is a device",
+    }
+    assert loaded(tmp_path)[1] == {f"crab/{name}": f"cannot be read: {why}" for name, why in reasons.items()}
+    paths = [str(crab / name) for name in reasons]
+    assert list(read_pixels(paths, SPEC)[1].values()) == [f"cannot be read: {why}" for why in reasons.values()]
+    later = catalog_of(tmp_path).assign(problem="")  # they were images when the catalog was made
+    assert dict(zip(reasons, load_pixels(later, SPEC)[1]["problem"][1:], strict=True)) == reasons
+    for path, why in zip(paths, reasons.values(), strict=True):
+        with pytest.raises(OSError, match=why):
+            read_bytes(path)
+        with pytest.raises(ValueError, match=f"cannot be decoded: {why}"):
+            open_rgb(path)
+    with pytest.raises(ValueError, match="cannot be read: the path leads to no regular file.* Bring it back"):
+        os.mkfifo(tmp_path / "images.tfrecord")
+        read_bytes(record_path(tmp_path / "images.tfrecord", 0, 10, 0))
+
+
+def test_an_address_never_reaches_tensorflow(tmp_path):
+    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    catalog = catalog_of(tmp_path)
+    catalog.loc[1] = catalog.loc[0].to_dict() | {"image_id": "b.jpg", "path": "gs://tank/b.jpg"}
+    reason = "the path is an address; expected a file on this machine"
+    assert load_pixels(catalog, SPEC)[1]["problem"].tolist() == ["", reason]
+    assert load_pixels(catalog, SPEC, memory_budget_bytes=0)[1]["problem"].tolist() == ["", reason]
+    with pytest.raises(ValueError, match=f"1 of 2 images cannot be loaded; the first is b.jpg .{reason}.*hand both"):
+        make_dataset(catalog, SPEC, ("crab",))

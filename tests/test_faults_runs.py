@@ -242,6 +242,46 @@ def test_a_broken_catalog_is_named(run, before, after, said):
         _ = run.catalog
 
 
+@pytest.fixture
+def of_tank(tmp_path):
+    """A run on images of the folder `tank`, and what puts another path into its catalog."""
+    (tmp_path / "tank").mkdir()
+    catalog = CATALOG.assign(path=[str(tmp_path / "tank" / image_id) for image_id in CATALOG["image_id"]])
+    run = Run.create(tmp_path / "of tank", RECIPE.to_dict(), RECIPE.contract(NAMES), catalog)
+
+    def put(path):
+        write_table(run.path("catalog.csv"), catalog.assign(path=[str(path), *catalog["path"][1:]]))
+        return run
+
+    return run, put
+
+
+@pytest.mark.parametrize("path", ["gs://tank/a.jpg", "/dev/zero", "a.jpg", "{}/tank/../a.jpg", "{}/tank2/a.jpg", ""])
+def test_a_catalog_that_names_files_outside_its_data_is_refused(of_tank, tmp_path, path):
+    run, put = of_tank
+    assert run.read("contract.json")["data_dirs"] == [str(tmp_path / "tank")]
+    put(path.format(tmp_path))
+    with pytest.raises(ValueError, match="Row 1 of .*, names .*no path below the folder of the data .*tank.*Bring"):
+        _ = run.catalog
+
+
+@pytest.mark.parametrize("folders", [["gs://tank"], ["."], []])
+def test_a_folder_of_data_that_is_no_place_on_this_machine_holds_no_image(of_tank, folders):
+    run, put = of_tank
+    spoil(run.folder, "contract.json", "data_dirs", value=folders)
+    put("gs://tank/a.jpg")
+    with pytest.raises(ValueError, match="names 'gs://tank/a.jpg', which is no path below"):
+        _ = run.catalog
+
+
+def test_data_behind_a_link_may_be_named_either_way(of_tank, tmp_path):
+    run, put = of_tank
+    (tmp_path / "link").symlink_to(tmp_path / "tank")
+    assert len(put(tmp_path / "link" / "a.jpg").catalog) == len(CATALOG)
+    spoil(run.folder, "contract.json", "data_dirs", value=[str(tmp_path / "link")])
+    assert len(run.catalog) == len(CATALOG)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -478,6 +518,7 @@ def test_predictions_without_a_true_class_give_no_page(run):
 def test_a_picture_that_has_become_something_else_costs_a_thumbnail_and_no_page(run, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"II*\0" + b"\xff" * 60)
     write_table(run.path("catalog.csv"), CATALOG.assign(path=str(tmp_path / "a.jpg")))
+    spoil(run.folder, "contract.json", "data_dirs", value=[str(tmp_path)])
     assert write_run_report(run.folder).is_file()
 
 

@@ -5,9 +5,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import marinecv as mcv
 from marinecv.data import images as room
-from marinecv.inputs.decode import decode, decode_with_pillow
-from marinecv.inputs.pixels import read_pixels
+from marinecv.data.pack import pack
+from marinecv.inputs.decode import decode, decode_with_pillow, read_decodable
+from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.inputs.rgb import find_white
 from marinecv.inputs.spec import ImageSpec
 
 HEIGHT, WIDTH = 24, 40
@@ -108,6 +111,63 @@ def test_sixteen_bits_keep_their_shades(world):
     np.testing.assert_array_equal(world(saved(Image.fromarray(shades), "PNG")), expected)
 
 
+TOPS = {"twelve.png": 4095, "top_250.png": 250, "top_300.png": 300, "sixteen.png": 65535}
+
+
+@pytest.mark.parametrize(
+    ("names", "white"),
+    [
+        (["top_250.png"], 255),
+        (["top_250.png", "top_300.png"], 1023),
+        (["twelve.png", "top_300.png"], 4095),
+        (TOPS, 65535),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_gray_levels_of_a_data_set_are_scaled_by_one_rule(tmp_path, names, white, packed):
+    ramp, folder = np.linspace(0, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH), tmp_path / "tank" / "crab"
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.fromarray((ramp * TOPS[name]).astype(np.uint16)).save(folder / name)
+    picture().save(folder / "photo.png")
+    manifest = mcv.manifest_of_folder(tmp_path / "tank")
+    if packed:
+        manifest = mcv.manifest_of_folder(pack(manifest, tmp_path / "pack", read_decodable, say=lambda line: None))
+    catalog = mcv.read_catalog(manifest)
+    assert find_white(catalog) == white
+    spec = ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch", canvas_px=None, white=find_white(catalog))
+    pixels, loaded = load_pixels(catalog, spec)
+    assert (loaded["problem"] == "").all()
+    of_name = {image_id.rpartition("/")[2]: image for image_id, image in zip(loaded["image_id"], pixels, strict=True)}
+    np.testing.assert_array_equal(of_name["photo.png"], np.asarray(picture()))
+    for name in names:
+        expected = ((ramp * TOPS[name]).astype(np.uint16) * (255 / white)).round().astype(np.uint8)
+        np.testing.assert_array_equal(of_name[name][..., 0], expected)
+        np.testing.assert_array_equal(read_pixels([catalog["path"].iloc[0]], spec)[0][0], pixels[0])  # a file alone
+
+
+def test_an_image_above_the_white_of_its_data_set_is_a_row_and_without_one_it_is_its_own(tmp_path):
+    for name, top in TOPS.items():
+        Image.fromarray(np.full((HEIGHT, WIDTH), top, np.uint16)).save(tmp_path / name)
+    paths = [str(tmp_path / name) for name in TOPS]
+    spec = ImageSpec(height=HEIGHT, width=WIDTH, white=1023)
+    reason = "cannot be decoded: its pixels run from {0} to {0}; expected 0 to 1023, which is white here"
+    assert read_pixels(paths, spec)[1] == {0: reason.format(4095), 3: reason.format(65535)}
+    pixels, reasons = read_pixels(paths, ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch", canvas_px=None))
+    assert not reasons and [image.max() for image in pixels] == [255, 250, 75, 255]
+    with pytest.raises(ValueError, match="Expected white of 1 to 65535, or None. Received: white=0"):
+        ImageSpec(white=0)
+
+
+def test_data_without_deep_images_have_no_white(tmp_path):
+    (tmp_path / "crab").mkdir()
+    picture().save(tmp_path / "crab" / "a.png")
+    Image.fromarray(np.full((HEIGHT, WIDTH), -1, np.int32)).save(tmp_path / "crab" / "negative.tif")
+    (tmp_path / "crab" / "broken.png").write_bytes(b"no image")
+    catalog = mcv.read_catalog(mcv.manifest_of_folder(tmp_path))
+    assert find_white(catalog) is None and find_white(catalog[:0]) is None
+
+
 def test_a_number_a_pixel_up_to_255_is_a_grey_level():
     levels = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 256
     for kind in (np.int32, np.float32):
@@ -173,3 +233,16 @@ def test_reduced_decoding_needs_a_canvas():
     for choice in ({"fit": "stretch"}, {"canvas_px": None}):
         with pytest.raises(ValueError, match='Expected fit="pad" and a canvas_px beside reduced_decoding'):
             ImageSpec(reduced_decoding=True, **choice)
+
+
+@WORLDS
+@pytest.mark.parametrize("size", [(48, 64), (47, 61), (33, 17), (101, 203), (1, 1)])
+@pytest.mark.parametrize(
+    "options",
+    [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}, {"quality": 30}, {"mode": "L"}],
+)
+def test_a_jpeg_has_the_very_pixels_that_pillow_gives(world, size, options):
+    options = dict(options)
+    noise = np.random.default_rng(1).normal(128, 60, (*size, 3)).clip(0, 255).astype(np.uint8)
+    data = saved(Image.fromarray(noise).convert(options.pop("mode", "RGB")), "JPEG", **options)
+    np.testing.assert_array_equal(world(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))

@@ -117,7 +117,7 @@ def test_files_of_ones_own_are_explained_and_a_broken_one_is_a_row(run_copy, pho
     folder = run_copy / "explanations" / "saliency"
     rows = rows_of(folder).set_index("image_id")
     assert sorted(rows.index) == sorted(str(path) for path in photos.rglob("*.*"))
-    assert "cannot be decoded" in rows.loc[str(photos / "text.jpg"), "problem"]
+    assert "cannot be read" in rows.loc[str(photos / "text.jpg"), "problem"]
     assert sorted(rows["picture"]) == ["", "001-a_b.png", "002-_tall.png"]
     assert "text.jpg" in (folder / "explanation.html").read_text(encoding="utf-8")
     assert "explain" not in (run_copy / "log.txt").read_text()
@@ -151,8 +151,8 @@ def test_a_dead_gradient_is_a_row_that_names_the_image_and_what_it_means(run_cop
 def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys):
     moved = tmp_path / "moved"
     shutil.copytree(shared_tank, moved)
-    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), str(moved))
-    (run_copy / "catalog.csv").write_text(catalog)
+    for name in ("catalog.csv", "contract.json"):
+        (run_copy / name).write_text((run_copy / name).read_text().replace(str(shared_tank), str(moved)))
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
     said = shown(capsys, run_copy)
@@ -167,7 +167,7 @@ def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys)
 
 
 def test_data_that_has_moved_is_found_where_the_flag_says(run_copy, shared_tank, tmp_path, capsys):
-    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), str(tmp_path / "gone"))
+    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), f"{shared_tank}/gone")
     (run_copy / "catalog.csv").write_text(catalog)
     assert "0 explained, 3 not" in shown(capsys, run_copy, code=1)
     assert "n=3)" in shown(capsys, run_copy, "--data-dir", shared_tank)

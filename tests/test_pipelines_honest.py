@@ -185,7 +185,7 @@ def test_images_from_elsewhere_are_split_in_groups_too(run, folder, capsys):
 
 def test_train_images_that_are_gone_are_told(run, folder, tmp_path, capsys):
     moved = Run(shutil.copytree(run.folder, tmp_path / "moved"))
-    write_table(moved.path("catalog.csv"), moved.catalog.assign(path=str(tmp_path / "gone.png")))
+    write_table(moved.path("catalog.csv"), moved.catalog.assign(path=str(folder / "gone.png")))
     assert main(["evaluate", str(moved.folder), "--data-dir", str(folder), "--on", "test"]) == 0
     said = capsys.readouterr().out
     assert "15 of 15 train images are gone" in said and "None of the 7 test images was found" in said

@@ -136,7 +136,7 @@ def test_what_was_there_stays_where_it_is_interrupted(run_copy, monkeypatch):
 def test_data_that_has_moved_is_found_where_the_flag_says_and_a_lost_image_is_told(
     run_copy, shared_tank, tmp_path, capsys
 ):
-    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), str(tmp_path / "gone"))
+    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), f"{shared_tank}/gone")
     (run_copy / "catalog.csv").write_text(catalog)
     moved = shutil.copytree(shared_tank, tmp_path / "moved")
     next((moved / "train").glob("*.jpg")).write_bytes(b"broken")

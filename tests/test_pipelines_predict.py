@@ -1,7 +1,9 @@
 """`predict`: a row a file, whatever the file; nothing overwritten, nothing from flags that the run knows."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,6 +46,28 @@ def test_a_folder_is_searched_to_the_bottom_and_a_broken_file_is_a_row(finished_
     probabilities = good[["p_crab", "p_eel", "p_ray"]].astype(float)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert list("p_" + good["predicted_class"]) == list(probabilities.idxmax(axis=1))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_pipes_devices_and_giants_are_rows(finished_run, photos, tmp_path, command):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    os.mkfifo(photos / "pipe.jpg")
+    (photos / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "gone.jpg").symlink_to("/nowhere/gone.jpg")
+    with open(photos / "giant.jpg", "wb") as file:
+        file.truncate(10 * 2**30)
+    out = tmp_path / "out.csv"
+    words = ["predict", str(run), str(photos), "--output", str(out)]
+    if command == "explain":
+        words, out = ["explain", str(run), str(photos)], run / "explanations" / "gradcam" / "explanations.csv"
+    assert main(words) == 0  # to open a pipe would be to wait forever
+    rows = rows_of(out)
+    problems = {Path(row.iloc[0]).name: row["problem"] for _, row in rows.iterrows()}
+    assert problems["pipe.jpg"] == "cannot be read: the path leads to no regular file: it is a pipe"
+    assert problems["zero.jpg"] == "cannot be read: the path leads to no regular file: it is a device"
+    assert problems["giant.jpg"].startswith("cannot be read: 10,737,418,240 bytes are more than")
+    assert problems["gone.jpg"].startswith("a link that leads to no file") and problems["a b.JPG"] == ""
 
 
 def test_predictions_are_those_of_the_run_in_chunks_and_batches(

@@ -44,7 +44,8 @@ def make_run(folder, seed=0, demonstration=False, right=0.7):
     table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), CLASSES)
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
-    write_json(folder / "contract.json", {"class_names": CLASSES, "demonstration": demonstration})
+    contract = {"class_names": CLASSES, "demonstration": demonstration, "data_dirs": [str(pictures)]}
+    write_json(folder / "contract.json", contract)
     write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
     timing = {"best_epoch": 11, "train_seconds": 61.25, "parameters": 123456, "device": "cpu", "epochs": 12}
     write_json(folder / "timing.json", timing | {"latency_ms_per_image": 3.0, "trainable_parameters": 900})

@@ -4,6 +4,7 @@ import pandas as pd
 
 from marinecv.audit import pixels, tables
 from marinecv.data.catalog import usable
+from marinecv.inputs.rgb import find_white
 
 
 def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -15,9 +16,10 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         sample: how many images the pixel tables look at.
         seed: which ones.
     Returns:
-        Name -> table: `class_counts, size_table, distinct_sizes, problems`; with usable images `intensity_histogram,
-        intensity_summary, noise_estimate`; with boxes too `box_problems`, and where an image has two boxes that could
-        disagree on its class, `label_shares, class_changes, label_flips`.
+        Name -> table: `class_counts, size_table, distinct_sizes, problems`; where images have more than 8 bits a gray
+        pixel, `gray_scale`; with usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes too
+        `box_problems`, and where an image has two boxes that could disagree on its class, `label_shares,
+        class_changes, label_flips`.
     """
     found = {
         "class_counts": tables.class_counts(catalog),
@@ -25,6 +27,8 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         "distinct_sizes": tables.distinct_sizes(catalog),
         "problems": tables.problems(catalog),
     }
+    if white := find_white(catalog):
+        found["gray_scale"] = pd.DataFrame({"white": [white]})
     if not usable(catalog).empty:
         histogram = pixels.intensity_histogram(catalog, sample, seed)
         found["intensity_histogram"] = histogram

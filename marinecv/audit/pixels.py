@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.audit.tables import sample_of
-from marinecv.inputs.rgb import open_rgb
+from marinecv.inputs.rgb import find_white, open_rgb
 
 
 def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -25,9 +25,9 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
             f"None of the {len(catalog)} images can be used, so there are no pixels to count. "
             "Expected at least one. See the column problem of the catalog."
         )
-    shares = np.zeros((4, 256))
+    shares, white = np.zeros((4, 256)), find_white(catalog)
     for path in chosen["path"]:
-        image = open_rgb(path)
+        image = open_rgb(path, white)
         counts = np.array(image.histogram() + image.convert("L").histogram()).reshape(4, 256)
         shares += counts / (image.width * image.height)
     table = pd.DataFrame((shares / len(chosen)).T, columns=["red", "green", "blue", "grey"])
@@ -64,8 +64,8 @@ def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> p
         DataFrame: `image_id, split, class_name, sigma` (grey levels, 0 to 255).
     Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996.
     """
-    chosen = sample_of(catalog, sample, seed)
-    sigmas = [noise_sigma(np.asarray(open_rgb(path).convert("L"))) for path in chosen["path"]]
+    chosen, white = sample_of(catalog, sample, seed), find_white(catalog)
+    sigmas = [noise_sigma(np.asarray(open_rgb(path, white).convert("L"))) for path in chosen["path"]]
     return chosen[["image_id", "split", "class_name"]].assign(sigma=sigmas).reset_index(drop=True)
 
 

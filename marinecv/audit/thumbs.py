@@ -1,11 +1,13 @@
 """Every image small: what the audit looks at, decoded once, by the decoder of training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.rgb import find_white
 from marinecv.inputs.spec import ImageSpec
 
 SMALL = ImageSpec(height=128, width=128, fit="stretch", canvas_px=None, antialias=True)
@@ -23,7 +25,7 @@ def load_thumbs(
     Returns:
         `(thumbs, catalog)` as `load_pixels` gives them: a file that fails has its reason as `problem`.
     """
-    return load_pixels(catalog, SMALL, progress=progress)
+    return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), progress=progress)
 
 
 def in_chunks(see: Callable[[np.ndarray], np.ndarray], thumbs: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             if chosen and level == "first" and normalize_name(folder.name) not in chosen:
                 continue
             for path in image_files(folder, deep=True):
-                names = [normalize_name(name) for name in path.relative_to(place).parts[:-1]]
+                names = [*map(normalize_name, (folder.name, *path.relative_to(folder).parts[:-1]))]
                 if not any(map(BESIDE.fullmatch, names[1:])):
                     found.append((path, split, tuple(name for name in names if not IMAGES.fullmatch(name))))
     level = level or choose_level(Counter(folders for *_, folders in found), root)

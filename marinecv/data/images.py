@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of
 from marinecv.data.layouts import printable, unsupported
 from marinecv.data.names import normalize_name
-from marinecv.data.records import is_present, is_record, read_bytes
+from marinecv.data.records import file_problem, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
@@ -52,10 +52,10 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
-    if not is_present(path):  # Path.is_file raises for a name that is too long
-        return 0, 0, (FOLDER_LINK if os.path.isdir(path) else NO_TARGET) if os.path.islink(path) else ABSENT
-    if reason := unsupported(path):
+    if reason := _absent(path) or unsupported(path):
         return 0, 0, reason
+    if reason := file_problem(path):
+        return 0, 0, f"cannot be read: {reason}"
     try:
         with open_image(path) as image:
             turned = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
@@ -67,16 +67,37 @@ def read_header(path: Path) -> tuple[int, int, str]:
         return 0, 0, f"cannot be read: {error}"
 
 
+def _absent(path: Path) -> str:
+    """Why there is no such file, or no way into a folder."""
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+            return FOLDER_LINK if os.path.islink(path) else ABSENT
+        if not is_record(path):
+            os.stat(path)
+    except OSError as error:
+        if os.path.islink(path) and not os.path.isdir(path):
+            return NO_TARGET
+        if os.path.isdir(path):
+            return f"a folder that cannot be read, so its images are left out: {error.strerror}"
+        if isinstance(error, FileNotFoundError):
+            return ABSENT
+    return ""
+
+
 @contextmanager
 def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
     Raises:
         ValueError: it has more than `MAX_PIXELS` pixels, is of a format that is not read, or as `read_bytes`.
+        OSError: it is no file that may be opened, see `file_problem`.
         PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
     """
     if isinstance(file, str | Path) and is_record(file):
         file = io.BytesIO(read_bytes(file))
+    elif isinstance(file, str | Path) and (problem := file_problem(file)):
+        raise OSError(problem)
     # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
     with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
         bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK

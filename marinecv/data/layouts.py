@@ -126,7 +126,7 @@ def find_data_yaml(root: Path) -> Path | None:
 
 def sub_folders(folder: Path) -> list[Path]:
     """Visible folders directly below, sorted; linked ones too, unless the link leads back to a folder above it."""
-    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(HIDDEN))
+    visible = (path for path in _entries(folder, []) if os.path.isdir(path) and not path.name.startswith(HIDDEN))
     return sorted(path for path in visible if not _leads_back(path))
 
 
@@ -135,23 +135,28 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
 
     A link to an image file is one. Links behind which images may hide count too, and `read_header` says what is wrong
     with them: one named like an image that leads to no file, one that leads back to a folder above it, and at any depth
-    one to any folder, for these are not followed.
-
-    Raises:
-        ValueError: a folder below cannot be read.
+    one to any folder, for these are not followed. So does a folder that cannot be read, in place of its images.
     """
-    found = (path for path in (paths_below(folder) if deep else folder.iterdir()) if not is_hidden(path, folder))
-    return sorted(path for path in found if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
+    closed: list[Path] = []
+    paths = paths_below(folder, closed) if deep else _entries(folder, closed)
+    found = [path for path in paths if not is_hidden(path, folder)]
+    images = (path for path in found if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
+    return sorted({*images, *closed})
 
 
-def paths_below(folder: Path) -> Iterator[Path]:
+def paths_below(folder: Path, closed: list[Path] | None = None) -> Iterator[Path]:
     """Yield every visible file and folder at any depth; a link to a folder is named and not followed, so loops end.
 
+    Args:
+        folder: where to begin.
+        closed: takes the folders that cannot be read; without it one is an error.
     Raises:
         ValueError: a folder below cannot be read.
     """
 
     def refuse(error: OSError):
+        if closed is not None:
+            return closed.append(Path(error.filename))
         raise ValueError(
             f"The folder {error.filename} cannot be read: {error.strerror}. Expected one that this user may open, with "
             "a shorter path than that. Mend it, or move it out of the data."
@@ -160,6 +165,14 @@ def paths_below(folder: Path) -> Iterator[Path]:
     for here, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         yield from (Path(here, name) for name in (*folders, *files))
+
+
+def _entries(folder: Path, closed: list[Path]) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except PermissionError:
+        closed.append(folder)
+        return []
 
 
 def unsupported(path: Path) -> str:

@@ -2,12 +2,17 @@
 
 import os
 import re
+import stat
 import zlib
 from pathlib import Path
 
 FRAME = (12, 4)  # bytes before and behind what a record of a TFRecord file holds: length and checksum; checksum
 MEND = "Bring it back from a copy, or pack the images again into another folder with `data pack`."
+MAX_BYTES = 2**30  # of a file or a record: more than the largest image that is decoded takes uncompressed
 _RECORD = re.compile(r"(.+\.tfrecord)#(\d+)\+(\d+)-([0-9a-f]{8})(-pillow)?", re.DOTALL)
+_KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"} | dict.fromkeys(
+    (stat.S_ISCHR, stat.S_ISBLK), "a device"
+)
 
 
 def record_path(shard: str | Path, offset: int, length: int, crc32: int, by_pillow: bool = False) -> str:
@@ -39,6 +44,26 @@ def is_present(path: str | Path) -> bool:
     return os.path.isfile(record[1] if record else path)
 
 
+def file_problem(path: str | Path) -> str:
+    """Return "", or why a file, or the shard of a record, is never opened; only its directory entry is read.
+
+    A pipe or a device would never end, a very large file would fill the memory, and TensorFlow takes an address such
+    as `gs://bucket/a.jpg` to the network.
+    """
+    record = _RECORD.fullmatch(str(path))
+    if "://" in str(path):
+        return "the path is an address; expected a file on this machine"
+    try:
+        state = os.stat(record[1] if record else path)
+    except (OSError, ValueError) as error:  # a name with a NUL is no OSError
+        return getattr(error, "strerror", None) or str(error)
+    if not stat.S_ISREG(state.st_mode):
+        kind = next((name for test, name in _KINDS.items() if test(state.st_mode)), "of an unknown kind")
+        return f"the path leads to no regular file: it is {kind}"
+    size = int(record[3]) if record else state.st_size
+    return f"{size:,} bytes are more than the {MAX_BYTES:,} that an image may have" if size > MAX_BYTES else ""
+
+
 def byte_size(path: str | Path) -> int:
     """How many bytes `read_bytes` gives."""
     record = _RECORD.fullmatch(str(path))
@@ -49,10 +74,12 @@ def read_bytes(path: str | Path) -> bytes:
     """Read a file, or a record.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none that may be opened, see `file_problem`.
         ValueError: the shard cannot be read, or is damaged where the record lies.
     """
-    record = _RECORD.fullmatch(str(path))
+    record, problem = _RECORD.fullmatch(str(path)), file_problem(path)
+    if problem:
+        raise ValueError(f"The shard {record[1]} cannot be read: {problem}. {MEND}") if record else OSError(problem)
     if not record:
         return Path(path).read_bytes()
     shard, offset, length, crc32, _ = record.groups()

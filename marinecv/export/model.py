@@ -1,6 +1,5 @@
 """A run -> one export of it: converted, held against the model it was made of, certified, and only then in place."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +113,9 @@ def export_model(
         with replaced(place) as folder:
             write_model(original.model, folder / FILES[format], format, quantise, samples)
             write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.class_names))
-            shutil.copyfile(run.path("contract.json"), folder / "contract.json")
+            contract = run.read("contract.json")
+            contract.pop("data_dirs", None)  # where the images lie on this machine is nobody's business elsewhere
+            write_json(folder / "contract.json", contract)
             certificate = {
                 "export": name,
                 **_measure(folder, format, original, run),

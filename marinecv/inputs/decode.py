@@ -15,34 +15,39 @@ CORES = os.cpu_count() or 1
 HEADER_BYTES = 32768  # as far as a header is looked for; EXIF may stand behind a thumbnail and a profile
 
 
-def decode_with_pillow(data: bytes, ratio: int = 1) -> np.ndarray:
+def decode_with_pillow(data: bytes, ratio: int = 1, white: int | None = None) -> np.ndarray:
     """Decode any image Pillow reads, as `open_rgb` does.
 
     Args:
         data: the bytes of a file.
         ratio: 1, 2, 4 or 8, by which each side is divided, rounded up.
+        white: as `as_rgb` takes it.
     Returns:
         uint8 array `(height, width, 3)`.
     Raises:
         ValueError: the bytes are no image, are cut short, or hold more than `MAX_PIXELS` pixels.
     """
-    return np.asarray(open_rgb(io.BytesIO(data)).reduce(ratio))
+    return np.asarray(open_rgb(io.BytesIO(data), white).reduce(ratio))
 
 
-def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:
+def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
     """Decode inside or outside `tf.data`: a plain JPEG by TensorFlow, everything else by Pillow.
+
+    At ratio 1 both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray
+    levels. A reduced JPEG is averaged over its frequencies, everything else over its pixels.
 
     Args:
         data: scalar string tensor, the bytes of a file.
         ratio: 1, 2, 4 or 8, by which each side is divided, rounded up; a JPEG is decoded at that size.
         by_pillow: everything by Pillow: of a JPEG that TensorFlow has refused.
+        white: as `as_rgb` takes it.
     Returns:
         uint8 tensor `(height, width, 3)`.
     """
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio),
-        lambda: tf.numpy_function(_decode_tensor, [data, ratio], tf.uint8, stateful=False),
+        lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.numpy_function(_decode_tensor, [data, ratio, white or 0], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
 
@@ -111,9 +116,9 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _decode_tensor(data, ratio) -> np.ndarray:
+def _decode_tensor(data, ratio, white) -> np.ndarray:
     """The bytes come as they are in a graph, and eagerly in an array."""
-    return decode_with_pillow(np.array(data, dtype=object).item(), int(ratio))
+    return decode_with_pillow(np.array(data, dtype=object).item(), int(ratio), int(white) or None)
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:

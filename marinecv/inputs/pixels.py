@@ -14,8 +14,7 @@ import tensorflow as tf
 from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
 from marinecv.data.images import read_header
-from marinecv.data.layouts import unsupported
-from marinecv.data.records import is_record, read_bytes
+from marinecv.data.records import file_problem, is_record, read_bytes
 from marinecv.data.store import make_room, store_path
 from marinecv.hold import hold
 from marinecv.inputs.decode import CORES, as_tensor, decode_with_pillow, reader_of, without_autotune
@@ -27,7 +26,7 @@ from marinecv.mapped import make_array, open_array
 MEMORY_BUDGET_BYTES = 32 * 2**20  # what is decoded again in a blink
 DISK_BUDGET_BYTES = 50 * 2**30  # of all kept pixels
 STREAMED_BYTES = 10 * 2**30  # of a pack from which on nothing is kept: the first batch would wait for many minutes
-VERSION = 2  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
+VERSION = 3  # of the kept pixels: raised when what `decode` or `resize` gives for a file changes
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -154,38 +153,40 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
     refused = {index: reason for index, path in enumerate(paths) if (reason := _refusal(Path(path), spec))}
-    return pixels, _fill(pixels, paths, spec, None) | refused
+    return pixels, _fill(pixels, paths, spec, None, refused)
 
 
 def _refusal(path, spec) -> str:
-    """Why a file is not wanted, whether or not it can be decoded; a catalog has said so in `problem`."""
-    if spec.larger == "refuse":
-        width, height, _ = read_header(path)
-        if exceeds_canvas(height, width, spec):
-            return _too_large(spec)
-    return unsupported(path)
+    """Why a file is not wanted, by its header alone; a catalog has said so in `problem`."""
+    width, height, problem = read_header(path)
+    too_large = spec.larger == "refuse" and exceeds_canvas(height, width, spec)
+    return problem or (_too_large(spec) if too_large else "")
 
 
 def _too_large(spec) -> str:
     return f"larger than the canvas of {spec.canvas_px} px"
 
 
-def _fill(pixels, paths, spec, progress) -> dict[int, str]:
-    """Write the images into the array; return why, for those that failed."""
+def _fill(pixels, paths, spec, progress, refused=None) -> dict[int, str]:
+    """Write the images into the array; return why, for those that failed or are refused before any is opened."""
+    opened = (index for index, path in enumerate(paths) if not is_record(path))  # that of a record raises
+    refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
+    wanted = [index for index in range(len(paths)) if index not in refused]
     read = reader_of(paths)
 
     def load(index, path):
         return index, fitted_bytes(read(path), spec)
 
-    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), as_tensor(paths)))
+    dataset = tf.data.Dataset.from_tensor_slices((np.array(wanted, int), as_tensor(paths[index] for index in wanted)))
     dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
-    missing = set(range(len(paths)))
+    missing = set(wanted)
     for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
         pixels[indices] = images
         missing.difference_update(indices.tolist())
         if progress:
             progress(len(paths) - len(missing), len(paths))
-    return {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
+    failed = {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
+    return refused | failed
 
 
 def _retry(pixels, index, path, spec) -> str:
@@ -195,7 +196,7 @@ def _retry(pixels, index, path, spec) -> str:
     except OSError as error:
         return str(error)
     try:
-        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio)), spec)
+        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio, spec.white)), spec)
     except ValueError as error:
         return str(error)
     return ""

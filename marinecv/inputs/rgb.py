@@ -1,15 +1,42 @@
 """One way from an opened picture to RGB, for the model, the audit and the pages alike."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps
 
+from marinecv.data.catalog import usable
 from marinecv.data.images import open_image
 
+WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest numbers of 1 to 16 bits; 1 of floating ones alone
+SAMPLE = 500  # images that say which of these is white
+EIGHT_BITS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
-def open_rgb(file: str | Path | BinaryIO) -> Image.Image:
+
+def find_white(catalog: pd.DataFrame) -> int | None:
+    """Return the number that stands for white in all images of a data set that have more than 8 bits a gray pixel.
+
+    It is the smallest of `WHITES` that no pixel of 500 such images, spread over the data set, exceeds.
+
+    Args:
+        catalog: of the whole data set; images with a `problem` are left alone.
+    Returns:
+        None where there are no such images.
+    """
+    rows = usable(catalog).sort_values("image_id")
+    rows = rows[~rows["image_id"].str.lower().str.endswith(EIGHT_BITS)]
+    highest = []
+    for index in np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if len(rows) else []:
+        with suppress(Exception), open_image(rows["path"].iloc[index]) as image:
+            if _is_deep(image) and np.asarray(image).min() >= 0:  # of no broken one, which is a row with a reason
+                highest.append(_white(np.asarray(image), image.mode))
+    return max(highest, default=None)
+
+
+def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
     """Decode an image whole, as `as_rgb` shows it.
 
     Raises:
@@ -17,43 +44,45 @@ def open_rgb(file: str | Path | BinaryIO) -> Image.Image:
     """
     try:
         with open_image(file) as image:
-            return as_rgb(image)
+            return as_rgb(image, white)
     except Image.UnidentifiedImageError as error:
         raise ValueError("cannot be decoded: it is no image that Pillow can read") from error
     except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
         raise ValueError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
     """Return a picture as a person sees it, decoded to its last pixel.
 
     EXIF orientation is applied, an alpha channel is laid over black, and of an animation the first frame is taken. One
-    number a pixel, be it of 16 bits, 32 or floating, is a grey level: numbers up to 255 are taken as they are, beyond
-    that as out of 65535, and floating ones that are all in [0, 1] as out of 1. Colour profiles are not applied; CMYK
-    becomes RGB by the plain formula, with one or without.
+    number a pixel, be it of 16 bits, 32 or floating, is a grey level from 0 to `white`. Colour profiles are not
+    applied; CMYK becomes RGB by the plain formula, with one or without.
 
     Args:
         image: of any mode; not changed.
+        white: what `find_white` says of its data set; None takes what that would say of this image alone.
     Returns:
         An RGB image.
     Raises:
-        ValueError: numbers that are no grey levels: negative, above 65535, or none at all.
+        ValueError: numbers that are no grey levels: negative, above white, or none at all.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":  # convert("RGB") would clip 16 bits at 255
+    if _is_deep(image):  # convert("RGB") would clip 16 bits at 255
         values = np.asarray(image, dtype=np.float64)
-        return Image.fromarray((values * (255 / _white(values, image.mode))).round().astype(np.uint8)).convert("RGB")
+        low, high, white = values.min(), values.max(), white or _white(values, image.mode)
+        if not (low >= 0 and high <= white):  # so that NaN fails too
+            raise ValueError(f"its pixels run from {low:g} to {high:g}; expected 0 to {white}, which is white here")
+        return Image.fromarray((values * (255 / white)).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
     return image.convert("RGB")
 
 
-def _white(values: np.ndarray, mode: str) -> float:
-    """The number that stands for white."""
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 65535):  # so that NaN fails too
-        raise ValueError(f"its pixels run from {low:g} to {high:g}; expected 0 to 1, 255 or 65535")
-    if high > 255:
-        return 65535.0
-    return 1.0 if mode == "F" and high <= 1 else 255.0
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _white(values: np.ndarray, mode: str) -> int:
+    """The smallest of `WHITES` that holds all values, and the largest of them where none does."""
+    return next((white for white in WHITES[mode != "F" :] if values.max() <= white), WHITES[-1])

@@ -24,6 +24,9 @@ class ImageSpec:
         reduced_decoding: decode a JPEG at a half, a quarter or an eighth of its size where the canvas still has more
             pixels than the tensor. Faster, and antialiased by the way; only for `fit="pad"` with a `canvas_px`.
         antialias: average over the pixels that one output pixel covers, instead of sampling two of them.
+        white: the number that stands for white in all images of more than 8 bits a gray pixel, see `find_white`; a
+            number above it makes an image unusable. None takes the smallest of 255, 1023, 4095, 16383 and 65535 that
+            holds each image.
     """
 
     height: int = 224
@@ -33,6 +36,7 @@ class ImageSpec:
     larger: str = "shrink"
     antialias: bool = False
     reduced_decoding: bool = False
+    white: int | None = None
 
     def __post_init__(self):
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
@@ -49,6 +53,8 @@ class ImageSpec:
                 f"Expected canvas_px of 1 to {MAX_CANVAS_PX}, or None. Received: canvas_px={self.canvas_px}."
             )
 
+        if self.white is not None and not 1 <= self.white <= 65535:
+            raise ValueError(f"Expected white of 1 to 65535, or None. Received: white={self.white}.")
         if self.reduced_decoding and (self.fit != "pad" or self.canvas_px is None):
             raise ValueError('Expected fit="pad" and a canvas_px beside reduced_decoding: they say how far to reduce.')
 

@@ -80,7 +80,7 @@ def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
 
 def fitted_bytes(data: tf.Tensor, spec: ImageSpec, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:
     """Decode the bytes of an image file and fit them, uint8 `(height, width, 3)`."""
-    return fitted(decode(data, spec.decode_ratio, by_pillow), spec)
+    return fitted(decode(data, spec.decode_ratio, by_pillow, spec.white), spec)
 
 
 def fitted(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:

@@ -126,6 +126,9 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
             "x".join(f"{sides.loc[side, of]:.0f}" for side in ("width", "height")) for of in ("mean", "median")
         )
         said.append(f"Images are {mean} pixels on average, {median} in the median.")
+    if "gray_scale" in tables:
+        white = tables["gray_scale"]["white"].iloc[0]
+        said.append(f"Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white.")
     if "label_shares" in tables:
         unsure = tables["label_shares"].query("class_name == 'all'")["unsure"].iloc[0]
         said.append(f"{unsure} labels won with less than {UNSURE_BELOW:.0%} of their image.")

@@ -123,7 +123,7 @@ def overlay_pictures(
     Returns:
         Two RGB images of one size.
     """
-    picture = open_rgb(path)
+    picture = open_rgb(path, spec.white)
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
     scale = min(1.0, SIDE_PX / max(picture.size))
     picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
