@@ -28,12 +28,14 @@ def run(args: argparse.Namespace) -> int:
     """
     import pandas as pd
 
+    from marinecv.data.accounting import reading_lines
     from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
     from marinecv.data.locate import locate
     from marinecv.runs import fresh_folder, next_folder
 
-    manifest = locate(args.data, args.data_dir, merge_case=args.merge_case)
+    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
     catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
+    reading = reading_lines(manifest, catalog)
     quiet.import_tensorflow()
     from marinecv.audit.examine import audit_images
     from marinecv.audit.judge import list_findings
@@ -57,12 +59,12 @@ def run(args: argparse.Namespace) -> int:
         tables,
         findings,
         leak,
-        said,
+        " ".join([said, *reading]),
         seed=args.seed,
         demonstration=manifest.demonstration,
     )
     print(tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
-    print(f"\n{audit_summary(tables, len(catalog))}\n")
+    print("", audit_summary(tables, len(catalog)), *reading, "", sep="\n")
     for title, serious in (("serious", True), ("worth a look", False)):
         lines = [finding.line for finding in findings if finding.serious == serious]
         print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))

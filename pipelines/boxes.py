@@ -48,17 +48,21 @@ def find_data(args: argparse.Namespace, trained, catalog):
     import marinecv as mcv
     from marinecv.training.recipe import Recipe
 
-    merge = args.merge_case or Recipe.of(trained).data.merge_case
+    choice = Recipe.of(trained).data
+    reading = {
+        "class_level": args.class_level or choice.class_level,
+        "merge_case": args.merge_case or choice.merge_case,
+    }
     if args.data or args.data_dir:
-        return mcv.locate(args.data, args.data_dir, merge_case=merge)
+        return mcv.locate(args.data, args.data_dir, **reading)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
-    root, name = max(set(roots), key=roots.count), Recipe.of(trained).data.name
+    root, name = max(set(roots), key=roots.count), choice.name
     if not Path(root).is_dir():
         return None
     known = name in {manifest.name for manifest in mcv.list_manifests()}
-    return mcv.locate(name if known else None, root, merge_case=merge)
+    return mcv.locate(name if known else None, root, **reading)
 
 
 def measure(args: argparse.Namespace, trained, model, layer: str, part, boxes, folder: Path):

@@ -84,7 +84,7 @@ def _check_names(command: str, asked: dict) -> None:
 
 
 def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
-    manifest = locate(args.data, args.data_dir, merge_case=args.merge_case)
+    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
     catalog = read_catalog(manifest, **label_rules(args), log=print)
     if usable(catalog).empty:
         reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()

@@ -110,11 +110,17 @@ def say_changes(predictions, before) -> None:
 def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
+    from marinecv.data.accounting import reading_lines
     from marinecv.data.splits import is_grouped
     from marinecv.training.recipe import Recipe
 
     choice = Recipe.of(trained).data
-    manifest = mcv.locate(args.data, args.data_dir, merge_case=args.merge_case or choice.merge_case)
+    manifest = mcv.locate(
+        args.data,
+        args.data_dir,
+        class_level=args.class_level or choice.class_level,
+        merge_case=args.merge_case or choice.merge_case,
+    )
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
     rules = {"label_rule": args.label_rule or choice.label_rule, "no_box": args.no_box or choice.no_box}
@@ -122,6 +128,8 @@ def outside(args: argparse.Namespace, trained):
     if manifest.merge_case:
         known = {name.casefold(): name for name in trained.class_names}
         catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]
+    for line in reading_lines(manifest, catalog):
+        print(line)
     if args.split_by:
         if is_grouped(args.split_by):
             catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, args.frames))

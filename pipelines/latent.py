@@ -84,10 +84,13 @@ def run(args: argparse.Namespace) -> int:
 def images_of(args: argparse.Namespace, trained):
     """The usable images of the splits, where they lie now."""
     import marinecv as mcv
+    from marinecv.training.recipe import Recipe
 
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
-        manifest = mcv.locate(args.data, args.data_dir, merge_case=True)  # only the paths are of interest
+        level = args.class_level or Recipe.of(trained).data.class_level
+        # only the paths are of interest
+        manifest = mcv.locate(args.data, args.data_dir, class_level=level, merge_case=True)
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     if args.limit:
         catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)

@@ -16,6 +16,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Which images."""
     parser.add_argument("--data", metavar="NAME", help="a known data set (`data list`)")
     parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
+    parser.add_argument("--class-level", choices=("first", "leaf"), help="which of nested class folders is the class")
     parser.add_argument("--merge-case", action="store_true", help="merge classes whose names differ only in case")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 import marinecv as mcv
+from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import check_trainable
 from marinecv.data.splits import MADE, default_split_by, is_grouped
 from marinecv.inputs.synthesise import candidates
@@ -27,9 +28,10 @@ CALIBRATION_FROM = 60  # images of validation: a third of them is the least that
 def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
-    merge = args.merge_case or choice.merge_case
+    level, merge = args.class_level or choice.class_level, args.merge_case or choice.merge_case
     manifest, catalog = getattr(args, "source", (None, None))  # where these were read to check them
-    manifest = manifest or mcv.locate(args.data, args.data_dir, default=choice.name, merge_case=merge)
+    if manifest is None:
+        manifest = mcv.locate(args.data, args.data_dir, default=choice.name, class_level=level, merge_case=merge)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
@@ -37,6 +39,7 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
         name=manifest.name,
         label_rule=args.label_rule or choice.label_rule,
         no_box=args.no_box or choice.no_box,
+        class_level=manifest.class_level,
         merge_case=manifest.merge_case,
         split_by=args.split_by or choice.split_by,
         frames=args.frames or choice.frames,
@@ -47,6 +50,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
     rules = {"label_rule": choice.label_rule, "no_box": choice.no_box}
     if catalog is None or rules != label_rules(args):
         catalog = mcv.read_catalog(manifest, **rules, log=print)
+    for line in reading_lines(manifest, catalog):
+        print(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     if is_grouped(choice.split_by):
         catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))

@@ -139,7 +139,7 @@ def prepare(args: argparse.Namespace):
     flags = argparse.Namespace(
         **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size")},
         **options.UNASKED,
-        **{name: getattr(args, name) for name in ("limit", "epochs", "merge_case")},
+        **{name: getattr(args, name) for name in ("limit", "epochs", "class_level", "merge_case")},
         seed=0,
     )
     cells, absent = {}, []

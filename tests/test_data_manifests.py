@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import sys
@@ -78,6 +79,8 @@ def test_a_users_toml_states_a_root_relative_to_itself(tmp_path):
         (MINIMAL + 'folder_classes = ["crab"]', "'folder_classes' of .* is .* Expected named entries"),
         (MINIMAL + "folder_classes = {crab = 1}", "'crab' of 'folder_classes' of .* is 1. Expected text"),
         (MINIMAL + 'folder_classes = {granchio = "crab", gambero = "crab"}', "'crab' is empty or there twice"),
+        (MINIMAL + 'class_level = "last"', "Expected class_level to be one of"),
+        (MINIMAL + 'folder = "tank"', 'unknown key "folder"'),
         ('name = "tank"\nlayout = "tiles"', 'layout "tiles". Expected one of roboflow, yolo, cub, labels_csv, folders'),
     ],
 )
@@ -118,6 +121,35 @@ def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
         manifest_of_folder(tmp_path)
     write(tmp_path / "photo.jpg")
     with pytest.raises(ValueError, match=r"Looked for _annotations.csv.*YOLO.*Found note_0.txt.* and 1 more"):
+        manifest_of_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        (["train2017/a.jpg", "val2017/b.jpg", "annotations/instances_train2017.json"], "COCO"),
+        (["train/a.jpg", "train/_annotations.coco.json"], "COCO"),
+        (["JPEGImages/a.jpg", "Annotations/a.xml", "SegmentationClass/a.png"], "Pascal VOC"),
+        (["train/a.jpg", "train/a.xml"], "Pascal VOC"),
+        (["train/a.jpg", "train/a.json"], None),
+    ],
+)
+def test_coco_and_pascal_voc_are_named_in_the_refusal(tmp_path, files, kind):
+    for name in files:
+        coco = json.dumps({"info": {}, "images": [], "annotations": []})
+        write(tmp_path / name, "<annotation></annotation>" if name.endswith("xml") else coco if kind else "{}")
+    with pytest.raises(ValueError, match="No known layout") as error:
+        manifest_of_folder(tmp_path)
+    assert (f"this looks like {kind} (" in str(error.value)) == bool(kind)
+
+
+@pytest.mark.parametrize(
+    "place", ["images", "Images/", "JPEGImages", "labels", "train", "train/Images", "training_set"]
+)
+def test_a_folder_of_images_alone_is_no_class(tmp_path, place):
+    write(tmp_path / place / "a.jpg")
+    write(tmp_path / "README.txt")
+    with pytest.raises(ValueError, match="No known layout.*which images/, labels/ and train/ are not"):
         manifest_of_folder(tmp_path)
 
 

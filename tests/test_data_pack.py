@@ -15,6 +15,7 @@ from conftest import COLOURS, draw_image
 import marinecv as mcv
 from marinecv.audit.copies import exact_copies
 from marinecv.data import pack as room
+from marinecv.data.accounting import reading_lines
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.images import open_image, read_header
 from marinecv.data.materialise import materialise
@@ -66,6 +67,7 @@ def test_a_pack_reads_as_the_folder_it_was_made_of(tank, tmp_path):
     again = packed(tank, tmp_path / "pack")
     assert (again.layout, again.name) == ("packed", "tank")
     assert len(list((tmp_path / "pack").glob("*.tfrecord"))) > 2
+    assert reading_lines(again, mcv.read_catalog(again)) == []  # every file of it is read
     for rule in ("dominant", "count", "union"):
         before, after = mcv.read_catalog(tank, rule, "empty"), mcv.read_catalog(again, rule, "empty")
         pd.testing.assert_frame_equal(without_path(after), without_path(before))

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
 from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
+from marinecv.data.formats import RAW
 from marinecv.data.images import read_header
-from marinecv.data.layouts import UNSUPPORTED_SUFFIXES
+from marinecv.data.layouts import GROUP, PLACE, UNSUPPORTED_SUFFIXES
 from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.splits import folder_splits
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 
@@ -106,9 +110,123 @@ def test_sub_folders_of_a_class_are_groups(tmp_path):
     draw(tmp_path / "eel" / "camera 1" / "c.jpg")
     assert catalog_of(tmp_path)["group"].to_dict() == {
         "crab/b.jpg": ".",
-        "crab/camera 1/monday/a.jpg": "camera 1",
+        "crab/camera 1/monday/a.jpg": "camera 1/monday",
         "eel/camera 1/c.jpg": "camera 1",
     }
+
+
+def classes_of(folder, places, class_level=""):
+    """Class and group by the folder of each image."""
+    for place in places:
+        draw(folder / place / "a.png", size=(2, 2))
+    table = read_catalog(replace(manifest_of_folder(folder), class_level=class_level))
+    return {row.image_id.removesuffix("/a.png"): (row.class_name, row.group) for row in table.itertuples()}
+
+
+SPECIES = ("Felidae/Felis catus", "Felidae/Lynx lynx", "Canidae/Canis lupus")
+SITES = ("SITE01/CAM1/cat", "SITE01/CAM2/dog", "SITE02/CAM1/cat")
+
+
+@pytest.mark.parametrize(
+    ("places", "classes"),
+    [
+        (("cat/cam1/2021-05-03", "dog/cam1/2021-05-04"), {"cat": "cam1/2021-05-03", "dog": "cam1/2021-05-04"}),
+        (("cat/north", "cat/west", "dog/north", "dog/west"), {"cat": "west", "dog": "west"}),
+        (("cat/2021", "dog/b", "eel/100MEDIA"), {"cat": "2021", "dog": "b", "eel": "100MEDIA"}),
+        (("cat/S1_C03", "dog/X-7"), {"cat": "S1_C03", "dog": "X-7"}),
+        (("train/cat/images", "val/cat/images"), {"cat": ""}),
+        (("cat/images", "cat/masks", "dog/images", "dog/masks"), {"cat": "", "dog": ""}),
+        (("JPEGImages/cat", "JPEGImages/dog"), {"cat": "", "dog": ""}),
+        (("0/x1", "1/x1"), {"0": "x1", "1": "x1"}),
+        (SPECIES, {"Felis catus": "", "Lynx lynx": "", "Canis lupus": ""}),
+        ([f"train/Carnivora/{place}" for place in SPECIES], {"Felis catus": "", "Lynx lynx": "", "Canis lupus": ""}),
+        ([f"{place}/2021-05-03/dawn" for place in SPECIES], dict.fromkeys(("Felis catus", "Lynx lynx", "Canis lupus"),
+                                                                          "2021-05-03/dawn")),
+    ],
+)  # fmt: skip
+def test_folders_below_class_folders_are_groups_or_classes_by_their_names(tmp_path, places, classes):
+    assert dict(classes_of(tmp_path, places).values()) == classes
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (("cat", "dog/husky", "dog/beagle"), r"first \(cat: 1, dog: 2\) or --class-level leaf \(beagle: 1, cat: 1,"),
+        (("cat/garden", "dog/park"), r"could be groups of images, or classes. .*leaf \(garden: 1, park: 1\)"),
+        (("cat/a b", "cat/c d", "dog/a b", "dog/e f", "dog/g h"), "could be groups"),
+        (SITES, r"SITE01/ of .* looks like a camera, a site or a date.*labels.csv.*leaf \(cat: 2, dog: 1\)"),
+        (("SITE01/CAM2", "SITE02/CAM2"), "SITE01/ of .* looks like a camera"),
+        (("SITE01/CAM2",), "CAM2/ of .* looks like a camera"),
+        (("cat", "DCIM/100MEDIA"), "DCIM/ of .* looks like a camera"),
+        (("2021-05-03", "2021-05-04"), "2021-05-03/ of .* looks like"),
+        (("train/cat", "holdout/cat"), "could be a split, or a class like holdout/ beside it.*--class-level first"),
+        (("train", "bus"), "train could be a split, or a class like bus/"),
+        (("train/north", "bus/north", "car/west"), "train could be a split, or a class"),
+    ],
+)  # fmt: skip
+def test_folders_of_two_readings_or_of_none_are_refused_with_what_each_would_give(tmp_path, places, message):
+    with pytest.raises(ValueError, match=message):
+        classes_of(tmp_path, places)
+
+
+@pytest.mark.parametrize(
+    ("places", "level", "classes"),
+    [
+        (("cat", "dog/husky"), "first", [("cat", "."), ("dog", "husky")]),
+        (("cat", "dog/husky"), "leaf", [("cat", ""), ("husky", "")]),
+        (SITES, "leaf", [("cat", "SITE01/CAM1"), ("dog", "SITE01/CAM2"), ("cat", "SITE02/CAM1")]),
+        (SITES, "first", [("SITE01", "CAM1/cat"), ("SITE01", "CAM2/dog"), ("SITE02", "CAM1/cat")]),
+        (("bus", "train"), "first", [("bus", ""), ("train", "")]),
+        (("holdout/cat", "train/cat"), "first", [("holdout", "cat"), ("train", "cat")]),
+        (("holdout/cat", "train/cat"), "leaf", [("cat", "")]),
+    ],
+)
+def test_the_class_level_decides_where_names_do_not(tmp_path, places, level, classes):
+    assert list(classes_of(tmp_path, places, level).values()) == classes
+
+
+@pytest.mark.parametrize("deeper", ["", "/a", "/cam2"])
+def test_a_class_called_train_beside_others_is_a_class(tmp_path, deeper):
+    classes = classes_of(tmp_path, [f"{name}{deeper}" for name in ("bus", "car", "train")])
+    assert [name for name, _ in classes.values()] == ["bus", "car", "train"]
+
+
+def test_folders_beside_a_split_that_hold_no_folders_are_not_read(tmp_path):
+    assert dict(classes_of(tmp_path, ["train/cat", "train/dog", "extra", "more"]).values()) == {"cat": "", "dog": ""}
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "split"),
+    [
+        ("train2017", "val2017", "validation"),
+        ("training_set", "test_set", "test"),
+        ("seg_train/seg_train", "seg_test/seg_test", "test"),
+        ("train_images", "validation images", "validation"),
+        ("Train", "eval", "validation"),
+        ("images/train", "images/dev", "validation"),
+        ("train/images", "val/images", "validation"),
+    ],
+)
+def test_folders_named_after_splits_are_splits(tmp_path, train, other, split):
+    for place in (train, other):
+        for name in ("sea", "wood"):
+            draw(tmp_path / place / name / "a.png", size=(2, 2))
+    table = catalog_of(tmp_path).reset_index()
+    assert set(zip(table["split"], table["class_name"], strict=True)) == {
+        (each, name) for each in ("train", split) for name in ("sea", "wood")
+    }
+
+
+@pytest.mark.parametrize("name", ["1" * 5000 + "!", "cam" + "1" * 5000 + "!", "a1_" * 2000 + "!", "2021" * 2000])
+def test_no_name_of_a_folder_takes_long_to_judge(name):
+    assert not PLACE.fullmatch(name) and bool(GROUP.fullmatch(name)) == name.isdigit()
+    assert folder_splits([name, "train " * 1000 + "!"]) == {}
+
+
+def test_a_test_folder_in_one_of_its_own_name_is_no_class(tmp_path):
+    for place in ("abc_train/abc_train/A", "abc_train/abc_train/B", "abc_test/abc_test"):
+        draw(tmp_path / place / "a.png", size=(2, 2))
+    assert catalog_of(tmp_path)["class_name"].tolist() == ["A", "B", ""]
 
 
 def test_only_the_folders_that_a_manifest_names_are_read_under_its_names(tmp_path):
@@ -168,16 +286,19 @@ def test_an_image_of_an_unsupported_format_is_a_row_that_says_how_to_mend_it(tmp
     draw(tmp_path / "eel" / "a.jpg")
     draw(tmp_path / "crab" / "c.jpg")
     (tmp_path / table).write_text(text)
-    raw = draw(tmp_path / "b.jpg").rename(tmp_path / f"b{suffix.upper()}")  # Pillow would read it, by its content
+    # Of a raw photograph Pillow would read the thumbnail.
+    raw = tmp_path / f"b{suffix.upper()}"
+    raw.write_bytes(draw(tmp_path / "b.tif").read_bytes() if suffix in RAW else b"")
     assert catalog_of(tmp_path).loc[raw.name, "problem"] == f"unsupported format {suffix}; convert it to JPEG or PNG"
 
 
 def test_a_folder_of_phone_pictures_alone_is_a_layout_whose_rows_say_why(tmp_path):
     for name in ("crab", "eel"):
-        draw(tmp_path / name / "a.jpg").rename(tmp_path / name / "a.heic")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     catalog = catalog_of(tmp_path)
     assert catalog["class_name"].tolist() == ["crab", "eel"]
-    assert catalog["problem"].str.startswith("unsupported format .heic").all()
+    assert catalog["problem"].str.startswith("unsupported format HEIF").all()
 
 
 def test_sub_folders_beside_labels_csv_are_groups(tmp_path):

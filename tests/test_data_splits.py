@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from marinecv.data.deal import allocate
-from marinecv.data.splits import NOT_LISTED, canonical_split, default_split_by, split_catalog, write_split
+from marinecv.data.splits import (
+    NOT_LISTED,
+    canonical_split,
+    default_split_by,
+    folder_splits,
+    split_catalog,
+    write_split,
+)
 
 
 def catalog_of(groups=None, split="", **classes):
@@ -19,9 +26,27 @@ def counts(catalog):
 
 
 @pytest.mark.parametrize(("name", "split"), [("Train", "train"), ("val", "validation"), ("VALID", "validation"),
-                                              ("dev", "validation"), ("test", "test")])  # fmt: skip
+                                              ("dev", "validation"), ("test", "test"), ("train2017", "train"),
+                                              ("test_set", "test"), ("Validation Images", "validation")])  # fmt: skip
 def test_split_names_are_mapped(name, split):
     assert canonical_split(name) == split
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("seg_train", "seg_test", "seg_pred"), ("train", "test", None)),
+        (("steam_train", "bus_test"), (None, None)),
+        (("01_train", "02_test", "03_extra"), ("train", "test", None)),
+        (("train", "eval"), ("train", "validation")),
+        (("train", "val", "eval"), ("train", "validation", "test")),
+        (("train", "test", "eval"), ("train", "test", "validation")),
+        (("trains", "value", "devil", "train station"), (None,) * 4),
+    ],
+)
+def test_names_of_folders_are_splits_by_what_stands_beside_them(names, splits):
+    found = folder_splits(names)
+    assert tuple(map(found.get, names)) == splits
 
 
 def test_other_names_are_no_split():

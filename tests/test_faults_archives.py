@@ -145,7 +145,9 @@ def refused(archive, tmp_path, reason):
         (".", "has no name"),
         ("//etc/passwd", "absolute"),
         ("a/../../b", "climbs out"),
-        ("a\\..\\b", "a Windows path"),
+        ("a/..\\b", "a Windows path"),
+        ("a\\..\\b", "climbs out"),
+        ("C:\\b", "a Windows path"),
     ],
 )
 def test_a_harmful_name_is_refused(name, reason, tmp_path):

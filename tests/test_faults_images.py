@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import draw_image
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from test_inputs_decode import WORLDS, eagerly, saved
 
 from marinecv.data.catalog import read_catalog, usable
-from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, NO_TARGET, read_header
+from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, NO_TARGET, read_header
 from marinecv.data.layouts import NOT_UTF8, image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.records import MAX_BYTES, read_bytes, record_path
@@ -104,18 +104,66 @@ def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
         b"",
         b"\0" * 5000,
         b"Dear diary, today we saw a ray.",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200,
         b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 200,
         b"PK\x03\x04" + b"\0" * 200,
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpage\n%%EOF\n",
         b"P6 64 48 255\n" + b"\x80" * (64 * 48 * 3),
     ],
-    ids=["empty", "zeros", "text", "HEIC", "video", "zip", "PostScript is never run", "PPM"],
+    ids=["empty", "zeros", "text", "video", "zip", "PostScript is never run", "PPM"],
 )
 def test_what_is_no_image_of_a_known_kind_is_a_row_that_says_so(tmp_path, data):
     path = put(tmp_path / "crab" / "a.jpg", data)
     assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN})
     assert read_pixels([str(path)], SPEC)[1] == {0: UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("AVIF", saved(draw_image("crab", seed=1), "AVIF")),
+        ("JPEG 2000", saved(draw_image("crab", seed=1), "JPEG2000")),
+        ("HEIF", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200),
+        ("JPEG XL", b"\xff\x0a" + b"\0" * 200),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".heic", ".jp2", ""])
+def test_a_format_that_is_not_read_is_named_by_the_content_of_the_file(tmp_path, name, data, suffix):
+    path = put(tmp_path / "crab" / f"a{suffix}", data)
+    problem = loaded(tmp_path)[1][f"crab/a{suffix}"]
+    assert name in problem and problem.endswith("convert it to JPEG or PNG")
+    with pytest.raises(ValueError, match=f"cannot be decoded: its content is {name}, which is not read"):
+        decode_with_pillow(path.read_bytes())
+
+
+@pytest.mark.parametrize("suffix", ["", ".jfif", ".jpe", ".mpo", ".JP2", ".heic", ".cr2", ".2021", ".dat"])
+def test_a_photo_is_read_by_its_content_whatever_its_name_says(tmp_path, suffix):
+    picture = draw_image("crab", seed=1)
+    for name in ("JPEG", "PNG"):
+        put(tmp_path / name / f"a{suffix}", saved(picture, name))
+    put(tmp_path / "JPEG" / f"stereo{suffix}", saved(picture, "MPO", save_all=True, append_images=[picture]))
+    (tmp_path / "PNG" / "notes").write_text("BMW, GIF and other words")
+    pixels, reasons = loaded(tmp_path)
+    assert len(pixels) == 3 and not reasons
+    np.testing.assert_array_equal(pixels[f"JPEG/stereo{suffix}"], pixels[f"JPEG/a{suffix}"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes there")
+def test_a_pipe_is_never_opened(tmp_path):
+    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    os.mkfifo(tmp_path / "crab" / "pipe.jpg")
+    os.mkfifo(tmp_path / "crab" / "pipe")
+    assert list(loaded(tmp_path)[1]) == ["crab/pipe.jpg"]
+
+
+def test_a_png_with_much_text_is_read_and_a_bomb_of_text_is_not(tmp_path):
+    for name, length in (("much", 2_000_000), ("bomb", MAX_TEXT_BYTES + 1)):
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", "x" * length, zip=True)
+        put(tmp_path / "crab" / f"{name}.png", saved(draw_image("crab", seed=1), "PNG", pnginfo=text))
+    before = PngImagePlugin.MAX_TEXT_CHUNK
+    pixels, reasons = loaded(tmp_path)
+    assert list(pixels) == ["crab/much.png"] and list(reasons) == ["crab/bomb.png"]
+    assert before == PngImagePlugin.MAX_TEXT_CHUNK
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -301,10 +349,11 @@ def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_pat
     ids=["Chinese", "accents", "spaces", "marks", "letters"],
 )
 def test_long_and_odd_names_are_no_trouble(tmp_path, name):
-    put(tmp_path / "eel" / "a.jpg", bytes_of("PNG"))
-    put(tmp_path / "crab" / ("deep" * 50) / name, bytes_of("PNG"))
+    places = [f"{class_name}/{'deep' * 50}/{name}" for class_name in ("crab", "eel")]
+    for place in places:
+        put(tmp_path / place, bytes_of("PNG"))
     pixels, reasons = loaded(tmp_path)
-    assert list(pixels) == [f"crab/{'deep' * 50}/{name}", "eel/a.jpg"] and not reasons
+    assert list(pixels) == places and not reasons
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there every name is text")

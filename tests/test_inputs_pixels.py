@@ -153,7 +153,8 @@ def test_read_pixels_says_which_positions_failed(with_broken, files):
 def test_read_pixels_refuses_as_load_pixels_does(files, tmp_path):
     large = tmp_path / "large.jpg"
     draw_image("eel", seed=1).resize((66, 40)).save(large)
-    raw = files[0].rename(tmp_path / "raw.dng")  # a raw file holds a thumbnail that Pillow reads
+    raw = tmp_path / "raw.dng"  # a raw file holds a thumbnail that Pillow reads
+    draw_image("eel", seed=1).save(raw, "TIFF")
     spec = ImageSpec(height=20, width=30, canvas_px=64, larger="refuse")
     _, reasons = read_pixels([str(path) for path in (large, files[1], raw)], spec)
     assert reasons == {0: "larger than the canvas of 64 px", 2: "unsupported format .dng; convert it to JPEG or PNG"}

@@ -85,6 +85,16 @@ def test_predictions_are_those_of_the_run_in_chunks_and_batches(
     np.testing.assert_allclose(ours["p_eel"].astype(float), kept["p_eel"].sort_index(), atol=1e-5)
 
 
+def test_a_folder_gives_every_file_that_is_an_image_by_its_suffix_or_its_content(tmp_path):
+    for name in ("a.jfif", "b.jpe", "c.mpo", "photo", "d.dat", "e.jxl", "@eaDir/f.jpg", ".g.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        draw_image("crab", seed=1).save(tmp_path / name, "JPEG")
+    for name in ("h.heic", "notes", "notes.txt", "Thumbs.db"):
+        (tmp_path / name).write_text("no picture")
+    names = ["a.jfif", "b.jpe", "c.mpo", "d.dat", "e.jxl", "h.heic", "photo"]
+    assert [path.name for path in predict.find_images([tmp_path])] == names
+
+
 def test_a_file_of_any_suffix_can_be_named(finished_run, photos, tmp_path):
     (photos / "a b.JPG").rename(photos / "camera.dat")
     out = tmp_path / "out.csv"

@@ -218,6 +218,24 @@ def test_split_by_is_kept_in_the_recipe(shared_tank, tmp_path, untrained):
         assert Run(tmp_path / f"{way}").read("recipe.json")["data"]["split_by"] == (way or "published")
 
 
+def test_the_class_level_that_is_named_is_part_of_the_recipe(tmp_path, untrained, capsys):
+    for number, place in enumerate(("north/crab", "north/eel", "south/crab", "south/eel") * 3):
+        path = tmp_path / "data" / place / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_image(path.parent.name, seed=number).save(path)
+    (tmp_path / "data" / "notes.xml").touch()
+    words = ["--split-by", "stratified"]
+    assert set(catalog_of(tmp_path / "data", tmp_path / "first", *words)["class_name"]) == {"north", "south"}
+    said = capsys.readouterr().out
+    assert "groups of images, such as crab (else: --class-level leaf)" in said and "not read: 1 .xml\n" in said
+    catalog = catalog_of(tmp_path / "data", tmp_path / "leaf", *words, "--class-level", "leaf")
+    assert set(catalog["class_name"]) == {"crab", "eel"}
+    run = Run(tmp_path / "leaf")
+    assert Recipe.of(run).data.class_level == "leaf"
+    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=None)
+    assert find_data(args, run, run.catalog).class_level == "leaf"
+
+
 def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
     labels = {
         rule: catalog_of(shared_tank, tmp_path / rule, "--label-rule", rule).set_index("image_id")["class_name"]
@@ -314,7 +332,7 @@ def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, 
 
 def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_tank):
     flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
-    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "merge_case")
+    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "class_level", "merge_case")
     args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]

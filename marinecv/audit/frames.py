@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from marinecv.audit.moments import blank_dates, read_times
-from marinecv.data.splits import SPLIT_NAMES
+from marinecv.data.splits import folder_splits
 
 BLOCK = 50  # file numbers that are kept together
 SECONDS = 10  # that lie between neighbours, at most
@@ -127,9 +127,8 @@ def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndar
     Folders of a split do not part a series. Others do only where numbers begin anew in them. Dates are no numbers, and
     neither is what most names share with several others: the number of a site, or of a camera.
     """
-    folders = np.array(
-        ["/".join(part for part in path.parts[:-1] if part.lower() not in SPLIT_NAMES) for path in paths]
-    )
+    splits = folder_splits({part for path in paths for part in path.parts[:-1]})
+    folders = np.array(["/".join(part for part in path.parts[:-1] if part not in splits) for path in paths])
     found = [list(_DIGITS.finditer(stem)) for stem in blank_dates(stems)]
     ways = []
     for which in range(max(map(len, found), default=0)):

@@ -64,6 +64,9 @@ def _zip_entries(archive: Path, zipped: zipfile.ZipFile) -> Iterator[Entry]:
     for member, behind in pairwise([*in_place, None]):
         if member.header_offset + _HEADER_BYTES + member.compress_size > (behind.header_offset if behind else ends):
             overlong.add(id(member))
+    if not any("/" in member.filename for member in zipped.infolist()):  # of a Windows program against the standard
+        for member in zipped.infolist():
+            member.filename = member.filename.replace("\\", "/")
     for member in zipped.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)
         harm = "shares its bytes with another or has none" if id(member) in overlong else ""

@@ -1,51 +1,173 @@
 """Read class folders: every image lies below a folder named after its class, perhaps inside split folders."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.images import image_table
-from marinecv.data.layouts import image_files, printable, split_folders, sub_folders
+from marinecv.data.layouts import (
+    BESIDE,
+    GROUP,
+    IMAGES,
+    PLACE,
+    class_folders,
+    class_places,
+    image_files,
+    printable,
+    sub_folders,
+)
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
 
 NO_FOLDER = "lies in no class folder"
+Folders = tuple[str, ...]
+"""The names of the folders that an image lies in, from the class folder down."""
 
 
 def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    A sub-folder of a class (one a camera, a video, a day) is the image's `group`; where a class has some, images
-    directly in a class folder form the group ".". Images beside the class folders, or beside train/, valid/ and test/,
-    are rows with a problem. Folders beside train/, valid/ and test/ are not read. Where the manifest's `folder_classes`
-    names some, only those class folders are read, and their classes are called what it says.
+    The class is the first folder or the leaf of a taxonomy, as the manifest's `class_level` says, else as
+    `choose_level` does. The folders below that of the class (a camera, a day) are the image's `group`, such as
+    "cam1/2021-05-03"; where a class has some, images directly in a class folder form the group ".". Images beside the
+    class folders, or beside train/, valid/ and test/, are rows with a problem. Folders beside train/, valid/ and test/,
+    and those of labels and masks, are not read. Where the manifest's `folder_classes` names some, only those class
+    folders are read, and their classes are called what it says.
 
     Raises:
-        ValueError: a folder that the manifest names is not there.
+        ValueError: a folder that the manifest names is not there, or as `class_places` and `choose_level`.
     """
-    loose, rows, splits, chosen, met = [], [], split_folders(manifest.root), manifest.folder_classes, set()
-    for split, place in {"": manifest.root, **splits}.items():
-        loose += [(path, split) for path in image_files(place)]
-    for split, place in (splits or {"": manifest.root}).items():
-        for class_folder in sub_folders(place):
-            folder = normalize_name(class_folder.name)
-            met.add(folder)
-            name = chosen.get(folder) if chosen else folder
-            images = image_files(class_folder, deep=True) if name else []
-            rows += [(path, split, name, _group(path, class_folder)) for path in images]
+    root, chosen = manifest.root, manifest.folder_classes
+    level = manifest.class_level or ("first" if chosen else "")
+    places = class_places(root, level)
+    found, met = [], set()
+    for split, place in places.items():
+        for folder in class_folders(place):
+            met.add(normalize_name(folder.name))
+            if chosen and level == "first" and normalize_name(folder.name) not in chosen:
+                continue
+            for path in image_files(folder, deep=True):
+                names = [*map(normalize_name, (folder.name, *path.relative_to(folder).parts[:-1]))]
+                if not any(map(BESIDE.fullmatch, names[1:])):
+                    found.append((path, split, tuple(name for name in names if not IMAGES.fullmatch(name))))
+    level = level or choose_level(Counter(folders for *_, folders in found), root)
+    classes = classes_at(level, {folders for *_, folders in found})
+    rows = [(path, split, *classes[folders]) for path, split, folders in found]
+    if chosen:
+        met |= {name for name, _ in classes.values()}
+        rows = [(path, split, chosen[name], group) for path, split, name, group in rows if name in chosen]
     if missing := chosen.keys() - met:
         raise ValueError(
             f"{manifest.root} lacks the class folder {', '.join(sorted(missing))}, which the manifest "
             f'"{manifest.name}" names. Expected {", ".join(chosen)}; found {printable(", ".join(sorted(met)))}. Name '
             "the right folder, or leave out --data to read all folders under their own names."
         )
-    images = image_table(manifest.root, loose + rows, {path: NO_FOLDER for path, _ in loose})
+    loose = _images_in_no_class(root, places)
+    images = image_table(root, [*loose.items(), *rows], dict.fromkeys(loose, NO_FOLDER))
     if images["group"].isin(["", "."]).all():
         images["group"] = ""
     return images, pd.DataFrame(columns=BOX_COLUMNS)
 
 
-def _group(path: Path, class_folder: Path) -> str:
-    below = path.relative_to(class_folder).parts
-    return below[0] if len(below) > 1 else "."
+def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
+    """Say which folders are the classes: the "first" ones, or each "leaf" of a taxonomy.
+
+    Folders below a class folder are groups where they are numbers, letters, dates, cameras or sites, or lie below such,
+    or where half of their names or more lie in several folders. Where no name does, every image lies in a leaf, and
+    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus.
+
+    Args:
+        folders: those that images lie in, each with its number of images.
+        root: of the data, for messages.
+    Raises:
+        ValueError: a first folder looks like a place and not like a class, or both readings are possible.
+    """
+    levels = {}
+    for level in ("first", "leaf"):
+        levels[level] = Counter()
+        for names, (class_name, _) in classes_at(level, folders).items():
+            levels[level][class_name] += folders[names]
+    ways = " or ".join(f"--class-level {level} ({_shown(counts)})" for level, counts in levels.items())
+    if places := sorted(name for name in levels["first"] if PLACE.fullmatch(name)):
+        raise ValueError(
+            f"{printable(places[0])}/ of {printable(root)} looks like a camera, a site or a date, not like a class. "
+            "Expected a folder a class, or a labels.csv with the columns file,class. If some folders are classes all "
+            f"the same, say which with {ways}."
+        )
+    words = {names[: _leaf_end(names)] for names in folders}
+    parents = defaultdict(set)
+    for names in words:
+        if len(names) > 1 and not GROUP.fullmatch(names[-1]):
+            parents[names[-1]].add(names[:-1])
+    repeated = sum(len(above) > 1 for above in parents.values())
+    if 2 * repeated >= len(parents):
+        return "first"
+    inner = {names[:end] for names in words for end in range(1, len(names))}
+    is_taxonomy = not repeated and not words & inner and min(map(len, words)) > 1
+    if is_taxonomy and len(words) > len(levels["first"]):
+        return "leaf"
+    example = printable("/".join(max(words, key=len)))
+    raise ValueError(
+        f"The folders in class folders of {printable(root)}, such as {example}, could be groups of images, or classes. "
+        f"Say which with {ways}."
+    )
+
+
+def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
+    """Say how nested class folders were read where nobody said how, "" where there is nothing to say."""
+    if manifest.layout != "folders" or manifest.class_level or manifest.folder_classes:
+        return ""
+    first = {
+        printable(normalize_name(folder.name))
+        for place in class_places(manifest.root).values()
+        for folder in class_folders(place)
+    }
+    classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
+    if not classes <= first:
+        return f"The classes are the last folders of a taxonomy, such as {min(classes)} (else: --class-level first)."
+    if all(GROUP.fullmatch(name) for group in groups for name in group.split("/")):
+        return ""
+    return f"Folders below class folders are groups of images, such as {min(groups)} (else: --class-level leaf)."
+
+
+def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[str, str]]:
+    """Return class and group of every folder.
+
+    Args:
+        level: "first", or "leaf": the last folder before any that is a number, a letter, a place or a date.
+        folders: that images lie in.
+    """
+    ends = {names: 1 if level == "first" else _leaf_end(names) for names in folders}
+    return {
+        names: (names[end - 1], "/".join((*filter(PLACE.fullmatch, names[: end - 1]), *names[end:])) or ".")
+        for names, end in ends.items()
+    }
+
+
+def _leaf_end(names: Folders) -> int:
+    """Count the folders up to the leaf of a taxonomy, and any groups above it (SITE01/Felis catus)."""
+    is_group = [bool(GROUP.fullmatch(name)) for name in names]
+    start = is_group.index(False) if False in is_group else len(names) - 1
+    return is_group.index(True, start + 1) if True in is_group[start + 1 :] else len(names)
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    most = sorted(counts)[:5]
+    more = f" and {len(counts) - len(most)} more" if len(counts) > len(most) else ""
+    return ", ".join(f"{printable(name)}: {counts[name]}" for name in most) + more
+
+
+def _images_in_no_class(root: Path, places: Mapping[str, Path]) -> dict[Path, str]:
+    """Return the images beside class folders and split folders, and in an `images` folder without any, by split."""
+    loose: dict[Path, str] = {}
+    for split, place in places.items():
+        for folder in (place, *place.parents):
+            if folder.is_relative_to(root):
+                loose |= {path: split if folder != root else "" for path in image_files(folder) if path not in loose}
+        for folder in sub_folders(place):
+            if IMAGES.fullmatch(folder.name) and folder not in places.values():
+                loose |= dict.fromkeys(image_files(folder, deep=True), split)
+    return loose

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of
 from marinecv.data.layouts import printable, unsupported
 from marinecv.data.names import normalize_name
 from marinecv.data.records import file_problem, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
+MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow's own bound is 1 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT = "named in the CSV but the file is absent"
 NO_TARGET = "a link that leads to no file; put the file itself in its place"
@@ -87,7 +89,7 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
     Raises:
-        ValueError: it has more than `MAX_PIXELS` pixels, or as `read_bytes`.
+        ValueError: it has more than `MAX_PIXELS` pixels, is of a format that is not read, or as `read_bytes`.
         OSError: it is no file that may be opened, see `file_problem`.
         PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
     """
@@ -97,11 +99,15 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
         raise OSError(problem)
     # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
     with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
-        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT_BYTES
         try:
             image = Image.open(file, formats=FORMATS)
+        except Image.UnidentifiedImageError as error:
+            _refuse_foreign(file, error)
+            raise
         finally:
-            Image.MAX_IMAGE_PIXELS = bound
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = bounds
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
@@ -109,6 +115,16 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
                 image.getexif()  # is remembered, and does not warn again
         yield image
+
+
+def _refuse_foreign(file: str | Path | BinaryIO, error: Exception) -> None:
+    if isinstance(file, str | Path):
+        found = content_format(Path(file))
+    else:
+        file.seek(0)
+        found = format_of(file.read(HEAD_BYTES))
+    if found in FOREIGN:
+        raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
 
 
 def _announces_exif(image: Image.Image) -> bool:

@@ -18,6 +18,7 @@ def locate(
     data_dir: str | Path | None = None,
     default: str = "aquarium",
     say: Callable[[str], None] = print,
+    class_level: str | None = None,
     merge_case: bool = False,
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
@@ -32,13 +33,16 @@ def locate(
         data_dir: folder or archive of images, in any layout.
         default: the data set meant where nothing is named.
         say: called with a line of text for the user.
+        class_level: of class folders, see `Manifest`; None leaves what the manifest says.
         merge_case: take classes whose names differ only in case as one.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
     manifest = _find(data, data_dir, default, say)
-    manifest = replace(manifest, merge_case=merge_case or manifest.merge_case)
+    manifest = replace(
+        manifest, class_level=class_level or manifest.class_level, merge_case=merge_case or manifest.merge_case
+    )
     for sentence in published_split(manifest.root)[3] if manifest.layout == "yolo" else ():
         say(sentence)
     if manifest.layout == "cub" and len(absent := absent_classes(manifest)):

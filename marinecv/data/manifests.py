@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PureWindowsPath
 from typing import get_type_hints
 
-from marinecv.checked import checked, names, no_such, take
+from marinecv.checked import among, checked, names, no_such, take
 from marinecv.data.layouts import PACK, find_layout
 from marinecv.data.names import normalize_name
 from marinecv.data.packed import FACTS, read_about
@@ -14,6 +14,7 @@ from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
 
+CLASS_LEVELS = ("", "first", "leaf")
 LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders", "packed")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -30,8 +31,11 @@ class Manifest:
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
         folder_classes: class folder -> class name, of the layouts `folders` and `cub`: which are read, and what each is
             called. Empty reads all. They are the class names, too, where none are stated.
+        class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty where
+            the folders' names tell.
         merge_case: classes whose names differ only in case are one; False refuses them.
         root: the folder that image ids are relative to; None while the files are not located.
+        folder: the one that was given or unpacked; `root` is it or lies in it.
         url: an archive, best pinned to a commit, or `gdrive:ID`.
         archive_subdir: the folder inside the archive that becomes `root`.
         hashes: name of the `.sha256` file beside the TOML, lines `<sha256>  <split>/.../<file>`.
@@ -48,8 +52,10 @@ class Manifest:
     layout: str
     class_names: tuple[str, ...] = ()
     folder_classes: dict[str, str] = field(default_factory=dict)
+    class_level: str = ""
     merge_case: bool = False
     root: Path | None = None
+    folder: Path | None = None
     url: str = ""
     archive_subdir: str = ""
     hashes: str = ""
@@ -65,6 +71,7 @@ class Manifest:
             raise ValueError(
                 f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(LAYOUTS)}.'
             )
+        among(self, class_level=CLASS_LEVELS)
         classes = tuple(map(normalize_name, self.class_names))
         if self.merge_case:
             cases = [name.casefold() for name in classes]
@@ -114,22 +121,24 @@ def manifest_of_folder(path: str | Path) -> Manifest:
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
     if path.is_file() and archive:
-        root, layout = find_layout(_unpacked(path))
+        folder = _unpacked(path)
     elif path.is_dir():
-        root, layout = find_layout(path)
+        folder = path
     else:
         raise ValueError(
             f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive of one."
         )
+    root, layout = find_layout(folder)
     if layout == "packed":
         return _of_pack(root)
-    return Manifest(name=path.name[: -len(archive)] if path.is_file() else path.name, layout=layout, root=root)
+    name = path.name[: -len(archive)] if path.is_file() else path.name
+    return Manifest(name=name, layout=layout, root=root, folder=folder)
 
 
 def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
     """Return the manifest with its facts kept, and root and layout as found at a place."""
     found = manifest_of_folder(place)
-    return replace(manifest, root=found.root, layout=found.layout)
+    return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 
 def _of_pack(root: Path) -> Manifest:
@@ -162,7 +171,7 @@ def _read_toml(path: Path) -> Manifest:
         ) from None
     except (OSError, UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f'{path} is not valid TOML: {error}. Expected lines such as name = "reef".') from None
-    known = {each.name for each in fields(Manifest)} - {"toml"}
+    known = {each.name for each in fields(Manifest)} - {"toml", "folder"}
     if unknown := sorted(set(facts) - known):
         raise ValueError(f'{path} has an unknown key "{unknown[0]}". Expected some of {", ".join(sorted(known))}.')
     if missing := [key for key in ("name", "layout") if key not in facts]:

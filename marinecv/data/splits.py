@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,15 @@ SPLIT_NAMES = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
 }
+_NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks between its words
+    rf"(?:\d+ )?(?:(?P<prefix>.*[^\d ].*) )?(?P<word>{'|'.join(SPLIT_NAMES)})"
+    r"(?: ?(?:set|split|data|dataset|images?|imgs?))* ?\d*"
+)
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
 MADE = ("random", "stratified", "grouped")
@@ -35,14 +41,38 @@ SPLIT_BY = ("published", *MADE)
 
 
 def canonical_split(name: str) -> str:
-    """Map `valid`, `val`, `dev` and the like to one of `SPLITS`.
+    """Map `valid`, `val`, `dev`, `train2017`, `test_set` and the like to one of `SPLITS`.
 
     Raises:
         ValueError: the name stands for no split.
     """
-    if name.lower() not in SPLIT_NAMES:
+    if name not in (splits := folder_splits([name])):
         raise ValueError(f'"{name}" is no split. Expected one of {", ".join(SPLIT_NAMES)}.')
-    return SPLIT_NAMES[name.lower()]
+    return splits[name]
+
+
+def folder_splits(names: Iterable[str]) -> dict[str, str]:
+    """Say which names of folders beside each other stand for a split, and for which.
+
+    Those are the words of `SPLIT_NAMES`, perhaps with `set`, `images` or a year behind them. One with another word
+    before it (`seg_train`) is one only where the same word stands before another split (`seg_test`), for a steam_train
+    is none. `eval` is validation, since training looks at it to choose; beside a validation folder it is test, unless
+    there is a test folder too.
+
+    Returns:
+        Of each name that stands for a split, which of `SPLITS`.
+    """
+    plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
+    found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
+    of_prefix: dict[str | None, set[str]] = {}
+    for match in found.values():
+        of_prefix.setdefault(match["prefix"], set()).add(SPLIT_NAMES[match["word"]])
+    found = {name: match for name, match in found.items() if not match["prefix"] or len(of_prefix[match["prefix"]]) > 1}
+    splits = {name: SPLIT_NAMES[match["word"]] for name, match in found.items()}
+    evals = [name for name, match in found.items() if match["word"].startswith("eval")]
+    if "test" not in splits.values() and list(splits.values()).count("validation") > len(evals):
+        splits |= dict.fromkeys(evals, "test")
+    return splits
 
 
 def default_split_by(catalog: pd.DataFrame) -> str:
@@ -189,7 +219,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
                 f"{wrong.argmax() + 1} below the header, {said}. Expected each image once, by its id, such as "
                 f"{known.iloc[0] if len(known) else 'none'}."
             )
-    if (strange := ~table["split"].str.lower().isin(SPLIT_NAMES)).any():
+    if (strange := table["split"].map(lambda name: not folder_splits([name]))).any():
         raise ValueError(
             f"Row {strange.argmax() + 1} below the header of {path} puts {ids[strange].iloc[0]} into "
             f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."

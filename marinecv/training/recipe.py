@@ -24,6 +24,7 @@ class DataChoice:
         name: of a manifest, or of the user's folder.
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
         no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
+        class_level: of class folders, the `"first"` or the `"leaf"` is the class; empty where their names tell.
         merge_case: classes whose names differ only in case are one.
         split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None takes the data's own.
         fractions: of train, validation and test, where they are not published.
@@ -44,6 +45,7 @@ class DataChoice:
     name: str
     label_rule: str = "dominant"
     no_box: str = "skip"
+    class_level: str = ""
     merge_case: bool = False
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
@@ -241,9 +243,10 @@ def check_published(published: dict[str, dict]) -> None:
 def _check_words(choice: DataChoice) -> None:
     from marinecv.data.catalog import NO_BOX
     from marinecv.data.labels import LABEL_RULES
+    from marinecv.data.manifests import CLASS_LEVELS
     from marinecv.data.splits import NAME, SPLIT_BY
 
-    among(choice, label_rule=LABEL_RULES, no_box=NO_BOX)
+    among(choice, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS)
     if not (choice.split_by or "").endswith(".csv") and not NAME.fullmatch(choice.split_by or ""):
         among(choice, split_by=(*SPLIT_BY, None))
 

@@ -1,0 +1,83 @@
+"""Account for every file of a data set: an image, an annotation that was read, or one that was not read, by kind."""
+
+import os
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.data.cub import BOXES, SPLIT
+from marinecv.data.folders import level_sentence
+from marinecv.data.formats import is_image
+from marinecv.data.layouts import ANNOTATIONS, CUB_TABLES, HIDDEN, LABELS, PACK, printable, split_folders
+from marinecv.data.manifests import Manifest
+from marinecv.data.packed import BOXES as PACKED_BOXES
+from marinecv.data.packed import INDEX, read_about
+from marinecv.data.yolo import annotation_files
+from marinecv.hold import LOCK
+
+IMAGE, ANNOTATION, SYSTEM = "image", "annotation", "system file"
+MOST_KINDS = 8
+
+
+def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
+    """Say how nested class folders were read, and which files were not read, in a line each; see `count_files`."""
+    counts = count_files(manifest, images)
+    kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
+    said = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MOST_KINDS]]
+    if rest := kinds[MOST_KINDS:]:
+        said.append(f"{sum(counts[kind] for kind in rest):,} files in {len(rest)} other kinds and folders")
+    system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
+    unread = "; ".join(filter(None, (", ".join(said), system)))
+    return [line for line in (level_sentence(manifest, images), unread and f"not read: {unread}") if line]
+
+
+def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
+    """Count every file below the folder of a data set; a link to a folder counts as a file and is not followed.
+
+    Args:
+        manifest: with its `root`.
+        images: all its rows, with their `path`; those of a pack lie in its shards, which are annotations here.
+    Returns:
+        How many are an `IMAGE` with a row, an `ANNOTATION` that was read, one of the `SYSTEM`, such as `.DS_Store` and
+        all below `@eaDir`, and of each other kind: a suffix, or a folder with images in which nothing was read.
+    """
+    top = (manifest.folder or manifest.root).absolute()
+    rows, tables = set(images["path"]), {printable(path.absolute()) for path in _tables(manifest)}
+    used: set[str] = set()  # folders with something read in them, at any depth
+    for path in rows | tables:
+        while (path := os.path.dirname(path)) not in used:
+            used.add(path)
+    counts, unread = Counter(), defaultdict(list)
+    for here, folders, files in os.walk(top):
+        links = [name for name in folders if os.path.islink(os.path.join(here, name))]
+        for path in (Path(here, name) for name in files + links):
+            below, name = path.relative_to(top), printable(path)
+            if kind := IMAGE if name in rows or name in used else ANNOTATION if name in tables else "":
+                counts[kind] += 1
+            elif any(part.startswith(HIDDEN) for part in below.parts):
+                counts[SYSTEM] += 1
+            else:
+                outermost = [folder for folder in below.parents if printable(top / folder) not in used][-1:]
+                unread[*outermost].append(path)
+    for place, paths in unread.items():
+        pictures = sum(map(is_image, paths)) if place else 0
+        if pictures:
+            held = f"{pictures:,} image{'s' * (pictures > 1)}"
+            held += f", {len(paths) - pictures:,} other" if len(paths) > pictures else ""
+            counts[f"folder {printable(place[0].as_posix())}/ ({held})"] = len(paths)
+        else:
+            counts.update(printable(path.suffix.lower()) or "without a suffix" for path in paths)
+    return counts
+
+
+def _tables(manifest: Manifest) -> list[Path]:
+    """The files that a reader reads beside the images, if they are there."""
+    root, layout = manifest.root, manifest.layout
+    if layout == "roboflow":
+        return [folder / ANNOTATIONS for folder in (root, *split_folders(root).values())]
+    if layout == "yolo":
+        return annotation_files(manifest)
+    if layout == "packed":
+        return [root / name for name in (PACK, INDEX, PACKED_BOXES, LOCK, *read_about(root)["shards"])]
+    return [root / name for name in {"cub": (*CUB_TABLES, SPLIT, BOXES), "labels_csv": (LABELS,)}.get(layout, ())]

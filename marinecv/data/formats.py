@@ -1,0 +1,65 @@
+"""Which files are images: by the suffix of the name, else by the first bytes of the content."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+CODECS = (".heic", ".heif", ".avif", ".jp2", ".jpx", ".j2k", ".jxl", ".psd")
+RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw")
+UNSUPPORTED_SUFFIXES = CODECS + RAW
+TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".log")  # not looked into
+HEAD_BYTES = 64
+_SIGNATURES = {  # of a file; those that are read come first
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "WebP": rb"RIFF....WEBP",
+    "BMP": rb"BM....\0\0\0\0",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "AVIF": rb"....ftyp(?:....){0,8}?avi[fs]",
+    "HEIF": rb"....ftyp(?:....){0,8}?(?:hei[cmsx]|hev[cmx]|mif1|msf1)",
+    "JPEG 2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    "JPEG XL": rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",
+    "Photoshop": rb"8BPS",
+}
+FOREIGN = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
+
+
+def format_of(head: bytes) -> str:
+    """Return the format of an image by its first `HEAD_BYTES`, "" where they are those of none."""
+    return next((name for name, pattern in _SIGNATURES.items() if re.match(pattern, head, re.DOTALL)), "")
+
+
+def content_format(path: Path) -> str:
+    """Return the format of a file by its first bytes; "" for what is no regular file, which is never opened."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb", buffering=0) as file:
+                return format_of(file.read(HEAD_BYTES))
+    except (OSError, ValueError):  # gone, unreadable, or a name that no system takes
+        pass
+    return ""
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its suffix, even a pipe or dead link, else by its content; text is not opened."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES:
+        return not os.path.isdir(path)
+    return suffix not in TEXT_SUFFIXES and bool(content_format(path))
+
+
+def unsupported_format(path: Path) -> str:
+    """Return "", or why an image of this name is not read; the content counts where it is one that is read.
+
+    The suffix of a raw photograph counts more than its TIFF content, of which Pillow would read a thumbnail.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in UNSUPPORTED_SUFFIXES:
+        return ""
+    found = content_format(path)
+    if found and found not in FOREIGN and (found != "TIFF" or suffix in CODECS):
+        return ""
+    return f"unsupported format {found if found in FOREIGN else suffix}; convert it to JPEG or PNG"
