@@ -85,7 +85,7 @@ def test_clusters_and_images_to_look_at_are_as_asked(run_copy, capsys):
     assert page.count("This image: ") == 2 and all(f'alt="{image}"' in page for image in asked)
     assert "looked at test: latent" not in (run_copy / "log.txt").read_text()
     error = refused(capsys, run_copy, "--neighbours", asked[0].replace("jpg", "jpeg"))
-    assert f"is not among the 9 images of these splits. Did you mean \"{asked[0]}\"?" in error
+    assert f'is not among the 9 images of these splits. Did you mean "{asked[0]}"?' in error
 
 
 def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, capsys, monkeypatch):
