@@ -1,7 +1,10 @@
 """The loop of a search with every engine, on an objective that trains nothing."""
 
 import json
+import os
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from math import log10
 
@@ -306,8 +309,29 @@ def test_a_study_lies_in_its_search_whatever_that_is_called(tmp_path):
     assert (search.folder / "optuna.db").is_file() and list(tmp_path.iterdir()) == [search.folder]
 
 
-def test_a_study_that_is_no_database_says_how_to_mend_it(tmp_path):
-    search = make(tmp_path / "search", "optuna", "tpe")
-    (search.folder / "optuna.db").write_bytes(b"rubbish" * 1000)
+def altered(statement):
+    def alter(path):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(statement)
+
+    return alter
+
+
+DAMAGES = {
+    "no database": lambda path: path.write_bytes(b"rubbish" * 1000),
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "another version": altered("update alembic_version set version_num = 'zzz'"),
+    "no study": altered("delete from studies"),
+    "no distribution": altered("update trial_params set distribution_json = 'x'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_study_says_how_to_mend_it(damage, tmp_path):
+    search = make(tmp_path / "search", "optuna", "tpe", count=3)
+    with pytest.raises(KeyboardInterrupt):
+        work(search, stopped_at(2, []))
+    DAMAGES[damage](search.folder / "optuna.db")
     with pytest.raises(OSError, match=r"optuna.db cannot be read or written: .*delete the file where it is damaged"):
         work(search)
