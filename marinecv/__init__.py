@@ -45,6 +45,7 @@ _WHERE = {
     "RandomAffine": "inputs.augment",
     "load_pixels": "inputs.pixels",
     "read_pixels": "inputs.pixels",
+    "find_white": "inputs.rgb",
     "make_dataset": "inputs.pipeline",
     "with_noise": "inputs.noise",
     "noisy_pixels": "inputs.noise",

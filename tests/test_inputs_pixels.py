@@ -145,7 +145,7 @@ def test_progress_ends_with_all_images(files):
 
 def test_read_pixels_says_which_positions_failed(with_broken, files):
     pixels, reasons = read_pixels([str(path) for path in with_broken], SPEC)
-    assert sorted(reasons) == [0, 2, 4]
+    assert sorted(reasons) == [0, 2, 4] and reasons[4] == "there is no such file"
     good = [position for position in range(len(with_broken)) if position not in reasons]
     np.testing.assert_array_equal(pixels[good], in_memory(catalog_of(files))[0])
 

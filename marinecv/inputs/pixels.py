@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
-from marinecv.data.images import read_header
+from marinecv.data.images import ABSENT, read_header
 from marinecv.data.records import file_problem, is_record, read_bytes
 from marinecv.data.store import make_room, store_path
 from marinecv.hold import hold
@@ -160,7 +160,7 @@ def _refusal(path, spec) -> str:
     """Why a file is not wanted, by its header alone; a catalog has said so in `problem`."""
     width, height, problem = read_header(path)
     too_large = spec.larger == "refuse" and exceeds_canvas(height, width, spec)
-    return problem or (_too_large(spec) if too_large else "")
+    return "there is no such file" if problem == ABSENT else problem or (_too_large(spec) if too_large else "")
 
 
 def _too_large(spec) -> str:
