@@ -17,7 +17,7 @@ UNET = Recipe(
     title="Butterflies, a U-Net that gives back its image",
     report="butterflies",
     data=DataChoice(name="butterflies20"),
-    image=ImageSpec(height=128, width=128, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=128, width=128, fit="stretch"),
     model=UNet(convolutions=1),
     training=Training(
         optimizer="adam",
@@ -42,7 +42,7 @@ DENOISE = Recipe(
     title="Butterflies, dense layers that take salt and pepper away",
     report="butterflies",
     data=DataChoice(name="butterflies20"),
-    image=ImageSpec(height=28, width=28, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=28, width=28, fit="stretch"),
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
     training=Training(
         optimizer="adam", learning_rate=1e-3, batch_size=128, epochs=50, early_stop_patience=5, lr_patience=50
@@ -66,6 +66,15 @@ VAE = replace(
     chosen=f"32 numbers; beta 0.03, for with 1 it gives back the mean image; {DENOISE.chosen}",
 )
 RECIPES = {recipe.name: recipe for recipe in [UNET, WITHOUT_SKIPS, DENOISE, PLAIN, VAE]}
+OWN = replace(  # of images that are no report's, where no recipe is named
+    DENOISE,
+    name="denoise",
+    title="dense layers that take salt and pepper away",
+    report="",
+    data=DataChoice(name=""),
+    published={},
+    chosen="",
+)
 
 
 PUBLISHED = {  # by line and share of labels, on test: loss, accuracy, macro-F1, precision and recall as printed
@@ -144,7 +153,7 @@ MOBILENET = replace(  # ours: what a person should do
     A,
     name="butterflies_mobilenet",
     title="Butterflies, mobilenet, all of it frozen",
-    image=ImageSpec(height=224, width=224, canvas_px=None),
+    image=ImageSpec(height=224, width=224),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
     training=replace(
         A.training,

@@ -1,6 +1,7 @@
 """What will be trained: images, recipes with the data and the flags of a command, and what is said before it begins."""
 
 import argparse
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.data.catalog import check_trainable
 from marinecv.data.splits import MADE, default_split_by, is_grouped
+from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
@@ -19,13 +21,16 @@ from marinecv.training.recipe import DataChoice, Recipe
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
+LITTLE = 0.25  # of the input that a picture fills
 CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
 
 
-def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
+def read_data(
+    args: argparse.Namespace, recipes: list[Recipe], manifest: mcv.Manifest | None = None
+) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
-    manifest = mcv.locate(args.data, args.data_dir, default=choice.name)
+    manifest = manifest or mcv.locate(args.data, args.data_dir, default=choice.name)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(
@@ -115,12 +120,29 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, valid
     same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
     return replace(
         recipe,
-        title=f"{recipe.title} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
+        title=titled(recipe, data),
         data=data,
         training=training,
         published=recipe.published if same else {},  # another experiment is not held against the report's figures
         budget=", ".join(filter(None, less)),
     )
+
+
+def titled(recipe: Recipe, data: DataChoice) -> str:
+    """The title of a recipe on these data: on other data than a report's it does not name the report."""
+    if data.name == recipe.data.name:
+        return recipe.title
+    if data.demonstration:
+        return f"{recipe.title} (data: {data.name})"
+    title = re.sub(r"^\w+[,:]? ", "", recipe.title) if recipe.report else recipe.title
+    return f"{data.name}: {title}"
+
+
+def run_name(name: str, recipe: Recipe, data: DataChoice) -> str:
+    """The name of a run or study of these data, which on other data than a report's does not name the report."""
+    if data.demonstration or data.name == recipe.data.name:
+        return name
+    return f"{data.name}_{name.removeprefix(recipe.report + '_')}"
 
 
 def folded(
@@ -178,8 +200,26 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
         print(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):
             print(f"    note: {sentence}")
+    if note := margin_note([recipe.image for recipe in recipes.values()], good):
+        print(f"  note: {note}")
     if len(recipes) > 1:
         print(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
+
+
+def margin_note(specs: list[ImageSpec], rows: pd.DataFrame) -> str:
+    """Say how little of the input the median image fills at the widest margins, where that is less than a quarter."""
+    fractions = {}
+    for spec in specs:
+        side = rows[["width", "height"]].max(axis=1).clip(lower=spec.canvas_px or 1)
+        fractions[spec] = 1.0 if spec.fit == "stretch" else (rows["width"] * rows["height"] / side**2).median()
+    spec = min(fractions, key=fractions.get)
+    if not fractions[spec] < LITTLE:
+        return ""
+    place = f"{spec.canvas_px} pixels" if spec.canvas_px else "its longer side"
+    return (
+        f"the median image fills {fractions[spec]:.1%} of the input, for it is centered on a black square of {place}"
+        + ("; without --recipe or --grid images of your own fill it" if spec.canvas_px else "")
+    )
 
 
 def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> pd.DataFrame:

@@ -66,10 +66,11 @@ def test_a_run_folder_holds_all_that_happened(finished_run):
 
 def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finished_run):
     recipe = Run(finished_run).read("recipe.json")
-    assert recipe["published"] == {} and recipe["title"].endswith("(data: tank)")
+    assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["canvas_px"] is None
     assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
-    assert "(data: tank)" in page and "Beside the published figures" not in page and "Demonstration" not in page
+    assert recipe["title"] == "tank: CNN from scratch, four convolutions" and recipe["title"] in page
+    assert "quarium" not in page and "Beside the published figures" not in page and "Demonstration" not in page
 
 
 def test_a_folder_that_exists_is_never_overwritten(finished_run, shared_tank, capsys):
@@ -158,8 +159,8 @@ def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monk
         cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells
     }
     assert {cell: (image["height"], image["width"]) for cell, image in sizes.items()} == {
-        "aquarium_four_conv_24px": (24, 24),
-        "aquarium_four_conv_32px": (32, 32),
+        "four_conv_24px": (24, 24),
+        "four_conv_32px": (32, 32),
     }
 
 
@@ -170,9 +171,19 @@ def test_runs_without_a_name_are_called_by_their_data_and_numbered(shared_tank, 
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["tank_four_conv-1", "tank_four_conv-2"]
 
 
-def test_a_recipe_can_be_named(shared_tank, tmp_path, untrained):
-    assert pretrain(shared_tank, tmp_path / "run", "--recipe", "aquarium_three_conv") == 0
-    assert Run(tmp_path / "run").read("recipe.json")["model"]["pools"] == [3, 2, 2]
+def test_a_recipe_named_runs_whole_and_says_in_one_line_how_little_of_the_input_is_picture(
+    shared_tank, tmp_path, untrained, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    for words in (["--recipe", "aquarium_three_conv"], ["--grid"], []):
+        assert main(["pretrain", "--data-dir", str(shared_tank), *words, "--epochs", "1"]) == 0
+        line = "note: the median image fills 0.3% of the input, for it is centered on a black square of 1024 pixels"
+        assert capsys.readouterr().out.count(line) == bool(words)
+    recipe = Run(tmp_path / "runs" / "tank_three_conv-1").read("recipe.json")
+    assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["canvas_px"] == 1024
+    assert recipe["title"] == "tank: from scratch: three convolutions"
+    assert (tmp_path / "runs" / "tank_pretrain-1" / "aquarium_four_conv").is_dir()
 
 
 def catalog_of(tank, folder, *words):
