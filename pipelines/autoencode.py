@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-import marinecv as mcv
-
 from . import options, quiet
-from .butterflies import DENOISE, OWN, RECIPES
+from .butterflies import DENOISE, RECIPES
 
 HELP = "Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."
 EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
@@ -18,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(parser)
     options.add_subset(parser)
     options.add_labels(parser)
-    parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: the denoiser)")
+    parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
     parser.add_argument("--epochs", type=options.positive, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=options.positive, metavar="N", help="images a training step")
@@ -34,12 +32,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
     quiet.import_tensorflow()
     from . import train
-    from .families import is_own, named
+    from .families import named
 
     if args.resume:
         return train.resume(args.resume, args.track)
-    recipe, manifest = named(args.recipe or DENOISE.name, "autoencode"), None
-    if not args.recipe:
-        manifest = mcv.locate(args.data, args.data_dir, default=DENOISE.data.name)
-        recipe = OWN if is_own(manifest, DENOISE) else DENOISE
-    return train.train([recipe], args, name=recipe.name, title=recipe.title, manifest=manifest)
+    recipe = named(args.recipe or DENOISE.name, "autoencode")
+    return train.train([recipe], args, name=recipe.name, title=recipe.title)

@@ -66,15 +66,6 @@ VAE = replace(
     chosen=f"32 numbers; beta 0.03, for with 1 it gives back the mean image; {DENOISE.chosen}",
 )
 RECIPES = {recipe.name: recipe for recipe in [UNET, WITHOUT_SKIPS, DENOISE, PLAIN, VAE]}
-OWN = replace(  # of images that are no report's, where no recipe is named
-    DENOISE,
-    name="denoise",
-    title="dense layers that take salt and pepper away",
-    report="",
-    data=DataChoice(name=""),
-    published={},
-    chosen="",
-)
 
 
 PUBLISHED = {  # by line and share of labels, on test: loss, accuracy, macro-F1, precision and recall as printed

@@ -121,26 +121,14 @@ RECIPES = {
     + [LARGE, LARGER]
 }
 
-OWN = "mobilenet"
 
-
-def own(backbone: str = OWN, trainable_layers: int = 0) -> Recipe:
-    """A head on a frozen backbone, for images that are no report's; or its last layers too, gently, after the head."""
-    return replace(
-        animals.MOBILENET,
-        name=f"{backbone}_head" if not trainable_layers else f"{backbone}_last{trainable_layers}",
-        title=f"{backbone}, frozen" if not trainable_layers else f"{backbone}, the head first",
-        report="",
-        data=DataChoice(name=""),
-        model=replace(
-            animals.MOBILENET.model,
-            backbone=backbone,
-            alpha=ALPHAS.get(backbone, 1.0),
-            trainable_layers=trainable_layers,
-        ),
-        training=LARGE.training if trainable_layers else animals.MOBILENET.training,
-        chosen="",
-    )
+def own(backbone: str = "mobilenet", trainable_layers: int = 0) -> Recipe:
+    """A head on a frozen backbone, on images that are no report's; or its last layers too, gently, after the head."""
+    model = {"backbone": backbone, "alpha": ALPHAS.get(backbone, 1.0), "trainable_layers": trainable_layers}
+    head = replace(animals.MOBILENET, name=f"{backbone}_head", title=f"{backbone}, frozen").with_model(**model)
+    if not trainable_layers:
+        return head
+    return replace(head, name=f"{backbone}_last{trainable_layers}", title=backbone, training=LARGE.training)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
         rows = [named(args.recipe, "finetune")]
     elif manifest and is_own(manifest, rows[0]):
         layers = args.trainable_layers or (20 if args.head_epochs and args.trainable_layers is None else 0)
-        rows = [own(name, layers) for name in args.backbone or [OWN]]
+        rows = [own(name, layers) for name in args.backbone or ["mobilenet"]]
     rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
     for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
         print(

@@ -3,24 +3,30 @@
 import argparse
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from textwrap import shorten
 
 import pandas as pd
 
 import marinecv as mcv
 from marinecv.data.catalog import check_trainable
-from marinecv.data.splits import MADE, default_split_by, is_grouped
+from marinecv.data.groups import COPY, NEAR_COPY
+from marinecv.data.splits import MADE, SPLITS, default_split_by, is_grouped
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
-from marinecv.training.model_choice import MultimodalModel
+from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
+
+from .honest import MOST
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
+REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, which other data do not name
 LITTLE = 0.25  # of the input that a picture fills
 CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
 
@@ -46,9 +52,8 @@ def read_data(
     )
     catalog = mcv.read_catalog(manifest, label_rule=choice.label_rule, no_box=choice.no_box)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    if is_grouped(choice.split_by):
-        catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))
-    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions)
+    links = mcv.find_links(catalog, choice.frames) if is_grouped(choice.split_by) else None
+    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions, links=links)
     if choice.split_by in MADE:
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
@@ -64,7 +69,33 @@ def read_data(
             "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
             "Leave out --synthetic."
         )
+    if not isinstance(recipes[0].model, Autoencoder):
+        if links is None and len(mcv.usable(catalog)) <= MOST:
+            links = mcv.find_links(catalog, choice.frames)
+        for note in label_notes(catalog, links):
+            print(f"note: {note}")
     return manifest, catalog, choice
+
+
+def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[str]:
+    """Say which classes a split lacks, and which picture is there under two labels."""
+    rows = mcv.usable(catalog)
+    counts = pd.crosstab(rows["class_name"], rows["split"])
+    for split in counts.columns.intersection(SPLITS):
+        lacking = counts[counts[split] == 0]
+        names = shorten(", ".join(lacking.index), 100, placeholder=" ...")
+        if names and split == "train":
+            yield f"no train image of {names}, whose {lacking.to_numpy().sum()} images cannot be predicted right"
+        elif names:
+            yield f"no {split} image of {names}, of which the {split} score says nothing"
+    if links is not None:
+        pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
+        classes = catalog.set_index("image_id")["class_name"]
+        first, second = pairs["first"].map(classes), pairs["second"].map(classes)
+        pairs = pairs[(first != second) & first.notna() & second.notna()]
+        for pair in pairs.head(1).itertuples():
+            more = f" ({len(pairs) - 1} more pairs; audit shows them)" if len(pairs) > 1 else ""
+            yield f"one picture under two labels: {pair.first} and {pair.second}{more}"
 
 
 def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
@@ -120,29 +151,13 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, valid
     same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
     return replace(
         recipe,
-        title=titled(recipe, data),
+        title=f"{REPORT.sub('', recipe.title)} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
+        report=recipe.report if data.name == recipe.data.name else "",
         data=data,
         training=training,
         published=recipe.published if same else {},  # another experiment is not held against the report's figures
         budget=", ".join(filter(None, less)),
     )
-
-
-def titled(recipe: Recipe, data: DataChoice) -> str:
-    """The title of a recipe on these data: on other data than a report's it does not name the report."""
-    if data.name == recipe.data.name:
-        return recipe.title
-    if data.demonstration:
-        return f"{recipe.title} (data: {data.name})"
-    title = re.sub(r"^\w+[,:]? ", "", recipe.title) if recipe.report else recipe.title
-    return f"{data.name}: {title}"
-
-
-def run_name(name: str, recipe: Recipe, data: DataChoice) -> str:
-    """The name of a run or study of these data, which on other data than a report's does not name the report."""
-    if data.demonstration or data.name == recipe.data.name:
-        return name
-    return f"{data.name}_{name.removeprefix(recipe.report + '_')}"
 
 
 def folded(
@@ -207,19 +222,13 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
 
 
 def margin_note(specs: list[ImageSpec], rows: pd.DataFrame) -> str:
-    """Say how little of the input the median image fills at the widest margins, where that is less than a quarter."""
-    fractions = {}
-    for spec in specs:
-        side = rows[["width", "height"]].max(axis=1).clip(lower=spec.canvas_px or 1)
-        fractions[spec] = 1.0 if spec.fit == "stretch" else (rows["width"] * rows["height"] / side**2).median()
-    spec = min(fractions, key=fractions.get)
-    if not fractions[spec] < LITTLE:
-        return ""
-    place = f"{spec.canvas_px} pixels" if spec.canvas_px else "its longer side"
-    return (
-        f"the median image fills {fractions[spec]:.1%} of the input, for it is centered on a black square of {place}"
-        + ("; without --recipe or --grid images of your own fill it" if spec.canvas_px else "")
-    )
+    """Say how little of the input the median image fills, where that is less than a quarter with one of the specs."""
+    area, longer = rows["width"] * rows["height"], rows[["width", "height"]].max(axis=1)
+    for px in {spec.canvas_px or 1 for spec in specs if spec.fit == "pad"}:
+        if (fraction := (area / longer.clip(lower=px) ** 2).median()) < LITTLE:
+            side = f"{px} pixels" if px > 1 else "its longer side"
+            return f"the median image fills {fraction:.1%} of the input: it is centered on a black square of {side}"
+    return ""
 
 
 def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> pd.DataFrame:

@@ -71,16 +71,7 @@ SYNTHETIC = replace(  # what the report tried and left out
     chosen=f"{CHOSEN}; synthetic images from every train image whose second class is not fish",
 )
 RECIPES = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
-OWN = replace(  # of images that are no report's, where no recipe is named
-    BEST,
-    name="four_conv",
-    title="CNN from scratch, four convolutions",
-    report="",
-    data=DataChoice(name=""),
-    image=ImageSpec(height=64, width=64),
-    published={},
-    chosen="",
-)
+OWN = replace(BEST, name="four_conv", image=ImageSpec(height=64, width=64))  # on images that are no report's
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume:
         return train.resume(args.resume, args.track, args.distribute)
-    rows, manifest = [named(args.recipe, "pretrain")] if args.recipe else GRID, None
-    if not (args.recipe or args.grid):
-        manifest = mcv.locate(args.data, args.data_dir)
+    manifest = None if args.recipe or args.grid else mcv.locate(args.data, args.data_dir)
+    rows = [named(args.recipe, "pretrain")] if args.recipe else GRID
+    if manifest:
         rows = [OWN if is_own(manifest, BEST) else BEST]
     return train.train(rows, args, name="pretrain", title="CNNs from scratch", manifest=manifest)

@@ -101,8 +101,10 @@ def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Names
     asked, [recipe] = recipe.name, plan.sized([settled(recipe)], args.image_size)
     if recipe.name != asked:
         print(f"{asked}: no pretrained weights, so all of the network learns from random ones")
+    name = recipe.name
     manifest, catalog, choice = plan.read_data(args, [recipe], manifest)
-    name = plan.run_name(recipe.name, recipe, choice)
+    if choice.name != recipe.data.name:
+        name = f"{choice.name}_{name.removeprefix(recipe.report + '_')}"
     recipe = plan.adjusted(recipe, choice, args)
     class_names = mcv.class_names_of(catalog, manifest)
     # All trials share the frozen layers: their settings change nothing before the head.

@@ -42,7 +42,7 @@ from marinecv.training.trackers import tracked
 from .at_work import at_work
 from .calibrate import calibrate
 from .honest import keep_honest_scores, note_relatives
-from .plan import adjusted, announce, attributes_by_image, banked, folded, images_of, read_data, run_name, sized
+from .plan import adjusted, announce, attributes_by_image, banked, folded, images_of, read_data, sized
 
 
 def train(
@@ -65,7 +65,10 @@ def train(
     recipes = banked(recipes, "off" if args.distribute else getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
     name = rows[0].name if len(rows) == 1 else f"{rows[0].report}_{name}"
-    name = "demo-" * manifest.demonstration + run_name(name, rows[0], choice)
+    if manifest.demonstration:
+        name = f"demo-{name}"
+    elif choice.name != rows[0].data.name:
+        name = f"{choice.name}_{name.removeprefix(rows[0].report + '_')}"
     folder = fresh_folder(args.output_dir or next_folder("runs", name))
     with at_work(folder):
         if len(recipes) == 1:

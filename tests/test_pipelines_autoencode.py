@@ -1,6 +1,5 @@
 """`autoencode` from the command line: what a run leaves, its page, and what others say of it."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from marinecv.data.manifests import load_manifest
 from marinecv.models.load import load_model
 from marinecv.runs import Run
 from marinecv.studies import Study
-from pipelines import train
 from pipelines.butterflies import DENOISE, RECIPES, VAE
 from pipelines.command_line import main
 
@@ -90,15 +88,6 @@ def test_the_recipes_say_what_the_report_says():
     for recipe in unets:
         assert recipe.image.shape == (128, 128, 3) and recipe.model.filters == (32, 64, 128, 256)
         assert (recipe.training.monitor, recipe.training.early_stop_patience) == ("loss", 5)
-
-
-def test_on_images_of_ones_own_the_denoiser_names_no_report(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
-    monkeypatch.chdir(tmp_path)
-    assert main(["autoencode", "--data-dir", str(shared_tank)]) == 0
-    recipe = Run(tmp_path / "runs" / "tank_denoise-1").read("recipe.json")
-    assert recipe["title"] == "tank: dense layers that take salt and pepper away" and recipe["report"] == ""
-    assert recipe["published"] == {} and "utterfl" not in json.dumps(recipe)
 
 
 def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, monkeypatch, capsys):

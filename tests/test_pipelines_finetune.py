@@ -32,7 +32,8 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
     run = Run(tmp_path / "run")
     recipe = run.read("recipe.json")
     assert recipe["name"] == "mobilenet_head_untrained"
-    assert recipe["title"] == "tank: mobilenet (no pretrained weights); here alpha 0.25" and recipe["report"] == ""
+    assert recipe["title"] == "mobilenet (no pretrained weights); here alpha 0.25 (data: tank)"
+    assert recipe["report"] == ""
     assert recipe["model"]["alpha"] == 0.25 and recipe["published"] == {}
     assert run.finished and run.load_model().input_shape == (None, 32, 32, 3)
     assert main(["finetune", "--resume", str(run.folder)]) == 0
@@ -102,9 +103,9 @@ def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(sh
     for words in ([], ["--trainable-layers", 5], ["--head-epochs", 3], ["--recipe", "animals_mobilenet"]):
         assert main(["finetune", "--data-dir", str(shared_tank), *map(str, words)]) == 0
     head, last5, last20, named = seen
-    assert replace(named, name=head.name, title=head.title, report="", data=head.data, chosen="") == head
-    learn = [(recipe.model.trainable_layers, recipe.training.head_epochs, recipe.report) for recipe in (last5, last20)]
-    assert learn == [(5, 8, ""), (20, 3, "")] and last5.training.learning_rate < head.training.learning_rate
+    assert replace(named, name=head.name, title=head.title) == head
+    learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
+    assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
     assert main(["finetune", "--data", "aquarium", "--data-dir", str(shared_tank)]) == 0
     assert seen[-1].name == "aquarium_mobilenetv3large_p2"  # the report's images, by name
 

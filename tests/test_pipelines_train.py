@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from PIL import Image
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
@@ -69,7 +71,7 @@ def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finis
     assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["canvas_px"] is None
     assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
-    assert recipe["title"] == "tank: CNN from scratch, four convolutions" and recipe["title"] in page
+    assert recipe["title"] == "from scratch: four convolutions (data: tank)" and recipe["title"] in page
     assert "quarium" not in page and "Beside the published figures" not in page and "Demonstration" not in page
 
 
@@ -178,11 +180,11 @@ def test_a_recipe_named_runs_whole_and_says_in_one_line_how_little_of_the_input_
     monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
     for words in (["--recipe", "aquarium_three_conv"], ["--grid"], []):
         assert main(["pretrain", "--data-dir", str(shared_tank), *words, "--epochs", "1"]) == 0
-        line = "note: the median image fills 0.3% of the input, for it is centered on a black square of 1024 pixels"
+        line = "note: the median image fills 0.3% of the input: it is centered on a black square of 1024 pixels"
         assert capsys.readouterr().out.count(line) == bool(words)
     recipe = Run(tmp_path / "runs" / "tank_three_conv-1").read("recipe.json")
     assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["canvas_px"] == 1024
-    assert recipe["title"] == "tank: from scratch: three convolutions"
+    assert recipe["title"] == "from scratch: three convolutions (data: tank)" and recipe["report"] == ""
     assert (tmp_path / "runs" / "tank_pretrain-1" / "aquarium_four_conv").is_dir()
 
 
@@ -276,6 +278,31 @@ def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_ta
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]
     assert [bool(plan.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
+
+
+def test_a_bare_folder_of_classes_is_trained_at_once_and_says_what_is_wrong_with_its_labels(
+    tmp_path, monkeypatch, untrained, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("crab", "eel") * 6):
+        place = tmp_path / "mine" / name / f"{'abcdefghijkl'[number]}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(noise).save(place)
+    shutil.copy(tmp_path / "mine" / "crab" / "a.png", tmp_path / "mine" / "eel" / "same.png")
+    assert main(["pretrain", "--data-dir", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "split in 12 groups of 13 images by related images" in said and "split mine-grouped-" in said
+    assert "note: one picture under two labels: crab/a.png and eel/same.png\n" in said
+    shutil.move(tmp_path / "mine", tmp_path / "train")
+    for name in ("eel", "crab", "ray"):
+        (tmp_path / "other" / "valid" / name).mkdir(parents=True)
+        draw_image(name, 0).save(tmp_path / "other" / "valid" / name / "v.jpg")
+    shutil.move(tmp_path / "train", tmp_path / "other" / "train")
+    assert main(["pretrain", "--data-dir", "other"]) == 0
+    said = capsys.readouterr().out
+    assert "note: no train image of ray, whose 1 images cannot be predicted right\n" in said
+    assert "note: no test image of ray, of which the test score says nothing\n" in said
 
 
 def test_synthetic_images_that_cannot_be_made_are_an_error_before_the_run(roboflow_folder, tmp_path, capsys):
