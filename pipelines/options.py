@@ -33,8 +33,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "--split-by",
         type=split_by,
         metavar="HOW",
-        help="published, random, stratified, grouped (by sub-folder, else near-duplicates on one side), a CSV of splits, or "
-        "the name of one made before (default: as published, else grouped)",
+        help="published, random, stratified, grouped (sub-folders, else near-duplicates, on one side), a CSV of splits, "
+        "or the name of one made before (default: as published, else grouped)",
     )
     add_frames(parser)
     parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")

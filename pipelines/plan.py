@@ -85,7 +85,7 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
         lacking = counts[counts[split] == 0]
         names = shorten(", ".join(lacking.index), 100, placeholder=" ...")
         if names and split == "train":
-            yield f"no train image of {names}, whose {lacking.to_numpy().sum()} images cannot be predicted right"
+            yield f"no train image of {names}: its other images ({lacking.to_numpy().sum()}) cannot be predicted right"
         elif names:
             yield f"no {split} image of {names}, of which the {split} score says nothing"
     if links is not None:

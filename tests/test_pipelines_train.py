@@ -301,7 +301,7 @@ def test_a_bare_folder_of_classes_is_trained_at_once_and_says_what_is_wrong_with
     shutil.move(tmp_path / "train", tmp_path / "other" / "train")
     assert main(["pretrain", "--data-dir", "other"]) == 0
     said = capsys.readouterr().out
-    assert "note: no train image of ray, whose 1 images cannot be predicted right\n" in said
+    assert "note: no train image of ray: its other images (1) cannot be predicted right\n" in said
     assert "note: no test image of ray, of which the test score says nothing\n" in said
 
 
