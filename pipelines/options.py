@@ -33,7 +33,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "--split-by",
         type=split_by,
         metavar="HOW",
-        help="published, random, stratified, grouped (sub-folders, else near-duplicates, on one side), a CSV of splits, "
+        help="published, random, stratified, grouped (sub-folders, else near-duplicates on one side), a CSV of splits, "
         "or the name of one made before (default: as published, else grouped)",
     )
     add_frames(parser)
