@@ -1,6 +1,6 @@
 """Every recipe, by the results file its figures go to."""
 
-from marinecv.data.manifests import Manifest
+import marinecv as mcv
 from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
 
@@ -32,7 +32,7 @@ def command_of(recipe: Recipe) -> str:
     return "pretrain" if scratch else "finetune"
 
 
-def is_own(manifest: Manifest, recipe: Recipe) -> bool:
+def is_own(manifest: "mcv.Manifest", recipe: Recipe) -> bool:
     """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
