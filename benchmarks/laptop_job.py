@@ -11,9 +11,10 @@ own size. Then the command is run as a person runs it, from its first import to 
 
     finetune --backbone mobilenet --trainable-layers N --split-by stratified --epochs 20 --bank auto
 
-with two differences: no row stops early, and where the table says `none` under `moves` the training images are not
-moved, for which the command has no flag. `--bank auto` itself chooses how many views of an image to keep; `views` has
-its choice, 0 where it computes the frozen layers anew. Each job has a store of its own, so all is decoded and computed.
+with three differences: the schedule is that of the aquarium report's row, no row stops early, and where the table says
+`none` under `moves` the training images are not moved, for which the command has no flag. `--bank auto` itself chooses
+how many views of an image to keep; `views` has its choice, 0 where it computes the frozen layers anew. Each job has a
+store of its own, so all is decoded and computed.
 
 `minutes_decode` is reading all images into pixels, `minutes_bank` the frozen layers computed beforehand,
 `minutes_epochs` the epochs, `minutes_predict` the scoring of every image with the whole network at the end, which knows
@@ -169,7 +170,8 @@ def child(moves: str, words: list[str]) -> int:
         seen["views"] = max(seen["views"], views.count)
         return open_bank(front, rows, pixels, spec, views, **options)
 
-    finetune.row, learner.open_bank = row, open_and_count
+    finetune.own = lambda backbone, layers: row(backbone, finetune.WINNER)  # other epochs would be another job
+    learner.open_bank = open_and_count
     fit.load_pixels = timed("decode", fit.load_pixels)
     train.predict_table = timed("predict", train.predict_table)
     History.on_epoch_begin, History.on_epoch_end = on_epoch_begin, on_epoch_end

@@ -18,7 +18,7 @@ ADAM = Recipe(
     title="Animals, InceptionV3 from scratch, Adam",
     report="animals",
     data=DataChoice(name="animals10_5", split_by="stratified", fractions=(0.8, 0.2, 0.0)),
-    image=ImageSpec(height=244, width=244, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=244, width=244, fit="stretch"),
     model=BackboneModel(
         backbone="inceptionv3", weights="none", trainable_layers=None, dropout=0.0, freeze_batch_norm=False
     ),
@@ -56,7 +56,7 @@ MOBILENET = replace(  # ours: the head alone learns, on the bank, and gently
     FROZEN,
     name="animals_mobilenet",
     title="Animals, mobilenet, all of it frozen",
-    image=ImageSpec(height=288, width=288, canvas_px=None),
+    image=ImageSpec(height=288, width=288),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
     training=replace(
         FROZEN.training,

@@ -18,7 +18,7 @@ BASE = Recipe(
     title="BirdCNN: four convolutions, Adam",
     report="birdcnn",
     data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
-    image=ImageSpec(height=256, width=256, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=256, width=256, fit="stretch"),
     model=ScratchModel(filters=(32, 64, 128, 256), dense=512, normalisation="imagenet"),
     training=Training(
         optimizer="adam",

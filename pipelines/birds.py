@@ -27,7 +27,7 @@ CUSTOM_CNN = Recipe(
     title="Birds from scratch: three convolutions with batch normalisation",
     report="birds",
     data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
-    image=ImageSpec(fit="stretch", canvas_px=None),
+    image=ImageSpec(fit="stretch"),
     model=ScratchModel(
         filters=(32, 64, 128),
         kernels=(3, 3, 3),
@@ -112,7 +112,7 @@ MOBILENET = replace(  # ours: the head alone learns, so that the bank holds both
     CONTRACT,
     name="birds_mobilenet",
     title="Birds, mobilenet, all of it frozen",
-    image=ImageSpec(height=320, width=320, canvas_px=None),
+    image=ImageSpec(height=320, width=320),
     model=BackboneModel(
         backbone="mobilenet",
         alpha=0.75,

@@ -17,7 +17,7 @@ UNET = Recipe(
     title="Butterflies, a U-Net that gives back its image",
     report="butterflies",
     data=DataChoice(name="butterflies20"),
-    image=ImageSpec(height=128, width=128, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=128, width=128, fit="stretch"),
     model=UNet(convolutions=1),
     training=Training(
         optimizer="adam",
@@ -42,7 +42,7 @@ DENOISE = Recipe(
     title="Butterflies, dense layers that take salt and pepper away",
     report="butterflies",
     data=DataChoice(name="butterflies20"),
-    image=ImageSpec(height=28, width=28, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=28, width=28, fit="stretch"),
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
     training=Training(
         optimizer="adam", learning_rate=1e-3, batch_size=128, epochs=50, early_stop_patience=5, lr_patience=50
@@ -144,7 +144,7 @@ MOBILENET = replace(  # ours: what a person should do
     A,
     name="butterflies_mobilenet",
     title="Butterflies, mobilenet, all of it frozen",
-    image=ImageSpec(height=224, width=224, canvas_px=None),
+    image=ImageSpec(height=224, width=224),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
     training=replace(
         A.training,

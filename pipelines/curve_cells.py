@@ -42,7 +42,7 @@ def check_asked(lines: list[Recipe], shares: Sequence[float], args: argparse.Nam
     unlabelled = args.encoder_data == "unlabelled"
     if (args.encoder or args.encoder_data) and not any(map(wants_encoder, lines)):
         names = ", ".join(line.name for line in lines)
-        raise ValueError(f"None of {names} begins with an encoder. Leave out --encoder and --encoder-data.")
+        raise ValueError(f"None of {names} begins with an encoder. Leave out --encoder[-data], or name a --recipe.")
     if min(shares) == 1 and any(line.data.pseudo_labels or (unlabelled and wants_encoder(line)) for line in lines):
         raise ValueError("With all labels nothing is left without one. Name a smaller share with --labelled.")
 

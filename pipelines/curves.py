@@ -21,23 +21,26 @@ from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 
 from .at_work import at_work
-from .butterflies import PUBLISHED_METRICS
+from .butterflies import FAMILY, PUBLISHED_METRICS, A
 from .curve_cells import check_asked, chosen, plan_cells, with_encoder
+from .families import is_own
+from .finetune import own, with_weights
 from .learning_curve import ABOUT
 from .plan import announce, read_data
 from .results import COLUMNS, all_seeds, seed_lines
 from .train import own_words, score, start, train_cells
 
 
-def begin(args: argparse.Namespace, names: Sequence[str], shares: Sequence[float], seeds: int) -> Path:
+def begin(args: argparse.Namespace, names: Sequence[str] | None, shares: Sequence[float], seeds: int) -> Path:
     """Make the folder of a curve: a run a line, share and seed, and before them the encoders that some begin with.
 
     Raises:
         ValueError: as `chosen`, `check_asked`, `read_data`, `plan_cells` and `with_encoder`.
     """
-    lines = chosen(names)
+    manifest = None if names else mcv.locate(args.data, args.data_dir, default=A.data.name)
+    lines = [with_weights(own(), None)] if manifest and is_own(manifest, A) else chosen(names or [FAMILY])
     check_asked(lines, shares, args)
-    manifest, catalog, choice = read_data(args, lines)
+    manifest, catalog, choice = read_data(args, lines, manifest)
     class_names = mcv.class_names_of(catalog, manifest)
     places = [(seed, share) for seed in range(args.seed, args.seed + seeds) for share in sorted(set(shares))]
     cells, begins = plan_cells(lines, places, catalog, choice, args)

@@ -111,6 +111,7 @@ def outside(args: argparse.Namespace, trained):
     """The catalog of other images, whose classes the run must know."""
     import marinecv as mcv
     from marinecv.data.accounting import reading_lines
+    from marinecv.data.groups import first_level
     from marinecv.data.splits import is_grouped
     from marinecv.training.recipe import Recipe
 
@@ -131,11 +132,12 @@ def outside(args: argparse.Namespace, trained):
     for line in reading_lines(manifest, catalog):
         print(line)
     if args.split_by:
-        if is_grouped(args.split_by):
-            catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, args.frames))
-        catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed)
-    elif not catalog["split"].any():  # images from elsewhere without splits are looked at whole
-        catalog = catalog.assign(split=args.on)
+        links = mcv.find_links(catalog, args.frames) if is_grouped(args.split_by) else None
+        catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed, links=links)
+    else:
+        catalog = first_level(catalog)
+        if not catalog["split"].any():  # images from elsewhere without splits are looked at whole
+            catalog = catalog.assign(split=args.on)
     strangers = sorted(set(mcv.usable(catalog)["class_name"]) - set(trained.class_names))
     if strangers:
         raise ValueError(

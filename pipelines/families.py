@@ -1,5 +1,6 @@
 """Every recipe, by the results file its figures go to."""
 
+import marinecv as mcv
 from marinecv.checked import no_such
 from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
@@ -31,6 +32,11 @@ def command_of(recipe: Recipe) -> str:
         return "learning-curve"
     scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
     return "pretrain" if scratch else "finetune"
+
+
+def is_own(manifest: "mcv.Manifest", recipe: Recipe) -> bool:
+    """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
+    return manifest.name != recipe.data.name and not manifest.demonstration
 
 
 def named(name: str, command: str) -> Recipe:

@@ -11,14 +11,15 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import marinecv as mcv
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
-from . import devices, options
+from . import animals, devices, options
 from .pretrain import SMALL_MOVES, published
 
-HELP = "Train the last layers of a pretrained network: the report's best row, or with --grid its three."
+HELP = "Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."
 EXAMPLE = "finetune --backbone mobilenetv3large"
 
 PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
@@ -26,7 +27,7 @@ PATIENCES = tuple(PUBLISHED)
 WINNER = 2
 WEIGHTS = ("imagenet", "none")  # that are no file
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
-LEARNING = ", (last 20 layers|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
+LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
 CHOSEN = (
     "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
     "batch normalisation frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
@@ -41,7 +42,7 @@ def row(backbone: str, patience: int) -> Recipe:
         title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
         report="aquarium",
         data=DataChoice(name="aquarium"),
-        image=ImageSpec(height=224, width=224),
+        image=ImageSpec(height=224, width=224, canvas_px=1024),
         model=BackboneModel(
             backbone=backbone,
             alpha=ALPHAS.get(backbone, 1.0),
@@ -122,6 +123,15 @@ RECIPES = {
 }
 
 
+def own(backbone: str = "mobilenet", trainable_layers: int = 0) -> Recipe:
+    """A head on a frozen backbone, on images that are no report's; or its last layers too, gently, after the head."""
+    model = {"backbone": backbone, "alpha": ALPHAS.get(backbone, 1.0), "trainable_layers": trainable_layers}
+    head = replace(animals.MOBILENET, name=f"{backbone}_head", title=f"{backbone}, frozen").with_model(**model)
+    if not trainable_layers:
+        return head
+    return replace(head, name=f"{backbone}_last{trainable_layers}", title=backbone, training=LARGE.training)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The shared training flags, and those of a backbone."""
     options.add_training(parser)
@@ -129,7 +139,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         nargs="+",
         metavar="NAME",
-        help="mobilenetv3large (default), mobilenet, mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several",
+        help="mobilenet (default on your images), mobilenetv3large (on the report's), mobilenetv2, inceptionv3, "
+        "resnet50, efficientnetb4; or several",
     )
     parser.add_argument(
         "--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)"
@@ -159,21 +170,25 @@ def run(args: argparse.Namespace) -> int:
     if devices.prepare(args).process:
         return devices.follow(args.resume or args.output_dir)
     from . import train
-    from .families import named
+    from .families import is_own, named
 
     if args.resume:
         return train.resume(args.resume, args.track, args.distribute)
     patiences = PATIENCES if args.grid else (WINNER,)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
+    manifest = None if args.recipe or args.grid else mcv.locate(args.data, args.data_dir)
     if args.recipe:
         rows = [named(args.recipe, "finetune")]
+    elif manifest and is_own(manifest, rows[0]):
+        layers = args.trainable_layers or (20 if args.head_epochs and args.trainable_layers is None else 0)
+        rows = [own(name, layers) for name in args.backbone or ["mobilenet"]]
     rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
     for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
         print(
             f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
             "network they come by themselves; without, name a file with --weights."
         )
-    return train.train(rows, args, name="aquarium_finetune", title="Pretrained networks")
+    return train.train(rows, args, name="finetune", title="Pretrained networks", manifest=manifest)
 
 
 def bank(text: str) -> str | int:

@@ -6,7 +6,7 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.data.catalog import usable
-from marinecv.data.groups import group_catalog, relatives_in_train
+from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, relatives_in_train
 from marinecv.data.records import is_present
 from marinecv.data.splits import is_grouped
 from marinecv.evaluation.folds import fold_predictions
@@ -28,7 +28,9 @@ def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame) -> pd.Da
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
     if many or isinstance(recipe.model, Autoencoder):
         return catalog
-    links = mcv.find_links(catalog, recipe.data.frames)
+    links = mcv.find_links(put_back(catalog), recipe.data.frames)
+    if is_grouped(recipe.data.split_by):  # of a fold not yet
+        catalog = leave_out_duplicates(catalog, links)
     write_table(folder / "relatives.csv", relatives_in_train(catalog, links))
     return group_catalog(catalog, links)
 

@@ -10,7 +10,7 @@ HELP = (
     "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
     "features learned without labels bring, and how many more photographs a goal asks for, class by class."
 )
-EXAMPLE = "learning-curve --data-dir my_animals --recipe butterflies_mobilenet --labelled 0.25 0.5 1"
+EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
 ABOUT = "curve.json"
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         nargs="+",
         metavar="NAME",
-        help=f"classifiers by name (`recipes`); {FAMILY}, the default, stands for {', '.join(FRACTIONS)}",
+        help="classifiers by name (`recipes`; default on your images: a head on a frozen backbone); "
+        f"{FAMILY}, the default on the report's, stands for {', '.join(FRACTIONS)}",
     )
     parser.add_argument(
         "--labelled",
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from .at_work import at_work
     from .curves import begin, finish
 
-    folder = args.resume or begin(args, args.recipe or [FAMILY], args.labelled or SHARES, args.seeds or 3)
+    folder = args.resume or begin(args, args.recipe, args.labelled or SHARES, args.seeds or 3)
     with at_work(folder):
         return finish(folder, args.goal, args.track)
 

@@ -39,8 +39,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "--split-by",
         type=split_by,
         metavar="HOW",
-        help="published, random, stratified, grouped (copies and neighbouring frames on one side), a CSV of splits, or "
-        "the name of one made before (default: as published, else by sub-folder)",
+        help="published, random, stratified, grouped (sub-folders, else near-duplicates on one side), a CSV of splits, "
+        "or the name of one made before (default: as published, else grouped)",
     )
     add_frames(parser)
     parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")

@@ -1,35 +1,46 @@
 """What will be trained: images, recipes with the data and the flags of a command, and what is said before it begins."""
 
 import argparse
+import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from textwrap import shorten
 
 import pandas as pd
 
 import marinecv as mcv
 from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import check_trainable
-from marinecv.data.splits import MADE, default_split_by, is_grouped
+from marinecv.data.groups import COPY, NEAR_COPY
+from marinecv.data.splits import MADE, SPLITS, default_split_by, is_grouped
+from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
-from marinecv.training.model_choice import MultimodalModel
+from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
+from .honest import MOST
 from .options import label_rules
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
+REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, which other data do not name
+LITTLE = 0.25  # of the input that a picture fills
 CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
 
 
-def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
+def read_data(
+    args: argparse.Namespace, recipes: list[Recipe], manifest: mcv.Manifest | None = None
+) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
     level, merge = args.class_level or choice.class_level, args.merge_case or choice.merge_case
-    manifest, catalog = getattr(args, "source", (None, None))  # where these were read to check them
+    source, catalog = getattr(args, "source", (None, None))  # where these were read to check them
+    manifest = manifest or source
     if manifest is None:
         manifest = mcv.locate(args.data, args.data_dir, default=choice.name, class_level=level, merge_case=merge)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
@@ -53,9 +64,8 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
     for line in reading_lines(manifest, catalog):
         print(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    if is_grouped(choice.split_by):
-        catalog = mcv.group_catalog(catalog, mcv.find_links(catalog, choice.frames))
-    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions)
+    links = mcv.find_links(catalog, choice.frames) if is_grouped(choice.split_by) else None
+    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions, links=links)
     if choice.split_by in MADE:
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
@@ -73,7 +83,33 @@ def read_data(args: argparse.Namespace, recipes: list[Recipe]) -> tuple[mcv.Mani
             "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
             "Leave out --synthetic."
         )
+    if not isinstance(recipes[0].model, Autoencoder):
+        if links is None and len(mcv.usable(catalog)) <= MOST:
+            links = mcv.find_links(catalog, choice.frames)
+        for note in label_notes(catalog, links):
+            print(f"note: {note}")
     return manifest, catalog, choice
+
+
+def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[str]:
+    """Say which classes a split lacks, and which picture is there under two labels."""
+    rows = mcv.usable(catalog)
+    counts = pd.crosstab(rows["class_name"], rows["split"])
+    for split in counts.columns.intersection(SPLITS):
+        lacking = counts[counts[split] == 0]
+        names = shorten(", ".join(lacking.index), 100, placeholder=" ...")
+        if names and split == "train":
+            yield f"no train image of {names}: its other images ({lacking.to_numpy().sum()}) cannot be predicted right"
+        elif names:
+            yield f"no {split} image of {names}, of which the {split} score says nothing"
+    if links is not None:
+        pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
+        classes = catalog.set_index("image_id")["class_name"]
+        first, second = pairs["first"].map(classes), pairs["second"].map(classes)
+        pairs = pairs[(first != second) & first.notna() & second.notna()]
+        for pair in pairs.head(1).itertuples():
+            more = f" ({len(pairs) - 1} more pairs; audit shows them)" if len(pairs) > 1 else ""
+            yield f"one picture under two labels: {pair.first} and {pair.second}{more}"
 
 
 def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
@@ -129,7 +165,8 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, valid
     same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
     return replace(
         recipe,
-        title=f"{recipe.title} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
+        title=f"{REPORT.sub('', recipe.title)} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
+        report=recipe.report if data.name == recipe.data.name else "",
         data=data,
         training=training,
         published=recipe.published if same else {},  # another experiment is not held against the report's figures
@@ -192,8 +229,20 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
         print(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):
             print(f"    note: {sentence}")
+    if note := margin_note([recipe.image for recipe in recipes.values()], good):
+        print(f"  note: {note}")
     if len(recipes) > 1:
         print(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
+
+
+def margin_note(specs: list[ImageSpec], rows: pd.DataFrame) -> str:
+    """Say how little of the input the median image fills, where that is less than a quarter with one of the specs."""
+    area, longer = rows["width"] * rows["height"], rows[["width", "height"]].max(axis=1)
+    for px in {spec.canvas_px or 1 for spec in specs if spec.fit == "pad"}:
+        if (fraction := (area / longer.clip(lower=px) ** 2).median()) < LITTLE:
+            side = f"{px} pixels" if px > 1 else "its longer side"
+            return f"the median image fills {fraction:.1%} of the input: it is centered on a black square of {side}"
+    return ""
 
 
 def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> pd.DataFrame:

@@ -8,13 +8,14 @@ Here:       results/aquarium_pretrain.csv (5 seeds, mean and range)
 import argparse
 from dataclasses import replace
 
+import marinecv as mcv
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
 from . import devices, options
 
-HELP = "Train a CNN from scratch: the report's best row, with --grid all three, or a recipe by name."
+HELP = "Train a CNN from scratch on your images, or the report's best row; with --grid its three, or a recipe by name."
 EXAMPLE = "pretrain --grid"
 
 CHOSEN = (
@@ -34,7 +35,7 @@ BEST = Recipe(
     title="Aquarium from scratch: four convolutions",
     report="aquarium",
     data=DataChoice(name="aquarium"),
-    image=ImageSpec(height=64, width=64),
+    image=ImageSpec(height=64, width=64, canvas_px=1024),
     model=ScratchModel(filters=(32, 64, 128, 128), kernels=(3, 3, 3, 3), pools=(2, 2, 2, 2)),
     training=Training(
         learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_MOVES
@@ -70,6 +71,7 @@ SYNTHETIC = replace(  # what the report tried and left out
     chosen=f"{CHOSEN}; synthetic images from every train image whose second class is not fish",
 )
 RECIPES = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
+OWN = replace(BEST, name="four_conv", image=ImageSpec(height=64, width=64))  # on images that are no report's
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +85,12 @@ def run(args: argparse.Namespace) -> int:
     if devices.prepare(args).process:
         return devices.follow(args.resume or args.output_dir)
     from . import train
-    from .families import named
+    from .families import is_own, named
 
     if args.resume:
         return train.resume(args.resume, args.track, args.distribute)
-    rows = [named(args.recipe, "pretrain")] if args.recipe else GRID if args.grid else [BEST]
-    return train.train(rows, args, name="aquarium_pretrain", title="CNNs from scratch")
+    manifest = None if args.recipe or args.grid else mcv.locate(args.data, args.data_dir)
+    rows = [named(args.recipe, "pretrain")] if args.recipe else GRID
+    if manifest:
+        rows = [OWN if is_own(manifest, BEST) else BEST]
+    return train.train(rows, args, name="pretrain", title="CNNs from scratch", manifest=manifest)

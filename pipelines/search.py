@@ -6,10 +6,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import marinecv as mcv
 from marinecv.search.engines import ENGINES, check_engine
 
 from . import options, quiet
-from .families import named
+from .families import is_own, named
+from .finetune import own
+from .pretrain import BEST
 from .ray_workers import import_ray, ray_workers
 
 HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which recipe, who suggests, how often, on which images."""
     algorithms = list(dict.fromkeys(name for names in ENGINES.values() for name in names))
     said = "; ".join(f"{engine}: {', '.join(names)}" for engine, names in ENGINES.items())
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
+    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`); default on your images: a head")
     parser.add_argument("--engine", choices=list(ENGINES), help="who suggests values (default: kerastuner)")
     parser.add_argument("--algorithm", choices=algorithms, help=f"how ({said}; default: the first)")
     parser.add_argument("--trials", type=options.trials, metavar="N", help=f"at most N trials (default: {TRIALS})")
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         quiet.import_tensorflow()
         return go_on(args.resume, args.track, args.workers)
-    recipe = chosen(args.recipe)
+    manifest = mcv.locate(args.data, args.data_dir) if not args.recipe and (args.data or args.data_dir) else None
+    recipe = own() if manifest and is_own(manifest, BEST) else chosen(args.recipe)
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
     engine = args.engine or (SHARED if args.workers else next(iter(ENGINES)))
@@ -58,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     check_engine(engine, algorithm)
     check_workers(engine, args.workers)
     quiet.import_tensorflow()
-    return go_on(begin(recipe, engine, algorithm, args.trials or TRIALS, args), args.track, args.workers)
+    folder = begin(recipe, engine, algorithm, args.trials or TRIALS, args, manifest)
+    return go_on(folder, args.track, args.workers)
 
 
 def check_workers(engine: str, workers: str | None) -> None:
@@ -81,9 +86,8 @@ def chosen(name: str | None):
     return named(name, "search")
 
 
-def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace) -> Path:
+def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace, manifest=None) -> Path:
     """Make the folder of a search, say the plan, and return the folder."""
-    import marinecv as mcv
     from marinecv.search.folder import Search
     from marinecv.search.space import space_of
     from marinecv.training.bank_choice import choose_bank
@@ -95,9 +99,9 @@ def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Names
     if recipe.name != asked:
         print(f"{asked}: no pretrained weights, so all of the network learns from random ones")
     name = recipe.name
-    manifest, catalog, choice = plan.read_data(args, [recipe])
+    manifest, catalog, choice = plan.read_data(args, [recipe], manifest)
     if choice.name != recipe.data.name:
-        name = f"{choice.name}_{name.removeprefix(recipe.data.name + '_')}"
+        name = f"{choice.name}_{name.removeprefix(recipe.report + '_')}"
     recipe = plan.adjusted(recipe, choice, args)
     class_names = mcv.class_names_of(catalog, manifest)
     # All trials share the frozen layers: their settings change nothing before the head.

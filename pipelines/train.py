@@ -46,9 +46,11 @@ from .honest import keep_honest_scores, note_relatives
 from .plan import adjusted, announce, attributes_by_image, banked, folded, images_of, read_data, sized
 
 
-def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str) -> int:
+def train(
+    rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str, manifest: mcv.Manifest | None = None
+) -> int:
     """Train rows into one run, or into a study when there are several."""
-    manifest, catalog, choice = read_data(args, rows)
+    manifest, catalog, choice = read_data(args, rows, manifest)
     rows = sized(rows, args.image_size)
     times = folded(choice, catalog, args.folds, args.seed) or {"": (choice, catalog)}
     cells = {
@@ -63,11 +65,11 @@ def train(rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str
     class_names = mcv.class_names_of(catalog, manifest)
     recipes = banked(recipes, "off" if args.distribute else getattr(args, "bank", "off"), catalog, class_names)
     announce(recipes, catalog, class_names)
-    name = rows[0].name if len(rows) == 1 else name
+    name = rows[0].name if len(rows) == 1 else f"{rows[0].report}_{name}"
     if manifest.demonstration:
         name = f"demo-{name}"
     elif choice.name != rows[0].data.name:
-        name = f"{choice.name}_{name.removeprefix(rows[0].data.name + '_')}"
+        name = f"{choice.name}_{name.removeprefix(rows[0].report + '_')}"
     folder = fresh_folder(args.output_dir or next_folder("runs", name))
     with at_work(folder):
         if len(recipes) == 1:

@@ -35,11 +35,12 @@ def test_mere_neighbours_are_not_followed():
     assert groups_of(group_catalog(catalog_of(dict.fromkeys("abc", "")), links)) == {"a": "a", "b": "b", "c": "c"}
 
 
-def test_groups_of_before_stay_together_and_links_join_them():
+def test_groups_of_before_stay_as_they_are_whatever_links_cross_them():
     catalog = catalog_of(dict.fromkeys("abcdef", ""), groups=dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2"))
-    assert groups_of(group_catalog(catalog, links_of())) == dict(a="a", b="a", c="c", d="c", e="e", f="f")
-    joined = group_catalog(catalog, links_of(("b", "c", "near copy")))
-    assert groups_of(joined) == dict(a="a", b="a", c="a", d="a", e="e", f="f")
+    expected = dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2", e="e", f="e")
+    links = links_of(("b", "c", "near copy"), ("e", "f", "copy"), ("a", "f", "copy"))
+    grouped = group_catalog(catalog, links)
+    assert groups_of(grouped) == expected and group_catalog(grouped, links).equals(grouped)
 
 
 def test_unusable_images_keep_what_they_had_and_link_nothing():

@@ -4,11 +4,14 @@ import pandas as pd
 import pytest
 
 from marinecv.data.deal import allocate
+from marinecv.data.folds import kfold
+from marinecv.data.groups import LINK_COLUMNS, leave_out_duplicates, relatives_in_train
 from marinecv.data.splits import (
     NOT_LISTED,
     canonical_split,
     default_split_by,
     folder_splits,
+    keep_split,
     split_catalog,
     write_split,
 )
@@ -183,8 +186,7 @@ def test_missing_splits_are_stratified_where_groups_are_too_few_or_some_rows_hav
 def test_the_default_is_published_then_grouped_and_never_random():
     assert default_split_by(catalog_of(split="train", eel=2)) == "published"
     assert default_split_by(catalog_of(groups=3, eel=9)) == "grouped"
-    with pytest.raises(ValueError, match="neighbouring frames.*--split-by stratified"):
-        default_split_by(catalog_of(eel=2))
+    assert default_split_by(catalog_of(eel=2)) == "grouped"
 
 
 @pytest.mark.parametrize(
@@ -274,3 +276,90 @@ def test_a_split_file_that_cannot_be_followed_is_refused(tmp_path, text, message
         (tmp_path / "a.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         split_catalog(catalog_of(eel=4), str(tmp_path / "a.csv"))
+
+
+def camera_tree(**cameras):
+    """Images of 3 days of each camera: by class, how many cameras of its own, and `shared` by both classes."""
+    rows, shared = [], cameras.pop("shared", 0)
+    for name, count in cameras.items():
+        for camera in [f"cam{n}" for n in range(shared)] + [f"{name}{n}" for n in range(count)]:
+            for day in ("2021-05-03", "2021-05-04", "2021-05-05"):
+                rows += [(f"{name}/{camera}/{day}/{n}.jpg", name, "", f"{camera}/{day}", "") for n in range(2)]
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "split", "group", "problem"])
+
+
+def links_of(*rows):
+    return pd.DataFrame([(*row, 1.0, "hash") for row in rows], columns=LINK_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("tree", "depth", "groups"),
+    [
+        (camera_tree(cat=3, dog=4), 1, 7),
+        (camera_tree(cat=0, dog=0, shared=5), 1, 5),  # named alike under two classes, it is one camera
+        (camera_tree(cat=0, dog=0, shared=2), 2, 6),  # two cameras leave none for test
+        (camera_tree(cat=6, dog=1), 2, 21),  # of one camera no dog is left to judge by
+    ],
+)
+def test_sub_folders_are_split_at_the_first_depth_that_leaves_groups_on_each_side(tree, depth, groups, capsys):
+    for links in (None, links_of()):
+        split = split_catalog(tree, "grouped", links=links)
+        assert (split.groupby("group")["split"].nunique() == 1).all() and split["group"].nunique() == groups
+        assert (split["group"].str.count("/") == depth - 1).all()
+        assert (split.groupby(["split", "class_name"]).size().unstack(fill_value=0) > 0).all(axis=None)
+        line = f"split in {groups} groups of {len(tree)} images by sub-folder (depth {depth}, such as "
+        assert capsys.readouterr().out.startswith(line)
+
+
+def test_of_one_camera_without_days_a_class_stays_in_train():
+    tree = camera_tree(cat=6, dog=1)
+    split = split_catalog(tree.assign(group=tree["group"].str.split("/").str[0]), "grouped", links=links_of())
+    assert set(split[split["class_name"] == "dog"]["split"]) == {"train"} and split["split"].nunique() == 3
+
+
+def test_where_no_depth_leaves_every_class_in_train_related_images_are_split_and_that_is_said(capsys):
+    catalog = catalog_of(eel=12, ray=12, crab=12)
+    links = links_of(("000.jpg", "001.jpg", "copy"), ("000.jpg", "012.jpg", "near copy"))
+    for group, said in (("", "stay together\n"), (catalog["class_name"], "no depth of sub-folders leaves every class")):
+        split = split_catalog(catalog.assign(group=group), "grouped", links=links).set_index("image_id")
+        assert (split["problem"] == "").all() and split.groupby("split")["class_name"].nunique().tolist() == [3, 3, 3]
+        assert split.loc[["000.jpg", "001.jpg", "012.jpg"], "split"].nunique() == 1
+        shown = capsys.readouterr().out
+        assert shown.startswith("split in 34 groups of 36 images by related images: near-duplicates") and said in shown
+
+
+def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows(capsys):
+    tree = camera_tree(cat=6, dog=6)
+    before = split_catalog(tree, "grouped", links=links_of()).set_index("image_id")["split"]
+    of = {split: before.index[before == split] for split in ("train", "validation", "test")}
+    crossing = [(of["train"][0], of["test"][0], "copy"), (of["validation"][1], of["train"][1], "near copy")]
+    harmless = [(of["train"][2], of["train"][3], "copy"), (of["train"][4], of["test"][1], "block")]
+    harmless += [(of["validation"][2], of["test"][2], "copy"), (of["train"][5], of["test"][3], "neighbour")]
+    capsys.readouterr()
+    links = links_of(*crossing, *harmless)
+    split = split_catalog(tree, "grouped", links=links)
+    assert "left out of train: 2 near-duplicates of images in validation or test" in capsys.readouterr().out
+    rows = split.set_index("image_id")
+    out = rows.loc[[of["train"][0], of["train"][1]]]
+    assert list(out["split"]) == ["", ""] and list(out["problem"]) == [
+        f"near-duplicate of {of['test'][0]} in test",
+        f"near-duplicate of {of['validation'][1]} in validation",
+    ]
+    kept = rows.drop(out.index)
+    assert (kept["problem"] == "").all() and kept["split"].equals(before.drop(out.index).loc[kept.index])
+    name = keep_split(split, "tree-grouped")
+    again = split_catalog(tree, name, links=links).set_index("image_id")
+    assert again["split"].to_dict() == rows["split"].to_dict()
+    judged = pd.concat(part[part["split"] == "validation"] for part in kfold(split, 4, by="grouped"))
+    assert sorted(judged["image_id"]) == sorted(tree["image_id"])  # in folds they are judged like the others
+    for part in kfold(split, 4, by="grouped"):
+        assert relatives_in_train(leave_out_duplicates(part, links), links[links["kind"] != "neighbour"]).empty
+
+
+def test_a_depth_at_which_a_class_would_be_left_out_of_train_whole_is_none_to_split_at(capsys):
+    tree = camera_tree(cat=0, dog=0, shared=2)
+    cats = tree[tree["class_name"] == "cat"]["image_id"]
+    links = links_of(*((first, second, "near copy") for first in cats for second in cats if first < second))
+    split = split_catalog(tree, "grouped", links=links)
+    assert set(split[split["class_name"] == "cat"]["split"]) == {"train"} and (split["problem"] == "").all()
+    assert "no depth of sub-folders leaves every class in train" in capsys.readouterr().out

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,11 +214,9 @@ def test_reduced_decoding_keeps_the_geometry(tmp_path, suffix, size):
     pixels = np.stack([rows * 255 / height, columns * 255 / width, 128 + 0 * rows], axis=-1).astype(np.uint8)
     path = tmp_path / f"ramp.{suffix}"
     Image.fromarray(pixels).save(path, **({"quality": 95} if suffix == "jpg" else {}))
+    spec = ImageSpec(height=64, width=64, canvas_px=1024, antialias=True)
     full, reduced = (
-        read_pixels([str(path)], ImageSpec(height=64, width=64, antialias=True, reduced_decoding=choice))[0][0].astype(
-            int
-        )
-        for choice in (False, True)
+        read_pixels([str(path)], replace(spec, reduced_decoding=choice))[0][0].astype(int) for choice in (False, True)
     )
     inside = (full > 0).all(axis=-1) & (reduced > 0).all(axis=-1)
     assert abs((full > 0).sum() - (reduced > 0).sum()) <= 0.05 * full.size
@@ -225,12 +224,13 @@ def test_reduced_decoding_keeps_the_geometry(tmp_path, suffix, size):
 
 
 def test_reduced_decoding_divides_by_what_the_canvas_has_to_spare():
-    ratios = [ImageSpec(height=n, width=n, reduced_decoding=True).decode_ratio for n in (64, 128, 224, 512, 600)]
+    canvas = {"canvas_px": 1024, "reduced_decoding": True}
+    ratios = [ImageSpec(height=n, width=n, **canvas).decode_ratio for n in (64, 128, 224, 512, 600)]
     assert ratios == [8, 8, 4, 2, 1] and ImageSpec(height=64, width=64).decode_ratio == 1
 
 
 def test_reduced_decoding_needs_a_canvas():
-    for choice in ({"fit": "stretch"}, {"canvas_px": None}):
+    for choice in ({"fit": "stretch", "canvas_px": 1024}, {}):
         with pytest.raises(ValueError, match='Expected fit="pad" and a canvas_px beside reduced_decoding'):
             ImageSpec(reduced_decoding=True, **choice)
 

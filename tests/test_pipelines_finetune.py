@@ -1,5 +1,7 @@
 """`finetune` from the command line: where weights come from, which layers learn, what the run says of it."""
 
+from dataclasses import replace
+
 import keras
 import pytest
 
@@ -29,8 +31,10 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
     assert "no pretrained weights, so this is no fine-tuning" in capsys.readouterr().out
     run = Run(tmp_path / "run")
     recipe = run.read("recipe.json")
-    assert recipe["name"] == "aquarium_mobilenet_p2_untrained" and "no pretrained weights" in recipe["title"]
-    assert recipe["model"]["alpha"] == 0.25 and "here alpha 0.25" in recipe["title"] and recipe["published"] == {}
+    assert recipe["name"] == "mobilenet_head_untrained"
+    assert recipe["title"] == "mobilenet (no pretrained weights); here alpha 0.25 (data: tank)"
+    assert recipe["report"] == ""
+    assert recipe["model"]["alpha"] == 0.25 and recipe["published"] == {}
     assert run.finished and run.load_model().input_shape == (None, 32, 32, 3)
     assert main(["finetune", "--resume", str(run.folder)]) == 0
     assert "weights" not in capsys.readouterr().out  # what the run needs it has
@@ -55,7 +59,7 @@ def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, monk
     network.save_weights(file)
     assert finetune(shared_tank, tmp_path / "run", "--weights", file, "--alpha", 0.25) == 0
     recipe = Run(tmp_path / "run").read("recipe.json")
-    assert recipe["model"]["weights"] == str(file) and recipe["name"] == "aquarium_mobilenet_p2"
+    assert recipe["model"]["weights"] == str(file) and recipe["name"] == "mobilenet_head"
 
 
 def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank, tmp_path, monkeypatch, capsys):
@@ -80,7 +84,8 @@ def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypa
     file.parent.mkdir(parents=True)
     file.touch()
     assert finetune(shared_tank, tmp_path / "run", "--weights", "imagenet") == 0
-    assert [recipe.name for recipe in seen] == [f"aquarium_mobilenet_p{patience}" for patience in (8, 4, 2, 2)]
+    names = [f"aquarium_mobilenet_p{patience}" for patience in (8, 4, 2)]
+    assert [recipe.name for recipe in seen] == [*names, "mobilenet_head"]
     assert {recipe.model.weights for recipe in seen} == {"imagenet"}
 
 
@@ -88,7 +93,21 @@ def test_several_backbones_are_a_study(shared_tank, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "finish_study", lambda study, *choices: names.extend(study.cells) or 0)
     names = []
     assert finetune(shared_tank, tmp_path / "study", "--backbone", "mobilenet", "mobilenetv2", "--weights", "none") == 0
-    assert names == ["aquarium_mobilenet_p2_untrained", "aquarium_mobilenetv2_p2_untrained"]
+    assert names == ["mobilenet_head_untrained", "mobilenetv2_head_untrained"]
+
+
+def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(shared_tank, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train", lambda rows, args, **names: seen.extend(rows) or 0)
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
+    seen = []
+    for words in ([], ["--trainable-layers", 5], ["--head-epochs", 3], ["--recipe", "animals_mobilenet"]):
+        assert main(["finetune", "--data-dir", str(shared_tank), *map(str, words)]) == 0
+    head, last5, last20, named = seen
+    assert replace(named, name=head.name, title=head.title) == head
+    learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
+    assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
+    assert main(["finetune", "--data", "aquarium", "--data-dir", str(shared_tank)]) == 0
+    assert seen[-1].name == "aquarium_mobilenetv3large_p2"  # the report's images, by name
 
 
 def test_a_width_that_a_network_does_not_have_is_an_error_before_the_run(shared_tank, tmp_path, capsys):

@@ -124,7 +124,7 @@ def test_folds_of_a_run_that_is_not_finished_are_refused(run, tmp_path):
 def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(folder, tmp_path, capsys, no_pages):
     words = ["pretrain", "--data-dir", str(folder), *QUICK]
     assert main([*words, "--split-by", "grouped", "--output-dir", str(tmp_path / "first")]) == 0
-    name = next(line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("split "))
+    name = next(line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("split scenes-"))
     first = Run(tmp_path / "first")
     splits = first.catalog.set_index("image_id")["split"]
     assert splits["test/crab/copied.jpg"] == splits["train/crab/a.png"]

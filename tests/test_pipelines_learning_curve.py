@@ -347,6 +347,17 @@ def test_a_line_that_labels_images_itself_is_drawn_where_labels_are_fewest(photo
     assert cells == [f"{SURE.name}-0.25-seed0"]
 
 
+def test_on_images_of_ones_own_the_curve_is_that_of_a_head(photographs, tmp_path, untrained, monkeypatch, capsys):
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
+    words = ["--image-size", "32", "--labelled", "0.5", "1", "--seeds", "1"]
+    assert learning_curve(photographs, tmp_path / "curve", *words) == 0
+    assert list(Study(tmp_path / "curve").cells) == ["mobilenet_head-0.5-seed0", "mobilenet_head-1-seed0"]
+    recipe = Run(tmp_path / "curve" / "mobilenet_head-1-seed0").read("recipe.json")
+    assert recipe["title"] == "mobilenet, frozen (data: reef)"
+    assert learning_curve(photographs, tmp_path / "none", "--encoder-data", "unlabelled") == 1
+    assert "None of mobilenet_head begins with an encoder." in capsys.readouterr().err
+
+
 # What is refused
 
 

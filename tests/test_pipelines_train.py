@@ -82,10 +82,11 @@ def test_a_run_folder_holds_all_that_happened(finished_run):
 
 def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finished_run):
     recipe = Run(finished_run).read("recipe.json")
-    assert recipe["published"] == {} and recipe["title"].endswith("(data: tank)")
+    assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["canvas_px"] is None
     assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
-    assert "(data: tank)" in page and "Beside the published figures" not in page and "Demonstration" not in page
+    assert recipe["title"] == "from scratch: four convolutions (data: tank)" and recipe["title"] in page
+    assert "quarium" not in page and "Beside the published figures" not in page and "Demonstration" not in page
 
 
 def test_a_folder_that_exists_is_never_overwritten(finished_run, shared_tank, capsys):
@@ -174,8 +175,8 @@ def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monk
         cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells
     }
     assert {cell: (image["height"], image["width"]) for cell, image in sizes.items()} == {
-        "aquarium_four_conv_24px": (24, 24),
-        "aquarium_four_conv_32px": (32, 32),
+        "four_conv_24px": (24, 24),
+        "four_conv_32px": (32, 32),
     }
 
 
@@ -186,9 +187,19 @@ def test_runs_without_a_name_are_called_by_their_data_and_numbered(shared_tank, 
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["tank_four_conv-1", "tank_four_conv-2"]
 
 
-def test_a_recipe_can_be_named(shared_tank, tmp_path, untrained):
-    assert pretrain(shared_tank, tmp_path / "run", "--recipe", "aquarium_three_conv") == 0
-    assert Run(tmp_path / "run").read("recipe.json")["model"]["pools"] == [3, 2, 2]
+def test_a_recipe_named_runs_whole_and_says_in_one_line_how_little_of_the_input_is_picture(
+    shared_tank, tmp_path, untrained, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    for words in (["--recipe", "aquarium_three_conv"], ["--grid"], []):
+        assert main(["pretrain", "--data-dir", str(shared_tank), *words, "--epochs", "1"]) == 0
+        line = "note: the median image fills 0.3% of the input: it is centered on a black square of 1024 pixels"
+        assert capsys.readouterr().out.count(line) == bool(words)
+    recipe = Run(tmp_path / "runs" / "tank_three_conv-1").read("recipe.json")
+    assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["canvas_px"] == 1024
+    assert recipe["title"] == "from scratch: three convolutions (data: tank)" and recipe["report"] == ""
+    assert (tmp_path / "runs" / "tank_pretrain-1" / "aquarium_four_conv").is_dir()
 
 
 def catalog_of(tank, folder, *words):
@@ -337,6 +348,31 @@ def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_ta
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]
     assert [bool(plan.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
+
+
+def test_a_bare_folder_of_classes_is_trained_at_once_and_says_what_is_wrong_with_its_labels(
+    tmp_path, monkeypatch, untrained, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("crab", "eel") * 6):
+        place = tmp_path / "mine" / name / f"{'abcdefghijkl'[number]}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(noise).save(place)
+    shutil.copy(tmp_path / "mine" / "crab" / "a.png", tmp_path / "mine" / "eel" / "same.png")
+    assert main(["pretrain", "--data-dir", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "split in 12 groups of 13 images by related images" in said and "split mine-grouped-" in said
+    assert "note: one picture under two labels: crab/a.png and eel/same.png\n" in said
+    shutil.move(tmp_path / "mine", tmp_path / "train")
+    for name in ("eel", "crab", "ray"):
+        (tmp_path / "other" / "valid" / name).mkdir(parents=True)
+        draw_image(name, 0).save(tmp_path / "other" / "valid" / name / "v.jpg")
+    shutil.move(tmp_path / "train", tmp_path / "other" / "train")
+    assert main(["pretrain", "--data-dir", "other"]) == 0
+    said = capsys.readouterr().out
+    assert "note: no train image of ray: its other images (1) cannot be predicted right\n" in said
+    assert "note: no test image of ray, of which the test score says nothing\n" in said
 
 
 def test_synthetic_images_that_cannot_be_made_are_an_error_before_the_run(roboflow_folder, tmp_path, capsys):

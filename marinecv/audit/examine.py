@@ -13,7 +13,7 @@ from marinecv.audit.quality import measure_quality
 from marinecv.audit.relative_findings import crossing_pairs
 from marinecv.audit.thumbs import load_thumbs, tiny
 from marinecv.data.catalog import usable
-from marinecv.data.groups import group_catalog
+from marinecv.data.groups import first_level, group_catalog
 
 
 def audit_images(
@@ -46,7 +46,7 @@ def audit_images(
     """
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
     links = find_links(as_read, frames, (thumbs, catalog))  # as read, so that a training finds them in the store
-    catalog = group_catalog(catalog, links)
+    catalog = group_catalog(first_level(catalog), links)
     by_codes = copies_by_codes(usable(catalog), thumbs)
     links = pd.concat([part for part in (links, by_codes) if part is not None], ignore_index=True)
     split, small = as_split(catalog, seed), tiny(thumbs)

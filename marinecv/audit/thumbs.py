@@ -10,7 +10,7 @@ from marinecv.inputs.pixels import load_pixels
 from marinecv.inputs.rgb import find_white
 from marinecv.inputs.spec import ImageSpec
 
-SMALL = ImageSpec(height=128, width=128, fit="stretch", canvas_px=None, antialias=True)
+SMALL = ImageSpec(height=128, width=128, fit="stretch", antialias=True)
 CHUNK = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 

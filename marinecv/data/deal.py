@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+SPLITS = ("train", "validation", "test")
+
 
 def allocate(total: int, weights: Sequence[float]) -> list[int]:
     """Share out `total` things by weight in whole numbers, at least one each where there are enough.
@@ -55,8 +57,9 @@ def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequenc
         named = rows.loc[rows["group"] != "", "group"]
         raise ValueError(
             f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
-            f"needs one for every image, and at least {least}. Sort the images into sub-folders of their class, or "
-            "name another --split-by: stratified or random."
+            f"needs one for every image, and at least {least}. Sort the images into sub-folders of their class (one a "
+            "camera or a video); from Python, give split_catalog the links of find_links; or accept a score that "
+            "flatters with --split-by stratified."
         )
     counts = pd.crosstab(rows["group"], rows["class_name"])
     counts = counts.iloc[rng.permutation(len(counts))]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.deal import deal_groups
+from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
 
 FOLDS_BY = ("stratified", "grouped")
@@ -15,6 +16,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     `stratified` deals out each class in turn, so that no two folds differ by more than one image of a class, nor by
     more than one in all; `grouped` keeps each value of the `group` column on one side, and the classes as even as whole
     groups allow. There is no test split, and published ones are not looked at: leave out before what nobody may see.
+    Images that a split left out as near-duplicates are dealt out again; see `leave_out_duplicates`.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem belong to no split.
@@ -27,6 +29,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     """
     if by not in FOLDS_BY:
         raise ValueError(f'Cannot make folds by "{by}". Expected one of {", ".join(FOLDS_BY)}.')
+    catalog = put_back(catalog)
     good = catalog["problem"] == ""
     if not 2 <= k <= good.sum():
         raise ValueError(

@@ -1,5 +1,7 @@
 """Images that belong together: the groups that links make, and which images have a relative where one trains."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -9,32 +11,60 @@ LINK_COLUMNS = ["first", "second", "kind", "likeness", "found_by"]
 COPY, NEAR_COPY, NEIGHBOUR, BLOCK = "copy", "near copy", "neighbour", "block"
 RELATIVES = (COPY, NEAR_COPY, NEIGHBOUR)
 TOGETHER = (COPY, NEAR_COPY, BLOCK)
+LEFT_OUT = "near-duplicate of "  # a problem begins so, and says of which image in which split
 
 
 def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog with a `group` for every usable image: what a grouped split keeps on one side.
 
-    Linked are copies, near copies and blocks of frames, and what had one group before (a sub-folder: a camera, a
-    video). Links between mere neighbours are not followed: they would chain into one giant group.
+    An image that has a group (a sub-folder: a camera, a video) keeps it, whatever it is linked to in another. The rest
+    are grouped by copies, near copies and blocks of frames. Links between mere neighbours are not followed: they would
+    chain into one giant group.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
         links: as `find_links` returns them; those of images that are not usable are passed over.
     Returns:
-        The catalog; a group is named after its first image.
+        The catalog; a group that links make is named after its first image.
     """
-    good = catalog[catalog["problem"] == ""]
-    ids = pd.Index(good["image_id"])
+    free = catalog[(catalog["problem"] == "") & (catalog["group"] == "")]
+    ids = pd.Index(free["image_id"])
     kept = links[links["kind"].isin(TOGETHER) & links["first"].isin(ids) & links["second"].isin(ids)]
-    first, second = ids.get_indexer(kept["first"]), ids.get_indexer(kept["second"])
-    codes, names = pd.factorize(good["group"].where(good["group"] != "", None))  # -1 without one
-    grouped = np.flatnonzero(codes >= 0)
-    first, second = np.r_[first, grouped], np.r_[second, len(ids) + codes[grouped]]
-    size = len(ids) + len(names)
-    _, component = connected_components(coo_array((np.ones(len(first)), (first, second)), (size, size)), directed=False)
-    component = pd.Series(component[: len(ids)], index=good.index)
-    leaders = good["image_id"].groupby(component).transform("min")
-    return catalog.assign(group=catalog["group"].mask(catalog["problem"] == "", leaders.reindex(catalog.index)))
+    pairs = ids.get_indexer(kept["first"]), ids.get_indexer(kept["second"])
+    _, component = connected_components(coo_array((np.ones(len(kept)), pairs), (len(ids), len(ids))), directed=False)
+    leaders = free["image_id"].groupby(component).transform("min")
+    return catalog.assign(group=leaders.reindex(catalog.index).fillna(catalog["group"]))
+
+
+def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the catalog in groups of each depth of sub-folders that tells usable images apart, the first depth first.
+
+    `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups that links made have one depth.
+    """
+    paths = catalog["group"].where(~catalog["group"].isin(catalog["image_id"]), "")
+    for depth in range(1, 2 + int(paths.str.count("/").max() if len(paths) else 0)):
+        level = catalog["group"].mask(paths != "", paths.str.split("/").str[:depth].str.join("/"))
+        if level[catalog["problem"] == ""].nunique() > 1:
+            yield catalog.assign(group=level)
+
+
+def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the catalog in groups of the first of its `folder_levels`; as it is where there is none."""
+    return next(folder_levels(catalog), catalog)
+
+
+def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """Take train images with a copy or near copy in validation or test out of train, with a problem that names it."""
+    pairs = relatives_in_train(catalog, links[links["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates("relative")
+    reasons = dict(zip(pairs["relative"], LEFT_OUT + pairs["image_id"] + " in " + pairs["split"], strict=True))
+    out = catalog["image_id"].isin(reasons)
+    problem = catalog["problem"].mask(out, catalog["image_id"].map(reasons))
+    return catalog.assign(problem=problem, split=catalog["split"].mask(out, ""))
+
+
+def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the catalog with the images usable that were left out as near-duplicates: another split decides anew."""
+    return catalog.assign(problem=catalog["problem"].mask(catalog["problem"].str.startswith(LEFT_OUT), ""))
 
 
 def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:

@@ -2,20 +2,21 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from marinecv.atomic import part_of
-from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.data.deal import SPLITS, deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.data.grouped_split import split_in_groups
+from marinecv.data.groups import first_level, group_catalog
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
 from marinecv.hashes import sha256
 from marinecv.tables import read_table, write_table
 
-SPLITS = ("train", "validation", "test")
 NAME = re.compile(r".+-[0-9a-f]{8}")  # of a split that was kept
 STORE = "splits"  # of the user's store: what was made before, by name
 SPLIT_NAMES = {
@@ -76,21 +77,8 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
 
 
 def default_split_by(catalog: pd.DataFrame) -> str:
-    """Say how to split where the user does not: as published, else by groups, never at random unasked.
-
-    Raises:
-        ValueError: the data have neither splits nor groups.
-    """
-    if catalog["split"].isin(SPLITS).any():
-        return "published"
-    if (catalog["group"] != "").any():
-        return "grouped"
-    raise ValueError(
-        "The data have no train/validation/test folders, and no sub-folders (one a camera or a video) to keep "
-        "together. A random split puts neighbouring frames of one video on both sides and flatters the score. "
-        "Keep copies and neighbouring frames together, as far as they can be found, with --split-by grouped; or sort "
-        "the images into sub-folders of their class; or accept that with --split-by stratified."
-    )
+    """Say how to split where the user does not: as published, else in groups, never at random unasked."""
+    return "published" if catalog["split"].isin(SPLITS).any() else "grouped"
 
 
 def split_catalog(
@@ -98,6 +86,8 @@ def split_catalog(
     split_by: str = "published",
     seed: int = 0,
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    links: pd.DataFrame | None = None,
+    log: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set.
 
@@ -105,15 +95,25 @@ def split_catalog(
     at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
     `random`, `stratified` and `grouped` ignore published splits. `stratified` gives of each class the whole images in
     its fraction to validation and to test, at least one each where there are enough, and the rest to train; `grouped`
-    keeps each value of the `group` column on one side and comes as near to the fractions of every class as whole groups
-    allow. A CSV that `write_split` wrote is followed to the letter; seed and fractions then say nothing.
-    Rows with a problem belong to no split, except as published; rows beside the published splits get one.
+    keeps each group on one side and comes as near to the fractions of every class as whole groups allow:
+
+        split_catalog(catalog, "grouped", links=mcv.find_links(catalog))
+
+    Groups are the sub-folders of a class at the first depth (a camera before its days) that leaves every class in train
+    and most of them in each other split; a train image with a near-duplicate on another side is left out, and its row
+    says so. Where there is no such depth, images that `links` join are a group. A CSV that `write_split` wrote is
+    followed to the letter; seed and fractions then say nothing. Rows with a problem belong to no split, except as
+    published; rows beside the published splits get one.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`.
         split_by: one of `SPLIT_BY`, the path of a .csv, or the name of a split that `keep_split` has kept.
         seed: the same seed gives the same split.
         fractions: shares of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
+        links: related images, as `find_links` returns them, for a split in groups.
+        log: called with a line on the groups of a split that is made here.
+    Returns:
+        The catalog; its groups of sub-folders are those of the depth split by, else of the first.
     Raises:
         ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, fewer
             than 3 groups (2 without test), or as `read_split`.
@@ -121,7 +121,8 @@ def split_catalog(
     if str(split_by).lower().endswith(".csv"):
         return read_split(catalog, split_by)
     if split_by in kept_splits():
-        return read_split(catalog, store_path(STORE, f"{split_by}.csv"))
+        split = read_split(catalog, store_path(STORE, f"{split_by}.csv"))
+        return split if links is None else group_catalog(split, links)
     if split_by not in SPLIT_BY:
         kept = f", or one made before: {', '.join(kept_splits())}" if kept_splits() else ""
         raise ValueError(
@@ -132,6 +133,7 @@ def split_catalog(
             f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "
             "some train."
         )
+    catalog = catalog if split_by == "grouped" else first_level(catalog)
     rng = np.random.default_rng(seed)
     good = catalog["problem"] == ""
     if split_by == "published":
@@ -144,7 +146,10 @@ def split_catalog(
                 f"None of the {len(catalog)} images can be used{first}. Expected images with a class; `marinecv audit` "
                 "shows what is wrong with each."
             )
-        deal = {"random": deal_at_random, "stratified": deal_by_class, "grouped": deal_groups}[split_by]
+        if split_by == "grouped":
+            rows = split_in_groups(catalog[good], seed, fractions, links, log)
+            return sort_by_split(pd.concat([rows, catalog[~good].assign(split="")]))
+        deal = {"random": deal_at_random, "stratified": deal_by_class}[split_by]
         chosen = pd.Series("", index=catalog.index).mask(good, _named(deal(catalog[good], rng, fractions)))
     return sort_by_split(catalog.assign(split=chosen))
 
@@ -227,7 +232,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     said = known.map(dict(zip(ids, table["split"].map(canonical_split), strict=True))).fillna("")
     good = catalog["problem"] == ""
     problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
-    return sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem))
+    return first_level(sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem)))
 
 
 def _published(

@@ -8,7 +8,7 @@ from marinecv.inputs.spec import ImageSpec
 def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Centre on a black square canvas and resize, in one interpolation.
 
-    Equal to `tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, canvas, canvas), size)`, to 1e-3 of a grey
+    Equal to `tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, canvas, canvas), size)`, to 2e-3 of a grey
     level. For an image larger than the canvas the canvas grows to its longer side, which shrinks the image whole.
 
     Args:

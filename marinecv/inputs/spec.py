@@ -18,7 +18,8 @@ class ImageSpec:
         width: columns of the tensor.
         fit: `"pad"` centres the image on a black square canvas and resizes that, so that shapes keep their proportions;
             `"stretch"` resizes the image itself.
-        canvas_px: side of the canvas in pixels; None takes the longer side of each image. Only for `fit="pad"`.
+        canvas_px: side of the canvas in pixels; None, the default, takes the longer side of each image, which then
+            fills the input. Only for `fit="pad"`.
         larger: what becomes of an image larger than the canvas: `"shrink"` fits it, `"refuse"` makes it unusable, with
             its reason. It is never cropped.
         reduced_decoding: decode a JPEG at a half, a quarter or an eighth of its size where the canvas still has more
@@ -32,7 +33,7 @@ class ImageSpec:
     height: int = 224
     width: int = 224
     fit: str = "pad"
-    canvas_px: int | None = 1024
+    canvas_px: int | None = None
     larger: str = "shrink"
     antialias: bool = False
     reduced_decoding: bool = False
