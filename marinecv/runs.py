@@ -45,6 +45,7 @@ MEND = {  # what a broken file of a run asks for; the others cannot be computed 
 _FIGURE = {"value": float, "low": float, "high": float, "n": int}
 _SHARE_RIGHT = {"n": int, "accuracy": float, "low": float, "high": float}
 MEASURED = {  # of `calibration.json`: absent where too few images were held out
+    "cross_validated": {"before": float, "after": float},
     "accuracy": _FIGURE,
     "ece": {"before": float, "after": float, "by_chance": float},
     "log_loss": {"before": _FIGURE, "after": _FIGURE},

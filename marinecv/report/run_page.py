@@ -7,6 +7,7 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.checked import take
+from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
@@ -230,9 +231,10 @@ def _calibration_drawings(sure: dict, figures: Path, demonstration: bool) -> dic
     if sure["reason"]:
         return {}
     before, after = (pd.DataFrame(sure["reliability"][when]) for when in ("before", "after"))
-    drawn = reliability_figure(before, after, demonstration)
+    drawn = reliability_figure(before, None if sure["temperature"] == 1 else after, demonstration)
     curve = triage_figure(pd.DataFrame(sure["review"]["curve"]), sure["review"]["goal"], demonstration)
     return {
+        "sentence": temperature_sentence(sure),
         "reliability_drawing": shown(drawn, figures / "reliability.png"),
         "triage_drawing": shown(curve, figures / "triage.png"),
     }
