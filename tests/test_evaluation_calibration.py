@@ -15,12 +15,15 @@ from marinecv.evaluation.calibration import (
     error_by_chance,
     fit_temperature,
     judge_temperature,
+    mean_figure,
     reliability_table,
     temperature_sentence,
 )
+from marinecv.evaluation.figures import has_interval
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
+from marinecv.evaluation.review import triage_sentence
 
 NAMES = ("crab", "eel", "ray", "shark")
 
@@ -190,3 +193,15 @@ def test_of_too_few_images_nothing_is_said(n):
     found = judge_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
     assert found["temperature"] == 1 and f"held out ({n}, expected {FEWEST} at least)" in found["reason"]
     assert found["ece"] is found["log_loss"] is found["reliability"] is found["accuracy"] is None
+
+
+def test_of_few_groups_a_mean_has_no_interval_and_says_so_in_a_review():
+    values = np.arange(40) % 4 > 0
+    for of in (values, values.astype(float)):
+        figure = mean_figure(of, np.arange(40) % 2)
+        assert figure["low"] is None and figure["groups"] == 2 and figure["value"] == 0.75
+        by_image = mean_figure(of)
+        assert (figure["by_image"]["low"], figure["by_image"]["high"]) == (by_image["low"], by_image["high"])
+        assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
+    found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "rest": figure}, "unseen": True, "n_chosen": 9}
+    assert triage_sentence(1, 9, found).endswith("75%, from 2 groups of related images: no interval)")

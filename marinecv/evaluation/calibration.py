@@ -7,7 +7,13 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.figures import (
+    MIN_GROUPS,
+    bootstrapped_error,
+    bootstrapped_share,
+    proportion,
+    without_interval,
+)
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.intervals import bootstrap_means, resampled_sums, wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
@@ -150,6 +156,8 @@ def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int
             return proportion(int(values.sum()), n)
         return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
     of_group = np.unique(numbers, return_inverse=True)[1]
+    if of_group.max() + 1 < MIN_GROUPS:
+        return without_interval(mean_figure(values, seed=seed), int(of_group.max()) + 1)
     sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
     drawn = resampled_sums(sums, seed)
     make = bootstrapped_share if is_share else bootstrapped_error

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.figures import (
+    MIN_GROUPS,
+    bootstrapped_error,
+    bootstrapped_share,
+    proportion,
+    without_interval,
+)
 from marinecv.evaluation.groups import counts_by_group, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, resampled_sums, wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
@@ -41,7 +47,7 @@ def classification_metrics(
         where images share one: `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`,
         `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`, `weighted_f1`, `top3_accuracy` (with
         more than three classes), `log_loss` (nats). Of fewer than 20 groups `method` says that the interval may be too
-        narrow.
+        narrow; of fewer than 6 there is none, see `without_interval`.
 
     Raises:
         ValueError: no row has a true class, or the table has other classes than `class_names`.
@@ -55,6 +61,9 @@ def classification_metrics(
     if len(names) > 3:
         hits["top3_accuracy"] = _in_top(labelled, 3)
     numbers = group_numbers(labelled["image_id"], groups)
+    if numbers is not None and (few := int(numbers.max()) + 1) < MIN_GROUPS:
+        metrics = classification_metrics(predictions, seed=seed)
+        return {name: without_interval(of, few) if isinstance(of, dict) else of for name, of in metrics.items()}
     if numbers is None:
         sizes, shares = None, {name: proportion(int(of_image.sum()), n) for name, of_image in hits.items()}
         replicates = {**averages(*_resampled_totals(counts, seed)), "log_loss": bootstrap_means(losses, seed)}
