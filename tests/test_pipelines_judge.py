@@ -149,7 +149,7 @@ def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path,
     page = (run_copy / "report.html").read_text(encoding="utf-8")
     lead = page.partition('<p class="lead">')[2].partition("</p>")[0]
     assert f"({no_interval})" in lead and "%" in lead and "95%" not in lead
-    assert "by image, assumes independent images: 0." in page.partition('id="figures"')[2]
+    assert 'title="by image, assumes independent images">by image: 0.' in page.partition('id="figures"')[2]
     said = shown(capsys, "evaluate", run_copy, "--on", "test", "--output-dir", tmp_path / "again")
     assert no_interval in said and "95%" not in said and "NaN" not in said
     said = shown(capsys, "export", run_copy, "--format", "savedmodel")
@@ -160,7 +160,7 @@ def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path,
     said = shown(capsys, "latent", run_copy, "--on", "train", "validation", "--clusters", "2")
     assert " to " not in said and "accuracy" not in said
     (run_copy / "metrics.json").write_text(json.dumps(Run(run_copy).metrics).replace('"by_image"', '"by_picture"'))
-    assert "'by_image' of 'accuracy' of" in refused(capsys, "report", run_copy)
+    assert "'validation.accuracy.by_image.low' of" in refused(capsys, "report", run_copy)
 
 
 def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, capsys):
