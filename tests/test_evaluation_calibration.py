@@ -15,11 +15,10 @@ from marinecv.evaluation.calibration import (
     error_by_chance,
     fit_temperature,
     judge_temperature,
-    mean_figure,
     reliability_table,
     temperature_sentence,
 )
-from marinecv.evaluation.figures import has_interval
+from marinecv.evaluation.figures import has_interval, mean_figure
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table

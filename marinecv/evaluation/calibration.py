@@ -7,15 +7,9 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from marinecv.evaluation.figures import (
-    MIN_GROUPS,
-    bootstrapped_error,
-    bootstrapped_share,
-    proportion,
-    without_interval,
-)
+from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
-from marinecv.evaluation.intervals import bootstrap_means, resampled_sums, wilson
+from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
 BINS = 15
@@ -140,28 +134,6 @@ def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities `(n, C)` and the number of the true class `(n,)` of a labelled predictions table."""
     names = list(class_names_of_table(predictions))
     return probabilities_of_table(predictions), predictions["true_class"].map(names.index).to_numpy(int)
-
-
-def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
-    """Return the mean of some images as a figure, its interval by groups where images are related.
-
-    Args:
-        values: (n,) of each image: bool for a share, else an error.
-        numbers: (n,) the group of each; None where no two share one.
-        seed: of the bootstrap.
-    """
-    n, is_share = len(values), values.dtype == bool
-    if numbers is None or len(np.unique(numbers)) == n:
-        if is_share:
-            return proportion(int(values.sum()), n)
-        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
-    of_group = np.unique(numbers, return_inverse=True)[1]
-    if of_group.max() + 1 < MIN_GROUPS:
-        return without_interval(mean_figure(values, seed=seed), int(of_group.max()) + 1)
-    sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
-    drawn = resampled_sums(sums, seed)
-    make = bootstrapped_share if is_share else bootstrapped_error
-    return make(values.mean(), drawn[:, 1] / drawn[:, 0], n, sums[:, 0])
 
 
 def judge_temperature(

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, share_interval, wilson
+from marinecv.evaluation.intervals import (
+    RESAMPLES,
+    bootstrap_means,
+    effective_number,
+    expanded_interval,
+    resampled_sums,
+    share_interval,
+    wilson,
+)
 
 BOOTSTRAP = f"bootstrap over images, {RESAMPLES} resamples"
 FEW_GROUPS = 20
@@ -39,6 +47,28 @@ def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.n
     value = float(value)
     low, high = expanded_interval(replicates, _units(n, sizes))
     return _figure(value, (min(low, value), max(high, value)), n, sizes)
+
+
+def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
+    """Return the mean of some images as a figure, its interval by groups where images are related.
+
+    Args:
+        values: (n,) of each image: bool for a share, else an error.
+        numbers: (n,) the group of each; None where no two share one.
+        seed: of the bootstrap.
+    """
+    n, is_share = len(values), values.dtype == bool
+    if numbers is None or len(np.unique(numbers)) == n:
+        if is_share:
+            return proportion(int(values.sum()), n)
+        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
+    of_group = np.unique(numbers, return_inverse=True)[1]
+    if of_group.max() + 1 < MIN_GROUPS:
+        return without_interval(mean_figure(values, seed=seed), int(of_group.max()) + 1)
+    sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
+    drawn = resampled_sums(sums, seed)
+    make = bootstrapped_share if is_share else bootstrapped_error
+    return make(values.mean(), drawn[:, 1] / drawn[:, 0], n, sums[:, 0])
 
 
 def without_interval(figure: Mapping, groups: int) -> dict:

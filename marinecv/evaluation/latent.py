@@ -21,8 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
-from marinecv.evaluation.calibration import mean_figure
-from marinecv.evaluation.figures import MIN_GROUPS
+from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.intervals import percentile_interval
 

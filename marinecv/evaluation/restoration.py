@@ -9,7 +9,7 @@ import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
-from marinecv.evaluation.calibration import mean_figure
+from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.inputs.spec import ImageSpec
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.calibration import FEWEST, mean_figure
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.calibration import FEWEST
+from marinecv.evaluation.figures import interval_words, mean_figure
 from marinecv.evaluation.intervals import wilson
 
 GOAL = 0.95

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from marinecv.evaluation.calibration import mean_figure
-from marinecv.evaluation.figures import has_interval, interval_words
+from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.runs import Run
 from marinecv.tables import numbers, read_table, write_table

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import read_json, take
-from marinecv.evaluation.calibration import mean_figure
+from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predictions import probabilities_of_table
 from marinecv.hashes import sha256
