@@ -43,9 +43,11 @@ MEND = {  # what a broken file of a run asks for; the others cannot be computed 
     "honest.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
     "codes.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
 }
-_FIGURE = {"value": float, "low": float, "high": float, "n": int}
-_SHARE_RIGHT = {"n": int, "accuracy": float, "low": float, "high": float}
+_BOUNDS = {"low": float, "high": float}
+_FIGURE = {"value": float, "low": float | None, "high": float | None, "n": int}  # null: of few groups
+_SHARE_RIGHT = {"n": int, "accuracy": float, **_BOUNDS}
 MEASURED = {  # of `calibration.json`: absent where too few images were held out
+    "cross_validated": {"before": float, "after": float},
     "accuracy": _FIGURE,
     "ece": {"before": float, "after": float, "by_chance": float},
     "log_loss": {"before": _FIGURE, "after": _FIGURE},
@@ -391,6 +393,9 @@ def _check_figures(metrics: dict, split: str, path: Path) -> None:
         value, low, high, n = (
             take(metrics, split, name, bound, kind=kind, what=path) for bound, kind in _FIGURE.items()
         )
+        if low is None or high is None:
+            low, high = (take(metrics, split, name, "by_image", bound, kind=float, what=path) for bound in _BOUNDS)
+            take(metrics, split, name, "method", kind=str, what=path)
         if n < 1 or (name == "accuracy" and not (low <= value <= high and 0 <= value <= 1)):
             raise ValueError(
                 f"The {split} {name} of {path} is {value} ({low} to {high}, n={n}). Expected a figure of at least one "

@@ -30,10 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
     from marinecv.data.accounting import reading_lines
     from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
-    from marinecv.data.locate import locate
     from marinecv.runs import fresh_folder, next_folder
 
-    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
+    manifest = options.located(args)
     catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
     reading = reading_lines(manifest, catalog)
     quiet.import_tensorflow()

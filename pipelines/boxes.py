@@ -66,28 +66,36 @@ def find_data(args: argparse.Namespace, trained, catalog):
 
 
 def measure(args: argparse.Namespace, trained, model, layer: str, part, boxes, folder: Path):
-    """Hold the heat of the whole split against its boxes, print the figures, and keep them in the run."""
+    """Hold the heat of the whole split against its boxes, print the figures, and keep them in the run.
+
+    Returns:
+        The figures, None where no image can be read; and `chance_sentence`.
+    """
     import marinecv as mcv
-    from marinecv.explain.figures import ALL, box_figures, keep_figures
+    from marinecv.evaluation.figures import interval_words
+    from marinecv.explain.figures import ALL, box_figures, chance_sentence, keep_figures
     from marinecv.explain.in_box import measure_boxes, neutral_colour
     from marinecv.report.heat_tables import MEASURE_NAMES
     from marinecv.tables import write_table
 
     pixels, part = mcv.load_pixels(part, trained.spec)
     if not len(pixels):
-        return None
+        return None, ""
     neutral = neutral_colour(pixels, part, trained.spec)
     measured = measure_boxes(model, pixels, part, boxes, trained.spec, trained.class_names, neutral, layer, said)
     write_table(folder / "boxes.csv", measured, float_format="%.6f")
-    figures = box_figures(measured, trained.class_names)
-    print(f"Grad-CAM at {layer} on {args.on}, with 95% intervals")
+    groups = part.set_index("image_id")["group"]
+    figures, chance = box_figures(measured, trained.class_names, groups=groups), chance_sentence(measured, groups)
+    print(f"Grad-CAM at {layer} on {args.on}")
     for row in figures[figures["class_name"] == ALL].itertuples():
-        print(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({row.low:.3f} to {row.high:.3f}, n={row.n})")
+        print(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_words(row._asdict())}, n={row.n})")
+    if chance:
+        print(chance)
     colour = "#" + "".join(f"{int(level):02x}" for level in neutral)
     if args.limit:
-        return figures.assign(split=args.on, layer=layer, neutral=colour)
+        return figures.assign(split=args.on, layer=layer, neutral=colour), chance
     kept = keep_figures(trained, args.on, layer, colour, figures)
-    return kept[kept["split"] == args.on]
+    return kept[kept["split"] == args.on], chance
 
 
 def said(done: int, total: int) -> None:

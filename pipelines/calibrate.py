@@ -6,7 +6,7 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.data.held import are_related, calibration_rows
-from marinecv.evaluation.calibration import calibrated, judge_temperature, truth_of
+from marinecv.evaluation.calibration import calibrated, judge_temperature, temperature_sentence, truth_of
 from marinecv.evaluation.conformal import COVERAGE, FEWEST, MEANING, coverage_range, set_threshold
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predict import predict_codes
@@ -52,11 +52,7 @@ def calibrate(
         }
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
-        error = found["ece"]
-        print(
-            f"  calibrated: temperature {found['temperature']:.2f}, calibration error {error['before']:.3f} -> "
-            f"{error['after']:.3f} (by chance alone {error['by_chance']:.3f}, n={found['n_held']})"
-        )
+        print(f"  {temperature_sentence(found)}")
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
     write_json(run.path("calibration.json"), found)
 

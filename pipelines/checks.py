@@ -9,7 +9,6 @@ import pandas as pd
 from marinecv.checked import no_such
 from marinecv.data.catalog import check_trainable, read_catalog, usable
 from marinecv.data.layouts import printable
-from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
 from marinecv.runs import check_fresh
@@ -19,7 +18,7 @@ from marinecv.studies import Study, resumable
 from .butterflies import FAMILY
 from .families import named
 from .finetune import RECIPES, WEIGHTS
-from .options import label_rules, refuse_beside
+from .options import label_rules, located, refuse_beside
 
 TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
@@ -84,7 +83,7 @@ def _check_names(command: str, asked: dict) -> None:
 
 
 def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
-    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
+    manifest = located(args)
     catalog = read_catalog(manifest, **label_rules(args), log=print)
     if usable(catalog).empty:
         reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()

@@ -150,11 +150,13 @@ def label(same: list) -> str:
 def difference(first: str, second: str, a, b, split: str, groups: dict | None) -> str:
     """How two predictions tables differ, in words."""
     from marinecv.evaluation.compare import compare_runs
+    from marinecv.evaluation.figures import has_interval
 
     found = compare_runs(a, b, split, groups=groups)
     over = f" over {found['groups']} groups" if "groups" in found else ""
+    interval = f" (paired 95%{over} {found['low']:.3f} to {found['high']:.3f})" if has_interval(found) else ""
     return (
         f"{first}\n  against {second} on {split}: {found['sentence']}\n"
         f"  accuracy {found['accuracy_a']:.3f} and {found['accuracy_b']:.3f} (n={found['n']}), difference "
-        f"{found['difference']:.3f} (paired 95%{over} {found['low']:.3f} to {found['high']:.3f})"
+        f"{found['difference']:.3f}{interval}"
     )

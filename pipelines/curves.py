@@ -9,6 +9,8 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.checked import checked, read_json
+from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
 from marinecv.evaluation.photographs import SHARES, next_class, photographs_needed
 from marinecv.evaluation.predictions import read_predictions
@@ -26,6 +28,7 @@ from .curve_cells import check_asked, chosen, plan_cells, with_encoder
 from .families import is_own
 from .finetune import own, with_weights
 from .learning_curve import ABOUT
+from .options import located
 from .plan import announce, read_data
 from .results import COLUMNS, all_seeds, seed_lines
 from .train import own_words, score, start, train_cells
@@ -37,7 +40,7 @@ def begin(args: argparse.Namespace, names: Sequence[str] | None, shares: Sequenc
     Raises:
         ValueError: as `chosen`, `check_asked`, `read_data`, `plan_cells` and `with_encoder`.
     """
-    manifest = None if names else mcv.locate(args.data, args.data_dir, default=A.data.name)
+    manifest = None if names else located(args, A.data.name)
     lines = [with_weights(own(), None)] if manifest and is_own(manifest, A) else chosen(names or [FAMILY])
     check_asked(lines, shares, args)
     manifest, catalog, choice = read_data(args, lines, manifest)
@@ -89,9 +92,15 @@ def write_curve(study: Study) -> Path:
     told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
     splits = [split for split in ("validation", "test") if split in set(cells["split"])]
-    curve = {split: curve_table(cells, split) for split in splits}
+    catalogs = [run.catalog for run in runs.values()]
+    groups = {
+        split: common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates()) for split in splits
+    }
+    curve = {split: curve_table(cells, split, groups=groups[split]) for split in splits}
     first, *others = dict.fromkeys(cells["line"])
-    differences = {split: line_differences(cells, first, split) for split in splits} if others else {}
+    differences = (
+        {split: line_differences(cells, first, split, groups=groups[split]) for split in splits} if others else {}
+    )
     goal = read_json(study.folder / ABOUT).get("goal")
     goal = None if goal is None else checked(goal, float, f"The goal of {study.folder / ABOUT}")
     needed = {
@@ -117,7 +126,7 @@ def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[
     """What each line reaches with the most labels, and what more of them would bring."""
     for line, part in table[table["metric"] == "accuracy"].groupby("line", sort=False):
         most = part.iloc[-1]
-        reached = f"{most['value']:.3f} (95% {most['low']:.3f} to {most['high']:.3f}, n={most['n']})"
+        reached = f"{most['value']:.3f} ({interval_words(most)}, n={most['n']})"
         yield f"{line}: validation accuracy {reached} with {most['images']:.0f} labels"
     for line, laws in needed.items():
         law = laws.iloc[0]

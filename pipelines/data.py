@@ -58,10 +58,9 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _materialise(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog, usable
-    from marinecv.data.locate import locate
     from marinecv.data.materialise import materialise
 
-    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
+    manifest = options.located(args)
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
     print(f"{len(usable(catalog))} images linked below {folder}")
@@ -71,13 +70,12 @@ def _materialise(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     quiet.import_tensorflow()
-    from marinecv.data.locate import locate
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
     from marinecv.data.packed import read_packed
     from marinecv.inputs.decode import read_decodable
 
-    manifest = locate(args.data, args.data_dir, class_level=args.class_level, merge_case=args.merge_case)
+    manifest = options.located(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable)
     images, _ = read_packed(manifest_of_folder(folder))
     print(f"{(images['problem'] == '').sum():,} images packed in {folder}; train on them with --data-dir {folder}")

@@ -23,11 +23,12 @@ def looker(
         trained: a run whose model takes an image alone.
         model: its model; probabilities and distance come of one pass.
         calibration: of the run, None where it has none: then probabilities are as the model gives them.
-        review: whether doubt and flags are asked for; takes a calibration that has them.
+        review: whether doubt and flags are asked for; they are empty where the calibration has none.
     Raises:
         ValueError: what the run keeps of its train images is broken, or of another training.
     """
-    by_distance = review and calibration["review"]["distance"] is not None
+    rules = calibration["review"] if review and calibration else None
+    by_distance = rules is not None and rules["distance"] is not None
     fitted = codes_of(trained, calibration) if by_distance else None
     wanted = {"probabilities": model.outputs[0]} | ({"code": up_to_code(model).output} if by_distance else {})
     whole = keras.Model(model.inputs[0], wanted)
@@ -36,20 +37,22 @@ def looker(
         seen = {name: np.zeros((0, *tensor.shape[1:])) for name, tensor in wanted.items()}
         if len(pixels):
             seen = whole.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
-        if calibration is None:
-            return seen["probabilities"], {}
-        probabilities, beside = calibrated(seen["probabilities"], calibration["temperature"]), {}
-        if sets := calibration["sets"]:
+        probabilities, beside = seen["probabilities"], {}
+        if calibration:
+            probabilities = calibrated(probabilities, calibration["temperature"])
+        if sets := calibration and calibration["sets"]:
             inside = prediction_sets(probabilities, sets["threshold"])
             names = np.array(trained.class_names, dtype=object)
             beside["prediction_set"] = ["|".join(names[row]) for row in inside]
-        if review:
+        if review and not rules:
+            beside |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
+        elif review:
             far = np.zeros(len(pixels), bool)
             if by_distance:
-                far = distances(seen["code"], fitted) > calibration["review"]["distance"]
+                far = distances(seen["code"], fitted) > rules["distance"]
             confidence = probabilities.max(axis=1)
             beside["doubt"] = doubts(confidence, far)
-            beside["review"] = flags(confidence, far, calibration["review"]["probability"])
+            beside["review"] = flags(confidence, far, rules["probability"])
         return probabilities, beside
 
     return look

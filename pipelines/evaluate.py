@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     import marinecv as mcv
     from marinecv.atomic import write_json
+    from marinecv.evaluation.figures import interval_words
     from marinecv.evaluation.leaks import honest_sentences
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
@@ -74,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{trained.folder} on {args.on}")
     for name, figure in metrics.items():
         if isinstance(figure, dict):
-            interval = f"95% {figure['low']:.4f} to {figure['high']:.4f}"
-            print(f"  {name:<20} {figure['value']:.4f}  ({interval}, n={figure['n']})")
+            print(f"  {name:<20} {figure['value']:.4f}  ({interval_words(figure, '.4f')}, n={figure['n']})")
     columns = ["class_name", "precision", "recall", "specificity", "f1", "support"]
     print(per_class_metrics(predictions)[columns].round(3).to_string(index=False))
     if args.folds:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         mcv.write_run_report(trained.folder)
     scores = mcv.honest_scores(predictions, groups, relatives, None if other else fold_table(trained, args.folds))
     if len(scores):  # of train there are none
-        print(f"\n{scores[SHOWN].round(3).to_string(index=False)}", *honest_sentences(scores), sep="\n")
+        print(f"\n{scores[SHOWN].round(3).to_string(index=False, na_rep='-')}", *honest_sentences(scores), sep="\n")
     if folder:
         mcv.write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {args.on: metrics})

@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     with hold(place.parent), replaced(place) as folder:
         cases = draw_cases(args, trained, model, layer, cases, boxes, folder)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
-        figures = None
+        figures, chance = None, ""
         if args.method == "gradcam" and boxes is not None:
-            figures = measure(args, trained, model, layer, part, boxes, folder)
+            figures, chance = measure(args, trained, model, layer, part, boxes, folder)
         title = f"Where {trained.folder.resolve().name} looks" + ("" if args.images else f": {args.on}")
-        page = write_explanation(folder, title, args.method, layer, cases, figures, trained.demonstration)
+        page = write_explanation(folder, title, args.method, layer, cases, figures, trained.demonstration, chance)
     if figures is not None and not args.limit and trained.path("report.html").is_file():
         mcv.write_run_report(trained.folder)
     failed = (cases["problem"] != "").sum()

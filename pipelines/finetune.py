@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import marinecv as mcv
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
@@ -176,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         return train.resume(args.resume, args.track, args.distribute)
     patiences = PATIENCES if args.grid else (WINNER,)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
-    manifest = None if args.recipe or args.grid else mcv.locate(args.data, args.data_dir)
+    manifest = None if args.recipe or args.grid else options.located(args)
     if args.recipe:
         rows = [named(args.recipe, "finetune")]
     elif manifest and is_own(manifest, rows[0]):

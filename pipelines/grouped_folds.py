@@ -1,4 +1,4 @@
-"""A run's recipe trained anew in folds that keep relatives apart: what its score is worth in a new place."""
+"""A run's recipe trained anew in folds that keep relatives apart: its cross-validated score."""
 
 import shutil
 from dataclasses import replace

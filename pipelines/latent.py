@@ -124,10 +124,11 @@ def write_all(args: argparse.Namespace, trained, rows, codes, folder: Path):
 
     points = mcv.latent_points(rows, codes, args.clusters, args.seed)
     nearest = mcv.nearest_images(rows, codes)
+    groups = rows.set_index("image_id")["group"]
     measures = [
-        mcv.latent_measures(points, codes, args.seed),
-        mcv.linear_probe(rows, codes, args.seed),
-        mcv.neighbour_measures(rows, nearest),
+        mcv.latent_measures(points, codes, args.seed, groups),
+        mcv.linear_probe(rows, codes, args.seed, groups),
+        mcv.neighbour_measures(rows, nearest, groups),
     ]
     tables = {
         "points": points,

@@ -47,6 +47,14 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
 
 
+def located(args: argparse.Namespace, default: str = "aquarium"):
+    """Return the manifest of the images that the flags name, which an early check may have located before."""
+    from marinecv.data.locate import locate
+
+    reading = {"class_level": args.class_level, "merge_case": args.merge_case}
+    return getattr(args, "source", (None,))[0] or locate(args.data, args.data_dir, default=default, **reading)
+
+
 def label_rules(args: argparse.Namespace) -> dict[str, str]:
     """How boxes become classes where no recipe says otherwise, as `read_catalog` takes it."""
     from marinecv.training.recipe import DataChoice

@@ -24,7 +24,7 @@ from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
 from .honest import MOST
-from .options import label_rules
+from .options import label_rules, located
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
@@ -38,11 +38,7 @@ def read_data(
 ) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
     """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
     choice = recipes[0].data
-    level, merge = args.class_level or choice.class_level, args.merge_case or choice.merge_case
-    source, catalog = getattr(args, "source", (None, None))  # where these were read to check them
-    manifest = manifest or source
-    if manifest is None:
-        manifest = mcv.locate(args.data, args.data_dir, default=choice.name, class_level=level, merge_case=merge)
+    manifest, catalog = manifest or located(args, choice.name), getattr(args, "source", (None, None))[1]
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
     choice = replace(

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         files = sorted(random.Random(args.seed).sample(files, args.limit))
     if args.output.exists():
         raise ValueError(f"{args.output} exists and is never overwritten. Name another with --output.")
-    calibration = calibration_of(trained, args.review)
+    calibration = calibration_of(trained)
     parts = args.output.with_name(f"{args.output.name}.{key_of(trained, files, args.review)}.parts")
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
     place = {start: parts / f"{start:09d}.csv" for start in chunks}
@@ -74,40 +74,37 @@ def run(args: argparse.Namespace) -> int:
     shutil.rmtree(parts)
     failed = count_filled(args.output, "problem")
     print(f"{args.output}: {len(files) - failed} predicted" + (f", {failed} failed (column problem)" if failed else ""))
-    if args.review:
+    if args.review and calibration and calibration["review"]:
         from marinecv.evaluation.review import triage_sentence
 
         flagged = count_filled(args.output, "review")
         print(f"  {triage_sentence(flagged, len(files) - failed, calibration)}")
+    elif args.review:
+        print("  The column review is empty: which images to look at is not known without calibration images.")
     return 0 if failed < len(files) else 1
 
 
-def calibration_of(trained, review: bool) -> dict | None:
+def calibration_of(trained) -> dict | None:
     """What the run knows of its probabilities, None where it is of an older version; it is said.
 
     Raises:
-        ValueError: its file is broken or of another model, or a review is asked for and cannot be given.
+        ValueError: its file is broken or of another model.
     """
-    folder, known = trained.folder, trained.path("calibration.json").is_file()
-    calibration = trained.calibration if known else None
-    if review and not known:
-        raise ValueError(
-            f"{folder} has no calibration.json, so nobody knows when it is to be doubted. Delete its metrics.json and "
-            f"go on with --resume {folder}: the model stays, and what is missing is measured."
+    if not trained.path("calibration.json").is_file():
+        print(
+            f"probabilities are not calibrated: {trained.folder} has no calibration.json. To measure what is missing, "
+            f"delete its metrics.json and go on with --resume {trained.folder}: the model stays."
         )
-    if review and calibration["review"] is None:
-        raise ValueError(
-            f"{folder} cannot say which images to look at: {calibration['reason']}. Train with more validation images."
-        )
-    if not known or calibration["reason"]:
-        reason = calibration["reason"] if known else f"{folder} has no calibration.json"
-        print(f"probabilities are not calibrated: {reason}")
+        return None
+    calibration = trained.calibration
+    if calibration["reason"]:
+        print(f"probabilities are not calibrated: {calibration['reason']}. Train with more validation images.")
         return calibration
+    from marinecv.evaluation.calibration import temperature_sentence
+
     seen = "" if calibration["unseen"] else ", by which the training stopped"
-    print(
-        f"probabilities are calibrated: temperature {calibration['temperature']:.2f}, checked on "
-        f"{calibration['n_held']} images of validation{seen}"
-    )
+    print(temperature_sentence(calibration))
+    print(f"checked on {calibration['n_held']} other images of validation{seen}")
     if sets := calibration["sets"]:
         print(
             f"prediction_set holds the true class of about {sets['coverage']:.0%} of images or more; with {sets['n']} "

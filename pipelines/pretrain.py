@@ -8,7 +8,6 @@ Here:       results/aquarium_pretrain.csv (5 seeds, mean and range)
 import argparse
 from dataclasses import replace
 
-import marinecv as mcv
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume:
         return train.resume(args.resume, args.track, args.distribute)
-    manifest = None if args.recipe or args.grid else mcv.locate(args.data, args.data_dir)
+    manifest = None if args.recipe or args.grid else options.located(args)
     rows = [named(args.recipe, "pretrain")] if args.recipe else GRID
     if manifest:
         rows = [OWN if is_own(manifest, BEST) else BEST]

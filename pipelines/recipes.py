@@ -97,8 +97,9 @@ def here(line: dict | None) -> str:
     if not line["ours"]:
         return line["verdict"]
     digits = 4 if line["metric"] == "mse" else 3
-    ours, low, high = (f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
-    spread = f"seeds {low} to {high}" if line["seed"] == "all" else f"{line['seed']}, {low} to {high}"
+    ours, low, high = (line[name] and f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
+    spread = f"{low} to {high}" if low else "no interval: few groups"
+    spread = f"seeds {spread}" if line["seed"] == "all" else f"{line['seed']}, {spread}"
     share = f" with {labelled(line):.0%} of the labels" if labelled(line) < 1 else ""
     return f"ours {ours}{share} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 

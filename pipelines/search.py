@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         quiet.import_tensorflow()
         return go_on(args.resume, args.track, args.workers)
-    manifest = mcv.locate(args.data, args.data_dir) if not args.recipe and (args.data or args.data_dir) else None
+    manifest = options.located(args) if not args.recipe and (args.data or args.data_dir) else None
     recipe = own() if manifest and is_own(manifest, BEST) else chosen(args.recipe)
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")

@@ -13,8 +13,8 @@ import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.data.catalog import usable
 from marinecv.evaluation.attribute_scores import attribute_scores
-from marinecv.evaluation.figures import caveat
-from marinecv.evaluation.folds import fold_metrics
+from marinecv.evaluation.figures import caveat, has_interval, interval_words
+from marinecv.evaluation.folds import fold_metrics, fold_words
 from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
@@ -237,7 +237,7 @@ def restored(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, p
     table = restoration_table(model, rows, recipe.image, pixels, **noise)
     write_table(run.path("restorations.csv"), table)
     write_pictures(restored_pictures(model, rows, recipe.image, pixels, **noise), run.path("restorations.npz"))
-    return restoration_metrics(table)
+    return restoration_metrics(table, groups=run.catalog.set_index("image_id")["group"])
 
 
 def finish_study(study: Study, track: str | None = None, distribute: str | None = None) -> int:
@@ -251,7 +251,7 @@ def finish_study(study: Study, track: str | None = None, distribute: str | None 
     page = write_study_report(study.folder)
     if folds := fold_metrics(study.finished_runs.values()):
         for name, metrics in folds.items():
-            print(f"{name}, all folds together: {figure(metrics)}")
+            print(f"{name}, {fold_words(study.finished_runs.values())}: {figure(metrics)}")
     split = study.select_on
     for _, best in table[table["best"]].iterrows():
         print(f"best on {split}: {best['name']} ({best[f'{split}_accuracy']:.3f}, n={best[f'{split}_n']})")
@@ -275,9 +275,9 @@ def figure(metrics: dict) -> str:
     """The headline figure of a split with its interval and n."""
     name, digits = ("mean squared error", 4) if "mse" in metrics else ("accuracy", 3)
     metric = metrics.get("mse") or metrics["accuracy"]
-    value, low, high = (f"{metric[key]:.{digits}f}" for key in ("value", "low", "high"))
     over = f"; {caveat(metric)}" if caveat(metric) else f" in {metric['groups']} groups" if "groups" in metric else ""
-    return f"{name} {value}  (95% {low} to {high}, n={metric['n']}{over})"
+    over = over if has_interval(metric) else ""
+    return f"{name} {metric['value']:.{digits}f}  ({interval_words(metric, f'.{digits}f')}, n={metric['n']}{over})"
 
 
 def resume(folder: Path, track: str | None = None, distribute: str | None = None) -> int:

@@ -139,9 +139,14 @@ def test_a_number_that_names_share_by_the_dozen_is_no_frame_number():
 
 
 def test_versions_of_one_image_in_an_export_do_not_hide_its_frame_number():
-    names = [f"train/IMG_{n // 3}_jpg.rf.{n:032x}.jpg" for n in range(60)]
-    found = find_frames(rows_of(names), walk())
-    assert found.by == "number" and found.place.tolist() == [n // 3 for n in range(60)]
+    names = [f"train/IMG_{n // 3}_jpg.rf.{n:032x}.jpg" for n in range(120)]
+    found = find_frames(rows_of(names), walk(120))
+    assert found.by == "number" and found.place.tolist() == [n // 3 for n in range(120)]
+
+
+def test_versions_of_one_image_are_no_evidence_that_images_follow_each_other():
+    names = [f"train/IMG_{n // 3}_jpg.rf.{n:032x}.jpg" for n in range(120)]
+    assert find_frames(rows_of(names), np.random.default_rng(0).normal(size=(40, 4)).repeat(3, axis=0)) is None
 
 
 def test_a_date_is_no_number_and_a_counter_after_it_is():

@@ -81,7 +81,10 @@ def test_the_page_shows_every_name_and_runs_none(tmp_path):
 
 def test_the_lead_says_what_is_highest_with_the_most_labels_and_with_the_fewest(tmp_path):
     text = text_of(write(tmp_path))
-    for share, images, figures in (("100%", "2,944", "0.550 (95% 0.470 to 0.630"), ("10%", "294", "0.350 (95% 0.270")):
+    for share, images, figures in (
+        ("100%", "2,944", "0.550 (95% CI 0.470 to 0.630"),
+        ("10%", "294", "0.350 (95% CI 0.270"),
+    ):
         best = f"With {share} of the labels ({images} images) frozen has the highest accuracy on validation: {figures}"
         assert best in text
     assert text.count("n=100, 3 seeds") == 2

@@ -11,14 +11,18 @@ from marinecv.evaluation.calibration import (
     WARMEST,
     calibrated,
     calibration_error,
+    cross_validated_loss,
     error_by_chance,
     fit_temperature,
     judge_temperature,
     reliability_table,
+    temperature_sentence,
 )
+from marinecv.evaluation.figures import has_interval, mean_figure
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
+from marinecv.evaluation.review import triage_sentence
 
 NAMES = ("crab", "eel", "ray", "shark")
 
@@ -117,6 +121,52 @@ def test_an_overconfident_network_is_better_after_than_before():
     assert after["high"] < before["low"]
 
 
+def test_of_a_network_that_is_right_the_temperature_stays_1_and_everything_is_as_before():
+    found = judge_temperature(table(*simulated(42, 1, 1)), table(*simulated(42, 1, 2)))
+    assert found["temperature"] == 1 and not found["reason"]
+    assert found["cross_validated"]["after"] >= found["cross_validated"]["before"]
+    assert found["ece"]["before"] == pytest.approx(found["ece"]["after"], abs=1e-6)
+    assert found["log_loss"]["before"] == pytest.approx(found["log_loss"]["after"], abs=1e-6)
+    assert temperature_sentence(found) == (
+        "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
+        f"(ECE {found['ece']['before']:.3f}, n=42)."
+    )
+
+
+def test_of_one_that_is_too_sure_the_temperature_is_that_of_all_calibration_images():
+    probabilities, true = simulated(40, 4, 1)
+    found = judge_temperature(table(probabilities, true), table(*simulated(30, 4, 2)))
+    assert found["temperature"] == fit_temperature(probabilities, true) > 1.5
+    losses = found["cross_validated"]
+    assert temperature_sentence(found) == (
+        "Temperature scaling, fitted on 40 calibration images, lowers cross-validated log loss from "
+        f"{losses['before']:.3f} to {losses['after']:.3f}."
+    )
+
+
+def test_a_cross_validated_loss_is_that_of_temperatures_fitted_on_other_images_and_groups_stay_whole():
+    probabilities, true = simulated(2000, 3)
+    known = -np.log(calibrated(probabilities, 3))[np.arange(2000), true].mean()
+    assert cross_validated_loss(probabilities, true) == pytest.approx(known, rel=0.01)
+    # Two groups: each is scaled by the temperature of the other.
+    halves = np.arange(2000) % 2
+    by_hand = [
+        -np.log(calibrated(probabilities[halves == i], fit_temperature(probabilities[halves != i], true[halves != i])))[
+            np.arange(1000), true[halves == i]
+        ].mean()
+        for i in (0, 1)
+    ]
+    assert cross_validated_loss(probabilities, true, halves) == pytest.approx(np.mean(by_hand))
+    alone = -np.log(probabilities.astype(float))[np.arange(2000), true].mean()
+    assert cross_validated_loss(probabilities, true, np.zeros(2000, int)) == pytest.approx(alone)
+    copies = np.arange(40).repeat(5)  # copies of an image in other folds would show what it is
+    few, many = (
+        cross_validated_loss(probabilities[copies], true[copies], copies),
+        cross_validated_loss(probabilities[copies], true[copies]),
+    )
+    assert few > many
+
+
 def test_before_the_temperature_figures_are_those_of_the_predictions():
     held = table(*simulated(60, 2, 2))
     found, metrics = judge_temperature(table(*simulated(60, 2, 1)), held), classification_metrics(held)
@@ -142,3 +192,15 @@ def test_of_too_few_images_nothing_is_said(n):
     found = judge_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
     assert found["temperature"] == 1 and f"held out ({n}, expected {FEWEST} at least)" in found["reason"]
     assert found["ece"] is found["log_loss"] is found["reliability"] is found["accuracy"] is None
+
+
+def test_of_few_groups_a_mean_has_no_interval_and_says_so_in_a_review():
+    values = np.arange(40) % 4 > 0
+    for of in (values, values.astype(float)):
+        figure = mean_figure(of, np.arange(40) % 2)
+        assert figure["low"] is None and figure["groups"] == 2 and figure["value"] == 0.75
+        by_image = mean_figure(of)
+        assert (figure["by_image"]["low"], figure["by_image"]["high"]) == (by_image["low"], by_image["high"])
+        assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
+    found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "rest": figure}, "unseen": True, "n_chosen": 9}
+    assert triage_sentence(1, 9, found).endswith("75%, from 2 groups of related images: no interval)")

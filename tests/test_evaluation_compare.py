@@ -44,6 +44,16 @@ def test_the_better_of_two_is_named():
     assert "the first is better" in compare_runs(*runs(30, 2, 127), "validation")["sentence"]
 
 
+def test_of_few_groups_two_models_are_not_told_apart_and_there_is_no_interval():
+    a, b = runs(30, 2, 127)
+    found = compare_runs(a, b, "validation", groups={name: n % 5 for n, name in enumerate(a["image_id"])})
+    assert np.isnan([found["low"], found["high"], found["smallest_difference"]]).all() and not found["distinguishable"]
+    assert found["sentence"] == (
+        "28 images apart of 127; not distinguishable (all 127 images come from 5 groups of related images: no interval)"
+    )
+    assert compare_runs(a, b, "validation", groups={name: n % 6 for n, name in enumerate(a["image_id"])})["low"] > 0
+
+
 def test_the_order_of_rows_does_not_matter():
     a, b = runs(9, 2, 40)
     assert compare_runs(a, b.sample(frac=1, random_state=0), "validation") == compare_runs(a, b, "validation")

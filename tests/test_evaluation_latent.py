@@ -224,3 +224,20 @@ def test_none_of_it_imports_tensorflow():
         "import sys, marinecv.evaluation.latent; sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", tell], check=False).returncode == 0
+
+
+def test_images_in_groups_widen_the_intervals_and_few_groups_have_none():
+    rows = make_rows(240)
+    codes = make_codes(rows, apart=1.5)
+    points, near = latent_points(rows, codes, clusters=3), nearest_images(rows, codes)
+    alone = [latent_measures(points, codes), neighbour_measures(rows, near)]
+    for count in (24, 5):
+        groups = {name: place * count // 240 for place, name in enumerate(rows.sort_values("class_name")["image_id"])}
+        grouped = [latent_measures(points, codes, groups=groups), neighbour_measures(rows, near, groups)]
+        for one, other in zip(alone, grouped, strict=True):
+            assert one["value"].tolist() == pytest.approx(other["value"].tolist()) and list(one) == list(other)
+            if count == 5:
+                assert other[["low", "high"]].isna().all(axis=None) and other["low"].dtype == float
+            else:
+                ari = one["measure"].isin(["ari", "purity", "nearest"])
+                assert ((other["high"] - other["low"]) > (one["high"] - one["low"]))[ari].mean() > 0.5

@@ -78,7 +78,7 @@ def test_the_words_say_how_many_have_a_relative_and_what_is_left():
     assert "no other image is left" in all_of_them[1]
     assert len(none) == 2
     folds = honest_sentences(scores_of(folds=predictions_of(dict.fromkeys("abcde", "validation"), "abc")))
-    assert folds[-1].startswith("Trained anew in folds that keep relatives apart: ")
+    assert folds[-1].startswith("Cross-validated by groups of related images: ")
 
 
 def test_scores_read_back_are_as_written_and_a_table_without_them_is_refused(tmp_path):

@@ -190,3 +190,20 @@ def test_an_empty_split_is_refused():
 def test_an_unknown_first_line_is_refused():
     with pytest.raises(ValueError, match=r"There is no line 'b' on this curve. Expected one of \('early', 'late'\)"):
         line_differences(CURVE, "b", "validation")
+
+
+def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval():
+    one = CURVE[(CURVE["line"] == "late") & (CURVE["labelled"] == 1) & (CURVE["seed"] == 0)]
+    names = one["image_id"].tolist()
+    groups = {name: place // 6 for place, name in enumerate(names)}
+    expected = classification_metrics(one.iloc[:, 4:], groups=groups)
+    table = figures(curve_table(one, "validation", groups=groups), "late")
+    for metric in ("accuracy", "macro_f1", "log_loss"):
+        row = table.loc[metric]
+        assert row["value"] == pytest.approx(expected[metric]["value"])
+        assert (row["low"], row["high"]) == pytest.approx((expected[metric]["low"], expected[metric]["high"]), abs=1e-9)
+    few = {name: place % 5 for place, name in enumerate(names)}
+    table = curve_table(CURVE, "validation", groups=few)
+    assert table[["low", "high"]].isna().all(axis=None) and table["value"].notna().all()
+    differences = line_differences(CURVE, "late", "validation", groups=few)
+    assert differences["low"].isna().all() and set(differences["said"]) == {"not told apart"}

@@ -1,3 +1,4 @@
+import json
 import time
 
 import numpy as np
@@ -5,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from marinecv.evaluation.figures import MIN_GROUPS, interval_words
 from marinecv.evaluation.metrics import (
     classification_metrics,
     confused_pairs,
@@ -217,16 +219,31 @@ def test_images_without_a_group_are_groups_of_their_own():
     assert classification_metrics(table, groups=groups)["accuracy"]["groups"] == 151
 
 
-@pytest.mark.parametrize(
-    ("count", "said"), [(19, "few groups (19), the interval may be too narrow"), (1, "says nothing of others")]
-)
-def test_few_groups_are_said_and_bound_little(count, said):
+@pytest.mark.parametrize("count", [MIN_GROUPS, 19])
+def test_few_groups_are_said(count):
     table = random_table(n=57)
     scores = classification_metrics(table, groups={id_: number % count for number, id_ in enumerate(table["image_id"])})
     for figure in figures_of(scores).values():
-        assert said in figure["method"] and figure["low"] <= figure["value"] <= figure["high"]
-    if count == 1:
-        assert (scores["accuracy"]["low"], scores["macro_f1"]["high"]) == (0, 1)
+        assert f"few groups ({count}), the interval may be too narrow" in figure["method"]
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+@pytest.mark.parametrize("count", range(1, MIN_GROUPS))
+def test_of_fewer_than_six_groups_there_is_no_interval_and_that_by_image_is_named_so(count):
+    table = random_table(n=57)
+    scores = classification_metrics(table, groups={id_: number % count for number, id_ in enumerate(table["image_id"])})
+    by_image = figures_of(classification_metrics(table))
+    for name, figure in figures_of(scores).items():
+        assert figure["low"] is figure["high"] is None and figure["groups"] == count
+        assert (figure["value"], figure["n"]) == (by_image[name]["value"], by_image[name]["n"])
+        assert figure["by_image"] == {
+            "low": by_image[name]["low"],
+            "high": by_image[name]["high"],
+            "method": "by image, assumes independent images",
+        }
+        groups = "1 group" if count == 1 else f"{count} groups"
+        assert interval_words(figure) == f"from {groups} of related images: no interval"
+    assert json.loads(json.dumps(scores)) == scores  # no NaN
 
 
 def test_thousands_of_groups_are_resampled_in_a_few_seconds():

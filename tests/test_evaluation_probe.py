@@ -94,3 +94,9 @@ def test_where_there_is_nothing_to_learn_or_to_judge_there_is_no_row(rows):
 def test_a_fit_that_is_stopped_early_is_still_judged(monkeypatch):
     monkeypatch.setattr(probe, "ITERATIONS", 2)
     assert (linear_probe(ROWS, CODES)["value"] > 1 / len(NAMES)).all()
+
+
+def test_of_few_groups_there_is_no_interval():
+    found = linear_probe(ROWS, CODES, groups={name: place % 4 for place, name in enumerate(ROWS["image_id"])})
+    assert found[["low", "high"]].isna().all(axis=None)
+    assert found["value"].tolist() == linear_probe(ROWS, CODES)["value"].tolist()

@@ -117,12 +117,12 @@ def calibration(unseen=True, **review):
         (
             calibration(),
             "look at these 31 of 200; of the rest at least 95% should be right (on 42 images it had not learned from: "
-            "97%, 88% to 99%)",
+            "97%, 95% CI 88% to 99%)",
         ),
         (
             calibration(unseen=False, rest={"value": 0.9, "low": 0.7, "high": 0.98, "n": 20}),
             "look at these 31 of 200; of the rest 95% right was sought and not reached (on 20 images it had not "
-            "learned from, but stopped by: 90%, 70% to 98%)",
+            "learned from, but stopped by: 90%, 95% CI 70% to 98%)",
         ),
         (
             calibration(rest=None),

@@ -53,6 +53,14 @@ def test_the_spread_of_seeds_is_a_mean_and_a_range_over_the_same_images():
     assert found["sentence"] == "mean 0.750, 0.600 to 0.900 over 2 seeds (n=10, the same images)"
 
 
+def test_of_few_groups_a_lead_has_no_interval():
+    a, b = tables(0.95, 0.9, 0.92), tables(0.6, 0.7, 0.65)
+    groups = {name: n % 3 for n, name in enumerate(a[0]["image_id"])}
+    found = compare_seeds(a, b, "validation", groups=groups)
+    assert np.isnan(found["low"]) and not found["distinguishable"]
+    assert "not distinguishable (over the same 200 images, of few groups, no interval" in found["sentence"]
+
+
 def test_a_lead_in_every_seed_is_told_with_its_range_and_the_images_are_counted_once():
     found = compare_seeds(tables(0.95, 0.9, 0.92), tables(0.6, 0.7, 0.65), "validation")
     assert (found["n"], found["seeds"], found["ahead"], found["distinguishable"]) == (200, 3, 3, True)

@@ -13,7 +13,16 @@ from PIL import Image
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.evaluation.intervals import wilson
 from marinecv.explain import in_box
-from marinecv.explain.figures import ALL, HITS, MEASURES, SHARES, box_figures, keep_figures, read_figures
+from marinecv.explain.figures import (
+    ALL,
+    HITS,
+    MEASURES,
+    SHARES,
+    box_figures,
+    chance_sentence,
+    keep_figures,
+    read_figures,
+)
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import NO_HEAT
 from marinecv.explain.in_box import NO_BOX, measure_boxes, neutral_colour
@@ -190,7 +199,36 @@ def test_the_neutral_colour_is_that_of_the_pictures_without_their_padding(tank):
 
 def some_measured():
     values = {measure: [0.2, 0.4, 0.9] if measure in SHARES else [1.0, 0.0, 1.0] for measure in MEASURES}
-    return pd.DataFrame({"class_name": ["crab", "crab", "eel"], **values})
+    return pd.DataFrame({"image_id": ["a", "b", "c"], "class_name": ["crab", "crab", "eel"], **values})
+
+
+@pytest.mark.parametrize(
+    ("area", "center", "said"),
+    [
+        (0.5, 0.1, "of evenly spread heat 0.500 (difference -0.1"),
+        (0.1, 0.5, "of a blob in the center of the picture 0.500"),
+        (0.4, 0.1, "no better than chance"),
+        (0.1, 0.1, ""),
+    ],
+)
+def test_heat_that_is_no_better_than_chance_is_said_in_a_sentence(area, center, said):
+    heat = np.random.default_rng(0).normal(0.4, 0.1, 30)
+    measured = pd.DataFrame({"image_id": range(30), "heat": heat, "area": area, "centre_heat": center})
+    for groups in (None, {number: number % 2 for number in range(30)}):
+        sentence = chance_sentence(measured, groups)
+        assert said in sentence and bool(said) == bool(sentence)
+        if said:
+            assert sentence.startswith("The fraction of Grad-CAM inside the box is no better than chance: 0.3")
+            assert ("95% CI" in sentence) == (groups is None) == ("2 groups" not in sentence)
+    assert chance_sentence(measured.assign(heat=np.nan)) == ""
+
+
+def test_figures_of_images_from_two_cameras_have_no_interval(run):
+    figures = box_figures(some_measured(), CLASSES, groups={"a": 1, "b": 1, "c": 2})
+    whole = figures[figures["class_name"] == ALL]
+    assert whole["value"].notna().all() and whole[["low", "high"]].isna().all(axis=None)
+    kept = keep_figures(run, "test", "top", "#000000", figures)
+    pd.testing.assert_frame_equal(read_figures(run), kept, check_dtype=False)
 
 
 def test_figures_have_their_n_and_intervals_and_an_absent_class_keeps_its_rows():

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from conftest import COLOURS, draw_image
 from PIL import Image
+from scipy.special import softmax
 
 import marinecv as mcv
 from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
+from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.export.certificate import calibration_of
 from marinecv.hashes import sha256
@@ -107,9 +109,33 @@ def test_validation_is_scored_whole_all_the_same(sure_run):
     assert Run(sure_run).metrics["validation"]["n"] == 60
 
 
-def test_it_is_said_beside_the_calibration_error_what_so_few_images_show_by_chance(copy, capsys):
-    error = calibrated_again(copy, Recipe.of(copy))["ece"]
-    assert f"-> {error['after']:.3f} (by chance alone {error['by_chance']:.3f}, n=20)\n" in capsys.readouterr().out
+def test_the_console_the_page_and_predict_say_whether_the_temperature_is_used(copy, mixed, tmp_path, capsys):
+    """Of a network that is as sure as it should be, and of one that is three times too sure."""
+    recipe, rows, table = Recipe.of(copy), usable(copy.catalog), read_predictions(copy.path("predictions.csv"))
+    pixels, model = load_run(copy, recipe), copy.load_model()
+    names = [f"p_{name}" for name in copy.class_names]
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(len(table), 3))
+    true = (rng.random((len(table), 1)) > softmax(logits, axis=1).cumsum(axis=1)).sum(axis=1)
+    table["true_class"] = np.array(copy.class_names)[true.clip(max=2)]
+    for factor, said in (
+        (1, "probabilities are left as they are (ECE 0."),
+        (6, "lowers cross-validated log loss from "),
+    ):
+        table[names] = softmax(factor * logits, axis=1)
+        table["predicted_class"] = np.array(copy.class_names)[logits.argmax(axis=1)]
+        capsys.readouterr()
+        calibrate.calibrate(copy, recipe, model, rows, pixels, table)
+        found, sentence = copy.calibration, capsys.readouterr().out.strip()
+        assert said in sentence and sentence == temperature_sentence(found)
+        assert (found["temperature"] == 1) == (factor == 1)
+        assert sentence in write_run_report(copy.folder).read_text(encoding="utf-8")
+        rows_of_predict = predicted(copy, mixed, tmp_path / f"{factor}.csv")
+        assert sentence in capsys.readouterr().out
+        seen, _ = mcv.read_pixels([str(mixed / "crab.png")], copy.spec)
+        given = mcv.calibrated(model.predict(seen.astype(np.float32), verbose=0), found["temperature"])
+        good = rows_of_predict[rows_of_predict["problem"] == ""]
+        np.testing.assert_allclose(good[names].astype(float).iloc[:1], given, atol=1e-5)
 
 
 def test_the_same_training_gives_the_same_files(copy):
@@ -143,9 +169,9 @@ def test_where_nothing_was_held_out_it_says_that_the_training_stopped_by_all_of_
     assert (found["n_chosen"], found["n_held"]) == (40, 20)
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
     assert "The training stopped by these too" in page and "None are stated: the training stopped by" in page
-    assert predict.calibration_of(copy, review=True) == found
+    assert predict.calibration_of(copy) == found
     said = capsys.readouterr().out
-    assert "20 images of validation, by which the training stopped" in said and "prediction_set" not in said
+    assert "20 other images of validation, by which the training stopped" in said and "prediction_set" not in said
 
 
 @pytest.mark.parametrize(
@@ -158,7 +184,7 @@ def test_the_page_calls_a_network_too_sure_only_where_the_temperature_helps(copy
         found["log_loss"][when]["value"] = value
     copy.path("calibration.json").write_text(json.dumps(found | {"temperature": temperature}))
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
-    assert f"the network\nby itself is {said}. The most probable class stays" in page
+    assert f"The network by itself is {said}; the temperature is {temperature:.2f}." in page
 
 
 def test_the_distance_from_which_an_image_is_unlike_is_not_of_the_images_it_is_checked_on(copy):
@@ -211,7 +237,7 @@ def test_predict_calibrates_and_states_sets(sure_run, mixed, tmp_path, capsys):
     run = Run(sure_run)
     rows = predicted(run, mixed, tmp_path / "out.csv")
     said = capsys.readouterr().out
-    assert said.count("probabilities are calibrated: temperature") == 1
+    assert said.count(temperature_sentence(run.calibration)) == 1
     assert (
         "true class of about 90% of images or more; with 20 held out it may be 75% to 99% (marginal:" in said
         and "look at" not in said
@@ -271,16 +297,26 @@ def test_a_run_of_before_is_predicted_as_before_and_can_be_calibrated(copy, mixe
     copy.path("calibration.json").unlink()
     rows = predicted(copy, mixed, tmp_path / "raw.csv")
     assert "probabilities are not calibrated: " in capsys.readouterr().out and not set(TOLD) & set(rows)
-    assert main(["predict", str(copy.folder), str(mixed), "--review", "--output", str(tmp_path / "no.csv")]) == 1
-    assert f"Delete its metrics.json and go on with --resume {copy.folder}" in capsys.readouterr().err
+    rows = predicted(copy, mixed, tmp_path / "empty.csv", "--review")
+    assert f"delete its metrics.json and go on with --resume {copy.folder}" in capsys.readouterr().out
+    assert (rows[["doubt", "review"]] == "").all(axis=None)
     copy.path("metrics.json").unlink()
     assert main(["pretrain", "--resume", str(copy.folder)]) == 0
     assert copy.path("calibration.json").read_bytes() == found
 
 
-def test_a_run_with_too_few_images_cannot_review(finished_run, mixed, tmp_path, capsys):
-    assert main(["predict", str(finished_run), str(mixed), "--review", "--output", str(tmp_path / "no.csv")]) == 1
-    assert "cannot say which images to look at: Too few validation images" in capsys.readouterr().err
+def test_of_too_few_images_a_review_is_an_empty_column_and_a_sentence(finished_run, mixed, tmp_path, capsys):
+    rows = predicted(Run(finished_run), mixed, tmp_path / "out.csv", "--review")
+    said = capsys.readouterr().out
+    assert "Too few validation images are held out (1, expected 10 at least)" in said
+    assert "The column review is empty: which images to look at is not known without calibration images." in said
+    assert list(rows)[-3:] == ["doubt", "review", "problem"] and (rows[["doubt", "review"]] == "").all(axis=None)
+    assert (rows["predicted_class"] != "").sum() == 3
+    none = tmp_path / "none"
+    none.mkdir()
+    (none / "text.jpg").write_text("no picture")
+    words = ["predict", str(finished_run), str(none), "--review", "--output", str(tmp_path / "none.csv")]
+    assert main(words) == 1 and (tmp_path / "none.csv").is_file()
 
 
 @pytest.mark.parametrize("name", ["contract.json", "model.keras"])
@@ -346,7 +382,8 @@ def test_the_page_says_in_words_what_a_probability_means(sure_run):
     page = (sure_run / "report.html").read_text(encoding="utf-8")
     for words in (
         "What a probability means",
-        "fitted on 40 validation images",
+        "fitted on 40 calibration images",
+        "Beside the 40 calibration images, 20 others of validation check it",
         "neither the weights nor the epoch was chosen by them",
         "Which images to look at",
         "for about\n90% of images",

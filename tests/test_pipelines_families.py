@@ -69,8 +69,8 @@ def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(sh
     assert set(held["class_name"]) == set(COLOURS)
     [figures] = fold_metrics(runs.values()).values()
     assert figures["n"] == figures["accuracy"]["n"] == 12
-    said = f"all folds together: accuracy {figures['accuracy']['value']:.3f}"
-    assert said in capsys.readouterr().out and "all folds together" in (tmp_path / "study" / "report.html").read_text()
+    said = f", cross-validated: accuracy {figures['accuracy']['value']:.3f}"
+    assert said in capsys.readouterr().out and ", cross-validated: " in (tmp_path / "study" / "report.html").read_text()
 
 
 def test_one_fold_is_none(capsys):

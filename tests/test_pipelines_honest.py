@@ -93,7 +93,7 @@ def test_grouped_folds_beside_a_run_judge_each_image_once_and_stay(run, tmp_path
     assert any(pair <= set(part) for part in parts)
     scores = read_honest_scores(own / "honest.csv").set_index(["images", "figure"])
     assert scores.loc[(GROUPED, "accuracy"), "n"].item() == len(Run(own).catalog)
-    assert "Trained anew in folds that keep relatives apart" in (own / "report.html").read_text(encoding="utf-8")
+    assert "Cross-validated by groups of related images: " in (own / "report.html").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in study.folder.rglob("model.keras")}
     assert main(["evaluate", str(own), "--on", "validation", "--folds", "2"]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in study.folder.rglob("model.keras")}

@@ -139,8 +139,41 @@ def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tm
         table.assign(group=["tank" if "crab" in name else "reef" for name in table["image_id"]]).to_csv(
             folder / "catalog.csv", index=False
         )
-    assert "paired 95% over 2 groups" in shown(capsys, "compare", run_copy, other)
+    said = shown(capsys, "compare", run_copy, other)
+    assert "all 3 images come from 2 groups of related images: no interval" in said and "95%" not in said
     assert "over 2 groups" not in shown(capsys, "compare", run_copy, finished_run)  # whose catalog has none
+
+
+def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path, capsys):
+    """But the table of the page, which names it."""
+    table = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
+    cameras = ["left" if "crab" in name else "right" for name in table["image_id"]]
+    table.assign(group=cameras).to_csv(run_copy / "catalog.csv", index=False)
+    (run_copy / "relatives.csv").write_text("image_id,split,relative,kind,likeness\n")
+    (run_copy / "metrics.json").unlink()
+    no_interval = "from 2 groups of related images: no interval"
+    said = shown(capsys, "pretrain", "--resume", run_copy)
+    assert said.count(f"({no_interval}, n=3)") == 2 and "95%" not in said
+    for split in ("validation", "test"):
+        figure = Run(run_copy).metrics[split]["accuracy"]
+        assert figure["low"] is figure["high"] is None and figure["by_image"]["low"] < figure["by_image"]["high"]
+    honest = pd.read_csv(run_copy / "honest.csv")
+    assert honest[["low", "high"]].isna().all(axis=None) and honest["value"].notna().all()
+    page = (run_copy / "report.html").read_text(encoding="utf-8")
+    lead = page.partition('<p class="lead">')[2].partition("</p>")[0]
+    assert f"({no_interval})" in lead and "%" in lead and "95%" not in lead
+    assert 'title="by image, assumes independent images">by image: 0.' in page.partition('id="figures"')[2]
+    said = shown(capsys, "evaluate", run_copy, "--on", "test", "--output-dir", tmp_path / "again")
+    assert no_interval in said and "95%" not in said and "NaN" not in said
+    said = shown(capsys, "export", run_copy, "--format", "savedmodel")
+    assert "from fewer than six groups of related images: no interval." in said and "(0." not in said
+    certificate = json.loads((run_copy / "exports" / "savedmodel" / "certificate.json").read_text())
+    for of in (certificate["accuracy"], certificate["agreement"], certificate["original"]["accuracy"]):
+        assert of["low"] is of["high"] is None and of["n"] == 3
+    said = shown(capsys, "latent", run_copy, "--on", "train", "validation", "--clusters", "2")
+    assert " to " not in said and "accuracy" not in said
+    (run_copy / "metrics.json").write_text(json.dumps(Run(run_copy).metrics).replace('"by_image"', '"by_picture"'))
+    assert "'validation.accuracy.by_image.low' of" in refused(capsys, "report", run_copy)
 
 
 def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, capsys):

@@ -222,8 +222,8 @@ def test_report_writes_the_page_and_the_tables_again_as_they_were(curve, tmp_pat
 def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cannot_be_told():
     needed = {"frozen": make_needed(["crab"]), "scratch": make_needed(["crab"], refused=["crab"], all_said="why not")}
     assert list(curves.sentences(make_table(["scratch", "frozen"]), needed)) == [
-        "scratch: validation accuracy 0.500 (95% 0.420 to 0.580, n=100) with 2944 labels",
-        "frozen: validation accuracy 0.550 (95% 0.470 to 0.630, n=100) with 2944 labels",
+        "scratch: validation accuracy 0.500 (95% CI 0.420 to 0.580, n=100) with 2944 labels",
+        "frozen: validation accuracy 0.550 (95% CI 0.470 to 0.630, n=100) with 2944 labels",
         "frozen: an error of 0.225 takes about 8,833 more photographs (8,000 to 20,000 in all)",
         "frozen: the class to photograph next is crab",
         "scratch: how many more photographs cannot be told: why not",

@@ -25,6 +25,11 @@ def test_each_bin_is_a_point_with_its_interval():
         assert (np.diff(points.get_sizes()) > 0).tolist() == (np.diff(table["n"]) > 0).tolist()
 
 
+def test_probabilities_that_are_left_as_they_are_are_drawn_once():
+    [axis] = reliability_figure(reliability_table(CONFIDENCE, RIGHT), None).axes
+    assert axis.get_title() == "" and axis.get_ylabel() == "accuracy"
+
+
 def test_the_curve_is_drawn_with_what_is_sought():
     curve = triage_curve(1 - CONFIDENCE, RIGHT)
     axis = triage_figure(curve, 0.95).axes[0]

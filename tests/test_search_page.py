@@ -95,7 +95,9 @@ def test_the_winner_s_own_score_is_said_and_its_page_named(search):
         str({"validation": {"n": 127, "accuracy": figure, "log_loss": figure}}).replace("'", '"')
     )
     winner.path("report.html").touch()
-    assert "Trained again and scored from its predictions: 0.480 (95% 0.400 to 0.600, n=127)." in search_summary(search)
+    assert "Trained again and scored from its predictions: 0.480 (95% CI 0.400 to 0.600, n=127)." in search_summary(
+        search
+    )
     assert '<a href="best/report.html">' in page(search)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from marinecv.audit.moments import blank_dates, read_times
+from marinecv.audit.versions import one_each, photograph_names
 from marinecv.data.splits import folder_splits
 
 BLOCK = 50  # file numbers that are kept together
@@ -18,8 +19,13 @@ MOST = 16  # neighbours of an image, where many have one number
 ENOUGH = 20  # pairs of neighbours to tell by
 ALIKE, DOUBT = 0.6, 1e-3  # how often neighbours must be the more alike pair, and the p value
 CROWD = 2  # names of one number, in the median, above which it counts sites or days and not frames
-_EXPORT = re.compile(r"\.rf\.[0-9a-f]{32}$")  # what Roboflow adds to a name
 _DIGITS = re.compile(r"\d{1,9}")
+# A UUID; or 8 hexadecimal digits and more in which letters and digits alternate, as in no counter like "cafe0012".
+_HEXADECIMAL = re.compile(
+    r"(?<![0-9a-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|(?=[0-9a-f]*(?:\d[a-f]+\d|[a-f]\d+[a-f]))[0-9a-f]{8,})(?![0-9a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, s
 
     A number in a file name may be a frame of a video or a line of somebody's list. It counts where images whose numbers
     are neighbours look more alike than two images of one class by chance (Mann-Whitney test of the distances of their
-    thumbnails); of the numbers in a name, and time, the one that tells most: of many images, and surely.
+    thumbnails); of the numbers in a name, and time, the one that tells most: of many images, and surely. Versions of
+    one photograph (`photograph_names`) are alike whatever its number says, so the test takes one of them.
 
     Args:
         rows: usable rows of a catalog.
@@ -75,15 +82,16 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, s
         The sequence; None where nothing of the kind is to be seen.
     """
     paths = [PurePosixPath(name) for name in rows["image_id"]]
-    stems, said = [_EXPORT.sub("", path.stem) for path in paths], []
+    (stems, names, marked), said = photograph_names(rows["image_id"]), []
+    one = one_each(names, marked)
     if by in (None, "number"):
         said += [("number", series, numbers) for series, numbers in _numbers(paths, stems)]
     if by in (None, "time"):
         said.append(("time", *read_times(stems, rows["path"])))
     frames = []
     for way, series, place in said:
-        pairs = Frames(way, series, place, 0.0).neighbours()
-        alike, p = _alike(rows["class_name"].to_numpy(), thumbs, pairs, seed)
+        pairs = Frames(way, series[one], place[one], 0.0).neighbours()
+        alike, p = _alike(rows["class_name"].to_numpy()[one], thumbs[one], pairs, seed)
         if len(pairs) and (by or (alike >= ALIKE and p < DOUBT)):
             frames.append((len(pairs) * (alike - 0.5), Frames(way, series, place, alike)))
     return max(frames, key=lambda found: found[0], default=(0.0, None))[1]
@@ -124,12 +132,13 @@ def _some(pairs: np.ndarray, rng: np.random.Generator, most: int = 20_000) -> np
 def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The first, second... number of each name: the series it counts in, and the number.
 
-    Folders of a split do not part a series. Others do only where numbers begin anew in them. Dates are no numbers, and
-    neither is what most names share with several others: the number of a site, or of a camera.
+    Folders of a split do not part a series. Others do only where numbers begin anew in them. Dates and hexadecimal
+    names are no numbers, and neither is what most names share with several others: the number of a site or a camera.
     """
     splits = folder_splits({part for path in paths for part in path.parts[:-1]})
     folders = np.array(["/".join(part for part in path.parts[:-1] if part not in splits) for path in paths])
-    found = [list(_DIGITS.finditer(stem)) for stem in blank_dates(stems)]
+    blank = [_HEXADECIMAL.sub(lambda found: " " * len(found[0]), stem) for stem in blank_dates(stems)]
+    found = [list(_DIGITS.finditer(stem)) for stem in blank]
     ways = []
     for which in range(max(map(len, found), default=0)):
         series, place = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)

@@ -9,13 +9,14 @@ import pandas as pd
 from marinecv.audit.copies import exact_copies, near_copies
 from marinecv.audit.frames import find_frames
 from marinecv.audit.thumbs import SMALL, load_thumbs, tiny
+from marinecv.audit.versions import versions
 from marinecv.data.catalog import usable
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
 from marinecv.inputs.pixels import files_key
 from marinecv.tables import numbers, read_table, write_table
 
-VERSION = 7  # raised when the same files give other links
+VERSION = 8  # raised when the same files give other links
 MANY = 500  # images, which take some seconds
 FRAMES = ("number", "time", "none")
 
@@ -39,9 +40,9 @@ def find_links(
         say: prints a line, where the search takes more than a moment.
     Returns:
         DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids), `kind`: `copy` (the same bytes), `near
-        copy`, `neighbour` (the next file number, or some seconds apart), `block` (kept together in a grouped split: 50
-        file numbers, or no pause of half an hour between; each with the next of its block); `likeness` (of near
-        copies, 0.8 to 1) and `found_by`.
+        copy` (of versions of one photograph too, see `versions`), `neighbour` (the next file number, or some seconds
+        apart), `block` (kept together in a grouped split: 50 file numbers, or no pause of half an hour between; each
+        with the next of its block); `likeness` (of near copies, 0.8 to 1) and `found_by`.
     Raises:
         ValueError: `frames` is none of `FRAMES`.
     """
@@ -55,7 +56,8 @@ def find_links(
         say(f"Looking for copies and neighbouring frames among {len(rows):,} images; what is found is kept.")
     thumbs, catalog = load_thumbs(catalog) if loaded is None else loaded
     rows = usable(catalog)
-    copies = pd.concat([exact_copies(rows), near_copies(thumbs)])
+    found = [exact_copies(rows), near_copies(thumbs), versions(thumbs, rows["image_id"])]
+    copies = pd.concat([pairs for pairs in found if len(pairs)] or found[:1])
     parts = [copies.drop_duplicates(["first", "second"])]  # of two files with the same bytes nothing more is said
     found = None if frames == "none" else find_frames(rows, tiny(thumbs), frames)
     if found:

@@ -48,7 +48,7 @@ def attribute_scores(model: "keras.Model", run: Run, pixels: np.ndarray, seed: i
         predictions = predict_table(
             model, validation, run.spec, run.class_names, pixels=rows_of(pixels, chosen), attributes=attributes
         )
-        figure = classification_metrics(predictions)["accuracy"]
+        figure = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
         figures = {"accuracy": figure["value"], "low": figure["low"], "high": figure["high"], "n": figure["n"]}
         table.append({"attributes": kind, "meaning": MEANINGS[kind], **figures})
     return pd.DataFrame(table)

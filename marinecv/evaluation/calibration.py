@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
-from marinecv.evaluation.intervals import bootstrap_means, resampled_sums, wilson
+from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
 BINS = 15
@@ -17,9 +17,10 @@ COOLEST, WARMEST = 0.05, 20.0
 FEWEST = 10
 """Images held out, below which nothing is said of what a probability means."""
 METHOD = (
-    "softmax(log p / T); T has the least log loss on the first part of validation, where the network's own "
-    "probabilities count as one image more"
+    "softmax(log p / T); T has the least log loss on the calibration images, a part of validation, where the network's "
+    "own probabilities count as one image more; 1 where the log loss cross-validated over them does not fall"
 )
+FOLDS = 5
 _SMALLEST = np.finfo(np.float64).eps
 
 
@@ -64,6 +65,27 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
     # The loss is convex in 1/T, so it has one valley along log T too.
     found = minimize_scalar(loss, bounds=np.log([COOLEST, WARMEST]), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
+
+
+def cross_validated_loss(
+    probabilities: np.ndarray, true: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0
+) -> float:
+    """Return the mean log loss (nats) where a temperature fitted on four folds of five scales the images of the other.
+
+    Args:
+        probabilities: (n, C) of images that the network has not learned from, n at least 1.
+        true: (n,) number of the true class of each.
+        numbers: (n,) the group of each, which is in one fold; None where no two share one. A group alone is not scaled.
+        seed: decides which are in one fold.
+    """
+    groups, of_group = np.unique(np.arange(len(true)) if numbers is None else numbers, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(len(groups))[of_group] % FOLDS
+    losses = np.empty(len(true))
+    for judged in (fold == number for number in np.unique(fold)):
+        others = probabilities[~judged], true[~judged]
+        temperature = fit_temperature(*others) if len(others[1]) else 1.0
+        losses[judged] = _losses(calibrated(probabilities[judged], temperature), true[judged])
+    return float(losses.mean())
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
@@ -114,40 +136,22 @@ def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return probabilities_of_table(predictions), predictions["true_class"].map(names.index).to_numpy(int)
 
 
-def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
-    """Return the mean of some images as a figure, its interval by groups where images are related.
-
-    Args:
-        values: (n,) of each image: bool for a share, else an error.
-        numbers: (n,) the group of each; None where no two share one.
-        seed: of the bootstrap.
-    """
-    n, is_share = len(values), values.dtype == bool
-    if numbers is None or len(np.unique(numbers)) == n:
-        if is_share:
-            return proportion(int(values.sum()), n)
-        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
-    of_group = np.unique(numbers, return_inverse=True)[1]
-    sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
-    drawn = resampled_sums(sums, seed)
-    make = bootstrapped_share if is_share else bootstrapped_error
-    return make(values.mean(), drawn[:, 1] / drawn[:, 0], n, sums[:, 0])
-
-
 def judge_temperature(
     chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
 ) -> dict:
     """Fit a temperature on one part of validation, and say on the other what it brings.
 
     Args:
-        chosen: labelled predictions table; the temperature is fitted on it.
+        chosen: labelled predictions table, the calibration images; the temperature is fitted on it, and is 1 where
+            `cross_validated_loss` is not below the log loss as it is.
         held: another one. Below `FEWEST` images no temperature is used.
-        seed: of the bootstrap.
+        seed: of folds and bootstrap.
         groups: as `classification_metrics` takes them.
     Returns:
-        `method`, `temperature`, `reason` (why it is 1; else empty), `n_chosen`, `n_held`, and of the held images
+        `method`, `temperature`, `reason` (why nothing is measured; else empty), `n_chosen`, `n_held`,
+        `cross_validated` (log loss of the calibration images `before` and `after`), and of the held images
         `accuracy` (a figure), `ece` and `log_loss` (each `before` and `after`) and `reliability` (the rows of
-        `reliability_table`, `before` and `after`); the last four are None where there is a reason.
+        `reliability_table`, `before` and `after`); the last five are None where there is a reason.
     """
     counts = {"n_chosen": len(chosen), "n_held": len(held)}
     if len(held) < FEWEST:
@@ -155,9 +159,12 @@ def judge_temperature(
             f"Too few validation images are held out ({len(held)}, expected {FEWEST} at least) to tell whether "
             "probabilities are right, so they stay as the network gives them"
         )
-        none = dict.fromkeys(("accuracy", "ece", "log_loss", "reliability"))
+        none = dict.fromkeys(("cross_validated", "accuracy", "ece", "log_loss", "reliability"))
         return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
-    temperature = fit_temperature(*truth_of(chosen))
+    probabilities, true = truth_of(chosen)
+    after = cross_validated_loss(probabilities, true, group_numbers(chosen["image_id"], groups), seed)
+    losses = {"before": float(_losses(probabilities, true).mean()), "after": after}
+    temperature = fit_temperature(probabilities, true) if is_lower(losses) else 1.0
     probabilities, true = truth_of(held)
     right, numbers = probabilities.argmax(axis=1) == true, group_numbers(held["image_id"], groups)
     forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
@@ -167,6 +174,7 @@ def judge_temperature(
         "temperature": temperature,
         "reason": "",
         **counts,
+        "cross_validated": losses,
         "accuracy": mean_figure(right, numbers, seed),
         "ece": {
             **{when: calibration_error(sure, right) for when, sure in confidence.items()},
@@ -175,6 +183,25 @@ def judge_temperature(
         "log_loss": {when: mean_figure(_losses(form, true), numbers, seed) for when, form in forms.items()},
         "reliability": {when: reliability_table(sure, right).to_dict("records") for when, sure in confidence.items()},
     }
+
+
+def is_lower(losses: Mapping[str, float]) -> bool:
+    """Return whether a cross-validated log loss falls, so that the temperature is used."""
+    return losses["after"] < losses["before"]
+
+
+def temperature_sentence(calibration: Mapping) -> str:
+    """Return in a sentence whether the temperature is used, of what `judge_temperature` gave without a reason."""
+    losses = calibration["cross_validated"]
+    if is_lower(losses):
+        return (
+            f"Temperature scaling, fitted on {calibration['n_chosen']} calibration images, lowers cross-validated log "
+            f"loss from {losses['before']:.3f} to {losses['after']:.3f}."
+        )
+    return (
+        "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
+        f"(ECE {calibration['ece']['before']:.3f}, n={calibration['n_held']})."
+    )
 
 
 def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:

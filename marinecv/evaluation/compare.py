@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from marinecv.evaluation.figures import MIN_GROUPS
 from marinecv.evaluation.groups import counts_by_group, group_numbers
 from marinecv.evaluation.intervals import (
     LEVEL,
@@ -41,7 +42,8 @@ def compare_runs(
         dict of `split`, `n`, `accuracy_a`, `accuracy_b`, `difference` (a - b) with its paired bootstrap bounds `low`
         and `high`, `only_a` and `only_b` (images that only one has right), `p` (McNemar, exact), `smallest_difference`
         (what could be shown at this many discordant images and in these groups), `distinguishable` and a `sentence`;
-        and `groups` (how many) where images share one.
+        and `groups` (how many) where images share one; of fewer than `MIN_GROUPS` the bounds and the smallest
+        difference are NaN.
 
     Raises:
         ValueError: the split has no labelled image, or the two tables differ in images or in labels.
@@ -53,7 +55,7 @@ def compare_runs(
     low, high = difference_bounds(right["a"].astype(float) - right["b"], numbers, seed)
     smallest = smallest_paired_difference(only_a + only_b, n)
     if numbers is not None:  # as far as the bound on the side of 0 lies from the difference
-        smallest = max(smallest, difference - low if difference > 0 else high - difference)
+        smallest = float(np.maximum(smallest, difference - low if difference > 0 else high - difference))
     distinguishable = p < 1 - LEVEL and (numbers is None or low > 0 or high < 0)
     found = {
         "split": split,
@@ -111,12 +113,14 @@ def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) ->
         seed: of the resampling.
 
     Returns:
-        (low, high), in the unit of a difference.
+        (low, high), in the unit of a difference; NaN of fewer than `MIN_GROUPS` groups.
     """
     if numbers is None:
         values, counts = np.unique(gaps, return_counts=True)  # drawing images is drawing their few different values
         drawn = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
         return percentile_interval(drawn @ values / len(gaps))
+    if numbers.max() + 1 < MIN_GROUPS:
+        return np.nan, np.nan
     sums = counts_by_group(numbers, np.zeros_like(numbers), 1, weights=gaps.to_numpy())
     sizes = np.bincount(numbers)
     drawn = resampled_sums(np.column_stack([sums, sizes]), seed)
@@ -130,6 +134,8 @@ def _sentence(found: dict) -> str:
         f"the {'first' if lead > 0 else 'second'} is better" if found["distinguishable"] else "not distinguishable"
     )
     over = f" in {found['groups']} groups" if "groups" in found else ""
+    if np.isnan(found["low"]):
+        return f"{apart}; {verdict} (all {n} images come from {found['groups']} groups of related images: no interval)"
     shown = (
         f"on these images{over} a difference under {smallest:.3f} cannot be told from chance"
         if smallest <= 1

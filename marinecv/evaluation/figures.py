@@ -1,11 +1,23 @@
 """A figure: its value, its 95% interval, the n it stands on, and how the interval was come by."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, share_interval, wilson
+from marinecv.evaluation.intervals import (
+    RESAMPLES,
+    bootstrap_means,
+    effective_number,
+    expanded_interval,
+    resampled_sums,
+    share_interval,
+    wilson,
+)
 
 BOOTSTRAP = f"bootstrap over images, {RESAMPLES} resamples"
 FEW_GROUPS = 20
+MIN_GROUPS = 6  # of related images, below which there is no interval
+BY_IMAGE = "by image, assumes independent images"
 
 
 def proportion(k: int, n: int) -> dict:
@@ -37,7 +49,59 @@ def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.n
     return _figure(value, (min(low, value), max(high, value)), n, sizes)
 
 
-def caveat(figure: dict) -> str:
+def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
+    """Return the mean of some images as a figure, its interval by groups where images are related.
+
+    Args:
+        values: (n,) of each image: bool for a share, else an error.
+        numbers: (n,) the group of each; None where no two share one.
+        seed: of the bootstrap.
+    """
+    n, is_share = len(values), values.dtype == bool
+    if numbers is None or len(np.unique(numbers)) == n:
+        if is_share:
+            return proportion(int(values.sum()), n)
+        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
+    of_group = np.unique(numbers, return_inverse=True)[1]
+    if of_group.max() + 1 < MIN_GROUPS:
+        return without_interval(mean_figure(values, seed=seed), int(of_group.max()) + 1)
+    sums = np.column_stack([np.bincount(of_group), np.bincount(of_group, values)])
+    drawn = resampled_sums(sums, seed)
+    make = bootstrapped_share if is_share else bootstrapped_error
+    return make(values.mean(), drawn[:, 1] / drawn[:, 0], n, sums[:, 0])
+
+
+def without_interval(figure: Mapping, groups: int) -> dict:
+    """Return a figure of images that come from fewer than `MIN_GROUPS` groups: `low` and `high` are None.
+
+    Args:
+        figure: with its bounds by image, which are kept apart as `by_image`, for tables that name them so.
+        groups: how many.
+    """
+    by_image = {"low": figure["low"], "high": figure["high"], "method": BY_IMAGE}
+    method = f"no interval; from {groups} group{'s' * (groups != 1)} of related images"
+    return {**figure, "low": None, "high": None, "method": method, "groups": groups, "by_image": by_image}
+
+
+def has_interval(figure: Mapping) -> bool:
+    """Return whether a figure has bounds; in a table they are NaN where there are none."""
+    return figure["low"] is not None and figure["low"] == figure["low"]
+
+
+def interval_words(figure: Mapping, form: str = ".3f") -> str:
+    """Return the interval of a figure, or why there is none: "95% CI 0.781 to 0.930".
+
+    Args:
+        figure: its `low` and `high`, and where these are missing its `method` if it is known.
+        form: of a number.
+    """
+    if has_interval(figure):
+        return f"95% CI {figure['low']:{form}} to {figure['high']:{form}}"
+    few = f"from fewer than {MIN_GROUPS} groups of related images"
+    return f"{caveat(figure) if figure.get('method') else few}: no interval"
+
+
+def caveat(figure: Mapping) -> str:
     """Return what the few groups of a figure cannot say; empty where there is nothing of the kind."""
     return figure["method"].partition("; ")[2]
 
@@ -54,6 +118,4 @@ def _figure(value: float, bounds: tuple[float, float], n: int, sizes: np.ndarray
 def _by_groups(groups: int) -> str:
     """How the interval was come by, and what of so few groups it cannot say."""
     method = f"bootstrap over groups of related images, {RESAMPLES} resamples"
-    if groups == 1:
-        return f"{method}; one group alone, the interval says nothing of others"
     return f"{method}; few groups ({groups}), the interval may be too narrow" if groups < FEW_GROUPS else method

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from marinecv.data.splits import is_grouped
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import read_predictions
@@ -27,6 +28,12 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
         name: classification_metrics(table, groups=common_groups([catalogs[name]], table["image_id"]))
         for name, table in fold_predictions(runs).items()
     }
+
+
+def fold_words(runs: Iterable[Run]) -> str:
+    """Return what the score of folds is called: cross-validated, and by what their images were kept together."""
+    splits = [run.read("recipe.json").get("data", {}).get("split_by") for run in runs if run.fold]
+    return "cross-validated by groups of related images" if all(map(is_grouped, splits)) else "cross-validated"
 
 
 def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:

@@ -4,6 +4,8 @@ Rows of a catalog, or the points made of them, come with `(n, values)` codes, ro
 order of their ids, so that the order of the rows changes nothing.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
@@ -19,7 +21,9 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
-from marinecv.evaluation.intervals import bootstrap_means, percentile_interval, wilson
+from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
+from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.intervals import percentile_interval
 
 PERPLEXITY = 30.0
 NEIGHBOURS = 5
@@ -72,47 +76,65 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
     return points.iloc[np.argsort(order)].set_axis(rows.index)
 
 
-def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> pd.DataFrame:
+def latent_measures(
+    points: pd.DataFrame,
+    codes: np.ndarray,
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> pd.DataFrame:
     """Hold both clusterings against the classes.
 
     Args:
         points: as `latent_points` returns them.
         codes: the same as there.
         seed: of the intervals and of the labels shuffled for `chance`.
+        groups: as `classification_metrics` takes them; whole ones are drawn then.
     Returns:
         DataFrame with `MEASURE_COLUMNS`: `of` "points" or "code"; the `measure` `ari`, `ami`, `nmi`, `purity` or
         `silhouette`; its 95% interval for other images in the same clusters: by halves drawn without replacement (a
         bootstrap draws images twice, and twins are in one cluster and of one class) of `ari` and `ami`, by Wilson's
-        formula of `purity`, by bootstrap of `silhouette`, none of `nmi`, which falls with the number of images; and
+        formula of `purity`, by bootstrap of `silhouette`, none of `nmi`, which falls with the number of images (and of
+        few groups none); and
         what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
         labels.
     """
     order = by_image(points)
     points, codes, n = points.iloc[order], codes[order], len(points)
-    classes = pd.factorize(points["class_name"])[0]
+    classes, numbers = pd.factorize(points["class_name"])[0], group_numbers(points["image_id"], groups)
     table = []
     for of, column in CLUSTERINGS.items():
         clusters = points[column].to_numpy()
-        figures = _agreement(classes, clusters, np.random.default_rng(seed))
+        figures = _agreement(classes, clusters, numbers, np.random.default_rng(seed))
         apart = silhouette_samples(points[["x", "y"]] if of == "points" else codes, clusters)
-        figures["silhouette"] = float(apart.mean()), *percentile_interval(bootstrap_means(apart, seed)), np.nan
+        figures["silhouette"] = *bounded(apart.astype(float), numbers, seed), np.nan
         table += [[of, ALL, name, *figure, n] for name, figure in figures.items()]
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
-def _agreement(classes: np.ndarray, clusters: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, ...]]:
+def bounded(values: np.ndarray, numbers: np.ndarray | None, seed: int = 0) -> tuple[float, float, float]:
+    """Return value, low and high of `mean_figure`; NaN where it has no interval."""
+    figure = mean_figure(values, numbers, seed)
+    return tuple(np.nan if figure[name] is None else figure[name] for name in ("value", "low", "high"))
+
+
+def _agreement(
+    classes: np.ndarray, clusters: np.ndarray, numbers: np.ndarray | None, rng: np.random.Generator
+) -> dict[str, tuple[float, ...]]:
     """What knows the labels: name -> value, low, high, chance."""
-    n, figures = len(classes), {}
-    halves = [rng.permutation(n)[: n // 2] for _ in range(HALVES)]
+    figures, of_group = {}, np.arange(len(classes)) if numbers is None else numbers
+    count = of_group.max() + 1
+    halves = [np.isin(of_group, rng.permutation(count)[: count // 2]) for _ in range(HALVES)]
     shuffled = [rng.permutation(classes) for _ in range(SHUFFLES)]
     for name, measure in (("ari", adjusted_rand_score), ("ami", adjusted_mutual_info_score)):
         value = float(measure(classes, clusters))
         found = np.array([measure(classes[half], clusters[half]) for half in halves])
         # A half of the images strays from all as far as all do from another sample of as many; AMI falls a little too.
-        figures[name] = value, *percentile_interval(value + found - found.mean()), 0.0
+        bounds = percentile_interval(value + found - found.mean())
+        figures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
     for name, measure in (("nmi", normalized_mutual_info_score), ("purity", purity)):
         value, chance = measure(classes, clusters), np.mean([measure(labels, clusters) for labels in shuffled])
-        spread = wilson(round(value * n), n) if name == "purity" else (np.nan, np.nan)
+        in_most = contingency_matrix(classes, clusters).argmax(axis=0)[clusters - clusters.min()] == classes
+        spread = bounded(in_most, numbers)[1:] if name == "purity" else (np.nan, np.nan)
         figures[name] = float(value), *spread, float(chance)
     return figures
 
@@ -167,15 +189,18 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
     return table.assign(similarity=1 - distances[image, column])
 
 
-def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
+def neighbour_measures(
+    rows: pd.DataFrame, nearest: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None = None
+) -> pd.DataFrame:
     """The share of images whose nearest other image is of their class, split by split.
 
     Args:
         rows: those that `nearest_images` was given.
         nearest: what it returned.
+        groups: as `classification_metrics` takes them.
     Returns:
-        DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals are Wilson's, 95%, and `chance` is what a
-        neighbour drawn blindly from those searched would give.
+        DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals (95%) are those of `mean_figure`, and
+        `chance` is what a neighbour drawn blindly from those searched would give.
     """
     searched = _searched(rows)
     counts = rows["class_name"][searched].value_counts()
@@ -185,8 +210,8 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFram
     table = []
     for split in [name for name in SPLITS if name in set(first["split"])]:
         right = (first["class_name"] == first["neighbour_class"])[first["split"] == split]
-        bounds = wilson(int(right.sum()), len(right))
-        table.append(["code", split, "nearest", float(right.mean()), *bounds, float(chance[split]), len(right)])
+        numbers = group_numbers(first["image_id"][right.index], groups)
+        table.append(["code", split, "nearest", *bounded(right.to_numpy(), numbers), float(chance[split]), len(right)])
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from marinecv.audit.leak import APART, AS_SPLIT
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.figures import caveat
+from marinecv.evaluation.figures import caveat, has_interval, interval_words
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.tables import numbers, read_table
@@ -31,7 +31,8 @@ def honest_scores(
     Returns:
         DataFrame `HONEST_COLUMNS`, a row a figure (`accuracy`, `balanced_accuracy`): on each split `as split`; on its
         images with `no relative in train`, no copy, near copy or neighbouring frame; and of the `grouped folds`
-        together. Intervals (95%) resample groups. Where no image is left, value and bounds are missing and n is 0.
+        together. Intervals (95%) resample groups. Where no image is left, value and bounds are missing and n is 0;
+        bounds are where the images come from fewer than six groups.
     """
     rows = []
     for split in ("validation", "test"):
@@ -41,7 +42,7 @@ def honest_scores(
             rows += _scored(WITHOUT, split, part[~part["image_id"].isin(relatives["image_id"])], groups)
     if folds is not None:
         rows += _scored(GROUPED, "all", folds, groups)
-    return pd.DataFrame(rows, columns=HONEST_COLUMNS)
+    return pd.DataFrame(rows, columns=HONEST_COLUMNS).astype({"low": float, "high": float})
 
 
 def read_honest_scores(path: str | Path) -> pd.DataFrame:
@@ -74,15 +75,15 @@ def honest_sentences(scores: pd.DataFrame) -> list[str]:
         )
     if (GROUPED, "all") in rows.index:
         folds = _figure(rows.loc[GROUPED, "all"])
-        said.append(f"Trained anew in folds that keep relatives apart: {folds}. That is what to expect in a new place.")
+        said.append(f"Cross-validated by groups of related images: {folds}.")
     elif related:
         said.append("To train it anew with relatives kept apart, and see what is left: evaluate RUN --folds 5.")
     return said
 
 
 def _figure(row: pd.Series) -> str:
-    few = ", few groups" if caveat(row) else ""
-    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f}, n={row['n']}{few})"
+    few = ", few groups" if has_interval(row) and caveat(row) else ""
+    return f"{row['value']:.3f} ({interval_words(row)}, n={row['n']}{few})"
 
 
 def leak_index(votes: pd.DataFrame) -> dict:
@@ -104,7 +105,7 @@ def leak_index(votes: pd.DataFrame) -> dict:
             most = _table(own, [own["true_class"].mode()[0]] * len(own))
             rows += _scored(vote, split, table[table["image_id"].isin(own["image_id"])], groups)
             rows += _scored("majority class", split, most, groups)
-    found = {"scores": pd.DataFrame(rows, columns=HONEST_COLUMNS)}
+    found = {"scores": pd.DataFrame(rows, columns=HONEST_COLUMNS).astype({"low": float, "high": float})}
     if {AS_SPLIT, APART} - set(tables):
         return found | {"difference": np.nan, "low": np.nan, "high": np.nan, "n": 0}
     both = set(tables[AS_SPLIT]["image_id"]) & set(tables[APART]["image_id"])

@@ -6,17 +6,15 @@ columns of a predictions table. All judge the same images of a split. The interv
 have given; what other labelled images would have given is seen in the range over the seeds.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.intervals import (
-    RESAMPLES,
-    bootstrap_means,
-    expanded_interval,
-    percentile_interval,
-    share_interval,
-    wilson,
-)
+from marinecv.evaluation.compare import difference_bounds
+from marinecv.evaluation.figures import MIN_GROUPS
+from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, share_interval, wilson
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
 
@@ -26,7 +24,9 @@ BATCH = 64
 DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
 
 
-def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
+def curve_table(
+    cells: pd.DataFrame, split: str, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
+) -> pd.DataFrame:
     """Score each line at each share, the mean over its seeds.
 
     Metrics are those of `classification_metrics`: `accuracy`, `macro_f1`, `macro_precision`, `macro_recall`,
@@ -39,19 +39,22 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
         cells: of a curve.
         split: which rows to score.
         seed: of the bootstrap.
+        groups: as `classification_metrics` takes them.
     Returns:
         DataFrame, one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value`
         (mean over seeds), `low, high` (95%: of accuracy Wilson's, else by a bootstrap over images, the same resamples
-        for every seed; NaN of `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`. Lines come as in
-        `cells`, shares ascending.
+        for every seed; over groups where images are related; NaN of few groups and of `batched_macro_f1`), `lowest,
+        highest` (range over seeds), `seeds, n`. Lines come as in `cells`, shares ascending.
     Raises:
         ValueError: as `judged_rows`.
     """
     rows = judged_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
-    n = rows["image_id"].nunique()
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
-    weights = np.vstack([np.ones(n), draws])
+    images = rows["image_id"].drop_duplicates().sort_values()
+    n, numbers = len(images), group_numbers(images, groups)
+    sizes = np.ones(n) if numbers is None else np.bincount(numbers)
+    draws = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), RESAMPLES)
+    weights = np.vstack([np.ones(n), draws if numbers is None else draws[:, numbers]])
     table = []
     for line in cells["line"].unique():
         for labelled, part in rows[rows["line"] == line].groupby("labelled"):
@@ -59,14 +62,20 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0) -> pd.DataFrame:
             for metric in of_seeds[0]:
                 replicates = np.array([figures[metric] for figures in of_seeds])  # (seeds, 1 + resamples)
                 mean, values = replicates.mean(axis=0), replicates[:, 0]
-                low, high = _bounds(metric, mean, n)
+                low, high = _bounds(metric, mean, n, sizes)
                 row = {"line": line, "labelled": labelled, "images": part["images"].median(), "metric": metric}
                 row |= {"value": mean[0], "low": low, "high": high, "lowest": values.min(), "highest": values.max()}
                 table.append(row | {"seeds": len(values), "n": n})
     return pd.DataFrame(table)
 
 
-def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0) -> pd.DataFrame:
+def line_differences(
+    cells: pd.DataFrame,
+    first: str,
+    split: str,
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> pd.DataFrame:
     """Compare the accuracy of every other line with that of the first, at each share that both have.
 
     Args:
@@ -74,9 +83,10 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0)
         first: the line that the others are compared with.
         split: which rows to compare.
         seed: of the bootstrap.
+        groups: as `classification_metrics` takes them.
     Returns:
         DataFrame, one row a line and share: `line, labelled, difference` (its mean accuracy over the seeds that both
-        have minus that of `first`), `low, high` (95%, paired bootstrap over images), `seeds, n, said`: "better" or
+        have minus that of `first`), `low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
         "worse" where the interval leaves 0 out, else "not told apart".
     Raises:
         ValueError: as `judged_rows`, or there is no line `first`.
@@ -90,8 +100,8 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0)
         if line == first:
             continue
         for labelled, part in (right[line] - right[first]).dropna().groupby("labelled"):
-            gaps = part.groupby("image_id").mean().to_numpy()
-            low, high = percentile_interval(bootstrap_means(gaps, seed))
+            gaps = part.groupby("image_id").mean()
+            low, high = difference_bounds(gaps, group_numbers(gaps.index.to_series(), groups), seed)
             said = "better" if low > 0 else "worse" if high < 0 else "not told apart"
             table.append((line, labelled, gaps.mean(), low, high, len(part) // len(gaps), len(gaps), said))
     return pd.DataFrame(table, columns=DIFFERENCE_COLUMNS)
@@ -148,11 +158,15 @@ def rows_of_line(rows: pd.DataFrame, line: str) -> pd.DataFrame:
     return of_line
 
 
-def _bounds(metric: str, mean: np.ndarray, n: int) -> tuple[float, float]:
+def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[float, float]:
     """The 95% bounds of a mean over seeds, as `classification_metrics` bounds one; its value comes first in `mean`."""
-    if metric == "accuracy":  # all or nothing is the same in every resample
+    if len(sizes) < min(n, MIN_GROUPS):
+        return np.nan, np.nan
+    if metric == "accuracy" and len(sizes) == n:  # all or nothing is the same in every resample
         return wilson(mean[0] * n, n)
-    return share_interval(mean[0], mean[1:], n, n) if metric in MACRO else expanded_interval(mean[1:], n)
+    units = effective_number(sizes)
+    shares = metric in ("accuracy", *MACRO)
+    return share_interval(mean[0], mean[1:], units, n) if shares else expanded_interval(mean[1:], units)
 
 
 def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,9 +179,9 @@ def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarr
     batched = np.full(len(weights), np.nan)
     batched[0] = averages(*_totals(cell, class_names, batches.astype(float)))["macro_f1"].mean()
     return {
-        "accuracy": weights @ right / len(cell),
+        "accuracy": weights @ right / weights.sum(axis=1),
         **{name: macro[name] for name in MACRO},
-        "log_loss": weights @ cell["loss"].to_numpy() / len(cell),
+        "log_loss": weights @ cell["loss"].to_numpy() / weights.sum(axis=1),
         "batched_macro_f1": batched,
     }
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.figures import bootstrapped_error, bootstrapped_share, proportion
+from marinecv.evaluation.figures import MIN_GROUPS, bootstrapped_share, mean_figure, without_interval
 from marinecv.evaluation.groups import counts_by_group, group_numbers
-from marinecv.evaluation.intervals import RESAMPLES, bootstrap_means, resampled_sums, wilson
+from marinecv.evaluation.intervals import RESAMPLES, resampled_sums, wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
 SMALLEST = np.finfo(np.float64).eps  # the probability that scikit-learn gives to what was held for impossible
@@ -40,7 +40,7 @@ def classification_metrics(
         where images share one: `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`,
         `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`, `weighted_f1`, `top3_accuracy` (with
         more than three classes), `log_loss` (nats). Of fewer than 20 groups `method` says that the interval may be too
-        narrow.
+        narrow; of fewer than 6 there is none, see `without_interval`.
 
     Raises:
         ValueError: no row has a true class, or the table has other classes than `class_names`.
@@ -49,23 +49,21 @@ def classification_metrics(
     if class_names is not None and tuple(class_names) != names:
         raise ValueError(f"Expected the classes {tuple(class_names)}, in order. The predictions table has {names}.")
     labelled = _labelled(predictions)
-    n, counts, losses = len(labelled), confusion(labelled).to_numpy(), image_losses(labelled)
-    hits = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
+    n, counts = len(labelled), confusion(labelled).to_numpy()
+    of_images = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
     if len(names) > 3:
-        hits["top3_accuracy"] = _in_top(labelled, 3)
+        of_images["top3_accuracy"] = _in_top(labelled, 3)
     numbers = group_numbers(labelled["image_id"], groups)
-    if numbers is None:
-        sizes, shares = None, {name: proportion(int(of_image.sum()), n) for name, of_image in hits.items()}
-        replicates = {**averages(*_resampled_totals(counts, seed)), "log_loss": bootstrap_means(losses, seed)}
-    else:
-        sizes = np.bincount(numbers)
-        replicates = _resampled_by_group(labelled, numbers, {**hits, "log_loss": losses}, seed)
-        shares = {
-            name: bootstrapped_share(of_image.mean(), replicates[name], n, sizes) for name, of_image in hits.items()
-        }
+    if numbers is not None and (few := int(numbers.max()) + 1) < MIN_GROUPS:
+        metrics = classification_metrics(predictions, seed=seed)
+        return {name: without_interval(of, few) if isinstance(of, dict) else of for name, of in metrics.items()}
+    shares = {name: mean_figure(values, numbers, seed) for name, values in of_images.items()}
+    sizes = None if numbers is None else np.bincount(numbers)
+    drawn = _resampled_totals(counts, seed) if numbers is None else _resampled_by_group(labelled, numbers, seed)
+    replicates = averages(*drawn)
     for name, value in averages(*_totals(counts)).items():
         shares[name] = bootstrapped_share(value, replicates[name], n, sizes)
-    log_loss = bootstrapped_error(losses.mean(), replicates["log_loss"], n, sizes)
+    log_loss = mean_figure(image_losses(labelled), numbers, seed)
     return {"n": n, "unlabelled": len(predictions) - n, **shares, "log_loss": log_loss}
 
 
@@ -178,22 +176,16 @@ def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
     return drawn @ (is_class[true] * (true == predicted)[:, None]), drawn @ is_class[predicted], drawn @ is_class[true]
 
 
-def _resampled_by_group(
-    labelled: pd.DataFrame, numbers: np.ndarray, of_images: dict[str, np.ndarray], seed: int
-) -> dict[str, np.ndarray]:
-    """Every figure on resamples of groups, (resamples,) each: those of `averages`, and means of numbers an image."""
+def _resampled_by_group(labelled: pd.DataFrame, numbers: np.ndarray, seed: int) -> list[np.ndarray]:
+    """`_totals` of resamples of groups, (resamples, C) each."""
     names = class_names_of_table(labelled)
     true, predicted = (labelled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
     parts = [
         counts_by_group(numbers, true, len(names), weights=true == predicted),
         counts_by_group(numbers, predicted, len(names)),
         counts_by_group(numbers, true, len(names)),
-        *(counts_by_group(numbers, np.zeros_like(numbers), 1, weights=values) for values in of_images.values()),
     ]
-    drawn = resampled_sums(np.hstack(parts), seed)
-    totals = np.split(drawn[:, : 3 * len(names)], 3, axis=1)
-    sums = drawn[:, 3 * len(names) :] / totals[-1].sum(axis=1, keepdims=True)
-    return {**averages(*totals), **dict(zip(of_images, sums.T, strict=True))}
+    return np.split(resampled_sums(np.hstack(parts), seed), 3, axis=1)
 
 
 def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:

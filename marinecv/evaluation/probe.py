@@ -1,6 +1,7 @@
 """What a linear classifier makes of the codes of images: how much of the class a head could read from them."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
-from marinecv.evaluation.intervals import wilson
-from marinecv.evaluation.latent import MEASURE_COLUMNS, by_image
+from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.latent import MEASURE_COLUMNS, bounded, by_image
 
 COMPONENTS = 256
 FOLDS = 5
@@ -21,7 +22,9 @@ ITERATIONS = 300
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the smaller, the more the classifier is held back
 
 
-def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> pd.DataFrame:
+def linear_probe(
+    rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
+) -> pd.DataFrame:
     """Fit a logistic regression on the codes of train, and judge it on the other splits.
 
     The codes are standardised, and of a long one the 256 principal components of train are taken, for time: what is
@@ -32,9 +35,10 @@ def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> pd.Dat
         rows: usable rows of a catalog.
         codes: `(n, values)` as `embed` returns them, row i for row i.
         seed: of the folds and the components.
+        groups: as `classification_metrics` takes them.
     Returns:
         DataFrame with `MEASURE_COLUMNS`, the measure `probe` of the `code`, one row a split other than train: the
-        accuracy, its 95% interval by Wilson's formula, and as `chance` the share of the class that is most frequent in
+        accuracy, its 95% interval as of `mean_figure`, and as `chance` the share of the class that is most frequent in
         train. No row without images of train, without others, or with fewer than two classes to learn.
     """
     order = by_image(rows)
@@ -58,7 +62,7 @@ def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0) -> pd.Dat
     table = []
     for split in judged:
         part = (rows["split"] == split).to_numpy()
-        k, n = int(right[part].sum()), int(part.sum())
+        numbers = group_numbers(rows["image_id"][part], groups)
         chance = float((rows["class_name"][part] == counts.idxmax()).mean())
-        table.append(["code", split, "probe", k / n, *wilson(k, n), chance, n])
+        table.append(["code", split, "probe", *bounded(right[part].to_numpy(), numbers), chance, int(part.sum())])
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)

@@ -1,6 +1,6 @@
 """How well an autoencoder gives back what it is shown: the error of each image, and some images to look at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
-from marinecv.evaluation.figures import bootstrapped_error
-from marinecv.evaluation.intervals import bootstrap_means
+from marinecv.evaluation.figures import mean_figure
+from marinecv.evaluation.groups import group_numbers
 from marinecv.inputs.spec import ImageSpec
 
 if TYPE_CHECKING:
@@ -64,21 +64,23 @@ def restoration_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def restoration_metrics(table: pd.DataFrame, seed: int = 0) -> dict[str, dict]:
-    """Return the mean errors of each split, each with its n and 95% bootstrap interval over images.
+def restoration_metrics(
+    table: pd.DataFrame, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
+) -> dict[str, dict]:
+    """Return the mean errors of each split, each with its n and 95% bootstrap interval over images, or their groups.
 
     Args:
         table: from `restoration_table`.
         seed: of the bootstrap.
+        groups: as `classification_metrics` takes them.
     """
     metrics = {}
     for split, part in table.groupby("split", sort=False):
-        metrics[split] = {"n": len(part)}
+        metrics[split], numbers = {"n": len(part)}, group_numbers(part["image_id"], groups)
         for name in ERRORS:
             values = part[name].to_numpy()
             if np.isfinite(values).all():
-                replicates = bootstrap_means(values, seed)
-                metrics[split][name] = bootstrapped_error(float(values.mean()), replicates, len(part))
+                metrics[split][name] = mean_figure(values, numbers, seed)
     return metrics
 
 

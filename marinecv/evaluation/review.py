@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.calibration import FEWEST, mean_figure
+from marinecv.evaluation.calibration import FEWEST
+from marinecv.evaluation.figures import interval_words, mean_figure
 from marinecv.evaluation.intervals import wilson
 
 GOAL = 0.95
@@ -127,5 +128,5 @@ def triage_sentence(looked_at: int, total: int, calibration: Mapping) -> str:
     if rest is None:
         return f"{lead} nothing is known: of {review['n']} images {which} none was left to check it on"
     hoped = "at least {} should be right" if rest["value"] >= review["goal"] else "{} right was sought and not reached"
-    measured = f"on {rest['n']} images {which}: {rest['value']:.0%}, {rest['low']:.0%} to {rest['high']:.0%}"
+    measured = f"on {rest['n']} images {which}: {rest['value']:.0%}, {interval_words(rest, '.0%')}"
     return f"{lead} {hoped.format(goal)} ({measured})"

@@ -107,10 +107,11 @@ def compare_seeds(
         if seeds_low is None
         else f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     )
+    over = f"over the same {len(of_images)} images"
+    interval = f"95% {over} {low:.3f} to {high:.3f}" if low == low else f"{over}, of few groups, no interval"
     sentence = (
         f"{abs(gaps.mean()):.3f} apart on average ({gaps.min():.3f} to {gaps.max():.3f}), the {better} is better in "
-        f"{times} of {len(common)} seeds; {verdict} (95% over the same {len(of_images)} images {low:.3f} to "
-        f"{high:.3f}, {of_seeds})"
+        f"{times} of {len(common)} seeds; {verdict} ({interval}, {of_seeds})"
     )
     return {
         "n": len(of_images),

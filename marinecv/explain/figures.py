@@ -1,11 +1,11 @@
 """The figures of heat in boxes: averaged, and kept in the run for its report. Nothing here imports TensorFlow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.intervals import bootstrap_means, percentile_interval, wilson
+from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
+from marinecv.evaluation.groups import group_numbers
 from marinecv.runs import Run
 from marinecv.tables import numbers, read_table, write_table
 
@@ -17,31 +17,57 @@ NAME = "heat_in_box.csv"
 COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low", "high", "n"]
 
 
-def box_figures(measured: pd.DataFrame, class_names: Sequence[str], seed: int = 0) -> pd.DataFrame:
+def box_figures(
+    measured: pd.DataFrame,
+    class_names: Sequence[str],
+    seed: int = 0,
+    groups: Mapping[str, object] | pd.Series | None = None,
+) -> pd.DataFrame:
     """Average `measure_boxes` over all images and over those of each class, with 95% intervals.
 
     Args:
         measured: as `measure_boxes` gives it; what is NaN does not count, and `n` says so.
         class_names: a class without images keeps its rows, with n 0.
         seed: of the bootstrap.
+        groups: as `classification_metrics` takes them.
     Returns:
-        DataFrame `class_name, measure, value, low, high, n`, first the class `ALL`: means with a bootstrap over
-        images for `SHARES`, proportions with Wilson's interval for `HITS`.
+        DataFrame `class_name, measure, value, low, high, n`, first the class `ALL`: means as `mean_figure` gives them;
+        bounds are NaN where there is no interval.
     """
-    groups = [(ALL, measured)] + [(name, measured[measured["class_name"] == name]) for name in class_names]
+    parts = [(ALL, measured)] + [(name, measured[measured["class_name"] == name]) for name in class_names]
     rows = []
-    for name, group in groups:
+    for name, part in parts:
         for measure in MEASURES:
-            values = group[measure].dropna().to_numpy(float)
-            if not len(values):
-                low = high = np.nan
-            elif measure in HITS:
-                low, high = wilson(int(values.sum()), len(values))
-            else:
-                low, high = percentile_interval(bootstrap_means(values, seed))
-            value = values.mean() if len(values) else np.nan
-            rows.append((name, measure, value, low, high, len(values)))
-    return pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
+            values = part[measure].dropna().astype(bool if measure in HITS else float)
+            numbers = group_numbers(part["image_id"][values.index], groups) if len(values) else None
+            figure = mean_figure(values.to_numpy(), numbers, seed) if len(values) else {}
+            rows.append((name, measure, *(figure.get(key) for key in ("value", "low", "high")), len(values)))
+    table = pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
+    return table.astype({"value": float, "low": float, "high": float})
+
+
+def chance_sentence(measured: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None = None) -> str:
+    """Return in a sentence that the heat in the boxes is no better than chance; empty where it is.
+
+    Chance is the larger of the boxes' fraction of the picture and of what a blob in its center has in them; the
+    differences are paired, image by image.
+
+    Args:
+        measured: as `measure_boxes` gives it.
+        groups: as `classification_metrics` takes them.
+    """
+    rows = measured.dropna(subset=["heat"])
+    for chance, words in (("area", "evenly spread heat"), ("centre_heat", "a blob in the center of the picture")):
+        values = (rows["heat"] - rows[chance]).to_numpy(float)
+        figure = mean_figure(values, group_numbers(rows["image_id"], groups)) if len(rows) else {"low": 1}
+        bounds = figure if has_interval(figure) else figure["by_image"]
+        if bounds["low"] <= 0:
+            return (
+                f"The fraction of Grad-CAM inside the box is no better than chance: {rows['heat'].mean():.3f}, and of "
+                f"{words} {rows[chance].mean():.3f} (difference {figure['value']:+.3f}, {interval_words(figure)}, "
+                f"n={len(rows)})."
+            )
+    return ""
 
 
 def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.DataFrame) -> pd.DataFrame:

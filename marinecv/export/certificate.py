@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import read_json, take
-from marinecv.evaluation.figures import proportion
+from marinecv.evaluation.figures import mean_figure
+from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predictions import probabilities_of_table
 from marinecv.hashes import sha256
 from marinecv.inputs.spec import ImageSpec
@@ -17,17 +18,21 @@ CANARIES, TILES = 4, 8
 CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round another way
 
 
-def agreement(predictions: pd.DataFrame, original: pd.DataFrame) -> dict:
+def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Series | None = None) -> dict:
     """Hold the predictions of an export against those of the original on the same images, in the same order.
 
+    Args:
+        predictions: of the export.
+        original: of the Keras model.
+        groups: as `classification_metrics` takes them.
     Returns:
-        dict of `agreement` (the share of images with the same predicted class: `value, low, high, n`, 95% Wilson) and
+        dict of `agreement` (the share of images with the same predicted class, a figure as of `mean_figure`) and
         `largest_difference` (of a probability).
     """
-    same, n = int((predictions["predicted_class"] == original["predicted_class"]).sum()), len(original)
+    same = (predictions["predicted_class"] == original["predicted_class"]).to_numpy()
     difference = np.abs(probabilities_of_table(predictions) - probabilities_of_table(original)).max()
     return {
-        "agreement": proportion(same, n),
+        "agreement": mean_figure(same, group_numbers(original["image_id"], groups)),
         "largest_difference": float(difference),
     }
 

@@ -68,7 +68,7 @@ def measure_original(run: Run) -> Original:
         "bytes": path.stat().st_size,
         "latency_ms": latency_ms(model.predict_on_batch, pixels[:1].astype(np.float32), **CALLS),
         "threads": THREADS,
-        "accuracy": classification_metrics(predictions)["accuracy"],
+        "accuracy": classification_metrics(predictions, groups=_groups(rows))["accuracy"],
     }
     return Original(model, rows, pixels, predictions, figures)
 
@@ -148,6 +148,10 @@ def _load(run: Run, split: str, most: int | None = None) -> tuple[pd.DataFrame, 
     return rows, pixels
 
 
+def _groups(rows: pd.DataFrame) -> pd.Series:
+    return rows.set_index("image_id")["group"]
+
+
 def _measure(folder: Path, format: str, original: Original, run: Run) -> dict:
     """What an export weighs, costs and says."""
     see, rows, pixels, model = load_exported(folder), original.rows, original.pixels, folder / FILES[format]
@@ -162,9 +166,9 @@ def _measure(folder: Path, format: str, original: Original, run: Run) -> dict:
         "latency_ms": latency_ms(see, pixels[:1], **CALLS),
         "threads": THREADS,
         "split": "validation",
-        "accuracy": classification_metrics(predictions)["accuracy"],
+        "accuracy": classification_metrics(predictions, groups=_groups(rows))["accuracy"],
         "original": original.figures,
-        **agreement(predictions, original.predictions),
+        **agreement(predictions, original.predictions, _groups(rows)),
         "canary": {"seed": SEED, "probabilities": canary.tolist()},
     }
 

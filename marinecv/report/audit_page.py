@@ -10,6 +10,7 @@ from marinecv.audit.findings import Finding, agree, cases_table, counted, findin
 from marinecv.audit.judge import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.catalog import usable
+from marinecv.evaluation.figures import interval_words
 from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
 from marinecv.report.findings_page import shown_findings
@@ -155,10 +156,7 @@ def _difference(leak: dict | None) -> str:
     """The leak index in words; nothing where there is none."""
     if not leak or not leak["n"]:
         return ""
-    return (
-        f"On the same {leak['n']:,} images the two differ by {leak['difference']:.3f} "
-        f"(95%: {leak['low']:.3f} to {leak['high']:.3f})."
-    )
+    return f"On the same {leak['n']:,} images the two differ by {leak['difference']:.3f} ({interval_words(leak)})."
 
 
 def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame], demonstration: bool) -> dict:

@@ -8,18 +8,19 @@ from marinecv.report.style import ACCENT, COLOURS, FAINT, INK, new_figure, style
 
 
 @styled
-def reliability_figure(before: pd.DataFrame, after: pd.DataFrame, demonstration: bool = False) -> Figure:
+def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonstration: bool = False) -> Figure:
     """Draw accuracy by confidence before and after the temperature, whiskers for the 95% intervals.
 
     Args:
         before: as `reliability_table` returns it; the larger a point, the more images it is of.
-        after: the same with the temperature.
+        after: the same with the temperature; None where it is not used.
         demonstration: mark the figure as made of drawn pictures.
     """
     figure = new_figure(6.4, 3.6, demonstration)
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    most = max(before["n"].max(), after["n"].max())
-    drawn = ("Before", before, COLOURS[7]), ("After", after, COLOURS[0])
+    drawn = [("Before", before, COLOURS[7]), ("After", after, COLOURS[0])]
+    drawn = [("", before, COLOURS[0])] if after is None else drawn
+    axes = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
+    most = max(table["n"].max() for _, table, _ in drawn)
     for axis, (title, table, colour) in zip(axes, drawn, strict=True):
         axis.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axis.vlines(table["confidence"], table["low"], table["high"], color=colour, linewidth=1.2)

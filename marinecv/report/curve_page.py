@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import write_text
+from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.learning_curve import BATCH
 from marinecv.evaluation.photographs import next_class
 from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
@@ -75,7 +76,8 @@ def _summary(table: pd.DataFrame) -> str:
         best = part.loc[part["value"].idxmax()]
         said.append(
             f"With {percent(share)} of the labels ({best['images']:,.0f} images) {best['line']} has the highest "
-            f"accuracy on validation: {best['value']:.3f} (95% {_range(best)}, n={best['n']}, {_seeds(best['seeds'])})."
+            f"accuracy on validation: {best['value']:.3f} ({interval_words(best)}, n={best['n']}, "
+            f"{_seeds(best['seeds'])})."
         )
     return " ".join(said)
 
@@ -204,10 +206,6 @@ def _promises(line: str, needed: pd.DataFrame) -> list[str]:
             f"{judged} judged images a class."
         )
     return said
-
-
-def _range(figure: Mapping) -> str:
-    return f"{figure['low']:.3f} to {figure['high']:.3f}"
 
 
 def _shares(shares: Iterable[float]) -> str:

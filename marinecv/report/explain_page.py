@@ -49,6 +49,7 @@ def write_explanation(
     cases: pd.DataFrame,
     figures: pd.DataFrame | None = None,
     demonstration: bool = False,
+    chance: str = "",
 ) -> Path:
     """Write `explanation.html` into a folder.
 
@@ -61,6 +62,7 @@ def write_explanation(
             and `source`, what `save_overlay` gave, "" where it was not called.
         figures: rows of `heat_in_box.csv` to show.
         demonstration: mark the page as made by a model of drawn pictures.
+        chance: what `chance_sentence` says.
     Returns:
         Path of the page.
     """
@@ -70,6 +72,7 @@ def write_explanation(
         title=title,
         demonstration=demonstration,
         summary=_summary(method, layer, cases),
+        chance=chance,
         how=HOW[method],
         heat=heat_tables(figures),
         groups=_groups(explained.head(MOST_ON_PAGE)),

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from marinecv.evaluation.figures import interval_words
 from marinecv.inputs.rgb import open_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
 
@@ -70,4 +71,5 @@ def _environment() -> Environment:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number_text
+    environment.filters["interval"] = interval_words
     return environment

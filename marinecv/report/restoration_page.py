@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from marinecv.atomic import write_text
+from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.restoration import SHOWN, read_pictures
 from marinecv.report.figures import curves
 from marinecv.report.html import render
@@ -23,7 +24,7 @@ SAID = {
     "samples": "What the decoder makes of codes drawn from a standard normal distribution.",
     "walk": "From the code of one image in equal steps to that of another.",
 }
-SUMMARY = "On validation the mean squared error is {value:.4f} (95% {low:.4f} to {high:.4f}, n={n})"
+SUMMARY = "On validation the mean squared error is {value:.4f} ({interval}, n={n})"
 USAGE = """import keras
 import marinecv as mcv
 
@@ -45,7 +46,7 @@ def write_restoration_report(run: Run) -> Path:
         ValueError: one of its files is missing or broken.
     """
     recipe, metrics, environment = run.read("recipe.json"), run.metrics, run.read("environment.json")
-    figures = run.path("figures")
+    figures, mse = run.path("figures"), metrics["validation"]["mse"]
     with run.mending("restorations.npz"):
         pictures = read_pictures(run.path("restorations.npz"))
     is_noisy = not np.array_equal(pictures["original"], pictures["noisy"])
@@ -58,7 +59,7 @@ def write_restoration_report(run: Run) -> Path:
         "restoration.html",
         title=recipe.get("title") or run.folder.name,
         demonstration=run.demonstration,
-        summary=SUMMARY.format(**metrics["validation"]["mse"]) + _beside(metrics["validation"]),
+        summary=SUMMARY.format(**mse, interval=interval_words(mse, ".4f")) + _beside(metrics["validation"]),
         range="[-1, 1]" if recipe["model"]["kind"] == "unet" else "[0, 1], grey",
         usage=USAGE.format(run.folder.name),
         metrics=metrics,

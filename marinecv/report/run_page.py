@@ -7,6 +7,8 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.checked import take
+from marinecv.evaluation.calibration import temperature_sentence
+from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
@@ -160,14 +162,17 @@ def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
                 f"{accuracy['value']} (n={accuracy['n']}) in the one, {right} of {len(table)} in the other. "
                 f"{MEND['predictions.csv'].format(folder=run.folder)}"
             )
-    return {split: measured.get(split) or classification_metrics(table) for split, table in tables.items()}
+    groups = run.catalog.set_index("image_id")["group"] if run.path("catalog.csv").is_file() else None
+    return {
+        split: measured.get(split) or classification_metrics(table, groups=groups) for split, table in tables.items()
+    }
 
 
 def _summary(metrics: dict, judged: str) -> str:
     accuracy = metrics[judged]["accuracy"]
     return (
         f"Of {accuracy['n']} {judged} images, {accuracy['value']:.1%} are named correctly "
-        f"(95% interval {accuracy['low']:.1%} to {accuracy['high']:.1%})."
+        f"({interval_words(accuracy, '.1%')})."
     )
 
 
@@ -230,9 +235,10 @@ def _calibration_drawings(sure: dict, figures: Path, demonstration: bool) -> dic
     if sure["reason"]:
         return {}
     before, after = (pd.DataFrame(sure["reliability"][when]) for when in ("before", "after"))
-    drawn = reliability_figure(before, after, demonstration)
+    drawn = reliability_figure(before, None if sure["temperature"] == 1 else after, demonstration)
     curve = triage_figure(pd.DataFrame(sure["review"]["curve"]), sure["review"]["goal"], demonstration)
     return {
+        "sentence": temperature_sentence(sure),
         "reliability_drawing": shown(drawn, figures / "reliability.png"),
         "triage_drawing": shown(curve, figures / "triage.png"),
     }

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from marinecv.atomic import write_text
+from marinecv.evaluation.figures import interval_words
 from marinecv.report.html import render
 from marinecv.report.parts import shown
 from marinecv.report.search_figures import importance_figure, parallel_figure, trials_figure
@@ -75,7 +76,7 @@ def search_summary(search: Search) -> str:
         figure = Run(winner).metrics["validation"]["accuracy"]
         said.append(
             f"Trained again and scored from its predictions: {figure['value']:.3f} "
-            f"(95% {figure['low']:.3f} to {figure['high']:.3f}, n={figure['n']})."
+            f"({interval_words(figure)}, n={figure['n']})."
         )
     return " ".join(said)
 

@@ -7,7 +7,8 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.folds import fold_metrics
+from marinecv.evaluation.figures import has_interval, interval_words
+from marinecv.evaluation.folds import fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.figures import comparison_curves
@@ -87,8 +88,8 @@ def _summary(
     if folds := fold_metrics(runs.values()):
         figures = {name: metrics["accuracy"] for name, metrics in folds.items()}
         parts = [
-            f"{name}, all folds together: {figure['value']:.1%} of {figure['n']} images "
-            f"(95% {figure['low']:.1%} to {figure['high']:.1%}{_by_groups(figure)})"
+            f"{name}, {fold_words(runs.values())}: {figure['value']:.1%} of {figure['n']} images "
+            f"({interval_words(figure, '.1%')}{_by_groups(figure)})"
             for name, figure in figures.items()
         ]
         return "; ".join(parts) + (
@@ -118,7 +119,7 @@ def _summary(
 
 def _by_groups(figure: dict) -> str:
     """How the interval was come by, where images were not resampled one by one."""
-    return f", {figure['method']}" if "groups" in figure else ""
+    return f", {figure['method']}" if "groups" in figure and has_interval(figure) else ""
 
 
 def _accuracy(table: pd.DataFrame) -> float:

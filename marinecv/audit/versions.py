@@ -1,0 +1,77 @@
+"""Versions of one photograph by their names: exports of one upload, augmented files, tiles, crops, copies."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.thumbs import colours
+from marinecv.data.groups import LINK_COLUMNS, NEAR_COPY
+from marinecv.data.splits import SPLIT_NAMES
+
+MIN_SIMILARITY = 0.9  # of colors: 1 in 20 pairs by chance has it, and 19 in 20 that were turned, sheared or cropped
+MAX_VERSIONS = 50  # names with more count something else
+MAX_COMPARED = 16  # later versions that each is compared with
+_EXPORT = re.compile(r"(?:_(?:jpe?g|png|bmp|webp|tiff?))*\.rf\.[0-9a-f]{32}$", re.IGNORECASE)  # of Roboflow
+_COUNT = r" ?\(\d+\)$"
+_WORDS = "aug(?:mented)?|copy|crop(?:ped)?|flip(?:ped)?|mirror(?:ed)?|patch|rot(?:ated)?|tile"
+_VERSION = re.compile(rf"(?<=.)(?:[-_. ]+(?:{_WORDS})(?:[-_ ]*\d+)*(?:{_COUNT})?)+$", re.IGNORECASE)
+
+
+def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np.ndarray]:
+    """Tell from its name of which photograph each image is a version.
+
+    A version ends in `.rf.` and 32 hexadecimal digits, in `_aug1`, `_crop2`, `_tile_0_3`, `-Copy` and the like, or in
+    `(1)` beside a file without it. Nothing is told of more than 50 files of one name.
+
+    Args:
+        image_ids: (n,) paths below the data folder.
+    Returns:
+        `(stems, names, marked)`, (n,) each: the file name without suffix and marks; the same with its folder, without
+        folders of a split; bool, whether it had a mark.
+    """
+    paths = [PurePosixPath(name) for name in image_ids]
+    folders = ["/".join(part for part in path.parts[:-1] if part.lower() not in SPLIT_NAMES) for path in paths]
+    exported = [_EXPORT.sub("", path.stem) for path in paths]
+    stems = [_VERSION.sub("", stem) for stem in exported]
+    present = set(zip(folders, stems, strict=True))
+    plain = [re.sub(_COUNT, "", stem) for stem in stems]
+    stems = [short if (at, short) in present else stem for at, stem, short in zip(folders, stems, plain, strict=True)]
+    several = Counter(zip(folders, stems, strict=True))
+    too_many = [several[key] > MAX_VERSIONS for key in zip(folders, stems, strict=True)]
+    stems = [whole if many else stem for whole, stem, many in zip(exported, stems, too_many, strict=True)]
+    marked = [stem != path.stem and not many for stem, path, many in zip(stems, paths, too_many, strict=True)]
+    return stems, [f"{at}/{stem}" for at, stem in zip(folders, stems, strict=True)], np.array(marked, bool)
+
+
+def one_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
+    """Return bool `(n,)`: True for one version of each photograph, and for every file without a mark."""
+    names = pd.Series(names, dtype=object)
+    return ~(marked & (names.duplicated() | names.isin(names[~marked])).to_numpy(bool))
+
+
+def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
+    """Pair versions of one photograph by name and looks: turned, sheared or cropped, they keep their colors.
+
+    Args:
+        thumbs: uint8 `(n, 128, 128, 3)`, see `load_thumbs`.
+        image_ids: (n,) as of `photograph_names`.
+    Returns:
+        DataFrame `LINK_COLUMNS`: positions (`first` < `second`), the kind `near copy`, as likeness the cosine of their
+        colors, above 0.9, found by `name`.
+    """
+    _, names, marked = photograph_names(image_ids)
+    numbers, pairs = pd.factorize(np.array(names, dtype=object))[0], [np.empty((0, 2), np.int64)]
+    order = np.argsort(numbers, kind="stable")
+    for step in range(1, MAX_COMPARED + 1):
+        two = np.stack([order[:-step], order[step:]], axis=1)
+        pairs.append(two[(numbers[two[:, 0]] == numbers[two[:, 1]]) & marked[two].any(axis=1)])
+    rows, places = np.unique(np.concatenate(pairs), return_inverse=True)
+    first, second = places.reshape(-1, 2).T
+    shares = [colours(thumbs[rows], even) for even in (False, True)]
+    alike = np.max([np.einsum("ij,ij->i", of[first], of[second]) / 2 for of in shares], axis=0)
+    about = {"first": rows[first], "second": rows[second], "kind": NEAR_COPY, "likeness": alike, "found_by": "name"}
+    return pd.DataFrame(about, columns=LINK_COLUMNS)[alike > MIN_SIMILARITY]
