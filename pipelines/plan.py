@@ -158,11 +158,12 @@ def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, valid
     data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic, **own)
     smaller = replace(recipe.training, seed=training.seed, epochs=training.epochs)
     split_by = recipe.data.split_by or "published"
+    title, of_report = REPORT.sub("", recipe.title), data.name == recipe.data.name
     same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
     return replace(
         recipe,
-        title=f"{REPORT.sub('', recipe.title)} (data: {data.name})" if data.name != recipe.data.name else recipe.title,
-        report=recipe.report if data.name == recipe.data.name else "",
+        title=recipe.title if of_report else f"{title[:1].upper()}{title[1:]} (data: {data.name})",
+        report=recipe.report if of_report else "",
         data=data,
         training=training,
         published=recipe.published if same else {},  # another experiment is not held against the report's figures

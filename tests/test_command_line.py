@@ -215,11 +215,11 @@ EARLY = [
     ("finetune --data-dir none", "There is no image file in ...none. Expected some that end in .jpg"),
     (
         "pretrain --data-dir names",
-        "None of the 2 images in ...names can be used: 1 no class in labels.csv (the first: a.jpg)",
+        "None of the 1 files that ...labels.csv names is there; the first is 'b'",
     ),
     (
         "finetune --data-dir names",
-        ", 1 named in the CSV but the file is absent (the first: b).",
+        "the nearest file 'a.jpg'",
     ),
 ]
 ONE_BY_ONE = """
@@ -285,7 +285,7 @@ def test_every_recipe_labels_images_as_the_check_reads_them():
             'There is no recipe or command "nope". Expected one of pretrain, finetune',
         ),
         (
-            "finetune --data-dir two --weights none --alpha 0.5",
+            "finetune --data-dir two --backbone mobilenetv3large --weights none --alpha 0.5",
             "mobilenetv3large has no width multiplier. Leave out --al",
         ),
     ],

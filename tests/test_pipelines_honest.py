@@ -99,7 +99,7 @@ def test_grouped_folds_beside_a_run_judge_each_image_once_and_stay(run, tmp_path
     assert before == {path: path.stat().st_mtime_ns for path in study.folder.rglob("model.keras")}
 
 
-@pytest.mark.parametrize("flag", [["--limit", "3"], ["--data-dir", "elsewhere"]])
+@pytest.mark.parametrize("flag", [["--limit", "3"], ["--data-dir", "."]])
 def test_folds_are_of_the_runs_own_images_all_of_them(run, flag, capsys):
     assert main(["evaluate", str(run.folder), "--folds", "2", *flag]) == 1
     assert "--folds trains on the run's own images" in capsys.readouterr().err

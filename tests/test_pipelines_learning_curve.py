@@ -353,7 +353,7 @@ def test_on_images_of_ones_own_the_curve_is_that_of_a_head(photographs, tmp_path
     assert learning_curve(photographs, tmp_path / "curve", *words) == 0
     assert list(Study(tmp_path / "curve").cells) == ["mobilenet_head-0.5-seed0", "mobilenet_head-1-seed0"]
     recipe = Run(tmp_path / "curve" / "mobilenet_head-1-seed0").read("recipe.json")
-    assert recipe["title"] == "mobilenet, frozen (data: reef)"
+    assert recipe["title"] == "Mobilenet, frozen (data: reef)"
     assert learning_curve(photographs, tmp_path / "none", "--encoder-data", "unlabelled") == 1
     assert "None of mobilenet_head begins with an encoder." in capsys.readouterr().err
 

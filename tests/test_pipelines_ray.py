@@ -194,7 +194,7 @@ def test_a_cluster_that_cannot_be_joined_is_an_error(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("words", [["predict", "run", "photos"], ["search", "--recipe", "aquarium_four_conv"]])
+@pytest.mark.parametrize("words", [["predict", ".", "photos"], ["search", "--recipe", "aquarium_four_conv"]])
 def test_without_ray_it_is_said_how_to_install_it(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "ray", None)

@@ -60,7 +60,7 @@ def test_the_winner_is_a_run_trained_again_and_scored_from_its_predictions(searc
     assert winner.finished and winner.path("report.html").is_file() and winner.path("model.keras").is_file()
     recipe, best = winner.read("recipe.json"), found.best
     assert recipe["training"]["learning_rate"] == best.values["learning_rate"]
-    assert recipe["title"] == f"from scratch: four convolutions (data: tank), trial {best.number} of 3"
+    assert recipe["title"] == f"From scratch: four convolutions (data: tank), trial {best.number} of 3"
     assert winner.history["val_accuracy"].max() == best.value  # the same seed gives the same training
     assert set(winner.metrics) == {"train", "validation", "test"}
 
@@ -199,7 +199,7 @@ def test_on_images_of_ones_own_a_head_is_searched_where_no_recipe_is_named(
     words = ["--data-dir", str(shared_tank), "--trials", "2", "--output-dir", str(tmp_path / "search")]
     assert main(["search", *words]) == 0
     base = Search(tmp_path / "search").base.read("recipe.json")
-    assert base["title"] == "mobilenet, frozen (data: tank)" and base["model"]["trainable_layers"] == 0
+    assert base["title"] == "Mobilenet, frozen (data: tank)" and base["model"]["trainable_layers"] == 0
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_figures_of_all_folds_over_few_groups_say_so_on_the_console_and_the_page
     write_json(run.path("recipe.json"), recipe)
     write_table(run.path("catalog.csv"), run.catalog.assign(group="tank"))
     assert train.finish_study(Study.create(tmp_path, "s", "S", ["a"])) == 0
-    said = "one group alone, the interval says nothing of others"
+    said = "from 1 group of related images: no interval"
     assert said in capsys.readouterr().out and said in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

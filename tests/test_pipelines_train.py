@@ -85,7 +85,7 @@ def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finis
     assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["canvas_px"] is None
     assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
-    assert recipe["title"] == "from scratch: four convolutions (data: tank)" and recipe["title"] in page
+    assert recipe["title"] == "From scratch: four convolutions (data: tank)" and recipe["title"] in page
     assert "quarium" not in page and "Beside the published figures" not in page and "Demonstration" not in page
 
 
@@ -198,7 +198,7 @@ def test_a_recipe_named_runs_whole_and_says_in_one_line_how_little_of_the_input_
         assert capsys.readouterr().out.count(line) == bool(words)
     recipe = Run(tmp_path / "runs" / "tank_three_conv-1").read("recipe.json")
     assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["canvas_px"] == 1024
-    assert recipe["title"] == "from scratch: three convolutions (data: tank)" and recipe["report"] == ""
+    assert recipe["title"] == "From scratch: three convolutions (data: tank)" and recipe["report"] == ""
     assert (tmp_path / "runs" / "tank_pretrain-1" / "aquarium_four_conv").is_dir()
 
 
@@ -269,14 +269,14 @@ def test_merge_case_reaches_catalog_boxes_and_recipe_and_what_reads_the_data_aga
     run = Run(tmp_path / "run")
     assert set(catalog["class_name"]) == set(run.class_names) == {"crab", "eel", "ray"}
     assert Recipe.of(run).data.merge_case
-    args = argparse.Namespace(data=None, data_dir=None, merge_case=False)
+    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=False)
     assert set(mcv.read_boxes(find_data(args, run, run.catalog))["class_name"]) == {"crab", "eel", "ray"}
 
 
 def test_other_images_take_the_spelling_of_the_run(finished_run, roboflow_folder):
     for table in roboflow_folder.rglob("_annotations.csv"):
         table.write_text(table.read_text().replace(",eel,", ",Eel,"))
-    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "merge_case"))
+    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "class_level", "merge_case"))
     args, run = argparse.Namespace(**flags, data_dir=roboflow_folder, on="test"), Run(finished_run)
     with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
         outside(args, run)

@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict:
     """
     text = utf8_text(path)
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = _Loader(text).get_single_data()
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply. Expected lines such as names: [fish, shark].") from None
     except yaml.YAMLError as error:
