@@ -21,6 +21,7 @@ METADATA = {
 }
 MACHINE_PATH = re.compile(r"/(tmp|work|root|home|Users|usr|opt|var|content)\b|[A-Z]:\\\\|site-packages")
 MAX_BYTES = 300_000
+REEF_CLASSES = ("fish", "jellyfish", "penguin", "puffin", "shark", "starfish", "stingray")
 
 
 @pytest.fixture
@@ -90,11 +91,12 @@ def test_notebook_holds_nothing_of_the_machine_it_ran_on(notebook):
 
 
 def shown_by(notebook):
-    """What each code cell shows, whatever its numbers: they depend on the machine."""
+    """What each code cell shows, whatever its numbers and the classes it predicts: they depend on the machine."""
     shown = []
     for cell in code_cells(notebook):
         texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-        text = re.sub(r" at most \S+ \S+ left", "", "\n".join(texts))
+        text = re.sub(r" at most \S+ \S+ left|.*Temperature scaling.*", "", "\n".join(texts))
+        text = re.sub("|".join(sorted(REEF_CLASSES, key=len, reverse=True)), "@", text)
         shown.append(re.sub(r"[\s-]+", " ", re.sub(r"\d[\d.,]*(e-?\d+)?", "#", text)).strip())
     return shown
 
