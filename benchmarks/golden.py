@@ -83,7 +83,7 @@ def record(commit: str, data: Path) -> None:
 
 
 def accept(values: dict, reason: str) -> int:
-    """Write both references, with why they changed and where."""
+    """Write both references, with the reason and the parts that changed."""
     old = json.loads(COMMITTED.read_text(encoding="utf-8")) if COMMITTED.is_file() else {}
     changed = sorted({place.split(":")[0] for place in differences(old.get("values", {}), values, TOLERANCE)})
     write(MACHINE, values)
