@@ -269,14 +269,14 @@ def test_merge_case_reaches_catalog_boxes_and_recipe_and_what_reads_the_data_aga
     run = Run(tmp_path / "run")
     assert set(catalog["class_name"]) == set(run.class_names) == {"crab", "eel", "ray"}
     assert Recipe.of(run).data.merge_case
-    args = argparse.Namespace(data=None, data_dir=None, merge_case=False)
+    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=False)
     assert set(mcv.read_boxes(find_data(args, run, run.catalog))["class_name"]) == {"crab", "eel", "ray"}
 
 
 def test_other_images_take_the_spelling_of_the_run(finished_run, roboflow_folder):
     for table in roboflow_folder.rglob("_annotations.csv"):
         table.write_text(table.read_text().replace(",eel,", ",Eel,"))
-    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "merge_case"))
+    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "class_level", "merge_case"))
     args, run = argparse.Namespace(**flags, data_dir=roboflow_folder, on="test"), Run(finished_run)
     with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
         outside(args, run)
