@@ -1,11 +1,12 @@
 """A study: a folder of runs that are told apart by name, with one table. A grid, seeds and a replay are studies."""
 
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.checked import names, read_json, take
+from marinecv.data.names import leads_out
 from marinecv.runs import COSTS, Run
 from marinecv.tables import numbers, read_table, write_table
 
@@ -114,8 +115,7 @@ class Study:
         names(list(self.cells), f"The cells of {path}")
         names(list(self.cells.values()), f"The folders of the cells of {path}")
         for cell, place in self.cells.items():
-            parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
-            if parts.anchor or ".." in parts.parts or not parts.parts or "\0" in place:
+            if leads_out(place) or not Path(place).parts or "\0" in place:
                 raise ValueError(f"Cell {cell!r} of {path} lies in {place!r}. Expected a folder below the study's own.")
 
     def _read_table(self, path: Path) -> pd.DataFrame:
