@@ -8,7 +8,7 @@ from marinecv.atomic import write_json
 from marinecv.checked import names, read_json, take
 from marinecv.data.names import leads_out
 from marinecv.runs import COSTS, Run
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
 SELECT_ON = ("validation", "test")
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
@@ -120,8 +120,7 @@ class Study:
 
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
-        if missing := [column for column in ("name", "best") if column not in table]:
-            raise ValueError(f"{path} lacks the column {missing[0]!r}.")
+        check_columns(table, ("name", "best"), path)
         if strangers := [
             name for name in names(table["name"].tolist(), f"The names of {path}") if name not in self.cells
         ]:

@@ -62,7 +62,7 @@ def read_strings(
     bad = table["problem"] != ""
     quoted = [bad_row(*pair) for pair in zip(table["text"][bad], table["problem"][bad], strict=True)]
     table.loc[bad, "problem"] = quoted
-    refuse_mostly_bad(table["problem"], table["source"])
+    refuse_mostly_bad(table)
     return table.drop(columns="text")
 
 

@@ -201,7 +201,7 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
 
 def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
     boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source", "problem"])
-    refuse_mostly_bad(boxes["problem"], boxes["source"])
+    refuse_mostly_bad(boxes)
     of_path = images.set_index("path").reindex(boxes.pop("path"))
     for axis, extent, size in (("x", "w", of_path["width"].to_numpy()), ("y", "h", of_path["height"].to_numpy())):
         for corner, side in (("min", -0.5), ("max", 0.5)):

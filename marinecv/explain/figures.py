@@ -7,7 +7,7 @@ import pandas as pd
 from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.runs import Run
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
 SHARES = ("heat", "centre_heat", "area")
 HITS = ("pointing", "centre_pointing", "accuracy", "animal_only", "background_only")
@@ -102,8 +102,7 @@ def read_figures(run: Run) -> pd.DataFrame | None:
         return None
     try:
         table = read_table(path)
-        if missing := [column for column in COLUMNS if column not in table]:
-            raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(COLUMNS)}.")
+        check_columns(table, COLUMNS, path)
         table = numbers(table, ("value", "low", "high", "n"), path)
         shares = table[["value", "low", "high"]].fillna(0)
         wrong = ~table["measure"].isin(MEASURES) | ~((shares >= 0) & (shares <= 1)).all(axis=1) | ~(table["n"] >= 0)
