@@ -1,11 +1,11 @@
 """The figures of heat in boxes: averaged, and kept in the run for its report. Nothing here imports TensorFlow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
@@ -18,10 +18,7 @@ COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low",
 
 
 def box_figures(
-    measured: pd.DataFrame,
-    class_names: Sequence[str],
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
+    measured: pd.DataFrame, class_names: Sequence[str], seed: int = 0, groups: Groups = None
 ) -> pd.DataFrame:
     """Average `measure_boxes` over all images and over those of each class, with 95% intervals.
 
@@ -46,7 +43,7 @@ def box_figures(
     return table.astype({"value": float, "low": float, "high": float})
 
 
-def chance_sentence(measured: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None = None) -> str:
+def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
     """Return in a sentence that the heat in the boxes is no better than chance; empty where it is.
 
     Chance is the larger of the boxes' fraction of the picture and of what a blob in its center has in them; the
