@@ -11,14 +11,7 @@ from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
 from marinecv.data.data_yaml import published_split, read_names, read_yaml
 from marinecv.data.formats import printable, unsupported
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.layouts import (
-    HIDDEN,
-    find_data_yaml,
-    folder_named,
-    image_files,
-    paths_below,
-    split_folders,
-)
+from marinecv.data.layouts import HIDDEN, find_data_yaml, folder_named, image_files, paths_below, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import plain, refuse_unmatched
 
