@@ -3,16 +3,16 @@
 python benchmarks/reports.py
 
 Printed figures come from the recipes, or from five_reports/printed.py where no recipe holds them. The functions that
-judge them are those of `marinecv.evaluation.published` and `.claims`.
+judge them are those of five_reports/claims.py, five_reports/bounds.py and `marinecv.evaluation`.
 """
 
 import textwrap
 from pathlib import Path
 
 from five_reports import animals, aquarium, birdcnn, birds, butterflies
+from five_reports.claims import expected_best
 from five_reports.words import filled, section, table
 
-from marinecv.evaluation.claims import expected_best
 from marinecv.evaluation.intervals import LEVEL, smallest_difference, smallest_paired_difference, wilson
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reports.md"

@@ -17,7 +17,7 @@ from marinecv.environment import environment
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
 if TYPE_CHECKING:
     import keras
@@ -183,8 +183,7 @@ class Run:
         """What a multimodal model was told of each image: one row an image, by `image_id`, numbers from 0 to 1."""
         with self.mending("attributes.csv"):
             table = read_table(self.path("attributes.csv"))
-            if "image_id" not in table:
-                raise ValueError(f"{self.path('attributes.csv')} lacks the column 'image_id'.")
+            check_columns(table, ["image_id"], self.path("attributes.csv"))
             names(table["image_id"].tolist(), f"The images of {self.path('attributes.csv')}")
             columns = [column for column in table if column != "image_id"]
             values = numbers(table, columns, self.path("attributes.csv")).set_index("image_id")
@@ -336,8 +335,7 @@ def read_history(path: str | Path) -> pd.DataFrame:
 
 def _read_catalog(path: Path) -> pd.DataFrame:
     table = read_table(path)
-    if missing := [column for column in CATALOG_COLUMNS if column not in table]:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(CATALOG_COLUMNS)}.")
+    check_columns(table, CATALOG_COLUMNS, path)
     table = numbers(table, ("width", "height", "share"), path)
     sizes, share = table[["width", "height"]], table["share"].fillna(0)
     doubts = {

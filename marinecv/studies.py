@@ -1,13 +1,14 @@
 """A study: a folder of runs that are told apart by name, with one table. A grid, seeds and a replay are studies."""
 
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.checked import names, read_json, take
+from marinecv.data.names import leads_out
 from marinecv.runs import COSTS, Run
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
 SELECT_ON = ("validation", "test")
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
@@ -114,14 +115,12 @@ class Study:
         names(list(self.cells), f"The cells of {path}")
         names(list(self.cells.values()), f"The folders of the cells of {path}")
         for cell, place in self.cells.items():
-            parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
-            if parts.anchor or ".." in parts.parts or not parts.parts or "\0" in place:
+            if leads_out(place) or not Path(place).parts or "\0" in place:
                 raise ValueError(f"Cell {cell!r} of {path} lies in {place!r}. Expected a folder below the study's own.")
 
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
-        if missing := [column for column in ("name", "best") if column not in table]:
-            raise ValueError(f"{path} lacks the column {missing[0]!r}.")
+        check_columns(table, ("name", "best"), path)
         if strangers := [
             name for name in names(table["name"].tolist(), f"The names of {path}") if name not in self.cells
         ]:

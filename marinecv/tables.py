@@ -72,6 +72,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
+def check_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> None:
+    """Raise ValueError where a table that was read lacks a column."""
+    if missing := [column for column in columns if column not in table]:
+        expected, found = ", ".join(columns), ", ".join(table)
+        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {expected}; found {found:.200}.")
+
+
 def numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
     """Return a table that was read with some columns as float64, to the last digit; an empty cell is NaN.
 
@@ -79,9 +86,8 @@ def numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd
         ValueError: a column is missing, or a cell holds no number.
     """
     read = {}
+    check_columns(table, columns, path)
     for column in columns:
-        if column not in table:
-            raise ValueError(f"{path} lacks the column {column!r}. Expected it among {', '.join(table.columns)}.")
         wrong = ~table[column].str.fullmatch(_NUMBER)
         if wrong.any():
             raise ValueError(

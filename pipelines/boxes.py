@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from . import options
+
 NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
 
 
@@ -22,16 +24,24 @@ def images_and_boxes(args: argparse.Namespace, trained):
         print(f"The boxes of these images cannot be read: {error}")
     if named:
         catalog = moved(catalog, images, args.run, manifest.root)
-    if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
-    part = catalog[catalog["split"] == args.on]
-    if part.empty:
-        raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    part = chosen_images(args, catalog, [args.on])
     if boxes is not None and not boxes["image_id"].isin(part["image_id"]).any():
         boxes = None
     if boxes is None and args.method == "gradcam":
         print(NO_BOXES)
     return part, boxes
+
+
+def chosen_images(args: argparse.Namespace, catalog, splits: list[str]):
+    """The images of some splits, each of which must have a usable one; as many of each as --limit says."""
+    import marinecv as mcv
+
+    if args.limit:
+        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+    for split in splits:
+        if split not in set(mcv.usable(catalog)["split"]):
+            raise ValueError(f"The split {split} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    return catalog[catalog["split"].isin(splits)]
 
 
 def moved(catalog, images, run: Path, root: Path):
@@ -49,12 +59,8 @@ def find_data(args: argparse.Namespace, trained, catalog):
     from marinecv.training.recipe import Recipe
 
     choice = Recipe.of(trained).data
-    reading = {
-        "class_level": args.class_level or choice.class_level,
-        "merge_case": args.merge_case or choice.merge_case,
-    }
     if args.data or args.data_dir:
-        return mcv.locate(args.data, args.data_dir, **reading)
+        return options.located(args, choice=choice)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
@@ -62,7 +68,8 @@ def find_data(args: argparse.Namespace, trained, catalog):
     if not Path(root).is_dir():
         return None
     known = name in {manifest.name for manifest in mcv.list_manifests()}
-    return mcv.locate(name if known else None, root, **reading)
+    place = {"data": name if known else None, "data_dir": root}
+    return options.located(argparse.Namespace(**vars(args) | place), choice=choice)
 
 
 def measure(args: argparse.Namespace, trained, model, layer: str, part, boxes, folder: Path):

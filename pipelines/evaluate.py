@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.runs import fresh_folder
     from marinecv.tables import write_table
 
+    from .boxes import chosen_images
     from .honest import fold_table, keep_honest_scores, related, related_outside
 
     trained = options.classifier(args.run)
@@ -50,11 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.folds and (other or args.limit):
         raise ValueError("--folds trains on the run's own images, all of them. Leave out --data, --data-dir, --limit.")
     catalog = outside(args, trained) if other else trained.catalog
-    if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
-    part = catalog[catalog["split"] == args.on]
-    if mcv.usable(part).empty:
-        raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    part = chosen_images(args, catalog, [args.on])
     folder = fresh_folder(args.output_dir) if args.output_dir else None
     quiet.import_tensorflow()
     model = trained.load_model()
@@ -116,16 +113,10 @@ def outside(args: argparse.Namespace, trained):
     from marinecv.training.recipe import Recipe
 
     choice = Recipe.of(trained).data
-    manifest = mcv.locate(
-        args.data,
-        args.data_dir,
-        class_level=args.class_level or choice.class_level,
-        merge_case=args.merge_case or choice.merge_case,
-    )
+    manifest = options.located(args, choice=choice)
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    rules = {"label_rule": args.label_rule or choice.label_rule, "no_box": args.no_box or choice.no_box}
-    catalog = mcv.read_catalog(manifest, **rules, log=print)
+    catalog = mcv.read_catalog(manifest, **options.label_rules(args, choice), log=print)
     if manifest.merge_case:
         known = {name.casefold(): name for name in trained.class_names}
         catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]

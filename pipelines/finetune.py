@@ -43,9 +43,7 @@ def row(backbone: str, patience: int) -> Recipe:
         data=DataChoice(name="aquarium"),
         image=ImageSpec(height=224, width=224, canvas_px=1024),
         model=BackboneModel(
-            backbone=backbone,
-            alpha=ALPHAS.get(backbone, 1.0),
-            normalisation="standardise" if is_report else "backbone",
+            backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalisation="standardise" if is_report else "backbone"
         ),
         training=Training(
             learning_rate=1e-4,

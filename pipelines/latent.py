@@ -1,12 +1,13 @@
 """What a run's inner space looks like: a map of its images, clusters, nearest neighbours; one page and its tables."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from marinecv.checked import did_you_mean
 
 from . import options, quiet
-from .boxes import moved
+from .boxes import chosen_images, moved
 from .butterflies import DENOISE
 
 HELP = (
@@ -88,19 +89,11 @@ def images_of(args: argparse.Namespace, trained):
 
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
-        level = args.class_level or Recipe.of(trained).data.class_level
         # only the paths are of interest
-        manifest = mcv.locate(args.data, args.data_dir, class_level=level, merge_case=True)
+        choice = replace(Recipe.of(trained).data, merge_case=True)
+        manifest = options.located(args, choice=choice)
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
-    if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
-    part = catalog[catalog["split"].isin(args.on)]
-    for split in args.on:
-        if split not in set(part["split"]):
-            raise ValueError(
-                f"The split {split} has no usable image. Expected some of {sorted(set(catalog['split']))}."
-            )
-    return part
+    return chosen_images(args, catalog, args.on)
 
 
 def check_asked(asked: list[str], rows) -> None:

@@ -47,19 +47,22 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
 
 
-def located(args: argparse.Namespace, default: str = "aquarium"):
-    """Return the manifest of the images that the flags name, which an early check may have located before."""
+def located(args: argparse.Namespace, default: str = "aquarium", choice=None):
+    """Return the manifest of the images that the flags name, which an early check may have located before.
+
+    How its folders are read the flags say, else the data part of a recipe.
+    """
     from marinecv.data.locate import locate
 
-    reading = {"class_level": args.class_level, "merge_case": args.merge_case}
+    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     return getattr(args, "source", (None,))[0] or locate(args.data, args.data_dir, default=default, **reading)
 
 
-def label_rules(args: argparse.Namespace) -> dict[str, str]:
-    """How boxes become classes where no recipe says otherwise, as `read_catalog` takes it."""
+def label_rules(args: argparse.Namespace, choice=None) -> dict[str, str]:
+    """How boxes become classes, by the flags, else by the data part of a recipe, as `read_catalog` takes it."""
     from marinecv.training.recipe import DataChoice
 
-    return {name: getattr(args, name) or getattr(DataChoice, name) for name in ("label_rule", "no_box")}
+    return {name: getattr(args, name) or getattr(choice or DataChoice, name) for name in ("label_rule", "no_box")}
 
 
 def add_frames(parser: argparse.ArgumentParser) -> None:

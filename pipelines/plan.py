@@ -41,11 +41,11 @@ def read_data(
     manifest, catalog = manifest or located(args, choice.name), getattr(args, "source", (None, None))[1]
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
+    rules = label_rules(args, choice)
     choice = replace(
         choice,
+        **rules,
         name=manifest.name,
-        label_rule=args.label_rule or choice.label_rule,
-        no_box=args.no_box or choice.no_box,
         class_level=manifest.class_level,
         merge_case=manifest.merge_case,
         split_by=args.split_by or choice.split_by,
@@ -54,7 +54,6 @@ def read_data(
         synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
-    rules = {"label_rule": choice.label_rule, "no_box": choice.no_box}
     if catalog is None or rules != label_rules(args):
         catalog = mcv.read_catalog(manifest, **rules, log=print)
     for line in reading_lines(manifest, catalog):

@@ -20,12 +20,7 @@ from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.pseudo import pseudo_labels, with_pseudo_labels
-from marinecv.evaluation.restoration import (
-    restoration_metrics,
-    restoration_table,
-    restored_pictures,
-    write_pictures,
-)
+from marinecv.evaluation.restoration import restoration_metrics, restoration_table, restored_pictures, write_pictures
 from marinecv.inputs.pixels import rows_of
 from marinecv.inputs.rgb import find_white
 from marinecv.inputs.synthesise import contact_sheet
@@ -102,11 +97,7 @@ def choose_on_test(catalogs: list[pd.DataFrame]) -> None:
 
 
 def start(
-    folder: str | Path,
-    recipe: Recipe,
-    catalog: pd.DataFrame,
-    manifest: mcv.Manifest,
-    select_on: str = "validation",
+    folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest, select_on: str = "validation"
 ) -> Run:
     """Make the folder of a run."""
     recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # of all the data, by one rule

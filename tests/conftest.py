@@ -1,6 +1,7 @@
 """Fake data: three coloured classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pipelines.finetune import weights_host_answers
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -5,9 +5,9 @@ from PIL import Image
 
 from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
-from marinecv.data.formats import RAW
+from marinecv.data.formats import RAW, UNSUPPORTED_SUFFIXES
 from marinecv.data.images import read_header
-from marinecv.data.layouts import GROUP, PLACE, UNSUPPORTED_SUFFIXES
+from marinecv.data.layouts import GROUP, PLACE
 from marinecv.data.manifests import Manifest, manifest_of_folder
 from marinecv.data.splits import folder_splits
 
@@ -60,12 +60,12 @@ def test_absent_unlabelled_and_unreadable_images_keep_their_rows(tmp_path):
     [
         ("filename,class\na.jpg,eel\n", "lacks the column xmin, ymin, xmax, ymax. Expected .*; found filename,class"),
         ("", "found nothing"),
-        (HEADER + "a.jpg,64,48,,1,2,3,4\n", "1 of 1 .*_annotations.csv:2, is a bad row 'a.jpg,64,48,,1,2,3,4': lacks"),
-        (HEADER + "a.jpg,64\n", "_annotations.csv:2, is a bad row 'a.jpg,64': lacks its class"),
+        (HEADER + "a.jpg,64,48,,1,2,3,4\n", "1 of 1 .*_annotations.csv:2: bad row 'a.jpg,64,48,,1,2,3,4': lacks"),
+        (HEADER + "a.jpg,64\n", "_annotations.csv:2: bad row 'a.jpg,64': lacks its class"),
         (HEADER + "\n../a.jpg,64,48,eel,1,2,3,4\n", "_annotations.csv:3 names '../a.jpg', outside the folder"),
         (
             HEADER + "a.jpg,64,48,eel,1,2,x,4\n",
-            "_annotations.csv:2, .* 'a.jpg,64,48,eel,1,2,x,4': xmax is 'x', no number",
+            "_annotations.csv:2: .* 'a.jpg,64,48,eel,1,2,x,4': xmax is 'x', no number",
         ),
     ],
 )

@@ -256,7 +256,7 @@ def test_images_that_a_split_file_does_not_name_are_rows_that_say_so(tmp_path):
         (None, "There is no split file .*a.csv. Expected a CSV with image_id and split"),
         (
             "image_id,class_name\n000.jpg,eel\n",
-            "lacks the column split. Expected image_id and split; found image_id, cl",
+            "lacks the column 'split'. Expected image_id, split; found image_id, cl",
         ),
         (
             "image_id,split\n000.jpg,train\nx.jpg,test\n",

@@ -135,7 +135,7 @@ def test_a_bad_line_costs_one_row_which_is_quoted(tmp_path, line, reason):
 
 
 def test_where_most_lines_are_bad_one_error_quotes_the_first(tmp_path):
-    message = "2 of 3 annotation rows cannot be read. The first, train/labels/a.txt:1, is a bad row '0 30 20 20 10': "
+    message = "2 of 3 annotation rows cannot be read; the first, train/labels/a.txt:1: bad row '0 30 20 20 10': "
     with pytest.raises(ValueError, match=message + "these numbers are no fractions of the image .* perhaps pixels"):
         read_yolo(make(tmp_path, ["0 30 20 20 10", "0 31 20 20 10", FISH]))
 
@@ -258,8 +258,8 @@ def test_anchors_merges_and_plain_words(tmp_path, text, names):
         ("names: [eel, [crab]]", "does not name its classes"),
         ("- eel", "holds no named entries"),
         ("names: [eel, ray]\nnc: 3", "states nc: '3' and names 2 classes"),
-        ("names: [eel, ' eel']", "has the class name 'eel', which is empty, there twice"),
-        ('names: [eel, "\\ud800"]', "no text"),
+        ("names: [eel, ' eel']", "'eel' is empty or there twice"),
+        ('names: [eel, "\\ud800"]', "does not name its classes"),
         (
             "nc: 2\nnames: {0: eel, 0: crab}",
             "data.yaml:2 cannot be read as YAML: the key '0' is there twice or no text",

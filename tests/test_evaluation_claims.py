@@ -4,9 +4,7 @@ from math import comb
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
-
-from marinecv.evaluation.claims import (
+from five_reports.claims import (
     BETWEEN,
     FAR,
     NEAR,
@@ -21,6 +19,8 @@ from marinecv.evaluation.claims import (
     spread_errors,
     tell_apart,
 )
+from sklearn.metrics import f1_score
+
 from marinecv.evaluation.intervals import mcnemar
 from marinecv.models.cnn import cnn
 

@@ -2,11 +2,8 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from sklearn.metrics import f1_score, precision_score, recall_score
-
-from marinecv.evaluation.published import (
+from five_reports.bounds import (
     average_bounds,
-    counts_behind,
     f1_bounds,
     fits_batch_average,
     fitting_sizes,
@@ -15,6 +12,9 @@ from marinecv.evaluation.published import (
     sizes_before_split,
     ways_within,
 )
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from marinecv.evaluation.published import counts_behind
 
 HALF = Fraction(1, 2)
 

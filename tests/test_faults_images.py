@@ -19,8 +19,9 @@ from PIL import Image, PngImagePlugin
 from test_inputs_decode import WORLDS, eagerly, saved
 
 from marinecv.data.catalog import read_catalog, usable
+from marinecv.data.formats import NOT_UTF8
 from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, NO_TARGET, read_header
-from marinecv.data.layouts import NOT_UTF8, image_files, paths_below
+from marinecv.data.layouts import image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.records import MAX_BYTES, read_bytes, record_path
 from marinecv.inputs.decode import decode_with_pillow

@@ -153,7 +153,7 @@ def test_a_split_that_is_not_there_and_too_many_clusters(run_copy, capsys):
     assert "9 clusters cannot be made of 9 images of 3 classes" in refused(capsys, run_copy, "--clusters", "9")
     catalog = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
     catalog.query("split != 'test'").to_csv(run_copy / "catalog.csv", index=False)
-    assert "The split test has no usable image. Expected some of" in refused(capsys, run_copy, *ALL)
+    assert "The split test has no usable image. Expected one of" in refused(capsys, run_copy, *ALL)
 
 
 def test_a_model_that_takes_attributes_is_refused(run_copy, capsys):

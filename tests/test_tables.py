@@ -139,5 +139,5 @@ def test_numbers_are_read_to_the_last_digit_and_a_word_among_them_is_named(tmp_p
     np.testing.assert_array_equal(numbers(table, ["a"], "a.csv")["a"], values)
     with pytest.raises(ValueError, match="a.csv has 'x' for 'b', in row 2 below the header. Expected a number"):
         numbers(table, ["b"], "a.csv")
-    with pytest.raises(ValueError, match="a.csv lacks the column 'c'. Expected it among a, b"):
+    with pytest.raises(ValueError, match="a.csv lacks the column 'c'. Expected c; found a, b"):
         numbers(table, ["c"], "a.csv")

@@ -1,6 +1,8 @@
 """The birds report: four networks on 20 species, three of them on 200."""
 
 from five_reports import printed
+from five_reports.bounds import fitting_sizes
+from five_reports.claims import FAR, expected_best, place_of, tell_apart
 from five_reports.words import (
     AGAINST,
     CANNOT,
@@ -18,8 +20,7 @@ from five_reports.words import (
 from marinecv.pipelines.birds import CUSTOM_CNN, EFFICIENTNETB4, MULTIMODAL, RECIPES, RESNET50, N
 
 import marinecv as mcv
-from marinecv.evaluation.claims import FAR, expected_best, place_of, tell_apart
-from marinecv.evaluation.published import counts_behind, fitting_sizes
+from marinecv.evaluation.published import counts_behind
 
 FEW, MANY = N["cub_x20"], N["cub_x200"]
 NAMES = {RESNET50.name: "ResNet-50", MULTIMODAL.name: "multimodal", EFFICIENTNETB4.name: "EfficientNet-B4"}

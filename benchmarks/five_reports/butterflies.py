@@ -4,11 +4,8 @@ import math
 
 import numpy as np
 from five_reports import printed
-from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
-from marinecv.pipelines.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
-
-import marinecv as mcv
-from marinecv.evaluation.claims import (
+from five_reports.bounds import f1_bounds, fitting_sizes
+from five_reports.claims import (
     batch_averages,
     find_gains,
     largest_class_at_least,
@@ -17,8 +14,11 @@ from marinecv.evaluation.claims import (
     spread_errors,
     tell_apart,
 )
+from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
+from marinecv.pipelines.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
+
+import marinecv as mcv
 from marinecv.evaluation.intervals import smallest_difference, wilson
-from marinecv.evaluation.published import f1_bounds, fitting_sizes
 
 N = PUBLISHED_N
 LINES = {line.removeprefix("butterflies_").upper(): line for line in PUBLISHED}

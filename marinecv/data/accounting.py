@@ -9,7 +9,7 @@ import pandas as pd
 from marinecv.data.cub import BOXES, SPLIT
 from marinecv.data.folders import level_sentence
 from marinecv.data.formats import is_image
-from marinecv.data.layouts import ANNOTATIONS, CUB_TABLES, HIDDEN, LABELS, PACK, printable, split_folders
+from marinecv.data.layouts import ANNOTATIONS, CUB_TABLES, LABELS, PACK, is_hidden, printable, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.packed import BOXES as PACKED_BOXES
 from marinecv.data.packed import INDEX, read_about
@@ -55,7 +55,7 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
             below, name = path.relative_to(top), printable(path)
             if kind := IMAGE if name in rows or name in used else ANNOTATION if name in tables else "":
                 counts[kind] += 1
-            elif any(part.startswith(HIDDEN) for part in below.parts):
+            elif is_hidden(path, top):
                 counts[SYSTEM] += 1
             else:
                 outermost = [folder for folder in below.parents if printable(top / folder) not in used][-1:]

@@ -21,25 +21,18 @@ def is_bad_row(problems: pd.Series) -> pd.Series:
     return problems.str.startswith(BAD_ROW).astype(bool)
 
 
-def refuse_mostly_bad(problems: pd.Series, sources: pd.Series) -> None:
+def refuse_mostly_bad(rows: pd.DataFrame) -> None:
     """Raise ValueError where more than half of the rows are bad: the file is then of another kind."""
-    bad = is_bad_row(problems)
-    if bad.sum() * 2 > len(bad):
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} annotation rows cannot be read. The first, {sources[bad].iloc[0]}, is a "
-            f"{problems[bad].iloc[0]}. Expected bad rows to be the exception. Correct the files."
-        )
+    if is_bad_row(rows["problem"]).sum() * 2 > len(rows):
+        raise ValueError(f"{describe_bad_rows(rows)}. Expected bad rows to be the exception. Correct the files.")
 
 
-def describe_bad_rows(boxes: pd.DataFrame) -> str:
+def describe_bad_rows(rows: pd.DataFrame) -> str:
     """Return a sentence that counts the rows that cannot be read and quotes the first, or ""."""
-    bad = boxes[is_bad_row(boxes["problem"])]
-    if bad.empty:
-        return ""
-    first = bad.iloc[0]
-    return (
-        f"{len(bad)} of {len(boxes)} annotation rows cannot be read; the first, {first['source']}: {first['problem']}"
-    )
+    bad = rows[is_bad_row(rows["problem"])]
+    for first in bad.head(1).itertuples():
+        return f"{len(bad)} of {len(rows)} annotation rows cannot be read; the first, {first.source}: {first.problem}"
+    return ""
 
 
 def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:

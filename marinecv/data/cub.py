@@ -11,7 +11,7 @@ from marinecv.data.foreign_csv import find_named, utf8_text
 from marinecv.data.images import ABSENT, image_table
 from marinecv.data.layouts import CUB_TABLES, image_files
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import normalize_name
+from marinecv.data.names import leads_out, normalize_name
 
 IMAGES, CLASSES, LABELS = CUB_TABLES
 SPLIT, BOXES = "train_test_split.txt", "bounding_boxes.txt"  # both may be absent
@@ -87,7 +87,7 @@ def cub_images(manifest: Manifest) -> pd.DataFrame:
     """
     root, classes = manifest.root, cub_classes(manifest)
     images = read_numbered(root / IMAGES)
-    if (outside := images["value"].map(_leads_out)).any():
+    if (outside := images["value"].map(leads_out)).any():
         raise ValueError(
             f"{_where(root / IMAGES, images[outside])} names {images['value'][outside].iloc[0]!r:.80}. Expected a file "
             f"below {FOLDER}/."
@@ -155,11 +155,6 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
 
 def _readable(folder: str) -> str:
     return normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " "))
-
-
-def _leads_out(name: str) -> bool:
-    parts = re.split(r"[\\/]", name)
-    return ".." in parts or not parts[0] or parts[0].endswith(":")
 
 
 def _where(path: Path, rows: pd.DataFrame) -> str:

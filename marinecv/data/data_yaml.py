@@ -3,11 +3,11 @@
 import os
 import posixpath
 import re
-from collections import Counter
 from pathlib import Path, PureWindowsPath
 
 import yaml
 
+from marinecv import checked
 from marinecv.data.foreign_csv import utf8_text
 from marinecv.data.layouts import find_data_yaml, image_files
 from marinecv.data.names import normalize_name, plain, refuse_unmatched
@@ -77,14 +77,10 @@ def read_names(path: Path) -> tuple[str, ...]:
     if isinstance(names, dict):
         of_index = {key.lstrip("0") or "0": name for key, name in names.items()}
         names = [of_index.get(str(index)) for index in range(len(names))]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, list) and all(isinstance(name, str) and not NO_TEXT.search(name) for name in names)
+    if not names or not is_list:
         raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
-    names = tuple(map(normalize_name, names))
-    if wrong := [name for name, count in Counter(names).items() if not name or count > 1 or NO_TEXT.search(name)]:
-        raise ValueError(
-            f"{path} has the class name {wrong[0]!r:.80}, which is empty, there twice or no text. Expected names that "
-            "differ."
-        )
+    names = checked.names(tuple(map(normalize_name, names)), f"The class names of {path}")
     if "nc" in data and data["nc"] != str(len(names)):
         raise ValueError(
             f"{path} states nc: {data['nc']!r:.20} and names {len(names)} classes. Expected one number. Correct it."

@@ -3,13 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import bad_row, refuse_mostly_bad
-from marinecv.data.names import match_names, normalize_name
+from marinecv.data.names import leads_out, match_names, normalize_name
 
 MARKS = (",", ";", "\t")
 
@@ -62,7 +62,7 @@ def read_strings(
     bad = table["problem"] != ""
     quoted = [bad_row(*pair) for pair in zip(table["text"][bad], table["problem"][bad], strict=True)]
     table.loc[bad, "problem"] = quoted
-    refuse_mostly_bad(table["problem"], table["source"])
+    refuse_mostly_bad(table)
     return table.drop(columns="text")
 
 
@@ -113,8 +113,7 @@ def _row_problem(source: str, row: dict[str, str], columns: list[str], more: int
     Raises:
         ValueError: its file lies outside the folder.
     """
-    file = PureWindowsPath(row.get(columns[0], ""))  # knows both kinds of slash, and drives
-    if file.anchor or ".." in file.parts:
+    if leads_out(row.get(columns[0], "")):
         raise ValueError(
             f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected a file below it."
         )

@@ -24,6 +24,7 @@ _SIGNATURES = {  # of a file; those that are read come first
     "JPEG XL": rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",
     "Photoshop": rb"8BPS",
 }
+NOT_UTF8 = "its name is not UTF-8; rename it"
 FOREIGN = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
 
 
@@ -51,12 +52,19 @@ def is_image(path: Path) -> bool:
     return suffix not in TEXT_SUFFIXES and bool(content_format(path))
 
 
-def unsupported_format(path: Path) -> str:
+def printable(path: Path | str) -> str:
+    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become such as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def unsupported(path: Path) -> str:
     """Return "", or why an image of this name is not read; the content counts where it is one that is read.
 
     The suffix of a raw photograph counts more than its TIFF content, of which Pillow would read a thumbnail.
     """
     suffix = path.suffix.lower()
+    if printable(path) != str(path):
+        return NOT_UTF8
     if suffix not in UNSUPPORTED_SUFFIXES:
         return ""
     found = content_format(path)

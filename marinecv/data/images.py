@@ -12,8 +12,7 @@ from typing import BinaryIO
 import pandas as pd
 from PIL import Image, PngImagePlugin
 
-from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of
-from marinecv.data.layouts import printable, unsupported
+from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of, printable, unsupported
 from marinecv.data.names import normalize_name
 from marinecv.data.records import file_problem, is_record, read_bytes
 

@@ -1,7 +1,5 @@
 """Read a folder of images with one `labels.csv` of columns file and class, and perhaps split."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
@@ -37,7 +35,8 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
     rows["split"] = [_split(*pair) for pair in zip(rows["split"], rows["source"], strict=True)]
     of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
-    named = [(path, *of_path.get(path, ["", ""])[:2], _group(path, root)) for path in sorted({*found, *of_path})]
+    groups = {path: path.relative_to(root).parts[:-1][:1] for path in sorted({*found, *of_path})}
+    named = [(path, *of_path.get(path, ["", ""])[:2], *group) for path, group in groups.items()]
     images = image_table(root, named, dict.fromkeys(set(found) - of_path.keys(), NO_CLASS))
     bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
     images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
@@ -49,8 +48,3 @@ def _split(word: str, source: str) -> str:
         return canonical_split(normalize_name(word)) if word.strip() else ""
     except ValueError as error:
         raise ValueError(f"Row {source} of the labels: {error} Fix the CSV, or leave the cell empty.") from None
-
-
-def _group(path: Path, root: Path) -> str:
-    below = path.relative_to(root).parts
-    return below[0] if len(below) > 1 else ""

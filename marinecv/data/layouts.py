@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, is_image, unsupported_format  # noqa: F401
+from marinecv.data.formats import IMAGE_SUFFIXES, is_image, printable
 from marinecv.data.splits import folder_splits
 
 HIDDEN = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
@@ -28,7 +28,6 @@ GROUP = re.compile(  # what groups within a class are called beside those: 2021,
     rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
 )
 NAMES_KEY = re.compile(rb"""^(\xef\xbb\xbf)?({|{.*, *)?["']?names["']?\s*:""", re.MULTILINE)  # of data.yaml
-NOT_UTF8 = "its name is not UTF-8; rename it"
 
 
 def find_layout(folder: Path) -> tuple[Path, str]:
@@ -175,16 +174,6 @@ def _entries(folder: Path, closed: list[Path]) -> list[Path]:
     except PermissionError:
         closed.append(folder)
         return []
-
-
-def unsupported(path: Path) -> str:
-    """Return "", or why an image of this name is not read, even where Pillow would find a thumbnail in it."""
-    return NOT_UTF8 if printable(path) != str(path) else unsupported_format(path)
-
-
-def printable(path: Path | str) -> str:
-    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become such as `\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_hidden(path: Path, below: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from marinecv.checked import among, checked, names, no_such, take
 from marinecv.data.layouts import PACK, find_layout
-from marinecv.data.names import normalize_name
+from marinecv.data.names import leads_out, normalize_name
 from marinecv.data.packed import FACTS, read_about
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
@@ -207,5 +207,4 @@ def _is_file_name(name: str) -> bool:
 
 def _is_below(place: str) -> bool:
     """Whether a path leads to something below a folder, on any system."""
-    parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
-    return bool(parts.parts) and not parts.anchor and ".." not in parts.parts and place.isprintable()
+    return bool(PureWindowsPath(place).parts) and not leads_out(place) and place.isprintable()

@@ -3,7 +3,7 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
@@ -76,6 +76,12 @@ def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Pat
             f"None of the {len({*names})} files that {table} names is there; the first is {names[0]!r:.80}, the "
             f"nearest file {of_word[near[0]]!r:.80}. Expected names of files below its folder. Correct the names."
         )
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name, written on any system, leads to something that is not below the folder it is relative to."""
+    path = PureWindowsPath(name)  # knows both kinds of slash, and drives
+    return bool(path.anchor) or ".." in path.parts
 
 
 def plain(name: str) -> str:

@@ -15,7 +15,7 @@ from marinecv.data.groups import first_level, group_catalog
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
 from marinecv.hashes import sha256
-from marinecv.tables import read_table, write_table
+from marinecv.tables import check_columns, read_table, write_table
 
 NAME = re.compile(r".+-[0-9a-f]{8}")  # of a split that was kept
 STORE = "splits"  # of the user's store: what was made before, by name
@@ -211,10 +211,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         table = read_table(path).rename(columns=normalize_name)
     except FileNotFoundError:
         raise ValueError(f"There is no split file {path}. Expected a CSV with image_id and split.") from None
-    if missing := [column for column in ("image_id", "split") if column not in table]:
-        raise ValueError(
-            f"{path} lacks the column {missing[0]}. Expected image_id and split; found {', '.join(table)}."
-        )
+    check_columns(table, ("image_id", "split"), path)
     known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
     ids = table["image_id"].replace(match_names(table["image_id"], known))
     for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):

@@ -9,17 +9,9 @@ import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
 from marinecv.data.data_yaml import published_split, read_names, read_yaml
+from marinecv.data.formats import printable, unsupported
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.layouts import (
-    HIDDEN,
-    find_data_yaml,
-    folder_named,
-    image_files,
-    paths_below,
-    printable,
-    split_folders,
-    unsupported,
-)
+from marinecv.data.layouts import HIDDEN, find_data_yaml, folder_named, image_files, paths_below, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import plain, refuse_unmatched
 
@@ -52,8 +44,12 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     split_of, labels, _ = _find(root)
     for label_file, image in sorted((label_file, image) for image, label_file in labels.items()):
         lines += [(printable(image.absolute()), *line) for line in _read_lines(label_file, root, names, pose)]
-    outside = {path: split for path, split in _beside(root).items() if path not in split_of}
-    outside = {path: split for path, split in outside.items() if path.name.lower() not in ("images", "labels")}  # links
+    outside = {
+        path: split
+        for split, place in {"": root, **split_folders(root)}.items()
+        for path in image_files(place, deep=bool(split))
+        if path not in split_of and path.name.lower() not in ("images", "labels")  # links
+    }
     images = image_table(root, [*split_of.items(), *outside.items()], dict.fromkeys(outside, OUTSIDE))
     images["problem"] = images["problem"].replace(ABSENT, NO_FILE)
     return images, _to_pixels(lines, images)
@@ -108,12 +104,6 @@ def _image_folders(root: Path) -> Iterator[tuple[str, Path]]:
         yield "", root
     else:
         yield from ((split, folder_named(folder, "images") or folder) for split, folder in splits.items())
-
-
-def _beside(root: Path) -> dict[Path, str]:
-    """Return every image in a split folder with its split, and those beside the split folders."""
-    places = {"": root, **split_folders(root)}
-    return {path: split for split, place in places.items() for path in image_files(place, deep=bool(split))}
 
 
 def _images_and_labels(folder: Path, root: Path) -> tuple[Path, Path] | None:
@@ -204,7 +194,7 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
 
 def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
     boxes = pd.DataFrame(lines, columns=["path", "class_name", "x", "y", "w", "h", "source", "problem"])
-    refuse_mostly_bad(boxes["problem"], boxes["source"])
+    refuse_mostly_bad(boxes)
     of_path = images.set_index("path").reindex(boxes.pop("path"))
     for axis, extent, size in (("x", "w", of_path["width"].to_numpy()), ("y", "h", of_path["height"].to_numpy())):
         for corner, side in (("min", -0.5), ("max", 0.5)):

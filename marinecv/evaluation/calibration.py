@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from marinecv.evaluation.figures import mean_figure
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
@@ -136,9 +136,7 @@ def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return probabilities_of_table(predictions), predictions["true_class"].map(names.index).to_numpy(int)
 
 
-def judge_temperature(
-    chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
-) -> dict:
+def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict:
     """Fit a temperature on one part of validation, and say on the other what it brings.
 
     Args:

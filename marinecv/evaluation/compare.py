@@ -1,12 +1,10 @@
 """Two models on the same images: do they differ?"""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from marinecv.evaluation.figures import MIN_GROUPS
-from marinecv.evaluation.groups import counts_by_group, group_numbers
+from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import (
     LEVEL,
     RESAMPLES,
@@ -20,11 +18,7 @@ from marinecv.evaluation.intervals import (
 
 
 def compare_runs(
-    predictions_a: pd.DataFrame,
-    predictions_b: pd.DataFrame,
-    split: str,
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
+    predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
     """Compare the accuracies of two models, image by image.
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+Groups = Mapping[str, object] | pd.Series | None
+"""The group of each image, by `image_id`; a missing or an empty one is none."""
 
-def group_numbers(image_ids: pd.Series, groups: Mapping[str, object] | pd.Series | None) -> np.ndarray | None:
+
+def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
     """Number the groups of images from 0; an image without an entry is a group of its own.
 
     Args:

@@ -6,18 +6,18 @@ import numpy as np
 from scipy.special import ndtr, stdtrit
 from scipy.stats import binomtest, norm
 
-LEVEL = 0.95
+LEVEL = 0.95  # confidence of every interval and test
+Z = float(norm.ppf((1 + LEVEL) / 2))
 RESAMPLES = 2000
 CELLS_AT_A_TIME = 4_000_000  # of the resampled groups, 32 MB of numbers
 
 
-def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(k: int, n: int) -> tuple[float, float]:
     """Bound a proportion of k in n by Wilson's score interval.
 
     Args:
         k: successes, 0 to n.
         n: trials; 0 trials bound nothing and give (0, 1).
-        level: confidence, 0 to 1.
 
     Returns:
         (low, high), each 0 to 1; k/n lies between.
@@ -31,26 +31,25 @@ def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
         raise ValueError(f"Expected 0 <= k <= n. Received: k={k}, n={n}.")
     if n == 0:
         return 0.0, 1.0
-    low, high = _score_bounds(k / n, n, _z(level))
+    low, high = _score_bounds(k / n, n, Z)
     # At the ends the bound is exactly the end; rounding must not push it past k/n.
     return (0.0 if k == 0 else low), (1.0 if k == n else high)
 
 
-def percentile_interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
     """Bound a figure by the percentiles of its bootstrap replicates.
 
     Args:
         replicates: (resamples,) the figure on each resample.
-        level: confidence, 0 to 1.
 
     Returns:
         (low, high) in the unit of the figure.
     """
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def expanded_interval(replicates: np.ndarray, units: float, level: float = LEVEL) -> tuple[float, float]:
+def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, float]:
     """Bound a figure by percentiles of its bootstrap replicates, further out the fewer units were resampled.
 
     Resamples of few units vary too little: their spread lacks the factor sqrt(units / (units - 1)), and so few units
@@ -60,21 +59,18 @@ def expanded_interval(replicates: np.ndarray, units: float, level: float = LEVEL
         replicates: (resamples,) the figure on each resample.
         units: how many images or groups were resampled; of uneven groups as `effective_number` counts them. Of fewer
             than two nothing is known, and the bounds are the least and the largest replicate.
-        level: confidence, 0 to 1.
 
     Returns:
         (low, high) in the unit of the figure.
 
     Source: Hesterberg (2015), What teachers should know about the bootstrap, the expanded percentile interval.
     """
-    tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + level) / 2)) if units >= 2 else 0.0
+    tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2)) if units >= 2 else 0.0
     low, high = np.quantile(replicates, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def share_interval(
-    value: float, replicates: np.ndarray, units: float, n: int, level: float = LEVEL
-) -> tuple[float, float]:
+def share_interval(value: float, replicates: np.ndarray, units: float, n: int) -> tuple[float, float]:
     """Bound a figure from 0 to 1 by its bootstrap replicates.
 
     On either side the outer one of two bounds: the expanded percentile, and Wilson's at as many images as would by
@@ -87,17 +83,16 @@ def share_interval(
         replicates: (resamples,) the figure on each resample.
         units: as of `expanded_interval`.
         n: images behind the value; so many at most are taken for independent.
-        level: confidence, 0 to 1.
 
     Returns:
         (low, high), each 0 to 1; the value lies between. Fewer than two units bound nothing and give (0, 1).
     """
-    low, high = expanded_interval(replicates, units, level) if units >= 2 else (0.0, 1.0)
+    low, high = expanded_interval(replicates, units) if units >= 2 else (0.0, 1.0)
     if units >= 2:
         spread = replicates.std() * sqrt(units / (units - 1))
         # Resamples that are all alike say nothing of how far groups differ: each then counts as one image.
         images = min(n, value * (1 - value) / spread**2) if spread > 1e-9 else units
-        wilsons = _score_bounds(value, images, stdtrit(units - 1, (1 + level) / 2))
+        wilsons = _score_bounds(value, images, stdtrit(units - 1, (1 + LEVEL) / 2))
         low, high = min(low, wilsons[0]), max(high, wilsons[1])
     return float(max(0.0, min(low, value))), float(min(1.0, max(high, value)))
 
@@ -146,7 +141,7 @@ def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -
     return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
 
 
-def smallest_difference(p: float, n: int, other_n: int | None = None, level: float = LEVEL) -> float:
+def smallest_difference(p: float, n: int, other_n: int | None = None) -> float:
     """Return the smallest difference from p that two separate samples of these sizes could show.
 
     The convention: a two-sided z test of two proportions, pooled under the null, p observed on n images and p plus or
@@ -158,7 +153,6 @@ def smallest_difference(p: float, n: int, other_n: int | None = None, level: flo
         p: a proportion, 0 to 1.
         n: images behind p.
         other_n: images behind the other proportion; None takes n.
-        level: confidence of the test, 0 to 1.
 
     Returns:
         A difference of proportions. Above max(p, 1 - p) no outcome at all would be significant.
@@ -171,7 +165,7 @@ def smallest_difference(p: float, n: int, other_n: int | None = None, level: flo
         raise ValueError(f"Expected p from 0 to 1 and at least one image. Received: p={p}, n={n}, other_n={other_n}.")
     p = max(p, 1 - p)
     weight = other_n / (n + other_n)
-    spread = _z(level) ** 2 * (1 / n + 1 / other_n)
+    spread = Z**2 * (1 / n + 1 / other_n)
     # difference^2 = spread * pooled * (1 - pooled) with pooled = p - weight * difference: a quadratic, larger root.
     a = 1 + spread * weight**2
     b = -spread * weight * (2 * p - 1)
@@ -193,14 +187,13 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
 
 
-def smallest_paired_difference(discordant: int, n: int, level: float = LEVEL) -> float:
+def smallest_paired_difference(discordant: int, n: int) -> float:
     """Return the smallest difference in accuracy that McNemar's exact test could show on the same n images.
 
     Args:
         discordant: images that exactly one of the two has right. Below six not even a clean sweep is significant at
             0.95; then the count is raised until one is.
         n: images.
-        level: confidence of the test, 0 to 1.
 
     Returns:
         A difference of accuracies; above 1 where n images cannot show any.
@@ -210,14 +203,14 @@ def smallest_paired_difference(discordant: int, n: int, level: float = LEVEL) ->
     """
     if n < 1 or not 0 <= discordant <= n:
         raise ValueError(f"Expected 0 <= discordant <= n and n >= 1. Received: discordant={discordant}, n={n}.")
-    while mcnemar(discordant, 0) >= 1 - level:
+    while mcnemar(discordant, 0) >= 1 - LEVEL:
         discordant += 1
-    lead = next(lead for lead in range(discordant % 2, discordant + 1, 2) if _lead_shows(lead, discordant, level))
+    lead = next(lead for lead in range(discordant % 2, discordant + 1, 2) if _lead_shows(lead, discordant))
     return lead / n
 
 
-def _lead_shows(lead: int, discordant: int, level: float) -> bool:
-    return mcnemar((discordant + lead) // 2, (discordant - lead) // 2) < 1 - level
+def _lead_shows(lead: int, discordant: int) -> bool:
+    return mcnemar((discordant + lead) // 2, (discordant - lead) // 2) < 1 - LEVEL
 
 
 def _score_bounds(p: float, n: float, z: float) -> tuple[float, float]:
@@ -225,7 +218,3 @@ def _score_bounds(p: float, n: float, z: float) -> tuple[float, float]:
     centre = (p * n + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * sqrt(p * (1 - p) * n + z**2 / 4)
     return centre - half, centre + half
-
-
-def _z(level: float) -> float:
-    return float(norm.ppf((1 + level) / 2))

@@ -4,8 +4,6 @@ Rows of a catalog, or the points made of them, come with `(n, values)` codes, ro
 order of their ids, so that the order of the rows changes nothing.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
@@ -22,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
 from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import percentile_interval
 
 PERPLEXITY = 30.0
@@ -76,12 +74,7 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
     return points.iloc[np.argsort(order)].set_axis(rows.index)
 
 
-def latent_measures(
-    points: pd.DataFrame,
-    codes: np.ndarray,
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
-) -> pd.DataFrame:
+def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Hold both clusterings against the classes.
 
     Args:
@@ -189,9 +182,7 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
     return table.assign(similarity=1 - distances[image, column])
 
 
-def neighbour_measures(
-    rows: pd.DataFrame, nearest: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None = None
-) -> pd.DataFrame:
+def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups = None) -> pd.DataFrame:
     """The share of images whose nearest other image is of their class, split by split.
 
     Args:

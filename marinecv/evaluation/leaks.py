@@ -10,7 +10,7 @@ from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
-from marinecv.tables import numbers, read_table
+from marinecv.tables import check_columns, numbers, read_table
 
 FIGURES = ("accuracy", "balanced_accuracy")
 WITHOUT, GROUPED = "no relative in train", "grouped folds"
@@ -52,8 +52,7 @@ def read_honest_scores(path: str | Path) -> pd.DataFrame:
         ValueError: a column is missing, or holds no numbers.
     """
     scores = numbers(read_table(path), ("value", "low", "high", "n", "groups"), path)
-    if missing := [column for column in HONEST_COLUMNS if column not in scores]:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(HONEST_COLUMNS)}.")
+    check_columns(scores, HONEST_COLUMNS, path)
     return scores.astype({"n": int, "groups": int})
 
 

@@ -6,14 +6,12 @@ columns of a predictions table. All judge the same images of a split. The interv
 have given; what other labelled images would have given is seen in the range over the seeds.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from marinecv.evaluation.compare import difference_bounds
 from marinecv.evaluation.figures import MIN_GROUPS
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, share_interval, wilson
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
@@ -24,9 +22,7 @@ BATCH = 64
 DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
 
 
-def curve_table(
-    cells: pd.DataFrame, split: str, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
-) -> pd.DataFrame:
+def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Score each line at each share, the mean over its seeds.
 
     Metrics are those of `classification_metrics`: `accuracy`, `macro_f1`, `macro_precision`, `macro_recall`,
@@ -69,13 +65,7 @@ def curve_table(
     return pd.DataFrame(table)
 
 
-def line_differences(
-    cells: pd.DataFrame,
-    first: str,
-    split: str,
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
-) -> pd.DataFrame:
+def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Compare the accuracy of every other line with that of the first, at each share that both have.
 
     Args:

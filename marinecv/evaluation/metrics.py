@@ -1,12 +1,12 @@
 """Every classification figure, once, from a predictions table; equal to scikit-learn to the last digit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from marinecv.evaluation.figures import MIN_GROUPS, bootstrapped_share, mean_figure, without_interval
-from marinecv.evaluation.groups import counts_by_group, group_numbers
+from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, resampled_sums, wilson
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 
@@ -14,10 +14,7 @@ SMALLEST = np.finfo(np.float64).eps  # the probability that scikit-learn gives t
 
 
 def classification_metrics(
-    predictions: pd.DataFrame,
-    class_names: Sequence[str] | None = None,
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
+    predictions: pd.DataFrame, class_names: Sequence[str] | None = None, seed: int = 0, groups: Groups = None
 ) -> dict:
     """Score a predictions table, every figure with its 95% interval.
 

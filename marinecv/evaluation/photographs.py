@@ -87,12 +87,7 @@ def next_class(table: pd.DataFrame) -> str:
 
 
 def _laws(
-    class_names: list[str],
-    wrong: list[np.ndarray],
-    images: np.ndarray,
-    last: np.ndarray,
-    goal: float | None,
-    seed: int,
+    class_names: list[str], wrong: list[np.ndarray], images: np.ndarray, last: np.ndarray, goal: float | None, seed: int
 ) -> pd.DataFrame:
     """The rows of the table: wrong (cells, judged images) of each class, images (classes, cells), last (cells,)."""
     judged = np.array([of_class.shape[1] for of_class in wrong])

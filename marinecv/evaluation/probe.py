@@ -1,7 +1,6 @@
 """What a linear classifier makes of the codes of images: how much of the class a head could read from them."""
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.latent import MEASURE_COLUMNS, bounded, by_image
 
 COMPONENTS = 256
@@ -22,9 +21,7 @@ ITERATIONS = 300
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the smaller, the more the classifier is held back
 
 
-def linear_probe(
-    rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
-) -> pd.DataFrame:
+def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Fit a logistic regression on the codes of train, and judge it on the other splits.
 
     The codes are standardised, and of a long one the 256 principal components of train are taken, for time: what is

@@ -1,6 +1,6 @@
 """How well an autoencoder gives back what it is shown: the error of each image, and some images to look at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import pandas as pd
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
 from marinecv.evaluation.figures import mean_figure
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.inputs.spec import ImageSpec
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def restoration_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def restoration_metrics(
-    table: pd.DataFrame, seed: int = 0, groups: Mapping[str, object] | pd.Series | None = None
-) -> dict[str, dict]:
+def restoration_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict[str, dict]:
     """Return the mean errors of each split, each with its n and 95% bootstrap interval over images, or their groups.
 
     Args:

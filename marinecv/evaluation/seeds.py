@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import t
 
 from marinecv.evaluation.compare import difference_bounds, paired
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
 
 FEWEST = 3
@@ -64,11 +64,7 @@ def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
 
 
 def compare_seeds(
-    a: Mapping[int, pd.DataFrame],
-    b: Mapping[int, pd.DataFrame],
-    split: str,
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
+    a: Mapping[int, pd.DataFrame], b: Mapping[int, pd.DataFrame], split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
     """Compare two recipes seed by seed on the same images; images are never counted once a seed.
 

@@ -1,13 +1,13 @@
 """The figures of heat in boxes: averaged, and kept in the run for its report. Nothing here imports TensorFlow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
-from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
 SHARES = ("heat", "centre_heat", "area")
 HITS = ("pointing", "centre_pointing", "accuracy", "animal_only", "background_only")
@@ -18,10 +18,7 @@ COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low",
 
 
 def box_figures(
-    measured: pd.DataFrame,
-    class_names: Sequence[str],
-    seed: int = 0,
-    groups: Mapping[str, object] | pd.Series | None = None,
+    measured: pd.DataFrame, class_names: Sequence[str], seed: int = 0, groups: Groups = None
 ) -> pd.DataFrame:
     """Average `measure_boxes` over all images and over those of each class, with 95% intervals.
 
@@ -46,7 +43,7 @@ def box_figures(
     return table.astype({"value": float, "low": float, "high": float})
 
 
-def chance_sentence(measured: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None = None) -> str:
+def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
     """Return in a sentence that the heat in the boxes is no better than chance; empty where it is.
 
     Chance is the larger of the boxes' fraction of the picture and of what a blob in its center has in them; the
@@ -102,8 +99,7 @@ def read_figures(run: Run) -> pd.DataFrame | None:
         return None
     try:
         table = read_table(path)
-        if missing := [column for column in COLUMNS if column not in table]:
-            raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {', '.join(COLUMNS)}.")
+        check_columns(table, COLUMNS, path)
         table = numbers(table, ("value", "low", "high", "n"), path)
         shares = table[["value", "low", "high"]].fillna(0)
         wrong = ~table["measure"].isin(MEASURES) | ~((shares >= 0) & (shares <= 1)).all(axis=1) | ~(table["n"] >= 0)

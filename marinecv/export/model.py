@@ -74,12 +74,7 @@ def measure_original(run: Run) -> Original:
 
 
 def export_model(
-    run: Run,
-    format: str,
-    quantise: str = "none",
-    *,
-    margin: float = MARGIN,
-    original: Original | None = None,
+    run: Run, format: str, quantise: str = "none", *, margin: float = MARGIN, original: Original | None = None
 ) -> dict:
     """Export the model of a run to `exports/<format>[-<quantise>]`, in place of an older one, and certify it.
 

@@ -80,16 +80,25 @@ def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
     yield from map(_decodable_by_pillow, paths[done:])
 
 
-def _decodable_by_pillow(path: str) -> tuple[bytes, bool, str]:
+def retry_with_pillow(path: str, ratio: int = 1, white: int | None = None) -> tuple[bytes, np.ndarray | None, str]:
+    """Return bytes and pixels of a file that TensorFlow refused, and "" or why Pillow does, as `decode_with_pillow`.
+
+    Raises:
+        ValueError: as `read_bytes`: of a damaged pack no image is taken for a broken one.
+    """
     try:
         data = read_bytes(path)
     except OSError as error:
-        return b"", False, str(error)
+        return b"", None, str(error)
     try:
-        decode_with_pillow(data)
+        return data, decode_with_pillow(data, ratio, white), ""
     except ValueError as error:
-        return b"", False, str(error)
-    return data, True, ""
+        return b"", None, str(error)
+
+
+def _decodable_by_pillow(path: str) -> tuple[bytes, bool, str]:
+    data, _, problem = retry_with_pillow(path)
+    return data, not problem, problem
 
 
 def reader_of(paths: Iterable[str]) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -14,10 +14,10 @@ import tensorflow as tf
 from marinecv.atomic import part_of
 from marinecv.data.catalog import usable
 from marinecv.data.images import ABSENT, read_header
-from marinecv.data.records import file_problem, is_record, read_bytes
+from marinecv.data.records import file_problem, is_record
 from marinecv.data.store import make_room, store_path
 from marinecv.hold import hold
-from marinecv.inputs.decode import CORES, as_tensor, decode_with_pillow, reader_of, without_autotune
+from marinecv.inputs.decode import CORES, as_tensor, reader_of, retry_with_pillow, without_autotune
 from marinecv.inputs.resize import exceeds_canvas
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.stream import Stream, fitted, fitted_bytes
@@ -185,21 +185,13 @@ def _fill(pixels, paths, spec, progress, refused=None) -> dict[int, str]:
         missing.difference_update(indices.tolist())
         if progress:
             progress(len(paths) - len(missing), len(paths))
-    failed = {index: reason for index in sorted(missing) if (reason := _retry(pixels, index, paths[index], spec))}
-    return refused | failed
-
-
-def _retry(pixels, index, path, spec) -> str:
-    """Pillow's turn at a file TensorFlow refused; empty when it succeeded, else the reason."""
-    try:
-        data = read_bytes(path)  # of a damaged pack no image is taken for a broken one: it raises
-    except OSError as error:
-        return str(error)
-    try:
-        pixels[index] = fitted(tf.constant(decode_with_pillow(data, spec.decode_ratio, spec.white)), spec)
-    except ValueError as error:
-        return str(error)
-    return ""
+    for index in sorted(missing):
+        _, image, refused_too = retry_with_pillow(paths[index], spec.decode_ratio, spec.white)
+        if refused_too:
+            refused[index] = refused_too
+        else:
+            pixels[index] = fitted(tf.constant(image), spec)
+    return refused
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:

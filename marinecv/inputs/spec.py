@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from marinecv.checked import among
+
 FITS = ("pad", "stretch")
 LARGER = ("shrink", "refuse")
 MAX_SIDE = 4096
@@ -45,15 +47,11 @@ class ImageSpec:
                 f"Expected an image size of at least 1x1 and at most {MAX_SIDE}x{MAX_SIDE}. Received: "
                 f"{self.height}x{self.width}."
             )
-        if self.fit not in FITS:
-            raise ValueError(f"Expected fit to be one of {FITS}. Received: fit={self.fit!r}.")
-        if self.larger not in LARGER:
-            raise ValueError(f"Expected larger to be one of {LARGER}. Received: larger={self.larger!r}.")
+        among(self, fit=FITS, larger=LARGER)
         if self.canvas_px is not None and not 1 <= self.canvas_px <= MAX_CANVAS_PX:
             raise ValueError(
                 f"Expected canvas_px of 1 to {MAX_CANVAS_PX}, or None. Received: canvas_px={self.canvas_px}."
             )
-
         if self.white is not None and not 1 <= self.white <= 65535:
             raise ValueError(f"Expected white of 1 to 65535, or None. Received: white={self.white}.")
         if self.reduced_decoding and (self.fit != "pad" or self.canvas_px is None):
@@ -99,8 +97,7 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= 1 or (name in ("zoom", "crop") and value == 1):
                 raise ValueError(f"Expected a fraction between 0 and 1. Received: {name}={value}.")
-        if self.variants not in COPIES:
-            raise ValueError(f"Expected variants to be one of {tuple(COPIES)}. Received: variants={self.variants!r}.")
+        among(self, variants=tuple(COPIES))
         one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
         if self.copies > 1 and not one_of:
             raise ValueError(

@@ -66,12 +66,7 @@ def weights_file(backbone: str, alpha: float = 1.0) -> Path:
 
 
 def backbone_classifier(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    hidden: Sequence[int] = (),
-    dropout: float = 0.2,
-    **backbone,
+    image_shape: tuple[int, int, int], num_classes: int, *, hidden: Sequence[int] = (), dropout: float = 0.2, **backbone
 ) -> keras.Model:
     """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
 

@@ -24,7 +24,7 @@ from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.report.restoration_page import write_restoration_report
 from marinecv.runs import MEND, Run
 from marinecv.studies import FLATTERED
-from marinecv.tables import numbers, read_table
+from marinecv.tables import check_columns, numbers, read_table
 from marinecv.training.recipe import check_published
 
 FIGURE_NAMES = {
@@ -145,8 +145,7 @@ def _attribute_scores(run: Run) -> list[dict]:
         return []
     with run.mending("attribute_scores.csv"):
         table = numbers(read_table(path), ("accuracy", "low", "high", "n"), path).astype({"n": int})
-        if missing := [column for column in ("attributes", "meaning") if column not in table]:
-            raise ValueError(f"{path} lacks the column {missing[0]!r}.")
+        check_columns(table, ("attributes", "meaning"), path)
         return table.to_dict("records")
 
 

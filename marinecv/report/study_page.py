@@ -16,6 +16,7 @@ from marinecv.report.html import number_text, render
 from marinecv.report.parts import by_split, matrix, shown
 from marinecv.runs import Run
 from marinecv.studies import FLATTERED, Study
+from marinecv.tables import check_columns
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 
@@ -76,8 +77,7 @@ def _history(run: Run) -> pd.DataFrame:
     """The history of a run, with what the curves show."""
     history = run.history
     with run.mending("history.csv"):
-        for column in ({"val_loss"} if run.restores else {"val_accuracy", "val_loss"}).difference(history):
-            raise ValueError(f"{run.path('history.csv')} lacks the column {column!r}.")
+        check_columns(history, ["val_loss"] + ["val_accuracy"] * (not run.restores), run.path("history.csv"))
     return history
 
 

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from marinecv.checked import among, build, checked, read_json, take, within
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import (
-    MODELS,
-    ModelChoice,
-)
+from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
