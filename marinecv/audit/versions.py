@@ -10,7 +10,7 @@ import pandas as pd
 
 from marinecv.audit.thumbs import colours
 from marinecv.data.groups import LINK_COLUMNS, NEAR_COPY
-from marinecv.data.splits import SPLIT_NAMES
+from marinecv.data.splits import folder_splits
 
 MIN_SIMILARITY = 0.9  # of colors: 1 in 20 pairs by chance has it, and 19 in 20 that were turned, sheared or cropped
 MAX_VERSIONS = 50  # names with more count something else
@@ -34,7 +34,8 @@ def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np
         folders of a split; bool, whether it had a mark.
     """
     paths = [PurePosixPath(name) for name in image_ids]
-    folders = ["/".join(part for part in path.parts[:-1] if part.lower() not in SPLIT_NAMES) for path in paths]
+    splits = folder_splits({part for path in paths for part in path.parts[:-1]})
+    folders = ["/".join(part for part in path.parts[:-1] if part not in splits) for path in paths]
     exported = [_EXPORT.sub("", path.stem) for path in paths]
     stems = [_VERSION.sub("", stem) for stem in exported]
     present = set(zip(folders, stems, strict=True))

@@ -8,7 +8,7 @@ from marinecv.data.images import image_table
 from marinecv.data.layouts import LABELS, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, refuse_unmatched
-from marinecv.data.splits import canonical_split
+from marinecv.data.splits import SPLIT_NAMES, folder_splits
 
 NO_CLASS = "no class in labels.csv"
 
@@ -33,7 +33,14 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         first = wrong.iloc[0]
         what = f"{first['file']} again" if first["file"].strip() else "no file"
         raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
-    rows["split"] = [_split(*pair) for pair in zip(rows["split"], rows["source"], strict=True)]
+    words = rows["split"].map(normalize_name)
+    splits = {"": "", **folder_splits({*words})}
+    if (unknown := ~words.isin(splits)).any():
+        raise ValueError(
+            f'Row {rows["source"][unknown].iloc[0]}: "{words[unknown].iloc[0]}" is no split. Expected one of '
+            f"{', '.join(SPLIT_NAMES)}. Fix the CSV, or leave the cell empty."
+        )
+    rows["split"] = words.map(splits)
     of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
     groups = {path: path.relative_to(root).parts[:-1][:1] for path in sorted({*found, *of_path})}
     named = [(path, *of_path.get(path, ["", ""])[:2], *group) for path, group in groups.items()]
@@ -41,10 +48,3 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
     images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
     return images, pd.DataFrame(columns=BOX_COLUMNS)
-
-
-def _split(word: str, source: str) -> str:
-    try:
-        return canonical_split(normalize_name(word)) if word.strip() else ""
-    except ValueError as error:
-        raise ValueError(f"Row {source} of the labels: {error} Fix the CSV, or leave the cell empty.") from None

@@ -116,11 +116,10 @@ def find_data_yaml(root: Path) -> Path | None:
     """
     found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
     found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
-    if named := [path for path in found if path.stem.lower() == "data"]:
-        return named[0]
+    found = [path for path in found if path.stem.lower() == "data"] or found
     if len(found) > 1:
         raise ValueError(
-            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one; call it data.yaml."
+            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one, called data.yaml."
         )
     return found[0] if found else None
 

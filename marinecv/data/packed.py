@@ -15,7 +15,7 @@ from marinecv.hashes import sha256
 if TYPE_CHECKING:
     from marinecv.data.manifests import Manifest
 
-VERSION = 1
+VERSION = 2
 INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
 FACTS = {  # of the manifest, which a pack keeps

@@ -221,12 +221,13 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
                 f"{wrong.argmax() + 1} below the header, {said}. Expected each image once, by its id, such as "
                 f"{known.iloc[0] if len(known) else 'none'}."
             )
-    if (strange := table["split"].map(lambda name: not folder_splits([name]))).any():
+    splits = folder_splits({*table["split"]})
+    if (strange := ~table["split"].isin(splits)).any():
         raise ValueError(
             f"Row {strange.argmax() + 1} below the header of {path} puts {ids[strange].iloc[0]} into "
             f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."
         )
-    said = known.map(dict(zip(ids, table["split"].map(canonical_split), strict=True))).fillna("")
+    said = known.map(dict(zip(ids, table["split"].map(splits), strict=True))).fillna("")
     good = catalog["problem"] == ""
     problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
     return first_level(sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem)))

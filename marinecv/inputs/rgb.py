@@ -26,14 +26,18 @@ def find_white(catalog: pd.DataFrame) -> int | None:
     Returns:
         None where there are no such images.
     """
-    rows = usable(catalog).sort_values("image_id")
-    rows = rows[~rows["image_id"].str.lower().str.endswith(EIGHT_BITS)]
-    highest = []
-    for index in np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if len(rows) else []:
-        with suppress(Exception), open_image(rows["path"].iloc[index]) as image:
+    rows, highest = usable(catalog).sort_values("image_id"), []
+    is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
+    for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
+        with suppress(Exception), open_image(path) as image:
             if _is_deep(image) and np.asarray(image).min() >= 0:  # of no broken one, which is a row with a reason
                 highest.append(_white(np.asarray(image), image.mode))
     return max(highest, default=None)
+
+
+def _spread(paths: pd.Series) -> pd.Series:
+    """`SAMPLE` of them at most, in even steps."""
+    return paths.iloc[np.unique(np.linspace(0, max(len(paths) - 1, 0), min(SAMPLE, len(paths))).astype(int))]
 
 
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
