@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from . import options
+
 NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
 
 
@@ -23,7 +25,7 @@ def images_and_boxes(args: argparse.Namespace, trained):
     if named:
         catalog = moved(catalog, images, args.run, manifest.root)
     if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+        catalog = options.limited(catalog, args.limit, args.seed)
     part = catalog[catalog["split"] == args.on]
     if part.empty:
         raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")

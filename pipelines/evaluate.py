@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--folds trains on the run's own images, all of them. Leave out --data, --data-dir, --limit.")
     catalog = outside(args, trained) if other else trained.catalog
     if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+        catalog = options.limited(catalog, args.limit, args.seed)
     part = catalog[catalog["split"] == args.on]
     if mcv.usable(part).empty:
         raise ValueError(f"The split {args.on} has no usable image. Expected one of {sorted(set(catalog['split']))}.")

@@ -93,7 +93,7 @@ def images_of(args: argparse.Namespace, trained):
         manifest = mcv.locate(args.data, args.data_dir, class_level=level, merge_case=True)
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+        catalog = options.limited(catalog, args.limit, args.seed)
     part = catalog[catalog["split"].isin(args.on)]
     for split in args.on:
         if split not in set(part["split"]):

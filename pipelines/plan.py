@@ -24,7 +24,7 @@ from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
 from .honest import MOST
-from .options import label_rules, located
+from .options import label_rules, limited, located
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
@@ -66,9 +66,7 @@ def read_data(
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
     if choice.limit:
-        if (classes := mcv.usable(catalog)["class_name"].nunique()) > choice.limit:
-            print(f"--limit {choice.limit} keeps the {choice.limit} largest of {classes} classes")
-        catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
+        catalog = limited(catalog, choice.limit, args.seed)
     check_trainable(catalog)
     for recipe in recipes:
         if isinstance(recipe.model, MultimodalModel):
