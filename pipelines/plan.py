@@ -210,9 +210,10 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     """Say what will run, what of it cannot act, and about how long it takes."""
     good = mcv.usable(catalog)
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
-    unusable = len(catalog) - len(good)
     print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
-    print(f"; {unusable} cannot be used (the report says why)" if unusable else "")
+    bad = catalog[catalog["problem"] != ""]
+    first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
+    print(f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
     images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
