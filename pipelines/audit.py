@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from marinecv.data.accounting import reading_lines
-    from marinecv.data.catalog import limit_catalog, read_boxes, read_catalog
+    from marinecv.data.catalog import read_boxes, read_catalog
     from marinecv.runs import fresh_folder, next_folder
 
     manifest = options.located(args)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit:
         bad = catalog[catalog["problem"] != ""]
-        catalog = pd.concat([limit_catalog(catalog, args.limit, args.seed), bad], ignore_index=True)
+        catalog = pd.concat([options.limited(catalog, args.limit, args.seed), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     demo = "demo-" if manifest.demonstration else ""
     folder = fresh_folder(args.output_dir or next_folder(Path("runs"), f"{demo}audit-{manifest.name}"))

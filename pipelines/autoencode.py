@@ -1,6 +1,7 @@
 """Train a network that gives back its image: its code is what it has learned of them."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from . import options, quiet
@@ -31,9 +32,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
     quiet.import_tensorflow()
     from . import train
-    from .families import named
+    from .families import is_own, named
 
     if args.resume:
         return train.resume(args.resume, args.track)
     recipe = named(args.recipe or DENOISE.name, "autoencode")
-    return train.train([recipe], args, name=recipe.name, title=recipe.title)
+    manifest = None if args.recipe else options.located(args, recipe.data.name)
+    if manifest and is_own(manifest, recipe):
+        recipe = replace(recipe, name="denoise")
+    return train.train([recipe], args, name=recipe.name, title=recipe.title, manifest=manifest)

@@ -37,7 +37,7 @@ def chosen_images(args: argparse.Namespace, catalog, splits: list[str]):
     import marinecv as mcv
 
     if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=args.seed)
+        catalog = options.limited(catalog, args.limit, args.seed)
     for split in splits:
         if split not in set(mcv.usable(catalog)["split"]):
             raise ValueError(f"The split {split} has no usable image. Expected one of {sorted(set(catalog['split']))}.")

@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     if len(left_out):
         first = left_out.iloc[0]
         print(f"{len(left_out)} of {len(part)} images left out; the first, {first['image_id']}: {first['problem']}")
+    if len(left_out) == len(part):
+        raise ValueError("None of these images can be read. If they have moved, name their folder with --data-dir.")
     told = trained.attributes if trained.path("attributes.csv").is_file() and not other else None
     predictions = mcv.predict_table(
         model, part, trained.spec, trained.class_names, batch_size=args.batch_size, pixels=pixels, attributes=told

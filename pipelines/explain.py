@@ -70,10 +70,12 @@ def run(args: argparse.Namespace) -> int:
         page = write_explanation(folder, title, args.method, layer, cases, figures, trained.demonstration, chance)
     if figures is not None and not args.limit and trained.path("report.html").is_file():
         mcv.write_run_report(trained.folder)
-    failed = (cases["problem"] != "").sum()
-    print(f"{len(cases) - failed} explained" + (f", {failed} not (column problem)" if failed else ""))
+    failed = cases[cases["problem"] != ""]
+    print(f"{len(cases) - len(failed)} explained" + (f", {len(failed)} not (column problem)" if len(failed) else ""))
+    if part is not None and len(failed) == len(cases):
+        print("None of these images can be read. If they have moved, name their folder with --data-dir.")
     print(place / page.name)
-    return 0 if failed < len(cases) else 1
+    return 0 if len(failed) < len(cases) else 1
 
 
 def cases_of_files(args: argparse.Namespace, trained):

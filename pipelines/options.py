@@ -33,6 +33,15 @@ def add_subset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
 
 
+def limited(catalog, limit: int, seed: int):
+    """Return at most so many images a split, and say where these are too few for every class."""
+    from marinecv.data.catalog import limit_catalog, usable
+
+    if (classes := usable(catalog)["class_name"].nunique()) > limit:
+        print(f"--limit {limit} keeps the {limit} largest of {classes} classes")
+    return limit_catalog(catalog, limit, seed)
+
+
 def add_labels(parser: argparse.ArgumentParser) -> None:
     """How boxes become classes and images become splits."""
     parser.add_argument(

@@ -24,7 +24,7 @@ from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 
 from .honest import MOST
-from .options import label_rules, located
+from .options import label_rules, limited, located
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
@@ -65,9 +65,7 @@ def read_data(
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
     if choice.limit:
-        if (classes := mcv.usable(catalog)["class_name"].nunique()) > choice.limit:
-            print(f"--limit {choice.limit} keeps the {choice.limit} largest of {classes} classes")
-        catalog = mcv.limit_catalog(catalog, choice.limit, seed=args.seed)
+        catalog = limited(catalog, choice.limit, args.seed)
     check_trainable(catalog)
     for recipe in recipes:
         if isinstance(recipe.model, MultimodalModel):
@@ -212,9 +210,10 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     """Say what will run, what of it cannot act, and about how long it takes."""
     good = mcv.usable(catalog)
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
-    unusable = len(catalog) - len(good)
     print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
-    print(f"; {unusable} cannot be used (the report says why)" if unusable else "")
+    bad = catalog[catalog["problem"] != ""]
+    first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
+    print(f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
     images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():

@@ -175,6 +175,8 @@ def test_what_a_random_split_would_do_is_no_fault_of_the_data():
     found = related(EVEN, links, votes_of(8, 4), leak, published=False)
     assert len(found) == 3 and not any(finding.serious for finding in found)
     assert all(finding.what.startswith("Under a random split, ") for finding in found)
+    assert all(", if split at random: " in finding.line for finding in found)
+    assert "copies across splits: 1 of 1 pairs." in related(EVEN, links)[-1].line
 
 
 def test_every_lost_file_is_serious_and_what_has_no_box_or_folder_worth_a_look():

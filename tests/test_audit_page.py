@@ -164,7 +164,10 @@ def test_the_command_prints_a_summary_and_the_page(roboflow_folder, tmp_path, ca
 def test_a_limit_keeps_the_rows_with_a_problem(roboflow_folder, tmp_path, capsys):
     (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")
     run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out", "--limit", 3)
-    assert "10 images, 3 classes; 1 cannot be used." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "10 images, 3 classes; 1 cannot be used." in said and "--limit" not in said
+    run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "few", "--limit", 2)
+    assert "--limit 2 keeps the 2 largest of 3 classes\n" in capsys.readouterr().out
 
 
 def test_strict_ends_with_1_where_a_finding_is_serious_and_else_with_0(roboflow_folder, tmp_path, capsys):

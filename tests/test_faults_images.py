@@ -163,7 +163,8 @@ def test_a_png_with_much_text_is_read_and_a_bomb_of_text_is_not(tmp_path):
         put(tmp_path / "crab" / f"{name}.png", saved(draw_image("crab", seed=1), "PNG", pnginfo=text))
     before = PngImagePlugin.MAX_TEXT_CHUNK
     pixels, reasons = loaded(tmp_path)
-    assert list(pixels) == ["crab/much.png"] and list(reasons) == ["crab/bomb.png"]
+    bomb = "cannot be read: its text is longer than 16,777,216 bytes; save it without"
+    assert list(pixels) == ["crab/much.png"] and reasons == {"crab/bomb.png": bomb}
     assert before == PngImagePlugin.MAX_TEXT_CHUNK
 
 

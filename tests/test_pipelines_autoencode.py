@@ -109,3 +109,12 @@ def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, mo
     page = Path("study/report.html").read_text(encoding="utf-8")
     assert_self_contained(page)
     assert "each in the range of its network" in page and "validation mse" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [([], "denoise"), (["--recipe", DENOISE.name], DENOISE.name), (["--recipe", VAE.name], VAE.name)]
+)
+def test_on_own_images_only_a_recipe_asked_for_names_its_report(shared_tank, monkeypatch, words, name):
+    seen = []
+    monkeypatch.setattr("pipelines.train.train", lambda rows, *args, **named: seen.append(rows[0].name) or 0)
+    assert main(["autoencode", "--data-dir", str(shared_tank), *words]) == 0 and seen == [name]

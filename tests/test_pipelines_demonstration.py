@@ -39,7 +39,7 @@ def test_the_demonstration_says_so_and_is_taken_for_nothing_else(small_reef, fin
     assert main(["pretrain", "--epochs", "1", "--image-size", "32"]) == 0
     shown = capsys.readouterr().out
     assert "this is a DEMONSTRATION on drawn pictures: its scores say nothing about real animals" in shown
-    assert "--data-dir" in shown
+    assert "--data-dir" in shown and "not read" not in shown  # its own note is no file of the user's
     run = Run(tmp_path / "runs" / "demo-aquarium_four_conv-1")
     recipe = run.read("recipe.json")
     assert run.finished and run.read("contract.json")["demonstration"] is True

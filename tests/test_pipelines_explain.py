@@ -169,7 +169,8 @@ def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys)
 def test_data_that_has_moved_is_found_where_the_flag_says(run_copy, shared_tank, tmp_path, capsys):
     catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), f"{shared_tank}/gone")
     (run_copy / "catalog.csv").write_text(catalog)
-    assert "0 explained, 3 not" in shown(capsys, run_copy, code=1)
+    said = shown(capsys, run_copy, code=1)
+    assert "0 explained, 3 not" in said and "If they have moved, name their folder with --data-dir." in said
     assert "n=3)" in shown(capsys, run_copy, "--data-dir", shared_tank)
     other = draw_tank(tmp_path / "other")
     for split in ("train", "valid", "test"):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image
+from conftest import draw_image, draw_tank
 from PIL import Image
 
 import marinecv as mcv
@@ -433,3 +433,11 @@ def test_another_experiment_is_not_held_against_the_published_figure(flags, kept
     assert not plan.adjusted(BEST, replace(choice, label_rule="area"), args).published
     larger, smaller = plan.sized([BEST], [96, 32])
     assert not larger.published and smaller.published and smaller.budget == "32 of 64 pixels"
+
+
+def test_the_first_image_that_cannot_be_used_is_named_before_the_training(tmp_path, untrained, capsys):
+    tank = draw_tank(tmp_path / "tank")
+    broken = min((tank / "train").glob("*.jpg"))
+    broken.write_bytes(b"no image")
+    assert pretrain(tank, tmp_path / "run") == 0
+    assert f"; 1 cannot be used, the first, train/{broken.name}: cannot be read: " in capsys.readouterr().out

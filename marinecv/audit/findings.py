@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+HYPOTHETICAL = "Under a random split, "
+"""How a sentence begins about a split that nobody has made."""
 CASE_COLUMNS = ["image_id", "other", "note"]
 
 
@@ -36,7 +38,8 @@ class Finding:
     @property
     def line(self) -> str:
         """The finding in one line: what, how many, what to do."""
-        return f"{self.name}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
+        condition = ", if split at random" if self.what.startswith(HYPOTHETICAL) else ""
+        return f"{self.name}{condition}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
 
 
 def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.findings import Finding, agree, counted, make_cases
+from marinecv.audit.findings import HYPOTHETICAL, Finding, agree, counted, make_cases
 from marinecv.audit.leak import APART, AS_SPLIT
 from marinecv.data.catalog import usable
 from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOUR, group_catalog, relatives_in_train
@@ -11,7 +11,6 @@ from marinecv.data.splits import SPLITS
 
 LEAK = 0.05  # of accuracy, from which a leak is serious
 GROUPED = "Split with --split-by grouped"
-HYPOTHETICAL = "Under a random split, "
 
 
 def crossing_pairs(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:

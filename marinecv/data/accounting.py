@@ -22,6 +22,8 @@ MOST_KINDS = 8
 
 def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
     """Say how nested class folders were read, and which files were not read, in a line each; see `count_files`."""
+    if manifest.demonstration:  # drawn by this package, together with a note on it
+        return []
     counts = count_files(manifest, images)
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
     said = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MOST_KINDS]]
