@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if not other and trained.path("predictions.csv").is_file():
         say_changes(predictions, mcv.read_predictions(trained.path("predictions.csv"), trained.class_names))
-    groups, relatives = related_outside(trained, part, args.frames) if other else related(trained)
+    groups, relatives, *searched = related_outside(trained, part, args.frames) if other else related(trained)
     metrics = classification_metrics(predictions, groups=groups)
     print(f"{trained.folder} on {args.on}")
     for name, figure in metrics.items():
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         mcv.write_run_report(trained.folder)
     scores = mcv.honest_scores(predictions, groups, relatives, None if other else fold_table(trained, args.folds))
     if len(scores):  # of train there are none
-        print(f"\n{scores[SHOWN].round(3).to_string(index=False, na_rep='-')}", *honest_sentences(scores), sep="\n")
+        said = honest_sentences(scores, "copy or near copy", *searched) if other else honest_sentences(scores)
+        print(f"\n{scores[SHOWN].round(3).to_string(index=False, na_rep='-')}", *said, sep="\n")
     if folder:
         mcv.write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {args.on: metrics})

@@ -49,16 +49,16 @@ def related(run: Run) -> tuple[pd.Series, pd.DataFrame]:
     return catalog.set_index("image_id")["group"], relatives
 
 
-def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple[pd.Series, pd.DataFrame]:
-    """The groups of images from elsewhere, and those that are copies or near copies of what a run was trained on."""
+def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple[pd.Series, pd.DataFrame, str]:
+    """The groups of images from elsewhere, their copies and near copies among the train images, and which those are."""
     groups = group_catalog(images, mcv.find_links(images, frames)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
     present = train["path"].map(is_present)
-    if not present.all():
-        print(f"{(~present).sum()} of {len(train)} train images are gone, so copies of them are not looked for")
+    searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that are still there"
     train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names
     both = pd.concat([train, images], ignore_index=True)
-    return groups, relatives_in_train(both, mcv.find_links(both, "none"))  # numbers of two sets are no neighbours
+    links = mcv.find_links(both, "none")  # numbers of two sets are no neighbors
+    return groups, relatives_in_train(both, links), searched
 
 
 def keep_honest_scores(run: Run, predictions: pd.DataFrame, folds: int | None = None) -> None:

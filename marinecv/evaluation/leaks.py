@@ -56,8 +56,16 @@ def read_honest_scores(path: str | Path) -> pd.DataFrame:
     return scores.astype({"n": int, "groups": int})
 
 
-def honest_sentences(scores: pd.DataFrame) -> list[str]:
-    """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds."""
+def honest_sentences(
+    scores: pd.DataFrame, kinds: str = "copy, near copy or neighbouring frame", train: str = "train"
+) -> list[str]:
+    """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds.
+
+    Args:
+        scores: as `honest_scores` returns them.
+        kinds: of relatives that were looked for.
+        train: the images among which they were looked for.
+    """
     rows = scores[scores["figure"] == "accuracy"].set_index(["images", "split"])
     said, related = [], 0
     for split in (split for images, split in rows.index if images == AS_SPLIT):
@@ -66,11 +74,10 @@ def honest_sentences(scores: pd.DataFrame) -> list[str]:
         related += here
         rest = f"on the other {alone['n']} it is {_figure(alone)}" if alone["n"] else "no other image is left"
         said.append(
-            f"{here} of the {whole['n']} {split} images have a copy, near copy or neighbouring frame in train, so the "
-            f"accuracy of {whole['value']:.3f} may be memory in part; {rest}."
+            f"{here} of the {whole['n']} {split} images have a {kinds} in {train}, so the accuracy of "
+            f"{whole['value']:.3f} may be memory in part; {rest}."
             if here
-            else f"None of the {whole['n']} {split} images was found to have a copy, near copy or neighbouring frame "
-            "in train."
+            else f"None of the {whole['n']} {split} images was found to have a {kinds} in {train}."
         )
     if (GROUPED, "all") in rows.index:
         folds = _figure(rows.loc[GROUPED, "all"])
