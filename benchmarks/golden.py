@@ -16,6 +16,7 @@ data (`--data-root`, $MARINECV_DATA or ../shared/data) and its ImageNet weights.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def record(commit: str, data: Path) -> None:
 def accept(values: dict, reason: str) -> int:
     """Write both references, with the reason and the parts that changed."""
     old = json.loads(COMMITTED.read_text(encoding="utf-8")) if COMMITTED.is_file() else {}
-    changed = sorted({place.split(":")[0] for place in differences(old.get("values", {}), values, TOLERANCE)})
+    changed = sorted({re.split(r"[:\[]", place)[0] for place in differences(old.get("values", {}), values, TOLERANCE)})
     write(MACHINE, values)
     reasons = [*old.get("reasons", []), {"reason": reason, "changed": changed}]
     write(COMMITTED, _rounded(values), reasons)
