@@ -61,6 +61,12 @@ def test_what_is_called_like_one_and_is_none(name):
 
 def test_one_name_in_two_folders_is_two_photographs_and_of_many_files_no_photograph():
     assert len(set(photograph_names([f"{folder}/1_aug{n}.jpg" for folder in "ab" for n in (1, 2)])[1])) == 2
+    assert (
+        len(
+            set(photograph_names([f"{folder}/1_aug{n}.jpg" for folder in ("seg_train", "seg_test") for n in (1, 2)])[1])
+        )
+        == 1
+    )
     stems, _, marked = photograph_names([f"wheat_crop_{n}.jpg" for n in range(MAX_VERSIONS + 1)])
     assert stems[3] == "wheat_crop_3" and not marked.any()
 

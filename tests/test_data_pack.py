@@ -1,10 +1,12 @@
 """A pack: the files of a data set in few large ones, read as the folder they came from is."""
 
+import errno
 import json
 import shutil
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from conftest import COLOURS, draw_image
 import marinecv as mcv
 from marinecv.audit.copies import exact_copies
 from marinecv.data import pack as room
+from marinecv.data import records
 from marinecv.data.accounting import reading_lines
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.images import open_image, read_header
@@ -234,7 +237,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_damaged_record_says_which_shard_and_how_to_mend(tank, tmp_path):
+def test_a_damaged_record_says_which_shard_and_how_to_mend(tank, tmp_path, monkeypatch):
     catalog = mcv.read_catalog(packed(tank, tmp_path / "pack", shard_bytes=2**20))
     flip(tmp_path / "pack" / "images-00000.tfrecord", 100)
     said = r"The shard .*images-00000.tfrecord is damaged at byte 12. Bring it back.*data pack"
@@ -243,6 +246,10 @@ def test_a_damaged_record_says_which_shard_and_how_to_mend(tank, tmp_path):
             read_bytes(path)
     with pytest.raises(ValueError, match=said):  # not one image fewer
         mcv.load_pixels(catalog, mcv.ImageSpec(height=20, width=30))
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "open", Mock(side_effect=OSError(errno.EIO, "Input/output error")), raising=False)
+        with pytest.raises(ValueError, match="images-00000.tfrecord cannot be read: Input/output error"):
+            read_bytes(catalog["path"].iloc[0])
     shutil.rmtree(tmp_path / "pack")
     with pytest.raises(ValueError, match="images-00000.tfrecord cannot be read: No such file"):
         read_bytes(catalog["path"].iloc[0])
@@ -269,7 +276,7 @@ def test_a_pack_that_lacks_a_part_is_refused(tank, tmp_path):
 @pytest.mark.parametrize(
     ("entry", "value", "said"),
     [
-        ("version", 9, "is of version 9. Expected 1"),
+        ("version", 9, "is of version 9. Expected 2"),
         ("name", "../elsewhere", r"gives is '../elsewhere'. Expected that of a file"),
         ("class_names", ["a", "a"], "'a' is empty or there twice"),
         ("licence", 3, "'licence' of .* is 3. Expected text"),

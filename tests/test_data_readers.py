@@ -374,10 +374,10 @@ def test_the_split_column_of_labels_csv_is_the_published_split(tmp_path):
         "d.jpg": "test",
     }
     (tmp_path / "labels.csv").write_text("file,class,split\na.jpg,eel,train\nb.jpg,eel,holdout\n")
-    with pytest.raises(
-        ValueError, match='Row labels.csv:3 of the labels: "holdout" is no split. Expected one of train'
-    ):
+    with pytest.raises(ValueError, match='Row labels.csv:3: "holdout" is no split. Expected one of train'):
         catalog_of(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,class,split\na.jpg,eel,train\nb.jpg,eel,val\nc.jpg,eel,eval\n")
+    assert catalog_of(tmp_path)["split"]["c.jpg"] == "test"  # as a folder eval/ beside val/ is
 
 
 def test_a_bad_row_of_labels_csv_costs_its_image(tmp_path):

@@ -360,7 +360,11 @@ def test_labels_that_name_no_image_are_an_error_of_names(tmp_path):
 def test_several_yaml_files_that_name_classes_are_refused(tmp_path):
     manifest = draw_yolo(tmp_path, ["images/a.jpg"], in_labels, yaml_name="a.yaml")
     (tmp_path / "b.yml").write_text("names: [crab]")
-    with pytest.raises(ValueError, match="a.yaml, b.yml of .* all name classes. Expected one; call it data.yaml"):
+    with pytest.raises(ValueError, match="a.yaml, b.yml of .* all name classes. Expected one, called data.yaml"):
+        read_yolo(manifest)
+    for name in ("data.yaml", "data.yml"):
+        (tmp_path / name).write_text("names: [crab]")
+    with pytest.raises(ValueError, match="data.yaml, data.yml of .* all name classes"):
         read_yolo(manifest)
 
 

@@ -167,6 +167,8 @@ def test_data_without_deep_images_have_no_white(tmp_path):
     (tmp_path / "crab" / "broken.png").write_bytes(b"no image")
     catalog = mcv.read_catalog(mcv.manifest_of_folder(tmp_path))
     assert find_white(catalog) is None and find_white(catalog[:0]) is None
+    Image.fromarray(np.full((HEIGHT, WIDTH), 300, np.uint16)).save(tmp_path / "crab" / "deep.jpg", format="PNG")
+    assert find_white(mcv.read_catalog(mcv.manifest_of_folder(tmp_path))) == 1023  # under a wrong suffix too
 
 
 def test_a_number_a_pixel_up_to_255_is_a_grey_level():

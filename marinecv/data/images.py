@@ -106,9 +106,8 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             _refuse_foreign(file, error)
             raise
         except ValueError as error:
-            if "MAX_TEXT" in str(error):
-                raise ValueError(f"its text is longer than {MAX_TEXT_BYTES:,} bytes; save it without") from error
-            raise
+            long = f"its text is longer than {MAX_TEXT_BYTES:,} bytes; save it without"
+            raise ValueError(long if "MAX_TEXT" in str(error) else str(error)) from error
         finally:
             Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = bounds
     with image:
