@@ -13,7 +13,7 @@ LOCK = ".lock"
 
 @contextmanager
 def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a folder for this process; what a killed one has left half-written in it is removed.
+    """Hold a folder for this process; what a killed one has left half-written in it, and in its figures, is removed.
 
     The operating system frees it when the process ends, killed or not. It is known to every process of the machine; to
     other machines as far as their common drive tells of locks.
@@ -35,7 +35,7 @@ def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Ite
         waiting()
         lock.acquire()
     try:
-        for path in Path(folder).iterdir():
+        for path in (*Path(folder).iterdir(), *Path(folder).glob("figures/*")):
             if is_part(path):
                 path.unlink()
         yield

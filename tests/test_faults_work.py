@@ -45,13 +45,15 @@ def test_a_folder_is_held_by_one_process(tmp_path):
 
 
 def test_a_killed_process_holds_nothing_and_its_half_written_files_are_removed(tmp_path):
-    for name in (".4711.model.keras", ".12.history.csv", "history.csv", ".notes", ".4711"):
+    (tmp_path / "figures").mkdir()
+    for name in (".4711.model.keras", ".12.history.csv", "history.csv", ".notes", ".4711", "figures/.12.curves.png"):
         (tmp_path / name).touch()
     with held_elsewhere(tmp_path) as other:
         other.kill()
         other.wait()
     with hold(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".4711", LOCK, ".notes", "history.csv"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".4711", LOCK, ".notes", "figures", "history.csv"]
+        assert not any((tmp_path / "figures").iterdir())
 
 
 def test_who_waits_gets_the_folder_when_the_other_ends(tmp_path):
