@@ -1,3 +1,5 @@
+import logging
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -188,3 +190,10 @@ def test_a_box_is_named_in_any_script(tmp_path):
     named = boxed_picture(str(tmp_path / "crab.jpg"), boxes, {"鱼": "#000000"})
     other = boxed_picture(str(tmp_path / "crab.jpg"), boxes.assign(class_name="马"), {"马": "#000000"})
     assert named.size == other.size and np.any(np.asarray(named) != np.asarray(other))
+
+
+def test_a_font_of_one_weight_is_no_matter_of_the_console(caplog):
+    logger = logging.getLogger("matplotlib.font_manager")
+    logger.warning("findfont: Failed to find font weight normal for %s, now using 500.", "WenQuanYi Zen Hei")
+    logger.warning("findfont: another matter")
+    assert [record.getMessage() for record in caplog.records] == ["findfont: another matter"]

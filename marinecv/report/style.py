@@ -1,6 +1,7 @@
 """One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
 
 import functools
+import logging
 from itertools import accumulate
 
 from matplotlib import rc_context
@@ -18,6 +19,8 @@ DEMONSTRATION_MARK = "demonstration: drawn pictures"
 SCRIPTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro Hei
 |Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala UI"""
 INSTALLED = [name.strip() for name in SCRIPTS.split("|") if name.strip() in fontManager.get_font_names()]
+# Such a font may have one weight, which serves for all; matplotlib would say so.
+logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font weight" not in record.getMessage())
 CODES: dict[str, str] = {}
 """What `short` has written for letters that no font has -> the letter."""
 
