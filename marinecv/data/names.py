@@ -73,7 +73,7 @@ def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Pat
         of_word = {path.name.casefold(): path.name for path in files[:10_000]}
         near = difflib.get_close_matches(Path(names[0]).name.casefold(), of_word, n=1, cutoff=0)
         raise ValueError(
-            f"None of the {len({*names})} files that {table} names is there; the first is {names[0]!r:.80}, the "
+            f"None of the {len({*names})} files that {table} names is there; the first is {names[0][-80:]!r}, the "
             f"nearest file {of_word[near[0]]!r:.80}. Expected names of files below its folder. Correct the names."
         )
 
