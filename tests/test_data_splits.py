@@ -8,7 +8,6 @@ from marinecv.data.folds import kfold
 from marinecv.data.groups import LINK_COLUMNS, leave_out_duplicates, relatives_in_train
 from marinecv.data.splits import (
     NOT_LISTED,
-    canonical_split,
     default_split_by,
     folder_splits,
     keep_split,
@@ -32,7 +31,7 @@ def counts(catalog):
                                               ("dev", "validation"), ("test", "test"), ("train2017", "train"),
                                               ("test_set", "test"), ("Validation Images", "validation")])  # fmt: skip
 def test_split_names_are_mapped(name, split):
-    assert canonical_split(name) == split
+    assert folder_splits([name]) == {name: split}
 
 
 @pytest.mark.parametrize(
@@ -53,8 +52,7 @@ def test_names_of_folders_are_splits_by_what_stands_beside_them(names, splits):
 
 
 def test_other_names_are_no_split():
-    with pytest.raises(ValueError, match='"crab" is no split. Expected one of train'):
-        canonical_split("crab")
+    assert folder_splits(["crab"]) == {}
 
 
 @pytest.mark.parametrize(

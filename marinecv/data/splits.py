@@ -41,17 +41,6 @@ MADE = ("random", "stratified", "grouped")
 SPLIT_BY = ("published", *MADE)
 
 
-def canonical_split(name: str) -> str:
-    """Map `valid`, `val`, `dev`, `train2017`, `test_set` and the like to one of `SPLITS`.
-
-    Raises:
-        ValueError: the name stands for no split.
-    """
-    if name not in (splits := folder_splits([name])):
-        raise ValueError(f'"{name}" is no split. Expected one of {", ".join(SPLIT_NAMES)}.')
-    return splits[name]
-
-
 def folder_splits(names: Iterable[str]) -> dict[str, str]:
     """Say which names of folders beside each other stand for a split, and for which.
 
