@@ -4,146 +4,26 @@
     catalog = mcv.read_catalog(manifest)
     train = mcv.make_dataset(catalog[catalog["split"] == "train"], spec, class_names, training=True)
 
-Names are imported when they are first used, so that `import marinecv` is quick.
+The public names stand in `__init__.pyi`. Each is imported when it is first used, so that `import marinecv` is quick.
 """
 
+import ast
 import importlib
+from pathlib import Path
 
-_WHERE = {
-    "locate": "data.locate",
-    "load_manifest": "data.manifests",
-    "list_manifests": "data.manifests",
-    "manifest_of_folder": "data.manifests",
-    "Manifest": "data.manifests",
-    "fetch": "data.download",
-    "make_reef": "data.reef",
-    "read_boxes": "data.catalog",
-    "read_catalog": "data.catalog",
-    "class_names_of": "data.catalog",
-    "usable": "data.catalog",
-    "limit_catalog": "data.catalog",
-    "dominant_class": "data.labels",
-    "ranked_classes": "data.labels",
-    "split_catalog": "data.splits",
-    "write_split": "data.splits",
-    "read_split": "data.splits",
-    "calibration_rows": "data.held",
-    "keep_split": "data.splits",
-    "kfold": "data.folds",
-    "group_catalog": "data.groups",
-    "relatives_in_train": "data.groups",
-    "read_attributes": "data.attributes",
-    "class_mean_attributes": "data.attributes",
-    "shuffled_attributes": "data.attributes",
-    "MultimodalModel": "training.model_choice",
-    "fold_metrics": "evaluation.folds",
-    "attribute_scores": "evaluation.attribute_scores",
-    "multimodal_classifier": "models.multimodal",
-    "materialise": "data.materialise",
-    "ImageSpec": "inputs.spec",
-    "Augmentation": "inputs.spec",
-    "RandomAffine": "inputs.augment",
-    "load_pixels": "inputs.pixels",
-    "read_pixels": "inputs.pixels",
-    "find_white": "inputs.rgb",
-    "make_dataset": "inputs.pipeline",
-    "with_noise": "inputs.noise",
-    "noisy_pixels": "inputs.noise",
-    "synthesise": "inputs.synthesise",
-    "cnn": "models.cnn",
-    "backbone_classifier": "models.backbones",
-    "BACKBONES": "models.backbones",
-    "unet": "models.autoencoders",
-    "dense_autoencoder": "models.autoencoders",
-    "encoder_of": "models.autoencoders",
-    "decoder_of": "models.autoencoders",
-    "explore": "audit.explore",
-    "audit_images": "audit.examine",
-    "measure_quality": "audit.quality",
-    "list_findings": "audit.judge",
-    "load_thumbs": "audit.thumbs",
-    "find_links": "audit.links",
-    "near_copies": "audit.copies",
-    "thumbnail_votes": "audit.leak",
-    "leak_index": "evaluation.leaks",
-    "honest_scores": "evaluation.leaks",
-    "Recipe": "training.recipe",
-    "DataChoice": "training.recipe",
-    "ScratchModel": "training.model_choice",
-    "BackboneModel": "training.model_choice",
-    "UNet": "training.model_choice",
-    "DenseAutoencoder": "training.model_choice",
-    "Training": "training.recipe",
-    "lint": "training.lint",
-    "build_model": "training.build",
-    "compile_model": "training.build",
-    "callbacks": "training.callbacks",
-    "load_run": "training.fit",
-    "fit_recipe": "training.fit",
-    "distributed": "training.distribution",
-    "fit_autoencoder": "training.autoencode",
-    "restoration_table": "evaluation.restoration",
-    "restoration_metrics": "evaluation.restoration",
-    "Run": "runs",
-    "looks_at_test": "looks",
-    "Study": "studies",
-    "predict_table": "evaluation.predict",
-    "read_predictions": "evaluation.predictions",
-    "write_predictions": "evaluation.predictions",
-    "classification_metrics": "evaluation.metrics",
-    "per_class_metrics": "evaluation.metrics",
-    "confusion": "evaluation.metrics",
-    "confused_pairs": "evaluation.metrics",
-    "worst_losses": "evaluation.metrics",
-    "compare_runs": "evaluation.compare",
-    "counts_behind": "evaluation.published",
-    "compare_seeds": "evaluation.seeds",
-    "seed_spread": "evaluation.seeds",
-    "calibrated": "evaluation.calibration",
-    "fit_temperature": "evaluation.calibration",
-    "reliability_table": "evaluation.calibration",
-    "set_threshold": "evaluation.conformal",
-    "prediction_sets": "evaluation.conformal",
-    "coverage_range": "evaluation.conformal",
-    "triage_curve": "evaluation.review",
-    "embed": "features.embeddings",
-    "fit_distance": "features.distance",
-    "distances": "features.distance",
-    "latent_points": "evaluation.latent",
-    "latent_measures": "evaluation.latent",
-    "cluster_table": "evaluation.latent",
-    "nearest_images": "evaluation.latent",
-    "neighbour_measures": "evaluation.latent",
-    "linear_probe": "evaluation.probe",
-    "Search": "search.folder",
-    "run_trials": "search.loop",
-    "heatmaps": "explain.heatmaps",
-    "final_convolution": "explain.layers",
-    "measure_boxes": "explain.in_box",
-    "box_figures": "explain.figures",
-    "export_model": "export.model",
-    "measure_original": "export.model",
-    "load_exported": "export.engines",
-    "check_export": "export.certificate",
-    "read_exports": "export.table",
-    "curves": "report.figures",
-    "confusion_figure": "report.figures",
-    "image_grid": "report.figures",
-    "latent_figure": "report.latent_figures",
-    "write_latent_report": "report.latent_page",
-    "write_run_report": "report.page",
-    "write_study_report": "report.page",
-    "write_search_report": "report.search_page",
-}
-__all__ = sorted(_WHERE)
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+_MODULES = {node.names[0].name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom)}
+__all__ = sorted(_MODULES)
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    if name not in _WHERE:
-        raise AttributeError(f"module 'marinecv' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"marinecv.{_WHERE[name]}"), name)
+    if name not in _MODULES:
+        from marinecv.checked import did_you_mean
+
+        raise AttributeError(f"module 'marinecv' has no attribute {name!r}.{did_you_mean(name, __all__)}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_WHERE]
+    return [*globals(), *_MODULES]

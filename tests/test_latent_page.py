@@ -134,3 +134,23 @@ def test_very_many_points_are_drawn_as_pixels(monkeypatch):
     assert "<image" not in figure_svg(latent_figure(points, "class_name"))
     monkeypatch.setattr(latent_figures, "HEAVY", 10)
     assert "<image" in figure_svg(latent_figure(points, "class_name"))
+
+
+def test_a_map_says_what_it_lacks_and_draws_points_without_a_class():
+    points = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5], "class_name": ["crab", None, "eel"]})
+    assert sorted(text.get_text()[2:] for text in latent_figure(points, "class_name").axes[0].texts) == [
+        "",
+        "crab",
+        "eel",
+    ]
+    for few in (points.head(1), points.assign(x=1.0)):
+        latent_figure(few, "class_name")
+    with pytest.raises(
+        ValueError, match="points lacks the column 'clas_name'. Expected x, y, clas_name; found x, y, class"
+    ):
+        latent_figure(points, "clas_name")
+    for none in (points.head(0), points.assign(x=np.nan)):
+        with pytest.raises(ValueError, match="Expected finite numbers in x and y of points, one row at least"):
+            latent_figure(none)
+    with pytest.raises(ValueError, match="Expected points to be a DataFrame of latent_points"):
+        latent_figure(points[["x", "y"]].to_numpy())

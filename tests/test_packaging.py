@@ -84,6 +84,13 @@ def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed,
     )
 
 
+def test_the_installed_package_has_its_types_and_imports_no_name_before_it_is_used(installed, tmp_path):
+    assert (installed / "marinecv" / "py.typed").is_file()
+    code = "import sys, marinecv as mcv; some = set(sys.modules); mcv.coverage_range(9); print(mcv.__file__, some)"
+    said = run_python(installed, code, tmp_path)
+    assert said.startswith(str(installed)) and not any(f"'{name}'" in said for name in ("numpy", "pandas", "keras"))
+
+
 @pytest.mark.slow
 def test_the_installed_command_trains_and_writes_its_page(installed, shared_tank, tmp_path):
     words = ["pretrain", "--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "32", "--output-dir", "run"]

@@ -1,11 +1,17 @@
 import logging
+import webbrowser
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlparse
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import make_table
@@ -19,7 +25,7 @@ from marinecv.report.figures import (
     image_grid,
     save_png,
 )
-from marinecv.report.style import DEMONSTRATION_MARK, short
+from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short
 
 HISTORY = pd.DataFrame(
     {
@@ -126,11 +132,165 @@ def test_class_bars_end_where_the_intervals_end():
 
 def test_image_grid_takes_paths_and_arrays(tmp_path):
     draw_image("crab", seed=0).resize((640, 480)).save(tmp_path / "crab.jpg")
-    figure = image_grid([tmp_path / "crab.jpg", np.full((48, 64, 3), 300.0)], ["crab", "white"], columns=3)
+    figure = image_grid([tmp_path / "crab.jpg", np.full((48, 64, 3), 255.4)], ["crab", "white"], columns=3)
     shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
     assert [image.shape for image in shown] == [(120, 160, 3), (48, 64, 3)]
     assert shown[1].min() == 255
     assert [axis.get_title() for axis in figure.axes] == ["crab", "white", ""]
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        (PIXELS.astype(np.float32), PIXELS),
+        (PIXELS[..., 0], np.repeat(PIXELS[..., :1], 3, axis=2)),
+        (PIXELS[..., :1], np.repeat(PIXELS[..., :1], 3, axis=2)),
+        (np.dstack([PIXELS, np.full((20, 30), 255, np.uint8)]), PIXELS),
+        (Image.fromarray(PIXELS[..., 0] > 127), np.repeat(PIXELS[..., :1] > 127, 3, axis=2) * np.uint8(255)),
+    ],
+)
+def test_image_grid_shows_pixels_of_any_kind_in_their_own_colors(image, shown):
+    [drawn] = [axis.images[0].get_array() for axis in image_grid([image], ["one"]).axes if axis.images]
+    np.testing.assert_array_equal(drawn, shown)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (PIXELS / 255, r"in \[0, 255\]. Received: 0 to 1. Multiply"),
+        (PIXELS / 127.5 - 1, "Received: -1 to 1. Multiply"),
+        (PIXELS > 3, "Received: 0 to 1"),
+        (PIXELS.astype(np.uint16) * 256, "Received: 0 to 6.528"),
+        (np.full((4, 4, 3), np.nan), "Received: nan to nan"),
+        (np.moveaxis(PIXELS, 2, 0), r"of shape \(height, width, 3\). Received: \(3, 20, 30\)"),
+        ("nowhere.jpg", "cannot be decoded: No such file"),
+    ],
+)
+def test_image_grid_names_the_picture_that_it_cannot_show(image, reason):
+    with pytest.raises(ValueError, match=f"The image titled 'two': .*{reason}"):
+        image_grid([PIXELS, image], ["one", "two"])
+
+
+@pytest.mark.parametrize(
+    ("images", "titles", "columns"),
+    [([PIXELS] * 2, ["one"], 4), ([], [], 4), ("a.jpg", "a.jpg", 4), ([PIXELS], "a", 0)],
+)
+def test_no_picture_is_left_out_for_lack_of_a_title(images, titles, columns):
+    with pytest.raises(ValueError, match="Expected a list of images, a title for each, and at least one column"):
+        image_grid(images, titles, columns)
+
+
+def lines_of(figure):
+    """Of each panel its title and its lines: where they are drawn along the epochs."""
+    return {
+        axis.get_title(loc="left"): {line.get_label(): line.get_xdata().tolist() for line in axis.lines}
+        for axis in figure.axes
+    }
+
+
+def test_curves_draw_what_fit_returned():
+    import keras
+
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+    top = keras.metrics.SparseTopKCategoricalAccuracy(1, name="top_1")
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[top, "accuracy"])
+    x, y = np.zeros((8, 2)), np.arange(8) % 2
+    history = model.fit(x, y, epochs=5, initial_epoch=2, validation_split=0.5, verbose=0)
+    both = {"train": [3, 4, 5], "validation": [3, 4, 5]}
+    assert lines_of(curves(history)) == {"Loss": both, "Accuracy": both, "Top 1": both}
+    counted = {"train": [1, 2, 3], "validation": [1, 2, 3]}
+    for same in (history.history, pd.DataFrame(history.history)):
+        assert lines_of(curves(same)) == {"Loss": counted, "Accuracy": counted, "Top 1": counted}
+    assert lines_of(curves(model.evaluate(x, y, verbose=0, return_dict=True)))["Loss"] == {"train": [1]}
+
+
+def test_an_epoch_without_validation_breaks_no_line():
+    rows = {"epoch": [0, 1, 2, 3], "loss": [4, 3, 2, 1], "val_loss": [np.nan, 3, np.nan, 2]}
+    assert lines_of(curves(pd.DataFrame(rows)))["Loss"] == {"train": [0, 1, 2, 3], "validation": [1, 3]}
+    rate = curves({"loss": [3, 2, 1], "learning_rate": [0, 0.1, 0.01]}).axes[1]  # of a warm-up that begins at 0
+    assert [label.get_text() for label in rate.get_yticklabels()] == ["0.01", "0.1"]
+    curves({"loss": [3.0], "learning_rate": [0.0]})
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ({"loss": [4, 3, 2, 1], "val_loss": [3, 2]}, "4 of loss, 2 of val_loss.*validation_freq"),
+        ({}, "Expected an epoch and a metric in history"),
+        (SimpleNamespace(history={}, epoch=[]), "Expected an epoch and a metric in history"),
+        ({"epoch": [1], "learning_rate": [0.1]}, "Expected an epoch and a metric in history"),
+        ("history.csv", "as model.fit returns it, its dict or a DataFrame. Received: 'history.csv'"),
+    ],
+)
+def test_what_is_no_history_is_said(history, reason):
+    with pytest.raises(ValueError, match=reason):
+        curves(history)
+
+
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_matrix_of_scikit_learn_is_drawn_as_it_is():
+    true, predicted = [0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]
+    figure = confusion_figure(confusion_matrix(true, predicted), class_names=np.array(["crab", "eel"]))
+    assert texts_of(figure) == ["3", "1", "2"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["crab", "eel"]
+    for kind, expected in {"true": [".75", ".25", "1.00"], "all": [".50", ".17", ".33"]}.items():
+        fractions = confusion_matrix(true, predicted, normalize=kind)
+        assert texts_of(confusion_figure(fractions)) == expected
+        np.testing.assert_allclose(confusion_figure(fractions).axes[0].images[0].get_array(), fractions)
+        with pytest.raises(ValueError, match="Expected counts beside normalise=True. Received fractions"):
+            confusion_figure(fractions, normalise=True)
+    weighted = confusion_matrix(true, predicted, sample_weight=[0.5, 1, 1, 2.25, 4, 4])
+    assert texts_of(confusion_figure(weighted)) == ["2.5", "2.25", "8"]
+    assert texts_of(confusion_figure(weighted, normalise=True)) == [".53", ".47", "1.00"]
+    assert [label.get_text() for label in confusion_figure(weighted).axes[0].get_yticklabels()] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "class_names", "reason"),
+    [
+        (np.ones((2, 3)), None, r"a square matrix of numbers from 0 on. Received: .*of shape \(2, 3\)"),
+        (np.ones((2, 2, 2)), None, "a square matrix"),
+        (np.zeros((0, 0)), None, "a square matrix"),
+        (np.array([[1, np.nan], [0, 1]]), None, "a square matrix"),
+        (np.array([[1, -1], [0, 1]]), None, "a square matrix"),
+        (np.eye(2).astype(str), None, "a square matrix"),
+        (np.eye(2), ["a"], "a list of 2 names beside an array"),
+        (np.eye(2), {"a", "b"}, "a list of 2 names beside an array"),
+        (np.eye(2), "ab", "a list of 2 names beside an array"),
+        (pd.crosstab(pd.Series(["a", "b"]), pd.Series(["b", "a"])), ["b", "a"], "a DataFrame has its own"),
+        (pd.DataFrame(np.eye(2), ["a", "b"], ["b", "a"]), None, "the same classes in the rows of confusion as in its"),
+        (pd.DataFrame(np.eye(2), ["a", "b"], ["a", "c"]), None, "the same classes in the rows of confusion as in its"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_said(matrix, class_names, reason):
+    with pytest.raises(ValueError, match=f"(?s){reason}"):
+        confusion_figure(matrix, class_names=class_names)
+
+
+def test_a_notebook_shows_a_figure_as_a_picture():
+    shown, _ = DisplayFormatter().format(curves(HISTORY))
+    assert set(shown) == {"text/plain", "image/png"} and shown["image/png"].startswith(b"\x89PNG")
+
+
+def test_savefig_writes_the_look_and_show_opens_it(tmp_path, monkeypatch):
+    curves(HISTORY).savefig(tmp_path / "a.png")
+    with matplotlib.rc_context(STYLE):
+        curves(HISTORY).savefig(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    opened, answers = [], [True, False]
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or answers.pop(0))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    curves(HISTORY).show()
+    with Image.open(Path(urlparse(opened[0]).path)) as picture:
+        assert picture.width == 600
+    with pytest.raises(RuntimeError, match="Save the figure with savefig"):
+        curves(HISTORY).show()
 
 
 def test_png_is_written_whole(tmp_path):

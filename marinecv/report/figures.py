@@ -1,44 +1,62 @@
 """Figures of a run: each takes a table and returns a matplotlib Figure; `figure_svg` and `save_png` write it."""
 
 import io
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from marinecv.atomic import whole_file
-from marinecv.inputs.rgb import open_rgb
+from marinecv.report.arguments import NO_METRICS, by_epoch, square_matrix, thumbnail
 from marinecv.report.style import ACCENT, CODES, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, short, styled
 
+if TYPE_CHECKING:
+    import keras  # of which figures know no more than its name
+
 THUMBNAIL_PX = 160
+FIRST = ("loss", "accuracy", "precision", "recall")
+"""Of the metrics of a history, in this order."""
 
 
 @styled
-def curves(history: pd.DataFrame, best: int | None = None, demonstration: bool = False) -> Figure:
-    """Draw loss, accuracy and learning rate by epoch, and precision and recall where they were kept.
+def curves(
+    history: "pd.DataFrame | Mapping[str, Sequence[float]] | keras.callbacks.History",
+    best: int | None = None,
+    demonstration: bool = False,
+) -> Figure:
+    """Draw loss, accuracy, every other metric and the learning rate by epoch.
 
     Args:
-        history: one row an epoch: `epoch, loss, accuracy`, and where known `precision, recall`, the same of validation
-            (`val_loss` and so on) and `learning_rate`.
+        history: what `model.fit` returned, its `history`, or a DataFrame with a row an epoch: `loss` and others, the
+            same of validation (`val_loss`), and where known `epoch` (else counted from 1) and `learning_rate`.
         best: the epoch whose weights were kept, to be marked.
         demonstration: mark the figure as made of drawn pictures.
+    Raises:
+        ValueError: it holds no epoch or no metric, or not as many values of each.
+    Example:
+        >>> figure = mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9], "accuracy": [0.4, 0.7]})
+        >>> [axis.get_title(loc="left") for axis in figure.axes]
+        ['Loss', 'Accuracy']
     """
-    names = [name for name in ("loss", "accuracy", "precision", "recall") if name in history]
+    history = by_epoch(history)
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NO_METRICS))
+    names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     has_rate = "learning_rate" in history
     figure = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration)
-    axes = figure.subplots(len(names) + has_rate, 1, sharex=True, height_ratios=[3] * len(names) + [1] * has_rate)
+    heights = [3] * len(names) + [1] * has_rate
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axis, name in zip(axes, names, strict=False):
         for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
-                axis.plot(history["epoch"], history[column], color=colour, label=label, marker=_marker(history))
-        axis.set_title(name.capitalize())
+                values = history[["epoch", column]].dropna()  # of an epoch without validation nothing is known
+                axis.plot(values["epoch"], values[column], color=colour, label=label, marker=_marker(values))
+        axis.set_title(name.replace("_", " ").capitalize())
         axis.grid(axis="y")
     if has_rate:
         look = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
@@ -84,28 +102,48 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
 
 
 @styled
-def confusion_figure(confusion: pd.DataFrame, normalise: bool = False, demonstration: bool = False) -> Figure:
+def confusion_figure(
+    confusion: pd.DataFrame | np.ndarray,
+    normalise: bool = False,
+    demonstration: bool = False,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
     """Draw a confusion matrix: rows are true classes, columns predicted ones; empty cells stay empty.
 
     Args:
-        confusion: (C, C) counts, as `evaluation.metrics.confusion` returns them.
+        confusion: (C, C), as `confusion` or scikit-learn's `confusion_matrix` returns it: counts, sums of weights, or
+            the fractions of a matrix that is normalized already, which are shown and coloured as they are.
         normalise: divide each row by its sum, so that the diagonal is the recall; colours are always those of the row.
         demonstration: mark the figure as made of drawn pictures.
+        class_names: of the rows and columns of an array, in order; None numbers them from 0.
+    Raises:
+        ValueError: it is no square matrix of numbers from 0 on, or has other classes in its rows than in its columns;
+            or the class names do not go with it.
+    Example:
+        >>> figure = mcv.confusion_figure(np.array([[8, 2], [1, 9]]), class_names=["crab", "eel"])
+        >>> figure.savefig("confusion.png")  # doctest: +SKIP
     """
+    confusion = square_matrix(confusion, class_names)
     counts = confusion.to_numpy()
-    size = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size, is_whole = len(counts), (counts == np.round(counts)).all()
+    if normalise and not is_whole and counts.max() <= 1:
+        raise ValueError("Expected counts beside normalise=True. Received fractions: draw them with normalise=False.")
+    sums = counts.sum(axis=1, keepdims=True)
+    shares = counts if not is_whole and counts.max() <= 1 else counts / np.where(sums == 0, 1, sums)
+    normalise = normalise or shares is counts
     side = max(5.0, 0.3 * size + 2)
     figure = new_figure(side + 0.4, side, demonstration)
     axis = figure.subplots()
     axis.imshow(shares, cmap=HEAT, vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
-        text = f"{shares[i, j]:.2f}".lstrip("0") if normalise else str(counts[i, j])
+        text = f"{shares[i, j]:.2f}".lstrip("0") if normalise else f"{counts[i, j]:{'.0f' if is_whole else '.4g'}}"
         colour = "white" if shares[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
-    axis.set_xticks(range(size), map(short, confusion.columns), **slant)
-    axis.set_yticks(range(size), map(short, confusion.index))
+    names = [short(str(name)) for name in confusion.index]
+    axis.set_xticks(range(size), names, **slant)
+    axis.set_yticks(range(size), names)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     axis.tick_params(length=0)
@@ -148,19 +186,27 @@ def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demons
     """Draw small pictures in a grid.
 
     Args:
-        images: paths, or arrays (height, width, 3) of pixels in [0, 255].
+        images: paths, Pillow images, or arrays of pixels in [0, 255]: (height, width, 3), or 1, 4 or no channels.
         titles: one a picture.
         columns: pictures in a row.
         demonstration: mark the figure as made of drawn pictures.
+    Raises:
+        ValueError: there is no picture, not a title for each, one cannot be decoded, or its pixels are not those above.
     """
+    if isinstance(images, str | Path) or not 0 < len(images) == len(titles) or columns < 1:
+        raise ValueError(
+            "Expected a list of images, a title for each, and at least one column. Received: "
+            f"{'one path' if isinstance(images, str | Path) else len(images)} as images, {len(titles)} titles, "
+            f"columns={columns}."
+        )
     rows = -(-len(images) // columns)
     figure = new_figure(1.6 * columns, 1.75 * rows, demonstration)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, image, title in zip(axes, images, titles, strict=False):
-        axis.imshow(_thumbnail(image))
-        axis.set_title(short(title), fontsize=8, fontweight="normal", loc="center")
+        axis.imshow(thumbnail(image, title, THUMBNAIL_PX))
+        axis.set_title(short(str(title)), fontsize=8, fontweight="normal", loc="center")
     return figure
 
 
@@ -203,10 +249,12 @@ def _epoch_axis(axis: Axes, epochs: int) -> None:
 
 
 def _rate_axis(axis: Axes, rates: pd.Series) -> None:
-    """The smallest and the largest learning rate, on a logarithmic axis."""
+    """The smallest and the largest learning rate above 0, on a logarithmic axis."""
+    rates = rates[rates > 0]
     axis.set_title("Learning rate (log)")
-    axis.set_yscale("log")
-    ends = sorted({rates.min(), rates.max()})
+    if len(rates):
+        axis.set_yscale("log")
+    ends = sorted(set(rates.agg(["min", "max"]).dropna()))
     axis.set_yticks(ends, [f"{rate:.3g}" for rate in ends])
     axis.minorticks_off()
     axis.grid(axis="y")
@@ -215,12 +263,3 @@ def _rate_axis(axis: Axes, rates: pd.Series) -> None:
 def _marker(history: pd.DataFrame) -> str | None:
     """A line through one point is invisible: mark the points of a short history."""
     return "." if len(history) <= 3 else None
-
-
-def _thumbnail(image) -> np.ndarray:
-    if isinstance(image, str | os.PathLike):
-        picture = open_rgb(image)
-    else:
-        picture = Image.fromarray(np.asarray(image).clip(0, 255).astype(np.uint8))
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    return np.asarray(picture)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from marinecv.report.style import COLOURS, FAINT, INK, new_figure, short, styled
+from marinecv.tables import check_columns
 
 MARKERS = dict(zip("os^DvPX*", "●■▲◆▼✚✖★", strict=True))
 """As matplotlib draws them, and as a label shows them."""
@@ -26,11 +27,20 @@ def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bo
         points: as `latent_points` returns them.
         by: column of the groups: `class_name`, `cluster_points` or `cluster_code`; None draws them all alike.
         demonstration: mark the figure as made of drawn pictures.
+    Raises:
+        ValueError: there is no point, a column is missing, or a coordinate is no finite number.
     """
+    if not isinstance(points, pd.DataFrame):
+        raise ValueError(f"Expected points to be a DataFrame of latent_points. Received: {points!r:.80}.")
+    check_columns(points, ["x", "y"] if by is None else ["x", "y", by], "points")
+    if points.empty or not np.isfinite(points[["x", "y"]].to_numpy(float)).all():
+        raise ValueError("Expected finite numbers in x and y of points, one row at least.")
+    if by is not None:
+        points = points.assign(**{by: points[by].astype(object).where(points[by].notna(), "")})
     groups = [] if by is None else _groups(points, by)
     side = max(6.5, 1.1 * np.sqrt(len(groups)))  # room for every label
     width, height = np.ptp(points[["x", "y"]], axis=0)
-    figure = new_figure(side, side * np.clip(height / width, 0.6, 1.2), demonstration)
+    figure = new_figure(side, side * np.clip(height / max(width, 1e-9), 0.6, 1.2), demonstration)
     axis = figure.subplots()
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_xticks([])

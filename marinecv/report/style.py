@@ -1,8 +1,12 @@
 """One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
 
 import functools
+import io
 import logging
+import tempfile
+import webbrowser
 from itertools import accumulate
+from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -84,7 +88,27 @@ def _drawn(letter: str) -> str:
     return code
 
 
-def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:
+class StyledFigure(Figure):
+    """A figure that is saved in this look: `savefig(path)` writes it, a notebook shows it, `show()` opens it."""
+
+    savefig = styled(Figure.savefig)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    def show(self, warn: bool = True) -> None:
+        """Open the figure in the viewer of the system; a notebook shows one that ends a cell without this."""
+        path = Path(tempfile.mkdtemp(prefix="marinecv_")) / "figure.png"
+        self.savefig(path)
+        if not webbrowser.open(path.as_uri()):
+            raise RuntimeError(
+                f'No viewer opens {path}. Save the figure with savefig("figure.png") and open that file.'
+            )
+
+
+def new_figure(width: float, height: float, demonstration: bool = False) -> StyledFigure:
     """Open a figure in the house's look; call it under `styled`.
 
     Args:
@@ -95,7 +119,7 @@ def new_figure(width: float, height: float, demonstration: bool = False) -> Figu
     Returns:
         An empty figure that belongs to no window.
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = StyledFigure(figsize=(width, height), layout="constrained")
     if demonstration:
         figure.suptitle(DEMONSTRATION_MARK, x=0.99, ha="right", fontsize=8, fontstyle="italic", color=ACCENT)
     return figure

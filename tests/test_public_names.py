@@ -1,0 +1,72 @@
+"""What `import marinecv as mcv` offers: names, types, and messages and docstrings that name nothing else."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import marinecv as mcv
+
+ROOT = Path(mcv.__file__).resolve().parents[1]
+STUB = ast.parse((ROOT / "marinecv" / "__init__.pyi").read_text(encoding="utf-8"))
+
+RIGHT = """
+from pathlib import Path
+
+import numpy as np
+
+import marinecv as mcv
+
+manifest = mcv.locate(data_dir=Path("my_photos"))
+catalog = mcv.split_catalog(mcv.read_catalog(manifest), "stratified", fractions=[0.6, 0.2, 0.2])
+names = ["crab", "eel"]
+spec = mcv.ImageSpec(height=64, width=64)
+train = mcv.make_dataset(catalog, spec, names, training=True, augmentation=mcv.Augmentation(flip=0.5))
+model = mcv.cnn((64, 64, 3), len(names), filters=[8, 16], kernels=[3, 3], pools=[2, 2])
+mcv.compile_model(model, mcv.Training(epochs=2, learning_rate=1e-3))
+history = model.fit(train, epochs=2, callbacks=mcv.callbacks(mcv.Training(epochs=2), "out"))
+predictions = mcv.predict_table(model, catalog, spec, names)
+mcv.write_predictions(predictions, "predictions.csv")
+print(mcv.classification_metrics(predictions, seed=1)["accuracy"])
+for figure in (mcv.curves(history), mcv.curves(history.history), mcv.confusion_figure(np.eye(2), class_names=names)):
+    figure.savefig("figure.png")
+    mcv.save_png(figure, Path("figure.png"))
+mcv.image_grid(["a.jpg", Path("b.jpg"), np.zeros((8, 8, 3))], ["a", "b", "c"]).show()
+"""
+WRONG = """
+import marinecv as mcv
+
+catalog = mcv.read_catalog(mcv.locate("aquarium"))
+spec = mcv.ImageSpec(hieght=64)
+train = mcv.make_dataset(catalog, spec, ["crab", "eel"], trainning=True)
+training = mcv.Training(epochs="ten")
+"""
+
+
+def test_the_stub_holds_every_public_name_once_and_each_is_there():
+    names = [node.names[0].name for node in STUB.body if isinstance(node, ast.ImportFrom)]
+    assert sorted(names) == mcv.__all__ == sorted(set(names)) and set(names) < set(dir(mcv))
+    for node in STUB.body[1:-1]:  # `from module import name as name`: only so is it public to a type checker
+        assert [(alias.name, alias.asname) for alias in node.names] == [(node.names[0].name,) * 2]
+        assert getattr(mcv, node.names[0].name) is not None
+
+
+def test_a_name_that_is_not_there_ends_in_the_nearest_one():
+    with pytest.raises(AttributeError, match="no attribute 'lokate'. Did you mean \"locate\"?"):
+        mcv.lokate  # noqa: B018
+
+
+def test_mypy_finds_three_mistakes_in_a_user_s_script_and_none_in_a_right_one(tmp_path, request):
+    (tmp_path / "right.py").write_text(RIGHT, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
+    words = ["-m", "mypy", "--cache-dir", str(request.config.cache.mkdir("mypy")), "right.py", "wrong.py"]
+    # On PYTHONPATH the package is an installed one to mypy, read only where `py.typed` says that it has types.
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    errors = sorted(line for line in run.stdout.splitlines() if ": error: " in line)
+    assert [line.split(": ")[0] for line in errors] == ["wrong.py:5", "wrong.py:6", "wrong.py:7"], run.stdout
+    for error, words in zip(errors, ('"hieght"', '"trainning"', 'type "str"; expected "int"'), strict=True):
+        assert words in error
