@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,10 +50,10 @@ def write_json(path: str | Path, data: dict) -> None:
 
 
 @contextmanager
-def replaced(place: Path) -> Iterator[Path]:
+def replaced(place: Path, say: Callable[[str], object] | None = None) -> Iterator[Path]:
     """Give a new folder that takes the place of an older one when the block ends well; the caller holds its parent.
 
-    Stopped at any instant, the older one stands, or is put back by the next call.
+    Stopped at any instant, the older one stands, or is put back by the next call. `say` is told that there was one.
     """
     new, old = (place.with_name(f".{place.name}.{word}") for word in ("new", "old"))
     _tidy(place, new, old)
@@ -61,7 +61,8 @@ def replaced(place: Path) -> Iterator[Path]:
     try:
         yield new
         if place.exists():
-            print(f"What lay in {place} is replaced.")
+            if say is not None:
+                say(f"What lay in {place} is replaced.")
             os.replace(place, old)
         os.replace(new, place)
     finally:

@@ -1,17 +1,19 @@
 """Plain data that a fault or a person may have changed: JSON and TOML read back, every value of its kind or named."""
 
 import difflib
+import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 LARGEST = 2**63
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "named entries"}
 _ABSENT = object()
+T = TypeVar("T")
 
 
 def read_json(path: str | Path) -> dict:
@@ -139,8 +141,33 @@ def within(part: object, **bounds: tuple[float, float]) -> None:
 def among(part: object, **words: tuple) -> None:
     """Refuse a setting that is none of its words."""
     for name, known in words.items():
-        if getattr(part, name) not in known:
-            raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={getattr(part, name)!r}.")
+        one_of(known, **{name: getattr(part, name)})
+
+
+def one_of(known: Collection, **argument: object) -> None:
+    """Refuse an argument that is none of its words, and say which was probably meant: `one_of(KINDS, kind="a")`."""
+    for name, value in argument.items():
+        if value not in tuple(known):
+            hint = did_you_mean(str(value), filter(None, known))
+            raise ValueError(f"Expected {name} to be one of {tuple(known)}. Received: {name}={value!r:.60}.{hint}")
+
+
+def spelled(cls: type[T]) -> type[T]:
+    """Let an argument that a dataclass does not have end in a sentence with the nearest that it has: a decorator."""
+    init, known = cls.__init__, [entry.name for entry in fields(cls)]
+
+    @functools.wraps(init)
+    def checked_init(self, *args, **settings):
+        for name in settings:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint} Expected some of {', '.join(known)}.")
+        if args:
+            raise TypeError(f"{cls.__name__} takes its arguments by name. Expected {known[0]}={args[0]!r:.60}, ...")
+        init(self, **settings)
+
+    cls.__init__ = checked_init
+    return cls
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     demo = "demo-" if manifest.demonstration else ""
     folder = fresh_folder(args.output_dir or next_folder(Path("runs"), f"{demo}audit-{manifest.name}"))
-    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, progress=_count)
+    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, progress=_count, say=print)
     leak = leak_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, args.seed)
     page = write_audit_report(

@@ -49,9 +49,9 @@ def _fetch(args: argparse.Namespace) -> int:
 
     manifest = load_manifest(args.name)
     if manifest.name == REEF:
-        print(f"{REEF} is drawn, not fetched: {locate(REEF).root}")
+        print(f"{REEF} is drawn, not fetched: {locate(REEF, say=print).root}")
         return 0
-    manifest = fetch(manifest, args.source, args.accept_unknown_licence)
+    manifest = fetch(manifest, args.source, args.accept_unknown_licence, progress=print)
     print(f"licence: {manifest.licence or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
     return 0
 
@@ -76,7 +76,7 @@ def _pack(args: argparse.Namespace) -> int:
     from marinecv.inputs.decode import read_decodable
 
     manifest = options.located(args)
-    folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable)
+    folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
     print(f"{(images['problem'] == '').sum():,} images packed in {folder}; train on them with --data-dir {folder}")
     _say_problems(images, "without a record")

@@ -126,8 +126,8 @@ def outside(args: argparse.Namespace, trained):
     for line in reading_lines(manifest, catalog):
         print(line)
     if args.split_by:
-        links = mcv.find_links(catalog, args.frames) if is_grouped(args.split_by) else None
-        catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed, links=links)
+        links = mcv.find_links(catalog, args.frames, say=print) if is_grouped(args.split_by) else None
+        catalog = mcv.split_catalog(catalog, args.split_by, seed=args.seed, links=links, log=print)
     else:
         catalog = first_level(catalog)
         if not catalog["split"].any():  # images from elsewhere without splits are looked at whole

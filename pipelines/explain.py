@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         trained.note(f"looked at {args.on}: explain")
     place = trained.path("explanations", args.method)
     place.parent.mkdir(exist_ok=True)
-    with hold(place.parent), replaced(place) as folder:
+    with hold(place.parent), replaced(place, print) as folder:
         cases = draw_cases(args, trained, model, layer, cases, boxes, folder)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
         figures, chance = None, ""

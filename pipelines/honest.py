@@ -28,7 +28,7 @@ def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame) -> pd.Da
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
     if many or isinstance(recipe.model, Autoencoder):
         return catalog
-    links = mcv.find_links(put_back(catalog), recipe.data.frames)
+    links = mcv.find_links(put_back(catalog), recipe.data.frames, say=print)
     if is_grouped(recipe.data.split_by):  # of a fold not yet
         catalog = leave_out_duplicates(catalog, links)
     write_table(folder / "relatives.csv", relatives_in_train(catalog, links))
@@ -44,20 +44,20 @@ def related(run: Run) -> tuple[pd.Series, pd.DataFrame]:
     else:
         data = run.read("recipe.json").get("data")  # of another version, perhaps: only this is asked for
         frames = data.get("frames") if isinstance(data, dict) else None
-        links = mcv.find_links(catalog, frames)
+        links = mcv.find_links(catalog, frames, say=print)
         catalog, relatives = group_catalog(catalog, links), relatives_in_train(catalog, links)
     return catalog.set_index("image_id")["group"], relatives
 
 
 def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple[pd.Series, pd.DataFrame, str]:
     """The groups of images from elsewhere, their copies and near copies among the train images, and which those are."""
-    groups = group_catalog(images, mcv.find_links(images, frames)).set_index("image_id")["group"]
+    groups = group_catalog(images, mcv.find_links(images, frames, say=print)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
     present = train["path"].map(is_present)
     searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that are still there"
     train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names
     both = pd.concat([train, images], ignore_index=True)
-    links = mcv.find_links(both, "none")  # numbers of two sets are no neighbors
+    links = mcv.find_links(both, "none", say=print)  # numbers of two sets are no neighbors
     return groups, relatives_in_train(both, links), searched
 
 

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     place = trained.path("latent-noisy" if args.noise else "latent")
     for split in dict.fromkeys(args.on):
         trained.note(f"looked at {split}: {place.name}")
-    with hold(trained.folder), replaced(place) as folder:
+    with hold(trained.folder), replaced(place, print) as folder:
         measures = write_all(args, trained, rows, codes, folder)
     for row in measures.itertuples():
         bounds = f", {row.low:.3f} to {row.high:.3f}" if row.low == row.low else ""

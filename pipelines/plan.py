@@ -59,8 +59,8 @@ def read_data(
     for line in reading_lines(manifest, catalog):
         print(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    links = mcv.find_links(catalog, choice.frames) if is_grouped(choice.split_by) else None
-    catalog = mcv.split_catalog(catalog, choice.split_by, seed=args.seed, fractions=choice.fractions, links=links)
+    links = mcv.find_links(catalog, choice.frames, say=print) if is_grouped(choice.split_by) else None
+    catalog = mcv.split_catalog(catalog, choice.split_by, args.seed, choice.fractions, links, log=print)
     if choice.split_by in MADE:
         name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
         print(f"split {name} (--split-by takes it again by this name)")
@@ -78,7 +78,7 @@ def read_data(
         )
     if not isinstance(recipes[0].model, Autoencoder):
         if links is None and len(mcv.usable(catalog)) <= MOST:
-            links = mcv.find_links(catalog, choice.frames)
+            links = mcv.find_links(catalog, choice.frames, say=print)
         for note in label_notes(catalog, links):
             print(f"note: {note}")
     return manifest, catalog, choice

@@ -100,7 +100,7 @@ def test_the_published_split_has_validation_carved_from_train(tmp_path):
 def test_classes_without_any_image_are_left_out_and_counted(birds, capsys):
     assert absent_classes(birds).to_dict() == {"Owl": 2}
     assert cub_images(birds)["at_hand"].tolist() == [True, True, True, False, False]
-    locate(data_dir=birds.root)
+    locate(data_dir=birds.root, say=print)
     assert "1 of 3 classes of birds have no image here: the 2 images that its tables name" in capsys.readouterr().out
 
 

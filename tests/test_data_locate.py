@@ -87,7 +87,9 @@ def test_nothing_named_and_no_network_is_a_demonstration_that_says_so(monkeypatc
     told = []
     manifest = locate(say=told.append)
     assert (manifest.name, manifest.demonstration, manifest.root) == ("reef", True, roboflow_folder)
-    assert "DEMONSTRATION on drawn pictures" in told[0] and "--data-dir" in told[0]
+    assert "DEMONSTRATION on drawn pictures" in told[0] and "data_dir" in told[0]
+    with pytest.warns(UserWarning, match="DEMONSTRATION on drawn pictures"):  # unasked too
+        locate()
 
 
 def test_the_reef_by_name_says_only_how_far_it_is():

@@ -301,7 +301,7 @@ def links_of(*rows):
 )
 def test_sub_folders_are_split_at_the_first_depth_that_leaves_groups_on_each_side(tree, depth, groups, capsys):
     for links in (None, links_of()):
-        split = split_catalog(tree, "grouped", links=links)
+        split = split_catalog(tree, "grouped", links=links, log=print)
         assert (split.groupby("group")["split"].nunique() == 1).all() and split["group"].nunique() == groups
         assert (split["group"].str.count("/") == depth - 1).all()
         assert (split.groupby(["split", "class_name"]).size().unstack(fill_value=0) > 0).all(axis=None)
@@ -319,7 +319,8 @@ def test_where_no_depth_leaves_every_class_in_train_related_images_are_split_and
     catalog = catalog_of(eel=12, ray=12, crab=12)
     links = links_of(("000.jpg", "001.jpg", "copy"), ("000.jpg", "012.jpg", "near copy"))
     for group, said in (("", "stay together\n"), (catalog["class_name"], "no depth of sub-folders leaves every class")):
-        split = split_catalog(catalog.assign(group=group), "grouped", links=links).set_index("image_id")
+        split = split_catalog(catalog.assign(group=group), "grouped", links=links, log=print)
+        split = split.set_index("image_id")
         assert (split["problem"] == "").all() and split.groupby("split")["class_name"].nunique().tolist() == [3, 3, 3]
         assert split.loc[["000.jpg", "001.jpg", "012.jpg"], "split"].nunique() == 1
         shown = capsys.readouterr().out
@@ -335,7 +336,7 @@ def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows(capsys):
     harmless += [(of["validation"][2], of["test"][2], "copy"), (of["train"][5], of["test"][3], "neighbour")]
     capsys.readouterr()
     links = links_of(*crossing, *harmless)
-    split = split_catalog(tree, "grouped", links=links)
+    split = split_catalog(tree, "grouped", links=links, log=print)
     assert "left out of train: 2 near-duplicates of images in validation or test" in capsys.readouterr().out
     rows = split.set_index("image_id")
     out = rows.loc[[of["train"][0], of["train"][1]]]
@@ -358,6 +359,6 @@ def test_a_depth_at_which_a_class_would_be_left_out_of_train_whole_is_none_to_sp
     tree = camera_tree(cat=0, dog=0, shared=2)
     cats = tree[tree["class_name"] == "cat"]["image_id"]
     links = links_of(*((first, second, "near copy") for first in cats for second in cats if first < second))
-    split = split_catalog(tree, "grouped", links=links)
+    split = split_catalog(tree, "grouped", links=links, log=print)
     assert set(split[split["class_name"] == "cat"]["split"]) == {"train"} and (split["problem"] == "").all()
     assert "no depth of sub-folders leaves every class in train" in capsys.readouterr().out

@@ -408,6 +408,8 @@ def test_images_that_no_published_split_names_are_in_that_of_their_folder_or_in_
     }
     locate(data_dir=tmp_path, say=said.append)
     assert said == ["data.yaml names val: ../valid/images, which is not there"]
+    with pytest.warns(UserWarning, match=said[0]):
+        locate(data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

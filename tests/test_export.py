@@ -235,7 +235,7 @@ def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypa
     place = tmp_path / "place"
     place.mkdir()
     (place / "older").touch()
-    replace = os.replace
+    replace, said = os.replace, []
 
     def stopped(source, target):
         if source.name == ".place.new":
@@ -246,10 +246,11 @@ def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypa
         patch.setattr(os, "replace", stopped)
     assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["older"]
     place.rename(tmp_path / ".place.old")  # as a killed process leaves it
-    with replaced(place) as folder:
+    with replaced(place, said.append) as folder:
         assert (place / "older").is_file()
         (folder / "newer").touch()
     assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["newer"]
+    assert said == [f"What lay in {place} is replaced."]
 
 
 @pytest.fixture
@@ -335,8 +336,11 @@ def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("tflite",), "Expected a format among litert, savedmodel, onnx .* Received: 'tflite', 'none'"),
-        (("litert", "int4"), "Received: 'litert', 'int4'"),
+        (
+            ("tflite",),
+            "Expected format to be one of .*'savedmodel'.*Received: format='tflite'",
+        ),
+        (("litert", "int4"), "Expected quantise to be one of .*Received: quantise='int4'"),
         (("onnx", "float16"), "float16 goes with litert alone; onnx keeps float32"),
         (("savedmodel", "int8-full"), "int8-full goes with litert alone"),
     ],

@@ -118,7 +118,7 @@ def test_a_gate_lets_the_image_weigh_the_attributes():
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match="Expected fusion to be one of .* Received: 'added'"):
+    with pytest.raises(ValueError, match="Expected fusion to be one of .* Received: fusion='added'"):
         multimodal_classifier((32, 32, 3), 3, fusion="added")
     with pytest.raises(ValueError, match="No layer of mobilenet_0.25_32 has a name that begins with 'conv5_'"):
         backbone_classifier(

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,13 @@ import marinecv as mcv
 
 manifest = mcv.locate(data_dir=Path("my_photos"))
 catalog = mcv.split_catalog(mcv.read_catalog(manifest), "stratified", fractions=[0.6, 0.2, 0.2])
-names = ["crab", "eel"]
+names = ("crab", "eel")
 spec = mcv.ImageSpec(height=64, width=64)
 train = mcv.make_dataset(catalog, spec, names, training=True, augmentation=mcv.Augmentation(flip=0.5))
 model = mcv.cnn((64, 64, 3), len(names), filters=[8, 16], kernels=[3, 3], pools=[2, 2])
 mcv.compile_model(model, mcv.Training(epochs=2, learning_rate=1e-3))
 history = model.fit(train, epochs=2, callbacks=mcv.callbacks(mcv.Training(epochs=2), "out"))
-predictions = mcv.predict_table(model, catalog, spec, names)
+predictions = mcv.predict_table(model, catalog, spec, list(names))
 mcv.write_predictions(predictions, "predictions.csv")
 print(mcv.classification_metrics(predictions, seed=1)["accuracy"])
 for figure in (mcv.curves(history), mcv.curves(history.history), mcv.confusion_figure(np.eye(2), class_names=names)):
@@ -41,7 +42,7 @@ import marinecv as mcv
 
 catalog = mcv.read_catalog(mcv.locate("aquarium"))
 spec = mcv.ImageSpec(hieght=64)
-train = mcv.make_dataset(catalog, spec, ["crab", "eel"], trainning=True)
+train = mcv.make_dataset(catalog, spec, ("crab", "eel"), trainning=True)
 training = mcv.Training(epochs="ten")
 """
 
@@ -70,3 +71,54 @@ def test_mypy_finds_three_mistakes_in_a_user_s_script_and_none_in_a_right_one(tm
     assert [line.split(": ")[0] for line in errors] == ["wrong.py:5", "wrong.py:6", "wrong.py:7"], run.stdout
     for error, words in zip(errors, ('"hieght"', '"trainning"', 'type "str"; expected "int"'), strict=True):
         assert words in error
+
+
+OTHERS = ("training", "search", "features", "export")
+
+
+def test_nothing_prints_unless_it_is_given_print():
+    for path in (ROOT / "marinecv").rglob("*.py"):
+        if path.parent.name not in OTHERS:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"], (
+                path
+            )
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (
+            lambda: mcv.ImageSpec(hieght=64),
+            "ImageSpec has no argument 'hieght'. Did you mean \"height\"? Expected some of",
+        ),
+        (lambda: mcv.Augmentation(rotation=5), "argument 'rotation'. Did you mean \"rotation_deg\"?"),
+        (lambda: mcv.Training(epoch=5), "argument 'epoch'. Did you mean \"epochs\"?"),
+        (lambda: mcv.DataChoice(name="a", lable_rule="area"), 'Did you mean "label_rule"?'),
+        (lambda: mcv.ScratchModel(filter=(8,)), 'Did you mean "filters"?'),
+        (lambda: mcv.MultimodalModel(fusoin="gated"), 'MultimodalModel has no argument .* Did you mean "fusion"?'),
+        (lambda: replace(mcv.ImageSpec(), widht=3), 'Did you mean "width"?'),
+        (lambda: mcv.ImageSpec(64, 64), "ImageSpec takes its arguments by name. Expected height=64, ..."),
+    ],
+)
+def test_an_argument_that_no_part_of_a_recipe_has_ends_in_the_nearest_one(build, sentence):
+    with pytest.raises(TypeError, match=sentence.replace("?", r"\?")):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: mcv.ImageSpec(fit="padd"), "fit='padd'. Did you mean \"pad\"?"),
+        (lambda: mcv.Augmentation(variants="simpel"), "Received: variants='simpel'. Did you mean \"simple\"?"),
+        (lambda: mcv.cnn((64, 64, 3), 2, pooling="flaten"), "Received: pooling='flaten'. Did you mean \"flatten\"?"),
+        (lambda: mcv.cnn((64, 64, 3), 2, normalisation="standardize"), 'Did you mean "standardise"?'),
+        (lambda: mcv.backbone_classifier((64, 64, 3), 2, normalisation="back"), 'Did you mean "backbone"?'),
+        (lambda: mcv.backbone_classifier((64, 64, 3), 2, backbone="mobilnetv2"), 'Did you mean "mobilenetv2"?'),
+        (lambda: mcv.find_links(None, "numbers"), "Received: frames='numbers'. Did you mean \"number\"?"),
+        (lambda: mcv.load_manifest("aquarum"), 'Did you mean "aquarium"?'),
+    ],
+)
+def test_a_word_that_is_none_of_an_argument_s_ends_in_the_nearest_one(call, sentence):
+    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+        call()

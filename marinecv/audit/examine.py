@@ -23,6 +23,7 @@ def audit_images(
     frames: str | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
     """Decode every usable image and measure what an audit judges.
 
@@ -36,6 +37,7 @@ def audit_images(
         frames: what says which images follow each other, see `find_links`.
         seed: of samples and folds, and of the random split where there is none.
         progress: called with the number of images decoded so far, and of all.
+        say: as `find_links` calls it.
     Returns:
         `(catalog, tables, looked_at)`: the catalog with the problems of files that do not decode and a `group` for the
         others; the tables of `explore`, and `links` (of `find_links`, and the near copies that only the codes of a
@@ -45,7 +47,9 @@ def audit_images(
         ValueError: `frames` is none of those that `find_links` takes.
     """
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
-    links = find_links(as_read, frames, (thumbs, catalog))  # as read, so that a training finds them in the store
+    links = find_links(
+        as_read, frames, (thumbs, catalog), say=say
+    )  # as read, so that a training finds them in the store
     catalog = group_catalog(first_level(catalog), links)
     by_codes = copies_by_codes(usable(catalog), thumbs)
     links = pd.concat([part for part in (links, by_codes) if part is not None], ignore_index=True)

@@ -10,6 +10,7 @@ from marinecv.audit.copies import exact_copies, near_copies
 from marinecv.audit.frames import find_frames
 from marinecv.audit.thumbs import SMALL, load_thumbs, tiny
 from marinecv.audit.versions import versions
+from marinecv.checked import one_of
 from marinecv.data.catalog import usable
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
@@ -26,7 +27,7 @@ def find_links(
     frames: str | None = None,
     loaded: tuple[np.ndarray, pd.DataFrame] | None = None,
     *,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Link copies, near copies and images taken one after the other.
 
@@ -37,7 +38,7 @@ def find_links(
         frames: what says which images follow each other: `"number"` in the file name, `"time"` in the EXIF data or
             the file name, or `"none"`; None takes what tells best, see `find_frames`.
         loaded: what `load_thumbs(catalog)` gave, to save decoding again.
-        say: prints a line, where the search takes more than a moment.
+        say: called with a line of text where the search takes more than a moment.
     Returns:
         DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids), `kind`: `copy` (the same bytes), `near
         copy` (of versions of one photograph too, see `versions`), `neighbour` (the next file number, or some seconds
@@ -46,13 +47,12 @@ def find_links(
     Raises:
         ValueError: `frames` is none of `FRAMES`.
     """
-    if frames not in (None, *FRAMES):
-        raise ValueError(f"Expected frames to be one of {', '.join(FRAMES)}. Received: {frames!r}.")
+    one_of((None, *FRAMES), frames=frames)
     rows = usable(catalog)
     place = store_path("links", _key(rows, frames) + ".csv")
     if place.is_file():
         return numbers(read_table(place), ["likeness"], place)
-    if len(rows) > MANY:
+    if say is not None and len(rows) > MANY:
         say(f"Looking for copies and neighbouring frames among {len(rows):,} images; what is found is kept.")
     thumbs, catalog = load_thumbs(catalog) if loaded is None else loaded
     rows = usable(catalog)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from marinecv.checked import one_of
 from marinecv.data.catalog import usable
 from marinecv.data.cub import CLASSES, IMAGES, cub_classes, cub_images, read_numbered
 from marinecv.data.images import printable
@@ -40,8 +41,7 @@ def read_attributes(
         ValueError: another layout or kind, a bound out of range, no such file, or one that is broken or whose images,
             attributes or classes are not those of the other tables.
     """
-    if kind not in KINDS:
-        raise ValueError(f'kind is "{kind}". Expected one of {", ".join(KINDS)}.')
+    one_of(KINDS, kind=kind)
     if manifest.layout != "cub":
         raise ValueError(
             f'{manifest.name} has the layout "{manifest.layout}". Expected "cub": no other has attributes, and a pack '

@@ -21,7 +21,7 @@ def fetch(
     manifest: Manifest,
     source: str | None = None,
     accept_unknown_licence: bool = False,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Bring a data set into the store, checked; its folder there exists only when it is complete.
 
@@ -39,6 +39,7 @@ def fetch(
         ConnectionError: the source cannot be reached or breaks off; what came so far is kept and resumed.
         OSError: the disk is full, or may not be written; what was downloaded is kept.
     """
+    progress = progress or (lambda line: None)
     target = store_path("data", manifest.name)
     if stored(target):
         progress(f"{manifest.name} is already in {target}")

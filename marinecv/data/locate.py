@@ -1,5 +1,6 @@
 """Find the images a command asks for: a folder named, a data set named, or something sensible by itself."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ def locate(
     data: str | None = None,
     data_dir: str | Path | None = None,
     default: str = "aquarium",
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
     class_level: str | None = None,
     merge_case: bool = False,
 ) -> Manifest:
@@ -32,30 +33,32 @@ def locate(
         data: name of a bundled data set, or path of a TOML manifest.
         data_dir: folder or archive of images, in any layout.
         default: the data set meant where nothing is named.
-        say: called with a line of text for the user.
+        say: called with each line of text for the user; None warns where the images are not all those asked for, and is
+            silent on progress.
         class_level: of class folders, see `Manifest`; None leaves what the manifest says.
         merge_case: take classes whose names differ only in case as one.
     Raises:
         ValueError: no such data set or place, or as `fetch`.
         ConnectionError: as `fetch`.
     """
-    manifest = _find(data, data_dir, default, say)
+    note = say or (lambda line: warnings.warn(line, stacklevel=3))
+    manifest = _find(data, data_dir, default, say, note)
     manifest = replace(
         manifest, class_level=class_level or manifest.class_level, merge_case=merge_case or manifest.merge_case
     )
     for sentence in published_split(manifest.root)[3] if manifest.layout == "yolo" else ():
-        say(sentence)
+        note(sentence)
     if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
-        say(
+        note(
             f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
             f"{absent.sum():,} images that its tables name of them are left out."
         )
     return manifest
 
 
-def _find(data: str | None, data_dir: str | Path | None, default: str, say: Callable[[str], None]) -> Manifest:
+def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note: Callable[[str], None]) -> Manifest:
     if data_dir is not None:
-        return manifest_at(load_manifest(data), data_dir) if data else manifest_of_folder(data_dir)
+        return manifest_at(load_manifest(data), data_dir, say) if data else manifest_of_folder(data_dir, say)
     manifest = load_manifest(data or default)
     if manifest.name == REEF:
         return _reef(manifest, say)
@@ -66,21 +69,21 @@ def _find(data: str | None, data_dir: str | Path | None, default: str, say: Call
         return manifest_at(manifest, place)
     if data is None and not network_reachable(manifest):
         why = "no network answers" if manifest.url else f"nobody but a person can download it ({manifest.homepage})"
-        say(
+        note(
             f"{manifest.name} is not on this machine and {why}, so this is a DEMONSTRATION on drawn "
             "pictures: its scores say nothing about real animals.\n"
-            f"For real data: run once with a network, or name a folder or zip of images with --data-dir, or "
+            f"For real data: run once with a network, or name a folder or zip of images as data_dir, or "
             f"`marinecv data fetch {manifest.name} --from FILE`."
         )
         return _reef(load_manifest(REEF), say)
     return fetch(manifest, progress=say)
 
 
-def _reef(manifest: Manifest, say: Callable[[str], None]) -> Manifest:
+def _reef(manifest: Manifest, say: Callable[[str], None] | None) -> Manifest:
     from marinecv.data.reef import make_reef
 
     def progress(drawn: int, total: int) -> None:
-        if drawn % 100 == 1:
+        if say is not None and drawn % 100 == 1:
             say(f"Drawing the reef, once: picture {drawn} of {total}")
 
     return manifest_at(manifest, make_reef(store_path("data", REEF), progress=progress))

@@ -2,11 +2,12 @@
 
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PureWindowsPath
 from typing import get_type_hints
 
-from marinecv.checked import among, checked, names, no_such, take
+from marinecv.checked import among, checked, names, no_such, spelled, take
 from marinecv.data.layouts import PACK, find_layout
 from marinecv.data.names import leads_out, normalize_name
 from marinecv.data.packed import FACTS, read_about
@@ -20,6 +21,7 @@ ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """One data set, as its TOML file states it.
@@ -110,18 +112,21 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 
-def manifest_of_folder(path: str | Path) -> Manifest:
+def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
     """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
 
     A pack is described as the data set that it was made of.
 
+    Args:
+        path: of the folder or archive.
+        say: called with a line of text where another process unpacks the archive, which is waited for.
     Raises:
         ValueError: there is no such place, no layout fits it, or as `read_about`.
     """
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
     if path.is_file() and archive:
-        folder = _unpacked(path)
+        folder = _unpacked(path, say)
     elif path.is_dir():
         folder = path
     else:
@@ -135,9 +140,9 @@ def manifest_of_folder(path: str | Path) -> Manifest:
     return Manifest(name=name, layout=layout, root=root, folder=folder)
 
 
-def manifest_at(manifest: Manifest, place: str | Path) -> Manifest:
+def manifest_at(manifest: Manifest, place: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
     """Return the manifest with its facts kept, and root and layout as found at a place."""
-    found = manifest_of_folder(place)
+    found = manifest_of_folder(place, say)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 
@@ -151,11 +156,11 @@ def _of_pack(root: Path) -> Manifest:
     return Manifest(**facts, layout="packed", root=root)
 
 
-def _unpacked(archive: Path) -> Path:
+def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
     """Folder of the store that holds an archive's content, keyed by the archive's own hash."""
     folder = store_path("unpacked", sha256(archive)[:16])
     if not folder.exists():
-        with making(folder, print) as workplace:
+        with making(folder, say) as workplace:
             if not folder.exists():
                 safe_unpack(archive, workplace / "content")
                 os.replace(workplace / "content", folder)

@@ -31,7 +31,7 @@ def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """
     folder, rows = Path(folder).absolute(), usable(catalog)
     _refuse_filled(folder)
-    with making(folder, print) as workplace:
+    with making(folder) as workplace:
         _link_all(rows, workplace / "links")
         _refuse_filled(folder)  # another process may have been faster
         folder.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ def pack(
     decode: Decode,
     *,
     shard_bytes: int = SHARD_BYTES,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Pack the images and boxes of a data set of any layout; killed at any instant, the same call goes on.
 
@@ -50,14 +50,14 @@ def pack(
         decode: `read_decodable` of inputs: from paths to their bytes, whether only Pillow decodes them, and "" or why
             nothing does.
         shard_bytes: about as many a shard; an image is in one shard as a whole.
-        say: prints a line.
+        say: called with a line of text on each shard.
     Returns:
         The folder.
     Raises:
         ValueError: as the reader of the layout; the folder holds anything else; the disk has no room; a shard is not
             what was written.
     """
-    folder = Path(folder).absolute()
+    folder, say = Path(folder).absolute(), say or (lambda line: None)
     images, boxes = READERS[manifest.layout](manifest)
     clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
     sizes, source = _look_at(images, boxes, shard_bytes)

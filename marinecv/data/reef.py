@@ -45,7 +45,7 @@ def make_reef(folder: str | Path, seed: int = 0, progress: Callable[[int, int], 
     stamp = {"reef": VERSION, "seed": seed}
     if _is_complete(folder, stamp):
         return folder
-    with making(folder, print) as workplace:
+    with making(folder) as workplace:
         if not _is_complete(folder, stamp):
             _draw(workplace / "reef", seed, progress)
             (workplace / "reef" / STAMP).write_text(json.dumps(stamp), encoding="utf-8")

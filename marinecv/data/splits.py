@@ -76,7 +76,7 @@ def split_catalog(
     seed: int = 0,
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     links: pd.DataFrame | None = None,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set.
 
@@ -136,7 +136,7 @@ def split_catalog(
                 "shows what is wrong with each."
             )
         if split_by == "grouped":
-            rows = split_in_groups(catalog[good], seed, fractions, links, log)
+            rows = split_in_groups(catalog[good], seed, fractions, links, log or (lambda line: None))
             return sort_by_split(pd.concat([rows, catalog[~good].assign(split="")]))
         deal = {"random": deal_at_random, "stratified": deal_by_class}[split_by]
         chosen = pd.Series("", index=catalog.index).mask(good, _named(deal(catalog[good], rng, fractions)))

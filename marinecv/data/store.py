@@ -47,7 +47,7 @@ def stored(place: Path) -> bool:
 
 
 @contextmanager
-def making(place: Path, say: Callable[[str], object]) -> Iterator[Path]:
+def making(place: Path, say: Callable[[str], object] | None = None) -> Iterator[Path]:
     """Hold the hidden folder beside a place; what shall lie there is made in it and renamed when it is complete.
 
     One process at a time is in it, and what a killed one left in it is gone. Who has waited looks again whether the
@@ -59,7 +59,7 @@ def making(place: Path, say: Callable[[str], object]) -> Iterator[Path]:
     """
     folder = place.with_name(f".{place.name}.making")
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder, waiting=lambda: say(f"Another process is making {place}; waiting for it.")):
+    with hold(folder, waiting=lambda: say and say(f"Another process is making {place}; waiting for it.")):
         _empty(folder)
         try:
             yield folder

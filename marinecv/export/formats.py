@@ -2,6 +2,8 @@
 
 import importlib.util
 
+from marinecv.checked import one_of
+
 FILES = {"litert": "model.tflite", "savedmodel": "model", "onnx": "model.onnx"}
 QUANTISATIONS = ("none", "float16", "int8-dynamic", "int8-full")
 _NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
@@ -16,11 +18,8 @@ def check_format(format: str, quantise: str = "none") -> None:
     Raises:
         ValueError: it is none of those, a quantisation goes with another format, or a package is missing.
     """
-    if format not in FILES or quantise not in QUANTISATIONS:
-        raise ValueError(
-            f"Expected a format among {', '.join(FILES)} and a quantisation among {', '.join(QUANTISATIONS)}. "
-            f"Received: {format!r}, {quantise!r}."
-        )
+    one_of(FILES, format=format)
+    one_of(QUANTISATIONS, quantise=quantise)
     if quantise != "none" and format != "litert":
         raise ValueError(f"Quantisation {quantise} goes with litert alone; {format} keeps float32. Leave it out.")
     if missing := [name for name in _NEEDS[format] if not importlib.util.find_spec(name)]:

@@ -1,7 +1,5 @@
 """A catalog -> a `tf.data.Dataset`. The only place that orders shuffle, gather, augment, batch and prefetch."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -18,7 +16,7 @@ from marinecv.inputs.stream import Stream, gather
 def make_dataset(
     catalog: pd.DataFrame,
     spec: ImageSpec,
-    class_names: Sequence[str],
+    class_names: tuple[str, ...],
     *,
     batch_size: int = 32,
     training: bool = False,
@@ -108,7 +106,7 @@ def make_dataset(
     return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
 
 
-def label_indices(rows: pd.DataFrame, class_names: Sequence[str], *, training: bool) -> np.ndarray:
+def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training: bool) -> np.ndarray:
     """The place of each row's class among the class names; -1 for none of them, which training refuses.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from marinecv.checked import among
+from marinecv.checked import among, spelled
 
 FITS = ("pad", "stretch")
 LARGER = ("shrink", "refuse")
@@ -11,6 +11,7 @@ MAX_CANVAS_PX = 16384
 COPIES = {"none": 1, "simple": 2, "quadruple": 4}
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
     """How an image of any size becomes `(height, width, 3)` pixels in [0, 255].
@@ -71,6 +72,7 @@ class ImageSpec:
         return (self.height, self.width, 3)
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How far an image may be moved. Everything at 0 leaves it alone.

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from marinecv.checked import no_such
+from marinecv.checked import no_such, one_of
 from marinecv.models.load import check_weights, first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 
@@ -128,6 +128,7 @@ def backbone_features(
         ValueError: an unknown backbone, a normalisation or weights file it cannot take, or no layer of a name.
     """
     entry = _entry(backbone)
+    one_of(("backbone", *NORMALISATIONS), normalisation=normalisation)
     if normalisation != "backbone" and entry.rescales_inside:
         raise ValueError(
             f"{backbone} rescales [0, 255] inside, so {normalisation!r} input would reach it as a constant. "
@@ -209,8 +210,7 @@ def _map(base: keras.Model, name: str) -> keras.KerasTensor:
 def _pool(maps, pooling):
     ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
     chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
-    if pooling not in chosen:
-        raise ValueError(f"Expected pooling to be avg, max or avg_max. Received: {pooling!r}.")
+    one_of(chosen, pooling=pooling)
     pooled = [ways[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
     return layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from marinecv.checked import one_of
 from marinecv.models.normalise import NORMALISATIONS
 
 
@@ -39,13 +40,15 @@ def cnn(
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
     Raises:
-        ValueError: lists of different lengths, or pools that leave nothing of the image.
+        ValueError: lists of different lengths, a word that is none of those above, or pools that leave no image.
     Source: aquarium report, section 1.5; both bird reports.
     """
     if not len(filters) == len(kernels) == len(pools):
         raise ValueError(
             f"Expected filters, kernels and pools of one length. Received {len(filters)}, {len(kernels)}, {len(pools)}."
         )
+    one_of(("flatten", "avg"), pooling=pooling)
+    one_of(NORMALISATIONS, normalisation=normalisation)
     side = min(image_shape[:2])
     for kernel, pool in zip(kernels, pools, strict=True):
         side = (side if padding is None else side + 2 * padding - kernel + 1) // pool

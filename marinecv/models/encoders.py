@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from marinecv.checked import one_of
 from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.models.backbones import head
 from marinecv.models.load import load_model
@@ -49,8 +50,7 @@ def encoder_classifier(
     for layer in seen.layers:
         layer.trainable = not frozen
     pools = {"avg": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
-    if pooling not in pools:
-        raise ValueError(f"Expected pooling to be avg or flatten. Received: {pooling!r}.")
+    one_of(pools, pooling=pooling)
     x = pools[pooling](name="features")(seen.output)
     if frozen:
         x = layers.LayerNormalization(epsilon=1e-10, name="scaled")(x)  # its own scale may be next to nothing

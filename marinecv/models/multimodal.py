@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from marinecv.checked import one_of
 from marinecv.models.backbones import backbone_features, head
 
 FUSIONS = ("concatenate", "gated")
@@ -39,8 +40,7 @@ def multimodal_classifier(
         ValueError: as `backbone_features`, or an unknown fusion.
     Source: birds report, section 3.2.
     """
-    if fusion not in FUSIONS:
-        raise ValueError(f"Expected fusion to be one of {FUSIONS}. Received: {fusion!r}.")
+    one_of(FUSIONS, fusion=fusion)
     seen = backbone_features(image_shape, **backbone)
     told = keras.Input((attributes,), name="attributes")
     x = layers.Identity(name="told")(told)  # Keras cannot cut a graph at an input itself: `features.frontier.split`

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from math import inf
 
-from marinecv.checked import among, within
+from marinecv.checked import among, spelled, within
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class ScratchModel:
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
@@ -26,6 +27,7 @@ class ScratchModel:
         among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class BackboneModel:
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
@@ -51,6 +53,7 @@ class BackboneModel:
         among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
@@ -67,6 +70,7 @@ class MultimodalModel(BackboneModel):
         among(self, fusion=("concatenate", "gated"))
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class Autoencoder:
     """What gives back the image that it is shown through a code.
@@ -81,6 +85,7 @@ class Autoencoder:
         within(self, salt=(0, 0.5), pepper=(0, 0.5))
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
@@ -96,6 +101,7 @@ class UNet(Autoencoder):
         within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class EncoderModel:
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
@@ -119,6 +125,7 @@ class EncoderModel:
         among(self, pooling=("avg", "flatten"))
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class DenseAutoencoder(Autoencoder):
     """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from marinecv.checked import among, build, checked, read_json, take, within
+from marinecv.checked import among, build, checked, read_json, spelled, take, within
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import MODELS, ModelChoice
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing hea
     from marinecv.runs import Run
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
     """Which images, how they are labelled and how they are split.
@@ -64,6 +65,7 @@ class DataChoice:
 METRICS = ("accuracy", "precision", "recall")
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How the model learns.
@@ -145,6 +147,7 @@ class Training:
         return self.bank > 0 and self.bank_dtype == "float32"
 
 
+@spelled
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """An experiment: data, image, model and training, and what a report published of it.
