@@ -53,6 +53,7 @@ from marinecv.inputs.synthesise import synthesise as synthesise
 
 # Build models
 from marinecv.models.cnn import cnn as cnn
+from marinecv.models.backbones import backbone_features as backbone_features
 from marinecv.models.backbones import backbone_classifier as backbone_classifier
 from marinecv.models.backbones import BACKBONES as BACKBONES
 from marinecv.models.multimodal import multimodal_classifier as multimodal_classifier
@@ -82,6 +83,7 @@ from marinecv.runs import Run as Run
 from marinecv.studies import Study as Study
 from marinecv.looks import looks_at_test as looks_at_test
 from marinecv.search.folder import Search as Search
+from marinecv.search.engines import open_engine as open_engine
 from marinecv.search.loop import run_trials as run_trials
 
 # Score and compare
@@ -110,6 +112,7 @@ from marinecv.evaluation.calibration import reliability_table as reliability_tab
 from marinecv.evaluation.conformal import set_threshold as set_threshold
 from marinecv.evaluation.conformal import prediction_sets as prediction_sets
 from marinecv.evaluation.conformal import coverage_range as coverage_range
+from marinecv.evaluation.review import doubts as doubts
 from marinecv.evaluation.review import triage_curve as triage_curve
 from marinecv.features.distance import fit_distance as fit_distance
 from marinecv.features.distance import distances as distances
@@ -124,6 +127,7 @@ from marinecv.evaluation.latent import neighbour_measures as neighbour_measures
 from marinecv.evaluation.probe import linear_probe as linear_probe
 from marinecv.explain.heatmaps import heatmaps as heatmaps
 from marinecv.explain.layers import final_convolution as final_convolution
+from marinecv.explain.in_box import neutral_colour as neutral_colour
 from marinecv.explain.in_box import measure_boxes as measure_boxes
 from marinecv.explain.figures import box_figures as box_figures
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from marinecv.audit import leak
 from marinecv.audit.leak import APART, AS_SPLIT, thumbnail_votes
+from marinecv.audit.thumbs import tiny
 from marinecv.data.catalog import CATALOG_COLUMNS
 
 COLUMNS = ["vote", "image_id", "split", "group", "true_class", "predicted_class"]
@@ -34,6 +35,12 @@ def test_a_memory_names_what_has_a_relative_in_train_and_little_else():
     assert right(votes, APART) < 0.8
     counts = votes["vote"].value_counts()
     assert counts[AS_SPLIT] == 20 and counts[APART] == 60  # test images; every image once
+
+
+def test_what_load_thumbs_returns_votes_by_little_thumbnails():
+    rows, _ = diving()
+    thumbs = np.random.default_rng(0).integers(0, 256, (len(rows), 128, 128, 3), dtype=np.uint8)
+    pd.testing.assert_frame_equal(thumbnail_votes(rows, thumbs), thumbnail_votes(rows, tiny(thumbs)))
 
 
 def test_of_its_own_group_no_image_learns():

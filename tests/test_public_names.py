@@ -1,12 +1,18 @@
 """What `import marinecv as mcv` offers: names, types, and messages and docstrings that name nothing else."""
 
 import ast
+import doctest
+import importlib
+import inspect
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import marinecv as mcv
@@ -122,3 +128,30 @@ def test_an_argument_that_no_part_of_a_recipe_has_ends_in_the_nearest_one(build,
 def test_a_word_that_is_none_of_an_argument_s_ends_in_the_nearest_one(call, sentence):
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
         call()
+
+
+def library_functions():
+    """Every function and class at the top of a module of the library."""
+    for path in (ROOT / "marinecv").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                yield node.name
+
+
+def test_what_a_docstring_says_an_argument_comes_from_is_public_too():
+    private = set(library_functions()) - set(mcv.__all__)
+    for name in mcv.__all__:
+        text = (inspect.getdoc(getattr(mcv, name)) or "").partition("Args:")[2].partition("Returns:")[0]
+        sources = re.findall(r"(?:as|what) `(\w+)[^`]*` (?:gives|gave|returns)|from `(\w+)[^`]*`", text)
+        assert private.isdisjoint(word for pair in sources for word in pair), name
+
+
+def test_the_examples_in_docstrings_give_what_they_say():
+    modules = {node.module for node in STUB.body if isinstance(node, ast.ImportFrom)}
+    ran = 0
+    for module in sorted(modules):
+        if ">>>" in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"):
+            result = doctest.testmod(importlib.import_module(module), extraglobs={"mcv": mcv, "np": np, "pd": pd})
+            assert result.failed == 0, module
+            ran += result.attempted
+    assert ran > 5

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
+from marinecv.audit.thumbs import tiny
 from marinecv.data.folds import kfold
 from marinecv.data.splits import SPLITS
 
@@ -19,12 +20,13 @@ def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd
 
     Args:
         rows: usable rows of a catalog, each with its `group`, see `group_catalog`; `split` may be empty.
-        thumbs: float `(n, values)`, row i for row i of `rows`, see `tiny`.
+        thumbs: row i for row i of `rows`, as `load_thumbs` returns them, or float `(n, values)`.
         seed: of the folds, and of the 5,000 images that are judged where there are more.
     Returns:
         DataFrame: `vote` (`as split` or `relatives apart`), `image_id, split, group, true_class, predicted_class`. No
         row `as split` without train and others, none `relatives apart` with one group.
     """
+    thumbs = tiny(thumbs) if thumbs.ndim == 4 else thumbs
     classes, rng, votes = rows["class_name"].to_numpy(), np.random.default_rng(seed), []
 
     def nearest(taught, judged, vote):
