@@ -158,13 +158,10 @@ def spelled(cls: type[T]) -> type[T]:
 
     @functools.wraps(init)
     def checked_init(self, *args, **settings):
-        for name in settings:
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint} Expected some of {', '.join(known)}.")
-        if args:
-            raise TypeError(f"{cls.__name__} takes its arguments by name. Expected {known[0]}={args[0]!r:.60}, ...")
-        init(self, **settings)
+        for name in [name for name in settings if name not in known]:
+            hint = f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
+            raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint}")
+        init(self, *args, **settings)
 
     cls.__init__ = checked_init
     return cls

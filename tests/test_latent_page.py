@@ -152,5 +152,5 @@ def test_a_map_says_what_it_lacks_and_draws_points_without_a_class():
     for none in (points.head(0), points.assign(x=np.nan)):
         with pytest.raises(ValueError, match="Expected finite numbers in x and y of points, one row at least"):
             latent_figure(none)
-    with pytest.raises(ValueError, match="Expected points to be a DataFrame of latent_points"):
+    with pytest.raises(ValueError, match="points lacks the column 'x'"):
         latent_figure(points[["x", "y"]].to_numpy())

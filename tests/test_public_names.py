@@ -104,7 +104,6 @@ def test_nothing_prints_unless_it_is_given_print():
         (lambda: mcv.ScratchModel(filter=(8,)), 'Did you mean "filters"?'),
         (lambda: mcv.MultimodalModel(fusoin="gated"), 'MultimodalModel has no argument .* Did you mean "fusion"?'),
         (lambda: replace(mcv.ImageSpec(), widht=3), 'Did you mean "width"?'),
-        (lambda: mcv.ImageSpec(64, 64), "ImageSpec takes its arguments by name. Expected height=64, ..."),
     ],
 )
 def test_an_argument_that_no_part_of_a_recipe_has_ends_in_the_nearest_one(build, sentence):

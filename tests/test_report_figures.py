@@ -160,8 +160,8 @@ def test_image_grid_shows_pixels_of_any_kind_in_their_own_colors(image, shown):
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (PIXELS / 255, r"in \[0, 255\]. Received: 0 to 1. Multiply"),
-        (PIXELS / 127.5 - 1, "Received: -1 to 1. Multiply"),
+        (PIXELS / 255, r"in \[0, 255\], so multiply \[0, 1\] by 255. Received: 0 to 1"),
+        (PIXELS / 127.5 - 1, "Received: -1 to 1"),
         (PIXELS > 3, "Received: 0 to 1"),
         (PIXELS.astype(np.uint16) * 256, "Received: 0 to 6.528"),
         (np.full((4, 4, 3), np.nan), "Received: nan to nan"),
@@ -218,11 +218,11 @@ def test_an_epoch_without_validation_breaks_no_line():
 @pytest.mark.parametrize(
     ("history", "reason"),
     [
-        ({"loss": [4, 3, 2, 1], "val_loss": [3, 2]}, "4 of loss, 2 of val_loss.*validation_freq"),
+        ({"loss": [4, 3, 2, 1], "val_loss": [3, 2]}, "'loss': 4, 'val_loss': 2.*validation_freq"),
         ({}, "Expected an epoch and a metric in history"),
         (SimpleNamespace(history={}, epoch=[]), "Expected an epoch and a metric in history"),
         ({"epoch": [1], "learning_rate": [0.1]}, "Expected an epoch and a metric in history"),
-        ("history.csv", "as model.fit returns it, its dict or a DataFrame. Received: 'history.csv'"),
+        ("history.csv", "Expected history of model.fit, its dict or a DataFrame. Received: 'history.csv'"),
     ],
 )
 def test_what_is_no_history_is_said(history, reason):

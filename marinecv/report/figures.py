@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import keras  # of which figures know no more than its name
 
 THUMBNAIL_PX = 160
-FIRST = ("loss", "accuracy", "precision", "recall")
-"""Of the metrics of a history, in this order."""
+FIRST = ("loss", "accuracy", "precision", "recall")  # of the metrics of a history
 
 
 @styled
@@ -126,18 +125,21 @@ def confusion_figure(
     """
     confusion = square_matrix(confusion, class_names)
     counts = confusion.to_numpy()
-    size, is_whole = len(counts), (counts == np.round(counts)).all()
-    if normalise and not is_whole and counts.max() <= 1:
+    size, sums, is_whole = len(counts), counts.sum(axis=1, keepdims=True), (counts == np.round(counts)).all()
+    is_normalised = not is_whole and counts.max() <= 1
+    if normalise and is_normalised:
         raise ValueError("Expected counts beside normalise=True. Received fractions: draw them with normalise=False.")
-    sums = counts.sum(axis=1, keepdims=True)
-    shares = counts if not is_whole and counts.max() <= 1 else counts / np.where(sums == 0, 1, sums)
-    normalise = normalise or shares is counts
+    shares = counts if is_normalised else counts / np.where(sums == 0, 1, sums)
     side = max(5.0, 0.3 * size + 2)
     figure = new_figure(side + 0.4, side, demonstration)
     axis = figure.subplots()
     axis.imshow(shares, cmap=HEAT, vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
-        text = f"{shares[i, j]:.2f}".lstrip("0") if normalise else f"{counts[i, j]:{'.0f' if is_whole else '.4g'}}"
+        text = (
+            f"{shares[i, j]:.2f}".lstrip("0")
+            if normalise or is_normalised
+            else f"{counts[i, j]:{'.0f' if is_whole else '.4g'}}"
+        )
         colour = "white" if shares[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
@@ -196,8 +198,7 @@ def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demons
     if isinstance(images, str | Path) or not 0 < len(images) == len(titles) or columns < 1:
         raise ValueError(
             "Expected a list of images, a title for each, and at least one column. Received: "
-            f"{'one path' if isinstance(images, str | Path) else len(images)} as images, {len(titles)} titles, "
-            f"columns={columns}."
+            f"images={images!r:.60}, {len(titles)} titles, columns={columns}."
         )
     rows = -(-len(images) // columns)
     figure = new_figure(1.6 * columns, 1.75 * rows, demonstration)

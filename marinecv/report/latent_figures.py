@@ -30,9 +30,7 @@ def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bo
     Raises:
         ValueError: there is no point, a column is missing, or a coordinate is no finite number.
     """
-    if not isinstance(points, pd.DataFrame):
-        raise ValueError(f"Expected points to be a DataFrame of latent_points. Received: {points!r:.80}.")
-    check_columns(points, ["x", "y"] if by is None else ["x", "y", by], "points")
+    check_columns(pd.DataFrame(points).rename(columns=str), ["x", "y", *([] if by is None else [by])], "points")
     if points.empty or not np.isfinite(points[["x", "y"]].to_numpy(float)).all():
         raise ValueError("Expected finite numbers in x and y of points, one row at least.")
     if by is not None:
