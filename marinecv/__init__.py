@@ -42,7 +42,7 @@ _WHERE = {
     "materialise": "data.materialise",
     "ImageSpec": "inputs.spec",
     "Augmentation": "inputs.spec",
-    "RandomAffine": "inputs.augment",
+    "EpochCounter": "inputs.epochs",
     "load_pixels": "inputs.pixels",
     "read_pixels": "inputs.pixels",
     "find_white": "inputs.rgb",

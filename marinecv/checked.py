@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
+from numbers import Integral
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -154,15 +155,39 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def names(values: Sequence[str], what: object) -> tuple[str, ...]:
-    """Return names, which must be some text each, and each another.
+def whole(value: Any, name: str, low: int = 0) -> int:
+    """Return an argument that must be a whole number, numpy's too; true or false is none.
 
     Raises:
-        ValueError: one is empty or occurs twice.
+        ValueError: it is another object, below `low`, or more than 64 bits hold.
     """
-    wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value < LARGEST:
+        raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
+    return int(value)
+
+
+def names(values: Sequence[str], what: object) -> tuple[str, ...]:
+    """Return names, which must have an order, be some text each, and each another.
+
+    Args:
+        values: a list, tuple, array or pandas' Series.
+        what: what an error names.
+    Raises:
+        ValueError: they have no order, or one is no text, empty, or there twice.
+    """
+    if isinstance(values, str | bytes | dict) or not hasattr(values, "__getitem__"):
+        raise ValueError(
+            f"{what} is the {type(values).__name__} {values!r:.200}. Expected a list of names: their order counts. "
+            "sorted(...) makes one of a set."
+        )
+    values = list(values)
+    wrong = [
+        name
+        for number, name in enumerate(values)
+        if not isinstance(name, str) or not name.strip() or name in values[:number]
+    ]
     if wrong:
-        raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")
+        raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is no text, empty, or there twice.")
     return tuple(values)
 
 

@@ -70,7 +70,8 @@ def predict_table(
     if bank:
         probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
     else:
-        dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels, attributes=told)
+        options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}
+        dataset = make_dataset(catalog, spec, class_names, **options)
         probabilities = predict_probabilities(model, dataset)
     return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
 
@@ -137,7 +138,7 @@ def _from_bank(
     given = np.empty((len(rows), model.output_shape[-1]), np.float32)
     parts = [np.flatnonzero(rows["split"] == name) for name in rows["split"].unique()]
     for chosen in [rows["image_id"].to_numpy().argsort()] if together else parts:
-        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
+        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec)
         if frozen:
             given[chosen] = kept.arrays[0]
             continue

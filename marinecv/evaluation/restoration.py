@@ -128,7 +128,8 @@ def _shown(
     from marinecv.inputs.noise import with_noise
     from marinecv.inputs.pipeline import make_dataset
 
-    return iter(with_noise(make_dataset(rows, spec, (), pixels=pixels), salt=salt, pepper=pepper, seed=seed))
+    images = make_dataset(rows, spec, (), pixels=pixels, allow_unknown=True)
+    return iter(with_noise(images, salt=salt, pepper=pepper, seed=seed))
 
 
 def write_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:

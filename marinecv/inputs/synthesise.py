@@ -25,8 +25,7 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, .
         DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
         dominant class is gone, 0 to 1), `num_classes`.
     """
-    train = usable(catalog).query("split == 'train'")["image_id"]
-    ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
+    ranked = ranked_classes(boxes[boxes["image_id"].isin(_train(catalog)["image_id"])])
     rows = []
     for image_id, classes in ranked.groupby("image_id", sort=True):
         if len(classes) > 1 and (second := classes.iloc[1])["class_name"] not in exclude:
@@ -44,7 +43,7 @@ def synthesise(
     a box of the second class overlaps, its pixels stay. Originals are only read.
 
     Args:
-        catalog: as `read_catalog` returns it.
+        catalog: as `read_catalog` returns it; columns of your own are kept.
         boxes: as `read_boxes` returns them.
         folder: for the new JPEGs, at the sizes of the originals; the run's own.
         exclude: classes that shall not become labels.
@@ -52,30 +51,34 @@ def synthesise(
         Catalog rows (the columns of `catalog`): `image_id` is "synthetic/" before the original's; split, group and the
         rest are the original's too; `share` as `candidates` has it.
     Raises:
-        ValueError: an original lies in the folder.
+        ValueError: an original lies in the folder, or the catalog lacks `image_id`, `path` or `split`.
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
-    originals = catalog.set_index("image_id").loc[chosen["image_id"]]
+    originals = _train(catalog).drop_duplicates("image_id").set_index("image_id").loc[chosen["image_id"]]
     inside = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
     if inside:
         raise ValueError(
             f"{len(inside)} originals lie in {folder}; the first is {inside[0]}. Expected a folder of the run's own: "
             "synthetic images are never written beside originals. Name another folder."
         )
-    good = boxes[boxes["problem"] == ""]
+    good = usable(boxes)
     rows = []
-    for row, original in zip(chosen.itertuples(), originals.itertuples(), strict=True):
+    for row, original in zip(chosen.itertuples(), originals.to_dict("records"), strict=True):
         of_image = good[good["image_id"] == row.image_id]
-        erased = erase(open_rgb(original.path), of_image, row.dominant, row.class_name)
-        name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
+        erased = erase(open_rgb(original["path"]), of_image, row.dominant, row.class_name)
+        name = f"{row.image_id}" if f"{row.image_id}".lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         erased.save(path, "JPEG", quality=95)
         new = {"image_id": f"{PREFIX}/{name}", "path": str(path.absolute()), "class_name": row.class_name}
         size = {"width": erased.width, "height": erased.height, "share": row.share}
-        rows.append({**original._asdict(), **new, **size})
+        rows.append(original | new | size)
     return pd.DataFrame(rows, columns=catalog.columns)
+
+
+def _train(catalog: pd.DataFrame) -> pd.DataFrame:
+    return usable(catalog, "image_id", "path", "split").query("split == 'train'")
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:
