@@ -169,25 +169,17 @@ def whole(value: Any, name: str, low: int = 0) -> int:
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
     """Return names, which must have an order, be some text each, and each another.
 
-    Args:
-        values: a list, tuple, array or pandas' Series.
-        what: what an error names.
     Raises:
-        ValueError: they have no order, or one is no text, empty, or there twice.
+        ValueError: they are no list, tuple or array, or one is no text, empty, or there twice.
     """
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__getitem__"):
         raise ValueError(
-            f"{what} is the {type(values).__name__} {values!r:.200}. Expected a list of names: their order counts. "
-            "sorted(...) makes one of a set."
+            f"{what} is the {type(values).__name__} {values!r:.200}. Expected a list: the order of the names counts."
         )
     values = list(values)
-    wrong = [
-        name
-        for number, name in enumerate(values)
-        if not isinstance(name, str) or not name.strip() or name in values[:number]
-    ]
-    if wrong:
-        raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is no text, empty, or there twice.")
+    for number, name in enumerate(values):
+        if not isinstance(name, str) or not name.strip() or name in values[:number]:
+            raise ValueError(f"{what} are {tuple(values)!r:.200}: {name!r} is no text, empty, or there twice.")
     return tuple(values)
 
 

@@ -123,21 +123,8 @@ def source_layout(manifest: Manifest) -> str:
     return read_about(manifest.root)["layout"] if manifest.layout == "packed" else manifest.layout
 
 
-def usable(catalog: pd.DataFrame, *needed: str) -> pd.DataFrame:
-    """Return the rows without a problem: all of a catalog that has no such column.
-
-    Args:
-        catalog: one row an image; missing text in `problem` is "".
-        needed: columns that must be there.
-    Raises:
-        ValueError: one of them is not.
-    """
-    table = isinstance(catalog, pd.DataFrame)
-    if absent := [name for name in needed if not table or name not in catalog]:
-        raise ValueError(
-            f"The catalog has no column {absent[0]!r}. Expected a DataFrame, one row an image, with the columns "
-            f"{', '.join(needed)}. Received: {list(catalog) if table else type(catalog).__name__!r}."
-        )
+def usable(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without a problem: all of a catalog that has no such column."""
     return catalog[catalog["problem"].fillna("") == ""] if "problem" in catalog else catalog
 
 

@@ -8,22 +8,18 @@ from marinecv.checked import whole
 
 
 class EpochCounter(keras.callbacks.Callback):
-    """The number of the epoch that the next pass over a training dataset will be.
+    """The epoch that the next pass over a training dataset is.
 
-    It goes up when a pass delivers its last batch: looking at the first batch does not shift it. Given to `fit` as a
-    callback, it is set to each epoch that Keras begins, so that `initial_epoch` and `BackupAndRestore` are right too.
-    Do that where a pass is a single batch, or where a `prefetch` of yours stands behind a few batches: there a look at
-    the first batch cannot be told from a whole pass.
+    It goes up when a pass delivers its last batch: a look at the first one does not shift it. As a callback of `fit` it
+    is set by Keras, so that `initial_epoch` and `BackupAndRestore` are followed too. A dataset of a single batch, or of
+    a few with a `prefetch` behind them, needs that: there a look is a whole pass.
 
-    Args:
-        epoch: number of the first pass, from 0.
-    Raises:
-        ValueError: `epoch` is not a whole number from 0.
-
-    Example:
         counter = mcv.EpochCounter()
         train = mcv.make_dataset(rows, spec, class_names, training=True, start_epoch=counter)
         model.fit(train, initial_epoch=3, epochs=10, callbacks=[counter])
+
+    Args:
+        epoch: number of the first pass, from 0.
     """
 
     def __init__(self, epoch: int = 0):
@@ -42,10 +38,9 @@ class EpochCounter(keras.callbacks.Callback):
         return tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), ()))
 
     def counted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Take the epochs off `(epoch, batch)`, and count a pass when its last batch is asked for.
+        """Take its epoch off each `(epoch, batch)`; count a pass when its last one is asked for. No prefetch follows.
 
-        Nothing may be asked for ahead behind it. Each batch brings its epoch, so that of several iterators at once each
-        counts its own pass; Keras never asks for what follows the last batch, so that the end of a pass would not do.
+        Keras never asks for what comes after the last batch, so the end of a pass would not do.
         """
         last = batches.cardinality() - 1
 

@@ -34,16 +34,12 @@ def with_noise(
     Returns:
         Float32 `(batch, height, width, 3)` twice: noisy and clean. The order is that of `batches`.
     Raises:
-        ValueError: shares that are none, or of more than the whole; or batches that are no pairs, or of which nobody
-            knows how many a pass has.
+        ValueError: shares that are none, or of more than the whole; or batches whose number is not known.
     """
     _check_shares(salt, pepper)
     seed = whole(seed, "seed")
-    if not isinstance(batches.element_spec, tuple) or len(batches.element_spec) != 2 or batches.cardinality() < 0:
-        raise ValueError(
-            "Expected a finite dataset of (images, labels) whose number of batches is known. Received: "
-            f"{batches.element_spec!r:.200}, cardinality {int(batches.cardinality())}."
-        )
+    if batches.cardinality() < 0:
+        raise ValueError("Expected batches whose number is known: neither repeated without end nor of a generator.")
     counter = EpochCounter() if start_epoch is None else counter_of(start_epoch)
 
     def pair(epoch, batch):

@@ -37,17 +37,15 @@ def make_dataset(
 
     With `training` each pass over the data set is one epoch with its own order and its own augmentation, both pure
     functions of seed, epoch and image: a data set made with `start_epoch=k` goes on exactly where epoch k would have
-    begun. Without it, rows come in the order of the catalog and are left as they are. The dataset keeps its pixels in
-    memory until it is deleted.
+    begun. Without it, rows come in the order of the catalog and are left as they are.
 
     Args:
-        catalog: rows with `image_id`, `path` and `class_name`; those with a `problem` are left out.
+        catalog: rows with `image_id`, `path` and `class_name`.
         spec: the geometry of the images.
         class_names: a list or tuple, in the order of the one-hot columns.
         batch_size: images a batch; the last one may be smaller.
         training: shuffle, and augment if an augmentation is given.
-        allow_unknown: give a row of another class (or none) a label of zeros, for predictions without their classes;
-            not in training.
+        allow_unknown: without `training`, give a row of another class (or none) a label of zeros, to predict it.
         augmentation: bounds of the random movements, in training only.
         balanced: draw classes with equal chance, with repetition, instead of each image once an epoch.
         seed: of order and augmentation.
@@ -55,8 +53,7 @@ def make_dataset(
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
         attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image; never augmented.
         share: which rows of each batch are wanted, where several devices train together.
-        class_weight: what an image of each class counts in training, by its place in `class_names`; needs a share of
-            several devices.
+        class_weight: what an image of each class counts in training, by its place; needs a share of several devices.
     Returns:
         A finite data set of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
         `(batch, num_classes)`; of a share of several devices also float32 `(batch,)`, what each row counts.
@@ -74,7 +71,7 @@ def make_dataset(
             f"{type(augmentation).__name__}. Keras layers go into the model, or behind the dataset: train.map(lambda "
             "images, labels: (layer(images, training=True), labels))."
         )
-    rows = usable(catalog, "image_id", "path", "class_name")
+    rows = usable(catalog)
     if not len(rows):
         raise ValueError("No usable image in this part of the catalog. See its column `problem` for the reasons.")
     if pixels is None:
@@ -89,22 +86,14 @@ def make_dataset(
             )
     check_pixels(pixels, rows, spec.shape)
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):
-        raise ValueError(
-            f"Expected attributes of the {len(rows)} usable rows, an array ({len(rows)}, attributes). Received: "
-            f"{np.shape(attributes)}."
-        )
+        raise ValueError(f"Expected attributes of shape ({len(rows)}, ...). Received: {np.shape(attributes)}.")
     share.check(batch_size)
     if class_weight and share == ALONE:
+        raise ValueError("On one device use model.fit(train, class_weight=...). Expected class_weight=None here.")
+    if unknown := (class_weight or {}).keys() - {*range(len(class_names))}:
         raise ValueError(
-            "On one device class weights are an argument of fit: model.fit(train, class_weight=...). Expected "
-            "class_weight=None, or a share of several devices."
+            f"Expected the keys of class_weight to be places in class_names, from 0. Received: {[*unknown]!r:.100}."
         )
-    for key, value in (class_weight or {}).items():
-        if key not in range(len(class_names)) or not value >= 0:
-            raise ValueError(
-                f"Expected class_weight to map a class's place in class_names, 0 to {len(class_names) - 1}, to a "
-                f"number from 0. Received: {key!r}: {value!r}."
-            )
     labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
     def beside(images, indices):

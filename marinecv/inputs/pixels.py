@@ -48,8 +48,7 @@ def load_pixels(
     decoded whenever they are asked for, to the same pixels.
 
     Args:
-        catalog: rows to load, by their `path`; those with a `problem` are left alone. Where it has no sizes and
-            `spec` asks for them, they are read from the files.
+        catalog: rows to load; those with a `problem` are left alone.
         spec: the geometry.
         memory_budget_bytes: the largest array that is held in memory.
         progress: called now and then with images done and images in all.
@@ -57,10 +56,10 @@ def load_pixels(
         `(pixels, catalog)`: uint8 `(n, height, width, 3)`, or a `Stream` of them, row i for row i of `usable(catalog)`;
         and the catalog, in which an image that could not be loaded has its reason as `problem`.
     Raises:
-        ValueError: the store has no room for the array, or the catalog has no `path`.
+        ValueError: the store has no room for the array.
     """
     check_spec(spec)
-    rows = usable(catalog, "path")
+    rows = usable(catalog)
     catalog = catalog.assign(problem=catalog["problem"].fillna("") if "problem" in catalog else "")
     if spec.larger == "refuse":
         large = [exceeds_canvas(*_size(row), spec) for row in rows.to_dict("records")]
@@ -134,11 +133,7 @@ def _size(row) -> tuple[int, int]:
 
 
 def check_pixels(pixels: np.ndarray | Stream, rows: pd.DataFrame, size: tuple[int, int, int]) -> None:
-    """Refuse pixels that are not those of some rows.
-
-    Raises:
-        ValueError: they are no uint8 array `(len(rows), *size)`, nor such a `Stream`.
-    """
+    """Raise ValueError where pixels are no uint8 array `(len(rows), *size)`, nor such a `Stream`."""
     shape, array = (len(rows), *size), isinstance(pixels, np.ndarray | Stream)
     if not array or pixels.dtype != np.uint8 or pixels.shape != shape:
         received = f"{pixels.dtype} {pixels.shape}" if array else type(pixels).__name__
@@ -171,9 +166,6 @@ def split_of(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.Dat
 def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
     """Decode and fit a handful of files, in memory.
 
-    Args:
-        paths: a list of them, as text or `Path`.
-        spec: the geometry.
     Returns:
         `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and why, for the positions that could not be read, whose
         pixels are undefined.

@@ -22,13 +22,11 @@ def find_white(catalog: pd.DataFrame) -> int | None:
     It is the smallest of `WHITES` that no pixel of 500 such images, spread over the data set, exceeds.
 
     Args:
-        catalog: of the whole data set, with `image_id` and `path`; images with a `problem` are left alone.
+        catalog: of the whole data set; images with a `problem` are left alone.
     Returns:
         None where there are no such images.
-    Raises:
-        ValueError: the catalog has no such column.
     """
-    rows, highest = usable(catalog, "image_id", "path").sort_values("image_id"), []
+    rows, highest = usable(catalog).sort_values("image_id"), []
     is_plain = rows["image_id"].astype(str).str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
     for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
         with suppress(Exception), open_image(path) as image:

@@ -74,10 +74,7 @@ class Stream:
 
 
 def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
-    """Return the images at some places, uint8 `(m, height, width, 3)`, inside or outside `tf.data`.
-
-    Inside, the dataset must `keep_alive` the pixels.
-    """
+    """Return images, uint8 `(m, height, width, 3)`; inside `tf.data` the dataset must `keep_alive` the pixels."""
     if isinstance(pixels, Stream):
         return pixels.gather(places)
     images = tf.numpy_function(weak(pixels, np.ndarray.__getitem__), [places], tf.uint8, stateful=False)
@@ -85,16 +82,13 @@ def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
 
 
 def weak(held: Any, function: Callable) -> Callable:
-    """Return `function(held, ...)` as a function of the rest, for TensorFlow to call.
-
-    TensorFlow never frees what it calls, so it gets a weak reference: the dataset alone must `keep_alive` the object.
-    """
+    """Bind an object weakly to a function that TensorFlow calls and never frees: the dataset must `keep_alive` it."""
     reference = weakref.ref(held)
 
     def call(*rest):
         here = reference()
         if here is None:
-            # Of an iterator that is given up, TensorFlow may still draw a batch: this kind alone is not logged then.
+            # The one kind that TensorFlow does not log: it may still draw ahead for an iterator that was given up.
             raise StopIteration("The dataset is deleted. Keep it in a variable as long as its batches are drawn.")
         return function(here, *rest)
 

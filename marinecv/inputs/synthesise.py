@@ -51,7 +51,7 @@ def synthesise(
         Catalog rows (the columns of `catalog`): `image_id` is "synthetic/" before the original's; split, group and the
         rest are the original's too; `share` as `candidates` has it.
     Raises:
-        ValueError: an original lies in the folder, or the catalog lacks `image_id`, `path` or `split`.
+        ValueError: an original lies in the folder.
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
@@ -78,7 +78,7 @@ def synthesise(
 
 
 def _train(catalog: pd.DataFrame) -> pd.DataFrame:
-    return usable(catalog, "image_id", "path", "split").query("split == 'train'")
+    return usable(catalog).query("split == 'train'")
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:

@@ -71,14 +71,8 @@ def fit_autoencoder(
         initial_epoch=done,
         epochs=training.epochs,
         callbacks=[
-            *callbacks(
-                training,
-                run.folder,
-                say=say,
-                whole=model,
-                clock=counter,
-                validation_images=len(parts["validation"][0]),
-            ),
+            counter,
+            *callbacks(training, run.folder, say=say, whole=model, validation_images=len(parts["validation"][0])),
             *also,
         ],
         shuffle=False,  # the data set shuffles itself
