@@ -5,6 +5,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.catalog import usable
+from marinecv.data.user_tables import why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochClock
 from marinecv.inputs.pixels import CORES, load_pixels, without_autotune
@@ -59,7 +60,7 @@ def make_dataset(
     """
     rows = usable(catalog)
     if not len(rows):
-        raise ValueError("No usable image in this part of the catalog. See its column `problem` for the reasons.")
+        raise ValueError(f"No usable image. {why_none(catalog)}")
     if pixels is None:
         pixels, checked = load_pixels(catalog, spec)
         if len(usable(checked)) < len(rows):

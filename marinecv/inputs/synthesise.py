@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
+from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"
@@ -25,7 +27,7 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, .
         DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
         dominant class is gone, 0 to 1), `num_classes`.
     """
-    train = usable(catalog).query("split == 'train'")["image_id"]
+    train, boxes = usable(catalog).query("split == 'train'")["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
     rows = []
     for image_id, classes in ranked.groupby("image_id", sort=True):
@@ -56,6 +58,7 @@ def synthesise(
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
+    catalog, boxes = as_catalog(catalog), as_boxes(boxes)
     originals = catalog.set_index("image_id").loc[chosen["image_id"]]
     inside = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
     if inside:
