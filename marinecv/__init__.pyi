@@ -8,6 +8,7 @@ from marinecv.data.manifests import list_manifests as list_manifests
 from marinecv.data.manifests import manifest_of_folder as manifest_of_folder
 from marinecv.data.manifests import Manifest as Manifest
 from marinecv.data.reef import make_reef as make_reef
+from marinecv.data.user_catalog import catalog_of as catalog_of
 from marinecv.data.catalog import read_boxes as read_boxes
 from marinecv.data.catalog import read_catalog as read_catalog
 from marinecv.data.catalog import class_names_of as class_names_of
@@ -42,7 +43,7 @@ from marinecv.evaluation.leaks import leak_index as leak_index
 # Make pixels and datasets of it
 from marinecv.inputs.spec import ImageSpec as ImageSpec
 from marinecv.inputs.spec import Augmentation as Augmentation
-from marinecv.inputs.augment import RandomAffine as RandomAffine
+from marinecv.inputs.epochs import EpochCounter as EpochCounter
 from marinecv.inputs.pixels import load_pixels as load_pixels
 from marinecv.inputs.pixels import read_pixels as read_pixels
 from marinecv.inputs.rgb import find_white as find_white
@@ -88,6 +89,7 @@ from marinecv.search.loop import run_trials as run_trials
 
 # Score and compare
 from marinecv.evaluation.predict import predict_table as predict_table
+from marinecv.evaluation.predictions import make_table as make_table
 from marinecv.evaluation.predictions import read_predictions as read_predictions
 from marinecv.evaluation.predictions import write_predictions as write_predictions
 from marinecv.evaluation.metrics import classification_metrics as classification_metrics

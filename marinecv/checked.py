@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
+from numbers import Integral
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -176,6 +177,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "..."?` with the closest of the known names, or nothing where none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def whole(value: Any, name: str, low: int = 0) -> int:
+    """Return an argument that must be a whole number, numpy's too; true or false is none.
+
+    Raises:
+        ValueError: it is another object, below `low`, or more than 64 bits hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value < LARGEST:
+        raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
+    return int(value)
 
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from marinecv.features.views import Views
 from marinecv.inputs.augment import DRAWS, OPERATIONS, STILL, augment, variant_draws
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import drawn_batches, make_dataset
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
@@ -73,11 +74,12 @@ def test_an_epoch_has_every_image_and_its_variants_and_validation_stays_clean(au
 @pytest.mark.parametrize("balanced", [False, True], ids=["each once", "balanced"])
 def test_a_bank_holds_what_the_first_epochs_show(augmentation, balanced):
     labels, views = np.array([0, 0, 0, 1]), Views(augmentation, drawn=2, seed=5)
-    options = {"batch_size": 3, "balanced": balanced, "seed": 5, "start_epoch": 0}
-    data = drawn_batches(labels, augmentation, **options)
+    counter = EpochCounter()
+    data = drawn_batches(labels, augmentation, counter, batch_size=3, balanced=balanced, seed=5)
     assert views.count == 1 + 2 * (augmentation.copies - 1)
     kept = np.stack([views.draws(view, 4) for view in range(views.count)])
-    for _ in range(2):
+    for number in range(2):
+        counter.on_epoch_begin(number)
         for epoch, indices, copies, draws in data:
             shown = views.shown(epoch, copies, draws).numpy()
             assert (shown == 0).tolist() == (copies == 0).numpy().tolist()

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_tank
 
-from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.share import Share
 from marinecv.inputs.spec import ImageSpec
@@ -107,13 +107,13 @@ def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
         epoch_of(Share(devices=4), 12, batch_size=10)
 
 
-def test_a_pass_is_the_epoch_that_its_clock_says():
-    clock = EpochClock(3)
+def test_a_pass_is_the_epoch_that_its_counter_says():
+    counter = EpochCounter(3)
     rows, pixels = numbered(30)
     options = {"pixels": pixels, "training": True, "batch_size": 30}
-    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=clock)
-    next(iter(seen))  # somebody looks at a batch
-    clock.epoch = 3
+    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=counter)
+    next(iter(seen))  # a look at a batch, which is the whole pass here
+    counter.on_epoch_begin(3)
     for (expected, _), (images, _) in zip(
         make_dataset(rows, SPEC, CLASSES, **options, start_epoch=3), seen, strict=True
     ):
@@ -131,7 +131,7 @@ def test_data_parallel_on_another_backend_says_how_to_change_it():
 
 
 def test_class_weights_without_several_devices_are_refused():
-    with pytest.raises(ValueError, match="One device has class weights by `fit`"):
+    with pytest.raises(ValueError, match="On one device use model.fit"):
         epoch_of(Share(), 12, training=True, class_weight={0: 2.0})
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from marinecv.data.catalog import usable
+from marinecv.data.catalog import CATALOG_COLUMNS, usable
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
@@ -55,7 +55,8 @@ def predict_table(
         together: keep that for all images at once, not split by split: what folds of the same images share.
 
     Returns:
-        Predictions table, rows in the order of the catalog; an image without a class has the true class "".
+        Predictions table, rows in the order of the catalog, with the columns of the catalog that are not ours; an image
+        without a class has the true class "".
 
     Raises:
         OSError: a bank has no room.
@@ -70,9 +71,11 @@ def predict_table(
     if bank:
         probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
     else:
-        dataset = make_dataset(catalog, spec, tuple(class_names), batch_size=batch_size, pixels=pixels, attributes=told)
+        options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}
+        dataset = make_dataset(catalog, spec, class_names, **options)
         probabilities = predict_probabilities(model, dataset)
-    return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
+    extra = rows.drop(columns=CATALOG_COLUMNS, errors="ignore")
+    return make_table(rows["image_id"], rows["split"], rows["class_name"], probabilities, class_names, extra)
 
 
 def predict_codes(
@@ -130,14 +133,15 @@ def _from_bank(
     from marinecv.features.bank import open_bank
     from marinecv.features.frontier import frontier, split
     from marinecv.features.pipeline import make_bank_dataset
-    from marinecv.inputs.pixels import rows_of
+    from marinecv.inputs.pixels import check_pixels, rows_of
 
+    check_pixels(pixels, rows, spec.shape)
     frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the bank holds all that it gives
     front, rest = (model, None) if frozen else split(model)
     given = np.empty((len(rows), model.output_shape[-1]), np.float32)
     parts = [np.flatnonzero(rows["split"] == name) for name in rows["split"].unique()]
     for chosen in [rows["image_id"].to_numpy().argsort()] if together else parts:
-        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
+        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec)
         if frozen:
             given[chosen] = kept.arrays[0]
             continue

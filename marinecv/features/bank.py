@@ -60,7 +60,7 @@ def open_bank(
     *,
     dtype: str = "float32",
     budget_bytes: int = BUDGET_BYTES,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> Bank:
     """Return the bank of a front and some images; build it where the store has none.
 
@@ -75,12 +75,12 @@ def open_bank(
         views: how each image is looked at; None as it is.
         dtype: `"float32"`, or `"float16"` in half the room, with three digits of each number.
         budget_bytes: of all banks; those used longest ago are removed for a new one.
-        say: prints a line.
+        say: is called with a line on how far it is; None says nothing.
     Raises:
         OSError: there is no room for it.
         ValueError: a number is too large for float16.
     """
-    views = views or Views()
+    views, say = views or Views(), say or (lambda line: None)
     shapes = [tuple(tensor.shape[1:]) for tensor in front.outputs]
     about = {"images": len(rows), "views": views.count, "shapes": [list(shape) for shape in shapes]}
     about["dtype"] = dtype

@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from marinecv.features.bank import Bank
 from marinecv.features.frontier import one_or_all
-from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pipeline import drawn_batches
 from marinecv.inputs.pixels import without_autotune
+from marinecv.inputs.stream import keep_alive, weak
 
 
 def make_bank_dataset(
@@ -19,7 +20,7 @@ def make_bank_dataset(
     training: bool = False,
     balanced: bool = False,
     seed: int = 0,
-    start_epoch: int | EpochClock = 0,
+    start_epoch: int | EpochCounter = 0,
     attributes: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
@@ -32,7 +33,7 @@ def make_bank_dataset(
         training: shuffle, and show the views in turn.
         balanced: draw classes with equal chance.
         seed: of the order.
-        start_epoch: number of the first pass, or a clock that tells that of each.
+        start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
         attributes: `(n, attributes)` of the images, for a model that takes them beside the image.
     Returns:
         A finite data set; the activations are a tuple where the frontier has several tensors, or attributes stand last.
@@ -42,7 +43,7 @@ def make_bank_dataset(
 
     def gather(indices, rows):
         taken = tf.numpy_function(
-            lambda rows: [array[rows].astype(np.float32, copy=False) for array in bank.arrays],
+            weak(bank, lambda bank, rows: [array[rows].astype(np.float32, copy=False) for array in bank.arrays]),
             [rows],
             [tf.float32] * len(signature),
             stateful=False,
@@ -54,9 +55,11 @@ def make_bank_dataset(
 
     if not training:
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
-        return without_autotune(batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2))
+        batches = batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2)
+        return keep_alive(without_autotune(batches), bank)
+    counter = counter_of(start_epoch)
     batches = drawn_batches(
-        labels, bank.views.augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
+        labels, bank.views.augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed
     )
-    batches = batches.map(lambda epoch, i, *drawn: gather(i, bank.at(bank.views.shown(epoch, *drawn), i)))
-    return without_autotune(batches.prefetch(2))
+    batches = batches.map(lambda epoch, i, *drawn: (epoch, gather(i, bank.at(bank.views.shown(epoch, *drawn), i))))
+    return keep_alive(without_autotune(counter.counted(batches.prefetch(2))), bank)

@@ -1,6 +1,5 @@
 """Random flip, rotation, zoom and crop as one affine step, a pure function of numbers drawn elsewhere."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -69,40 +68,3 @@ def _matrices(draws, bounds, size):
     offset_y = middle_y + shift_y - c * middle_x - d * middle_y
     zero = tf.zeros_like(a)
     return tf.stack([a, b, offset_x, c, d, offset_y, zero, zero], axis=1)
-
-
-@keras.saving.register_keras_serializable("marinecv")
-class RandomAffine(keras.layers.Layer):
-    """The same augmentation as a layer, for notebooks; active in training only.
-
-    On the TensorFlow backend it works anywhere, on others inside `tf.data`. The recipes use `make_dataset` instead,
-    where the draws are keyed by seed, epoch and image, so that a resumed run sees what it would have seen.
-    """
-
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        flip: float = 0.5,
-        vertical_flip: float = 0.0,
-        rotation_deg: float = 0.0,
-        zoom: float = 0.0,
-        crop: float = 0.0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.bounds = dict(flip=flip, vertical_flip=vertical_flip, rotation_deg=rotation_deg, zoom=zoom, crop=crop)
-        self.augmentation = Augmentation(**self.bounds)
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Move a batch `(batch, height, width, 3)`; returns the same shape."""
-        if not training:
-            return images
-        draws = keras.random.uniform((tf.shape(images)[0], DRAWS), seed=self.seed_generator)
-        return augment(images, draws, self.augmentation)
-
-    def get_config(self) -> dict:
-        """The bounds and the seed."""
-        return {**super().get_config(), "seed": self.seed, **self.bounds}

@@ -1,25 +1,64 @@
-"""Which epoch a pass over a data set is."""
+"""Which epoch a pass over a training dataset is."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from marinecv.checked import whole
 
-class EpochClock:
-    """Numbers the passes over a data set: each is one more than the last, until somebody sets it.
 
-    Who trains sets it when an epoch begins, for Keras may look at a batch before.
+class EpochCounter(keras.callbacks.Callback):
+    """The epoch that the next pass over a training dataset is.
+
+    It goes up when a pass delivers its last batch: a look at the first one does not shift it. As a callback of `fit` it
+    is set by Keras, so that `initial_epoch` and `BackupAndRestore` are followed too. A dataset of a single batch, or of
+    a few with a `prefetch` behind them, needs that: there a look is a whole pass.
+
+        counter = mcv.EpochCounter()
+        train = mcv.make_dataset(rows, spec, class_names, training=True, start_epoch=counter)
+        model.fit(train, initial_epoch=3, epochs=10, callbacks=[counter])
 
     Args:
-        epoch: number of the next pass.
+        epoch: number of the first pass, from 0.
     """
 
     def __init__(self, epoch: int = 0):
+        super().__init__()
+        self.epoch = whole(epoch, "epoch")
+
+    def set_model(self, model: keras.Model) -> None:
+        """Hold no model: TensorFlow never frees what the functions of a dataset refer to."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Take over the epoch of `fit`."""
         self.epoch = epoch
 
     def passes(self) -> tf.data.Dataset:
-        """A data set of one element, int64: the number of this pass over it."""
-        return tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(tf.numpy_function(self._tick, [], tf.int64), ()))
+        """A dataset of one element, int64: the epoch in which a pass over it begins."""
+        return tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), ()))
 
-    def _tick(self) -> np.int64:
-        self.epoch += 1
-        return np.int64(self.epoch - 1)
+    def counted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Take its epoch off each `(epoch, batch)`; count a pass when its last one is asked for. No prefetch follows.
+
+        Keras never asks for what comes after the last batch, so the end of a pass would not do.
+        """
+        last = batches.cardinality() - 1
+
+        def step(number, parts):
+            epoch, batch = parts
+            tf.cond(number == last, lambda: tf.numpy_function(self._end, [epoch], tf.int64), lambda: epoch)
+            return batch
+
+        return batches.enumerate().map(step)
+
+    def _begin(self) -> np.int64:
+        return np.int64(self.epoch)
+
+    def _end(self, epoch: np.int64) -> np.int64:
+        self.epoch = max(self.epoch, int(epoch) + 1)
+        return epoch
+
+
+def counter_of(start_epoch: int | EpochCounter) -> EpochCounter:
+    """Return a counter that begins there, or the given one."""
+    return start_epoch if isinstance(start_epoch, EpochCounter) else EpochCounter(whole(start_epoch, "start_epoch"))

@@ -1,29 +1,34 @@
 """A catalog -> a `tf.data.Dataset`. The only place that orders shuffle, gather, augment, batch and prefetch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.checked import whole
 from marinecv.data.catalog import usable
+from marinecv.data.user_tables import as_catalog, as_class_names, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
-from marinecv.inputs.epochs import EpochClock
-from marinecv.inputs.pixels import CORES, load_pixels, without_autotune
+from marinecv.inputs.epochs import EpochCounter, counter_of
+from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
 from marinecv.inputs.share import ALONE, Share
-from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
-from marinecv.inputs.stream import Stream, gather
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, check_spec
+from marinecv.inputs.stream import Stream, gather, keep_alive
 
 
 def make_dataset(
     catalog: pd.DataFrame,
     spec: ImageSpec,
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     *,
     batch_size: int = 32,
     training: bool = False,
+    allow_unknown: bool = False,
     augmentation: Augmentation | None = None,
     balanced: bool = False,
     seed: int = 0,
-    start_epoch: int | EpochClock = 0,
+    start_epoch: int | EpochCounter = 0,
     pixels: np.ndarray | Stream | None = None,
     attributes: np.ndarray | None = None,
     share: Share = ALONE,
@@ -36,16 +41,16 @@ def make_dataset(
     begun. Without it, rows come in the order of the catalog and are left as they are.
 
     Args:
-        catalog: rows with `path` and `class_name`.
+        catalog: rows with `image_id`, `path` and `class_name`.
         spec: the geometry of the images.
-        class_names: order of the one-hot columns. A row of another class (or none) gets zeros, except in
-            training, where it is an error.
+        class_names: a list or tuple, in the order of the one-hot columns.
         batch_size: images a batch; the last one may be smaller.
         training: shuffle, and augment if an augmentation is given.
+        allow_unknown: without `training`, give a row of another class (or none) a label of zeros, to predict it.
         augmentation: bounds of the random movements, in training only.
         balanced: draw classes with equal chance, with repetition, instead of each image once an epoch.
         seed: of order and augmentation.
-        start_epoch: number of the first pass, or a clock that tells that of each.
+        start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
         attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image; never augmented.
         share: which rows of each batch are wanted, where several devices train together.
@@ -54,28 +59,43 @@ def make_dataset(
         A finite data set of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
         `(batch, num_classes)`; of a share of several devices also float32 `(batch,)`, what each row counts.
     Raises:
-        ValueError: no usable row, `pixels` of another length, a file that cannot be decoded, or a class to train on
-            that is not among `class_names`.
+        ValueError: no usable row, an argument of another kind than said here, a file that cannot be decoded, or a row
+            of a class that is not among `class_names`.
     """
-    rows = usable(catalog)
+    class_names = as_class_names(class_names)
+    batch_size, seed = whole(batch_size, "batch_size", 1), whole(seed, "seed")
+    counter = counter_of(start_epoch)
+    check_spec(spec)
+    if not isinstance(augmentation, Augmentation | None):
+        raise ValueError(
+            "Expected augmentation to be an Augmentation(flip=..., rotation_deg=...). Received: "
+            f"{type(augmentation).__name__}. Keras layers go into the model, or behind the dataset: train.map(lambda "
+            "images, labels: (layer(images, training=True), labels))."
+        )
+    rows = usable(as_catalog(catalog, ("image_id", "path", "class_name")))
     if not len(rows):
-        raise ValueError("No usable image in this part of the catalog. See its column `problem` for the reasons.")
+        raise ValueError(f"No usable image. {why_none(catalog)}")
     if pixels is None:
-        pixels, checked = load_pixels(catalog, spec)
-        if len(usable(checked)) < len(rows):
-            broken = checked[(checked["problem"] != "") & (catalog["problem"] == "")].iloc[0]
+        pixels, checked = load_pixels(rows, spec)
+        broken = checked[checked["problem"] != ""]
+        if len(broken):
+            first = broken.iloc[0]
             raise ValueError(
-                f"{len(rows) - len(usable(checked))} of {len(rows)} images cannot be loaded; the first is "
-                f"{broken.image_id} ({broken.problem}). Call `pixels, catalog = load_pixels(catalog, spec)` and hand "
-                "both over: the broken ones then stay in the catalog, with their reason."
+                f"{len(broken)} of {len(rows)} images cannot be loaded; the first is {first['image_id']} "
+                f"({first['problem']}). Call `pixels, catalog = load_pixels(catalog, spec)` and hand both over: the "
+                "broken ones then stay in the catalog, with their reason."
             )
-    if len(pixels) != len(rows):
-        raise ValueError(f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images.")
-
+    check_pixels(pixels, rows, spec.shape)
+    if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):
+        raise ValueError(f"Expected attributes of shape ({len(rows)}, ...). Received: {np.shape(attributes)}.")
     share.check(batch_size)
     if class_weight and share == ALONE:
-        raise ValueError("One device has class weights by `fit`. Expected class_weight=None, or a share of several.")
-    labels = label_indices(rows, class_names, training=training)
+        raise ValueError("On one device use model.fit(train, class_weight=...). Expected class_weight=None here.")
+    if unknown := (class_weight or {}).keys() - {*range(len(class_names))}:
+        raise ValueError(
+            f"Expected the keys of class_weight to be places in class_names, from 0. Received: {[*unknown]!r:.100}."
+        )
+    labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
     def beside(images, indices):
         inputs = images if attributes is None else (images, tf.gather(tf.constant(attributes, tf.float32), indices))
@@ -88,36 +108,37 @@ def make_dataset(
             (indices,), *weights = share.take((indices,), scale)
             return *beside(tf.cast(gather(pixels, indices), tf.float32), indices), *weights
 
-        batches = tf.data.Dataset.range(len(rows)).batch(batch_size)
-        return without_autotune(batches.map(see, num_parallel_calls=CORES).prefetch(2))
+        batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(see, num_parallel_calls=CORES)
+        return keep_alive(without_autotune(batches.prefetch(2)), pixels)
 
     augmentation = augmentation or NONE
     counts = [(class_weight or {}).get(label, 1.0) for label in range(len(class_names))]
 
-    def load(_, *drawn):
+    def load(epoch, *drawn):
         (indices, copies, draws), *weights = share.take(drawn)
         images = gather(pixels, indices)
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
-        return *beside(moved, indices), *(weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights)
+        weights = (weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights)
+        return epoch, (*beside(moved, indices), *weights)
 
-    batches = drawn_batches(
-        labels, augmentation, batch_size=batch_size, balanced=balanced, seed=seed, start_epoch=start_epoch
-    )
-    return without_autotune(batches.map(load, num_parallel_calls=CORES).prefetch(2))
+    batches = drawn_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
+    batches = counter.counted(batches.map(load, num_parallel_calls=CORES).prefetch(2))
+    return keep_alive(without_autotune(batches), pixels)
 
 
-def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training: bool) -> np.ndarray:
-    """The place of each row's class among the class names; -1 for none of them, which training refuses.
+def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unknown: bool = False) -> np.ndarray:
+    """The place of each row's class among the class names; -1 for none of them, if that is allowed.
 
     Raises:
-        ValueError: a row to train on is of another class.
+        ValueError: a row is of another class.
     """
-    labels = pd.Index(class_names).get_indexer(rows["class_name"])
-    if training and (labels < 0).any():
-        stranger = rows.iloc[int((labels < 0).argmax())]
+    labels = pd.Index(class_names, dtype=object).get_indexer(rows["class_name"])
+    if not allow_unknown and (labels < 0).any():
+        unknown = rows[labels < 0]
         raise ValueError(
-            f"{stranger.image_id} is of class {stranger.class_name!r}, which is not among class_names. A model cannot "
-            f"learn it. Expected one of {', '.join(class_names)}."
+            f"{len(unknown)} of {len(rows)} images are of a class that is not among class_names; the first is "
+            f"{unknown['image_id'].iloc[0]} of class {unknown['class_name'].iloc[0]!r}. Expected one of "
+            f"{', '.join(class_names)}. Leave them out, or predict them with allow_unknown=True, never in training."
         )
     return labels
 
@@ -125,18 +146,17 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, training:
 def drawn_batches(
     labels: np.ndarray,
     augmentation: Augmentation,
+    counter: EpochCounter,
     *,
     batch_size: int,
     balanced: bool,
     seed: int,
-    start_epoch: int | EpochClock,
 ) -> tf.data.Dataset:
     """What each epoch draws: `(epoch, indices of the images of a batch, which copy of each, their DRAWS numbers)`.
 
-    A pass is an epoch. All are pure functions of seed, epoch and image; `epoch_draws` gives the same numbers. Copies
-    are more indices, not more pixels.
+    A pass is an epoch, once `counter.counted` stands last. All are pure functions of seed, epoch and image;
+    `epoch_draws` gives the same numbers. Copies are more indices, not more pixels.
     """
-    clock = start_epoch if isinstance(start_epoch, EpochClock) else EpochClock(start_epoch)
     places = augmentation.copies * len(labels)
     log_weights = tf.math.log(np.tile(_sampling_weights(labels), augmentation.copies)) if balanced else None
 
@@ -154,7 +174,7 @@ def drawn_batches(
         drawn = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size)
         return drawn.map(lambda indices, copies, draws: (epoch, indices, copies, draws))
 
-    batches = clock.passes().flat_map(one_epoch)
+    batches = counter.passes().flat_map(one_epoch)
     return batches.apply(tf.data.experimental.assert_cardinality(-(-places // batch_size)))
 
 

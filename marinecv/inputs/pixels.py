@@ -16,10 +16,11 @@ from marinecv.data.catalog import usable
 from marinecv.data.images import ABSENT, read_header
 from marinecv.data.records import file_problem, is_record
 from marinecv.data.store import make_room, store_path
+from marinecv.data.user_tables import as_table
 from marinecv.hold import hold
 from marinecv.inputs.decode import CORES, as_tensor, reader_of, retry_with_pillow, without_autotune
 from marinecv.inputs.resize import exceeds_canvas
-from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.spec import ImageSpec, check_spec
 from marinecv.inputs.stream import Stream, fitted, fitted_bytes
 from marinecv.mapped import make_array, open_array
 
@@ -58,18 +59,19 @@ def load_pixels(
     Raises:
         ValueError: the store has no room for the array.
     """
-    catalog = catalog.copy()
-    if spec.larger == "refuse":
-        sizes = zip(catalog["height"], catalog["width"], strict=True)
-        large = np.array([exceeds_canvas(height, width, spec) for height, width in sizes], bool)
-        catalog.loc[large & (catalog["problem"] == ""), "problem"] = _too_large(spec)
+    check_spec(spec)
+    catalog = as_table(catalog, ("path",), {"problem": ""}, "catalog").copy()
     rows = usable(catalog)
+    if spec.larger == "refuse":
+        large = [exceeds_canvas(*_size(row), spec) for row in rows.to_dict("records")]
+        catalog = _with_reasons(catalog, dict.fromkeys(np.flatnonzero(large), _too_large(spec)))
+        rows = usable(catalog)
     paths = rows["path"].to_numpy(dtype=object).tolist()
     shape = (len(paths), *spec.shape)
     if int(np.prod(shape)) <= memory_budget_bytes:
         pixels = np.empty(shape, np.uint8)
         reasons = _fill(pixels, paths, spec, progress)
-        return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, rows, reasons)
+        return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, reasons)
     needed, packed = int(np.prod(shape)), all(map(is_record, paths))
     if packed and needed > STREAMED_BYTES:
         return Stream(rows["path"], spec), catalog
@@ -87,7 +89,7 @@ def load_pixels(
         make_room(place, needed, DISK_BUDGET_BYTES)
         reasons = _keep(place, shape, paths, spec, progress)
     if reasons:  # what is kept holds good images alone: once more, without the broken ones
-        catalog = _with_reasons(catalog, rows, reasons)
+        catalog = _with_reasons(catalog, reasons)
         return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
     return open_array(place, shape, np.uint8), catalog
 
@@ -118,9 +120,28 @@ def _new_array(part, shape) -> np.memmap:
         ) from error
 
 
-def _with_reasons(catalog, rows, reasons) -> pd.DataFrame:
-    catalog.loc[rows.index[list(reasons)], "problem"] = list(reasons.values())
+def _with_reasons(catalog, reasons) -> pd.DataFrame:
+    """Say why of usable rows, by their number: an index may be repeated."""
+    places = np.flatnonzero(catalog["problem"] == "")[list(reasons)]
+    catalog.iloc[places, catalog.columns.get_loc("problem")] = list(reasons.values())
     return catalog
+
+
+def _size(row) -> tuple[int, int]:
+    """Height and width of an image, which a catalog of the user's own may not know."""
+    height, width = (row.get(name, 0) for name in ("height", "width"))
+    return (height, width) if height > 0 and width > 0 else read_header(Path(row["path"]))[1::-1]
+
+
+def check_pixels(pixels: np.ndarray | Stream, rows: pd.DataFrame, size: tuple[int, int, int]) -> None:
+    """Raise ValueError where pixels are no uint8 array `(len(rows), *size)`, nor such a `Stream`."""
+    shape, array = (len(rows), *size), isinstance(pixels, np.ndarray | Stream)
+    if not array or pixels.dtype != np.uint8 or pixels.shape != shape:
+        received = f"{pixels.dtype} {pixels.shape}" if array else type(pixels).__name__
+        raise ValueError(
+            f"Expected pixels of the {len(rows)} usable rows: an array of uint8 {shape}. Received: {received}. Use "
+            "both that `pixels, catalog = load_pixels(catalog, spec)` returns."
+        )
 
 
 def rows_of(pixels: np.ndarray | Stream, places: np.ndarray) -> np.ndarray | Stream:
@@ -149,7 +170,12 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     Returns:
         `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and why, for the positions that could not be read, whose
         pixels are undefined.
+    Raises:
+        ValueError: `paths` is a single one.
     """
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(f"Expected a list of paths. Received one: {paths}. Write read_pixels([path], spec).")
+    check_spec(spec)
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
     refused = {index: reason for index, path in enumerate(paths) if (reason := _refusal(Path(path), spec))}

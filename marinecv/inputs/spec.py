@@ -1,8 +1,9 @@
 """The choices of the input, as data: the geometry of an image, and how far augmentation may move it."""
 
 from dataclasses import dataclass
+from numbers import Real
 
-from marinecv.checked import among, spelled
+from marinecv.checked import among, spelled, whole
 
 FITS = ("pad", "stretch")
 LARGER = ("shrink", "refuse")
@@ -43,6 +44,9 @@ class ImageSpec:
     white: int | None = None
 
     def __post_init__(self):
+        for name in ("height", "width", "canvas_px", "white"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole(value, name))
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
             raise ValueError(
                 f"Expected an image size of at least 1x1 and at most {MAX_SIDE}x{MAX_SIDE}. Received: "
@@ -72,6 +76,12 @@ class ImageSpec:
         return (self.height, self.width, 3)
 
 
+def check_spec(spec: ImageSpec) -> None:
+    """Raise ValueError where something else stands for the geometry."""
+    if not isinstance(spec, ImageSpec):
+        raise ValueError(f"Expected spec to be an ImageSpec(height=..., width=...). Received: {spec!r:.100}.")
+
+
 @spelled
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -95,10 +105,12 @@ class Augmentation:
     variants: str = "none"
 
     def __post_init__(self):
-        for name in ("flip", "vertical_flip", "zoom", "crop"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1 or (name in ("zoom", "crop") and value == 1):
-                raise ValueError(f"Expected a fraction between 0 and 1. Received: {name}={value}.")
+        for name in ("flip", "vertical_flip", "rotation_deg", "zoom", "crop"):
+            value, most = getattr(self, name), 360 if name == "rotation_deg" else 1
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 <= value <= most or (name in ("zoom", "crop") and value == 1):
+                kind = "an angle between 0 and 360" if most > 1 else "a fraction between 0 and 1"
+                raise ValueError(f"Expected {kind}. Received: {name}={value!r}.")
         among(self, variants=tuple(COPIES))
         one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
         if self.copies > 1 and not one_of:

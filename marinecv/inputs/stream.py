@@ -1,6 +1,8 @@
 """Pixels that are decoded whenever they are asked for: of packs that are too large to be kept decoded."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +58,8 @@ class Stream:
         Raises:
             ValueError: as `read_bytes`; TensorFlow makes an error of its own of it.
         """
-        data, by_pillow = tf.numpy_function(self._read, [places], (tf.string, tf.bool), stateful=False)
+        read = weak(self, Stream._read)
+        data, by_pillow = tf.numpy_function(read, [places], (tf.string, tf.bool), stateful=False)
         return tf.map_fn(
             lambda image: fitted_bytes(image[0], self.spec, image[1]),
             (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,))),
@@ -71,11 +74,31 @@ class Stream:
 
 
 def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
-    """Return the images at some places, uint8 `(m, height, width, 3)`, inside or outside `tf.data`."""
+    """Return images, uint8 `(m, height, width, 3)`; inside `tf.data` the dataset must `keep_alive` the pixels."""
     if isinstance(pixels, Stream):
         return pixels.gather(places)
-    images = tf.numpy_function(lambda chosen: pixels[chosen], [places], tf.uint8, stateful=False)
+    images = tf.numpy_function(weak(pixels, np.ndarray.__getitem__), [places], tf.uint8, stateful=False)
     return tf.ensure_shape(images, (None, *pixels.shape[1:]))
+
+
+def weak(held: Any, function: Callable) -> Callable:
+    """Bind an object weakly to a function that TensorFlow calls and never frees: the dataset must `keep_alive` it."""
+    reference = weakref.ref(held)
+
+    def call(*rest):
+        here = reference()
+        if here is None:
+            # The one kind that TensorFlow does not log: it may still draw ahead for an iterator that was given up.
+            raise StopIteration("The dataset is deleted. Keep it in a variable as long as its batches are drawn.")
+        return function(here, *rest)
+
+    return call
+
+
+def keep_alive(dataset: tf.data.Dataset, *held: Any) -> tf.data.Dataset:
+    """Let a dataset, and whatever is derived from it, keep objects until it is deleted itself."""
+    dataset.held = held
+    return dataset
 
 
 def fitted_bytes(data: tf.Tensor, spec: ImageSpec, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
+from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"
@@ -25,7 +27,7 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, .
         DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
         dominant class is gone, 0 to 1), `num_classes`.
     """
-    train = usable(catalog).query("split == 'train'")["image_id"]
+    train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
     rows = []
     for image_id, classes in ranked.groupby("image_id", sort=True):
@@ -44,7 +46,7 @@ def synthesise(
     a box of the second class overlaps, its pixels stay. Originals are only read.
 
     Args:
-        catalog: as `read_catalog` returns it.
+        catalog: as `read_catalog` returns it; columns of your own are kept.
         boxes: as `read_boxes` returns them.
         folder: for the new JPEGs, at the sizes of the originals; the run's own.
         exclude: classes that shall not become labels.
@@ -56,26 +58,31 @@ def synthesise(
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
-    originals = catalog.set_index("image_id").loc[chosen["image_id"]]
+    boxes, originals = as_boxes(boxes), _train(catalog).drop_duplicates("image_id").set_index("image_id")
+    originals = originals.loc[chosen["image_id"]]
     inside = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
     if inside:
         raise ValueError(
             f"{len(inside)} originals lie in {folder}; the first is {inside[0]}. Expected a folder of the run's own: "
             "synthetic images are never written beside originals. Name another folder."
         )
-    good = boxes[boxes["problem"] == ""]
+    good = usable(boxes)
     rows = []
-    for row, original in zip(chosen.itertuples(), originals.itertuples(), strict=True):
+    for row, original in zip(chosen.itertuples(), originals.to_dict("records"), strict=True):
         of_image = good[good["image_id"] == row.image_id]
-        erased = erase(open_rgb(original.path), of_image, row.dominant, row.class_name)
+        erased = erase(open_rgb(original["path"]), of_image, row.dominant, row.class_name)
         name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         erased.save(path, "JPEG", quality=95)
         new = {"image_id": f"{PREFIX}/{name}", "path": str(path.absolute()), "class_name": row.class_name}
         size = {"width": erased.width, "height": erased.height, "share": row.share}
-        rows.append({**original._asdict(), **new, **size})
+        rows.append(original | new | size)
     return pd.DataFrame(rows, columns=catalog.columns)
+
+
+def _train(catalog: pd.DataFrame) -> pd.DataFrame:
+    return usable(as_catalog(catalog)).query("split == 'train'")
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:

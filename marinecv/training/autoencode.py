@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from marinecv.atomic import whole_file
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of
@@ -54,9 +55,9 @@ def fit_autoencoder(
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
     done = training.epochs if state.get("stopped") else state.get("epochs_done", 0)
-    learns = with_loss(model, recipe)
+    learns, counter = with_loss(model, recipe), EpochCounter(done)
 
-    def pairs(split: str, start_epoch: int | None) -> tf.data.Dataset:
+    def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
         rows, of_split = parts[split]
         drawn = {} if start_epoch is None else {"training": True, "start_epoch": start_epoch, "seed": training.seed}
         moves = {"augmentation": training.augmentation, "batch_size": training.batch_size, "pixels": of_split}
@@ -65,11 +66,12 @@ def fit_autoencoder(
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
     learns.fit(
-        pairs("train", done),
+        pairs("train", counter),
         validation_data=pairs("validation", None),
         initial_epoch=done,
         epochs=training.epochs,
         callbacks=[
+            counter,
             *callbacks(training, run.folder, say=say, whole=model, validation_images=len(parts["validation"][0])),
             *also,
         ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.runs import read_history
 from marinecv.tables import write_table
 from marinecv.training.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ def callbacks(
     say: Callable[[str], None] | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
-    clock: EpochClock | None = None,
+    clock: EpochCounter | None = None,
     writes: bool = True,
     validation_images: int | None = None,
 ) -> list[keras.callbacks.Callback]:
@@ -34,7 +34,7 @@ def callbacks(
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
-        clock: of the training batches; it is set when an epoch begins.
+        clock: of the training batches, which then follow the epochs of `fit`.
         writes: False only resumes, beside a process that writes.
         validation_images: how many images the validation values of an epoch are computed on, for its line.
     Returns:
@@ -44,7 +44,7 @@ def callbacks(
     watched = [] if stage == "head" else _watchers(training)
     own = []
     if clock is not None:
-        own.append(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: vars(clock).update(epoch=epoch)))
+        own.append(clock)
     if folder is not None and writes:
         own.append(History(Path(folder) / "history.csv"))
     if say is not None:

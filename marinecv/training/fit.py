@@ -14,7 +14,7 @@ from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
-from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
@@ -97,7 +97,7 @@ def fit_recipe(
     by_fit, by_input = (class_weight, None) if share.devices == 1 else (None, class_weight)
 
     def fit(stage, first, last, learning_rate):
-        clock = EpochClock(first)
+        clock = EpochCounter(first)
         learns, train, validation = learner(
             model,
             recipe,

@@ -11,7 +11,7 @@ from marinecv.features.bank import Bank, open_bank, open_shared_bank
 from marinecv.features.frontier import one_or_all, split
 from marinecv.features.pipeline import make_bank_dataset
 from marinecv.features.views import Views
-from marinecv.inputs.epochs import EpochClock
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import label_indices, make_dataset
 from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE
@@ -29,7 +29,7 @@ def learner(
     *,
     attributes: dict[str, np.ndarray | None] | None = None,
     class_weight: dict[int, float] | None = None,
-    start_epoch: int | EpochClock = 0,
+    start_epoch: int | EpochCounter = 0,
     share: Share = ALONE,
     say: Callable[[str], None] = print,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
@@ -62,7 +62,7 @@ def learner(
         datasets = {}
         for name, bank, options in (("train", banks[0], drawn), ("validation", banks[1], {})):
             rows = parts[name][0]
-            labels = label_indices(rows, class_names, training=name == "train")
+            labels = label_indices(rows, class_names)
             options = options | {"batch_size": training.batch_size, "attributes": beside.get(name)}
             datasets[name] = make_bank_dataset(bank, labels, len(class_names), **options)
         return rest, datasets["train"], datasets["validation"]
