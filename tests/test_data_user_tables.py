@@ -257,6 +257,7 @@ def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again(
 def test_what_is_no_table_is_refused(ours):
     catalog, predictions = ours["catalog"], ours["predictions"]
     for call, message in (
+        (lambda: mcv.predict_table(None, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks the column path"),
         (lambda: mcv.usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
         (lambda: mcv.limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks the column image_id.*found"),
         (lambda: mcv.explore(catalog.drop(columns=["width", "share"]), ours["boxes"]), "lacks the column width, share"),
