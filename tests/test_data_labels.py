@@ -1,3 +1,4 @@
+import doctest
 import time
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marinecv.data import labels
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, clean_boxes
 from marinecv.data.labels import dominant_class, ranked_classes
 
@@ -188,3 +190,7 @@ def test_the_union_of_many_boxes_takes_little_time(images):
     labels = dominant_class(boxes, "union")
     assert time.perf_counter() - start < 3  # 0.2 on a free core; of a grid a minute, and 2 GB
     assert labels["score"].sum() < 20_000**2 * 1e6 / images
+
+
+def test_the_example_of_the_docstring_holds():
+    assert doctest.testmod(labels).attempted > 2 and not doctest.testmod(labels).failed
