@@ -112,7 +112,7 @@ class Run:
         folder = Path(folder)
         if (folder / "recipe.json").exists():
             raise ValueError(f"{folder} is a run already and is never overwritten. {RESUMABLE.format(folder=folder)}")
-        catalog = as_catalog(catalog, CATALOG_COLUMNS)
+        catalog = as_catalog(catalog)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "contract.json", contract | {"data_dirs": _data_dirs(catalog)})
         write_json(folder / "environment.json", environment())

@@ -1,7 +1,13 @@
+import doctest
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from marinecv.data import labels
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, clean_boxes
 from marinecv.data.labels import dominant_class, ranked_classes
 
@@ -106,3 +112,85 @@ def test_a_corner_that_is_no_number_is_named(corner):
         ValueError, match=r"1 of 2 boxes have a corner that is no number; the first is row t.csv:3 \(ray 1,"
     ):
         clean_boxes(boxes_of(("eel", 1, 2, 3, 4), ("ray", 1, 2, corner, 4)), sizes())
+
+
+def table_of(rows):
+    """Boxes in images a, b and c: image, class, corner, width, height."""
+    table = pd.DataFrame(rows, columns=["image_id", "class_name", "xmin", "ymin", "width", "height"])
+    return table.assign(xmax=table["xmin"] + table["width"], ymax=table["ymin"] + table["height"])
+
+
+def rows_of(number, side):
+    box = st.tuples(st.sampled_from("abc"), st.sampled_from(["eel", "ray"]), number, number, side, side)
+    return st.lists(box, min_size=1, max_size=12).map(table_of)
+
+
+WHOLE = rows_of(st.integers(0, 30), st.integers(1, 30))
+
+
+@settings(max_examples=20, deadline=None)
+@given(WHOLE)
+def test_areas_and_counts_are_those_of_pandas(boxes):
+    area = ((boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])).astype(float)
+    groups = area.groupby([boxes["image_id"], boxes["class_name"]])
+    expected = {"area": groups.sum(), "count": groups.size(), "dominant": groups.sum() * groups.size()}
+    for rule, score in expected.items():
+        ranked = ranked_classes(boxes, rule).set_index(["image_id", "class_name"])
+        assert ranked["score"].to_dict() == score.to_dict()
+        share = score / score.groupby("image_id").transform("sum")
+        assert np.allclose(ranked["share"], share.reindex(ranked.index), rtol=1e-15)
+        best = dominant_class(boxes, rule).set_index("image_id")["score"]
+        assert best.to_dict() == score.groupby("image_id").max().to_dict()
+
+
+@settings(max_examples=20, deadline=None)
+@given(WHOLE)
+def test_the_union_is_that_of_a_raster(boxes):
+    ranked = ranked_classes(boxes, "union").set_index(["image_id", "class_name"])["score"]
+    for key, rows in boxes.groupby(["image_id", "class_name"]):
+        raster = np.zeros((60, 60), dtype=bool)
+        for box in rows.itertuples():
+            raster[box.ymin : box.ymax, box.xmin : box.xmax] = True
+        assert ranked[key] == raster.sum() * len(rows)
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows_of(st.floats(-1e3, 1e3), st.floats(0.1, 1e3)), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing_to_the_last_bit(boxes, random):
+    order = random.sample(range(len(boxes)), len(boxes))
+    for rule in ("dominant", "area", "union"):
+        pd.testing.assert_frame_equal(
+            ranked_classes(boxes.iloc[order], rule), ranked_classes(boxes, rule), check_exact=True
+        )
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint16", "int32", "float32", "Int64", "str", "object"])
+def test_numbers_of_every_kind_give_the_same_labels(kind):
+    boxes = boxes_of(("eel", 0, 0, 1000, 1000), ("ray", 0, 0, 600, 400))
+    labels = dominant_class(boxes.astype(dict.fromkeys(CORNERS, kind)))
+    assert labels[["class_name", "score"]].to_numpy().tolist() == [["eel", 1_000_000.0]]
+
+
+def test_rows_that_cannot_serve_do_not_count():
+    boxes = boxes_of(*[("eel", 0, 0, 9, 9)] * 6, ("ray", 0, 0, 2, 2)).astype({"xmax": object, "ymin": float})
+    boxes.loc[0:2, "xmax"], boxes.loc[3, "class_name"] = ["wide", np.nan, np.inf], None
+    boxes.loc[4, "image_id"], boxes.loc[5, "ymin"] = None, -np.inf
+    assert dominant_class(boxes)["class_name"].tolist() == ["ray"]
+    assert dominant_class(boxes.head(6)).empty and dominant_class(pd.DataFrame()).empty
+    assert list(dominant_class(boxes.head(6))) == ["image_id", "class_name", "score", "share"]
+
+
+@pytest.mark.parametrize("images", [1, 10_000])
+def test_the_union_of_many_boxes_takes_little_time(images):
+    rng = np.random.default_rng(0)
+    low, side = rng.random((20_000, 2)) * 800, 1 + rng.random((20_000, 2)) * 200
+    boxes = pd.DataFrame(np.hstack([low, low + side]), columns=CORNERS).assign(class_name="eel")
+    boxes["image_id"] = rng.integers(0, images, 20_000).astype(str)
+    start = time.perf_counter()
+    labels = dominant_class(boxes, "union")
+    assert time.perf_counter() - start < 3  # 0.2 on a free core; of a grid a minute, and 2 GB
+    assert labels["score"].sum() < 20_000**2 * 1e6 / images
+
+
+def test_the_example_of_the_docstring_holds():
+    assert doctest.testmod(labels).attempted > 2 and not doctest.testmod(labels).failed

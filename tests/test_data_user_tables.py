@@ -2,6 +2,8 @@
 as it does for ours."""
 
 import io
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -9,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 import marinecv as mcv
-from marinecv.evaluation.leaks import leak_index
+from marinecv.data.boxes import CORNERS
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.user_tables import as_text
 
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
 SPEC = mcv.ImageSpec(height=8, width=8)
@@ -113,7 +118,7 @@ def neighbors(t):
 def leakage(t):
     rows = mcv.group_catalog(t.catalog, t.links)
     votes = mcv.thumbnail_votes(t.form(mcv.usable(rows)), codes_of(t))
-    scores = leak_index(t.form(votes))
+    scores = mcv.leak_index(t.form(votes))
     honest = mcv.honest_scores(
         t.predictions, rows.set_index("image_id")["group"], mcv.relatives_in_train(rows, t.links)
     )
@@ -234,3 +239,203 @@ def test_answers_do_not_depend_on_the_way_a_table_took(name, ours, model, tmp_pa
         except Exception as error:
             raise AssertionError(f"{name} of {form}: {error}") from error
     assert_same(ours, before)
+
+
+def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again():
+    for column, text in (
+        ([1.0, None], ["1", ""]),
+        ([1, 2], ["1", "2"]),
+        ([0.5, 2.0], ["0.5", "2"]),
+        (["a", pd.NA], ["a", ""]),
+        ([Path("a") / "b", None], [str(Path("a") / "b"), ""]),
+    ):
+        assert as_text(pd.Series(column)).tolist() == text
+    assert as_text(pd.Series([1, None], dtype="Int64")).tolist() == ["1", ""]
+    assert as_text(pd.Series(["a", None], dtype="category")).tolist() == ["a", ""]
+
+
+def test_what_is_no_table_is_refused(ours):
+    catalog, predictions = ours["catalog"], ours["predictions"]
+    for call, message in (
+        (lambda: mcv.predict_table(None, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks the column path"),
+        (lambda: mcv.usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
+        (lambda: mcv.limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks the column image_id.*found"),
+        (lambda: mcv.explore(catalog.drop(columns=["width", "share"]), ours["boxes"]), "lacks the column width, share"),
+        (lambda: mcv.usable(pd.concat([catalog, catalog], axis=1)), "has the column 'image_id' twice"),
+        (lambda: mcv.group_catalog(catalog, ours["links"][["first"]]), "table of links lacks the column second, kind"),
+        (lambda: mcv.confusion(catalog), "This is no predictions table: expected the columns image_id, split"),
+        (lambda: mcv.confusion(predictions.head(0)), "There is no row. Expected labelled images"),
+        (lambda: mcv.confusion(predictions.assign(true_class="")), "None of the 23 rows has a true class"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_why_nothing_can_be_used_is_told_apart(ours):
+    catalog = ours["catalog"]
+    with pytest.raises(ValueError, match="No usable image. The catalog has no row.*no split is made yet, call split_c"):
+        mcv.make_dataset(catalog[catalog["split"] == "trian"], SPEC, NAMES)
+    with pytest.raises(ValueError, match="No usable image. None of the 24 images can be used, the first: torn. Expec"):
+        mcv.make_dataset(catalog.assign(problem="torn"), SPEC, NAMES)
+    with pytest.raises(ValueError, match='no published split. Expected split_by="grouped"'):
+        mcv.split_catalog(catalog.assign(split=None), log=quiet)
+
+
+def test_a_catalog_needs_no_manifest_and_no_column_that_says_nothing(ours):
+    bare = ours["catalog"].head(23)[["image_id", "path", "class_name"]].set_axis([7] * 23)
+    assert mcv.class_names_of(bare) == NAMES and len(mcv.usable(bare)) == 23
+    split = mcv.split_catalog(bare.assign(class_name=[1.0, 2.0, 3.0] * 7 + [1.0, np.nan]), "stratified", log=quiet)
+    assert mcv.class_names_of(split) == NAMES and set(split["split"]) == {"train", "validation", "test"}
+
+
+class TestCatalogOf:
+    """Of lists, Series and DataFrames."""
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        """Of different sizes in two folders."""
+        files = [tmp_path / "pool" / camera / f"{name}.png" for camera in ("cam1", "cam2") for name in "abc"]
+        for number, file in enumerate(files):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16 + number, 12), (40 * number, 0, 0)).save(file)
+        return files
+
+    def test_paths_make_rows_in_their_order(self, files, monkeypatch):
+        expected = mcv.catalog_of(files, "eel", "val", ["x"] * 6)
+        assert list(expected) == CATALOG_COLUMNS
+        assert expected["image_id"].tolist()[3:] == ["cam2/a.png", "cam2/b.png", "cam2/c.png"]
+        assert expected["width"].tolist() == [16, 17, 18, 19, 20, 21] and set(expected["height"]) == {12}
+        assert expected.iloc[0][["split", "class_name", "group", "share", "problem"]].tolist() == [
+            "validation", "eel", "x", 1.0, ""
+        ]  # fmt: skip
+        monkeypatch.chdir(files[0].parent)
+        relative = [os.path.relpath(file) for file in files]
+        table = pd.DataFrame({"File ": relative, "Label": "eel", "Split": "valid", "Group": "x"}, index=[3] * 6)
+        for paths in (relative, tuple(map(Path, relative)), pd.Series(relative, index=[0] * 6), (f for f in files)):
+            pd.testing.assert_frame_equal(mcv.catalog_of(paths, ["eel"] * 6, "validation", "x"), expected)
+        pd.testing.assert_frame_equal(mcv.catalog_of(table), expected)
+        assert (table.columns == ["File ", "Label", "Split", "Group"]).all()
+
+    def test_every_path_is_a_row_with_a_reason_if_it_cannot_be_used(self, files):
+        files[1].write_bytes(b"no image")
+        catalog = mcv.catalog_of([*files, files[0].with_name("gone.png")], ["eel", "ray", None, *["eel"] * 4])
+        found = catalog["problem"].tolist()
+        assert found[0] == "" and found[1].startswith("cannot be read") and found[2] == "no class"
+        assert found[3:6] == [""] * 3 and found[6] == "there is no such file"
+        assert (mcv.catalog_of(files)["class_name"] == "").all() and len(mcv.usable(mcv.catalog_of(files))) == 5
+        assert mcv.catalog_of(pd.DataFrame({"path": files, "problem": ["blurred"] + [None] * 5})).loc[0, "problem"]
+
+    def test_one_file_and_ids_of_ones_own(self, files):
+        assert mcv.catalog_of(files[:1])["image_id"].tolist() == ["a.png"]
+        table = pd.DataFrame({"path": files, "image_id": range(6), "camera": list("pqrpqr")})
+        catalog = mcv.catalog_of(table)
+        assert catalog["image_id"].tolist() == list("012345") and catalog["group"].tolist() == list("pqrpqr")
+
+    def test_own_columns_travel_to_the_predictions(self, files, model, tmp_path):
+        table = pd.DataFrame({"path": files, "class": list("123123"), "order": range(6), "site": list("aabbcc")})
+        catalog = mcv.catalog_of(table.assign(temperature=np.arange(6) / 8))
+        split = mcv.limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=quiet), 5, 0)
+        pixels, loaded = mcv.load_pixels(split, SPEC)
+        predictions = mcv.predict_table(model, loaded, SPEC, NAMES, pixels=pixels)
+        assert list(predictions)[4:] == ["p_1", "p_2", "p_3", "order", "site", "temperature"]
+        order = [files.index(Path(path)) for path in split["path"]]
+        assert predictions["order"].tolist() == order and (predictions["temperature"] == np.array(order) / 8).all()
+        mcv.write_predictions(predictions, tmp_path / "p.csv")
+        back = mcv.read_predictions(tmp_path / "p.csv", NAMES)
+        pd.testing.assert_frame_equal(back.iloc[:, :7], predictions.iloc[:, :7])
+        assert back["order"].tolist() == [*map(str, order)]
+        assert mcv.classification_metrics(back) == mcv.classification_metrics(predictions.drop(columns="site"))
+        ours = mcv.predict_table(model, loaded[CATALOG_COLUMNS], SPEC, NAMES, pixels=pixels)
+        pd.testing.assert_frame_equal(ours, predictions.iloc[:, :7])
+        run = mcv.Run.create(tmp_path / "run", {}, {}, loaded)
+        assert run.catalog["site"].tolist() == loaded["site"].tolist()
+
+    def test_other_things_are_refused(self, files):
+        table = pd.DataFrame({"path": files})
+        for call, message in (
+            (lambda: mcv.catalog_of("photos"), "Expected paths to be a list.*Received: 'photos'"),
+            (lambda: mcv.catalog_of(3), "Expected paths to be a list.*Received: 3"),
+            (lambda: mcv.catalog_of({*files}), "Expected paths to be a list"),
+            (lambda: mcv.catalog_of([]), "There is no path. Expected one an image; check the folder"),
+            (lambda: mcv.catalog_of([files[0], None]), "Path 1 is None. Expected a str or Path"),
+            (lambda: mcv.catalog_of(["gs://bucket/a.jpg"]), "Path 0, 'gs://bucket/a.jpg', is an address"),
+            (lambda: mcv.catalog_of([Path("https://x.org/a.jpg")]), "is an address. Expected a file on this machine"),
+            (lambda: mcv.catalog_of(files, ["eel"]), "Expected classes of the 6 images, one each. Received: 1"),
+            (lambda: mcv.catalog_of(files, {"eel", "ray"}), "Expected classes to be a list"),
+            (lambda: mcv.catalog_of(files, split="trian"), '"trian" is no split. Expected one of train'),
+            (lambda: mcv.catalog_of([*files, files[2]]), "1 of 7 images have the path or image_id of another.*c.png"),
+            (lambda: mcv.catalog_of(table.assign(image_id="a")), "5 of 6 images have the path or image_id of another"),
+            (
+                lambda: mcv.catalog_of(table.rename(columns={"path": "photo"})),
+                "DataFrame of paths lacks the column pa",
+            ),
+            (lambda: mcv.catalog_of(files, ["eel", "Eel", "ray"] * 2), "differ only in case"),
+            (lambda: mcv.catalog_of(table.assign(p_eel=1)), "The column 'p_eel' cannot travel.*Rename it"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+
+
+class TestBoxesOfAUser:
+    """`read_boxes` of a DataFrame."""
+
+    def test_roboflows_own_columns_suffice(self, shared_tank):
+        table = pd.read_csv(shared_tank / "train" / "_annotations.csv")
+        boxes = mcv.read_boxes(mcv.manifest_of_folder(shared_tank))
+        ours = boxes[boxes["image_id"].str.startswith("train/")].reset_index(drop=True)
+        found, keys = mcv.read_boxes(table), ["class_name", *CORNERS, "problem", "clipped"]
+        pd.testing.assert_frame_equal(found[keys], ours[keys])
+        assert found["width"].tolist() == table["width"].tolist()
+        labels = mcv.dominant_class(table)
+        pd.testing.assert_frame_equal(labels.assign(image_id="train/" + labels["image_id"]), mcv.dominant_class(ours))
+
+    def test_every_row_comes_back_with_its_reason(self):
+        rows = [
+            ("a.jpg", "eel", 0, 0, 40, 30),
+            ("a.jpg", "eel", np.nan, 0, 4, 3),
+            ("a.jpg", None, 0, 0, 4, 3),
+            (None, "eel", 0, 0, 4, 3),
+            ("B.JPG", "ray", "wide", 0, 4, 3),
+            ("B.JPG", "ray", 0, 0, np.inf, 3),
+            ("B.JPG", "ray", 5, 5, 5, 9),
+            ("c.jpg", "ray", 1, 2, 3, 4),
+        ]
+        table = pd.DataFrame(rows, columns=["File", "Label", *CORNERS], index=[0] * 8).assign(by="kim")
+        sizes = pd.DataFrame({"image_id": ["a.jpg", "b.jpg"], "width": 32, "height": 24})
+        boxes = mcv.read_boxes(table, sizes=sizes)
+        assert boxes["problem"].tolist() == [
+            "", "a corner is no number of pixels", "its class is missing", "its image is missing",
+            "a corner is no number of pixels", "a corner is no number of pixels", "no area",
+            "its image is not in the catalog",
+        ]  # fmt: skip
+        assert boxes.loc[0, [*CORNERS, "clipped", "source", "by"]].tolist() == [0, 0, 32, 24, True, "boxes:0", "kim"]
+        assert boxes["image_id"].tolist() == ["a.jpg"] * 3 + ["", "b.jpg", "b.jpg", "b.jpg", "c.jpg"]
+        assert mcv.dominant_class(boxes)["image_id"].tolist() == ["a.jpg"]
+        assert not mcv.read_boxes(table)["clipped"].any()
+
+    def test_boxes_of_other_images_are_refused(self):
+        boxes = pd.DataFrame([("a.jpg", "eel", 0, 0, 4, 3)], columns=["image_id", "class_name", *CORNERS])
+        sizes = pd.DataFrame({"image_id": ["train/b.jpg"], "width": 32, "height": 24})
+        with pytest.raises(ValueError, match="None of the 1 boxes is of an image of the catalog.*'a.jpg'.*train/b.jpg"):
+            mcv.read_boxes(boxes, sizes=sizes)
+        with pytest.raises(ValueError, match="boxes table lacks the column class_name, xmax.*found image_id, xmin"):
+            mcv.read_boxes(boxes.drop(columns=["class_name", "xmax"]))
+        with pytest.raises(ValueError, match=r"the first is row 0 of boxes \(a.jpg, eel 0,0,0,3\)"):
+            mcv.read_boxes(boxes.assign(xmax=0), "error")
+
+
+def test_a_classifier_of_scikit_learn_is_scored():
+    rng = np.random.default_rng(0)
+    values, labels = rng.random((60, 4)), rng.integers(0, 3, 60)
+    classifier = LogisticRegression().fit(values, labels)
+    table = mcv.make_table(range(60), "test", labels, classifier.predict_proba(values), classifier.classes_)
+    assert mcv.classification_metrics(table)["accuracy"]["value"] == classifier.score(values, labels)
+    assert list(mcv.confusion(table).index) == ["0", "1", "2"]
+    extra = pd.DataFrame({"site": ["a", "b"] * 30}, index=[0] * 60)
+    table = mcv.make_table(range(60), "test", labels, classifier.predict_proba(values), classifier.classes_, extra)
+    assert table["site"].tolist() == ["a", "b"] * 30
+    for name in ("split", "p_age"):
+        with pytest.raises(ValueError, match=f"The column '{name}' cannot travel to the predictions table"):
+            mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({name: [1]}))
+    with pytest.raises(ValueError, match="Expected extra columns of the 1 images. Received: 2 rows"):
+        mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({"site": [1, 2]}))

@@ -60,7 +60,8 @@ def catalog_of(
     reasons = table["problem"].mask((table["class_name"] == "") & (table["class_name"] != "").any(), "no class")
     splits = known_splits(table["split"], table["path"])
     rows = list(zip(files, splits, table["class_name"], table["group"], strict=True))
-    catalog = image_table(root, rows, dict(zip(files, reasons, strict=True))).assign(share=1.0)
+    catalog = image_table(root, rows, dict(zip(files, reasons, strict=True)))
+    catalog = catalog.assign(share=table.get("share", 1.0))
     catalog["problem"] = catalog["problem"].replace(ABSENT, "there is no such file")
     if "image_id" in table:
         catalog["image_id"] = table["image_id"]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.user_tables import as_catalog
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
@@ -65,7 +66,7 @@ def predict_table(
     """
     from marinecv.inputs.pipeline import make_dataset
 
-    rows = usable(catalog)
+    rows = usable(as_catalog(catalog, ("image_id", "path")))
     check_inputs(model, attributes)
     told = attributes_of(attributes, rows)
     if bank:

@@ -63,6 +63,8 @@ def make_table(
     parts = [table.astype(str), pd.DataFrame(probabilities, columns=columns)]
     if extra is not None and len(extra.columns):
         check_extra(extra)
+        if len(extra) != len(table):
+            raise ValueError(f"Expected extra columns of the {len(table)} images. Received: {len(extra)} rows.")
         parts.append(extra.reset_index(drop=True))
     return pd.concat(parts, axis=1)
 
