@@ -353,7 +353,9 @@ def test_what_is_held_out_changes_no_weight_and_what_is_not_does(make_run, catal
 
 
 def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
-    with pytest.raises(ValueError, match="Of 3 validation images calibration=1.0 leaves none .*--calibration-share 0"):
+    with pytest.raises(
+        ValueError, match="Of 3 validation images calibration=1.0 leaves none .*calibration=0 holds none"
+    ):
         train(make_run("run"), CNN.with_training(calibration=1.0))
 
 
