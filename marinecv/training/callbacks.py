@@ -30,6 +30,7 @@ def callbacks(
 
     Example:
 
+        >>> import marinecv as mcv
         >>> training = mcv.Training(monitor="val_loss", early_stop_patience=5, lr_patience=2)
         >>> [type(callback).__name__ for callback in mcv.callbacks(training)]
         ['TerminateOnNaN', 'Watch', 'ReduceLROnPlateau']

@@ -44,10 +44,8 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None)
     pixels, catalog = load_pixels(before, recipe.image)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        in_all = (catalog["problem"] != "").sum()
-        (say or quiet)(
-            f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why"
-        )
+        in_all, say = (catalog["problem"] != "").sum(), say or quiet
+        say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
 
