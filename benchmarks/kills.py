@@ -43,7 +43,7 @@ FETCHING = "fetching"
 PHASES = {  # in the order they are met: the first call inside each, which the child process wraps
     "reading": "pipelines.train:read_data",
     "pixel cache": "marinecv.training.fit:load_pixels",
-    "epoch": "marinecv.training.callbacks:History.on_epoch_begin",
+    "epoch": "marinecv.training.checkpoint:Checkpoint.on_epoch_begin",
     "checkpoint": "marinecv.training.checkpoint:Checkpoint.on_epoch_end",
     "saving": "marinecv.training.fit:whole_file",
     "evaluation": "pipelines.train:predict_table",

@@ -133,7 +133,7 @@ def child(moves: str, words: list[str]) -> int:
 
     quiet.import_tensorflow()
     from marinecv.training import fit, learner
-    from marinecv.training.callbacks import History
+    from marinecv.training.checkpoint import Checkpoint
     from pipelines import finetune, train
 
     seconds = dict.fromkeys(("decode", "bank", "epochs", "predict"), 0.0)
@@ -149,7 +149,7 @@ def child(moves: str, words: list[str]) -> int:
 
         return wrapper
 
-    whole_row, whole_begin, whole_end = finetune.row, History.on_epoch_begin, History.on_epoch_end
+    whole_row, whole_begin, whole_end = finetune.row, Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end
 
     def row(*args):
         recipe = whole_row(*args).with_training(early_stop_patience=10**6)
@@ -174,7 +174,7 @@ def child(moves: str, words: list[str]) -> int:
     learner.open_bank = open_and_count
     fit.load_pixels = timed("decode", fit.load_pixels)
     train.predict_table = timed("predict", train.predict_table)
-    History.on_epoch_begin, History.on_epoch_end = on_epoch_begin, on_epoch_end
+    Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end = on_epoch_begin, on_epoch_end
     code = command(words)
     said = {"views": seen["views"], "epochs": seen["epochs"], "seconds": seconds, "peaks": watch.peaks}
     print(SAID + json.dumps(said), flush=True)

@@ -112,10 +112,10 @@ def child(where: str, words: list[str]) -> int:
 
     quiet.import_tensorflow()
     from marinecv.training import fit
-    from marinecv.training.callbacks import History
+    from marinecv.training.checkpoint import Checkpoint
 
     watch = Watch()
-    whole_load, whole_end = fit.load_pixels, History.on_epoch_end
+    whole_load, whole_end = fit.load_pixels, Checkpoint.on_epoch_end
 
     def load_pixels(*args):
         loaded = whole_load(*args, memory_budget_bytes=0 if where == "on disk" else 2**40)
@@ -126,7 +126,7 @@ def child(where: str, words: list[str]) -> int:
         whole_end(history, epoch, logs)
         watch.say()
 
-    fit.load_pixels, History.on_epoch_end = load_pixels, on_epoch_end
+    fit.load_pixels, Checkpoint.on_epoch_end = load_pixels, on_epoch_end
     return command(words)
 
 

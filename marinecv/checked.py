@@ -90,7 +90,7 @@ def checked(value: Any, kind: Any, what: str) -> Any:
     Raises:
         ValueError: it is of another kind, or a number that no 64 bits hold.
     """
-    if is_dataclass(value):
+    if any(isinstance(value, part) for part in get_args(kind) or (kind,) if is_dataclass(part)):
         return value  # a part that is made already
     if get_origin(kind) is UnionType:
         if value is None and NoneType in get_args(kind):
@@ -129,6 +129,23 @@ def build(cls: type, data: Any, what: str) -> Any:
         return cls(**parts)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from error
+
+
+def of_type(kind: type, **argument: object) -> None:
+    """Refuse an argument that is no object of a class."""
+    for name, value in argument.items():
+        if not isinstance(value, kind):
+            raise ValueError(
+                f"Expected {name} of type {kind.__name__}. Received: {value!r:.60} ({type(value).__name__})."
+            )
+
+
+def typed(part: Any) -> None:
+    """Refuse a setting of another kind than its annotation says; numbers of NumPy become Python's, lists tuples."""
+    for name, kind in get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        value = value.tolist() if hasattr(value, "dtype") else value
+        object.__setattr__(part, name, checked(value, kind, name))
 
 
 def within(part: object, **bounds: tuple[float, float]) -> None:

@@ -1,9 +1,13 @@
-"""Keep the remarks of C++ libraries, which Python cannot catch, off the console."""
+"""What is kept off the console: lines nobody asked for, remarks of C++ libraries, which Python cannot catch."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
 
 
 @contextmanager

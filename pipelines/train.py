@@ -149,7 +149,7 @@ def score(run: Run, recipe: Recipe, followers: list, distribute: str | None = No
     trained = run.trained
     with distributed(distribute):
         wait_for_all("ready")
-        model = None if trained else fit(recipe, run, pixels, also=followers)
+        model = None if trained else fit(recipe, run, pixels, also=followers, say=print)
     leave()
     if trained or distribute:
         model = run.load_model()

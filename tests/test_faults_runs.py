@@ -386,7 +386,7 @@ def test_a_broken_table_of_a_study_is_named_and_can_be_written_again(study, befo
         (("training", "epochs"), "60", "'epochs' of 'training' of Recipe is '60'. Expected a whole number"),
         (("training", "batch_size"), -32, "Expected batch_size from 1"),
         (("training", "jit_compile"), "maybe", "Expected jit_compile to be one of"),
-        (("training", "monitor"), "luck", "Expected monitor to be one of"),
+        (("training", "monitor"), "luck", 'There is no monitor "luck". Expected one of val_loss'),
         (("training", "augmentation", "flip"), 2, "Expected a fraction between 0 and 1. Received: flip=2"),
         (("training", "augmentation"), [], r"'augmentation' of 'training' of Recipe is \[\]. Expected named entries"),
         (("training", "seed"), -1, "Expected seed from 0"),
@@ -412,12 +412,16 @@ def test_the_recipe_of_a_run_is_read(run):
 
 
 def test_a_checkpoint_of_other_things_is_refused(tmp_path):
-    path, state = tmp_path / "checkpoint.npz", {"epochs_done": 2, "stage": "all", "stopped": False, "peers": []}
+    path, rows = tmp_path / "checkpoint.npz", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": float("nan")}]
+    state = {"epochs_done": 2, "first": 0, "learning_rate": 0.1, "stage": "all", "stopped": False, "mode": "min"}
+    state |= {"identity": {}, "history": rows}
+    np.savez(path, state=np.array(json.dumps(state)))
+    assert read_checkpoint(path)[0]["epochs_done"] == 2
     broken = [
         ({**state, "epochs_done": "2"}, {}, "'epochs_done' of its state is '2'"),
         ({**state, "epochs_done": 0}, {}, "0 epochs done"),
-        ({**state, "peers": [{"wait": "long"}]}, {}, "the counter 'wait' is 'long'"),
-        ({**state, "peers": [{"__class__": 1}]}, {}, "the counter '__class__' is 1"),
+        ({**state, "history": rows[:1]}, {}, "its history is not that of the epochs up to 2"),
+        ({**state, "history": [{"epoch": 2, "loss": "low"}]}, {}, "'loss' of its history is 'low'"),
         (state, {"model/0000": np.array(["a"])}, "model/0000 holds <U1, no numbers"),
         ([], {}, "is missing"),
     ]

@@ -83,9 +83,20 @@ def test_xla_is_a_choice_and_off_on_a_processor(cnn, choice, expected):
     assert cnn.jit_compile in ((expected, True) if choice == "auto" else (expected,))  # auto: on where a GPU is
 
 
-def test_an_unknown_optimizer_is_refused(cnn):
-    with pytest.raises(ValueError, match="optimizer among rmsprop, adam, sgd. Received: 'lion'"):
-        compile_model(cnn, Training(optimizer="lion"))
+def test_an_unknown_optimizer_and_other_things_are_refused(cnn):
+    with pytest.raises(ValueError, match="Expected optimizer to be one of .*Received: optimizer='lion'"):
+        Training(optimizer="lion")
+    with pytest.raises(ValueError, match=r"Expected training of type Training. Received: 'adam' \(str\)"):
+        compile_model(cnn, "adam")
+    with pytest.raises(ValueError, match=r"Expected model of type Model. Received: Training\("):
+        compile_model(Training(), cnn)
+
+
+def test_only_a_recipe_and_a_number_of_classes_are_built(cnn):
+    with pytest.raises(ValueError, match="Expected recipe of type Recipe. Received: <Functional"):
+        build_model(cnn, 3)
+    with pytest.raises(ValueError, match=r"Expected num_classes of type int. Received: \('crab', 'eel'\) \(tuple\)"):
+        build_model(CNN, ("crab", "eel"))
 
 
 def test_a_frozen_backbone_leaves_the_head_to_learn():

@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -6,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.training.callbacks import EpochLine, History, StopAfterReductions, callbacks, duration
-from marinecv.training.checkpoint import Checkpoint, read_checkpoint
+from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks, duration
+from marinecv.training.checkpoint import read_checkpoint
+from marinecv.training.identity import structure
 from marinecv.training.recipe import Training
 
 PATIENT = Training(epochs=4, early_stop_patience=3, lr_patience=1, lr_factor=0.5)
@@ -15,20 +20,21 @@ X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 Y = np.eye(2, dtype=np.float32)[(X[:, 0] > 0).astype(int)]
 
 
-def model_of(units=3):
+def model_of(units=3, dropout=0.5, rate=0.05, optimizer=keras.optimizers.Adam, metrics=("accuracy",)):
+    """A model of the user's own."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((5,))
-    hidden = keras.layers.Dropout(0.5)(keras.layers.Dense(units)(inputs))
+    hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(units)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden))
-    model.compile(keras.optimizers.Adam(0.05), "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer(rate), "categorical_crossentropy", metrics=list(metrics))
     return model
 
 
 def fit(model, wanted, first=0, last=4, **options):
-    model.fit(
-        X, Y, batch_size=4, initial_epoch=first, epochs=last, validation_data=(X, Y), callbacks=wanted, verbose=0,
-        shuffle=False, **options,
-    )  # fmt: skip
+    options = {"validation_data": (X, Y), **options}
+    return model.fit(
+        X, Y, batch_size=4, initial_epoch=first, epochs=last, callbacks=wanted, verbose=0, shuffle=False, **options
+    )
 
 
 def kinds(wanted):
@@ -36,12 +42,13 @@ def kinds(wanted):
 
 
 def test_callbacks_are_keras_own_and_ours_by_choice(tmp_path):
-    watch = ["TerminateOnNaN", "EarlyStopping", "ReduceLROnPlateau"]
-    assert kinds(callbacks(PATIENT)) == watch
+    watch = ["TerminateOnNaN", "Watch", "ReduceLROnPlateau"]
+    assert kinds(callbacks(PATIENT)) == watch and isinstance(callbacks(PATIENT)[1], keras.callbacks.EarlyStopping)
     assert kinds(callbacks(PATIENT, say=print)) == [*watch, "EpochLine"]
     assert kinds(callbacks(replace(PATIENT, early_stop_reductions=2))) == [*watch, "StopAfterReductions"]
-    assert kinds(callbacks(PATIENT, tmp_path, say=print)) == [*watch, "History", "EpochLine", "Checkpoint"]
+    assert kinds(callbacks(PATIENT, tmp_path, say=print)) == [*watch, "EpochLine", "Checkpoint"]
     assert kinds(callbacks(PATIENT, stage="head")) == watch[:1]
+    assert kinds(callbacks(replace(PATIENT, lr_factor=1.0))) == watch[:2]
 
 
 def test_the_watchers_have_the_recipes_settings():
@@ -50,21 +57,24 @@ def test_the_watchers_have_the_recipes_settings():
     assert (plateau.monitor, plateau.patience, plateau.factor) == ("val_accuracy", 3, 0.2)
 
 
+def history_of(folder):
+    return pd.read_csv(folder / "history.csv")
+
+
 def test_history_has_a_row_an_epoch_with_the_rate_it_was_trained_with(tmp_path):
-    model = model_of()
     slower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
-    fit(model, [slower, History(tmp_path / "history.csv")], last=3)
-    table = pd.read_csv(tmp_path / "history.csv")
+    fit(model_of(), [slower, *callbacks(PATIENT, tmp_path)], last=3)
+    table = history_of(tmp_path)
     assert set(table) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
     assert table["epoch"].tolist() == [1, 2, 3]
     np.testing.assert_allclose(table["learning_rate"], [0.1, 0.05, 0.1 / 3], rtol=1e-6)
 
 
 def test_an_epoch_done_again_replaces_its_row_and_leaves_the_others_to_the_last_digit(tmp_path):
-    path, model = tmp_path / "history.csv", model_of()
-    fit(model, [History(path)], last=3)
+    path, wanted = tmp_path / "history.csv", callbacks(PATIENT, tmp_path)
+    fit(model_of(), wanted, last=3)
     before = path.read_text(encoding="utf-8").splitlines()
-    fit(model, [History(path)], first=2, last=4)
+    fit(model_of(), wanted, first=2, last=4)
     after = path.read_text(encoding="utf-8").splitlines()
     assert after[:3] == before[:3] and len(after) == 5
     assert after[3] != before[3]
@@ -101,16 +111,9 @@ def test_reductions_are_counted_on_over_a_kill(tmp_path):
 
     def stopped(model, folder, last):
         model.optimizer.learning_rate = 1e-9  # nothing gets better
-        fit(
-            model,
-            callbacks(still, folder),
-            first=read_checkpoint(folder / "checkpoint.npz")[0].get("epochs_done", 0),
-            last=last,
-        )
+        fit(model, callbacks(still, folder, resume=True), last=last)
         return read_checkpoint(folder / "checkpoint.npz")[0]
 
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
     whole = stopped(model_of(), tmp_path / "whole", 9)
     assert whole["stopped"] and whole["epochs_done"] == 4  # best in the first, reduced in the three after it
     assert not stopped(model_of(), tmp_path / "killed", 3)["stopped"]
@@ -119,7 +122,7 @@ def test_reductions_are_counted_on_over_a_kill(tmp_path):
 
 def test_an_epoch_is_one_calm_line():
     said = []
-    line = EpochLine(Training(epochs=2), said.append)
+    line = line_of(2, said.append)
     for epoch in (0, 1):
         line.on_epoch_begin(epoch)
         line.started -= 100
@@ -128,12 +131,20 @@ def test_an_epoch_is_one_calm_line():
     assert said[0].endswith("at most 2 min left") and said[1].endswith("100.0 s")
     line.on_epoch_end(1, {"loss": 0.5, "accuracy": 0.75})
     assert "validation" not in said[2]
-    measured = EpochLine(Training(epochs=2), said.append, validation_images=38)
+    measured = line_of(2, said.append, validation_images=38)
     measured.on_epoch_begin(0)
     measured.on_epoch_end(0, {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0})
     assert "validation 1.000 (loss 0.250, n=38)" in said[3]
     measured.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25})
     assert "validation 0.25000 (n=38)" in said[4]
+    measured.on_epoch_end(0, {"my_loss": 0.5, "val_top": 0.75})  # of a model with a train_step of its own
+    assert said[5].startswith("  epoch  1/2  val_top 0.75000")
+
+
+def line_of(epochs, say, **options):
+    line = EpochLine(Training(epochs=99, monitor="val_top"), say, **options)
+    line.set_params({"epochs": epochs})
+    return line
 
 
 @pytest.mark.parametrize(
@@ -143,38 +154,159 @@ def test_a_duration_is_said_in_words(seconds, words):
     assert duration(seconds) == words
 
 
-def test_a_checkpoint_keeps_weights_optimizer_counters_and_dropout_state(tmp_path):
-    path = tmp_path / "checkpoint.npz"
+def assert_equal(mine, theirs):
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
-    def watched():
-        stopping, plateau = callbacks(PATIENT)[1:]
-        return stopping, plateau, Checkpoint(path, [stopping, plateau])
 
-    whole, halves = model_of(), model_of()
-    first = watched()[:2]
+@pytest.mark.parametrize("monitor", ["val_loss", "val_auc"])
+def test_a_resumed_training_ends_as_if_it_had_not_ended(tmp_path, monitor):
+    watched = replace(PATIENT, monitor=monitor, early_stop_reductions=9)
+
+    def model():
+        return model_of(metrics=["accuracy", keras.metrics.AUC(name="auc")])
+
+    whole, first, resumed = model(), callbacks(watched, tmp_path / "whole"), model()
     fit(whole, first)
-    fit(halves, watched(), last=2)
-    resumed, second = model_of(), watched()
-    fit(resumed, second, first=2)
-    for mine, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    for mine, theirs in zip(resumed.optimizer.variables, whole.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    for mine, theirs in zip(second, first, strict=False):
+    fit(model(), callbacks(watched, tmp_path / "parts", resume=True), last=2)  # nothing is there to be resumed
+    second = callbacks(watched, tmp_path / "parts", resume=True)
+    ended = fit(resumed, second)
+    assert ended.epoch == [2, 3]
+    assert_equal(resumed.get_weights(), whole.get_weights())
+    assert_equal(resumed.optimizer.variables, whole.optimizer.variables)
+    for mine, theirs in zip(second[1:4], first[1:4], strict=True):
         assert (mine.wait, mine.best) == (theirs.wait, theirs.best)
-    assert second[0].best_epoch == first[0].best_epoch
-    assert read_checkpoint(path)[0]["epochs_done"] == 4
+    assert second[1].best_epoch == first[1].best_epoch and second[3].reduced == first[3].reduced
+    rows = [history_of(tmp_path / name).drop(columns="seconds") for name in ("parts", "whole")]
+    pd.testing.assert_frame_equal(*rows, check_exact=True)
+    assert fit(resumed, None, last=2).epoch == [0, 1]  # a later fit begins where it says
 
 
-def test_in_another_stage_only_the_weights_are_taken_back(tmp_path):
-    path = tmp_path / "checkpoint.npz"
+def test_a_training_begins_anew_unless_it_is_resumed(tmp_path):
+    fit(model_of(), callbacks(PATIENT, tmp_path), last=3)
+    again = model_of(rate=1e-4)
+    before = again.get_weights()
+    noted = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: assert_equal(again.get_weights(), before))
+    assert fit(again, [*callbacks(PATIENT, tmp_path), noted], last=2).epoch == [0, 1]
+    assert history_of(tmp_path)["learning_rate"].tolist() == pytest.approx([1e-4] * 2)
+    assert read_checkpoint(tmp_path / "checkpoint.npz")[0]["epochs_done"] == 2
+
+
+def test_a_training_that_fails_in_its_first_epoch_takes_nothing_from_what_lies_there(tmp_path):
+    fit(model_of(), callbacks(PATIENT, tmp_path), last=2)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    fails = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(model_of(), [*callbacks(PATIENT, tmp_path), fails])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_model_that_was_trained_on_in_the_same_process_goes_on_at_its_reduced_rate(tmp_path):
+    slow = replace(PATIENT, early_stop_patience=9, lr_patience=1, monitor="val_accuracy")
+    parts, whole = model_of(), model_of()
+    fit(whole, callbacks(slow), last=6)
+    fit(parts, callbacks(slow, tmp_path), last=3)
+    assert float(parts.optimizer.learning_rate) < 0.05
+    assert fit(parts, callbacks(slow, tmp_path, resume=True), last=6).epoch == [3, 4, 5]
+    assert_equal(parts.get_weights(), whole.get_weights())
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # of Keras, told again by pytest.warns
+def test_where_no_epoch_is_left_the_best_weights_come_back_and_it_is_said(tmp_path):
+    trained, said = model_of(), []
+    fit(trained, callbacks(PATIENT, tmp_path))
+    again = model_of()
+    with pytest.warns(UserWarning, match="no epoch is left to train: .*checkpoint.npz has 4, and fit asks for 4"):
+        assert fit(again, callbacks(PATIENT, tmp_path, resume=True)).epoch == []
+    assert_equal(again.get_weights(), trained.get_weights())
+    assert fit(again, callbacks(PATIENT, tmp_path, resume=True, say=said.append), last=3).epoch == []
+    assert said == [f"  no epoch is left to train: {tmp_path / 'checkpoint.npz'} has 4, and fit asks for 3"]
+
+
+def test_a_training_that_stopped_early_is_over_whatever_fit_asks_for(tmp_path):
+    still = replace(PATIENT, early_stop_patience=1)
+    trained, said = model_of(rate=1e-9), []
+    done = len(fit(trained, callbacks(still, tmp_path), last=9).epoch)
+    again = model_of(rate=1e-9)
+    assert fit(again, callbacks(still, tmp_path, resume=True, say=said.append), last=20).epoch == []
+    assert said[0].endswith(f"has {done}, and it stopped early") and done < 9
+    assert_equal(again.get_weights(), trained.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"units": 4}, "model.layers_sha256 was '.*' and is '.*'"),
+        ({"dropout": 0.4}, "model.layers_sha256 was"),
+        ({"rate": 0.01}, "optimizer.learning_rate was 0.05 and is 0.01."),
+        ({"optimizer": keras.optimizers.SGD}, "optimizer.learning_rate|optimizer.name was 'Adam' and is 'SGD'"),
+        ({"training": replace(PATIENT, batch_size=8)}, "training.batch_size was 32 and is 8."),
+    ],
+)
+def test_only_its_own_training_goes_on_from_a_checkpoint(tmp_path, changed, said):
+    training = changed.pop("training", PATIENT)
+    fit(model_of(), callbacks(PATIENT, tmp_path), last=2)
+    with pytest.raises(ValueError, match=rf"checkpoint.npz is of another training: .*{said}.* Delete it to train from"):
+        fit(model_of(**changed), callbacks(training, tmp_path, resume=True))
+
+
+def test_a_model_without_weights_cannot_go_on(tmp_path):
+    def unbuilt():
+        model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+        model.compile("adam", "categorical_crossentropy")
+        return model
+
+    fit(unbuilt(), callbacks(PATIENT, tmp_path), last=1)
+    with pytest.raises(ValueError, match="cannot be resumed by a model that has no weights yet.*keras.Input"):
+        fit(unbuilt(), callbacks(PATIENT, tmp_path, resume=True))
+
+
+class Doubled(keras.Model):
+    """A model of the user's own that does not say how it is built."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, x):
+        return self.layer(x) * 2
+
+    def get_config(self):
+        raise NotImplementedError
+
+
+def nested(activation="relu"):
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation)])
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Lambda(lambda x: x * 2)(keras.layers.GaussianNoise(0.1)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2)(inner(hidden, training=False)))
+
+
+def subclassed(units=2):
+    model = Doubled(keras.layers.Dense(units))
+    model(np.zeros((1, 4), np.float32))
+    return model
+
+
+def test_a_structure_is_the_same_whatever_layers_are_called():
+    assert structure(nested()) == structure(nested()) != structure(nested("tanh"))
+    assert structure(subclassed()) == structure(subclassed()) != structure(subclassed(3))
+    frozen = nested()
+    frozen.layers[-1].trainable = False
+    assert structure(frozen) != structure(nested())
+
+
+def test_in_another_stage_only_the_weights_and_the_history_are_taken_back(tmp_path):
     trained, fresh = model_of(), model_of()
-    fit(trained, [Checkpoint(path, [], "head")], last=2)
-    stopping = callbacks(PATIENT)[1]
-    fit(fresh, [stopping, Checkpoint(path, [stopping], "all")], first=2, last=2)
-    for mine, theirs in zip(fresh.get_weights(), trained.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert int(fresh.optimizer.iterations) == 0 and getattr(stopping, "best", None) is None
+    fit(trained, callbacks(PATIENT, tmp_path, stage="head"), last=2)
+    wanted = callbacks(PATIENT, tmp_path, resume=True)
+    fit(fresh, wanted, first=2, last=2)
+    assert_equal(fresh.get_weights(), trained.get_weights())
+    assert int(fresh.optimizer.iterations) == 0 and getattr(wanted[1], "best", None) is None
+    fit(fresh, wanted, first=2, last=3)
+    assert history_of(tmp_path)["epoch"].tolist() == [1, 2, 3]
 
 
 def test_where_no_file_is_there_is_nothing_to_take_back(tmp_path):
@@ -183,18 +315,102 @@ def test_where_no_file_is_there_is_nothing_to_take_back(tmp_path):
 
 def test_a_broken_checkpoint_is_refused(tmp_path):
     path = tmp_path / "checkpoint.npz"
-    fit(model_of(), [Checkpoint(path, [])], last=1)
+    fit(model_of(), callbacks(PATIENT, tmp_path), last=1)
     whole = path.read_bytes()
     other = tmp_path / "other.npz"
     np.savez(other, x=1)
     for data in (b"", b"no zip", whole[: len(whole) // 2], other.read_bytes()):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="checkpoint.npz is no checkpoint of marinecv.*Delete it"):
-            fit(model_of(), [Checkpoint(path, [])], last=1)
+            fit(model_of(), callbacks(PATIENT, tmp_path, resume=True), last=1)
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    path = tmp_path / "checkpoint.npz"
-    fit(model_of(), [Checkpoint(path, [])], last=1)
-    with pytest.raises(ValueError, match="The checkpoint is of another model. Delete it to train from the start"):
-        fit(model_of(units=4), [Checkpoint(path, [])], last=1)
+@pytest.mark.parametrize(
+    ("monitor", "options", "said"),
+    [
+        (
+            "val_loss",
+            {"validation_data": None},
+            "'val_loss'. Nothing was validated: give fit validation_data, or watch",
+        ),
+        (
+            "val_acuracy",
+            {},
+            "in the logs of each epoch: .*Received: monitor='val_acuracy'. Did you mean \"val_accuracy\"",
+        ),
+        ("val_own", {}, "does not know whether more or less of monitor='val_own' is better"),
+    ],
+)
+def test_what_is_watched_must_be_in_the_logs_and_have_a_direction(monitor, options, said):
+    def own(y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+    with pytest.raises(ValueError, match=said):
+        fit(model_of(metrics=["accuracy", own]), callbacks(Training(monitor=monitor)), last=1, **options)
+
+
+def test_a_folder_is_made_and_one_that_cannot_be_written_into_is_refused_at_once(tmp_path):
+    callbacks(PATIENT, tmp_path / "new" / "one")
+    assert (tmp_path / "new" / "one").is_dir()
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="file.* cannot be written into: .*Expected a folder"):
+            callbacks(PATIENT, folder)
+    callbacks(PATIENT, tmp_path / "theirs", writes=False)
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    for name in ("recipe.json", "checkpoint.npz"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ValueError, match="is a run that fit_recipe goes on with, which is not overwritten"):
+        callbacks(PATIENT, tmp_path)
+    callbacks(PATIENT, tmp_path, resume=True)
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a finished run, which is not overwritten. Expected another folder"):
+        callbacks(PATIENT, tmp_path, resume=True)
+
+
+def test_only_a_training_has_callbacks():
+    with pytest.raises(ValueError, match="Expected training of type Training. Received: <Functional"):
+        callbacks(model_of())
+
+
+def test_each_trial_of_keras_tuner_begins_with_its_own_weights_and_rate(tmp_path):
+    keras_tuner = pytest.importorskip("keras_tuner")
+    begun = []
+
+    class Noted(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 0:
+                begun.append((int(self.model.optimizer.iterations), float(self.model.optimizer.learning_rate)))
+
+    tuner = keras_tuner.RandomSearch(
+        lambda hp: model_of(rate=hp.Choice("rate", [0.5, 0.25])),
+        objective="val_accuracy", max_trials=2, directory=tmp_path / "tuner", overwrite=True,
+    )  # fmt: skip
+    tuner.search(
+        X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=[*callbacks(PATIENT, tmp_path / "own"), Noted()]
+    )
+    assert sorted(begun) == [(0, 0.25), (0, 0.5)]
+    assert history_of(tmp_path / "own")["epoch"].tolist() == [1, 2]
+
+
+@pytest.mark.slow
+def test_with_jax_a_training_goes_on_likewise(tmp_path):
+    code = f"from pathlib import Path; import test_training_callbacks as t; t.resume_twice(Path({str(tmp_path)!r}))"
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, cwd=Path(__file__).parent, check=True
+    )
+
+
+def resume_twice(folder):
+    assert keras.backend.backend() == "jax"
+    for monitor in ("val_loss", "val_mse"):
+        watched = replace(PATIENT, monitor=monitor)
+        whole, resumed = (model_of(metrics=["mse"]) for _ in range(2))
+        fit(whole, callbacks(watched))
+        fit(model_of(metrics=["mse"]), callbacks(watched, folder / monitor), last=2)
+        assert fit(resumed, callbacks(watched, folder / monitor, resume=True)).epoch == [2, 3]
+        assert_equal(resumed.get_weights(), whole.get_weights())
+        assert fit(resumed, None, last=1).epoch == [0]

@@ -17,6 +17,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone
 from marinecv.runs import Run
 from marinecv.training import fit as room
+from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.fit import best_epoch, fit_recipe, load_run
 from marinecv.training.model_choice import BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
@@ -318,6 +319,39 @@ def test_an_empty_split_is_refused(make_run, catalog, split):
         train(make_run("run", rows=rows))
 
 
+def test_only_a_recipe_a_run_and_its_pixels_are_trained(make_run):
+    run = make_run("run")
+    for fits in (fit_recipe, fit_autoencoder):
+        with pytest.raises(ValueError, match="Expected recipe of type Recipe. Received: <Functional"):
+            fits(small_model(), run, None)
+        with pytest.raises(ValueError, match="Expected run of type Run. Received: 'runs/tank'"):
+            fits(CNN, "runs/tank", None)
+    with pytest.raises(ValueError, match="Expected recipe of type Recipe. Received: Training"):
+        load_run(run, CNN.training)
+    for shape in ((11, 16, 16, 3), (12, 16, 8, 3)):
+        with pytest.raises(ValueError, match=r"Expected pixels as load_run\(run, recipe\) gives: \(12, 16, 16, 3\)"):
+            fit_recipe(CNN, run, np.zeros(shape, np.uint8))
+
+
+def small_model():
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+
+
+def test_nothing_is_printed_unless_asked(make_run, catalog, capsys):
+    Path(catalog["path"].iloc[0]).write_text("no image")
+    run = make_run("run")
+    fit_recipe(CNN.with_training(epochs=1), run, load_run(run, CNN))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_finished_run_is_not_trained_again(make_run):
+    run = make_run("run")
+    run.path("metrics.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="is a finished run, which is not overwritten"):
+        train(run)
+
+
 HELD = CNN.with_training(calibration=0.4, epochs=4)
 
 
@@ -353,7 +387,9 @@ def test_what_is_held_out_changes_no_weight_and_what_is_not_does(make_run, catal
 
 
 def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
-    with pytest.raises(ValueError, match="Of 3 validation images calibration=1.0 leaves none .*--calibration-share 0"):
+    with pytest.raises(
+        ValueError, match="Of 3 validation images calibration=1.0 leaves none .*calibration=0 holds none"
+    ):
         train(make_run("run"), CNN.with_training(calibration=1.0))
 
 

@@ -1,11 +1,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.lint import lint
-from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.model_choice import BackboneModel, ScratchModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
 from pipelines import finetune, pretrain
 
@@ -79,6 +80,48 @@ def test_a_recipe_of_before_calibration_holds_nothing_out():
 def test_a_share_above_1_is_refused():
     with pytest.raises(ValueError, match="Expected calibration from 0 to 1. Received: calibration=1.5"):
         BASE.with_training(calibration=1.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch_size": 0}, "Expected batch_size from 1 to 65536. Received: batch_size=0"),
+        ({"batch_size": "32"}, "batch_size is '32'. Expected a whole number"),
+        ({"epochs": 0}, "Expected epochs from 1"),
+        ({"epochs": 2.5}, "epochs is 2.5. Expected a whole number"),
+        ({"early_stop_patience": -1}, "Expected early_stop_patience from 0"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'. Expected a number"),
+        ({"optimizer": "addam"}, "Expected optimizer to be one of .*'adam'.*Received: optimizer='addam'"),
+        ({"class_weights": {0: 1.0}}, "class_weights is {0: 1.0}. Expected true or false"),
+        ({"metrics": "accuracy"}, "metrics is 'accuracy'. Expected a list, each entry text"),
+        ({"augmentation": BASE.image}, r"augmentation is ImageSpec\(.*Expected named entries"),
+        ({"monitor": None}, "monitor is None. Expected text"),
+    ],
+)
+def test_a_setting_of_another_kind_or_size_is_named(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Training(**settings)
+
+
+def test_numbers_of_numpy_and_lists_are_taken_as_pythons_own():
+    ours = Training(learning_rate=np.float32(0.5), epochs=np.int64(3), metrics=["accuracy", "recall"])
+    assert ours == Training(learning_rate=0.5, epochs=3, metrics=("accuracy", "recall"))
+    assert json.loads(json.dumps(ours.__dict__))["epochs"] == 3
+    assert ScratchModel(filters=np.array([4, 8, 8, 8])) == ScratchModel(filters=(4, 8, 8, 8))
+
+
+def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_recipe():
+    assert Training(monitor="val_auc").monitor == "val_auc"
+    with pytest.raises(ValueError, match='no monitor "val_acuracy". Did you mean "val_accuracy"'):
+        BASE.with_training(monitor="val_acuracy")
+    with pytest.raises(ValueError, match='no monitor "val_accuracy".* Expected one of val_loss, loss'):
+        replace(BASE, model=UNet(), training=Training(monitor="val_accuracy"))
+
+
+@pytest.mark.parametrize(("part", "given"), [("data", "aquarium"), ("model", "cnn"), ("training", ImageSpec())])
+def test_a_recipe_by_hand_is_made_of_its_parts(part, given):
+    with pytest.raises(ValueError, match=f"^{part} is .*Expected named entries"):
+        replace(BASE, **{part: given})
 
 
 def test_a_value_out_of_range_is_refused_in_its_own_words():

@@ -20,7 +20,7 @@ def run_trials(
     search: Search,
     engine: "KerasTunerEngine | OptunaEngine",
     train: Callable[[Trial, Report], Trial],
-    say: Callable[[Trial], None] = lambda trial: None,
+    say: Callable[[Trial], None] | None = None,
 ) -> bool:
     """Train the trials of a search that are not over yet, those first that a killed process left.
 
@@ -49,7 +49,8 @@ def run_trials(
                 if report:
                     trial = train(trial, report)
                 search.write_trial(trial)
-                say(trial)
+                if say:
+                    say(trial)
 
 
 def _left_behind(search: Search, holding: ExitStack) -> Trial | None:

@@ -24,7 +24,7 @@ class Pruned(Exception):
 
 
 def trainer(
-    search: Search, say: Callable[[str], None] = print, track: str | None = None
+    search: Search, say: Callable[[str], None] | None = None, track: str | None = None
 ) -> Callable[[Trial, Report], Trial]:
     """Decode the images of a search once, and return what `run_trials` trains its trials with.
 
@@ -33,7 +33,7 @@ def trainer(
 
     Args:
         search: its `base` run says what every trial shares.
-        say: prints a line.
+        say: as in `fit_recipe`.
         track: follow each trial elsewhere too: a key of `trackers.LOGS`.
     """
     recipe = Recipe.of(search.base)

@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 from marinecv.atomic import whole_file
+from marinecv.checked import of_type
+from marinecv.console import quiet
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import with_noise
 from marinecv.inputs.pipeline import make_dataset
@@ -28,7 +30,7 @@ def fit_autoencoder(
     pixels: np.ndarray,
     *,
     also: Sequence[keras.callbacks.Callback] = (),
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> keras.Model:
     """Train until the recipe's end and save `encoder.keras`, `decoder.keras` and `model.keras`; go on where it stopped.
 
@@ -40,7 +42,7 @@ def fit_autoencoder(
         run: its catalog is trained on, its folder is written into.
         pixels: what `load_run(run, recipe)` gave.
         also: callbacks of the caller, beside the recipe's own.
-        say: prints a line.
+        say: is told a line an epoch and what else is worth one, `print` say; None tells nothing.
     Returns:
         The trained autoencoder, with the weights of the best epoch.
     Raises:
@@ -49,12 +51,14 @@ def fit_autoencoder(
     """
     if share_here().devices > 1:
         raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")
-    started, training = time.perf_counter(), recipe.training
+    of_type(Recipe, recipe=recipe)
+    of_type(Run, run=run)
+    started, training, say = time.perf_counter(), recipe.training, say or quiet
     set_up(training)
-    parts = parts_of(run, pixels, training)
+    parts = parts_of(run, pixels, recipe)
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
-    done = training.epochs if state.get("stopped") else state.get("epochs_done", 0)
+    done = state.get("epochs_done", 0)
     learns, counter = with_loss(model, recipe), EpochCounter(done)
 
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
@@ -65,14 +69,14 @@ def fit_autoencoder(
         noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
+    shown = len(parts["validation"][0])
     learns.fit(
         pairs("train", counter),
         validation_data=pairs("validation", None),
         initial_epoch=done,
         epochs=training.epochs,
         callbacks=[
-            counter,
-            *callbacks(training, run.folder, say=say, whole=model, validation_images=len(parts["validation"][0])),
+            *callbacks(training, run.folder, resume=True, say=say, whole=model, clock=counter, validation_images=shown),
             *also,
         ],
         shuffle=False,  # the data set shuffles itself

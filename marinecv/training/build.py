@@ -2,6 +2,7 @@
 
 import keras
 
+from marinecv.checked import of_type
 from marinecv.models.autoencoders import dense_autoencoder, unet
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
@@ -19,7 +20,11 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     Args:
         recipe: its image spec and model part are read.
         num_classes: outputs.
+    Raises:
+        ValueError: `recipe` is no recipe, or `num_classes` no whole number.
     """
+    of_type(Recipe, recipe=recipe)
+    of_type(int, num_classes=num_classes)
     settings = vars(recipe.model)
     if isinstance(recipe.model, ScratchModel):
         return cnn(recipe.image.shape, num_classes, **settings)
@@ -44,8 +49,10 @@ def compile_model(
         learning_rate: another one than the recipe's.
         weighted: whether what an image counts holds for the metrics too.
     Raises:
-        ValueError: an unknown optimiser.
+        ValueError: the settings are no `Training`.
     """
+    of_type(keras.Model, model=model)
+    of_type(Training, training=training)
     named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
     metrics = [named.get(name, name) for name in training.metrics]
     compile_with(
@@ -67,8 +74,6 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
     for variable in model.trainable_variables if training.l2 else ():
         variable.regularizer = keras.regularizers.L2(training.l2 / 2)
     optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    if training.optimizer not in optimizers:
-        raise ValueError(f"Expected an optimizer among {', '.join(optimizers)}. Received: {training.optimizer!r}.")
     jit_compile = {"auto": "auto", "on": True, "off": False}[training.jit_compile]
     model.compile(optimizer=optimizers[training.optimizer](**options), jit_compile=jit_compile, **how)
 

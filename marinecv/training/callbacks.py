@@ -1,24 +1,24 @@
-"""What happens between epochs: stop, slow down, keep the history, say a line."""
+"""What happens between epochs: stop, slow down, say a line."""
 
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import pandas as pd
 
+from marinecv.checked import did_you_mean, of_type
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.runs import read_history
-from marinecv.tables import write_table
-from marinecv.training.checkpoint import Checkpoint
-from marinecv.training.recipe import Training
+from marinecv.training.checkpoint import Checkpoint, learning_rate_of
+from marinecv.training.recipe import METRICS, Training
 
 
 def callbacks(
     training: Training,
     folder: str | Path | None = None,
     *,
+    resume: bool = False,
     say: Callable[[str], None] | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
@@ -26,11 +26,22 @@ def callbacks(
     writes: bool = True,
     validation_images: int | None = None,
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))`.
+    """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))` of any Keras model.
+
+    Example:
+
+        >>> import marinecv as mcv
+        >>> training = mcv.Training(monitor="val_loss", early_stop_patience=5, lr_patience=2)
+        >>> [type(callback).__name__ for callback in mcv.callbacks(training)]
+        ['TerminateOnNaN', 'Watch', 'ReduceLROnPlateau']
 
     Args:
-        training: patience, factor and what is watched.
-        folder: where `history.csv` and `checkpoint.npz` go; None keeps nothing. An existing checkpoint is resumed.
+        training: patience, factor and what is watched. How many epochs there are is up to `fit`.
+        folder: where `history.csv` and `checkpoint.npz` go, made where it is missing; None keeps nothing. What an
+            earlier training left there is overwritten when the first epoch ends, unless it is resumed.
+        resume: go on from the checkpoint in the folder, at the epoch after its last, whatever `initial_epoch` is; from
+            the start where there is none. It must be of this very training: the same model, the same optimizer as it
+            was compiled, the same settings; `epochs` may be more.
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
@@ -38,34 +49,79 @@ def callbacks(
         writes: False only resumes, beside a process that writes.
         validation_images: how many images the validation values of an epoch are computed on, for its line.
     Returns:
-        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau, and by choice StopAfterReductions,
-        history, line and checkpoint.
+        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau unless `lr_factor` is 1, and by choice
+        StopAfterReductions, line, and history and checkpoint.
+    Raises:
+        ValueError: the folder cannot be written into, or is a run that is finished or to be resumed. In `fit`: the
+            checkpoint is of another training, or what is watched is not in the logs.
     """
+    of_type(Training, training=training)
     watched = [] if stage == "head" else _watchers(training)
     own = []
     if clock is not None:
         own.append(clock)
-    if folder is not None and writes:
-        own.append(History(Path(folder) / "history.csv"))
     if say is not None:
         own.append(EpochLine(training, say, validation_images))
     if folder is not None:
-        own.append(Checkpoint(Path(folder) / "checkpoint.npz", watched, stage, whole, writes))
+        if writes:
+            _check_folder(Path(folder), resume)
+        kept = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "say": say}
+        own.append(Checkpoint(Path(folder), training, watched, **kept))
     return [keras.callbacks.TerminateOnNaN(), *watched, *own]
 
 
 def _watchers(training: Training) -> list:
-    watched = {"monitor": training.monitor, "mode": "min" if training.monitor.endswith("loss") else "max"}
-    watchers = [
-        keras.callbacks.EarlyStopping(**watched, patience=training.early_stop_patience, restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau(**watched, factor=training.lr_factor, patience=training.lr_patience),
-    ]
+    name = training.monitor  # where the name does not tell which value is better, Keras looks at the compiled metrics
+    watched = {
+        "monitor": name,
+        "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto",
+    }
+    watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
+    if training.lr_factor < 1:
+        slower = {"factor": training.lr_factor, "patience": training.lr_patience}
+        watchers.append(keras.callbacks.ReduceLROnPlateau(**watched, **slower))
     if training.early_stop_reductions:
         watchers.append(StopAfterReductions(training.early_stop_reductions, **watched))
     return watchers
 
 
-class StopAfterReductions(keras.callbacks.Callback):
+def _check_folder(folder: Path, resume: bool) -> None:
+    finished = (folder / "metrics.json").is_file()
+    if (folder / "recipe.json").is_file() and (finished or not resume and (folder / "checkpoint.npz").is_file()):
+        state = "a finished run" if finished else "a run that fit_recipe goes on with"
+        raise ValueError(f"{folder} is {state}, which is not overwritten. Expected another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{folder} cannot be written into: {error.strerror}. Expected a folder, which is made where it is missing."
+        ) from error
+
+
+class Watch(keras.callbacks.EarlyStopping):
+    """EarlyStopping that refuses what is not in the logs, and what nobody knows the better direction of."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Look at the logs, and count."""
+        if self.monitor not in logs:
+            hint = did_you_mean(self.monitor, logs)
+            if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
+                hint = ' Nothing was validated: give fit validation_data, or watch monitor="loss".'
+            raise ValueError(
+                f"Expected monitor to be in the logs of each epoch: {', '.join(logs)}. Received: "
+                f"monitor={self.monitor!r}.{hint}"
+            )
+        try:
+            super().on_epoch_end(epoch, logs)
+        except ValueError as error:
+            raise ValueError(
+                f"Keras does not know whether more or less of monitor={self.monitor!r} is better. Expected a loss, a "
+                "metric of Keras, or a metric of your own whose name ends with loss or accuracy."
+            ) from error
+
+
+class StopAfterReductions(Watch):
     """End training once the learning rate was reduced some times without a better value in between.
 
     Stands behind whatever reduces it, ReduceLROnPlateau say, and ends with the epoch of the last reduction.
@@ -73,17 +129,13 @@ class StopAfterReductions(keras.callbacks.Callback):
     Args:
         reductions: how many.
         monitor: what is watched, a name in the logs.
-        mode: `"max"` or `"min"`: which value is better.
+        mode: `"max"` or `"min"`: which value is better; `"auto"` asks Keras.
     Source: birds report, section 3.8.
     """
 
     def __init__(self, reductions: int, monitor: str = "val_accuracy", mode: str = "max"):
-        super().__init__()
-        self.reductions, self.monitor, self.sign = reductions, monitor, 1 if mode == "max" else -1
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Begin to count."""
-        self.best, self.wait = -math.inf, 0
+        super().__init__(monitor, mode=mode, patience=math.inf)
+        self.reductions = reductions
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the learning rate."""
@@ -91,37 +143,13 @@ class StopAfterReductions(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Count a reduction, or begin again."""
-        value = self.sign * logs[self.monitor]
-        if value > self.best:
-            self.best, self.wait = value, 0
-        self.wait += learning_rate_of(self.model) < self.learning_rate
-        if self.wait >= self.reductions:
+        before = self.best
+        super().on_epoch_end(epoch, logs)
+        if self.best is not before:
+            self.reduced = 0
+        self.reduced += learning_rate_of(self.model) < self.learning_rate
+        if self.reduced >= self.reductions:
             self.model.stop_training = True
-
-
-class History(keras.callbacks.Callback):
-    """Keep `history.csv`: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path = path
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the time and the learning rate that the epoch is trained with."""
-        self.started = time.perf_counter()
-        self.learning_rate = learning_rate_of(self.model)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the table anew, with this epoch as its last."""
-        row = {
-            "epoch": epoch + 1,
-            **{name: float(value) for name, value in logs.items()},
-            "learning_rate": self.learning_rate,
-            "seconds": round(time.perf_counter() - self.started, 3),
-        }
-        before = read_history(self.path) if self.path.is_file() else pd.DataFrame()
-        kept = before[before["epoch"] <= epoch] if len(before) else before
-        write_table(self.path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -129,7 +157,7 @@ class EpochLine(keras.callbacks.Callback):
 
     def __init__(self, training: Training, say: Callable[[str], None], validation_images: int | None = None):
         super().__init__()
-        self.epochs, self.say = training.epochs, say
+        self.monitor, self.say = training.monitor, say
         self.images = "" if validation_images is None else f"n={validation_images}"
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -139,11 +167,15 @@ class EpochLine(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Say the line."""
         seconds = time.perf_counter() - self.started
-        left = (self.epochs - epoch - 1) * seconds
-        parts = [f"epoch {epoch + 1:>2}/{self.epochs}"]
-        if "accuracy" not in logs:  # an autoencoder
+        epochs = self.params["epochs"]
+        left = (epochs - epoch - 1) * seconds
+        parts = [f"epoch {epoch + 1:>2}/{epochs}"]
+        if "accuracy" not in logs:  # an autoencoder, or a model of the user's own
             measured = f" ({self.images})" if self.images else ""
-            parts += [f"loss {logs['loss']:.5f}", f"validation {logs['val_loss']:.5f}{measured}"]
+            parts += [f"loss {logs['loss']:.5f}"] if "loss" in logs else []
+            parts += [f"validation {logs['val_loss']:.5f}{measured}"] if "val_loss" in logs else []
+            if self.monitor in logs and self.monitor not in ("loss", "val_loss"):
+                parts.append(f"{self.monitor} {logs[self.monitor]:.5f}")
         else:
             parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
             if "val_loss" in logs:
@@ -151,11 +183,6 @@ class EpochLine(keras.callbacks.Callback):
                 parts.append(f"validation {logs['val_accuracy']:.3f} ({measured})")
         parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
-
-
-def learning_rate_of(model: keras.Model) -> float:
-    """The learning rate that a compiled model has now."""
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def duration(seconds: float) -> str:

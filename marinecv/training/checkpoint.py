@@ -1,77 +1,147 @@
-"""One file that holds all a resume needs: weights, optimiser, callbacks, best weights and the epoch, written whole."""
+"""One file that holds all a resume needs: weights, optimizer, best weights, history, whose they are; written whole."""
 
 import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.checked import take
+from marinecv.tables import write_table
+from marinecv.training.identity import differences, identity, structure
+from marinecv.training.recipe import Training
 
-COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+NUMBERS = {"epochs_done": int, "first": int, "learning_rate": float}
+STATE = {**NUMBERS, "stage": str, "stopped": bool, "mode": str, "identity": dict, "history": tuple[dict, ...]}
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Save after each epoch; go on from the file when it exists.
+    """Write `history.csv` and `checkpoint.npz` after each epoch; go on from the latter where it is asked for.
 
-    Stands last in the list of callbacks, so that the others have had their say about the epoch it saves.
+    The history has the columns epoch (from 1), what Keras logs, learning_rate (that of the epoch) and seconds. Stands
+    last in the list of callbacks, so that the others have had their say about the epoch it saves.
 
     Args:
-        path: of the file, `.npz`.
-        peers: callbacks whose counters (and best weights) are kept with it.
-        stage: name of the part of training; optimiser and counters are only taken back within one stage.
+        folder: of the two files.
+        training: the settings.
+        watchers: callbacks that count epochs without progress; they see the epochs before a resume again.
+        resume: go on from the checkpoint where there is one, which must be of this very training.
+        stage: name of the part of training; of another only the weights and the history are taken back.
         whole: the model whose weights are kept, where the fitted one is a part of it.
-        writes: False only goes on from the file, which another process writes.
+        writes: False only goes on from the files, which another process writes.
+        say: is told when no epoch is left to train; None warns.
     """
 
     def __init__(
         self,
-        path: str | Path,
-        peers: list[keras.callbacks.Callback],
+        folder: Path,
+        training: Training,
+        watchers: Sequence[keras.callbacks.Callback] = (),
+        *,
+        resume: bool = False,
         stage: str = "all",
         whole: keras.Model | None = None,
         writes: bool = True,
+        say: Callable[[str], None] | None = None,
     ):
         super().__init__()
-        self.path, self.peers, self.stage, self.whole, self.writes = Path(path), peers, stage, whole, writes
+        self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
+        self.training, self.watchers, self.resume, self.stage = training, watchers, resume, stage
+        self.whole, self.writes, self.say, self.rows = whole, writes, say, []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
-        state, arrays = read_checkpoint(self.path)
-        if not state:
-            return
-        _assign(_state_of(self.whole or self.model), arrays["model"])
-        if state["stage"] != self.stage:
-            return
-        self.model.optimizer.build(self.model.trainable_variables)
-        _assign(self.model.optimizer.variables, arrays["optimizer"])
-        for number, (peer, counters) in enumerate(zip(self.peers, state["peers"], strict=True)):
-            if getattr(peer, "monitor_op", True) is None:
-                peer._set_monitor_op()  # older Keras does it at the end of the first epoch, and forgets `best` by it
-            vars(peer).update(counters)
-            if best := arrays.get(f"best{number}"):
-                peer.best_weights = best
-        self.model.stop_training = state["stopped"]
+        self.first, self.identity = None, identity(self.model, self.training)
+        state, arrays = read_checkpoint(self.path) if self.resume else ({}, {})
+        if state and not self.model.built:
+            raise ValueError(
+                f"{self.path} cannot be resumed by a model that has no weights yet. Expected a Sequential model that "
+                "begins with keras.Input(shape), or a model that was called on a batch."
+            )
+        if state and state["stage"] == self.stage:
+            self._go_on(state, arrays)
+        if state:
+            _assign(_state_of(self.whole or self.model), arrays["model"])
+            self.rows = list(state["history"])
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Note the time and the learning rate that the epoch is trained with."""
+        self.first = epoch if self.first is None else self.first
+        self.on_train_end()
+        self.started, self.learning_rate = time.perf_counter(), learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the file."""
+        """Write both files, the history first."""
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row |= {"learning_rate": self.learning_rate, "seconds": round(time.perf_counter() - self.started, 3)}
+        self.rows = [before for before in self.rows if before["epoch"] <= epoch] + [row]
         if not self.writes:
             return
-        arrays = {
-            "model": _values(_state_of(self.whole or self.model)),
-            "optimizer": _values(self.model.optimizer.variables),
+        write_table(self.table, pd.DataFrame(self.rows))
+        model, watcher = self.whole or self.model, next(iter(self.watchers), None)
+        self.identity.setdefault("model.layers_sha256", structure(model))
+        state = {
+            "epochs_done": epoch + 1,
+            "first": self.first,
+            "learning_rate": learning_rate_of(self.model),
+            "stage": self.stage,
+            "stopped": bool(self.model.stop_training),
+            "mode": "min" if watcher and watcher.monitor_op(0, 1) else "max",
+            "identity": self.identity,
+            "history": self.rows,
         }
-        for number, peer in enumerate(self.peers):
-            arrays[f"best{number}"] = getattr(peer, "best_weights", None) or []
-        counters = [{name: _plain(vars(peer)[name]) for name in COUNTERS if name in vars(peer)} for peer in self.peers]
-        stopped = bool(self.model.stop_training)
-        state = {"epochs_done": epoch + 1, "stage": self.stage, "stopped": stopped, "peers": counters}
+        arrays = {
+            "model": _values(_state_of(model)),
+            "optimizer": _values(self.model.optimizer.variables),
+            "best": (watcher and watcher.best_weights) or [],
+        }
         flat = {
             f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)
         }
         with whole_file(self.path) as part, open(part, "wb") as file:
             np.savez(file, state=np.array(json.dumps(state)), **flat)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Leave it to a later `fit` of the model where that begins."""
+        if self.resume:
+            _begin_at(self.model, 0)
+
+    def _go_on(self, state: dict, arrays: dict[str, list[np.ndarray]]) -> None:
+        self.identity["model.layers_sha256"] = structure(self.whole or self.model)
+        if found := differences(state["identity"], self.identity, state["learning_rate"]):
+            raise ValueError(
+                f"{self.path} is of another training: {', '.join(found[:3])}. Expected the model, the optimizer and "
+                "the settings that it was begun with. Delete it to train from the start, or name another folder."
+            )
+        self.identity, self.first = state["identity"], state["first"]
+        self.model.optimizer.build(self.model.trainable_variables)
+        _assign(self.model.weights if arrays["best"] else [], arrays["best"])
+        for row in [row for row in state["history"] if row["epoch"] > self.first]:  # what they count is what they saw
+            for watcher in self.watchers:
+                watcher.mode = state["mode"]
+                watcher.on_epoch_begin(row["epoch"] - 1)
+            for watcher in self.watchers:
+                watcher.on_epoch_end(row["epoch"] - 1, dict(row))
+        _assign(self.model.optimizer.variables, arrays["optimizer"])
+        self.model.stop_training = state["stopped"]
+        done, epochs = state["epochs_done"], self.params["epochs"]
+        _begin_at(self.model, epochs if state["stopped"] else done)
+        if state["stopped"] or done >= epochs:
+            why = "it stopped early" if state["stopped"] else f"fit asks for {epochs}"
+            said = f"no epoch is left to train: {self.path} has {done}, and {why}"
+            self.say(f"  {said}") if self.say else warnings.warn(said, stacklevel=2)
+
+
+def learning_rate_of(model: keras.Model) -> float:
+    """The learning rate that a compiled model has now."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
@@ -84,7 +154,7 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
         return {}, {}
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            state, groups = _checked_state(json.loads(str(arrays["state"]))), {"model": [], "optimizer": []}
+            state, groups = _checked_state(json.loads(str(arrays["state"]))), {"model": [], "optimizer": [], "best": []}
             for name in sorted(arrays.files):
                 if "/" in name:
                     groups.setdefault(name.split("/")[0], []).append(_numeric(name, arrays[name]))
@@ -105,15 +175,30 @@ def restore_weights(model: keras.Model, path: Path) -> dict:
     return state
 
 
+def _begin_at(model: keras.Model, epoch: int) -> None:
+    """Have `fit` begin at an epoch, from 0, whatever its `initial_epoch`; 0 leaves it to that again.
+
+    Keras' own callback does it, for a model whose weights are restored already.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        backup = keras.callbacks.BackupAndRestore(folder)
+        backup.set_model(SimpleNamespace(save_weights=lambda *args, **options: None))
+        backup.on_epoch_end(epoch - 1)
+        backup.set_model(model)
+        backup.on_train_begin()
+
+
 def _checked_state(state: dict) -> dict:
-    for name, kind in {"epochs_done": int, "stage": str, "stopped": bool, "peers": tuple[dict, ...]}.items():
+    for name, kind in STATE.items():
         take(state, name, kind=kind, what="its state")
     if state["epochs_done"] < 1:
         raise ValueError(f"{state['epochs_done']} epochs done")
-    for name, value in [counter for peer in state["peers"] for counter in peer.items()]:
-        # The best value is infinite before the first epoch, and no number where there never was one.
-        if name not in COUNTERS or not (type(value) in (int, float) or (name == "best" and value is None)):
-            raise ValueError(f"the counter {name!r} is {value!r:.60}")
+    rows, done = state["history"], state["epochs_done"]
+    if [row.get("epoch") for row in rows] != list(range(done - len(rows) + 1, done + 1)):
+        raise ValueError(f"its history is not that of the epochs up to {done}")
+    for name, value in [entry for row in rows for entry in row.items()]:
+        if type(value) not in (int, float):  # a loss may be no number
+            raise ValueError(f"{name!r} of its history is {value!r:.60}")
     return state
 
 
@@ -138,7 +223,3 @@ def _assign(variables, arrays) -> None:
         raise ValueError("The checkpoint is of another model. Delete it to train from the start.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def _plain(value):
-    return float(value) if isinstance(value, np.floating | float) else None if value is None else int(value)

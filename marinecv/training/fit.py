@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
+from marinecv.checked import of_type
+from marinecv.console import quiet
 from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
 from marinecv.features.frontier import one_or_all
@@ -30,17 +32,19 @@ from marinecv.training.recipe import Recipe, Training
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
 
-def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] = print) -> np.ndarray:
+def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None) -> np.ndarray:
     """Decode every usable image of a run's catalog; images that fail become rows with a reason in `catalog.csv`.
 
     Returns:
         uint8 `(n, height, width, 3)`, row i for row i of `usable(run.catalog)`.
     """
+    of_type(Run, run=run)
+    of_type(Recipe, recipe=recipe)
     before = run.catalog
     pixels, catalog = load_pixels(before, recipe.image)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        in_all = (catalog["problem"] != "").sum()
+        in_all, say = (catalog["problem"] != "").sum(), say or quiet
         say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
@@ -51,7 +55,7 @@ def fit_recipe(
     pixels: np.ndarray,
     *,
     also: Sequence[keras.callbacks.Callback] = (),
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> keras.Model:
     """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
 
@@ -63,18 +67,20 @@ def fit_recipe(
         run: its catalog is trained on, its folder is written into.
         pixels: what `load_run(run, recipe)` gave.
         also: callbacks of the caller, beside the recipe's own: a tracker, a search that may end a trial.
-        say: prints a line.
+        say: is told a line an epoch and what else is worth one, `print` say; None tells nothing.
     Returns:
         The trained model, with the weights of the best epoch.
     Raises:
         ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
             another model, a bank or a batch size does not go with several devices, or the training diverged.
     """
-    started, share = time.perf_counter(), share_here()
+    of_type(Recipe, recipe=recipe)
+    of_type(Run, run=run)
+    started, share, say = time.perf_counter(), share_here(), say or quiet
     leads = share.process == 0
     training, class_names = recipe.training, run.class_names
     set_up(training)
-    parts = parts_of(run, pixels, training)
+    parts = parts_of(run, pixels, recipe)
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
@@ -113,6 +119,7 @@ def fit_recipe(
         own = callbacks(
             training,
             run.folder,
+            resume=True,
             say=say,
             stage=stage,
             whole=model,
@@ -141,8 +148,7 @@ def fit_recipe(
             layer.trainable = True
         done = head_epochs
     if head_epochs < training.epochs:
-        # Killed after it stopped early, no epoch is left; its best weights come back all the same.
-        fit("all", training.epochs if state.get("stopped") else done, training.epochs, training.learning_rate)
+        fit("all", done, training.epochs, training.learning_rate)
 
     if leads:
         keep(model, run, recipe)
@@ -157,13 +163,15 @@ def set_up(training: Training) -> None:
     keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
 
 
-def parts_of(run: Run, pixels: np.ndarray, training: Training) -> Parts:
+def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
     """The usable rows of train and validation, and their pixels, without what is held out to calibrate on.
 
     Raises:
-        ValueError: one of the two holds no usable image, or all of validation is held out.
+        ValueError: one of the two holds no usable image, all of validation is held out, or the pixels are of others.
     """
-    rows = usable(run.catalog)
+    rows, training = usable(run.catalog), recipe.training
+    if (expected := (len(rows), *recipe.image.shape)) != np.shape(pixels):
+        raise ValueError(f"Expected pixels as load_run(run, recipe) gives: {expected}. Received: {np.shape(pixels)}.")
     parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
     for split, (part, _) in parts.items():
         if part.empty:
@@ -176,7 +184,7 @@ def parts_of(run: Run, pixels: np.ndarray, training: Training) -> Parts:
         if not len(kept):
             raise ValueError(
                 f"Of {len(part)} validation images calibration={training.calibration} leaves none to choose the epoch "
-                "by. Expected a smaller share: --calibration-share 0 holds none."
+                "by. Expected a smaller share: calibration=0 holds none."
             )
         parts["validation"] = part.iloc[kept], rows_of(of_part, kept)
     return parts

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.console import quiet
 from marinecv.features.bank import Bank, open_bank, open_shared_bank
 from marinecv.features.frontier import one_or_all, split
 from marinecv.features.pipeline import make_bank_dataset
@@ -31,7 +32,7 @@ def learner(
     class_weight: dict[int, float] | None = None,
     start_epoch: int | EpochCounter = 0,
     share: Share = ALONE,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
     """Return the model to fit, its training batches and its validation batches.
 
@@ -44,7 +45,7 @@ def learner(
         class_weight: as in `make_dataset`.
         start_epoch: as in `make_dataset`, of the training batches.
         share: which rows of each batch are wanted.
-        say: prints a line.
+        say: is told of frozen layers that are computed; None tells nothing.
     Raises:
         ValueError: several devices and a bank, or a batch that cannot be dealt evenly to them.
     """
@@ -54,11 +55,11 @@ def learner(
     if training.bank and share.devices > 1:
         raise ValueError(
             "What the frozen layers give is kept for one device alone, and this recipe asks for it. Expected bank=0 "
-            "(--bank off) for several; a run that was begun with a bank goes on without --distribute."
+            "for several; a run that was begun with a bank goes on with one."
         )
     if training.bank:
         moves = Views(training.augmentation or NONE, training.bank, training.seed)
-        banks = _banks(front, parts, recipe, moves, say)
+        banks = _banks(front, parts, recipe, moves, say or quiet)
         datasets = {}
         for name, bank, options in (("train", banks[0], drawn), ("validation", banks[1], {})):
             rows = parts[name][0]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from marinecv.checked import among, spelled, within
+from marinecv.checked import among, spelled, typed, within
 
 
 @spelled
@@ -22,6 +22,7 @@ class ScratchModel:
     padding: int | None = None
 
     def __post_init__(self):
+        typed(self)
         sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
         within(self, **sizes, dropout=(0, 1), padding=(0, 64))
         among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
@@ -48,6 +49,7 @@ class BackboneModel:
     freeze_batch_norm: bool = True
 
     def __post_init__(self):
+        typed(self)
         within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
         ranges = ("backbone", "standardise", "unit", "imagenet")
         among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
@@ -82,6 +84,7 @@ class Autoencoder:
     pepper: float = 0.0
 
     def __post_init__(self):
+        typed(self)
         within(self, salt=(0, 0.5), pepper=(0, 0.5))
 
 
@@ -120,6 +123,7 @@ class EncoderModel:
     dropout: float = 0.2
 
     def __post_init__(self):
+        typed(self)
         within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
         within(self, hidden=(1, 65536), dropout=(0, 1))
         among(self, pooling=("avg", "flatten"))

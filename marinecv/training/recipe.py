@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from marinecv.checked import among, build, checked, read_json, spelled, take, within
+from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import MODELS, ModelChoice
+from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
@@ -58,6 +58,7 @@ class DataChoice:
     demonstration: bool = False
 
     def __post_init__(self):
+        typed(self)
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
         among(self, attributes=("", "image", "class"), frames=(None, "number", "time", "none"))
 
@@ -85,7 +86,8 @@ class Training:
         lr_factor: what the learning rate is multiplied by when validation loss stands still.
         lr_patience: epochs it may stand still before that.
         metrics: what history keeps of each epoch beside the loss: `"accuracy"`; by choice `"precision"` and `"recall"`.
-        monitor: what is watched: `"val_loss"`, `"val_accuracy"` or `"loss"`, that of training.
+        monitor: what is watched, a name in the logs of Keras: `"val_loss"`, `"val_accuracy"`, `"loss"`, that of
+            training; with a model of one's own any metric that it is compiled with, such as `"val_auc"`.
         head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
         head_learning_rate: in those.
         class_weights: weigh each class by the inverse of its frequency.
@@ -127,6 +129,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self):
+        typed(self)
         rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay", "l2"), (0, inf))
         shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor", "calibration"), (0, 1))
         waits = ("early_stop_patience", "early_stop_reductions", "lr_patience", "head_epochs", "bank")
@@ -136,7 +139,7 @@ class Training:
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
         among(
             self,
-            monitor=("val_loss", "val_accuracy", "loss"),
+            optimizer=("rmsprop", "adam", "sgd"),
             jit_compile=("auto", "on", "off"),
             bank_dtype=("float32", "float16"),
         )
@@ -173,6 +176,13 @@ class Recipe:
     claim: str = ""
     chosen: str = ""
     budget: str = ""
+
+    def __post_init__(self):
+        typed(self)
+        logged = ("loss",) if isinstance(self.model, Autoencoder) else ("loss", *self.training.metrics)
+        known = [f"{part}{name}" for name in logged for part in ("val_", "")]
+        if self.training.monitor not in known:
+            raise ValueError(no_such("monitor", self.training.monitor, known))
 
     def with_training(self, **changes) -> "Recipe":
         """Return a copy with other training settings."""

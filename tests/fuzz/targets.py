@@ -358,7 +358,8 @@ def checkpoint_npz(data: bytes, place: Path) -> None:
 
 
 def _checkpoint_seeds(place: Path) -> list[bytes]:
-    state = {"epochs_done": 2, "stage": "all", "stopped": False, "peers": [{"wait": 1, "best": 0.5}]}
+    state = {"epochs_done": 2, "first": 1, "learning_rate": 0.1, "stage": "all", "stopped": False, "mode": "min"}
+    state |= {"identity": {"optimizer.learning_rate": 0.1}, "history": [{"epoch": 2, "loss": 0.5}]}
     whole, packed = io.BytesIO(), io.BytesIO()
     arrays = {"model/0000": np.ones(2, np.float32), "optimizer/0000": np.int64(3)}
     np.savez(whole, state=np.array(json.dumps(state)), **arrays)
