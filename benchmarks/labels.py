@@ -1,4 +1,4 @@
-"""Labels of a million random boxes: seconds of each rule beside a plain pandas groupby, measured in turns.
+"""Labels of a million random boxes: processor seconds of each rule beside a plain pandas groupby, measured in turns.
 
     python benchmarks/labels.py            also --boxes, --rounds
 
@@ -6,9 +6,9 @@
     dominant ...      `dominant_class` by each rule; it also checks every row, sums exactly and gives shares
     grid a group      the union as it was: a grid of its own for each (image, class), filled box by box
 
-The union is measured on 20,000 boxes too, in 10,000 images and in one, where a grid would take 1.6 GB and so is left
-out. Images are 1000 pixels wide and high; corners are random, whole pixels but for the last row. `ratio` is the median,
-within each round, of an answer's seconds by those of the first row of the same boxes. The table goes to
+The union is measured on 20,000 boxes too, in 10,000 images and in one. Images are 1000 pixels wide and high;
+corners are random, whole pixels but for the last row, whose grid would take 1.6 GB and so is left out. `ratio` is the
+median, within each round, of an answer's seconds by those of the first row of the same boxes. The table goes to
 benchmarks/results/labels.csv.
 """
 
@@ -88,9 +88,9 @@ def measure(boxes: pd.DataFrame, ways: dict[str, Callable], rounds: int) -> pd.D
     seconds = {name: [] for name in ways}
     for _ in range(rounds):
         for name, label in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             label(boxes)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     first = next(iter(seconds.values()))
     about = {"boxes": len(boxes), "images": boxes["image_id"].nunique()}
     about["corners"] = "whole" if boxes["xmin"].dtype.kind == "i" else "fractions"

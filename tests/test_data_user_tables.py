@@ -227,7 +227,9 @@ def answer(name, tables, form, model, folder):
     return FUNCTIONS[name](SimpleNamespace(**tables, form=form, model=model, folder=folder))
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if call is latent else name for name, call in FUNCTIONS.items()]
+)
 def test_answers_do_not_depend_on_the_way_a_table_took(name, ours, model, tmp_path):
     expected = answer(name, ours, lambda table: table, model, tmp_path / "ours")
     before = {key: table.copy() for key, table in ours.items()}
