@@ -90,7 +90,7 @@ class Training:
             training; with a model of one's own any metric that it is compiled with, such as `"val_auc"`.
         head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
         head_learning_rate: in those.
-        class_weights: weigh each class by the inverse of its frequency.
+        class_weights: whether each class is weighed by the inverse of its frequency; other weights go to Keras' `fit`.
         balanced: draw each class equally often.
         augmentation: bounds of the random movements of training images, or None.
         mixed_precision: compute in half precision: float16 on a GPU, bfloat16 on a processor.
