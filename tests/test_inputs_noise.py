@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import noisy_pixels, with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.spec import ImageSpec
@@ -93,3 +94,35 @@ def test_shares_that_are_none_are_refused(salt, pepper):
         noisy(salt=salt, pepper=pepper)
     with pytest.raises(ValueError, match="Expected shares from 0 on"):
         noisy_pixels(ROWS, PIXELS, salt=salt, pepper=pepper)
+
+
+def test_noise_is_of_batches_whose_number_is_known():
+    for batches in (images().repeat(), images().filter(lambda *batch: True)):
+        with pytest.raises(ValueError, match="Expected batches whose number is known"):
+            with_noise(batches, salt=0, pepper=0)
+
+
+def test_a_look_at_noise_is_no_epoch_and_a_counter_holds_for_images_and_noise():
+    counter, rows = EpochCounter(1), ROWS.iloc[np.arange(300) % IMAGES]
+    options = {"spec": ImageSpec(height=SIDE, width=SIDE), "class_names": ["eel"], "training": True, "batch_size": 32}
+    options["pixels"] = PIXELS[np.arange(300) % IMAGES]
+
+    def pairs(start_epoch):
+        batches = make_dataset(rows, **options, start_epoch=start_epoch)
+        return with_noise(batches, salt=0.1, pepper=0.2, start_epoch=start_epoch)
+
+    first, second = collect(pairs(1)), collect(pairs(2))
+    for start_epoch in (1, counter):
+        training = pairs(start_epoch)
+        next(iter(training))
+        for expected in (first, second):
+            np.testing.assert_array_equal(collect(training), expected)
+    assert counter.epoch == 3
+
+
+def test_noise_is_of_the_pixels_of_its_rows():
+    for wrong in (PIXELS[:-1], PIXELS.astype(np.float32), PIXELS.tolist()):
+        with pytest.raises(ValueError, match="Expected pixels of the 70 usable rows: an array of uint8"):
+            noisy_pixels(ROWS, wrong, salt=0.1, pepper=0.2)
+    numbered = ROWS.assign(image_id=range(IMAGES))  # numbers, as `read_csv` makes of such names
+    np.testing.assert_array_equal(noisy_pixels(numbered, PIXELS, salt=0.1, pepper=0.2), laid()[0])

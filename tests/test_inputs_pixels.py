@@ -132,6 +132,62 @@ def test_refused_sizes_are_rows_with_a_reason(files):
     assert after.loc[102, "problem"] == "larger than the canvas of 64 px"
 
 
+def test_sizes_that_a_users_catalog_does_not_know_are_read_from_the_files(files, tmp_path):
+    large = tmp_path / "large.jpg"
+    draw_image("eel", seed=1).resize((66, 40)).save(large)
+    catalog = catalog_of([files[0], large, files[1]])
+    spec = ImageSpec(height=20, width=30, canvas_px=64, larger="refuse")
+    for own in (catalog.drop(columns=["width", "height"]), catalog.assign(width=np.nan, height=np.nan)):
+        assert load_pixels(own, spec)[1]["problem"].tolist() == ["", "larger than the canvas of 64 px", ""]
+
+
+@WORLDS
+def test_a_repeated_index_and_missing_problems_change_nothing(load, files, with_broken):
+    once = load(catalog_of(with_broken))
+    table = catalog_of(with_broken).reset_index(drop=True)
+    repeated = pd.concat([table.iloc[:4], table.iloc[4:].reset_index(drop=True)])
+    without = repeated.drop(columns=["problem", "width", "height"])
+    for own in (repeated, repeated.assign(problem=np.nan), without, without.assign(path=without["path"].map(Path))):
+        before = own.copy()
+        pixels, after = load(own)
+        np.testing.assert_array_equal(pixels, once[0])
+        assert after["problem"].tolist() == once[1]["problem"].tolist()
+        assert after.index.equals(own.index) and own.equals(before)
+
+
+def test_paths_are_a_list_of_text_or_paths(files):
+    expected = read_pixels([str(path) for path in files], SPEC)[0]
+    np.testing.assert_array_equal(read_pixels(files, SPEC)[0], expected)
+    np.testing.assert_array_equal(read_pixels(pd.Series(files, index=[4, 4, 1, 0, 7]), SPEC)[0], expected)
+    for one in (files[0], str(files[0])):
+        with pytest.raises(ValueError, match=r"Expected a list of paths. Received one: .*Write read_pixels\(\[path\]"):
+            read_pixels(one, SPEC)
+
+
+@pytest.mark.parametrize("load", [lambda: load_pixels(catalog_of([]), (20, 30)), lambda: read_pixels([], "small")])
+def test_a_size_that_is_no_image_spec_is_refused(load):
+    with pytest.raises(ValueError, match="Expected spec to be an ImageSpec"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"height": "20"}, "Expected height to be a whole number of at least 0. Received: height='20'"),
+        ({"width": 30.0}, "Received: width=30.0"),
+        ({"canvas_px": True}, "Received: canvas_px=True"),
+        ({"white": "255"}, "Received: white='255'"),
+    ],
+)
+def test_a_spec_of_wrong_types_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        ImageSpec(**wrong)
+
+
+def test_numbers_of_numpy_make_the_same_spec():
+    assert repr(ImageSpec(height=np.int64(20), width=np.uint8(30))) == repr(ImageSpec(height=20, width=30))
+
+
 def test_no_usable_row_gives_no_pixels(files):
     pixels, _ = load_pixels(catalog_of(files).assign(problem="no box"), SPEC)
     assert pixels.shape == (0, 20, 30, 3)

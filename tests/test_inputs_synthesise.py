@@ -122,3 +122,14 @@ def test_105_train_images_of_the_aquarium_qualify(real_data):
     found = candidates(read_catalog(manifest), read_boxes(manifest))
     assert len(found) == 105
     assert (found["num_classes"] == 2).sum() == 76
+
+
+def test_a_users_catalog_keeps_its_columns_and_may_repeat_its_index(tank, tmp_path):
+    catalog, boxes, _ = tank
+    expected = synthesise(catalog, boxes, tmp_path / "new")
+    own = catalog.drop(columns=["problem", "group"]).assign(**{"depth in m": range(5)}).set_axis([0, 0, 1, 1, 0])
+    found = synthesise(own, boxes.assign(problem=np.nan), tmp_path / "other")
+    assert found["image_id"].tolist() == expected["image_id"].tolist()
+    assert found["depth in m"].tolist() == [0, 1] and list(found) == list(own)
+    again = synthesise(pd.concat([own, own]), boxes, tmp_path / "again")
+    pd.testing.assert_frame_equal(again.drop(columns="path"), found.drop(columns="path"))

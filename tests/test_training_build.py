@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -6,11 +7,15 @@ import pytest
 import tensorflow as tf
 
 from marinecv.data.store import store_path
-from marinecv.inputs.spec import ImageSpec
+from marinecv.features.frontier import one_or_all, split
+from marinecv.inputs.augment import DRAWS, augment
+from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training import estimate
+from marinecv.training.autoencode import with_loss, with_targets
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.estimate import estimate_seconds
-from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.learner import _whole
+from marinecv.training.model_choice import Autoencoder, BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 from pipelines.families import RECIPES
 
@@ -162,6 +167,85 @@ def test_history_may_keep_precision_and_recall(cnn):
 def test_metrics_that_cannot_be_kept_are_refused(metrics):
     with pytest.raises(ValueError, match="Expected metrics to be accuracy and others of"):
         Training(metrics=metrics)
+
+
+QUICK = (
+    "aquarium_four_conv",
+    "birds_customcnn",
+    "birds_mobilenet",
+    "butterflies_unet",
+    "butterflies_vae",
+    "butterflies_b1",
+)
+"""One of each kind: from scratch, with batch normalization, behind a bank, autoencoders, an encoder."""
+
+
+def distinct_recipes():
+    """The recipes whose step of training differs, by the first of each, all from random weights."""
+    first = {}
+    for name, recipe in RECIPES.items():
+        recipe = recipe.with_model(weights="none") if hasattr(recipe.model, "weights") else recipe
+        first.setdefault((repr(recipe.model), recipe.training.optimizer, recipe.training.bank > 0), (name, recipe))
+    return dict(first.values())
+
+
+def step_of(recipe, side=80):
+    """What learns by a recipe, compiled for XLA, and a batch of two."""
+    image = replace(recipe.image, height=side, width=side, canvas_px=None, reduced_decoding=False)
+    recipe = replace(recipe, image=image, training=replace(recipe.training, jit_compile="on"))
+    model = build_model(recipe, 3)
+    if isinstance(recipe.model, Autoencoder):
+        learns, images = with_loss(model, recipe), np.zeros((2, side, side, 3), np.float32)
+        [batch] = with_targets(tf.data.Dataset.from_tensors((images, images)), model)
+        return learns, batch
+    front, rest = split(model)
+    learns = rest if recipe.training.bank else _whole(model, front, rest)
+    compile_model(learns, recipe.training)
+    shapes = [(2, *tensor.shape[1:]) for tensor in learns.inputs]
+    return learns, (one_or_all([np.ones(shape, np.float32) for shape in shapes]), np.eye(3, dtype=np.float32)[:2])
+
+
+def lowered(learns, batch):
+    """A step of training as XLA has it, without the slow compilation that follows: it names what XLA cannot do."""
+    learns.optimizer.build(learns.trainable_variables)
+    return tf.function(learns.train_step, jit_compile=True).experimental_get_compiler_ir(batch)(stage="hlo")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in distinct_recipes()]
+)
+def test_xla_takes_a_step_of_every_recipe(name):
+    learns, batch = step_of(distinct_recipes()[name])
+    assert learns.jit_compile and "ENTRY" in lowered(learns, batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aquarium_four_conv", "birds_multimodal_gated", "birds_mobilenet", "butterflies_vae"])
+def test_xla_takes_a_step_of_half_precision(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert "bf16" in lowered(*step_of(distinct_recipes()[name]))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aquarium_four_conv", "birds_mobilenet", "butterflies_vae", "butterflies_b1"])
+def test_a_step_compiled_by_xla_runs(name):
+    learns, batch = step_of(distinct_recipes()[name])
+    history = learns.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_what_xla_cannot_do_is_seen():
+    class Moved(keras.layers.Layer):
+        def call(self, images):
+            return augment(images, tf.zeros((2, DRAWS)), Augmentation())
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), Moved(), keras.layers.Flatten(), keras.layers.Dense(3)])
+    compile_model(model, Training(jit_compile="on"))
+    with pytest.raises(ValueError, match="ImageProjectiveTransformV3"):
+        lowered(model, (np.ones((2, 8, 8, 3), np.float32), np.eye(3, dtype=np.float32)[:2]))
 
 
 @pytest.mark.parametrize("name", ["aquarium_four_conv", "birdcnn_base", "aquarium_mobilenetv3large_p2"])
