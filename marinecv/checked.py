@@ -167,19 +167,14 @@ def whole(value: Any, name: str, low: int = 0) -> int:
 
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
-    """Return names, which must have an order, be some text each, and each another.
+    """Return names, which must be some text each, and each another.
 
     Raises:
-        ValueError: they are no list, tuple or array, or one is no text, empty, or there twice.
+        ValueError: one is empty or occurs twice.
     """
-    if isinstance(values, str | bytes | dict) or not hasattr(values, "__getitem__"):
-        raise ValueError(
-            f"{what} is the {type(values).__name__} {values!r:.200}. Expected a list: the order of the names counts."
-        )
-    values = list(values)
-    for number, name in enumerate(values):
-        if not isinstance(name, str) or not name.strip() or name in values[:number]:
-            raise ValueError(f"{what} are {tuple(values)!r:.200}: {name!r} is no text, empty, or there twice.")
+    wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
+    if wrong:
+        raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")
     return tuple(values)
 
 

@@ -13,6 +13,7 @@ from marinecv.atomic import write_json
 from marinecv.checked import check_entries, names, read_json, take
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.splits import SPLITS
+from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK
@@ -111,6 +112,7 @@ class Run:
         folder = Path(folder)
         if (folder / "recipe.json").exists():
             raise ValueError(f"{folder} is a run already and is never overwritten. {RESUMABLE.format(folder=folder)}")
+        catalog = as_catalog(catalog, CATALOG_COLUMNS)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "contract.json", contract | {"data_dirs": _data_dirs(catalog)})
         write_json(folder / "environment.json", environment())

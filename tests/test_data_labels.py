@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, clean_boxes
-from marinecv.data.labels import dominant_class, ranked_classes, union_area
+from marinecv.data.labels import dominant_class, ranked_classes
 
 
 def boxes_of(*rows):
@@ -58,13 +58,14 @@ def test_union_counts_each_pixel_once():
     raster = np.zeros((50, 50), dtype=bool)
     for (x0, y0), (x1, y1) in corners:
         raster[y0:y1, x0:x1] = True
-    assert union_area(boxes_of(*(("eel", *box.ravel()) for box in corners))) == raster.sum()
+    boxes = boxes_of(*(("eel", *box.ravel()) for box in corners))
+    assert dominant_class(boxes, "union")["score"].item() == raster.sum() * len(boxes)
 
 
 def test_unknown_rule_and_missing_column_are_refused():
     with pytest.raises(ValueError, match='rule is "biggest". Expected one of dominant, area, count, union'):
         dominant_class(MIXED, "biggest")
-    with pytest.raises(ValueError, match="lack the column xmax"):
+    with pytest.raises(ValueError, match="boxes table lacks the column xmax. Expected image_id, .*found image_id"):
         dominant_class(MIXED.drop(columns="xmax"))
 
 

@@ -191,7 +191,7 @@ def test_the_default_is_published_then_grouped_and_never_random():
     ("options", "message"),
     [
         ({"split_by": "colour"}, 'Cannot split by "colour". Expected one of published'),
-        ({"split_by": "published"}, "no published split. Expected --split-by grouped"),
+        ({"split_by": "published"}, 'no published split. Expected split_by="grouped"'),
         ({"split_by": "grouped"}, "0 of 9 images have a group, and there are 0 groups"),
         ({"split_by": "random", "fractions": (0.7, 0.7, 0.1)}, "Expected three that sum to 1"),
         ({"split_by": "random", "fractions": (0.0, 0.5, 0.5)}, "Expected three that sum to 1, and some train"),

@@ -12,8 +12,10 @@ from marinecv.audit.links import find_links
 from marinecv.audit.quality import measure_quality
 from marinecv.audit.relative_findings import crossing_pairs
 from marinecv.audit.thumbs import load_thumbs, tiny
-from marinecv.data.catalog import usable
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS, usable
 from marinecv.data.groups import first_level, group_catalog
+from marinecv.data.user_tables import as_catalog
 
 
 def audit_images(
@@ -44,6 +46,7 @@ def audit_images(
     Raises:
         ValueError: `frames` is none of those that `find_links` takes.
     """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
     links = find_links(as_read, frames, (thumbs, catalog))  # as read, so that a training finds them in the store
     catalog = group_catalog(first_level(catalog), links)

@@ -3,7 +3,9 @@
 import pandas as pd
 
 from marinecv.audit import pixels, tables
-from marinecv.data.catalog import usable
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.rgb import find_white
 
 
@@ -21,6 +23,7 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
         `box_problems`, and where an image has two boxes that could disagree on its class, `label_shares,
         class_changes, label_flips`.
     """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     found = {
         "class_counts": tables.class_counts(catalog),
         "size_table": tables.size_table(catalog),

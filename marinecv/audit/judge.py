@@ -6,9 +6,11 @@ from marinecv.audit.findings import Finding
 from marinecv.audit.labelling import label_findings
 from marinecv.audit.relative_findings import relative_findings
 from marinecv.audit.unfit import image_findings
-from marinecv.data.catalog import usable
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS, usable
 from marinecv.data.groups import NEIGHBOUR
 from marinecv.data.splits import split_catalog
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
 
 
 def is_split(catalog: pd.DataFrame) -> bool:
@@ -40,6 +42,8 @@ def list_findings(
     Returns:
         Findings, the serious ones first; none for a clean set.
     """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
+    tables = {name: as_table(table, text=TEXT_OF_AUDIT).reset_index(drop=True) for name, table in tables.items()}
     links, crossing, votes = (tables[name] for name in ("links", "crossing", "votes"))
     found = relative_findings(as_split(catalog, seed), links, crossing, votes, leak, published=is_split(catalog))
     found += image_findings(catalog, tables["quality"])

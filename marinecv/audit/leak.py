@@ -6,6 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from marinecv.data.folds import kfold
 from marinecv.data.splits import SPLITS
+from marinecv.data.user_tables import as_catalog
 
 FOLDS = 5
 MOST = 5000  # images judged; more would take minutes and tell no more
@@ -25,21 +26,22 @@ def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd
         DataFrame: `vote` (`as split` or `relatives apart`), `image_id, split, group, true_class, predicted_class`. No
         row `as split` without train and others, none `relatives apart` with one group.
     """
+    rows = as_catalog(rows).reset_index(drop=True)
     classes, rng, votes = rows["class_name"].to_numpy(), np.random.default_rng(seed), []
 
     def nearest(taught, judged, vote):
         if taught.any() and judged.any():
             places = np.sort(rng.permutation(np.flatnonzero(judged))[:MOST])
             model = KNeighborsClassifier(1, algorithm="brute").fit(thumbs[taught], classes[taught])
-            said = rows.iloc[places].rename(columns={"class_name": "true_class"})
-            said = said.assign(vote=vote, predicted_class=model.predict(thumbs[places]))
-            votes.append(said[["vote", "image_id", "split", "group", "true_class", "predicted_class"]])
+            said = {name: rows[name].iloc[places] for name in ("image_id", "split", "group")}
+            said |= {"true_class": classes[places], "predicted_class": model.predict(thumbs[places])}
+            votes.append(pd.DataFrame({"vote": vote, **said}))
 
     split = rows["split"].to_numpy()
     for name in SPLITS[1:]:
         nearest(split == "train", split == name, AS_SPLIT)
     folds = min(FOLDS, rows["group"].nunique())
-    for part in kfold(rows.reset_index(drop=True), folds, seed, "grouped") if folds > 1 else []:
+    for part in kfold(rows, folds, seed, "grouped") if folds > 1 else []:
         told = part.set_index("image_id")["split"].reindex(rows["image_id"]).to_numpy()
         nearest(told == "train", told == "validation", APART)
     columns = ["vote", "image_id", "split", "group", "true_class", "predicted_class"]

@@ -13,6 +13,7 @@ from marinecv.audit.versions import versions
 from marinecv.data.catalog import usable
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.pixels import files_key
 from marinecv.tables import numbers, read_table, write_table
 
@@ -48,6 +49,7 @@ def find_links(
     """
     if frames not in (None, *FRAMES):
         raise ValueError(f"Expected frames to be one of {', '.join(FRAMES)}. Received: {frames!r}.")
+    catalog = as_catalog(catalog, ("image_id", "path")).reset_index(drop=True)
     rows = usable(catalog)
     place = store_path("links", _key(rows, frames) + ".csv")
     if place.is_file():

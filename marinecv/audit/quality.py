@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.audit.thumbs import LUMA, in_chunks
+from marinecv.data.user_tables import as_catalog
 
 DARK, BRIGHT = 25.0, 235.0  # mean grey level, of 255
 FLAT = 8.0  # grey levels of deviation
@@ -27,7 +28,7 @@ def measure_quality(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
         grey levels from 0 to 255), `sharpness`, and `remark`: "" or some of `REMARKS`, by commas.
     """
     light = in_chunks(lambda images: _measured(images @ LUMA), thumbs)
-    table = rows[["image_id", "split", "class_name", "width", "height"]].reset_index(drop=True)
+    table = as_catalog(rows)[["image_id", "split", "class_name", "width", "height"]].reset_index(drop=True)
     table = table.assign(brightness=light[:, 0], contrast=light[:, 1], sharpness=light[:, 2])
     odd = _odd(table)
     words = [", ".join(np.array(REMARKS)[list(marks)]) for marks in odd.itertuples(index=False)]

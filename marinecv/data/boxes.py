@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.data.names import normalize_name
+from marinecv.data.names import match_names, normalize_name
+from marinecv.data.user_tables import as_catalog, as_numbers, as_table, renamed
 
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 FLAT_BOXES = ("keep", "error")
 BAD_ROW = "bad row"
+OTHER_NAMES = {"image_id": ("filename", "file", "path"), "class_name": ("class", "label"), **dict.fromkeys(CORNERS, ())}
+LARGEST_PX = 2**31
 
 
 def bad_row(text: str, reason: str) -> str:
@@ -33,6 +36,35 @@ def describe_bad_rows(rows: pd.DataFrame) -> str:
     for first in bad.head(1).itertuples():
         return f"{len(bad)} of {len(rows)} annotation rows cannot be read; the first, {first.source}: {first.problem}"
     return ""
+
+
+def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
+    """Return a user's boxes as `BOX_COLUMNS` have them, numbered anew; a row that cannot serve says why in `problem`.
+
+    Those are a row without image or class, and one with a corner that is missing, infinite or no number.
+
+    Args:
+        boxes: Roboflow's columns filename, class, xmin, ymin, xmax and ymax suffice; others stay.
+    Raises:
+        ValueError: as `as_table`.
+    """
+    if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
+        boxes = pd.DataFrame(columns=BOX_COLUMNS)
+    boxes = renamed(boxes, OTHER_NAMES)
+    boxes = as_table(boxes, ("image_id", "class_name", *CORNERS), {"problem": "", "clipped": False}, "boxes table")
+    boxes = boxes.reset_index(drop=True)
+    if "source" not in boxes:
+        boxes = boxes.assign(source=[f"boxes:{row}" for row in range(len(boxes))])
+    boxes = boxes.assign(**{corner: as_numbers(boxes[corner]) for corner in CORNERS})
+    reasons = {
+        "its class is missing": boxes["class_name"] == "",
+        "its image is missing": boxes["image_id"] == "",
+        "a corner is no number of pixels": ~(boxes[CORNERS].abs() < LARGEST_PX).all(axis=1),
+    }
+    for reason, rows in reasons.items():
+        if (rows & (boxes["problem"] == "")).any():
+            boxes = boxes.assign(problem=boxes["problem"].mask(rows & (boxes["problem"] == ""), reason))
+    return boxes
 
 
 def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:
@@ -70,6 +102,26 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
         refuse_flat(boxes)
     boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & (boxes["problem"] == ""), "no area")
     return _clip(boxes, sizes)
+
+
+def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -> pd.DataFrame:
+    """Return a user's boxes as `read_boxes` does; see there."""
+    boxes = as_boxes(boxes)
+    if sizes is None:
+        sizes = boxes if {"width", "height"} <= {*boxes} else boxes[["image_id"]].assign(width=0, height=0)
+    else:
+        sizes = as_catalog(sizes)
+        found = boxes["image_id"].map(match_names(boxes["image_id"], sizes["image_id"]))
+        if len(boxes) and found.isna().all():
+            raise ValueError(
+                f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
+                f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
+            )
+        strange = found.isna() & (boxes["problem"] == "")
+        problem = boxes["problem"].mask(strange, "its image is not in the catalog")
+        boxes = boxes.assign(image_id=found.fillna(boxes["image_id"]), problem=problem)
+    clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
+    return pd.concat([clean, boxes.drop(columns=clean.columns)], axis=1)
 
 
 def is_flat(boxes: pd.DataFrame) -> pd.Series:

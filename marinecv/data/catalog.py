@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from marinecv.data.boxes import clean_boxes, describe_bad_rows
+from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
 from marinecv.data.deal import allocate
 from marinecv.data.folders import read_folders
@@ -16,6 +16,7 @@ from marinecv.data.names import merge_spellings
 from marinecv.data.packed import read_about, read_packed
 from marinecv.data.roboflow import read_roboflow
 from marinecv.data.splits import sort_by_split
+from marinecv.data.user_tables import as_catalog
 from marinecv.data.yolo import read_yolo
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
@@ -44,18 +45,26 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
     return images, boxes
 
 
-def read_boxes(manifest: Manifest, flat_boxes: str = "keep") -> pd.DataFrame:
-    """Return the clean boxes of a data set, or an empty table where the layout has none.
+def read_boxes(
+    manifest: Manifest | pd.DataFrame, flat_boxes: str = "keep", sizes: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return the clean boxes of a data set, or of a DataFrame; an empty table where the layout has none.
 
     Args:
-        manifest: with its `root`.
+        manifest: with its `root`; or a user's boxes as `dominant_class` takes them, a row each, `image_id` as the
+            catalog has it; their other columns stay.
         flat_boxes: "keep" boxes without area as unusable rows, or call them an "error".
+        sizes: of a DataFrame: the catalog of its images. Without one the DataFrame's own columns `width` and `height`
+            say where a box is clipped, if it has them.
     Returns:
-        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64, in pixels as displayed.
+        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64, in pixels as displayed. Every row is there, one
+        that cannot serve with its reason in `problem`.
     Raises:
         ValueError: as `clean_boxes`, `merge_spellings`, as the reader of the layout, or a class that the manifest does
-            not name.
+            not name; of a DataFrame, a column is missing, or no box is of an image of the catalog.
     """
+    if isinstance(manifest, pd.DataFrame):
+        return boxes_of(manifest, sizes, flat_boxes)
     return read_images_and_boxes(manifest, flat_boxes)[1]
 
 
@@ -94,18 +103,20 @@ def read_catalog(
     return sort_by_split(catalog[CATALOG_COLUMNS])
 
 
-def class_names_of(catalog: pd.DataFrame, manifest: Manifest) -> tuple[str, ...]:
+def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:
     """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split.
 
-    Those present are sorted by name; of the layout `cub`, by number, and so of a pack that was made of it.
+    Those present are sorted by name; of the layout `cub`, by number, and so of a pack that was made of it. Images
+    without a class are passed over.
 
     Raises:
         ValueError: a class in the data that the manifest does not name.
     """
     good = usable(catalog)
-    present = set(good["class_name"].unique())
-    if not manifest.class_names:
-        return tuple(name for name in class_order(manifest) or sorted(present) if name in present)
+    present = {*good["class_name"]} - {""}
+    if manifest is None or not manifest.class_names:
+        order = class_order(manifest) if manifest else []
+        return tuple(name for name in order or sorted(present) if name in present)
     names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
     _refuse_unknown(good, good["image_id"], names, manifest)
     return names
@@ -124,8 +135,9 @@ def source_layout(manifest: Manifest) -> str:
 
 
 def usable(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without a problem: all of a catalog that has no such column."""
-    return catalog[catalog["problem"].fillna("") == ""] if "problem" in catalog else catalog
+    """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
+    table = as_catalog(catalog, ())
+    return table[table["problem"] == ""]
 
 
 def check_trainable(catalog: pd.DataFrame) -> None:
@@ -157,6 +169,7 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """
     if limit < 1:
         raise ValueError(f"The limit is {limit} images a split. Expected at least 1.")
+    catalog = as_catalog(catalog).reset_index(drop=True)
     rng, kept, good = np.random.default_rng(seed), [], usable(catalog)
     classes = good["class_name"].value_counts()  # of equals that of the name that sorts first goes first
     good = good[good["class_name"].isin(classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit])]

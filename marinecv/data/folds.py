@@ -6,6 +6,7 @@ import pandas as pd
 from marinecv.data.deal import deal_groups
 from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
+from marinecv.data.user_tables import as_catalog
 
 FOLDS_BY = ("stratified", "grouped")
 
@@ -29,7 +30,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     """
     if by not in FOLDS_BY:
         raise ValueError(f'Cannot make folds by "{by}". Expected one of {", ".join(FOLDS_BY)}.')
-    catalog = put_back(catalog)
+    catalog = put_back(as_catalog(catalog).reset_index(drop=True))
     good = catalog["problem"] == ""
     if not 2 <= k <= good.sum():
         raise ValueError(

@@ -7,11 +7,18 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
+
 LINK_COLUMNS = ["first", "second", "kind", "likeness", "found_by"]
 COPY, NEAR_COPY, NEIGHBOUR, BLOCK = "copy", "near copy", "neighbour", "block"
 RELATIVES = (COPY, NEAR_COPY, NEIGHBOUR)
 TOGETHER = (COPY, NEAR_COPY, BLOCK)
 LEFT_OUT = "near-duplicate of "  # a problem begins so, and says of which image in which split
+
+
+def as_links(links: pd.DataFrame) -> pd.DataFrame:
+    """Return related images as `find_links` does, in whatever way they came from a CSV."""
+    return as_table(links, LINK_COLUMNS[:3], what="table of links", text=TEXT_OF_AUDIT)
 
 
 def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
@@ -27,6 +34,7 @@ def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The catalog; a group that links make is named after its first image.
     """
+    catalog, links = as_catalog(catalog).reset_index(drop=True), as_links(links)
     free = catalog[(catalog["problem"] == "") & (catalog["group"] == "")]
     ids = pd.Index(free["image_id"])
     kept = links[links["kind"].isin(TOGETHER) & links["first"].isin(ids) & links["second"].isin(ids)]
@@ -76,6 +84,7 @@ def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFra
     Returns:
         DataFrame: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
     """
+    catalog, links = as_catalog(catalog), as_links(links)
     split = catalog[catalog["problem"] == ""].set_index("image_id")["split"]
     pairs = links[links["kind"].isin(RELATIVES)]
     swapped = pairs.rename(columns={"first": "second", "second": "first"})

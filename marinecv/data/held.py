@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.deal import deal_groups, has_groups
+from marinecv.data.user_tables import as_catalog
 
 
 def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
@@ -19,12 +20,14 @@ def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.S
     Returns:
         (n,) bool, by the index of the catalog.
     """
+    catalog = as_catalog(catalog)
+    index, catalog = catalog.index, catalog.reset_index(drop=True)
     rows = catalog[(catalog["split"] == "validation") & (catalog["problem"] == "")].sort_values("image_id")
     if not share or rows.empty:
-        return pd.Series(False, index=catalog.index)
+        return pd.Series(False, index=index)
     rng = np.random.default_rng(seed)
     held = deal_groups(rows, rng, (1 - share, share)) == 1 if are_related(rows) else _in_turn(rows, rng, share)
-    return held.reindex(catalog.index, fill_value=False)
+    return held.reindex(catalog.index, fill_value=False).set_axis(index)
 
 
 def are_related(rows: pd.DataFrame) -> bool:

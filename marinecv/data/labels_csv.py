@@ -33,14 +33,7 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         first = wrong.iloc[0]
         what = f"{first['file']} again" if first["file"].strip() else "no file"
         raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
-    words = rows["split"].map(normalize_name)
-    splits = {"": "", **folder_splits({*words})}
-    if (unknown := ~words.isin(splits)).any():
-        raise ValueError(
-            f'Row {rows["source"][unknown].iloc[0]}: "{words[unknown].iloc[0]}" is no split. Expected one of '
-            f"{', '.join(SPLIT_NAMES)}. Fix the CSV, or leave the cell empty."
-        )
-    rows["split"] = words.map(splits)
+    rows["split"] = known_splits(rows["split"], rows["source"])
     of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
     groups = {path: path.relative_to(root).parts[:-1][:1] for path in sorted({*found, *of_path})}
     named = [(path, *of_path.get(path, ["", ""])[:2], *group) for path, group in groups.items()]
@@ -48,3 +41,19 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
     images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
     return images, pd.DataFrame(columns=BOX_COLUMNS)
+
+
+def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
+    """Return the split that each word stands for, see `folder_splits`; "" for none.
+
+    Raises:
+        ValueError: a word stands for none; `rows` says where.
+    """
+    words = words.map(normalize_name)
+    splits = {"": "", **folder_splits({*words})}
+    if (unknown := ~words.isin(splits)).any():
+        raise ValueError(
+            f'Row {rows[unknown].iloc[0]}: "{words[unknown].iloc[0]}" is no split. Expected one of '
+            f"{', '.join(SPLIT_NAMES)}. Fix the CSV, or leave the cell empty."
+        )
+    return words.map(splits)

@@ -14,6 +14,7 @@ from marinecv.data.grouped_split import split_in_groups
 from marinecv.data.groups import first_level, group_catalog
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import as_catalog, why_none
 from marinecv.hashes import sha256
 from marinecv.tables import check_columns, read_table, write_table
 
@@ -107,6 +108,7 @@ def split_catalog(
         ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, fewer
             than 3 groups (2 without test), or as `read_split`.
     """
+    catalog = as_catalog(catalog).reset_index(drop=True)
     if str(split_by).lower().endswith(".csv"):
         return read_split(catalog, split_by)
     if split_by in kept_splits():
@@ -130,11 +132,7 @@ def split_catalog(
         catalog = catalog.assign(problem=catalog["problem"].mask(good & (chosen == ""), NO_SPLIT))
     else:
         if not good.any():
-            first = f", the first: {catalog['problem'].iloc[0]}" if len(catalog) else ""
-            raise ValueError(
-                f"None of the {len(catalog)} images can be used{first}. Expected images with a class; `marinecv audit` "
-                "shows what is wrong with each."
-            )
+            raise ValueError(why_none(catalog))
         if split_by == "grouped":
             rows = split_in_groups(catalog[good], seed, fractions, links, log)
             return sort_by_split(pd.concat([rows, catalog[~good].assign(split="")]))
@@ -145,8 +143,9 @@ def split_catalog(
 
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     """Sort by split (train, validation, test, none), then by image id."""
-    order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))})
-    return catalog.assign(order=order).sort_values(["order", "image_id"], ignore_index=True).drop(columns="order")
+    order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
+    keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
+    return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
 
 
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
@@ -155,6 +154,7 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
     Returns:
         The SHA-256 of the file: equal where the split is equal.
     """
+    catalog = as_catalog(catalog)
     rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
     return sha256(path)
@@ -201,6 +201,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise ValueError(f"There is no split file {path}. Expected a CSV with image_id and split.") from None
     check_columns(table, ("image_id", "split"), path)
+    catalog = as_catalog(catalog).reset_index(drop=True)
     known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
     ids = table["image_id"].replace(match_names(table["image_id"], known))
     for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):
@@ -229,7 +230,7 @@ def _published(
     if not chosen.isin(SPLITS).any():
         raise ValueError(
             "The data come without train/validation/test folders, so there is no published split. "
-            "Expected --split-by grouped, stratified or random."
+            'Expected split_by="grouped", "stratified" or "random".'
         )
     train = good & (chosen == "train")
     weights = [

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
-from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
+from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table
 
 BINS = 15
 COOLEST, WARMEST = 0.05, 20.0
@@ -133,7 +133,7 @@ def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities `(n, C)` and the number of the true class `(n,)` of a labelled predictions table."""
     names = list(class_names_of_table(predictions))
-    return probabilities_of_table(predictions), predictions["true_class"].map(names.index).to_numpy(int)
+    return probabilities_of_table(predictions), as_predictions(predictions)["true_class"].map(names.index).to_numpy(int)
 
 
 def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict:

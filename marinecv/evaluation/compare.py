@@ -15,6 +15,7 @@ from marinecv.evaluation.intervals import (
     resampled_sums,
     smallest_paired_difference,
 )
+from marinecv.evaluation.predictions import as_predictions
 
 
 def compare_runs(
@@ -79,6 +80,7 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
     Raises:
         ValueError: as `compare_runs`.
     """
+    a, b = map(as_predictions, (a, b))
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
         raise ValueError(f"Neither table has a labelled image in split {split!r}. Expected the same images in both.")

@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from marinecv.data.splits import SPLITS
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import percentile_interval
@@ -55,6 +56,7 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
         ValueError: fewer than two clusters, or no more different codes than clusters.
     Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
     """
+    rows = as_table(rows)
     clusters = rows["class_name"].nunique() if clusters is None else clusters
     different = len(np.unique(codes, axis=0))
     if not 2 <= clusters < different:
@@ -91,7 +93,7 @@ def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, grou
         what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
         labels.
     """
-    order = by_image(points)
+    points, order = as_table(points), by_image(points)
     points, codes, n = points.iloc[order], codes[order], len(points)
     classes, numbers = pd.factorize(points["class_name"])[0], group_numbers(points["image_id"], groups)
     table = []
@@ -144,7 +146,7 @@ def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
         DataFrame with `of` ("points" or "code"), `cluster`, `size`, `class_name` (the most frequent, of equal ones the
         first by name) and `share` (of the cluster, 0 to 1).
     """
-    tables = []
+    points, tables = as_table(points), []
     for of, column in CLUSTERINGS.items():
         counts = points.groupby([column, "class_name"]).size().rename("count").reset_index()
         counts["size"] = counts.groupby(column)["count"].transform("sum")
@@ -165,7 +167,7 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
         DataFrame, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id`,
         `neighbour_split`, `neighbour_class`, `similarity` (cosine of the angle between the codes, -1 to 1).
     """
-    order = by_image(rows)
+    rows, order = as_table(rows), by_image(rows)
     rows, codes = rows.iloc[order], codes[order]
     searched = np.flatnonzero(_searched(rows))
     finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
@@ -193,6 +195,7 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups
         DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals (95%) are those of `mean_figure`, and
         `chance` is what a neighbour drawn blindly from those searched would give.
     """
+    rows, nearest = as_table(rows).reset_index(drop=True), as_table(nearest, text=TEXT_OF_AUDIT).reset_index(drop=True)
     searched = _searched(rows)
     counts = rows["class_name"][searched].value_counts()
     others = rows["class_name"].map(counts).fillna(0) - searched

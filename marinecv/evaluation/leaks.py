@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from marinecv.audit.leak import APART, AS_SPLIT
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
 from marinecv.evaluation.metrics import classification_metrics
-from marinecv.evaluation.predictions import make_table
+from marinecv.evaluation.predictions import as_predictions, make_table
 from marinecv.tables import check_columns, numbers, read_table
 
 FIGURES = ("accuracy", "balanced_accuracy")
@@ -34,7 +35,7 @@ def honest_scores(
         together. Intervals (95%) resample groups. Where no image is left, value and bounds are missing and n is 0;
         bounds are where the images come from fewer than six groups.
     """
-    rows = []
+    predictions, rows = as_predictions(predictions), []
     for split in ("validation", "test"):
         part = predictions[(predictions["split"] == split) & (predictions["true_class"] != "")]
         if len(part):
@@ -102,6 +103,7 @@ def leak_index(votes: pd.DataFrame) -> dict:
         on all images), and on the judged images that have both votes `difference` (of accuracies),
         its 95% bounds `low` and `high` over groups, and `n`; these are missing where nothing is split.
     """
+    votes = as_table(votes, text=TEXT_OF_AUDIT)
     groups = votes.drop_duplicates("image_id").set_index("image_id")["group"]
     rows, tables = [], {}
     for vote, part in votes.groupby("vote", sort=False):

@@ -8,7 +8,7 @@ import pandas as pd
 from marinecv.evaluation.figures import MIN_GROUPS, bootstrapped_share, mean_figure, without_interval
 from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, resampled_sums, wilson
-from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
+from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table
 
 SMALLEST = np.finfo(np.float64).eps  # the probability that scikit-learn gives to what was held for impossible
 
@@ -137,12 +137,11 @@ def image_losses(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
+    predictions = as_predictions(predictions).reset_index(drop=True)
     labelled = predictions[predictions["true_class"] != ""]
     if labelled.empty:
-        raise ValueError(
-            f"None of the {len(predictions)} rows has a true class. Expected labelled images: check the "
-            "split, or label them."
-        )
+        what = f"None of the {len(predictions)} rows has a true class" if len(predictions) else "There is no row"
+        raise ValueError(f"{what}. Expected labelled images: check the split, or label them.")
     return labelled
 
 

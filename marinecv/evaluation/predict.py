@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from marinecv.data.catalog import usable
+from marinecv.data.catalog import CATALOG_COLUMNS, usable
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
@@ -55,7 +55,8 @@ def predict_table(
         together: keep that for all images at once, not split by split: what folds of the same images share.
 
     Returns:
-        Predictions table, rows in the order of the catalog; an image without a class has the true class "".
+        Predictions table, rows in the order of the catalog, with the columns of the catalog that are not ours; an image
+        without a class has the true class "".
 
     Raises:
         OSError: a bank has no room.
@@ -73,7 +74,8 @@ def predict_table(
         options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}
         dataset = make_dataset(catalog, spec, class_names, **options)
         probabilities = predict_probabilities(model, dataset)
-    return make_table(list(rows["image_id"]), list(rows["split"]), list(rows["class_name"]), probabilities, class_names)
+    extra = rows.drop(columns=CATALOG_COLUMNS, errors="ignore")
+    return make_table(rows["image_id"], rows["split"], rows["class_name"], probabilities, class_names, extra)
 
 
 def predict_codes(

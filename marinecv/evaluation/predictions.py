@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import names
+from marinecv.data.user_tables import as_class_names, as_table, as_text, check_extra
 from marinecv.tables import numbers, read_table, write_table
 
 KEYS = ("image_id", "split", "true_class", "predicted_class")
@@ -19,23 +20,31 @@ def make_table(
     true_classes: Sequence[str],
     probabilities: np.ndarray,
     class_names: Sequence[str],
+    extra: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Put predictions beside the truth, one row an image.
+    """Put predictions beside the truth, one row an image: of a network, or of any classifier.
+
+        table = mcv.make_table(range(len(X)), "test", y, classifier.predict_proba(X), classifier.classes_)
+        mcv.classification_metrics(table)
 
     Args:
-        image_ids: (n,) POSIX paths relative to the data root; unique within a split.
-        splits: (n,) `train`, `validation`, `test` or another name.
+        image_ids: (n,) POSIX paths relative to the data root, or other names; unique within a split.
+        splits: (n,) `train`, `validation`, `test` or another name; or one for all.
         true_classes: (n,) each one of `class_names`, or "" for an image without a label.
         probabilities: (n, C), 0 to 1, each row summing to 1; kept as float32. Ties go to the earlier class.
         class_names: (C,) in the order of the columns of `probabilities`.
+        extra: further columns of the images, row i for row i.
 
     Returns:
-        DataFrame `image_id, split, true_class, predicted_class, p_<class>...` in the order given.
+        DataFrame `image_id, split, true_class, predicted_class, p_<class>...` and those of `extra`, in the order given.
 
     Raises:
         ValueError: shapes disagree; a probability is missing or a row does not sum to 1; a class or an image is
-            unknown or repeated.
+            unknown or repeated; or a column of `extra` has the name of another.
     """
+    image_ids, true_classes = (as_text(pd.Series(list(each))).tolist() for each in (image_ids, true_classes))
+    class_names = as_class_names(class_names)
+    splits = [splits] * len(image_ids) if isinstance(splits, str) else as_text(pd.Series(list(splits))).tolist()
     probabilities = np.asarray(probabilities)
     expected = (len(image_ids), len(class_names))
     if probabilities.shape != expected or not len(image_ids) == len(splits) == len(true_classes):
@@ -43,17 +52,29 @@ def make_table(
             f"Expected one split, one true class and one row of probabilities for each image, shape {expected}. "
             f"Received: {len(splits)} splits, {len(true_classes)} true classes, shape {probabilities.shape}."
         )
-    if len(set(class_names)) < len(class_names):
-        raise ValueError(f"Expected each class name once. Received: {tuple(class_names)}.")
     _refuse_non_probabilities(probabilities, image_ids)
     probabilities = probabilities.astype(np.float32)
     known = np.array([*class_names, ""], dtype=object)
-    table = pd.DataFrame({"image_id": list(image_ids), "split": list(splits), "true_class": list(true_classes)})
+    table = pd.DataFrame({"image_id": image_ids, "split": splits, "true_class": true_classes})
     _refuse_unknown_classes(table, known)
     _refuse_repeated_images(table)
     table["predicted_class"] = known[probabilities.argmax(axis=1)]
     columns = [PREFIX + name for name in class_names]
-    return pd.concat([table.astype(str), pd.DataFrame(probabilities, columns=columns)], axis=1)
+    parts = [table.astype(str), pd.DataFrame(probabilities, columns=columns)]
+    if extra is not None and len(extra.columns):
+        check_extra(extra)
+        parts.append(extra.reset_index(drop=True))
+    return pd.concat(parts, axis=1)
+
+
+def as_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a predictions table as `make_table` makes it, in whatever way it came from a CSV.
+
+    Raises:
+        ValueError: it is no predictions table.
+    """
+    columns = [PREFIX + name for name in class_names_of_table(predictions)]
+    return as_table(predictions).astype(dict.fromkeys(columns, np.float32))
 
 
 def class_names_of_table(predictions: pd.DataFrame) -> tuple[str, ...]:
@@ -62,27 +83,29 @@ def class_names_of_table(predictions: pd.DataFrame) -> tuple[str, ...]:
     Raises:
         ValueError: it is no predictions table.
     """
-    if tuple(predictions.columns[:4]) != KEYS or not all(c.startswith(PREFIX) for c in predictions.columns[4:]):
+    columns = [*map(str, as_table(predictions).columns)]
+    found = [column for column in columns if column.startswith(PREFIX)]
+    if tuple(columns[:4]) != KEYS or columns[4 : 4 + len(found)] != found:
         raise ValueError(
-            f"This is no predictions table: expected the columns {', '.join(KEYS)}, {PREFIX}<class>... "
-            f"Received: {', '.join(map(str, predictions.columns))}. Make one with make_table or read_predictions."
+            f"This is no predictions table: expected the columns {', '.join(KEYS)}, {PREFIX}<class>..., "
+            f"and others behind them. Received: {', '.join(columns)}. Make one with make_table or read_predictions."
         )
-    return tuple(column.removeprefix(PREFIX) for column in predictions.columns[4:])
+    return tuple(column.removeprefix(PREFIX) for column in found)
 
 
 def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
-    """Return the probabilities of a predictions table as (n, C) float64."""
-    return predictions.iloc[:, 4:].to_numpy(dtype=np.float64)
+    """Return the probabilities of a predictions table as (n, C) float64, to the digits of float32 as it holds them."""
+    columns = [PREFIX + name for name in class_names_of_table(predictions)]
+    return predictions[columns].to_numpy(dtype=np.float32).astype(np.float64)
 
 
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
     """Write a predictions table as CSV, whole or not at all; nine digits bring every float32 back."""
-    class_names_of_table(predictions)
-    write_table(path, predictions, float_format="%.9g")
+    write_table(path, as_predictions(predictions), float_format="%.9g")
 
 
 def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read what `write_predictions` wrote; the table comes back equal.
+    """Read what `write_predictions` wrote; the table comes back equal, columns that it does not need as text.
 
     Args:
         path: of the CSV.
@@ -98,8 +121,9 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
             raise ValueError(
                 f"Expected the classes {tuple(class_names)}, in order, as the run has them. Found {found}."
             )
-        probabilities = numbers(table, table.columns[4:], path).iloc[:, 4:].to_numpy()
-        made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found)
+        columns = [PREFIX + name for name in found]
+        probabilities, extra = numbers(table, columns, path)[columns].to_numpy(), table.drop(columns=[*KEYS, *columns])
+        made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found, extra)
         other = made["predicted_class"] != table["predicted_class"]
         if other.any():
             row = table[other].iloc[0]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from marinecv.evaluation.predictions import KEYS
+from marinecv.evaluation.predictions import PREFIX, as_predictions, class_names_of_table
 
 COLUMNS = ["image_id", "class_name", "probability", "right"]
 
@@ -16,8 +16,9 @@ def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
     Returns:
         DataFrame `image_id, class_name` (the predicted one), `probability`, `right` (whether it is the true one).
     """
+    columns, predictions = [PREFIX + name for name in class_names_of_table(predictions)], as_predictions(predictions)
     of_them = predictions[predictions["split"] == ""]
-    sure = of_them.iloc[:, len(KEYS) :].max(axis=1)
+    sure = of_them[columns].max(axis=1)
     columns = of_them["image_id"], of_them["predicted_class"], sure, of_them["predicted_class"] == of_them["true_class"]
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
     return table[table["probability"] >= at_least].reset_index(drop=True)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from marinecv.atomic import whole_file
 from marinecv.data.catalog import usable
+from marinecv.data.user_tables import as_table
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.inputs.spec import ImageSpec
@@ -73,7 +74,7 @@ def restoration_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = Non
         groups: as `classification_metrics` takes them.
     """
     metrics = {}
-    for split, part in table.groupby("split", sort=False):
+    for split, part in as_table(table).groupby("split", sort=False):
         metrics[split], numbers = {"n": len(part)}, group_numbers(part["image_id"], groups)
         for name in ERRORS:
             values = part[name].to_numpy()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from marinecv.data.user_tables import as_table
 from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
@@ -31,6 +32,7 @@ def box_figures(
         DataFrame `class_name, measure, value, low, high, n`, first the class `ALL`: means as `mean_figure` gives them;
         bounds are NaN where there is no interval.
     """
+    measured = as_table(measured).reset_index(drop=True)
     parts = [(ALL, measured)] + [(name, measured[measured["class_name"] == name]) for name in class_names]
     rows = []
     for name, part in parts:

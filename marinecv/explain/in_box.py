@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from marinecv.data.boxes import CORNERS
+from marinecv.data.boxes import CORNERS, as_boxes
 from marinecv.data.catalog import usable
 from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
@@ -66,7 +66,7 @@ def measure_boxes(
     Raises:
         ValueError: as `heatmaps`.
     """
-    rows = usable(catalog)
+    rows, boxes = usable(catalog).reset_index(drop=True), as_boxes(boxes)
     by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
     measured = []
     for start in range(0, len(rows), BATCH):

@@ -7,6 +7,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.checked import whole
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import check_pixels, without_autotune
 
@@ -77,8 +78,8 @@ def noisy_pixels(rows: pd.DataFrame, pixels: np.ndarray, *, salt: float, pepper:
     seed = whole(seed, "seed")
     check_pixels(pixels, rows, np.shape(pixels)[1:])
     noisy = np.array(pixels)
-    for image, name in zip(noisy, rows["image_id"], strict=True):
-        chance = np.random.default_rng([seed, *os.fsencode(str(name))]).random(image.shape[:2])
+    for image, name in zip(noisy, as_catalog(rows)["image_id"], strict=True):
+        chance = np.random.default_rng([seed, *os.fsencode(name)]).random(image.shape[:2])
         image[chance < salt] = 255
         image[chance >= 1 - pepper] = 0
     return noisy

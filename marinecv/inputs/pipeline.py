@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.checked import names, whole
+from marinecv.checked import whole
 from marinecv.data.catalog import usable
+from marinecv.data.user_tables import as_catalog, as_class_names, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
@@ -61,7 +62,7 @@ def make_dataset(
         ValueError: no usable row, an argument of another kind than said here, a file that cannot be decoded, or a row
             of a class that is not among `class_names`.
     """
-    class_names = names(class_names, "class_names")
+    class_names = as_class_names(class_names)
     batch_size, seed = whole(batch_size, "batch_size", 1), whole(seed, "seed")
     counter = counter_of(start_epoch)
     check_spec(spec)
@@ -71,9 +72,9 @@ def make_dataset(
             f"{type(augmentation).__name__}. Keras layers go into the model, or behind the dataset: train.map(lambda "
             "images, labels: (layer(images, training=True), labels))."
         )
-    rows = usable(catalog)
+    rows = usable(as_catalog(catalog, ("image_id", "path", "class_name")))
     if not len(rows):
-        raise ValueError("No usable image in this part of the catalog. See its column `problem` for the reasons.")
+        raise ValueError(f"No usable image. {why_none(catalog)}")
     if pixels is None:
         pixels, checked = load_pixels(rows, spec)
         broken = checked[checked["problem"] != ""]

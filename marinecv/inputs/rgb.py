@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from marinecv.data.catalog import usable
 from marinecv.data.images import open_image
+from marinecv.data.user_tables import as_catalog
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest numbers of 1 to 16 bits; 1 of floating ones alone
 SAMPLE = 500  # images that say which of these is white
@@ -26,8 +27,8 @@ def find_white(catalog: pd.DataFrame) -> int | None:
     Returns:
         None where there are no such images.
     """
-    rows, highest = usable(catalog).sort_values("image_id"), []
-    is_plain = rows["image_id"].astype(str).str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
+    rows, highest = usable(as_catalog(catalog, ("image_id", "path"))).sort_values("image_id"), []
+    is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
     for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
         with suppress(Exception), open_image(path) as image:
             if _is_deep(image) and np.asarray(image).min() >= 0:  # of no broken one, which is a row with a reason

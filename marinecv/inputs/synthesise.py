@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
+from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"
@@ -25,7 +27,8 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, .
         DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
         dominant class is gone, 0 to 1), `num_classes`.
     """
-    ranked = ranked_classes(boxes[boxes["image_id"].isin(_train(catalog)["image_id"])])
+    train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
+    ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
     rows = []
     for image_id, classes in ranked.groupby("image_id", sort=True):
         if len(classes) > 1 and (second := classes.iloc[1])["class_name"] not in exclude:
@@ -55,7 +58,8 @@ def synthesise(
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
-    originals = _train(catalog).drop_duplicates("image_id").set_index("image_id").loc[chosen["image_id"]]
+    boxes, originals = as_boxes(boxes), _train(catalog).drop_duplicates("image_id").set_index("image_id")
+    originals = originals.loc[chosen["image_id"]]
     inside = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
     if inside:
         raise ValueError(
@@ -67,7 +71,7 @@ def synthesise(
     for row, original in zip(chosen.itertuples(), originals.to_dict("records"), strict=True):
         of_image = good[good["image_id"] == row.image_id]
         erased = erase(open_rgb(original["path"]), of_image, row.dominant, row.class_name)
-        name = f"{row.image_id}" if f"{row.image_id}".lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
+        name = row.image_id if row.image_id.lower().endswith((".jpg", ".jpeg")) else f"{row.image_id}.jpg"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         erased.save(path, "JPEG", quality=95)
@@ -78,7 +82,7 @@ def synthesise(
 
 
 def _train(catalog: pd.DataFrame) -> pd.DataFrame:
-    return usable(catalog).query("split == 'train'")
+    return usable(as_catalog(catalog)).query("split == 'train'")
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:

@@ -1,0 +1,100 @@
+"""A catalog of a user's own files: of lists, a Series, or a DataFrame."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.images import ABSENT, image_table
+from marinecv.data.labels_csv import known_splits
+from marinecv.data.names import merge_spellings
+from marinecv.data.user_tables import OPTIONAL, as_table, check_extra, renamed
+
+OTHER_NAMES = {"path": ("file", "filename"), "class_name": ("class", "label"), "split": (), "group": ()}
+PLACES = ("site", "camera")  # stand for the group where there is none
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")  # of a Path too, which makes one slash of two; C:/ is none
+
+
+def catalog_of(
+    paths: Iterable[str | os.PathLike] | pd.DataFrame,
+    classes: Iterable[str] | str | None = None,
+    split: Iterable[str] | str | None = None,
+    group: Iterable[str] | str | None = None,
+) -> pd.DataFrame:
+    """Make a catalog of image files: a row a file, in the order given, its size read from its header.
+
+        files = sorted(Path("photos").rglob("*.jpg"))
+        catalog = mcv.catalog_of(files, [file.parent.name for file in files])
+        catalog = mcv.split_catalog(mcv.catalog_of(pd.read_csv("photos.csv")), "stratified")
+
+    Args:
+        paths: absolute, or relative to the current folder; or a DataFrame of them in a column `path`, `file` or
+            `filename`, perhaps with `class_name`, `class` or `label`; `split`; `group`, `site` or `camera`; `image_id`;
+            and `problem`, why an image shall not be used. Its other columns stay, into the predictions table.
+        classes: of the images: one each, in the same order, or one for all.
+        split: "train", "validation" or "test", or another word for them, such as "val"; "" for none. Likewise.
+        group: what belongs together, such as a camera or a video. Likewise.
+    Returns:
+        DataFrame with `CATALOG_COLUMNS` and the other columns of `paths`. An `image_id` that is not given is the path
+        below the folder that all files lie in. A file that is absent or cannot be read is a row with its reason in
+        `problem`, and so is one without a class where others have one.
+    Raises:
+        ValueError: `paths` is no list of paths or is empty, one of them is an address or there twice, another argument
+            is of another length, a word is no split, or class names differ only in case.
+    """
+    is_table = isinstance(paths, pd.DataFrame)
+    table = renamed(paths, OTHER_NAMES) if is_table else pd.DataFrame({"path": _listed(paths, "paths")})
+    as_table(table, ["path"], what="DataFrame of paths")
+    if place := next((name for name in PLACES if name in table and "group" not in table), None):
+        table = table.assign(group=table[place])
+    for name, values in (("class_name", classes), ("split", split), ("group", group)):
+        if values is not None:
+            argument = "classes" if name == "class_name" else name
+            table = table.assign(**{name: values if isinstance(values, str) else _listed(values, argument, len(table))})
+    files = _absolute(table["path"])
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    table = as_table(table.reset_index(drop=True), optional=OPTIONAL)
+    reasons = table["problem"].mask((table["class_name"] == "") & (table["class_name"] != "").any(), "no class")
+    splits = known_splits(table["split"], table["path"])
+    rows = list(zip(files, splits, table["class_name"], table["group"], strict=True))
+    catalog = image_table(root, rows, dict(zip(files, reasons, strict=True))).assign(share=1.0)
+    catalog["problem"] = catalog["problem"].replace(ABSENT, "there is no such file")
+    if "image_id" in table:
+        catalog["image_id"] = table["image_id"]
+    if (twice := catalog["image_id"].duplicated() | (catalog["image_id"] == "")).any():
+        raise ValueError(
+            f"{twice.sum()} of {len(twice)} images have the path or image_id of another, or none; the first is "
+            f"{files[twice.argmax()]}. Expected each image once."
+        )
+    catalog, _ = merge_spellings(catalog[CATALOG_COLUMNS], catalog.iloc[:0], (), False)
+    extra = table.drop(columns=[*CATALOG_COLUMNS], errors="ignore")
+    check_extra(extra)
+    return pd.concat([catalog, extra], axis=1)
+
+
+def _listed(values: Iterable[object], name: str, count: int | None = None) -> list[object]:
+    if isinstance(values, str | os.PathLike | Set | Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"Expected {name} to be a list, one entry an image. Received: {values!r:.80}.")
+    values = list(values)
+    if count is not None and len(values) != count:
+        raise ValueError(f"Expected {name} of the {count} images, one each. Received: {len(values)}.")
+    return values
+
+
+def _absolute(paths: pd.Series) -> list[Path]:
+    """The files of paths, absolute and without "..".
+
+    Raises:
+        ValueError: there is no path, or one that is none, or an address.
+    """
+    if not len(paths):
+        raise ValueError("There is no path. Expected one an image; check the folder and the pattern of the search.")
+    for row, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise ValueError(f"Path {row} is {path!r:.80}. Expected a str or Path for each image.")
+        if _ADDRESS.match(os.fspath(path)):
+            raise ValueError(f"Path {row}, {os.fspath(path)!r:.120}, is an address. Expected a file on this machine.")
+    return [Path(os.path.abspath(path)) for path in paths]

@@ -1,0 +1,131 @@
+"""A user's own tables in the form that this package reads: text is text, and no column is missing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import infer_dtype, is_integer_dtype, is_scalar
+
+from marinecv.checked import names
+from marinecv.data.names import normalize_name
+
+TEXT = ("image_id", "path", "split", "class_name", "group", "source", "problem", "true_class", "predicted_class")
+TEXT_OF_AUDIT = (*TEXT, "first", "second", "kind", "found_by", "relative", "remark", "vote", "neighbour_id")
+TEXT_OF_AUDIT += ("neighbour_split", "neighbour_class")
+OPTIONAL = dict.fromkeys(("split", "class_name", "group", "problem"), "")  # of a catalog
+_OURS = ("image_id", "split", "true_class", "predicted_class")  # of a predictions table
+_STR = pd.Series(dtype=str).dtype
+
+
+def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> pd.DataFrame:
+    """Return a user's catalog as `as_table` does, with the columns of text that every catalog has.
+
+    Raises:
+        ValueError: as `as_table`.
+    """
+    table = as_table(catalog, needed, OPTIONAL, "catalog")
+    sides = [side for side in ("width", "height") if side in table and not is_integer_dtype(table[side])]
+    return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
+
+
+def why_none(catalog: pd.DataFrame) -> str:
+    """Say why no image of a catalog, or of a part of it, can be used: it has no row, or all have a problem."""
+    if catalog.empty:
+        why = "The catalog has no row. Expected one an image. Check what it was filtered by, such as the name of a "
+        return why + "split; where no split is made yet, call split_catalog."
+    first = as_catalog(catalog, ())["problem"].iloc[0]
+    return f"None of the {len(catalog)} images can be used, the first: {first}. Expected images without a `problem`."
+
+
+def check_extra(extra: pd.DataFrame) -> None:
+    """Raise ValueError where a column of a user's own has a name that the predictions table needs."""
+    if clash := [name for name in map(str, extra.columns) if name.startswith("p_") or name in _OURS]:
+        raise ValueError(
+            f"The column {clash[0]!r} cannot travel to the predictions table, whose own columns are image_id, split, "
+            "true_class, predicted_class and p_<class>. Rename it."
+        )
+
+
+def as_table(
+    table: pd.DataFrame,
+    needed: Iterable[str] = (),
+    optional: Mapping[str, object] | None = None,
+    what: str = "table",
+    text: Iterable[str] = TEXT,
+) -> pd.DataFrame:
+    """Return a table whose columns of text are text, in whatever way it came from a CSV, a database or a program.
+
+    Args:
+        table: is left as it is; rows and index of the returned one are its own.
+        needed: columns that it must have.
+        optional: columns that are added where it lacks them, with their value.
+        what: what an error calls it.
+        text: columns that hold text, see `as_text`.
+    Raises:
+        ValueError: it is no DataFrame, or a column is missing or there twice.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"The {what} lacks the column {', '.join(missing)}. Expected {', '.join(needed)}; found "
+            f"{', '.join(map(str, table.columns)) or 'none'}. Rename or add it."
+        )
+    if (twice := table.columns.duplicated()).any():
+        raise ValueError(f"The {what} has the column {table.columns[twice][0]!r} twice. Expected each once; drop one.")
+    changed = {name: value for name, value in (optional or {}).items() if name not in table}
+    for name, column in table.items():
+        if name in text and (words := as_text(column)) is not column:
+            changed[name] = words
+    return table.assign(**changed) if changed else table
+
+
+def renamed(table: pd.DataFrame, names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+    """Return a table whose columns have our names; case and outer white space of its own do not matter.
+
+    Args:
+        table: as `as_table` takes it.
+        names: of each column that may be missing, the other names it goes by, the first that is there counts.
+    """
+    header = {normalize_name(str(column)).casefold(): column for column in as_table(table).columns[::-1]}
+    found = {
+        header[name]: new
+        for new, others in names.items()
+        if new not in table and (name := next((name for name in (new, *others) if name in header), None))
+    }
+    return table.rename(columns=found)
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Return a column as text: what is missing is "", and names that `read_csv` made numbers are "1", not "1.0"."""
+    if column.dtype == object or column.dtype != _STR:
+        if column.dtype == object and infer_dtype(column, skipna=False) == "string":
+            return column
+        return pd.Series([_word(value) for value in column.astype(object)], column.index, dtype=str, name=column.name)
+    return column.fillna("") if column.isna().any() else column
+
+
+def as_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return class names as text, in their order.
+
+    Raises:
+        ValueError: they are no list, tuple or array, which alone have an order, or one is empty or there twice.
+    """
+    if isinstance(class_names, str | bytes | Mapping) or not hasattr(class_names, "__getitem__"):
+        raise ValueError(
+            f"class_names is the {type(class_names).__name__} {class_names!r:.200}. Expected a list: its order counts."
+        )
+    return names(as_text(pd.Series(list(class_names), dtype=object)).tolist(), "class_names")
+
+
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Return a column as float64: NaN where there is no number."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":
+        return column.astype(float)
+    return pd.Series(pd.to_numeric(column.to_numpy(dtype=object), errors="coerce"), column.index, dtype=float)
+
+
+def _word(value: object) -> str:
+    if is_scalar(value) and pd.isna(value):
+        return ""
+    return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
