@@ -53,7 +53,8 @@ def test_table_of_unlabelled_images_comes_back_equal(tmp_path):
     [
         ({"probabilities": np.ones((3, 2)) / 2}, r"shape \(3, 3\).*Received.*shape \(3, 2\)"),
         ({"splits": ["train"]}, "Received: 1 splits"),
-        ({"class_names": ("x", "y", "x")}, "each class name once"),
+        ({"class_names": ("x", "y", "x")}, "'x' is empty or there twice"),
+        ({"class_names": {"x", "y", "z"}}, "class_names is the set"),
         ({"probabilities": [[0.2, 0.3, 0.5], [np.nan, 0, 1], [0, 0, 1]]}, r"1 of 3 rows.*train/a.jpg.*diverged"),
         ({"probabilities": [[0.2, 0.3, 0.5], [0, 0, 1], [4.0, -3.0, 0.0]]}, r"first is test/a.jpg.*softmax"),
         ({"true_classes": ["NA", "whale", ""]}, r"1 of 3 images.*train/a.jpg: 'whale'"),

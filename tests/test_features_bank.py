@@ -1,7 +1,8 @@
 """The activation bank: kept whole, found again, looked at before it is used, within its budget, never built twice."""
 
+import gc
 import os
-from functools import partial
+import weakref
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ def front():
     return split(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(learnt + first))))[0]
 
 
-quietly = partial(open_bank, say=lambda line: None)
+quietly = open_bank
 
 
 @pytest.mark.parametrize(
@@ -173,3 +174,39 @@ def test_without_room_it_is_an_error_and_not_a_dead_process(rows, front):
     with room_for(200), pytest.raises(OSError, match="bytes are needed and .* are free"):
         quietly(front, rows, PIXELS, SPEC)
     assert quietly(front, rows, PIXELS, SPEC).arrays[0].shape[0] == IMAGES
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_deleted_dataset_frees_its_bank(rows, front, training):
+    bank = open_bank(front, rows, PIXELS, SPEC)
+    held = [weakref.ref(array) for array in bank.arrays]
+    dataset = make_bank_dataset(bank, np.zeros(IMAGES, int), 1, batch_size=2, training=training)
+    del bank
+    batches = dataset.take(4)
+    del dataset
+    gc.collect()
+    assert len([*batches]) == 4 and all(reference() is not None for reference in held)
+    del batches
+    gc.collect()
+    assert all(reference() is None for reference in held)
+
+
+def test_looking_at_a_batch_of_a_bank_is_no_epoch(rows, front):
+    bank = open_bank(front, rows, PIXELS, SPEC)
+    labels = np.arange(IMAGES)
+
+    def order(dataset):
+        return [label for _, batch in dataset for label in batch.numpy().argmax(axis=1).tolist()]
+
+    epochs = [
+        order(make_bank_dataset(bank, labels, IMAGES, batch_size=2, training=True, start_epoch=epoch))
+        for epoch in range(2)
+    ]
+    dataset = make_bank_dataset(bank, labels, IMAGES, batch_size=2, training=True)
+    next(iter(dataset))
+    assert [order(dataset), order(dataset)] == epochs and epochs[0] != epochs[1]
+
+
+def test_a_bank_is_built_without_a_word_unless_asked(rows, front, capsys):
+    open_bank(front, rows, PIXELS, SPEC)
+    assert capsys.readouterr().out == ""

@@ -1,5 +1,7 @@
 """A stream gives what the array of the same images gives, to the last bit, and never a black image."""
 
+import gc
+import weakref
 from functools import partial
 from types import SimpleNamespace
 
@@ -127,6 +129,20 @@ def test_loose_files_are_never_streamed_and_where_they_do_not_fit_a_pack_is_name
         ValueError, match="do not fit into .* What `data pack` makes of them is decoded as it is needed"
     ):
         load_pixels(loose.iloc[:2], SPEC, memory_budget_bytes=0)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_deleted_dataset_frees_its_stream(catalog, streamed, training):
+    stream = streamed(catalog)
+    held = weakref.ref(stream)
+    stream[:2]
+    batches = mcv.make_dataset(catalog, SPEC, list(COLOURS), pixels=stream, batch_size=4, training=training).prefetch(1)
+    del stream
+    gc.collect()
+    assert held() is not None and len([*batches]) > 1
+    del batches
+    gc.collect()
+    assert held() is None
 
 
 def test_an_image_that_pillow_alone_decodes_is_streamed_too(tmp_path, streamed, monkeypatch):

@@ -16,7 +16,7 @@ from marinecv.data.catalog import usable
 from marinecv.data.images import ABSENT, read_header
 from marinecv.data.records import file_problem, is_record
 from marinecv.data.store import make_room, store_path
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_table
 from marinecv.hold import hold
 from marinecv.inputs.decode import CORES, as_tensor, reader_of, retry_with_pillow, without_autotune
 from marinecv.inputs.resize import exceeds_canvas
@@ -60,7 +60,7 @@ def load_pixels(
         ValueError: the store has no room for the array.
     """
     check_spec(spec)
-    catalog = as_catalog(catalog, ("path",))
+    catalog = as_table(catalog, ("path",), {"problem": ""}, "catalog").copy()
     rows = usable(catalog)
     if spec.larger == "refuse":
         large = [exceeds_canvas(*_size(row), spec) for row in rows.to_dict("records")]
