@@ -5,9 +5,9 @@
 
 "before" is the code that was: the function that TensorFlow calls for each batch referred to the pixels themselves, and
 TensorFlow frees no such function. "after" is the code that is. Both run in processes of their own, in turn, and predict
-with the same small network; the first call, which traces, is left out. A row a variant: the median seconds of a call, by
-how much the resident memory of the process grew from the second call to the last, and both as ratios to "before". The
-table goes to benchmarks/results/predict_loop.csv. Needs Linux.
+with the same small network; the first call, which traces, is left out. A row a variant: the median seconds of a call,
+by how much the resident memory of the process grew from the second call to the last, and both as ratios to "before".
+The table goes to benchmarks/results/predict_loop.csv. Needs Linux.
 """
 
 import argparse

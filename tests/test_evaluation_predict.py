@@ -1,9 +1,13 @@
+import gc
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
 
 from marinecv.evaluation.predict import predict_probabilities, predict_table
+from marinecv.inputs.pixels import load_pixels
 from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=48, width=64, fit="stretch")
@@ -48,3 +52,31 @@ def test_a_keras_model_predicts_in_the_order_of_its_data_set():
     found = predict_probabilities(model, rows)
     assert found.dtype == np.float32
     assert found.argmax(axis=1).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("bank", [False, True])
+@pytest.mark.parametrize(
+    "wrong", [lambda pixels: pixels[:3], lambda pixels: pixels[:, ::2], lambda pixels: pixels / 255]
+)
+def test_pixels_of_other_images_are_refused(catalog, wrong, bank):
+    pixels, _ = load_pixels(catalog, SPEC)
+    with pytest.raises(ValueError, match=r"Expected pixels of the 4 usable rows: an array of uint8 \(4, 48, 64, 3\)"):
+        predict_table(MeanColour(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), bank=bank)
+
+
+def test_class_names_without_an_order_are_refused(catalog):
+    with pytest.raises(ValueError, match="class_names is the set"):
+        predict_table(MeanColour(), catalog, SPEC, {"crab", "eel", "ray"})
+
+
+def test_predicting_leaves_no_pixels_in_memory(catalog):
+    import keras
+
+    model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Softmax()])
+    for _ in range(2):
+        pixels, _ = load_pixels(catalog, SPEC)
+        held = weakref.ref(pixels)
+        predict_table(model, catalog, SPEC, ["crab", "eel", "ray"], pixels=pixels)
+        del pixels
+        gc.collect()
+        assert held() is None

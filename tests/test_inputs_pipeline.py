@@ -1,4 +1,7 @@
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import keras
@@ -355,3 +358,45 @@ def test_batches_of_a_deleted_dataset_are_an_error_and_never_black(catalog, pixe
     gc.collect()
     with pytest.raises(tf.errors.InvalidArgumentError, match="The dataset is deleted. Keep it in a variable"):
         next(iter(kept))
+
+
+ON_JAX = """
+import gc, weakref
+import keras, numpy as np, pandas as pd, tensorflow as tf
+import marinecv as mcv
+
+assert keras.backend.backend() == "jax"
+spec, names, count = mcv.ImageSpec(height=8, width=10), ("a", "b"), 44
+rows = pd.DataFrame({"image_id": [f"{i}" for i in range(count)], "path": "", "class_name": ["a", "b"] * (count // 2)})
+pixels = np.empty((count, *spec.shape), np.uint8)
+pixels[:] = np.arange(count)[:, None, None, None]
+held = weakref.ref(pixels)
+options = {"batch_size": 4, "training": True, "pixels": pixels}
+expected = []
+for epoch in range(5):
+    batches = mcv.make_dataset(rows, spec, names, start_epoch=epoch, **options)
+    expected.append([number for images, _ in batches for number in images.numpy()[:, 0, 0, 0]])
+for counter, first in ((mcv.EpochCounter(), 2), (0, 0)):
+    seen = []
+
+    def note(images, labels):
+        noted = tf.numpy_function(lambda x: (seen.extend(x[:, 0, 0, 0]), x)[1], [images], tf.float32)
+        return tf.ensure_shape(noted, images.shape), labels
+
+    train = mcv.make_dataset(rows, spec, names, start_epoch=counter, **options)
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    own = [counter] if first else []
+    model.fit(train.map(note), initial_epoch=first, epochs=first + 3, callbacks=own, shuffle=False, verbose=0)
+    assert len(seen) == 4 + 3 * count  # Keras looked at a batch
+    assert seen[4:] == sum(expected[first : first + 3], [])
+    model.predict(train, verbose=0)
+del options, pixels, train, model, batches
+gc.collect()
+assert held() is None
+"""
+
+
+@pytest.mark.slow
+def test_on_jax_epochs_and_memory_are_the_same():
+    subprocess.run([sys.executable, "-c", ON_JAX], env=os.environ | {"KERAS_BACKEND": "jax"}, check=True)

@@ -133,8 +133,9 @@ def _from_bank(
     from marinecv.features.bank import open_bank
     from marinecv.features.frontier import frontier, split
     from marinecv.features.pipeline import make_bank_dataset
-    from marinecv.inputs.pixels import rows_of
+    from marinecv.inputs.pixels import check_pixels, rows_of
 
+    check_pixels(pixels, rows, spec.shape)
     frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the bank holds all that it gives
     front, rest = (model, None) if frozen else split(model)
     given = np.empty((len(rows), model.output_shape[-1]), np.float32)
