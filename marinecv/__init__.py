@@ -85,6 +85,7 @@ _WHERE = {
     "restoration_table": "evaluation.restoration",
     "restoration_metrics": "evaluation.restoration",
     "Run": "runs",
+    "run_of_model": "evaluation.own_model",
     "looks_at_test": "looks",
     "Study": "studies",
     "predict_table": "evaluation.predict",
