@@ -1,11 +1,15 @@
 """Every method finds the half of the image that a model looks at, image by image, and says what it cannot do."""
 
+import os
+import subprocess
 import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
+from PIL import Image
 
 from marinecv.explain.cam import CHANNELS, scorecam
 from marinecv.explain.heatmaps import METHODS, NO_HEAT, heatmaps, layer_of
@@ -275,3 +279,55 @@ def test_lime_that_is_not_installed_says_how_to_get_it(left_sighted, images, mon
     monkeypatch.setitem(sys.modules, "lime.lime_image", None)
     with pytest.raises(ValueError, match=r"LIME cannot be used: .*pip install marinecv\[explain\]"):
         heatmaps(left_sighted, images, [0, 0, 0], "lime")
+
+
+ON_JAX = """
+import sys
+import keras, numpy as np, pandas as pd
+import marinecv as mcv
+from marinecv.explain.heatmaps import METHODS
+folder = sys.argv[1]
+model, given = keras.saving.load_model(f"{folder}/model.keras"), np.load(f"{folder}/given.npz")
+images, catalog = given["images"], pd.read_csv(f"{folder}/catalog.csv", keep_default_na=False)
+found = {method: mcv.heatmaps(model, list(images), given["classes"], method) for method in METHODS}
+found["early"] = mcv.heatmaps(model, images, given["classes"], "gradcam++", "early")
+spec, names = mcv.ImageSpec(height=16, width=16), ["a", "b", "c"]
+predictions = mcv.predict_table(model, catalog, spec, names)
+assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
+run = mcv.run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
+assert run.metrics["validation"]["accuracy"]["n"] == 3 and mcv.write_run_report(run.folder).is_file()
+found["probabilities"] = predictions.filter(like="p_").to_numpy()
+found["codes"] = mcv.embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
+np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)
+"""
+
+
+@pytest.mark.slow
+def test_jax_gives_what_tensorflow_gives(images, tmp_path):
+    pytest.importorskip("jax")
+    keras.utils.set_random_seed(4)
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(6, 3, name="early"), layers.BatchNormalization(), layers.ReLU()]
+    parts += [layers.MaxPooling2D(), layers.Conv2D(8, 3, activation="relu", name="late")]
+    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts], name="inner")
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = inner(layers.RandomFlip()(inputs), training=False)
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.set_weights([np.abs(weights) + 0.1 if weights.ndim == 1 else weights * 4 for weights in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    images = images.astype(np.uint8)
+    np.savez(tmp_path / "given.npz", images=images, classes=[0, 1, 2])
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    rows = {"image_id": paths, "path": paths, "split": "validation", "class_name": list("abc"), "group": ""}
+    catalog = pd.DataFrame({**rows, "width": SIDE, "height": SIDE, "share": 1.0, "problem": ""})
+    catalog.to_csv(tmp_path / "catalog.csv", index=False)
+    for backend in ("tensorflow", "jax"):
+        environment = {**os.environ, "KERAS_BACKEND": backend, "MARINECV_HOME": str(tmp_path / f"home_{backend}")}
+        done = subprocess.run([sys.executable, "-c", ON_JAX, tmp_path], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not done.stdout and "Warning" not in done.stderr
+    one, other = (np.load(tmp_path / f"{backend}.npz") for backend in ("tensorflow", "jax"))
+    for name in one:
+        assert one[name].any(), name
+        np.testing.assert_allclose(other[name], one[name], atol=1e-4, err_msg=name)

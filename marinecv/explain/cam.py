@@ -88,7 +88,7 @@ def probabilities(scores: keras.Model, pixels: np.ndarray, attributes: list[np.n
 def _pixel_gradient(scores, classes):
     """A function of the inputs: the largest gradient over the channels of each pixel."""
     if keras.backend.backend() == "jax":
-        return lambda inputs: jax_cam.gradients(scores, inputs, classes, None)[0].max(axis=-1)
+        return lambda inputs: np.abs(jax_cam.gradients(scores, inputs, classes, None)[0]).max(axis=-1)
     settings = {"normalize_map": False, "unconnected_gradients": tf.UnconnectedGradients.ZERO}
     method = _library("Saliency")(scores)
     return lambda inputs: method(_score_of(classes), inputs, **settings)[0]

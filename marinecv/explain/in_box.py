@@ -68,7 +68,7 @@ def measure_boxes(
     Raises:
         ValueError: as `heatmaps`.
     """
-    model, rows = with_probabilities(flat(model), class_names), usable(catalog)
+    model, rows, class_names = with_probabilities(flat(model), class_names), usable(catalog), list(class_names)
     by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
     measured = []
     for start in range(0, len(rows), BATCH):
