@@ -203,6 +203,12 @@ def test_what_heatmaps_refuse(left_sighted, images):
         ),
         r"takes \(16, 16, 3\). Expected an ImageSpec of that size. Received: \(8, 16, 3\)": dict(images=images[:, :8]),
         r"Expected images of one size, as numbers": dict(images=[images[0], images[1, :8], images[2]]),
+        r"Expected pixels in \[0, 255\] for lime. Received: .* to 1\. Rescale": dict(
+            images=images / 255, method="lime"
+        ),
+        r"Expected pixels in \[0, 255\] for saliency. Received: -1 to ": dict(
+            images=images / 127.5 - 1, method="saliency"
+        ),
         r"Expected finite numbers in images. Received: NaN": dict(images=images * np.nan),
     }
     for message, words in refused.items():

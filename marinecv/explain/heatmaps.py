@@ -40,9 +40,9 @@ def heatmaps(
     Args:
         model: functional or sequential, probabilities or logits of the classes out; of one output (a sigmoid, or its
             logit) the classes are 0 and 1. Layers of a model in it are named as they are there.
-        images: pixels `(n, height, width, 3)` as the model takes them, in [0, 255] unless it has no rescaling inside:
-            an array, or a list of images; with `(n, k)` attributes beside them, as a tuple, for a model of two inputs.
-            Attributes are left as they are.
+        images: pixels `(n, height, width, 3)` in [0, 255], an array or a list of images; with `(n, k)` attributes
+            beside them, as a tuple, for a model of two inputs. Attributes are left as they are. For a model that takes
+            other numbers, such as [0, 1], put the `Rescaling` layer before it; the first three do without.
         classes: `(n,)` whole numbers: which output to explain of each image.
         method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"saliency"` (SmoothGrad) or `"lime"`.
         layer: whose maps; None takes the final convolution. Only for the first three.
@@ -56,7 +56,12 @@ def heatmaps(
     model = flat(model)
     layer, scores = layer_of(model, method, layer), with_logits(model)
     inputs, classes = _inputs(model, images), _places(classes, scores.outputs[0].shape[-1])
-    size = inputs[0].shape[1:3]
+    size, pixels = inputs[0].shape[1:3], inputs[0]
+    if method in OF_PIXELS and pixels.size and (pixels.min() < 0 or (pixels.max() <= 1 and (pixels % 1).any())):
+        raise ValueError(
+            f"Expected pixels in [0, 255] for {method}. Received: {pixels.min():.3g} to {pixels.max():.3g}. Rescale "
+            "in the model: keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), model])."
+        )
     if {len(part) for part in inputs} != {len(classes)}:
         raise ValueError(f"Expected a class an image. Received {len(classes)} for {[len(part) for part in inputs]}.")
     heat = np.empty((len(classes), *size), np.float32)
