@@ -238,6 +238,22 @@ class Seen(keras.Model):
         return x / 255
 
 
+class Doubled(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+
+def test_a_layer_of_ones_own_behind_a_nested_backbone_is_where_the_heat_is(left_sighted, images):
+    maps, average, outputs = (left_sighted.get_layer(name) for name in ("conv", "average", "probabilities"))
+    inner, outer = keras.Model(left_sighted.inputs, maps.output, name="inner"), keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(outer, outputs(average(Doubled(name="doubled")(inner(outer)))))
+    assert final_convolution(model) == "doubled"
+    for method in CAMS:
+        expected = heatmaps(model, images, [0, 0, 0], method, "conv")
+        np.testing.assert_allclose(heatmaps(model, images, [0, 0, 0], method), expected, atol=1e-5)
+        assert expected.any()
+
+
 def in_ways(left_sighted):
     """The model of `left_sighted`, its end written in other ways, and within another model."""
     pixels, average = left_sighted.inputs[0], left_sighted.get_layer("average").output

@@ -102,9 +102,10 @@ def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) 
 
 def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any:
     """What a copy of an operation gives; of one that is not stock, what itself does."""
+    name = _free_name(operation.name, taken)
     if not is_stock(operation):
-        return operation(*args, **kwargs)
-    settings = operation.get_config() | {"name": _free_name(operation.name, taken)}
+        return _Shared(operation, name)(*args, **kwargs)
+    settings = operation.get_config() | {"name": name}
     adapted = ("mean", "variance") if _adapted(operation) else ()
     settings |= {key: np.squeeze(np.asarray(getattr(operation, key), float)).tolist() for key in adapted}
     copy = type(operation).from_config(settings)
@@ -112,6 +113,17 @@ def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any
     if getattr(operation, "weights", None) and not adapted:
         copy.set_weights(operation.get_weights())
     return outputs
+
+
+class _Shared(layers.Layer):
+    """An operation that stands in another graph too; here it has a place, and so an output, of its own."""
+
+    def __init__(self, operation: keras.Operation, name: str):
+        super().__init__(name=name, autocast=False)
+        self.operation = operation
+
+    def call(self, *args, **kwargs) -> Any:
+        return self.operation(*args, **kwargs)
 
 
 def _free_name(name: str, taken: set[str]) -> str:
