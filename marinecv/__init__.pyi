@@ -89,6 +89,7 @@ from marinecv.search.loop import run_trials as run_trials
 
 # Score and compare
 from marinecv.evaluation.predict import predict_table as predict_table
+from marinecv.evaluation.own_model import run_of_model as run_of_model
 from marinecv.evaluation.predictions import make_table as make_table
 from marinecv.evaluation.predictions import read_predictions as read_predictions
 from marinecv.evaluation.predictions import write_predictions as write_predictions

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from marinecv.tables import check_columns, numbers, read_table, write_table
 if TYPE_CHECKING:
     import keras
 
+OWN = "own"
+"""The kind of the model of a run that was not trained here, and the name of its recipe and data."""
 RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
 COSTS = (
     "epochs",
@@ -150,6 +152,14 @@ class Run:
         return isinstance(model, dict) and model.get("kind") in ("unet", "dense_autoencoder")
 
     @property
+    def own(self) -> bool:
+        """Whether its model was trained elsewhere: see `run_of_model`."""
+        with suppress(ValueError):
+            model = read_json(self.path("recipe.json")).get("model")
+            return isinstance(model, dict) and model.get("kind") == OWN
+        return False
+
+    @property
     def fold(self) -> str:
         """Which fold of how many its validation images are, as in "2/5"; empty where the data was split once."""
         data = self.read("recipe.json").get("data")  # of another version, perhaps: only the fold is asked for
@@ -242,7 +252,8 @@ class Run:
         try:
             yield
         except (OSError, ValueError) as error:
-            raise ValueError(f"{error} {MEND.get(name, LOST).format(folder=self.folder)}") from error
+            mend = "Make the run again with run_of_model." if self.own else MEND.get(name, LOST)
+            raise ValueError(f"{error} {mend.format(folder=self.folder)}") from error
 
     def _contract(self, key: str, kind: Any) -> Any:
         contract = self.read("contract.json")

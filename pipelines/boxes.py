@@ -56,9 +56,9 @@ def moved(catalog, images, run: Path, root: Path):
 def find_data(args: argparse.Namespace, trained, catalog):
     """The manifest of the run's data, as the flags name it or as its catalog says where it lay; None if it is gone."""
     import marinecv as mcv
-    from marinecv.training.recipe import Recipe
+    from marinecv.training.recipe import DataChoice
 
-    choice = Recipe.of(trained).data
+    choice = DataChoice.of(trained)
     if args.data or args.data_dir:
         return options.located(args, choice=choice)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
     from marinecv.runs import fresh_folder
     from marinecv.tables import write_table
+    from marinecv.training.recipe import Recipe
 
     from .boxes import chosen_images
     from .honest import fold_table, keep_honest_scores, related, related_outside
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     other = bool(args.data or args.data_dir)
     if args.folds and (other or args.limit):
         raise ValueError("--folds trains on the run's own images, all of them. Leave out --data, --data-dir, --limit.")
+    if args.folds:
+        Recipe.of(trained)  # which must be one to train by
     catalog = outside(args, trained) if other else trained.catalog
     part = chosen_images(args, catalog, [args.on])
     folder = fresh_folder(args.output_dir) if args.output_dir else None
@@ -86,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
         mcv.write_run_report(trained.folder)
     scores = mcv.honest_scores(predictions, groups, relatives, None if other else fold_table(trained, args.folds))
     if len(scores):  # of train there are none
-        said = honest_sentences(scores, "copy or near copy", *searched) if other else honest_sentences(scores)
+        words = ("copy or near copy", *searched) if other else ()
+        said = honest_sentences(scores, *words, retrain=not trained.own)
         print(f"\n{scores[SHOWN].round(3).to_string(index=False, na_rep='-')}", *said, sep="\n")
     if folder:
         mcv.write_predictions(predictions, folder / "predictions.csv")
@@ -113,9 +117,9 @@ def outside(args: argparse.Namespace, trained):
     from marinecv.data.accounting import reading_lines
     from marinecv.data.groups import first_level
     from marinecv.data.splits import is_grouped
-    from marinecv.training.recipe import Recipe
+    from marinecv.training.recipe import DataChoice
 
-    choice = Recipe.of(trained).data
+    choice = DataChoice.of(trained)
     manifest = options.located(args, choice=choice)
     if manifest.demonstration != trained.demonstration:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")

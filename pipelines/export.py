@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     trained.note(f"looked at validation: export to {args.format}")
     margin, refused = MARGIN if args.margin is None else args.margin, []
     with quiet.silence():  # the converter has remarks of its own
-        original = mcv.measure_original(trained)
+        original = mcv.measure_original(trained, say=print)
         for kind in kinds:
             try:
-                certificate = mcv.export_model(trained, args.format, kind, margin=margin, original=original)
+                certificate = mcv.export_model(trained, args.format, kind, margin=margin, original=original, say=print)
                 print(f"written to {trained.path('exports', certificate['export'])}")
             except ValueError as error:
                 refused.append(str(error))

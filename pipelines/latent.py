@@ -85,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
 def images_of(args: argparse.Namespace, trained):
     """The usable images of the splits, where they lie now."""
     import marinecv as mcv
-    from marinecv.training.recipe import Recipe
+    from marinecv.training.recipe import DataChoice
 
     catalog = mcv.usable(trained.catalog)
     if args.data or args.data_dir:
         # only the paths are of interest
-        choice = replace(Recipe.of(trained).data, merge_case=True)
+        choice = replace(DataChoice.of(trained), merge_case=True)
         manifest = options.located(args, choice=choice)
         catalog = moved(catalog, mcv.read_catalog(manifest), args.run, manifest.root)
     return chosen_images(args, catalog, args.on)

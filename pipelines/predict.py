@@ -90,6 +90,9 @@ def calibration_of(trained) -> dict | None:
     Raises:
         ValueError: its file is broken or of another model.
     """
+    if trained.own:
+        print("probabilities are not calibrated: the model was trained elsewhere.")
+        return None
     if not trained.path("calibration.json").is_file():
         print(
             f"probabilities are not calibrated: {trained.folder} has no calibration.json. To measure what is missing, "

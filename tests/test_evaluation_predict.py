@@ -1,10 +1,12 @@
 import gc
 import weakref
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from keras import layers
 
 from marinecv.evaluation.predict import predict_probabilities, predict_table
 from marinecv.inputs.pixels import load_pixels
@@ -13,14 +15,11 @@ from marinecv.inputs.spec import ImageSpec
 SPEC = ImageSpec(height=48, width=64, fit="stretch")
 
 
-class MeanColour:
-    """A stand-in for a model: probabilities are the shares of red, green and blue."""
-
-    inputs = ("pixels",)
-
-    def predict(self, dataset, verbose):
-        batches = [batch[0].numpy().mean(axis=(1, 2)) for batch in dataset]
-        return np.concatenate([means / means.sum(axis=1, keepdims=True) for means in batches])
+def mean_color():
+    """Probabilities are the shares of red, green and blue."""
+    pixels = keras.Input(SPEC.shape)
+    means = layers.GlobalAveragePooling2D()(pixels)
+    return keras.Model(pixels, means / keras.ops.sum(means, axis=-1, keepdims=True))
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def catalog(tmp_path):
 
 
 def test_each_usable_image_gets_its_own_row(catalog):
-    table = predict_table(MeanColour(), catalog, SPEC, ("crab", "eel", "ray"), batch_size=2)
+    table = predict_table(mean_color(), catalog, SPEC, ("crab", "eel", "ray"), batch_size=2)
     assert table["image_id"].tolist() == ["0.png", "2.png", "3.png", "4.png"]
     assert table["predicted_class"].tolist() == ["crab", "ray", "eel", "crab"]
     assert table["true_class"].tolist() == ["crab", "ray", "", "crab"]
@@ -44,8 +43,6 @@ def test_each_usable_image_gets_its_own_row(catalog):
 
 
 def test_a_keras_model_predicts_in_the_order_of_its_data_set():
-    import keras
-
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Softmax()(inputs))
     rows = np.array([[0.0, 1], [3, 0], [0, 2]], np.float32)
@@ -61,17 +58,15 @@ def test_a_keras_model_predicts_in_the_order_of_its_data_set():
 def test_pixels_of_other_images_are_refused(catalog, wrong, bank):
     pixels, _ = load_pixels(catalog, SPEC)
     with pytest.raises(ValueError, match=r"Expected pixels of the 4 usable rows: an array of uint8 \(4, 48, 64, 3\)"):
-        predict_table(MeanColour(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), bank=bank)
+        predict_table(mean_color(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), bank=bank)
 
 
 def test_class_names_without_an_order_are_refused(catalog):
     with pytest.raises(ValueError, match="class_names is the set"):
-        predict_table(MeanColour(), catalog, SPEC, {"crab", "eel", "ray"})
+        predict_table(mean_color(), catalog, SPEC, {"crab", "eel", "ray"})
 
 
 def test_predicting_leaves_no_pixels_in_memory(catalog):
-    import keras
-
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Softmax()])
     for _ in range(2):
         pixels, _ = load_pixels(catalog, SPEC)
@@ -80,3 +75,34 @@ def test_predicting_leaves_no_pixels_in_memory(catalog):
         del pixels
         gc.collect()
         assert held() is None
+
+
+def colors(*last, units=3):
+    pixels = keras.Input(SPEC.shape)
+    x = layers.Dense(units)(layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(pixels)))
+    for layer in last:
+        x = layer(x)
+    return keras.Model(pixels, x)
+
+
+def test_logits_get_the_softmax_that_the_user_would_lay_on_them(catalog):
+    names, model = ["crab", "eel", "ray"], colors()
+    expected = predict_table(keras.Sequential([model, layers.Softmax()]), catalog, SPEC, names)
+    pd.testing.assert_frame_equal(predict_table(model, catalog, SPEC, names), expected)
+    kept = predict_table(model, catalog, SPEC, names, pixels=load_pixels(catalog, SPEC)[0], bank=True)
+    np.testing.assert_allclose(kept.filter(like="p_"), expected.filter(like="p_"), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: colors(layers.ReLU(max_value=1)), r"End the model with a softmax"),
+        (lambda: colors(units=2), r"gives \(2,\) for each image. Expected a softmax over the 3 class_names"),
+        (lambda: keras.Sequential([keras.Input((9, 9, 3)), layers.Flatten(), layers.Dense(3)]), r"takes \(9, 9, 3\)"),
+        (lambda: keras.Sequential([layers.Flatten(), layers.Dense(3)]), "has no graph. Expected a functional"),
+        (lambda: None, "Expected model to be a keras.Model. Received: model=None"),
+    ],
+)
+def test_a_model_that_gives_no_probabilities_of_these_images_is_refused(model, said, catalog):
+    with pytest.raises(ValueError, match=said):
+        predict_table(model(), catalog, SPEC, ["crab", "eel", "ray"])

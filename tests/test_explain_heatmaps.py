@@ -1,17 +1,22 @@
 """Every method finds the half of the image that a model looks at, image by image, and says what it cannot do."""
 
+import os
+import subprocess
 import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
+from PIL import Image
 
 from marinecv.explain.cam import CHANNELS, scorecam
 from marinecv.explain.heatmaps import METHODS, NO_HEAT, heatmaps, layer_of
-from marinecv.explain.layers import final_convolution, maps_layer, with_logits
+from marinecv.explain.layers import final_convolution, maps_layer
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
+from marinecv.models.outputs import with_logits
 
 SIDE = 16
 CAMS = ("gradcam", "gradcam++", "scorecam")
@@ -186,10 +191,35 @@ def test_what_heatmaps_refuse(left_sighted, images):
         r"'average' of one_sided gives \(2,\), which is no map. Expected .* such as 'conv'": dict(layer="average"),
         r"lime looks at pixels, .* Leave out the layer 'conv'": dict(method="lime", layer="conv"),
         r"Expected a class an image. Received 2 for \[3\]": dict(classes=[0, 1]),
+        r"Expected classes from 0 to 2, .* class_names.index\(name\). Received: classes=\['eel'": dict(
+            classes=["eel"] * 3
+        ),
+        r"Expected classes from 0 to 2, .* Received: classes=\[0, 3, 0\]": dict(classes=[0, 3, 0]),
+        r"Expected classes from 0 to 2, .* Received: classes=\[0, -1, 0\]": dict(classes=[0, -1, 0]),
+        r"Expected classes from 0 to 2, .* Received: classes=array\(\[\[1": dict(classes=np.eye(3)),
+        r"Expected classes from 0 to 2, .* Received: classes=\[True": dict(classes=[True] * 3),
+        r"inputs \[\(16, 16, 3\)\]; one image is images\[np.newaxis\]. Received: \[\(16, 16, 3\)\]": dict(
+            images=images[0]
+        ),
+        r"takes \(16, 16, 3\). Expected an ImageSpec of that size. Received: \(8, 16, 3\)": dict(images=images[:, :8]),
+        r"Expected images of one size, as numbers": dict(images=[images[0], images[1, :8], images[2]]),
+        r"Expected pixels in \[0, 255\] for lime. Received: .* to 1\. Rescale": dict(
+            images=images / 255, method="lime"
+        ),
+        r"Expected pixels in \[0, 255\] for saliency. Received: -1 to ": dict(
+            images=images / 127.5 - 1, method="saliency"
+        ),
+        r"Expected finite numbers in images. Received: NaN": dict(images=images * np.nan),
     }
     for message, words in refused.items():
         with pytest.raises(ValueError, match=message):
-            heatmaps(left_sighted, images, **{"classes": [0, 0, 0], **words})
+            heatmaps(left_sighted, **{"images": images, "classes": [0, 0, 0], **words})
+    with pytest.raises(ValueError, match="gives 2 outputs"):
+        heatmaps(keras.Model(left_sighted.inputs, left_sighted.outputs * 2), images, [0, 0, 0])
+    with pytest.raises(
+        ValueError, match=r"each of the model's inputs \[\(16, 16, 3\), \(2,\)\].* Received: \[\(16, 16, 3\),"
+    ):
+        heatmaps(told_where(1.0), images, [0, 0, 0])
 
 
 def test_a_model_without_convolution_is_looked_at_by_its_pixels(images):
@@ -197,11 +227,129 @@ def test_a_model_without_convolution_is_looked_at_by_its_pixels(images):
         heatmaps(without_convolution(), images, [0, 1, 2])
     assert heatmaps(without_convolution(), images, [0, 1, 2], "saliency").any()
     inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Conv2D(2, 3)], name="inner")
-    with pytest.raises(ValueError, match=r"Those of 'inner', a model in the model, are out of reach: build it flat"):
-        heatmaps(without_convolution(inner), images, [0, 1, 2])
+    assert final_convolution(without_convolution(inner)).startswith("conv2d")
+    assert heatmaps(without_convolution(inner), images, [0, 1, 2], "gradcam++").any()
+    with pytest.raises(ValueError, match=r"Those of 'seen', a subclassed model, are out of reach"):
+        heatmaps(without_convolution(Seen(name="seen")), images, [0, 1, 2])
+
+
+class Seen(keras.Model):
+    def call(self, x):
+        return x / 255
+
+
+class Doubled(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+
+def test_a_layer_of_ones_own_behind_a_nested_backbone_is_where_the_heat_is(left_sighted, images):
+    maps, average, outputs = (left_sighted.get_layer(name) for name in ("conv", "average", "probabilities"))
+    inner, outer = keras.Model(left_sighted.inputs, maps.output, name="inner"), keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(outer, outputs(average(Doubled(name="doubled")(inner(outer)))))
+    assert final_convolution(model) == "doubled"
+    for method in CAMS:
+        expected = heatmaps(model, images, [0, 0, 0], method, "conv")
+        np.testing.assert_allclose(heatmaps(model, images, [0, 0, 0], method), expected, atol=1e-5)
+        assert expected.any()
+
+
+def in_ways(left_sighted):
+    """The model of `left_sighted`, its end written in other ways, and within another model."""
+    pixels, average = left_sighted.inputs[0], left_sighted.get_layer("average").output
+    logits = layers.Dense(3, name="logits")
+    ends = {"logits": logits(average)}
+    logits.set_weights(left_sighted.get_layer("probabilities").get_weights())
+    ends["layer"], ends["operation"] = layers.Softmax()(ends["logits"]), keras.ops.softmax(ends["logits"])
+    ways = {name: keras.Model(pixels, end) for name, end in ends.items()}
+    outer = keras.Input((SIDE, SIDE, 3))
+    ways["nested"] = keras.Model(outer, layers.Softmax()(ways["logits"](outer, training=False)))
+    return ways
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_network_has_one_map_however_its_softmax_is_written(left_sighted, images, method):
+    layer = "conv" if method in CAMS else None
+    expected = heatmaps(left_sighted, images, [0, 0, 1], method, layer)
+    for name, model in in_ways(left_sighted).items():
+        found = heatmaps(model, list(images.astype(np.uint8)), np.array([0, 0, 1]), method, layer)
+        np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=name)
+
+
+def test_a_single_sigmoid_is_explained_by_its_logit_for_either_class(images):
+    sure = one_sided(LEFT, weights=(-200.0, 200.0, 0.0))
+    single = layers.Dense(1, activation="sigmoid")
+    model = keras.Model(sure.inputs, single(sure.get_layer("average").output))
+    single.set_weights([np.full((2, 1), 200.0), np.zeros(1)])
+    expected = heatmaps(sure, images, [1, 1, 1])
+    assert expected.any(axis=(1, 2)).all()
+    np.testing.assert_allclose(heatmaps(model, images, [1, 1, 1]), expected, atol=1e-5)
+    np.testing.assert_array_equal(heatmaps(model, images, [0, 0, 0]), 0)
+
+
+def test_half_precision_has_heat_too(images):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = one_sided(LEFT)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for method in METHODS:
+        assert heatmaps(model, images, [0, 0, 0], method).any(axis=(1, 2)).all()
 
 
 def test_lime_that_is_not_installed_says_how_to_get_it(left_sighted, images, monkeypatch):
     monkeypatch.setitem(sys.modules, "lime.lime_image", None)
     with pytest.raises(ValueError, match=r"LIME cannot be used: .*pip install marinecv\[explain\]"):
         heatmaps(left_sighted, images, [0, 0, 0], "lime")
+
+
+ON_JAX = """
+import sys
+import keras, numpy as np, pandas as pd
+import marinecv as mcv
+from marinecv.explain.heatmaps import METHODS
+folder = sys.argv[1]
+model, given = keras.saving.load_model(f"{folder}/model.keras"), np.load(f"{folder}/given.npz")
+images, catalog = given["images"], pd.read_csv(f"{folder}/catalog.csv", keep_default_na=False)
+found = {method: mcv.heatmaps(model, list(images), given["classes"], method) for method in METHODS}
+found["early"] = mcv.heatmaps(model, images, given["classes"], "gradcam++", "early")
+spec, names = mcv.ImageSpec(height=16, width=16), ["a", "b", "c"]
+predictions = mcv.predict_table(model, catalog, spec, names)
+assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
+run = mcv.run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
+assert run.metrics["validation"]["accuracy"]["n"] == 3 and mcv.write_run_report(run.folder).is_file()
+found["probabilities"] = predictions.filter(like="p_").to_numpy()
+found["codes"] = mcv.embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
+np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)
+"""
+
+
+@pytest.mark.slow
+def test_jax_gives_what_tensorflow_gives(images, tmp_path):
+    pytest.importorskip("jax")
+    keras.utils.set_random_seed(4)
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(6, 3, name="early"), layers.BatchNormalization(), layers.ReLU()]
+    parts += [layers.MaxPooling2D(), layers.Conv2D(8, 3, activation="relu", name="late")]
+    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts], name="inner")
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = inner(layers.RandomFlip()(inputs), training=False)
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.set_weights([np.abs(weights) + 0.1 if weights.ndim == 1 else weights * 4 for weights in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    images = images.astype(np.uint8)
+    np.savez(tmp_path / "given.npz", images=images, classes=[0, 1, 2])
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    rows = {"image_id": paths, "path": paths, "split": "validation", "class_name": list("abc"), "group": ""}
+    catalog = pd.DataFrame({**rows, "width": SIDE, "height": SIDE, "share": 1.0, "problem": ""})
+    catalog.to_csv(tmp_path / "catalog.csv", index=False)
+    for backend in ("tensorflow", "jax"):
+        environment = {**os.environ, "KERAS_BACKEND": backend, "MARINECV_HOME": str(tmp_path / f"home_{backend}")}
+        done = subprocess.run([sys.executable, "-c", ON_JAX, tmp_path], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not done.stdout and "Warning" not in done.stderr
+    one, other = (np.load(tmp_path / f"{backend}.npz") for backend in ("tensorflow", "jax"))
+    for name in one:
+        assert one[name].any(), name
+        np.testing.assert_allclose(other[name], one[name], atol=1e-4, err_msg=name)

@@ -1,10 +1,13 @@
 """The code of an image is what a classifier's last layer takes, or what any other network gives; computed once."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from keras import layers
+from PIL import Image
 
 from marinecv.features import bank
 from marinecv.features.embeddings import embed
@@ -114,6 +117,45 @@ def two_inputs():
 def test_a_model_without_one_code_of_these_images_is_refused(model, said, catalog):
     with pytest.raises(ValueError, match=said):
         embed(model(), catalog, SPEC, PIXELS)
+
+
+class Doubled(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+
+def test_a_backbone_within_a_model_is_kept_and_a_layer_of_ones_own_is_not(catalog, monkeypatch):
+    inputs = keras.Input(SPEC.shape)
+    parts = [keras.Input(SPEC.shape), layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization()]
+    x = layers.GlobalAveragePooling2D(name="code")(keras.Sequential(parts)(inputs, training=False))
+    model = keras.Model(inputs, layers.Softmax()(layers.Dense(3)(x)))
+    codes = embed(model, catalog, SPEC, PIXELS)
+    np.testing.assert_allclose(codes, given(model, "code"), rtol=1e-3, atol=1e-5)
+    own = keras.Model(inputs, layers.Dense(3, activation="softmax")(Doubled()(x)))
+    before = embed(own, catalog, SPEC, PIXELS)
+    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again, or kept"))
+    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), codes)
+    monkeypatch.setattr(Doubled, "call", lambda self, x: x * 3)  # the cell was changed and run again
+    np.testing.assert_allclose(embed(own, catalog, SPEC, PIXELS), before * 1.5, rtol=1e-3)
+
+
+def test_normalization_that_was_adapted_counts(catalog):
+    normalization = layers.Normalization()
+    normalization.adapt(PIXELS.astype(np.float32))
+    model = keras.Sequential([keras.Input(SPEC.shape), normalization, layers.GlobalAveragePooling2D()])
+    np.testing.assert_allclose(embed(model, catalog, SPEC, PIXELS), given(model), atol=1e-4)
+
+
+def test_pixels_are_read_where_none_are_given_and_nothing_is_printed(catalog, capsys):
+    for path, image in zip(catalog.query("problem == ''")["path"], PIXELS, strict=True):
+        Image.fromarray(image).save(f"{path}.png")
+    catalog["path"] += ".png"
+    model = classifier()
+    np.testing.assert_allclose(embed(model, catalog, SPEC), given(model, "code"), atol=1e-5)
+    assert not capsys.readouterr().out
+    Path(catalog["path"].iloc[0]).write_bytes(b"broken")
+    with pytest.raises(ValueError, match="Expected pixels of the 5 usable rows. Received: 4 images"):
+        embed(model, catalog, SPEC)
 
 
 def test_pixels_of_other_rows_are_refused(catalog):

@@ -58,7 +58,11 @@ def read_honest_scores(path: str | Path) -> pd.DataFrame:
 
 
 def honest_sentences(
-    scores: pd.DataFrame, kinds: str = "copy, near copy or neighbouring frame", train: str = "train"
+    scores: pd.DataFrame,
+    kinds: str = "copy, near copy or neighbouring frame",
+    train: str = "train",
+    *,
+    retrain: bool = True,
 ) -> list[str]:
     """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds.
 
@@ -66,6 +70,7 @@ def honest_sentences(
         scores: as `honest_scores` returns them.
         kinds: of relatives that were looked for.
         train: the images among which they were looked for.
+        retrain: whether the model can be trained in folds: one that was trained elsewhere cannot.
     """
     rows = scores[scores["figure"] == "accuracy"].set_index(["images", "split"])
     said, related = [], 0
@@ -83,7 +88,7 @@ def honest_sentences(
     if (GROUPED, "all") in rows.index:
         folds = _figure(rows.loc[GROUPED, "all"])
         said.append(f"Cross-validated by groups of related images: {folds}.")
-    elif related:
+    elif related and retrain:
         said.append("To train it anew with relatives kept apart, and see what is left: evaluate RUN --folds 5.")
     return said
 

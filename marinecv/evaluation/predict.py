@@ -45,14 +45,17 @@ def predict_table(
     """Predict the usable images of a catalog, whatever their split.
 
     Args:
-        model: as `predict_probabilities` takes it.
+        model: functional or sequential: a softmax over the classes, or the logits of a last layer without activation,
+            which get a softmax here; for two classes also one sigmoid or its logit, which stands for the second. It
+            takes pixels in [0, 255]: of a model that was trained on other numbers, such as [0, 1], nothing here can
+            tell, so put the `Rescaling` layer before it.
         catalog: one row an image; rows with a `problem` are left out here and counted in the report.
         spec: the `ImageSpec` the model was trained with.
-        class_names: (C,) in the order of the model's outputs.
+        class_names: (C,) in the order of the model's outputs, as those it was trained with.
         batch_size: images a step.
         pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
         attributes: of the images, by `image_id`, for a model that takes them beside the image.
-        bank: with `pixels`, take what the frozen layers give from the store, and keep there what it has not.
+        bank: with `pixels`, take what frozen stock layers give from the store, and keep there what it has not.
         together: keep that for all images at once, not split by split: what folds of the same images share.
 
     Returns:
@@ -61,15 +64,19 @@ def predict_table(
 
     Raises:
         OSError: a bank has no room.
-        ValueError: no image is usable, one cannot be loaded, one has no attributes, or the model's outputs do not fit
-            `class_names`.
+        ValueError: no image is usable, one cannot be loaded, one has no attributes, or the model has no graph, is for
+            images of another size, or its outputs do not fit `class_names`.
     """
     from marinecv.inputs.pipeline import make_dataset
+    from marinecv.models.flat import check_graph, flat, is_stock
+    from marinecv.models.outputs import with_probabilities
 
+    model = with_probabilities(flat(model) if bank else model, class_names)
+    check_graph(model, 2, spec.shape)
     rows = usable(as_catalog(catalog, ("image_id", "path")))
     check_inputs(model, attributes)
     told = attributes_of(attributes, rows)
-    if bank:
+    if bank and all(map(is_stock, model.operations)):  # of others the store cannot tell what they do
         probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
     else:
         options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}

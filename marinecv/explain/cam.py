@@ -1,4 +1,4 @@
-"""Raw heat of one batch: Grad-CAM, Grad-CAM++ and saliency by tf-keras-vis, Score-CAM by ourselves.
+"""Raw heat of one batch: Grad-CAM, Grad-CAM++ and saliency by tf-keras-vis (on JAX `jax_cam`), Score-CAM by ourselves.
 
 tf-keras-vis works on flat models where it is told the layer by name. What it is not asked for here: to grow the maps
 (it lays the outermost cells on the outermost pixels, half a cell off, and fails beside an attribute vector), to
@@ -14,6 +14,8 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+
+from marinecv.explain import jax_cam
 
 CHANNELS = 64
 """Score-CAM takes the channels that vary most over the image, for each costs a forward pass; ResNet50 has 2048."""
@@ -43,16 +45,10 @@ def saliency(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
     Source: Smilkov et al. (2017), SmoothGrad.
     """
     rng, (pixels, *attributes) = np.random.default_rng(seed), inputs
-    method, total = _library("Saliency")(scores), 0.0
+    gradient, total = _pixel_gradient(scores, classes), 0.0
     for _ in range(NOISY_COPIES):
         noisy = pixels + rng.normal(0, NOISE_GREY_LEVELS, (1, *pixels.shape[1:])).astype(np.float32)
-        maps = method(
-            _score_of(classes),
-            [noisy, *attributes],
-            normalize_map=False,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        total = total + maps[0]
+        total = total + gradient([noisy, *attributes])
     limit = np.quantile(total, QUANTILE, axis=(1, 2), keepdims=True)
     return np.where(limit > 0, np.minimum(total, limit), total)
 
@@ -66,7 +62,8 @@ def scorecam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
     heat = []
     for place, class_index in enumerate(classes):
         image, *attributes = one = [part[place : place + 1] for part in inputs]
-        maps = tf.transpose(front(one, training=False), (3, 1, 2, 0))  # a channel a row
+        maps = keras.ops.convert_to_numpy(front(one, training=False))
+        maps = tf.transpose(maps, (3, 1, 2, 0))  # a channel a row
         varied = tf.math.top_k(tf.math.reduce_std(maps, axis=(1, 2, 3)), min(CHANNELS, len(maps))).indices
         maps = tf.cast(tf.gather(maps, varied), tf.float32)
         masks = tf.image.resize(maps, image.shape[1:3])
@@ -83,10 +80,24 @@ def scorecam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
 def probabilities(scores: keras.Model, pixels: np.ndarray, attributes: list[np.ndarray]) -> tf.Tensor:
     """What the model says of several versions of one image, all with its attributes: `(n, classes)`."""
     repeated = [tf.repeat(part, len(pixels), axis=0) for part in attributes]
-    return tf.nn.softmax(scores([tf.convert_to_tensor(pixels), *repeated], training=False))
+    inputs = [tf.convert_to_tensor(pixels), *repeated]
+    logits = keras.ops.convert_to_numpy(scores(list(map(np.asarray, inputs)), training=False))
+    return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+
+def _pixel_gradient(scores, classes):
+    """A function of the inputs: the largest gradient over the channels of each pixel."""
+    if keras.backend.backend() == "jax":
+        return lambda inputs: np.abs(jax_cam.gradients(scores, inputs, classes, None)[0]).max(axis=-1)
+    settings = {"normalize_map": False, "unconnected_gradients": tf.UnconnectedGradients.ZERO}
+    method = _library("Saliency")(scores)
+    return lambda inputs: method(_score_of(classes), inputs, **settings)[0]
 
 
 def _library_cam(name, scores, inputs, classes, layer):
+    if keras.backend.backend() == "jax":
+        by_jax = {"Gradcam": jax_cam.gradcam, "GradcamPlusPlus": jax_cam.gradcam_plus_plus}[name]
+        return by_jax(*jax_cam.gradients(scores, inputs, classes, layer))
     return _library(name)(scores)(
         _score_of(classes),
         inputs,

@@ -9,6 +9,7 @@ import pandas as pd
 from marinecv.explain.heatmaps import NO_HEAT, heatmaps
 from marinecv.inputs.pixels import read_pixels
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.outputs import with_probabilities
 
 
 def explain_cases(
@@ -23,7 +24,7 @@ def explain_cases(
     """Predict some files, and show where the model finds its evidence for what it predicts.
 
     Args:
-        model: pixels in, probabilities out.
+        model: as `predict_table` takes it, of images alone.
         paths: of the files.
         spec: the geometry the model was trained with.
         class_names: in the order of the model's outputs.
@@ -34,6 +35,7 @@ def explain_cases(
     Raises:
         ValueError: as `heatmaps`.
     """
+    model = with_probabilities(model, class_names)
     pixels, reasons = read_pixels(paths, spec)
     good = [place for place in range(len(paths)) if place not in reasons]
     table = pd.DataFrame({"predicted_class": "", "probability": np.nan, "problem": ""}, index=range(len(paths)))

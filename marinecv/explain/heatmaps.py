@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from marinecv.explain.cam import gradcam, gradcam_plus_plus, saliency, scorecam
-from marinecv.explain.layers import maps_layer, with_logits
+from marinecv.explain.layers import maps_layer
 from marinecv.explain.superpixels import lime
+from marinecv.models.flat import check_graph, flat
+from marinecv.models.outputs import with_logits
 
 BATCH = 32
 OF_A_LAYER = {"gradcam": gradcam, "gradcam++": gradcam_plus_plus, "scorecam": scorecam}
@@ -31,34 +33,72 @@ def heatmaps(
 ) -> np.ndarray:
     """Show where in each image a model finds its evidence for a class.
 
-    The score is that of the class before the softmax. Each map is divided by its largest value; a map without any heat
-    stays zero, and `NO_HEAT` says what that means. An image's map does not depend on the others.
+    The score is that of the class before the softmax, be that an activation, a layer or an operation of its own. Each
+    map is divided by its largest value; a map without any heat stays zero, and `NO_HEAT` says what that means. An
+    image's map does not depend on the others.
 
     Args:
-        model: one flat graph, probabilities out.
-        images: pixels `(n, height, width, 3)` in [0, 255]; with `(n, k)` attributes beside them for a model that takes
-            two inputs. Attributes are left as they are.
-        classes: `(n,)` which output to explain of each image.
+        model: functional or sequential, probabilities or logits of the classes out; of one output (a sigmoid, or its
+            logit) the classes are 0 and 1. Layers of a model in it are named as they are there.
+        images: pixels `(n, height, width, 3)` in [0, 255], an array or a list of images; with `(n, k)` attributes
+            beside them, as a tuple, for a model of two inputs. Attributes are left as they are. For a model that takes
+            other numbers, such as [0, 1], put the `Rescaling` layer before it; the first three do without.
+        classes: `(n,)` whole numbers: which output to explain of each image.
         method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"saliency"` (SmoothGrad) or `"lime"`.
         layer: whose maps; None takes the final convolution. Only for the first three.
         seed: of the noise of `"saliency"` and the samples of `"lime"`.
     Returns:
         float32 `(n, height, width)` in [0, 1], at the size of the input.
     Raises:
-        ValueError: an unknown method, a layer that does not fit, a class an image too few, or lime is not installed.
+        ValueError: a model without a graph, an unknown method, a layer or images that do not fit, classes that are no
+            outputs, a class an image too few, or lime is not installed.
     """
-    layer = layer_of(model, method, layer)
-    inputs = [np.asarray(part, np.float32) for part in (images if isinstance(images, tuple) else (images,))]
-    classes = np.asarray(classes)
+    model = flat(model)
+    layer, scores = layer_of(model, method, layer), with_logits(model)
+    inputs, classes = _inputs(model, images), _places(classes, scores.outputs[0].shape[-1])
+    size, pixels = inputs[0].shape[1:3], inputs[0]
+    if method in OF_PIXELS and pixels.size and (pixels.min() < 0 or (pixels.max() <= 1 and (pixels % 1).any())):
+        raise ValueError(
+            f"Expected pixels in [0, 255] for {method}. Received: {pixels.min():.3g} to {pixels.max():.3g}. Rescale "
+            "in the model: keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), model])."
+        )
     if {len(part) for part in inputs} != {len(classes)}:
         raise ValueError(f"Expected a class an image. Received {len(classes)} for {[len(part) for part in inputs]}.")
-    scores, size = with_logits(model), inputs[0].shape[1:3]
     heat = np.empty((len(classes), *size), np.float32)
     for start in range(0, len(classes), BATCH):
         batch = slice(start, start + BATCH)
         raw = METHODS[method](scores, [part[batch] for part in inputs], classes[batch], layer, seed)
         heat[batch] = _normalised(raw, size)
     return heat
+
+
+def _inputs(model: keras.Model, images: np.ndarray | Sequence) -> list[np.ndarray]:
+    """The images, and what stands beside them, as float32 arrays that the model takes."""
+    wanted = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    try:
+        parts = [np.asarray(part, np.float32) for part in ([images] if len(wanted) == 1 else list(images))]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected images of one size, as numbers. Received others: {error}") from None
+    if [part.ndim for part in parts] != [len(shape) + 1 for shape in wanted]:
+        raise ValueError(
+            f"Expected arrays of (n, *shape) for each of the model's inputs {wanted}; one image is images[np.newaxis]. "
+            f"Received: {[part.shape for part in parts]!r:.200}."
+        )
+    check_graph(model, 2, parts[0].shape[1:])
+    if not all(np.isfinite(part).all() for part in parts):
+        raise ValueError("Expected finite numbers in images. Received: NaN or infinite ones.")
+    return parts
+
+
+def _places(classes: Sequence[int], count: int) -> np.ndarray:
+    places = np.asarray(classes)
+    whole = places.ndim == 1 and (places.dtype.kind in "iu" or not len(places))
+    if not whole or not np.isin(places, np.arange(count)).all():
+        raise ValueError(
+            f"Expected classes from 0 to {count - 1}, a whole number an image: the place of a name is "
+            f"class_names.index(name). Received: classes={classes!r:.80}."
+        )
+    return places.astype(int)
 
 
 def layer_of(model: keras.Model, method: str, layer: str | None = None) -> str | None:

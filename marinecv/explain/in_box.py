@@ -12,6 +12,8 @@ from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import flat
+from marinecv.models.outputs import with_probabilities
 
 NO_BOX = "no box of its class"
 
@@ -51,7 +53,7 @@ def measure_boxes(
     Animals are hidden, or shown alone, by the boxes of every class; padding stays as it is.
 
     Args:
-        model: pixels in, probabilities out.
+        model: as `predict_table` takes it, of images alone.
         pixels: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`, as `load_pixels` gives them.
         catalog: the images.
         boxes: as `read_boxes` gives them.
@@ -66,6 +68,7 @@ def measure_boxes(
     Raises:
         ValueError: as `heatmaps`.
     """
+    model, class_names = with_probabilities(flat(model), class_names), list(class_names)
     rows, boxes = usable(catalog).reset_index(drop=True), as_boxes(boxes)
     by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
     measured = []

@@ -1,9 +1,11 @@
-"""Which layer of a model a heat map is made of, and the score it explains."""
+"""Which layer of a model a heat map is made of."""
 
 import difflib
 
 import keras
 from keras import layers
+
+from marinecv.models.flat import flat
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 NO_NEW_MAPS = (  # what may stand between the last maps and the head, and says nothing new of where
@@ -29,14 +31,15 @@ def final_convolution(model: keras.Model) -> str:
     | EfficientNetB4 | `top_activation` |
 
     Args:
-        model: one flat graph.
+        model: functional or sequential; of models in it, by the names of their own layers.
     Raises:
-        ValueError: the model has no convolution.
+        ValueError: the model has no convolution, or no graph.
     """
+    model = flat(model)
     places = [place for place, layer in enumerate(model.layers) if isinstance(layer, CONVOLUTIONS)]
     if not places:
         nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
-        hint = f" Those of {nested[0]!r}, a model in the model, are out of reach: build it flat." if nested else ""
+        hint = f" Those of {nested[0]!r}, a subclassed model, are out of reach." if nested else ""
         raise ValueError(
             f'{model.name} has no convolution, so there are no maps to make heat of.{hint} Use method="saliency" or '
             '"lime", which look at pixels alone.'
@@ -53,6 +56,7 @@ def maps_layer(model: keras.Model, name: str | None = None) -> str:
     """
     if name is None:
         return final_convolution(model)
+    model = flat(model)
     known = {layer.name: layer for layer in model.layers}
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
@@ -67,17 +71,6 @@ def maps_layer(model: keras.Model, name: str | None = None) -> str:
             f"Expected one that gives (height, width, channels), such as {final_convolution(model)!r}, the default."
         )
     return name
-
-
-def with_logits(model: keras.Model) -> keras.Model:
-    """Return the model without its final softmax, sharing all else: a probability near 1 has no gradient left."""
-    last = model.get_layer(model.output_names[0])
-    if getattr(last, "activation", None) is not keras.activations.softmax:
-        return keras.Model(model.inputs, model.outputs[0], name=model.name)
-    linear = type(last).from_config({**last.get_config(), "activation": "linear", "name": f"{last.name}_logits"})
-    outputs = linear(last.input)
-    linear.set_weights(last.get_weights())
-    return keras.Model(model.inputs, outputs, name=model.name)
 
 
 def _gives_maps(layer: layers.Layer) -> bool:

@@ -39,7 +39,8 @@ def write_model(model: keras.Model, path: Path, format: str, quantise: str = "no
 def in_float32(model: keras.Model) -> keras.Model:
     """Copy a model into one that computes in float32, with `Rescaling` in place of the equal `Normalization`.
 
-    `Normalization` keeps its constants outside the graph, where the converter to ONNX does not find them.
+    `Normalization` keeps its constants outside the graph, where the converter to ONNX does not find them. A layer
+    that augments in training passes the image on: it draws numbers, which that converter cannot.
     """
 
     def copy(layer: layers.Layer | keras.Operation) -> layers.Layer | keras.Operation:
@@ -48,6 +49,8 @@ def in_float32(model: keras.Model) -> keras.Model:
             mean, variance = np.ravel(settings["mean"]), np.ravel(settings["variance"])
             scale = 1 / np.sqrt(variance)
             return layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=layer.name)
+        if type(layer).__name__.startswith("Random") and not isinstance(layer, layers.RandomCrop):
+            return layers.Identity(name=layer.name)
         return type(layer).from_config(settings | ({"dtype": "float32"} if "dtype" in settings else {}))
 
     plain = keras.models.clone_model(model, clone_function=copy)

@@ -1,5 +1,6 @@
 """A run -> one export of it: converted, held against the model it was made of, certified, and only then in place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,12 @@ class Original:
     figures: dict
 
 
-def measure_original(run: Run) -> Original:
+def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> Original:
     """Measure the Keras model of a run once, for several exports.
 
+    Args:
+        run: a finished run.
+        say: takes a line about images that are left out.
     Raises:
         ValueError: the run has no model, the model takes attributes, or no validation image can be read.
     """
@@ -61,7 +65,7 @@ def measure_original(run: Run) -> Original:
             f"The model of {run.folder} takes attributes beside the image, and no export has room for them. Expected a "
             "model of images alone: train one with a recipe that is not multimodal."
         )
-    rows, pixels = _load(run, "validation")
+    rows, pixels = _load(run, "validation", say=say)
     predictions = predict_table(model, rows, run.spec, run.class_names, pixels=pixels)
     figures = {
         "sha256": sha256(path),
@@ -74,7 +78,13 @@ def measure_original(run: Run) -> Original:
 
 
 def export_model(
-    run: Run, format: str, quantise: str = "none", *, margin: float = MARGIN, original: Original | None = None
+    run: Run,
+    format: str,
+    quantise: str = "none",
+    *,
+    margin: float = MARGIN,
+    original: Original | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict:
     """Export the model of a run to `exports/<format>[-<quantise>]`, in place of an older one, and certify it.
 
@@ -88,6 +98,7 @@ def export_model(
             weights and activations, whose ranges are learned from images of train.
         margin: by how much the validation accuracy may fall below the original's, 0 to 1.
         original: what `measure_original` gave, to save it for several exports.
+        say: takes a line about images that are left out.
     Returns:
         The certificate.
     Raises:
@@ -99,13 +110,13 @@ def export_model(
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:
         raise ValueError(f"The class {broken[0]!r} has a line break in its name, and labels.txt has a class a line.")
-    calibration, original = calibration_of(run), original or measure_original(run)
-    samples = _load(run, "train", CALIBRATION_IMAGES)[1] if quantise == "int8-full" else ()
+    calibration, original = calibration_of(run), original or measure_original(run, say=say)
+    samples = _load(run, "train", CALIBRATION_IMAGES, say)[1] if quantise == "int8-full" else ()
     name = format if quantise == "none" else f"{format}-{quantise}"
     place = run.path(EXPORTS, name)
     place.parent.mkdir(exist_ok=True)
     with hold(place.parent):
-        with replaced(place) as folder:
+        with replaced(place, say) as folder:
             write_model(original.model, folder / FILES[format], format, quantise, samples)
             write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.class_names))
             contract = run.read("contract.json")
@@ -125,7 +136,7 @@ def export_model(
     return certificate
 
 
-def _load(run: Run, split: str, most: int | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+def _load(run: Run, split: str, most: int | None = None, say=None) -> tuple[pd.DataFrame, np.ndarray]:
     """The images of a split that can be read, or some of them drawn by seed, and their pixels."""
     part = usable(run.catalog).query("split == @split")
     if most:
@@ -137,9 +148,9 @@ def _load(run: Run, split: str, most: int | None = None) -> tuple[pd.DataFrame, 
             f"No {split} image of {run.folder} can be read. Expected its data where catalog.csv says: "
             f"{', '.join(part['path'].head(1)) or 'there is no such split'}. Bring it back."
         )
-    if len(left_out):
+    if len(left_out) and say:
         first = "{image_id}: {problem}".format(**left_out.iloc[0])
-        print(f"{len(left_out)} of {len(part)} {split} images left out; the first, {first}")
+        say(f"{len(left_out)} of {len(part)} {split} images left out; the first, {first}")
     return rows, pixels
 
 

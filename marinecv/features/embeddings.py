@@ -3,22 +3,29 @@
 import keras
 import numpy as np
 import pandas as pd
-from keras import layers
 
 from marinecv.data.catalog import usable
 from marinecv.features.bank import CHUNK, open_bank, values_per_view
-from marinecv.inputs.pixels import rows_of
+from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import check_graph, flat, is_stock
+from marinecv.models.outputs import code_tensor
 
 
 def embed(
-    model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray, *, keep: bool = True
+    model: keras.Model,
+    catalog: pd.DataFrame,
+    spec: ImageSpec,
+    pixels: np.ndarray | None = None,
+    *,
+    keep: bool = True,
 ) -> np.ndarray:
     """Return the code of every usable image of a catalog.
 
-    Of a classifier it is what its softmax layer takes in inference; of an encoder, a backbone without its top, or any
-    other network, what it gives. What was computed once lies in the store, split by split, but not of a graph with a
-    model within: it is computed each time.
+    Of a classifier that ends in a softmax it is what its last layer takes in inference; of an encoder, a backbone
+    without its top, a model of logits, or any other network, what it gives. What was computed once lies in the store,
+    split by split, but not of a model with layers that are not Keras' own, whose code may change: it is computed each
+    time.
 
     Args:
         model: functional or sequential, from one image in [0, 255] to one tensor: a network that rescales nothing
@@ -26,7 +33,8 @@ def embed(
             takes that of `spec`.
         catalog: its rows with a `problem` are left out.
         spec: how pixels were made of the files.
-        pixels: uint8 `(n, height, width, 3)`; it and the catalog as `load_pixels(catalog, spec)` gave them.
+        pixels: uint8 `(n, height, width, 3)`; it and the catalog as `load_pixels(catalog, spec)` gave them, to save
+            decoding again.
         keep: look into the store and leave codes there. It knows images by their files: False where the pixels are no
             longer what the files show.
     Returns:
@@ -34,20 +42,20 @@ def embed(
     Raises:
         OSError: there is no room for what is to be kept.
         ValueError: the model has no graph, several inputs or outputs, or is for images of another size; the pixels are
-            of other rows; or a code has a value that is no finite number.
+            of other rows, or an image cannot be loaded; or a code has a value that is no finite number.
     """
+    check_graph(model, shape=spec.shape)
+    front = up_to_code(model)
     rows = usable(catalog)
+    if pixels is None:
+        pixels = load_pixels(rows, spec)[0]
     if len(pixels) != len(rows):
         raise ValueError(
             f"Expected pixels of the {len(rows)} usable rows. Received: {len(pixels)} images. Hand over both that "
             "`pixels, catalog = load_pixels(catalog, spec)` gives."
         )
-    front = up_to_code(model)
-    wanted = front.input_shape[1:]
-    if len(wanted) != 3 or any(side not in (None, given) for side, given in zip(wanted, spec.shape, strict=True)):
-        raise ValueError(f"{model.name} takes {wanted}. Expected an ImageSpec of that size. Received: {spec.shape}.")
-    nested = any(isinstance(layer, keras.Model) for layer in front.layers)
-    codes = _kept(front, rows, pixels, spec) if keep and not nested else _computed(front, pixels)
+    stock = all(map(is_stock, front.operations))
+    codes = _kept(front, rows, pixels, spec) if keep and stock else _computed(front, pixels)
     wrong = ~np.isfinite(codes).all(axis=1)
     if wrong.any():
         raise ValueError(
@@ -59,28 +67,14 @@ def embed(
 
 
 def up_to_code(model: keras.Model) -> keras.Model:
-    """Return a network up to its code, as `embed` has it; it shares the layers.
+    """Return a network up to its code, as `embed` has it; it shares the layers of one flat graph.
 
     Raises:
         ValueError: it has no graph, or several inputs or outputs.
     """
-    try:
-        inputs, outputs = model.inputs, model.outputs
-    except AttributeError:
-        raise ValueError(
-            f"{model.name} has no graph. Expected a functional or sequential model that knows its input: "
-            "x = keras.Input(spec.shape); keras.Model(x, model(x))."
-        ) from None
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ValueError(
-            f"{model.name} takes {len(inputs)} inputs and gives {len(outputs)} outputs. Expected one image and one "
-            'tensor. Name the tensor: embed(keras.Model(model.inputs[0], model.get_layer("...").output), ...).'
-        )
-    graph = keras.Model(inputs[0], outputs[0], name=model.name)
-    last = graph.operations[-1]
-    if isinstance(last, layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
-        return keras.Model(inputs[0], last.input, name=model.name)
-    return graph
+    check_graph(model)
+    model = flat(model)
+    return keras.Model(model.inputs[0], code_tensor(model), name=model.name)
 
 
 def _kept(front: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
@@ -92,7 +86,7 @@ def _kept(front: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: Imag
     codes = np.empty((len(rows), values_per_view(copy.outputs)), np.float32)
     for split in rows["split"].unique():
         chosen = np.flatnonzero(rows["split"] == split)
-        bank = open_bank(copy, rows.iloc[chosen], rows_of(pixels, chosen), spec)
+        bank = open_bank(copy, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
         codes[chosen] = bank.arrays[0].reshape(len(chosen), -1)
     return codes
 

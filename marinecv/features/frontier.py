@@ -1,10 +1,9 @@
 """Where the frozen front of a network ends, and the network cut there in two."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import keras
 from keras import KerasTensor, layers
+
+from marinecv.models.flat import one_or_all
 
 
 def frontier(model: keras.Model) -> list[KerasTensor]:
@@ -45,11 +44,6 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     given = [*cut, *(tensor for tensor in passed if id(tensor) not in others)]
     front = keras.Model(model.inputs[0], one_or_all(cut), name="front")
     return front, keras.Model(one_or_all(given), model.output, name="rest")
-
-
-def one_or_all(parts: Sequence) -> Any:
-    """What Keras models take and give: of several tensors all of them, a lone one as itself."""
-    return parts if len(parts) > 1 else parts[0]
 
 
 def _is_fixed(operation: keras.Operation) -> bool:

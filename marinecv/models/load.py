@@ -8,10 +8,13 @@ from pathlib import Path
 import h5py
 import keras
 
+from marinecv.models.flat import is_stock
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
 MAX_CONFIG_BYTES = 64 * 2**20
 MAX_RATIO = 100  # Keras stores its members as they are
+NOT_STOCK = "a Lambda or not Keras' own"
 MEND = "Get it again from where it came, or train it anew."
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _PICKLE = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -59,6 +62,21 @@ def load_model(path: str | Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a configuration or weights that do not fit make of Keras
         raise ValueError(f"{path} cannot be loaded: {first_line(error)} {MEND}") from error
+
+
+def check_stock(model: keras.Model) -> None:
+    """Refuse a flat model that `load_model` would not load again.
+
+    Raises:
+        ValueError: it holds a layer or a function that is not Keras' own, or a `Lambda`.
+    """
+    own = [f"it holds {each.name!r}, which is {NOT_STOCK}" for each in model.operations if not is_stock(each)]
+    reasons = own or list(filter(None, map(_harm, _objects(json.loads(model.to_json())))))
+    if reasons:
+        raise ValueError(
+            f"The model {model.name!r} cannot be kept in a run: {reasons[0]}. Expected stock Keras layers, activations "
+            "and operations of keras.ops alone. Build it of these; predict_table and heatmaps take it as it is."
+        )
 
 
 def check_weights(path: str | Path) -> None:

@@ -186,7 +186,7 @@ def _honest(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     related = seen.nunique() > 1
     return {
         "rows": scores.to_dict("records"),
-        "sentences": honest_sentences(scores),
+        "sentences": honest_sentences(scores, retrain=not run.own),
         "looks": looks,
         "related": related,
     }

@@ -62,6 +62,11 @@ class DataChoice:
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
         among(self, attributes=("", "image", "class"), frames=(None, "number", "time", "none"))
 
+    @classmethod
+    def of(cls, run: "Run") -> "DataChoice":
+        """Read the data part of the recipe of a run, also of one whose model was trained elsewhere."""
+        return cls(name=run.read("contract.json")["data"]) if run.own else Recipe.of(run).data
+
 
 METRICS = ("accuracy", "precision", "recall")
 
@@ -217,8 +222,13 @@ class Recipe:
         """Read the recipe of a run.
 
         Raises:
-            ValueError: its file is missing, broken, or no recipe of this version.
+            ValueError: its file is missing, broken, or no recipe of this version, or the model was trained elsewhere.
         """
+        if run.own:
+            raise ValueError(
+                f"The model of {run.folder} was trained elsewhere, so there is no recipe to train by: it cannot be "
+                "resumed, trained in folds or trained again. Expected a run that pretrain or finetune made."
+            )
         with run.mending("recipe.json"):
             try:
                 return cls.from_dict(read_json(run.path("recipe.json")))

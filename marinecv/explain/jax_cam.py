@@ -1,0 +1,41 @@
+"""Heat by gradients on the JAX backend: what tf-keras-vis gives on TensorFlow's."""
+
+import keras
+import numpy as np
+
+
+def gradients(
+    scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient of each image's score over the maps of a layer, or over its pixels, and those themselves."""
+    import jax
+
+    model, values, place = scores, list(inputs), 0
+    if layer is not None:
+        maps = scores.get_layer(layer).output
+        values.append(keras.Model(scores.inputs, maps)(inputs, training=False))
+        model, place = keras.Model([*scores.inputs, maps], scores.outputs[0]), len(inputs)
+    weights = [[each.value for each in part] for part in (model.trainable_variables, model.non_trainable_variables)]
+
+    def total(seen: jax.Array) -> jax.Array:
+        given = [seen if number == place else value for number, value in enumerate(values)]
+        outputs, _ = model.stateless_call(*weights, given, training=False)
+        return outputs.astype("float32")[np.arange(len(classes)), classes].sum()
+
+    seen = jax.numpy.asarray(values[place])
+    return np.asarray(jax.grad(total)(seen), np.float32), np.asarray(seen, np.float32)
+
+
+def gradcam(gradient: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Weigh each map by the mean gradient over it."""
+    return np.maximum((maps * gradient.mean(axis=(1, 2), keepdims=True)).sum(axis=-1), 0)
+
+
+def gradcam_plus_plus(gradient: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Weigh the positive gradients of each map by how much their cell alone moves the score."""
+    second, third = gradient**2, gradient**3
+    below = 2 * second + third * maps.sum(axis=(1, 2), keepdims=True)
+    alphas = second / np.where(second == 0, below + 1, below)
+    sums = alphas.sum(axis=(1, 2), keepdims=True)
+    alphas = alphas / np.where(sums == 0, 1, sums)
+    return np.maximum((maps * (np.maximum(gradient, 0) * alphas).sum(axis=(1, 2), keepdims=True)).sum(axis=-1), 0)

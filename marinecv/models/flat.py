@@ -1,0 +1,132 @@
+"""Any Keras model that has a graph, as one flat graph: what stands in a model within it is reached by name."""
+
+import inspect
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | None = None) -> None:
+    """Refuse a model without a graph, of several outputs or more inputs, or for images of another shape.
+
+    Raises:
+        ValueError: it is one of those.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected model to be a keras.Model. Received: model={model!r:.80}.")
+    if not (hasattr(model, "inputs") and hasattr(model, "outputs")):
+        raise ValueError(
+            f"The model {model.name!r} has no graph. Expected a functional or sequential model that knows its input. "
+            "Wrap a subclassed one: x = keras.Input(spec.shape); keras.Model(x, model(x))."
+        )
+    if not (len(model.inputs) <= inputs and len(model.outputs) == 1):
+        raise ValueError(
+            f"The model {model.name!r} takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs. "
+            "Expected one image and one tensor. Name the tensor: keras.Model(model.inputs[0], model.outputs[0])."
+        )
+    wanted = tuple(model.inputs[0].shape[1:])
+    if shape and (len(wanted) != 3 or any(w not in (None, side) for w, side in zip(wanted, shape, strict=True))):
+        raise ValueError(f"{model.name} takes {wanted}. Expected an ImageSpec of that size. Received: {shape}.")
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """Return a model of one output as one flat graph that calls each operation once; it gives the same in inference.
+
+    A model in it, a backbone or a `Sequential` of augmentation, is replaced by its operations, which keep their names
+    (a number is added where one is taken). What is such a graph already is returned as it is; else stock Keras layers
+    are copied, with their weights as they are now, and custom ones, `Lambda` and subclassed models are shared.
+    """
+    check_graph(model, 2)
+    name, taken = model.name, set()
+    model = keras.Model(model.inputs[0], model.outputs[0], name=name) if isinstance(model, keras.Sequential) else model
+    if _is_flat(model):
+        return model
+    inputs = [keras.Input(x.shape[1:], dtype=x.dtype, name=_free_name(x.name, taken)) for x in model.inputs]
+    return keras.Model(one_or_all(inputs), _inlined(model, inputs, taken, {}), name=name)
+
+
+def one_or_all(parts: Sequence) -> Any:
+    """What Keras models take and give: of several tensors all of them, a lone one as itself."""
+    return parts if len(parts) > 1 else parts[0]
+
+
+def is_stock(operation: keras.Operation) -> bool:
+    """Whether all that an operation does is Keras' own, so that its configuration and weights tell what it gives."""
+    parts = (operation, getattr(operation, "activation", None) or operation)
+    return not isinstance(operation, layers.Lambda) and all(part.__module__.startswith("keras.") for part in parts)
+
+
+def _is_flat(model: keras.Model) -> bool:
+    made = {id(tensor) for tensor in model.inputs}
+    for operation in model.operations:
+        known = isinstance(operation, layers.InputLayer) or (
+            not (_has_graph(operation) or _adapted(operation))
+            and all(id(tensor) in made for tensor in keras.tree.flatten(operation.input))
+        )
+        made |= {id(tensor) for tensor in keras.tree.flatten(operation.output)} if known else set()
+    return id(model.outputs[0]) in made and model.inputs[0].shape[0] is None
+
+
+def _has_graph(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.Model) and hasattr(operation, "inputs") and is_stock(operation)
+
+
+def _adapted(operation: keras.Operation) -> bool:
+    """Whether it is a `Normalization` that learned its numbers, which weights alone do not bring into a copy."""
+    return isinstance(operation, layers.Normalization) and operation.get_config()["mean"] is None
+
+
+def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) -> Any:
+    """What a model gives of tensors, by its operations called anew, with the `training` that it was called with."""
+    ends = [layers.Identity(name=f"flat_end_{number}") for number in range(len(model.outputs))]
+    found = [None] * len(ends)
+
+    def call(operation: keras.Operation, *args, **kwargs) -> Any:
+        if operation in ends:
+            found[ends.index(operation)] = args[0]
+            return args[0]
+        kwargs |= settings if "training" in inspect.signature(operation.call).parameters else {}
+        if _has_graph(operation):
+            return _inlined(operation, args[0], taken, {key: kwargs[key] for key in kwargs if key == "training"})
+        return _called(operation, taken, *args, **kwargs)
+
+    outputs = [end(tensor) for end, tensor in zip(ends, model.outputs, strict=True)]
+    graph, tensors = keras.Model(model.inputs, outputs), keras.tree.flatten(tensors)
+    keras.models.clone_model(graph, tensors, clone_function=lambda operation: operation, call_function=call)
+    return found[0] if len(found) == 1 else keras.tree.pack_sequence_as(model.output, found)
+
+
+def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any:
+    """What a copy of an operation gives; of one that is not stock, what itself does."""
+    name = _free_name(operation.name, taken)
+    if not is_stock(operation):
+        return _Shared(operation, name)(*args, **kwargs)
+    settings = operation.get_config() | {"name": name}
+    adapted = ("mean", "variance") if _adapted(operation) else ()
+    settings |= {key: np.squeeze(np.asarray(getattr(operation, key), float)).tolist() for key in adapted}
+    copy = type(operation).from_config(settings)
+    outputs = copy(*args, **kwargs)
+    if getattr(operation, "weights", None) and not adapted:
+        copy.set_weights(operation.get_weights())
+    return outputs
+
+
+class _Shared(layers.Layer):
+    """An operation that stands in another graph too; here it has a place, and so an output, of its own."""
+
+    def __init__(self, operation: keras.Operation, name: str):
+        super().__init__(name=name, autocast=False)
+        self.operation = operation
+
+    def call(self, *args, **kwargs) -> Any:
+        return self.operation(*args, **kwargs)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    free = next(free for number in count(1) if (free := name if number == 1 else f"{name}_{number}") not in taken)
+    taken.add(free)
+    return free

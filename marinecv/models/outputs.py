@@ -1,0 +1,98 @@
+"""What a classifier gives, told by its last operation: probabilities, the logits behind them, and what those take."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers
+
+from marinecv.data.user_tables import as_class_names
+from marinecv.models.flat import check_graph, flat, one_or_all
+
+LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
+
+
+def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
+    """Return a model that gives a probability for each class, sharing its layers; itself where it does so already.
+
+    Logits, which a `Dense` or convolution without activation gives, get a softmax. A model of one output is of two
+    classes: the sigmoid of its logit is the probability of the second, as Keras' `label_mode="binary"` has it. What
+    cannot be told, such as a layer of the user's own, is left to `make_table`, which looks at the sums.
+
+    Raises:
+        ValueError: it has no graph or several outputs, or they are not one a class.
+    """
+    class_names = as_class_names(class_names)
+    check_graph(model, 2)
+    shape, kind = tuple(model.outputs[0].shape[1:]), _ending(model)[1]
+    of_two = shape == (1,) and len(class_names) == 2 and kind in ("sigmoid", "linear")
+    if not of_two and (shape != (len(class_names),) or kind == "sigmoid"):
+        raise ValueError(
+            f"The model {model.name!r} gives {shape}{' of a sigmoid' * (kind == 'sigmoid')} for each image. Expected a "
+            f"softmax over the {len(class_names)} class_names {class_names!r:.200}: one number a class, in their order."
+        )
+    if kind == "linear" or of_two:
+        model = with_logits(model) if of_two else model
+        outputs = layers.Softmax(dtype="float32", name="class_probabilities")(model.outputs[0])
+        return keras.Model(one_or_all(model.inputs), outputs, name=model.name)
+    return model
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """Return the model without its final softmax, sharing all else: a probability near 1 has no gradient left.
+
+    The softmax may be an activation, a layer or an operation. A model of logits is left as it is; one of a single
+    sigmoid or logit gives minus and plus half of the logit, whose softmax is that sigmoid.
+    """
+    model = flat(model)
+    (last, kind), outputs = _ending(model), model.outputs[0]
+    of_two = kind in ("sigmoid", "linear") and outputs.shape[1:] == (1,)
+    if kind == "softmax" or (of_two and kind == "sigmoid"):
+        outputs = last.input
+        if not _is_alone(last):
+            linear = type(last).from_config(last.get_config() | {"activation": "linear", "name": f"{last.name}_logits"})
+            outputs = linear(last.input)
+            linear.set_weights(last.get_weights())
+    if of_two:
+        halves = layers.Dense(2, use_bias=False, dtype="float32", name="of_two_classes")
+        outputs = halves(outputs)
+        halves.set_weights([np.array([[-0.5, 0.5]])])
+    return keras.Model(model.inputs, outputs, name=model.name)
+
+
+def code_tensor(model: keras.Model) -> KerasTensor:
+    """Return what the last layer of a classifier takes, or what any other network gives, in one flat graph."""
+    last, kind = _ending(model)
+    if kind != "softmax" and (kind, model.outputs[0].shape[-1]) != ("sigmoid", 1):
+        return model.outputs[0]
+    before, alone = model.operations[: model.operations.index(last)], _is_alone(last)
+    while alone and isinstance(before[-1], LINEAR):
+        last = before.pop()
+    return last.input
+
+
+def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
+    """The operation that gives what a model gives, in a model within too: softmax, sigmoid, linear, or "" of others."""
+    graph = keras.Model(model.inputs, model.outputs[0]) if isinstance(model, keras.Sequential) else model
+    last = next(each for each in reversed(graph.operations) if not _passes(each))
+    if isinstance(last, keras.Model) and hasattr(last, "inputs"):
+        return _ending(last)
+    kinds = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
+    known = [kind for kind in ("softmax", "sigmoid", "linear") if _has(last, kind)]
+    return last, next(iter(known), kinds.get(type(last).__name__, ""))
+
+
+def _passes(operation: keras.Operation) -> bool:
+    """Whether it gives what it takes, in another precision perhaps."""
+    alone = isinstance(operation, layers.Activation)
+    return isinstance(operation, layers.Identity) or (alone and operation.activation is keras.activations.linear)
+
+
+def _has(operation: keras.Operation, activation: str) -> bool:
+    same = getattr(operation, "activation", None) is getattr(keras.activations, activation)
+    return same and (activation != "linear" or isinstance(operation, LINEAR))
+
+
+def _is_alone(operation: keras.Operation) -> bool:
+    """Whether a softmax or sigmoid is a layer or an operation of its own."""
+    return isinstance(operation, layers.Activation) or not hasattr(operation, "activation")

@@ -1,0 +1,178 @@
+"""A model that was trained elsewhere becomes a run that every command reads, and none pretends to train again."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+import marinecv as mcv
+from marinecv.evaluation.own_model import run_of_model
+from marinecv.inputs.spec import ImageSpec
+from marinecv.models.load import check_stock
+from marinecv.runs import Run
+from marinecv.training.recipe import DataChoice, Recipe
+from pipelines.command_line import main
+
+SPEC = ImageSpec(height=32, width=32)
+
+
+def guide(*last):
+    """A backbone in a model that gives logits, as in the guide on transfer learning."""
+    keras.utils.set_random_seed(2)
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(8, 3, name="inner_conv"), layers.ReLU()]
+    backbone = keras.Sequential([keras.Input(SPEC.shape), *parts], name="backbone")
+    inputs = keras.Input(SPEC.shape)
+    x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomZoom(0.1)])(inputs)
+    x = layers.GlobalAveragePooling2D()(backbone(x, training=False))
+    x = layers.Dense(3)(x)
+    for layer in last:
+        x = layer(x)
+    return keras.Model(inputs, x, name="guide")
+
+
+@pytest.fixture(scope="module")
+def data(shared_tank):
+    manifest = mcv.locate(None, shared_tank)
+    catalog = mcv.read_catalog(manifest)
+    return catalog, mcv.class_names_of(catalog, manifest)
+
+
+@pytest.fixture(scope="module")
+def own(data, tmp_path_factory):
+    catalog, names = data
+    return run_of_model(tmp_path_factory.mktemp("own") / "run", guide(), catalog, SPEC, list(names))
+
+
+def test_it_is_finished_and_says_what_the_model_says(own, data):
+    catalog, names = data
+    assert own.own and own.finished and not own.trained and own.class_names == names and own.spec == SPEC
+    model = keras.Sequential([guide(), layers.Softmax()])
+    pd.testing.assert_frame_equal(
+        mcv.read_predictions(own.path("predictions.csv")),
+        mcv.predict_table(model, catalog[catalog["split"] != ""], SPEC, names),
+    )
+    assert set(own.metrics) == {"train", "validation", "test"}
+    assert "looked at test" in own.path("log.txt").read_text("utf-8")
+    assert "training" not in own.read("recipe.json")
+
+
+def test_its_page_has_no_settings_of_a_training(own):
+    html = mcv.write_run_report(own.folder).read_text(encoding="utf-8")
+    assert "Own model: guide" in html and "learning" not in html and "epoch" not in html and "--folds" not in html
+
+
+def said_by(capsys, *words, code=0):
+    assert main(list(map(str, words))) == code
+    told = capsys.readouterr()
+    return told.out + told.err
+
+
+def test_it_is_listed_and_predicts(own, shared_tank, tmp_path, capsys):
+    assert "validation accuracy" in said_by(capsys, "runs", own.folder.parent)
+    said = said_by(capsys, "predict", own.folder, shared_tank / "test", "--output", tmp_path / "p.csv")
+    assert "not calibrated: the model was trained elsewhere" in said and len(pd.read_csv(tmp_path / "p.csv")) == 3
+
+
+@pytest.mark.slow
+def test_the_other_commands_read_it(own, shared_tank, capsys):
+    said = said_by(capsys, "evaluate", own.folder)
+    assert "balanced_accuracy" in said and "have a copy" in said and "--folds" not in said
+    assert "--folds" not in own.path("report.html").read_text("utf-8")
+    assert "accuracy" in said_by(capsys, "evaluate", own.folder, "--on", "test", "--data-dir", shared_tank)
+    assert "heat in the box" in said_by(capsys, "explain", own.folder, "--layer", "inner_conv")
+    assert "latent.html" in said_by(capsys, "latent", own.folder, "--clusters", 2)
+    assert "report.html" in said_by(capsys, "report", own.folder)
+
+
+def test_it_is_compared_with_a_trained_one(own, data, tmp_path, capsys):
+    other = run_of_model(tmp_path / "other", guide(layers.Softmax()), *data[:1], SPEC, data[1])
+    assert "0 images apart of 3" in said_by(capsys, "compare", own.folder, other.folder)
+
+
+@pytest.mark.parametrize("format", ["litert", "savedmodel", "onnx"])
+def test_it_is_exported_with_its_augmentation_left_out(own, format):
+    for package in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    certificate = mcv.export_model(own, format)
+    assert certificate["agreement"]["value"] == 1 and certificate["largest_difference"] < 1e-5
+
+
+def test_there_is_nothing_to_train_again(own, capsys):
+    for words in (("pretrain", "--resume", own.folder), ("evaluate", own.folder, "--folds", 2)):
+        assert "was trained elsewhere, so there is no recipe" in said_by(capsys, *words, code=1)
+    with pytest.raises(ValueError, match="it cannot be resumed, trained in folds or trained again"):
+        Recipe.of(own)
+    assert DataChoice.of(own) == DataChoice(name="own")
+    (own.folder / "timing.json").write_text("[")
+    with pytest.raises(ValueError, match=r"Make the run again with run_of_model\.$"):
+        _ = Run(own.folder).timing
+    (own.folder / "timing.json").unlink()
+
+
+class Twice(layers.Layer):
+    def __init__(self, factors):
+        super().__init__(name="twice")
+        self.factors = factors
+
+    def call(self, x):
+        return x * self.factors[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            lambda: guide(Twice(np.ones(2)), layers.Softmax()),
+            "'guide' cannot be kept in a run: it holds 'twice', which",
+        ),
+        (
+            lambda: guide(layers.Lambda(lambda x: x, name="half"), layers.Softmax()),
+            "holds 'half', which is a Lambda or",
+        ),
+        (lambda: flat_model(activation=own_activation), "it holds 'dense.*', .* not Keras' own. Expected stock"),
+        (lambda: guide(layers.Dense(4)), r"gives \(4,\) for each image. Expected a softmax over the 3 class_names"),
+        (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]), r"takes \(8, 8, 3\)"),
+    ],
+)
+def test_a_model_that_no_run_can_load_is_refused_and_nothing_is_left(model, said, data, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        run_of_model(tmp_path / "run", model(), data[0], SPEC, data[1])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_catalog_that_no_run_can_read_is_refused_and_nothing_is_left(data, tmp_path):
+    catalog, names = data
+    with pytest.raises(ValueError, match="no usable validation image with a class.* Received: .'train'."):
+        run_of_model(tmp_path / "run", guide(), catalog[catalog["split"] == "train"], SPEC, names)
+    with pytest.raises(ValueError, match="lacks the column 'share'"):
+        run_of_model(tmp_path / "run", guide(), catalog.drop(columns="share"), SPEC, names)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is not empty"):
+        run_of_model(tmp_path / "run", guide(), catalog, SPEC, names)
+    assert (tmp_path / "run" / "mine.txt").read_text() == "mine"
+
+
+class OwnLoss(keras.losses.Loss):
+    def call(self, true, given):
+        return given
+
+
+def own_activation(x):
+    return keras.ops.tanh(x)
+
+
+def flat_model(**settings):
+    inputs = keras.Input(SPEC.shape)
+    x = layers.Dense(4, **settings)(layers.Flatten()(inputs / 255))
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(x), name="flat")
+
+
+def test_a_loss_of_the_users_own_stays_out(data, tmp_path):
+    model = flat_model()
+    model.compile("adam", loss=OwnLoss())
+    assert run_of_model(tmp_path / "run", model, data[0], SPEC, data[1]).finished
+    with pytest.raises(ValueError, match="cannot be kept in a run: it holds 'OwnLoss'"):
+        check_stock(model)
