@@ -345,6 +345,7 @@ def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_ta
     flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
     flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "class_level", "merge_case")
     args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
+    args.synthetic = False
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
     choice = plan.read_data(args, rows)[2]
     assert [bool(plan.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
