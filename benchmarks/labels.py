@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 from machine import machine
 
+from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS
-from marinecv.data.labels import LABEL_RULES, dominant_class
+from marinecv.data.labels import dominant_class
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "labels.csv"

@@ -11,8 +11,8 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.checked import check_entries, names, read_json, take
+from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
-from marinecv.data.splits import SPLITS
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.hashes import sha256

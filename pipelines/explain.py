@@ -5,6 +5,8 @@ import random
 import re
 from pathlib import Path
 
+from marinecv.choices import HEAT_METHODS
+
 from . import options, quiet
 from .predict import find_images
 
@@ -13,7 +15,6 @@ HELP = (
     "heat falls into the boxes of the animals."
 )
 EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam++"
-METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
 CHUNK = 8
 
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
     )
-    parser.add_argument("--method", choices=METHODS, default=METHODS[0], help="(default: %(default)s)")
+    parser.add_argument("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
     parser.add_argument("--layer", metavar="NAME", help="whose maps (default: the final convolution)")
     options.add_split(parser, default="validation")
     options.add_data(parser)

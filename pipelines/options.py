@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
+from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY, SPLITS, TRACKERS
 from marinecv.inputs.spec import MAX_SIDE
 
 UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
@@ -16,7 +17,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Which images."""
     parser.add_argument("--data", metavar="NAME", help="a known data set (`data list`)")
     parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
-    parser.add_argument("--class-level", choices=("first", "leaf"), help="which of nested class folders is the class")
+    parser.add_argument("--class-level", choices=CLASS_LEVELS[1:], help="which of nested class folders is the class")
     parser.add_argument("--merge-case", action="store_true", help="merge classes whose names differ only in case")
 
 
@@ -52,8 +53,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "or the name of one made before (default: as published, else grouped)",
     )
     add_frames(parser)
-    parser.add_argument("--label-rule", choices=("dominant", "area", "count", "union"), help="how boxes become a class")
-    parser.add_argument("--no-box", choices=("skip", "empty"), help="what an image without a box is")
+    parser.add_argument("--label-rule", choices=LABEL_RULES, help="how boxes become a class")
+    parser.add_argument("--no-box", choices=NO_BOX, help="what an image without a box is")
 
 
 def located(args: argparse.Namespace, default: str = "aquarium", choice=None):
@@ -78,7 +79,7 @@ def add_frames(parser: argparse.ArgumentParser) -> None:
     """Which images were taken one after the other."""
     parser.add_argument(
         "--frames",
-        choices=("number", "time", "none"),
+        choices=FRAMES,
         help="what says which images follow each other: numbers in file names, or times in EXIF data or in names "
         "(default: what tells best)",
     )
@@ -86,7 +87,7 @@ def add_frames(parser: argparse.ArgumentParser) -> None:
 
 def add_track(parser: argparse.ArgumentParser) -> None:
     """Where else a training is followed."""
-    parser.add_argument("--track", choices=("tensorboard", "wandb"), help="follow the training there too")
+    parser.add_argument("--track", choices=TRACKERS, help="follow the training there too")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +163,7 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
 
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """Which split is looked at."""
-    parser.add_argument("--on", choices=("train", "validation", "test"), default=default, help=f"(default: {default})")
+    parser.add_argument("--on", choices=SPLITS, default=default, help=f"(default: {default})")
 
 
 def classifier(folder: Path):
@@ -183,7 +184,7 @@ def classifier(folder: Path):
 
 def split_by(text: str) -> str:
     """A way to split, or a table of splits."""
-    from marinecv.data.splits import SPLIT_BY, kept_splits
+    from marinecv.data.splits import kept_splits
 
     known = (*SPLIT_BY, *kept_splits())
     if text not in known and not text.endswith(".csv"):

@@ -10,10 +10,11 @@ from textwrap import shorten
 import pandas as pd
 
 import marinecv as mcv
+from marinecv.choices import MADE, SPLITS
 from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import check_trainable
 from marinecv.data.groups import COPY, NEAR_COPY
-from marinecv.data.splits import MADE, SPLITS, default_split_by, is_grouped
+from marinecv.data.splits import default_split_by, is_grouped
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
 from marinecv.data.images import ABSENT, FOLDER_LINK
-from marinecv.data.labels import LABEL_RULES
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.roboflow import NO_SPLIT, OTHER_SIZE, UNNAMED
 from marinecv.data.yolo import OUTSIDE

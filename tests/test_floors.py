@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 
 import marinecv
+from marinecv import choices
+from marinecv.explain.heatmaps import METHODS
+from marinecv.training.trackers import LOGS
 
 HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
     "checked": 0,
+    "choices": 0,
     "environment": 0,
     "console": 0,
     "hashes": 0,
@@ -98,3 +102,8 @@ def test_every_name_of_the_library_imports(name):
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'marinecv' has no attribute 'marlin'"):
         marinecv.marlin  # noqa: B018
+
+
+def test_words_of_choices_are_those_that_are_known():
+    assert tuple(METHODS) == choices.HEAT_METHODS
+    assert tuple(LOGS) == choices.TRACKERS

@@ -11,6 +11,7 @@ from marinecv.audit.frames import find_frames
 from marinecv.audit.thumbs import SMALL, load_thumbs, tiny
 from marinecv.audit.versions import versions
 from marinecv.checked import one_of
+from marinecv.choices import FRAMES
 from marinecv.data.catalog import usable
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
@@ -20,7 +21,6 @@ from marinecv.tables import numbers, read_table, write_table
 
 VERSION = 8  # raised when the same files give other links
 MANY = 500  # images, which take some seconds
-FRAMES = ("number", "time", "none")
 
 
 def find_links(

@@ -5,9 +5,9 @@ import pandas as pd
 
 from marinecv.audit.findings import HYPOTHETICAL, Finding, agree, counted, make_cases
 from marinecv.audit.leak import APART, AS_SPLIT
+from marinecv.choices import SPLITS
 from marinecv.data.catalog import usable
 from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOUR, group_catalog, relatives_in_train
-from marinecv.data.splits import SPLITS
 
 LEAK = 0.05  # of accuracy, from which a leak is serious
 GROUPED = "Split with --split-by grouped"

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from marinecv.choices import LABEL_RULES, SPLITS
 from marinecv.data.catalog import usable
 from marinecv.data.labels import dominant_class
-from marinecv.data.splits import SPLITS
 
 UNSURE_BELOW = 0.6
-OTHER_RULES = ("area", "count", "union")
+OTHER_RULES = LABEL_RULES[1:]
 
 
 def splits_of(catalog: pd.DataFrame) -> list[str]:

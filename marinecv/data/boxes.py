@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.choices import FLAT_BOXES
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.user_tables import as_catalog, as_numbers, as_table, renamed
 
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
-FLAT_BOXES = ("keep", "error")
 BAD_ROW = "bad row"
 OTHER_NAMES = {"image_id": ("filename", "file", "path"), "class_name": ("class", "label"), **dict.fromkeys(CORNERS, ())}
 LARGEST_PX = 2**31

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
 from marinecv.data.deal import allocate
@@ -29,7 +30,6 @@ READERS = {
     "packed": read_packed,
 }
 BOX_LAYOUTS = ("roboflow", "yolo")
-NO_BOX = ("skip", "empty")
 EMPTY = "empty"
 
 

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-SPLITS = ("train", "validation", "test")
-
 
 def allocate(total: int, weights: Sequence[float]) -> list[int]:
     """Share out `total` things by weight in whole numbers, at least one each where there are enough.

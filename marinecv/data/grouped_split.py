@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from marinecv.data.deal import SPLITS, deal_groups, has_groups
+from marinecv.choices import SPLITS
+from marinecv.data.deal import deal_groups, has_groups
 from marinecv.data.groups import folder_levels, group_catalog, leave_out_duplicates
 
 

@@ -5,9 +5,8 @@ from math import fsum
 import numpy as np
 import pandas as pd
 
+from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS, as_boxes, refuse_flat
-
-LABEL_RULES = ("dominant", "area", "count", "union")
 
 
 def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import get_type_hints
 
 from marinecv.checked import among, checked, names, no_such, spelled, take
+from marinecv.choices import CLASS_LEVELS
 from marinecv.data.layouts import PACK, find_layout
 from marinecv.data.names import leads_out, normalize_name
 from marinecv.data.packed import FACTS, read_about
@@ -15,7 +16,6 @@ from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
 
-CLASS_LEVELS = ("", "first", "leaf")
 LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders", "packed")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]

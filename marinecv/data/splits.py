@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import part_of
-from marinecv.data.deal import SPLITS, deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.choices import SPLIT_BY, SPLITS
+from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
 from marinecv.data.grouped_split import split_in_groups
 from marinecv.data.groups import first_level, group_catalog
 from marinecv.data.names import match_names, normalize_name
@@ -18,7 +19,6 @@ from marinecv.data.user_tables import as_catalog, why_none
 from marinecv.hashes import sha256
 from marinecv.tables import check_columns, read_table, write_table
 
-NAME = re.compile(r".+-[0-9a-f]{8}")  # of a split that was kept
 STORE = "splits"  # of the user's store: what was made before, by name
 SPLIT_NAMES = {
     "train": "train",
@@ -38,8 +38,6 @@ _NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks betwe
 )
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
-MADE = ("random", "stratified", "grouped")
-SPLIT_BY = ("published", *MADE)
 
 
 def folder_splits(names: Iterable[str]) -> dict[str, str]:

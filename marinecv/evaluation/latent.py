@@ -18,7 +18,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from marinecv.data.splits import SPLITS
+from marinecv.choices import SPLITS
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from marinecv.data.splits import SPLITS
+from marinecv.choices import SPLITS
 from marinecv.data.user_tables import as_table
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.latent import MEASURE_COLUMNS, bounded, by_image

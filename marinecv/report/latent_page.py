@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import write_text
-from marinecv.data.splits import SPLITS
+from marinecv.choices import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
 from marinecv.evaluation.probe import FOLDS
 from marinecv.report.html import render, thumbnail

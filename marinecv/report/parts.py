@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from marinecv.data.splits import SPLITS
+from marinecv.choices import SPLITS
 from marinecv.evaluation.metrics import confusion
 from marinecv.report.figures import confusion_figure, save_png
 from marinecv.report.html import inline

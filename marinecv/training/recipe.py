@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
+from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
 
@@ -60,7 +61,10 @@ class DataChoice:
     def __post_init__(self):
         typed(self)
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
-        among(self, attributes=("", "image", "class"), frames=(None, "number", "time", "none"))
+        among(self, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS, frames=(None, *FRAMES))
+        among(self, attributes=("", "image", "class"))
+        if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
+            among(self, split_by=(*SPLIT_BY, None))
 
     @classmethod
     def of(cls, run: "Run") -> "DataChoice":
@@ -212,7 +216,6 @@ class Recipe:
         try:
             recipe = build(cls, {**data, "model": _model(data)}, "Recipe")
             check_published(recipe.published)
-            _check_words(recipe.data)
             return recipe
         except (TypeError, ValueError) as error:
             raise ValueError(f"This is no recipe of this version of marinecv: {error}") from error
@@ -258,17 +261,6 @@ def check_published(published: dict[str, dict]) -> None:
             checked(figure, int if name == "n" else str, f"{name!r} of the published {split!r}")
         if figures.get("n", 1) < 1:
             raise ValueError(f"'n' of the published {split!r} is {figures['n']}. Expected at least one image.")
-
-
-def _check_words(choice: DataChoice) -> None:
-    from marinecv.data.catalog import NO_BOX
-    from marinecv.data.labels import LABEL_RULES
-    from marinecv.data.manifests import CLASS_LEVELS
-    from marinecv.data.splits import NAME, SPLIT_BY
-
-    among(choice, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS)
-    if not (choice.split_by or "").endswith(".csv") and not NAME.fullmatch(choice.split_by or ""):
-        among(choice, split_by=(*SPLIT_BY, None))
 
 
 def _model(data: dict) -> ModelChoice:

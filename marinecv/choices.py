@@ -1,0 +1,12 @@
+"""The words that settings may be, in one place and without imports, for recipes and `--help` read them too."""
+
+SPLITS = ("train", "validation", "test")
+MADE = ("random", "stratified", "grouped")
+SPLIT_BY = ("published", *MADE)
+LABEL_RULES = ("dominant", "area", "count", "union")
+NO_BOX = ("skip", "empty")
+FLAT_BOXES = ("keep", "error")
+CLASS_LEVELS = ("", "first", "leaf")
+FRAMES = ("number", "time", "none")
+HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
+TRACKERS = ("tensorboard", "wandb")
