@@ -3,7 +3,6 @@
 import hashlib
 import json
 import threading
-import time
 
 import numpy as np
 import pandas as pd
@@ -78,15 +77,16 @@ def test_an_interrupted_making_leaves_no_picture(small_reef, tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == [".reef.making", LOCK]
 
 
-def test_who_asks_for_the_reef_while_it_is_drawn_waits_and_draws_nothing(small_reef, tmp_path, capsys):
-    folder, drawn = tmp_path / "reef", []
-    other = threading.Thread(target=lambda: reef.make_reef(folder, progress=lambda *done: drawn.append(done)))
+def test_who_asks_for_the_reef_while_it_is_drawn_waits_and_draws_nothing(small_reef, tmp_path):
+    folder, drawn, waits = tmp_path / "reef", [], threading.Event()
+    other = threading.Thread(
+        target=lambda: reef.make_reef(folder, 0, lambda *done: drawn.append(done), lambda line: waits.set())
+    )
 
     def start_the_other(done, total):
         if done == 1:
             other.start()
-            while "Another process is making" not in capsys.readouterr().out:
-                time.sleep(0.01)
+            assert waits.wait(30)
 
     assert reef.make_reef(folder, progress=start_the_other) == folder
     other.join()

@@ -86,4 +86,4 @@ def _reef(manifest: Manifest, say: Callable[[str], None] | None) -> Manifest:
         if say is not None and drawn % 100 == 1:
             say(f"Drawing the reef, once: picture {drawn} of {total}")
 
-    return manifest_at(manifest, make_reef(store_path("data", REEF), progress=progress))
+    return manifest_at(manifest, make_reef(store_path("data", REEF), progress=progress, say=say))

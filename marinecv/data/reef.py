@@ -26,7 +26,12 @@ COUNTS = {
 }
 
 
-def make_reef(folder: str | Path, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Path:
+def make_reef(
+    folder: str | Path,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Path:
     """Draw the reef into a folder, once; a second call finds it there.
 
     The layout is Roboflow's CSV: `train/`, `valid/` and `test/`, each with JPEGs and `_annotations.csv`. The folder
@@ -36,6 +41,7 @@ def make_reef(folder: str | Path, seed: int = 0, progress: Callable[[int, int], 
         folder: where it shall lie; its parents are made.
         seed: which reef.
         progress: called with (images drawn, images in all) after each image.
+        say: called with a line of text where another process draws it, which is waited for.
     Returns:
         The folder.
     Raises:
@@ -45,7 +51,7 @@ def make_reef(folder: str | Path, seed: int = 0, progress: Callable[[int, int], 
     stamp = {"reef": VERSION, "seed": seed}
     if _is_complete(folder, stamp):
         return folder
-    with making(folder) as workplace:
+    with making(folder, say) as workplace:
         if not _is_complete(folder, stamp):
             _draw(workplace / "reef", seed, progress)
             (workplace / "reef" / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
