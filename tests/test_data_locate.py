@@ -17,7 +17,7 @@ from pipelines import data as command
 def drawn_reef(monkeypatch, roboflow_folder):
     """The reef takes a while to draw: here it is the fake tank."""
 
-    def make_reef(folder, progress):
+    def make_reef(folder, progress=None, say=None):
         for drawn in range(1, 301):
             progress(drawn, 300)
         return roboflow_folder
