@@ -160,8 +160,7 @@ def split_catalog(
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     """Sort by split (train, validation, test, none), then by image id."""
     if (twice := catalog["image_id"].duplicated()).any():  # its copies would come to stand in several splits
-        first = catalog["image_id"][twice].iloc[0]
-        raise ValueError(f"{twice.sum()} rows repeat an image; the first is {first}. Expected each image once.")
+        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
     order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
     keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
     return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
