@@ -129,7 +129,7 @@ def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_spl
 
 
 def test_a_limit_below_one_is_refused():
-    with pytest.raises(ValueError, match="limit is 0 images a split. Expected at least 1"):
+    with pytest.raises(ValueError, match="Expected limit to be a whole number of at least 1. Received: limit=0"):
         limit_catalog(rows_of(eel=1), 0, seed=0)
 
 

@@ -150,6 +150,21 @@ def test_published_splits_are_kept():
     assert split_catalog(catalog).equals(catalog)
 
 
+def test_other_words_for_a_published_split_are_that_split():
+    catalog = pd.DataFrame({"image_id": [*"abcdef"], "class_name": "crab", "split": [*["Train"] * 4, "val", "test"]})
+    assert split_catalog(catalog)["split"].tolist() == [*["train"] * 4, "validation", "test"]
+    with pytest.raises(ValueError, match='Row e: "later" is no split'):
+        split_catalog(catalog.replace("val", "later"))
+
+
+@pytest.mark.parametrize("deal", [lambda rows: split_catalog(rows, "stratified"), lambda rows: kfold(rows, 2)])
+def test_an_image_that_is_there_twice_would_stand_on_both_sides_and_is_refused(deal):
+    catalog = pd.DataFrame({"image_id": [*"abcdef"], "class_name": "crab"})
+    assert deal(catalog) is not None
+    with pytest.raises(ValueError, match="a is there twice. Expected each image once"):
+        deal(pd.concat([catalog, catalog]))
+
+
 def test_missing_published_splits_are_carved_from_train():
     train, test = catalog_of(split="train", eel=100, ray=40), catalog_of(split="test", eel=8)
     both = pd.concat([train, test.assign(image_id="t" + test["image_id"])], ignore_index=True)

@@ -258,8 +258,9 @@ def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again(
 
 def test_what_is_no_table_is_refused(ours):
     catalog, predictions = ours["catalog"], ours["predictions"]
+    model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.Flatten(), keras.layers.Dense(3)])
     for call, message in (
-        (lambda: mcv.predict_table(None, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks the column path"),
+        (lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks the column path"),
         (lambda: mcv.usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
         (lambda: mcv.limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks the column image_id.*found"),
         (lambda: mcv.explore(catalog.drop(columns=["width", "share"]), ours["boxes"]), "lacks the column width, share"),
@@ -441,3 +442,16 @@ def test_a_classifier_of_scikit_learn_is_scored():
             mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({name: [1]}))
     with pytest.raises(ValueError, match="Expected extra columns of the 1 images. Received: 2 rows"):
         mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({"site": [1, 2]}))
+
+
+def test_what_is_no_manifest_is_refused_in_words():
+    for call in (mcv.read_catalog, mcv.read_boxes):
+        with pytest.raises(ValueError, match="Expected manifest of type Manifest. Received: 'my_photos'"):
+            call("my_photos")
+
+
+def test_the_name_of_a_column_is_no_class_of_all_images():
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "species": ["eel", "ray"]})
+    with pytest.raises(ValueError, match=r"classes='species' would be one word for all images"):
+        mcv.catalog_of(table, classes="species")
+    assert mcv.catalog_of(table, classes=table["species"])["class_name"].tolist() == ["eel", "ray"]

@@ -19,6 +19,7 @@ from marinecv.evaluation.latent import (
     purity,
     some_images,
 )
+from marinecv.evaluation.probe import linear_probe
 
 NAMES = ("crab", "eel", "ray")
 
@@ -200,6 +201,17 @@ def test_too_few_images_for_the_clusters_are_an_error(n, classes, clusters, said
     rows = make_rows(n, classes)
     with pytest.raises(ValueError, match=said):
         latent_points(rows, make_codes(rows), clusters)
+
+
+@pytest.mark.parametrize("place", [latent_points, nearest_images, linear_probe])
+def test_codes_of_other_images_are_refused(place):
+    with pytest.raises(ValueError, match="a row of codes for each of the 59 images. Received: 60"):
+        place(ROWS.iloc[1:], CODES)
+
+
+def test_codes_of_other_images_are_not_measured(points):
+    with pytest.raises(ValueError, match="a row of codes for each of the 60 images. Received: 59"):
+        latent_measures(points, CODES[1:])
 
 
 def test_a_network_that_gives_every_image_the_same_code_is_an_error():

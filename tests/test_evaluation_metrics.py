@@ -138,6 +138,17 @@ def test_without_labels_nothing_is_scored():
         classification_metrics(table)
 
 
+def test_a_class_without_its_column_of_probabilities_is_refused():
+    table = random_table()
+    for wrong in (
+        table.assign(true_class=table["true_class"].str.upper()),
+        table[["image_id", "split", "true_class", "predicted_class"]],
+    ):
+        for score in (classification_metrics, per_class_metrics, confusion, worst_losses):
+            with pytest.raises(ValueError, match="a column p_<class> for every class"):
+                score(wrong)
+
+
 def test_other_classes_than_expected_are_refused():
     table = random_table(num_classes=2)
     assert classification_metrics(table, ["class 1", "class 0"])["n"] == 200

@@ -51,6 +51,23 @@ def test_callbacks_are_keras_own_and_ours_by_choice(tmp_path):
     assert kinds(callbacks(replace(PATIENT, lr_factor=1.0))) == watch[:2]
 
 
+def test_what_says_a_line_is_a_function():
+    with pytest.raises(ValueError, match="Expected say of type Callable"):
+        callbacks(PATIENT, say=True)
+
+
+def test_nothing_is_resumed_without_a_folder():
+    with pytest.raises(ValueError, match="Expected the folder that it lies in"):
+        callbacks(PATIENT, resume=True)
+
+
+def test_a_schedule_that_would_be_reduced_is_refused_before_the_first_epoch():
+    model = model_of(rate=keras.optimizers.schedules.CosineDecay(0.01, 20))
+    with pytest.raises(ValueError, match="follows a LearningRateSchedule. Expected Training.lr_factor=1"):
+        fit(model, callbacks(PATIENT))
+    assert fit(model, callbacks(replace(PATIENT, lr_factor=1.0))).epoch == [0, 1, 2, 3]
+
+
 def test_the_watchers_have_the_recipes_settings():
     _, stopping, plateau = callbacks(Training(monitor="val_accuracy", early_stop_patience=7, lr_patience=3))
     assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == ("val_accuracy", 7, True)

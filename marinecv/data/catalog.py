@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from marinecv.checked import of_type, whole
 from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
@@ -35,6 +36,7 @@ EMPTY = "empty"
 
 def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a data set of any layout: images (`IMAGE_COLUMNS`), and boxes as `read_boxes` returns them."""
+    of_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
     images, boxes = READERS[manifest.layout](manifest)
@@ -165,10 +167,9 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     problem are left out. The same seed keeps the same images.
 
     Raises:
-        ValueError: the limit is below 1.
+        ValueError: the limit is no whole number, or below 1.
     """
-    if limit < 1:
-        raise ValueError(f"The limit is {limit} images a split. Expected at least 1.")
+    whole(limit, "limit", 1)
     catalog = as_catalog(catalog).reset_index(drop=True)
     rng, kept, good = np.random.default_rng(seed), [], usable(catalog)
     classes = good["class_name"].value_counts()  # of equals that of the name that sorts first goes first

@@ -7,8 +7,8 @@ from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import LABELS, image_files
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import normalize_name, refuse_unmatched
-from marinecv.data.splits import SPLIT_NAMES, folder_splits
+from marinecv.data.names import refuse_unmatched
+from marinecv.data.splits import known_splits
 
 NO_CLASS = "no class in labels.csv"
 
@@ -41,19 +41,3 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
     images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
     return images, pd.DataFrame(columns=BOX_COLUMNS)
-
-
-def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
-    """Return the split that each word stands for, see `folder_splits`; "" for none.
-
-    Raises:
-        ValueError: a word stands for none; `rows` says where.
-    """
-    words = words.map(normalize_name)
-    splits = {"": "", **folder_splits({*words})}
-    if (unknown := ~words.isin(splits)).any():
-        raise ValueError(
-            f'Row {rows[unknown].iloc[0]}: "{words[unknown].iloc[0]}" is no split. Expected one of '
-            f"{', '.join(SPLIT_NAMES)}. Fix the CSV, or leave the cell empty."
-        )
-    return words.map(splits)

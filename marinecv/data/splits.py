@@ -64,6 +64,22 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
     return splits
 
 
+def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
+    """Return the split that each word stands for, see `folder_splits`; "" for none.
+
+    Raises:
+        ValueError: a word stands for none; `rows` says where.
+    """
+    words = words.map(normalize_name)
+    splits = {"": "", **folder_splits({*words})}
+    if (unknown := ~words.isin(splits)).any():
+        raise ValueError(
+            f'Row {rows[unknown].iloc[0]}: "{words[unknown].iloc[0]}" is no split. Expected one of '
+            f"{', '.join(SPLIT_NAMES)}. Fix the CSV, or leave the cell empty."
+        )
+    return words.map(splits)
+
+
 def default_split_by(catalog: pd.DataFrame) -> str:
     """Say how to split where the user does not: as published, else in groups, never at random unasked."""
     return "published" if catalog["split"].isin(SPLITS).any() else "grouped"
@@ -141,6 +157,8 @@ def split_catalog(
 
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     """Sort by split (train, validation, test, none), then by image id."""
+    if (twice := catalog["image_id"].duplicated()).any():  # its copies would come to stand in several splits
+        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
     order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
     keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
     return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
@@ -224,7 +242,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
 def _published(
     catalog: pd.DataFrame, good: pd.Series, rng: np.random.Generator, fractions: Sequence[float]
 ) -> pd.Series:
-    chosen = catalog["split"].copy()
+    chosen = known_splits(catalog["split"], catalog["image_id"])
     if not chosen.isin(SPLITS).any():
         raise ValueError(
             "The data come without train/validation/test folders, so there is no published split. "

@@ -9,8 +9,8 @@ import pandas as pd
 
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.labels_csv import known_splits
 from marinecv.data.names import merge_spellings
+from marinecv.data.splits import known_splits
 from marinecv.data.user_tables import OPTIONAL, as_table, check_extra, renamed
 
 OTHER_NAMES = {"path": ("file", "filename"), "class_name": ("class", "label"), "split": (), "group": ()}
@@ -53,6 +53,8 @@ def catalog_of(
     for name, values in (("class_name", classes), ("split", split), ("group", group)):
         if values is not None:
             argument = "classes" if name == "class_name" else name
+            if is_table and isinstance(values, str) and values in table:
+                raise ValueError(f"{argument}={values!r} would be one word for all images. Expected paths[{values!r}].")
             table = table.assign(**{name: values if isinstance(values, str) else _listed(values, argument, len(table))})
     files = _absolute(table["path"])
     root = Path(os.path.commonpath([file.parent for file in files]))

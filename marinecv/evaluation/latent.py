@@ -53,7 +53,7 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
         DataFrame, one row an image: `image_id, split, class_name, x, y, cluster_points, cluster_code`; clusters are
         numbered from 1, the largest first.
     Raises:
-        ValueError: fewer than two clusters, or no more different codes than clusters.
+        ValueError: not a code an image, fewer than two clusters, or no more different codes than clusters.
     Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
     """
     rows = as_table(rows)
@@ -64,7 +64,7 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
             f"{clusters} clusters cannot be made of {len(rows)} images of {rows['class_name'].nunique()} classes with "
             f"{different} different codes. Expected at least 2 clusters, and more codes than clusters."
         )
-    order = by_image(rows)
+    order = by_image(rows, codes)
     place = TSNE(perplexity=perplexity_of(len(rows)), init="pca" if codes.shape[1] > 1 else "random", random_state=seed)
     parts = KMeans(clusters, n_init=10, random_state=seed)
     points = rows[["image_id", "split", "class_name"]].iloc[order]
@@ -93,7 +93,7 @@ def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, grou
         what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
         labels.
     """
-    points, order = as_table(points), by_image(points)
+    points, order = as_table(points), by_image(points, codes)
     points, codes, n = points.iloc[order], codes[order], len(points)
     classes, numbers = pd.factorize(points["class_name"])[0], group_numbers(points["image_id"], groups)
     table = []
@@ -167,7 +167,7 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
         DataFrame, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id`,
         `neighbour_split`, `neighbour_class`, `similarity` (cosine of the angle between the codes, -1 to 1).
     """
-    rows, order = as_table(rows), by_image(rows)
+    rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
     searched = np.flatnonzero(_searched(rows))
     finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
@@ -216,8 +216,10 @@ def some_images(nearest: pd.DataFrame, each: int = 3, seed: int = 0) -> list[str
     return [*first["image_id"][same].head(each), *first["image_id"][~same].head(each)]
 
 
-def by_image(rows: pd.DataFrame) -> np.ndarray:
+def by_image(rows: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
     """The places of the rows in the order of their ids, so that the order in which they come changes nothing."""
+    if len(codes) != len(rows):
+        raise ValueError(f"Expected a row of codes for each of the {len(rows)} images. Received: {len(codes)}.")
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 

@@ -142,6 +142,10 @@ def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
     if labelled.empty:
         what = f"None of the {len(predictions)} rows has a true class" if len(predictions) else "There is no row"
         raise ValueError(f"{what}. Expected labelled images: check the split, or label them.")
+    if unknown := {*labelled["true_class"], *labelled["predicted_class"]}.difference(class_names_of_table(labelled)):
+        raise ValueError(
+            f"Expected a column p_<class> for every class of the table. Received: none for {min(unknown)!r}."
+        )
     return labelled
 
 

@@ -39,7 +39,7 @@ def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: G
         accuracy, its 95% interval as of `mean_figure`, and as `chance` the share of the class that is most frequent in
         train. No row without images of train, without others, or with fewer than two classes to learn.
     """
-    rows, order = as_table(rows), by_image(rows)
+    rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
     train = (rows["split"] == "train").to_numpy()
     counts = rows["class_name"][train].value_counts().sort_index()

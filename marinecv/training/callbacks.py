@@ -52,15 +52,18 @@ def callbacks(
         TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau unless `lr_factor` is 1, and by choice
         StopAfterReductions, line, and history and checkpoint.
     Raises:
-        ValueError: the folder cannot be written into, or is a run that is finished or to be resumed. In `fit`: the
-            checkpoint is of another training, or what is watched is not in the logs.
+        ValueError: no folder to resume from, or it cannot be written into, or is a run, finished or to be resumed. In
+            `fit`: the checkpoint is of another training, the logs lack what is watched, or a schedule sets the rate.
     """
     of_type(Training, training=training)
+    if resume and folder is None:
+        raise ValueError("resume=True goes on from a checkpoint. Expected the folder that it lies in. Received: None.")
     watched = [] if stage == "head" else _watchers(training)
     own = []
     if clock is not None:
         own.append(clock)
     if say is not None:
+        of_type(Callable, say=say)
         own.append(EpochLine(training, say, validation_images))
     if folder is not None:
         if writes:
@@ -79,7 +82,7 @@ def _watchers(training: Training) -> list:
     watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
         slower = {"factor": training.lr_factor, "patience": training.lr_patience}
-        watchers.append(keras.callbacks.ReduceLROnPlateau(**watched, **slower))
+        watchers.append(ReduceLROnPlateau(**watched, **slower))
     if training.early_stop_reductions:
         watchers.append(StopAfterReductions(training.early_stop_reductions, **watched))
     return watchers
@@ -119,6 +122,18 @@ class Watch(keras.callbacks.EarlyStopping):
                 f"Keras does not know whether more or less of monitor={self.monitor!r} is better. Expected a loss, a "
                 "metric of Keras, or a metric of your own whose name ends with loss or accuracy."
             ) from error
+
+
+class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
+    """ReduceLROnPlateau that refuses a schedule before the first epoch, not at the first plateau."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Try to set the learning rate."""
+        super().on_train_begin(logs)
+        try:
+            self.model.optimizer.learning_rate = learning_rate_of(self.model)
+        except TypeError as error:
+            raise ValueError("The optimizer follows a LearningRateSchedule. Expected Training(lr_factor=1).") from error
 
 
 class StopAfterReductions(Watch):
