@@ -65,7 +65,9 @@ def located(args: argparse.Namespace, default: str = "aquarium", choice=None):
     from marinecv.data.locate import locate
 
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return getattr(args, "source", (None,))[0] or locate(args.data, args.data_dir, default, print, **reading)
+    return getattr(args, "source", (None,))[0] or locate(
+        args.data, args.data_dir, default, lambda line: print(line.replace("as data_dir", "with --data-dir")), **reading
+    )
 
 
 def label_rules(args: argparse.Namespace, choice=None) -> dict[str, str]:

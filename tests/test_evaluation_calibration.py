@@ -177,7 +177,7 @@ def test_before_the_temperature_figures_are_those_of_the_predictions():
 def test_images_in_groups_widen_the_intervals_and_groups_of_one_change_nothing():
     chosen, held = table(*simulated(100, 2, 1)), table(*simulated(120, 2, 2))
     same = pd.concat([held] * 6, ignore_index=True).assign(image_id=[f"{number}" for number in range(720)])
-    twins = dict(zip(same["image_id"], [number % 120 for number in range(720)], strict=True))
+    twins = dict(zip(same["image_id"], [number % 120 for number in range(720)], strict=True)) | {"0.jpg": ""}
     alone, apart = judge_temperature(chosen, held), judge_temperature(chosen, held, groups={"0.jpg": "a"})
     assert alone == apart
     by_group, by_image = judge_temperature(chosen, same, groups=twins), judge_temperature(chosen, same)

@@ -56,3 +56,8 @@ def test_the_figures_of_all_folds_resample_the_groups_of_the_catalogs(tmp_path, 
     groups = dict(zip(catalog["image_id"], catalog["group"], strict=True)) if grouped else None
     assert fold_metrics(runs) == {"tank": classification_metrics(table, groups=groups)}
     assert ("groups" in fold_metrics(runs)["tank"]["accuracy"]) is grouped
+
+
+def test_groups_of_other_images_are_refused():
+    with pytest.raises(ValueError, match="Expected groups by image_id.*the first entry is 0"):
+        group_numbers(pd.Series(["a.jpg", "b.jpg"]), pd.Series(["reef", "reef"]))

@@ -280,3 +280,11 @@ def test_a_broken_file_of_figures_says_what_to_do(run, mend, said):
     with pytest.raises(ValueError, match=said) as told:
         read_figures(run)
     assert re.search(r"Delete it; `explain` writes it again\.$", str(told.value))
+
+
+def test_boxes_of_other_images_and_unknown_classes_are_refused(tank):
+    pixels, catalog, boxes = tank
+    with pytest.raises(ValueError, match="Expected boxes of the images. Received: those of 'other.jpg'"):
+        measure_boxes(decides_by(2), pixels, catalog, boxes.assign(image_id="other.jpg"), SPEC, CLASSES, np.zeros(3))
+    with pytest.raises(ValueError, match="of a class that is not among class_names"):
+        measure_boxes(decides_by(2), pixels, catalog.assign(class_name="squid"), boxes, SPEC, CLASSES, np.zeros(3))

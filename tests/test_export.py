@@ -431,3 +431,11 @@ def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path)
         folder.mkdir()
         convert.write_model(model, folder / FILES[format], format)
         np.testing.assert_allclose(load_exported(folder)(images), expected, atol=1e-5)
+
+
+def test_a_model_is_no_run():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="Expected run of type Run. Received: <Sequential"):
+        mcv.export_model(model, "litert")
+    with pytest.raises(ValueError, match="Expected run of type Run"):
+        mcv.measure_original("runs/mine")

@@ -86,7 +86,7 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all(aquarium, tmp_path, monkeyp
 
 @pytest.mark.data
 def test_a_killed_replay_goes_on_and_keeps_the_rows_of_other_recipes(aquarium, tmp_path, monkeypatch, no_pages):
-    def killed(recipe, run, pixels, also):
+    def killed(recipe, run, pixels, also, say):
         raise KeyboardInterrupt
 
     results = tmp_path / "results" / "aquarium_pretrain.csv"

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
-from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table
+from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table, with_truth
 
 BINS = 15
 COOLEST, WARMEST = 0.05, 20.0
@@ -54,8 +54,10 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         true: (n,) number of the true class of each.
     Returns:
         From `COOLEST` to `WARMEST`.
+    Raises:
+        ValueError: `true` is no class of each image.
     """
-    own = np.asarray(probabilities, np.float64)
+    own, true = with_truth(probabilities, true)
     logs, n = np.log(_kept(own)), len(own)
     target = np.eye(own.shape[1])[true] + own / n
 

@@ -5,6 +5,8 @@ from math import ceil
 import numpy as np
 from scipy.stats import beta
 
+from marinecv.evaluation.predictions import with_truth
+
 COVERAGE = 0.9
 FEWEST = 20
 """Images held out, below which no coverage is stated."""
@@ -23,12 +25,13 @@ def set_threshold(probabilities: np.ndarray, true: np.ndarray, coverage: float =
         of a new image with at least that coverage on average over what might have been held out, and with at most
         1 / (n + 1) more where no two are equal. Of one part held out `coverage_range` says how far it may be off.
     Raises:
-        ValueError: there are too few images for that coverage.
+        ValueError: there are too few images for that coverage, or `true` is no class of each.
     Source: Vovk et al. (2005); Angelopoulos and Bates (2021), https://arxiv.org/abs/2107.07511, section 1.
     """
     n = len(true)
     place = _place(n, coverage)
-    scores = 1 - np.asarray(probabilities, np.float64)[np.arange(n), true]
+    probabilities, true = with_truth(probabilities, true)
+    scores = 1 - probabilities[np.arange(n), true]
     return float(np.sort(scores)[place - 1])
 
 

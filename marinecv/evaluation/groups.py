@@ -17,10 +17,18 @@ def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
         groups: the group of each, by `image_id`; a missing or an empty one is none.
     Returns:
         (n,) int; None where no two images share a group, so that groups say nothing.
+    Raises:
+        ValueError: `groups` names none of the images.
     """
     if groups is None:
         return None
-    named = image_ids.map(dict(groups))
+    groups = dict(groups)
+    if groups and not image_ids.isin(groups.keys()).any():
+        raise ValueError(
+            "Expected groups by image_id, such as catalog.set_index('image_id')['group']. Received no entry for any of "
+            f"{len(image_ids)} images, the first {image_ids.iloc[0]!r}; the first entry is {next(iter(groups))!r}."
+        )
+    named = image_ids.map(groups)
     numbers, found = pd.factorize(named.mask(named == ""))
     alone = numbers < 0
     numbers[alone] = len(found) + np.arange(alone.sum())

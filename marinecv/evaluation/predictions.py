@@ -101,6 +101,22 @@ def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
     return predictions[columns].to_numpy(dtype=np.float32).astype(np.float64)
 
 
+def with_truth(probabilities: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, C) float64 probabilities, and (n,) the number of the true class of each image.
+
+    Raises:
+        ValueError: `true` is no class of each, 0 to C - 1.
+    """
+    probabilities, true = np.asarray(probabilities, np.float64), np.asarray(true)
+    whole = probabilities.ndim == 2 and true.shape == probabilities.shape[:1] and true.dtype.kind in "iu"
+    if not whole or not np.isin(true, np.arange(probabilities.shape[1])).all():
+        raise ValueError(
+            "Expected true to be the number of a class, a column of probabilities from 0, for each row. Received: "
+            f"{true!r:.100}, of shape {true.shape}, beside probabilities of shape {probabilities.shape}."
+        )
+    return probabilities, true
+
+
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
     """Write a predictions table as CSV, whole or not at all; nine digits bring every float32 back."""
     write_table(path, as_predictions(predictions), float_format="%.9g")

@@ -11,6 +11,7 @@ from marinecv.data.catalog import usable
 from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
+from marinecv.inputs.pipeline import label_indices
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import flat
 from marinecv.models.outputs import with_probabilities
@@ -66,17 +67,20 @@ def measure_boxes(
         DataFrame, one row a usable image: `image_id, class_name`, a column each of `MEASURES` (`SHARES` from 0 to 1,
         `HITS` 0 or 1; NaN where there is nothing to measure), and why in `problem`.
     Raises:
-        ValueError: as `heatmaps`.
+        ValueError: as `heatmaps`, the boxes are of other images, or a class is not among `class_names`.
     """
     model, class_names = with_probabilities(flat(model), class_names), list(class_names)
     rows, boxes = usable(catalog).reset_index(drop=True), as_boxes(boxes)
+    if len(boxes) and not boxes["image_id"].isin(catalog["image_id"]).any():
+        raise ValueError(f"Expected boxes of the images. Received: those of {boxes['image_id'].iloc[0]!r} and others.")
+    label_indices(rows[rows["class_name"] != ""], class_names)
     by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
     measured = []
     for start in range(0, len(rows), BATCH):
         images, part = pixels[start : start + BATCH].astype(np.float32), rows.iloc[start : start + BATCH]
         facts = [_facts(row, by_image.get(row.image_id, boxes.iloc[:0]), spec) for row in part.itertuples()]
         # An image without a class has no box of it either; it is carried along to a row that says so.
-        classes = np.array([class_names.index(name) if name else 0 for name in part["class_name"]])
+        classes = label_indices(part, class_names, allow_unknown=True).clip(0)
         hits = _hits(model, images, classes, facts, neutral)
         heats = heatmaps(model, images, classes, "gradcam", layer)
         for fact, hit, heat in zip(facts, hits, heats, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import replaced, write_json, write_text
+from marinecv.checked import of_type
 from marinecv.data.catalog import usable
 from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
@@ -59,6 +60,7 @@ def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> O
     Raises:
         ValueError: the run has no model, the model takes attributes, or no validation image can be read.
     """
+    of_type(Run, run=run)
     model, path = run.load_model(), run.path("model.keras")
     if len(model.inputs) > 1:
         raise ValueError(
@@ -92,7 +94,7 @@ def export_model(
     `certificate.json`. Stopped or refused, it leaves the older one.
 
     Args:
-        run: a finished run.
+        run: a finished run; `run_of_model` makes one of a model that was trained elsewhere.
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
         quantise: of `"litert"`: `"none"` (float32), `"float16"` weights, `"int8-dynamic"` weights, or `"int8-full"`:
             weights and activations, whose ranges are learned from images of train.
@@ -106,6 +108,7 @@ def export_model(
             converted, or one that loses more than `margin`.
     """
     check_format(format, quantise)
+    of_type(Run, run=run)
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:

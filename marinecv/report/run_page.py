@@ -52,7 +52,7 @@ CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration["t
 """
 
 
-def write_run_report(run_folder: str | Path) -> Path:
+def write_run_report(run_folder: str | Path | Run) -> Path:
     """Write `report.html` and `figures/*.png` of a run that has its predictions, or of an autoencoder's.
 
     Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
@@ -66,7 +66,7 @@ def write_run_report(run_folder: str | Path) -> Path:
     Raises:
         ValueError: the folder is no run, has no predictions, or one of its files is broken.
     """
-    run = Run(run_folder)
+    run = run_folder if isinstance(run_folder, Run) else Run(run_folder)
     if run.restores:
         return write_restoration_report(run)
     if not run.path("predictions.csv").is_file():
