@@ -69,16 +69,13 @@ def fit_autoencoder(
         noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
-    shown = len(parts["validation"][0])
+    beside = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
     learns.fit(
         pairs("train", counter),
         validation_data=pairs("validation", None),
         initial_epoch=done,
         epochs=training.epochs,
-        callbacks=[
-            *callbacks(training, run.folder, resume=True, say=say, whole=model, clock=counter, validation_images=shown),
-            *also,
-        ],
+        callbacks=[counter, *callbacks(training, run.folder, **beside), *also],
         shuffle=False,  # the data set shuffles itself
         verbose=0,
     )

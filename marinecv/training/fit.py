@@ -123,7 +123,6 @@ def fit_recipe(
             say=say,
             stage=stage,
             whole=model,
-            clock=clock,
             writes=leads,
             validation_images=len(parts["validation"][0]),
         )
@@ -133,7 +132,7 @@ def fit_recipe(
             initial_epoch=first,
             epochs=last,
             class_weight=by_fit,
-            callbacks=[*own, *also],
+            callbacks=[clock, *own, *also],
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
