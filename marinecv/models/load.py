@@ -86,12 +86,8 @@ def check_weights(path: str | Path) -> None:
 
 
 def refuse_links(path: Path, file, num_bytes: int) -> None:
-    """Look through an HDF5 file without reading its arrays.
+    """Look through an open HDF5 file of `num_bytes` without reading its arrays.
 
-    Args:
-        path: named in errors.
-        file: the open binary file.
-        num_bytes: its size.
     Raises:
         ValueError: it is damaged, names other files or itself, or declares more than it holds.
     """

@@ -10,7 +10,8 @@ from marinecv.data.user_tables import as_class_names
 from marinecv.models.flat import check_graph, flat, one_or_all
 
 LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
-KINDS = {getattr(keras.activations, name): name for name in ("softmax", "sigmoid", "linear")}
+KINDS = ("softmax", "sigmoid", "linear")
+ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # layers and operations of their own
 
 
 def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
@@ -78,8 +79,8 @@ def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
     last = next(each for each in reversed(graph.operations) if not _passes(each))
     if isinstance(last, keras.Model) and hasattr(last, "inputs"):
         return _ending(last)
-    kinds = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
-    kind = KINDS.get(getattr(last, "activation", None), kinds.get(type(last).__name__, ""))
+    kind, activation = ALONE.get(type(last).__name__, ""), getattr(last, "activation", None)
+    kind = next((name for name in KINDS if activation is getattr(keras.activations, name)), kind)
     return last, kind if kind != "linear" or isinstance(last, LINEAR) else ""
 
 

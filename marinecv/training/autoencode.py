@@ -93,10 +93,6 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
 
     The loss is the mean squared error. A variational one adds the divergence of its code from a standard normal
     distribution, times the recipe's `beta`, over the values of an image, which have one share each of the error.
-
-    Args:
-        model: as `build_model` gives it.
-        recipe: its training part, and `beta`.
     """
     outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
     if is_variational(model):

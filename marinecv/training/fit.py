@@ -254,14 +254,7 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
 
 
 def latency_ms(see: Callable[[Any], Any], image: Any, *, warm_up: int = 1, calls: int = 5) -> float:
-    """Return the median time of a call with one image alone, in milliseconds.
-
-    Args:
-        see: a model as a function.
-        image: what it takes of one image.
-        warm_up: calls before, of which the first may compile.
-        calls: that count.
-    """
+    """Return the median time in milliseconds that a model takes for one image alone, compiled by calls before."""
     times = []
     for _ in range(warm_up + calls):
         start = time.perf_counter()
