@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from marinecv.atomic import whole_file
-from marinecv.checked import of_type
 from marinecv.console import quiet
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import with_noise
@@ -20,7 +19,7 @@ from marinecv.training.build import build_model, compile_with
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import share_here
-from marinecv.training.fit import check_finite, keep, parts_of, set_up
+from marinecv.training.fit import check_finite, keep, prepared
 from marinecv.training.recipe import Recipe
 
 
@@ -51,11 +50,8 @@ def fit_autoencoder(
     """
     if share_here().devices > 1:
         raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")
-    of_type(Recipe, recipe=recipe)
-    of_type(Run, run=run)
-    started, training, say = time.perf_counter(), recipe.training, say or quiet
-    set_up(training)
-    parts = parts_of(run, pixels, recipe)
+    started, say, parts = time.perf_counter(), say or quiet, prepared(recipe, run, pixels)
+    training = recipe.training
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
     done = state.get("epochs_done", 0)

@@ -27,7 +27,7 @@ from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
 from marinecv.training.model_choice import BackboneModel, MultimodalModel
-from marinecv.training.recipe import Recipe, Training
+from marinecv.training.recipe import Recipe
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
@@ -74,13 +74,9 @@ def fit_recipe(
         ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
             another model, a bank or a batch size does not go with several devices, or the training diverged.
     """
-    of_type(Recipe, recipe=recipe)
-    of_type(Run, run=run)
     started, share, say = time.perf_counter(), share_here(), say or quiet
-    leads = share.process == 0
+    parts, leads = prepared(recipe, run, pixels), share.process == 0
     training, class_names = recipe.training, run.class_names
-    set_up(training)
-    parts = parts_of(run, pixels, recipe)
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
@@ -155,11 +151,14 @@ def fit_recipe(
     return model
 
 
-def set_up(training: Training) -> None:
-    """Set seed and precision for a training."""
-    keras.utils.set_random_seed(training.seed)
+def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> Parts:
+    """Set seed and precision for a training, and return what `parts_of` does."""
+    of_type(Recipe, recipe=recipe)
+    of_type(Run, run=run)
+    keras.utils.set_random_seed(recipe.training.seed)
     half = "mixed_float16" if accelerator() == "GPU" else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
+    keras.config.set_dtype_policy(half if recipe.training.mixed_precision else "float32")
+    return parts_of(run, pixels, recipe)
 
 
 def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
