@@ -12,7 +12,7 @@ import importlib
 from pathlib import Path
 
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
-_MODULES = {node.names[0].name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom)}
+_MODULES = {name.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for name in node.names}
 __all__ = sorted(_MODULES)
 __version__ = "0.1.0"
 

@@ -27,24 +27,15 @@ OWN = "own"
 """The kind of the model of a run that was not trained here, and the name of its recipe and data."""
 RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
 COSTS = (
-    "epochs",
-    "best_epoch",
-    "train_seconds",
-    "latency_ms_per_image",
-    "parameters",
-    "trainable_parameters",
-    "device",
+    *("epochs", "best_epoch", "train_seconds", "latency_ms_per_image"),
+    *("parameters", "trainable_parameters", "device"),
 )
 LOST = "Bring it back from a copy, or train again into another folder with --output-dir."
+SCORED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "honest.csv", "codes.npz")
 MEND = {  # what a broken file of a run asks for; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
     "metrics.json": f"Delete it. {RESUMABLE}",
-    "predictions.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
-    "restorations.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
-    "timing.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
-    "calibration.json": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
-    "honest.csv": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
-    "codes.npz": f"Delete metrics.json, and it too if it is there. {RESUMABLE}",
+    **dict.fromkeys(SCORED, f"Delete metrics.json, and it too if it is there. {RESUMABLE}"),
 }
 _BOUNDS = {"low": float, "high": float}
 _FIGURE = {"value": float, "low": float | None, "high": float | None, "n": int}  # null: of few groups

@@ -12,9 +12,7 @@ from marinecv.runs import is_begun
 def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
     """Hold a folder; an interruption, or a disk that fails, carries a note with the way to go on.
 
-    Args:
-        folder: an existing one.
-        go_on: how; empty for `--resume FOLDER`, once there is a run or a study to resume.
+    By itself the way is `--resume FOLDER`, once there is a run or a study to resume.
     """
     with noting(folder, go_on), hold(folder):
         yield

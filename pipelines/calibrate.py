@@ -27,13 +27,7 @@ def calibrate(
 ) -> None:
     """Write `calibration.json`, and before it `codes.npz`, where enough of validation is held out.
 
-    Args:
-        run: trained, its contract and model written.
-        recipe: of the run.
-        model: the trained one.
-        rows: usable rows of the catalog that lie in a split.
-        pixels: row i for row i of `rows`.
-        predictions: row i for row i of `rows`.
+    The contract and the model of the run are written; pixels and predictions are those of the usable `rows` in a split.
     """
     share, seed = recipe.training.calibration, recipe.training.seed
     held = calibration_rows(rows, share or SHARE, seed).to_numpy()

@@ -58,12 +58,6 @@ def plan_cells(
 
     Own labels have one row, at the smallest share; an encoder trained on what has no label has none at all labels.
 
-    Args:
-        lines: classifiers.
-        places: seeds, each with a share of the labels.
-        catalog: of all images, split.
-        choice: the data part of every recipe.
-        args: flags of the command.
     Raises:
         ValueError: a share leaves nothing without a label to a line that needs that.
     """

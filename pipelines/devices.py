@@ -26,13 +26,15 @@ def prepare(args: argparse.Namespace) -> "Share":
     if args.distribute == "data-parallel" and "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"
     quiet.import_tensorflow()
+    from marinecv.studies import Study, resumable
     from marinecv.training.distribution import join
 
     with quiet.silence(1):  # where processes meet, Gloo says so
         share = join(args.distribute)
     if share.processes > 1:
         several = args.grid or args.folds or len(args.image_size or ()) > 1
-        if several or (args.resume and not is_classifier(args.resume)):
+        stopped = resumable(args.resume) if args.resume else None
+        if several or isinstance(stopped, Study) or (stopped and stopped.restores):
             raise ValueError(
                 f"The {share.processes} processes train one classifier together. Leave out --grid and --folds, name "
                 "one --image-size, and resume one run of a study."
@@ -42,15 +44,6 @@ def prepare(args: argparse.Namespace) -> "Share":
                 "Name the folder of the run with --output-dir: one that every machine sees at the same place."
             )
     return share
-
-
-def is_classifier(folder: Path) -> bool:
-    """Whether a folder is the run of a classifier."""
-    from marinecv.runs import Run
-    from marinecv.studies import resumable
-
-    found = resumable(folder)
-    return isinstance(found, Run) and not found.restores
 
 
 def follow(folder: Path) -> int:

@@ -69,9 +69,7 @@ def keep_honest_scores(run: Run, predictions: pd.DataFrame, folds: int | None = 
 def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
     """What the grouped folds of a run say of every image; None where they are not trained to the end.
 
-    Args:
-        run: of a recipe.
-        folds: how many; None takes as many as there are, the most if there are several.
+    Where several numbers of folds are trained and none is asked for, it is the most.
     """
     present = sorted(run.folder.glob(folds_folder(run, "*").name), key=lambda folder: (len(folder.name), folder.name))
     for folder in reversed(present) if folds is None else [folds_folder(run, folds)]:

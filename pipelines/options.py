@@ -145,13 +145,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
-    """Refuse flags that would be ignored beside another.
+    """Refuse flags that would be ignored beside one that settles what they say.
 
-    Args:
-        args: as parsed.
-        flag: the one that settles what they say.
-        others: which; None means every other flag, but for those that change no training: --track, --goal,
-            --workers and --distribute.
+    By default these are all but those that change no training: --track, --goal, --workers and --distribute.
+
     Raises:
         ValueError: one of them was given.
     """

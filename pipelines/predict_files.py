@@ -12,12 +12,7 @@ Chunk = tuple[int, list[Path]]
 
 
 def texts_here(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give place and rows of every chunk, one after the other; the model is opened at once.
-
-    Args:
-        chunks: those that are still to be done.
-        opening: what `open_run` takes.
-    """
+    """Give place and rows of every chunk that is still to be done, in order; the model is opened at once."""
     text_of = open_run(*opening)
     return ((chunk[0], text_of(chunk)) for chunk in chunks)
 
@@ -64,12 +59,8 @@ class RayWorker:
 def open_run(run: Path, calibration: dict | None, review: bool, batch_size: int, root: Path) -> Callable[[Chunk], str]:
     """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
 
-    Args:
-        run: folder of a finished one, absolute.
-        calibration: of the run, None where it has none.
-        review: whether the images are flagged that somebody should look at.
-        batch_size: images at a time.
-        root: where paths that are not absolute begin.
+    The folder is absolute; paths that are not begin at `root`. With `review` it flags the images to look at.
+
     Raises:
         ValueError: the model takes more than an image.
     """

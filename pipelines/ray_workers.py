@@ -45,13 +45,11 @@ def import_ray() -> None:
 
 @contextmanager
 def ray_workers(most: int) -> Iterator[Workers]:
-    """Join or start Ray, and leave or end it; what a worker raises is raised as if it were done here.
+    """Join or start Ray for `most` workers, and leave or end it; what one raises is raised as if it were done here.
 
     A worker has a GPU where there are any, else a CPU. Its threads are not limited to that: the last digits of a
     result depend on how many threads TensorFlow has, and they are to be those of one process alone.
 
-    Args:
-        most: how many workers there is work for.
     Raises:
         OSError: there is no such cluster, or its workers are lost again and again.
     """

@@ -27,15 +27,7 @@ OWN_FOLDERS = ("--output-dir", "--results-dir")
 
 
 def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: Path) -> list[Path]:
-    """Write `<family>.csv` of the finished runs of a study; rows of other recipes in the file are kept.
-
-    Args:
-        study: a run a recipe and seed, or fold.
-        families: recipes by name, by the name of their file.
-        folder: where the files lie.
-    Returns:
-        The files written.
-    """
+    """Write `<family>.csv` of the finished runs of a study, and return these files; other recipes in them are kept."""
     runs = [(Recipe.of(run), run) for run in study.finished_runs.values()]
     written = []
     for family, recipes in families.items():
@@ -160,12 +152,7 @@ def not_run(recipes: list[Recipe]) -> list[dict]:
 
 
 def order_sentences(path: Path, order: tuple[tuple[str, str], ...]) -> list[str]:
-    """Whether one recipe is above another where their report says so, seed by seed on validation.
-
-    Args:
-        path: a results file.
-        order: pairs of recipes, the better one first.
-    """
+    """Whether the first of each two recipes is above the other, as their report says, seed by seed on validation."""
     lines = read_table(path).query("metric == 'accuracy' and split == 'validation' and seed.str.isdigit()")
     accuracies = lines.astype({"ours": float}).pivot(index="seed", columns="recipe", values="ours")
     sentences = []

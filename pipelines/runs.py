@@ -19,10 +19,9 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.folder.is_dir() and args.folder != DEFAULT:
         raise ValueError(f"There is no folder {args.folder}. Expected one that holds runs, studies or searches.")
-    for path in sorted(args.folder.rglob("study.json")):
-        print(f"{path.parent}  {said(study_state, path.parent)}")
-    for path in sorted(args.folder.rglob("search.json")):
-        print(f"{path.parent}  {said(search_state, path.parent)}")
+    for name, of in (("study.json", study_state), ("search.json", search_state)):
+        for path in sorted(args.folder.rglob(name)):
+            print(f"{path.parent}  {said(of, path.parent)}")
     found = list_runs(args.folder)
     if not found:
         print(f"no run below {args.folder}")

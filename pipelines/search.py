@@ -54,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
         quiet.import_tensorflow()
         return go_on(args.resume, args.track, args.workers)
     manifest = options.located(args) if not args.recipe and (args.data or args.data_dir) else None
-    recipe = own() if manifest and is_own(manifest, BEST) else chosen(args.recipe)
+    is_other = manifest and is_own(manifest, BEST)
+    if not (args.recipe or is_other):
+        raise ValueError("Name a recipe with --recipe; the command recipes lists them.")
+    recipe = own() if is_other else named(args.recipe, "search")
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
     engine = args.engine or (SHARED if args.workers else next(iter(ENGINES)))
@@ -77,13 +80,6 @@ def check_workers(engine: str, workers: str | None) -> None:
             f"{engine} searches in one process alone, so workers cannot share its trials. Expected a search of "
             f"{SHARED}: begin one with --engine {SHARED}, or leave out --workers."
         )
-
-
-def chosen(name: str | None):
-    """The recipe to start from."""
-    if name is None:
-        raise ValueError("Name a recipe with --recipe; the command recipes lists them.")
-    return named(name, "search")
 
 
 def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Namespace, manifest=None) -> Path:

@@ -173,7 +173,7 @@ def test_every_family_s_recipes_can_be_searched(family):
     from pipelines.families import FAMILIES
 
     for name in FAMILIES[family]:
-        assert command.chosen(name) is RECIPES[name]
+        assert command.named(name, "search") is RECIPES[name]
 
 
 def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(

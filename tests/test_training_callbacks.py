@@ -265,7 +265,7 @@ def test_a_training_that_stopped_early_is_over_whatever_fit_asks_for(tmp_path):
 def test_only_its_own_training_goes_on_from_a_checkpoint(tmp_path, changed, said):
     training = changed.pop("training", PATIENT)
     fit(model_of(), callbacks(PATIENT, tmp_path), last=2)
-    with pytest.raises(ValueError, match=rf"checkpoint.npz is of another training: .*{said}.* Delete it to train from"):
+    with pytest.raises(ValueError, match=rf"checkpoint.npz is of another training: .*{said}.* resume=False trains"):
         fit(model_of(**changed), callbacks(training, tmp_path, resume=True))
 
 

@@ -9,6 +9,7 @@ All take `scores` (a model that gives logits), `inputs` (pixels in [0, 255], and
 `classes` (n,), the name of a layer, and a seed; they give `(n, h, w)`, at the size of the layer or the input.
 """
 
+import importlib
 import warnings
 
 import keras
@@ -120,9 +121,6 @@ def _score_of(classes):
 
 
 def _library(name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it imports from a place that scipy is about to close
-        from tf_keras_vis.gradcam import Gradcam
-        from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
-        from tf_keras_vis.saliency import Saliency
-    return {"Gradcam": Gradcam, "GradcamPlusPlus": GradcamPlusPlus, "Saliency": Saliency}[name]
+    modules = {"Gradcam": "gradcam", "GradcamPlusPlus": "gradcam_plus_plus", "Saliency": "saliency"}
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # scipy is about to close a place of it
+        return getattr(importlib.import_module(f"tf_keras_vis.{modules[name]}"), name)

@@ -49,11 +49,7 @@ def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
     """Return in a sentence that the heat in the boxes is no better than chance; empty where it is.
 
     Chance is the larger of the boxes' fraction of the picture and of what a blob in its center has in them; the
-    differences are paired, image by image.
-
-    Args:
-        measured: as `measure_boxes` gives it.
-        groups: as `classification_metrics` takes them.
+    differences are paired, image by image. Groups are as `classification_metrics` takes them.
     """
     rows = measured.dropna(subset=["heat"])
     for chance, words in (("area", "evenly spread heat"), ("centre_heat", "a blob in the center of the picture")):
@@ -72,14 +68,8 @@ def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
 def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.DataFrame) -> pd.DataFrame:
     """Write the figures of a split into the run, in place of older ones of the same split; other splits stay.
 
-    Args:
-        run: a folder.
-        split: what they are of.
-        layer: whose maps.
-        neutral: the colour that stood in for what was hidden, `#rrggbb`.
-        figures: as `box_figures` gives them.
-    Returns:
-        What the file holds now, as `read_figures` gives it.
+    The neutral colour, `#rrggbb`, stood in for what was hidden. Returns what the file holds now.
+
     Raises:
         ValueError: the file is there and broken.
     """

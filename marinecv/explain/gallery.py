@@ -8,14 +8,9 @@ CASES_A_CLASS = 3
 
 
 def choose_cases(predictions: pd.DataFrame, class_names: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Draw at most `CASES_A_CLASS` right and as many wrong images of each true class.
+    """Draw at most `CASES_A_CLASS` right and as many wrong images of each true class: class by class, the right first.
 
-    Args:
-        predictions: a predictions table of one split; images without a true class are left alone.
-        class_names: in the order wanted.
-        seed: of the draw.
-    Returns:
-        The rows drawn: class by class, first the right ones.
+    Images without a true class are left alone.
     """
     shuffled = predictions.sample(frac=1, random_state=seed)
     right = shuffled["true_class"] == shuffled["predicted_class"]

@@ -54,14 +54,7 @@ def calibration_of(run: Run) -> dict:
 
 
 def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Draw four pictures of coloured tiles: no photograph travels with an export.
-
-    Args:
-        shape: `(height, width, 3)`.
-        seed: of the colours.
-    Returns:
-        float32 `(4, height, width, 3)` in [0, 255].
-    """
+    """Draw four pictures of coloured tiles, float32 in [0, 255]: no photograph travels with an export."""
     tiles = np.random.default_rng(seed).integers(0, 256, (CANARIES, TILES, TILES, 3))
     rows, columns = (np.arange(side) * TILES // side for side in shape[:2])
     return tiles[:, rows][:, :, columns].astype(np.float32)

@@ -12,11 +12,8 @@ _NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onn
 def check_format(format: str, quantise: str = "none") -> None:
     """Refuse what cannot be written here, before any work is done.
 
-    Args:
-        format: a key of `FILES`.
-        quantise: one of `QUANTISATIONS`.
     Raises:
-        ValueError: it is none of those, a quantisation goes with another format, or a package is missing.
+        ValueError: it is none of `FILES` or `QUANTISATIONS`, the two do not go together, or a package is missing.
     """
     one_of(FILES, format=format)
     one_of(QUANTISATIONS, quantise=quantise)

@@ -26,11 +26,8 @@ def export_folders(run: Run) -> list[Path]:
 
 
 def write_exports(run: Run, original: dict) -> None:
-    """Write `exports/exports.csv` from the certificates of a run.
+    """Write `exports/exports.csv` from the certificates of a run; the figures of its Keras model are the first row.
 
-    Args:
-        run: its exports are read.
-        original: the same figures of the Keras model, for the first row.
     Raises:
         ValueError: a certificate is missing or broken.
     """

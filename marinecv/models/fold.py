@@ -10,10 +10,7 @@ def fold(model: keras.Model) -> keras.Model:
 
     In inference batch normalisation is a factor and a shift a channel, and so is a change of the kernel and the bias of
     the convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is folded where
-    nothing else sees what that convolution gives; every other layer is copied.
-
-    Args:
-        model: a functional model, one flat graph; its weights are copied, not shared.
+    nothing else sees what that convolution gives; every other layer of the flat graph is copied, with its weights.
     """
     norms = _foldable(model)
     gone = {norm.name for norm in norms.values()}

@@ -21,17 +21,10 @@ _PICKLE = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 # What Keras itself writes into a configuration without naming a module.
 _PLAIN = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"}
-_FUNCTIONS = {
-    "builtins",
-    *(f"keras.{name}" for name in ("activations", "constraints", "initializers", "losses", "metrics", "ops")),
-    "keras.regularizers",
-}
-_CLASSES = {
-    "keras",
-    *(f"keras.{name}" for name in ("dtype_policies", "layers", "models", "optimizers", "quantizers", "random")),
-    "keras.optimizers.schedules",
-    *(_FUNCTIONS - {"builtins", "keras.ops"}),
-}
+_EITHER = ("activations", "constraints", "initializers", "losses", "metrics", "regularizers")
+_PARTS = ("dtype_policies", "layers", "models", "optimizers", "optimizers.schedules", "quantizers", "random")
+_FUNCTIONS = {"builtins", *(f"keras.{name}" for name in (*_EITHER, "ops"))}
+_CLASSES = {"keras", *(f"keras.{name}" for name in (*_EITHER, *_PARTS))}
 _INSIDE = ("keras.src.models.", "keras.src.ops.")  # classes that Keras saves by where they lie
 _RUN_CODE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 _READ_FILES = {"StringLookup", "IntegerLookup", "TextVectorization"}
@@ -93,12 +86,8 @@ def check_weights(path: str | Path) -> None:
 
 
 def refuse_links(path: Path, file, num_bytes: int) -> None:
-    """Look through an HDF5 file without reading its arrays.
+    """Look through an open HDF5 file of `num_bytes` without reading its arrays.
 
-    Args:
-        path: named in errors.
-        file: the open binary file.
-        num_bytes: its size.
     Raises:
         ValueError: it is damaged, names other files or itself, or declares more than it holds.
     """

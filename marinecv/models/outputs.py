@@ -10,6 +10,8 @@ from marinecv.data.user_tables import as_class_names
 from marinecv.models.flat import check_graph, flat, one_or_all
 
 LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
+KINDS = ("softmax", "sigmoid", "linear")
+ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # layers and operations of their own
 
 
 def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
@@ -77,20 +79,15 @@ def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
     last = next(each for each in reversed(graph.operations) if not _passes(each))
     if isinstance(last, keras.Model) and hasattr(last, "inputs"):
         return _ending(last)
-    kinds = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
-    known = [kind for kind in ("softmax", "sigmoid", "linear") if _has(last, kind)]
-    return last, next(iter(known), kinds.get(type(last).__name__, ""))
+    kind, activation = ALONE.get(type(last).__name__, ""), getattr(last, "activation", None)
+    kind = next((name for name in KINDS if activation is getattr(keras.activations, name)), kind)
+    return last, kind if kind != "linear" or isinstance(last, LINEAR) else ""
 
 
 def _passes(operation: keras.Operation) -> bool:
     """Whether it gives what it takes, in another precision perhaps."""
-    alone = isinstance(operation, layers.Activation)
-    return isinstance(operation, layers.Identity) or (alone and operation.activation is keras.activations.linear)
-
-
-def _has(operation: keras.Operation, activation: str) -> bool:
-    same = getattr(operation, "activation", None) is getattr(keras.activations, activation)
-    return same and (activation != "linear" or isinstance(operation, LINEAR))
+    is_linear = getattr(operation, "activation", None) is keras.activations.linear
+    return isinstance(operation, layers.Identity) or (is_linear and isinstance(operation, layers.Activation))
 
 
 def _is_alone(operation: keras.Operation) -> bool:

@@ -113,15 +113,9 @@ def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration:
 
 
 def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side: int = SAMPLE_PX) -> Image.Image:
-    """Open an image, shrink it to at most `side` pixels, and draw its boxes and their class names.
+    """Open an image as RGB, shrink it to at most `side` pixels, and draw its boxes and their class names.
 
-    Args:
-        path: of the image.
-        boxes: the image's rows of a boxes table, corners in pixels of the upright image.
-        colours: class name -> colour; see `class_colours`.
-        side: of the picture, pixels.
-    Returns:
-        An RGB image.
+    Their corners are in pixels of the upright image, the colours as `class_colours` gives them.
     """
     picture = open_rgb(path)
     scale = min(1.0, side / max(picture.size))

@@ -11,10 +11,7 @@ from marinecv.report.style import ACCENT, COLOURS, FAINT, INK, new_figure, style
 def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonstration: bool = False) -> Figure:
     """Draw accuracy by confidence before and after the temperature, whiskers for the 95% intervals.
 
-    Args:
-        before: as `reliability_table` returns it; the larger a point, the more images it is of.
-        after: the same with the temperature; None where it is not used.
-        demonstration: mark the figure as made of drawn pictures.
+    Both are as `reliability_table` returns them; the larger a point, the more images it is of.
     """
     figure = new_figure(6.4, 3.6, demonstration)
     drawn = [("Before", before, COLOURS[7]), ("After", after, COLOURS[0])]
@@ -38,13 +35,7 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 
 @styled
 def triage_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
-    """Draw the accuracy of the rest by the share of images looked at, its 95% interval as a band.
-
-    Args:
-        curve: as `triage_curve` returns it.
-        goal: accuracy sought, 0 to 1.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Draw a `triage_curve`: the accuracy of the rest by the share of images looked at, its 95% interval as a band."""
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
     axis.fill_between(curve["share"], curve["low"], curve["high"], color=COLOURS[0], alpha=0.12, linewidth=0)

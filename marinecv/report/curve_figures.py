@@ -36,11 +36,7 @@ def learning_curves(
 ) -> Figure:
     """Draw a metric of each line by the number of labelled images, its 95% interval as a band.
 
-    Args:
-        table: as `curve_table` returns it.
-        metric: one of `NAMES`.
-        published: `line, labelled, images, metric, value` (a number), drawn as hollow markers; None has none.
-        demonstration: mark the figure as made of drawn pictures.
+    What is published is `line, labelled, images, metric, value` (a number), drawn as hollow markers.
     """
     lines = list(table["line"].unique())
     figure = new_figure(6, 3.6 + 0.2 * len(lines), demonstration)
@@ -70,11 +66,7 @@ def learning_curves(
 def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool = False) -> Figure:
     """Draw the error of a line by its labelled images, and the power law through it as far as its goal.
 
-    Args:
-        table: as `curve_table` returns it.
-        line: one of its lines.
-        law: the row `all` of `photographs_needed`, not refused: `images, fitted, exponent, goal, needed, low, high`.
-        demonstration: mark the figure as made of drawn pictures.
+    The law is the row `all` of `photographs_needed`, not refused: `images, fitted, exponent, goal, needed, low, high`.
     """
     part = _part(table, line, "accuracy")
     figure = new_figure(6, 3.8, demonstration)

@@ -118,13 +118,7 @@ def overlay_pictures(
 ) -> tuple[Image.Image, Image.Image]:
     """Open an image, shrunk to at most `SIDE_PX`, and lay the heat over a copy: what is hot is bright and opaque.
 
-    Args:
-        path: of the image.
-        heat: `(spec.height, spec.width)` in [0, 1]; what lies on padding is cut away.
-        spec: the geometry of the heat.
-        boxes: drawn in white on both.
-    Returns:
-        Two RGB images of one size.
+    Heat on padding is cut away. Boxes are drawn in white on both RGB images.
     """
     picture = open_rgb(path, spec.white)
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))

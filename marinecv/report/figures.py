@@ -71,12 +71,7 @@ def curves(
 
 @styled
 def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
-    """Overlay the validation accuracy, the validation loss and the learning rate of several runs, as far as known.
-
-    Args:
-        histories: name of a run -> its history, as `curves` takes it.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Overlay validation accuracy, validation loss and learning rate of the histories of runs, as far as known."""
     rows = -(-len(histories) // 2)
     titles = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
     titles = {name: titles[name] for name in titles if any(name in history for history in histories.values())}
@@ -159,12 +154,7 @@ def confusion_figure(
 
 @styled
 def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw precision, recall and specificity of each class, whiskers for their 95% intervals.
-
-    Args:
-        per_class: as `evaluation.metrics.per_class_metrics` returns it.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Draw what `per_class_metrics` returns: precision, recall and specificity, whiskers for their 95% intervals."""
     figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
     axes = figure.subplots(1, 3, sharey=True)
     rows = np.arange(len(per_class))

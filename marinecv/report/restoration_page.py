@@ -82,12 +82,7 @@ def write_restoration_report(run: Run) -> Path:
 
 @styled
 def picture_rows(rows: dict[str, np.ndarray], demonstration: bool = False) -> Figure:
-    """Draw rows of small pictures, each row with its name.
-
-    Args:
-        rows: name -> uint8 `(n, height, width, channels)`, of 3 channels or of 1, grey.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Draw rows of small pictures by name: uint8 `(n, height, width, channels)`, of 3 channels or of 1, grey."""
     columns = max(map(len, rows.values()))
     figure = new_figure(1 + 0.95 * columns, 1.05 * len(rows), demonstration)
     axes = figure.subplots(len(rows), columns, squeeze=False)

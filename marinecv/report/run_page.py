@@ -82,6 +82,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     metrics = _metrics(run, tables)
     with run.mending("recipe.json"):
         published = _published(recipe, metrics, demonstration)
+    history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     exports, sure = read_exports(run), _calibration(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
@@ -100,7 +101,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         metrics=metrics,
         figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
         attributes=_attribute_scores(run),
-        curves=_curves(run, timing.get("best_epoch"), demonstration),
+        curves=None if history is None else shown(curves(history, best, demonstration), figures / "curves.png"),
         timing=[(key.replace("_", " "), number_text(value)) for key, value in timing.items()],
         matrices=[
             {
@@ -216,12 +217,6 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
                 row |= verdict(theirs[name], theirs.get("n"), value, n, same_split)
             rows.append(row)
     return rows
-
-
-def _curves(run: Run, best: int | None, demonstration: bool):
-    if not run.path("history.csv").is_file():
-        return None
-    return shown(curves(run.history, best, demonstration), run.path("figures", "curves.png"))
 
 
 def _calibration(run: Run) -> dict | None:

@@ -20,13 +20,7 @@ UNUSED = -0.12  # where a parameter that plays no part crosses its axis, below a
 
 @styled
 def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = False) -> Figure:
-    """Draw the value of each trial in the order they began, and the best so far.
-
-    Args:
-        trials: `Search.table()`.
-        best: number of the best trial, to be marked.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Draw the value of each trial of `Search.table()` in their order, the best so far, and the best of all."""
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
@@ -76,14 +70,7 @@ def importance_figure(importance: pd.DataFrame, demonstration: bool = False) -> 
 def parallel_figure(
     trials: pd.DataFrame, space: Sequence[Parameter], best: int | None, demonstration: bool = False
 ) -> Figure:
-    """Draw each trial that has a value as a line through its hyper-parameters, coloured by its value.
-
-    Args:
-        trials: `Search.table()`.
-        space: of the search; an axis each.
-        best: number of the best trial, to be marked.
-        demonstration: mark the figure as made of drawn pictures.
-    """
+    """Draw each trial that has a value as a line through its hyper-parameters, an axis each, coloured by its value."""
     shown = trials[trials["value"].notna()]
     figure = new_figure(1.02 * len(space) + 1.6, 3.8, demonstration)
     axis = figure.subplots()

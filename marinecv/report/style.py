@@ -109,15 +109,9 @@ class StyledFigure(Figure):
 
 
 def new_figure(width: float, height: float, demonstration: bool = False) -> StyledFigure:
-    """Open a figure in the house's look; call it under `styled`.
+    """Open an empty figure in the house's look that belongs to no window; call it under `styled`.
 
-    Args:
-        width: inches; 6 reads well on a phone and in print.
-        height: inches.
-        demonstration: whether to mark the figure as made of drawn pictures.
-
-    Returns:
-        An empty figure that belongs to no window.
+    A width of 6 inches reads well on a phone and in print; a demonstration is marked as made of drawn pictures.
     """
     figure = StyledFigure(figsize=(width, height), layout="constrained")
     if demonstration:

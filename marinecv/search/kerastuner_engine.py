@@ -25,10 +25,7 @@ class KerasTunerEngine:
     """Ask an oracle for values and tell it what came of them.
 
     Another oracle with the same seed that is told the same gives the same values: so a search that was killed goes on.
-
-    Args:
-        search: its algorithm, space, seed and number of trials are read.
-        scratch: an empty folder for what the oracle writes and nobody reads.
+    In the empty folder `scratch` lies what the oracle writes and nobody reads.
     """
 
     shared = False

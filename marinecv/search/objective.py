@@ -29,12 +29,7 @@ def trainer(
     """Decode the images of a search once, and return what `run_trials` trains its trials with.
 
     A training that diverges or runs out of memory is a failed trial with its reason, and so is one in which `TRIES`
-    processes were killed before they finished an epoch; all else is an error.
-
-    Args:
-        search: its `base` run says what every trial shares.
-        say: as in `fit_recipe`.
-        track: follow each trial elsewhere too: a key of `trackers.LOGS`.
+    processes were killed before they finished an epoch; all else is an error. `track` is a key of `trackers.LOGS`.
     """
     recipe = Recipe.of(search.base)
     pixels = load_run(search.base, recipe, say)
@@ -72,11 +67,7 @@ def trainer(
 class Watch(keras.callbacks.Callback):
     """Report the validation accuracy of each epoch, those of before a kill too, and end the trial where told to.
 
-    Stands behind the callback that keeps the history.
-
-    Args:
-        run: of the trial.
-        report: given an epoch (from 1) and its value, says whether to end.
+    Stands behind the callback that keeps the history. Given an epoch and its value, `report` says whether to end.
     """
 
     def __init__(self, run: Run, report: Report):

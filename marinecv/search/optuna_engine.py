@@ -26,8 +26,6 @@ class OptunaEngine:
 
     All but the reports of a trial is done while the search folder is held.
 
-    Args:
-        search: its algorithm, space, seed and folder are read.
     Raises:
         OSError: `optuna.db` cannot be read or written.
     """

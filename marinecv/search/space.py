@@ -76,10 +76,7 @@ def space_of(recipe: Recipe) -> tuple[Parameter, ...]:
 def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     """Return a recipe with the values of a trial; it is no row of the report any more.
 
-    Args:
-        recipe: what the values leave as it is.
-        values: name -> value, of `TRAINING`; of `SCRATCH` for a network from scratch, whose convolutions double their
-            filters up to 256 and halve the map while there is something to halve.
+    The convolutions of a network from scratch double their filters up to 256 and halve the map while it can be halved.
     """
     training = {
         name: values[name] for name in ("batch_size", "optimizer", "momentum", "learning_rate") if name in values

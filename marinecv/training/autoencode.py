@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from marinecv.atomic import whole_file
-from marinecv.checked import of_type
 from marinecv.console import quiet
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import with_noise
@@ -20,7 +19,7 @@ from marinecv.training.build import build_model, compile_with
 from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import share_here
-from marinecv.training.fit import check_finite, keep, parts_of, set_up
+from marinecv.training.fit import check_finite, keep, prepared
 from marinecv.training.recipe import Recipe
 
 
@@ -51,11 +50,8 @@ def fit_autoencoder(
     """
     if share_here().devices > 1:
         raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")
-    of_type(Recipe, recipe=recipe)
-    of_type(Run, run=run)
-    started, training, say = time.perf_counter(), recipe.training, say or quiet
-    set_up(training)
-    parts = parts_of(run, pixels, recipe)
+    started, say, parts = time.perf_counter(), say or quiet, prepared(recipe, run, pixels)
+    training = recipe.training
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
     done = state.get("epochs_done", 0)
@@ -69,16 +65,13 @@ def fit_autoencoder(
         noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
-    shown = len(parts["validation"][0])
+    beside = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
     learns.fit(
         pairs("train", counter),
         validation_data=pairs("validation", None),
         initial_epoch=done,
         epochs=training.epochs,
-        callbacks=[
-            *callbacks(training, run.folder, resume=True, say=say, whole=model, clock=counter, validation_images=shown),
-            *also,
-        ],
+        callbacks=[counter, *callbacks(training, run.folder, **beside), *also],
         shuffle=False,  # the data set shuffles itself
         verbose=0,
     )
@@ -96,10 +89,6 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
 
     The loss is the mean squared error. A variational one adds the divergence of its code from a standard normal
     distribution, times the recipe's `beta`, over the values of an image, which have one share each of the error.
-
-    Args:
-        model: as `build_model` gives it.
-        recipe: its training part, and `beta`.
     """
     outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
     if is_variational(model):

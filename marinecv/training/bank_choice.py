@@ -17,16 +17,10 @@ WORTH_IT = 0.7  # of the time without; a bank that saves less is not worth its d
 
 
 def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: int = 1) -> tuple[int, str]:
-    """Choose `Training.bank` for a recipe.
+    """Choose `Training.bank` for a recipe: views of an image to compute, 0 for none; and why, for a line of the plan.
 
-    Args:
-        recipe: a pretrained network, mostly frozen.
-        images: usable ones of `"train"` and `"validation"`.
-        num_classes: outputs.
-        rows: of a grid that share the frozen layers and the images.
-    Returns:
-        `(bank, reason)`: views of an image to compute, 0 for none; and why, for a line of the plan; empty where nothing
-        is frozen, so that there was no choice.
+    The reason is empty where nothing is frozen, so that there was no choice. So many `rows` of a grid share the frozen
+    layers and the usable images of `"train"` and `"validation"`.
     """
     if not isinstance(recipe.model, BackboneModel) or recipe.model.trainable_layers is None:
         return 0, ""

@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 
 from marinecv.checked import did_you_mean, of_type
-from marinecv.inputs.epochs import EpochCounter
 from marinecv.training.checkpoint import Checkpoint, learning_rate_of
 from marinecv.training.recipe import METRICS, Training
 
@@ -22,7 +21,6 @@ def callbacks(
     say: Callable[[str], None] | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
-    clock: EpochCounter | None = None,
     writes: bool = True,
     validation_images: int | None = None,
 ) -> list[keras.callbacks.Callback]:
@@ -45,7 +43,6 @@ def callbacks(
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
-        clock: of the training batches, which then follow the epochs of `fit`.
         writes: False only resumes, beside a process that writes.
         validation_images: how many images the validation values of an epoch are computed on, for its line.
     Returns:
@@ -60,8 +57,6 @@ def callbacks(
         raise ValueError("resume=True goes on from a checkpoint. Expected the folder that it lies in. Received: None.")
     watched = [] if stage == "head" else _watchers(training)
     own = []
-    if clock is not None:
-        own.append(clock)
     if say is not None:
         of_type(Callable, say=say)
         own.append(EpochLine(training, say, validation_images))
@@ -186,11 +181,10 @@ class EpochLine(keras.callbacks.Callback):
         left = (epochs - epoch - 1) * seconds
         parts = [f"epoch {epoch + 1:>2}/{epochs}"]
         if "accuracy" not in logs:  # an autoencoder, or a model of the user's own
-            measured = f" ({self.images})" if self.images else ""
-            parts += [f"loss {logs['loss']:.5f}"] if "loss" in logs else []
-            parts += [f"validation {logs['val_loss']:.5f}{measured}"] if "val_loss" in logs else []
-            if self.monitor in logs and self.monitor not in ("loss", "val_loss"):
-                parts.append(f"{self.monitor} {logs[self.monitor]:.5f}")
+            named = {"loss": "loss", "val_loss": "validation"}
+            named.setdefault(self.monitor, self.monitor)
+            after = {"val_loss": f" ({self.images})" if self.images else ""}
+            parts += [f"{named[name]} {logs[name]:.5f}{after.get(name, '')}" for name in named if name in logs]
         else:
             parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
             if "val_loss" in logs:

@@ -26,17 +26,9 @@ class Checkpoint(keras.callbacks.Callback):
     """Write `history.csv` and `checkpoint.npz` after each epoch; go on from the latter where it is asked for.
 
     The history has the columns epoch (from 1), what Keras logs, learning_rate (that of the epoch) and seconds. Stands
-    last in the list of callbacks, so that the others have had their say about the epoch it saves.
-
-    Args:
-        folder: of the two files.
-        training: the settings.
-        watchers: callbacks that count epochs without progress; they see the epochs before a resume again.
-        resume: go on from the checkpoint where there is one, which must be of this very training.
-        stage: name of the part of training; of another only the weights and the history are taken back.
-        whole: the model whose weights are kept, where the fitted one is a part of it.
-        writes: False only goes on from the files, which another process writes.
-        say: is told when no epoch is left to train; None warns.
+    last in the list of callbacks, so that the others have had their say about the epoch it saves. The arguments are as
+    `callbacks` has them. The watchers, which count epochs without progress, see those before a resume again; of another
+    stage only the weights and the history are taken back. That no epoch is left to train is said, or warned of.
     """
 
     def __init__(
@@ -118,7 +110,8 @@ class Checkpoint(keras.callbacks.Callback):
         if found := differences(state["identity"], self.identity, state["learning_rate"]):
             raise ValueError(
                 f"{self.path} is of another training: {', '.join(found[:3])}. Expected the model, the optimizer and "
-                "the settings that it was begun with. Delete it to train from the start, or name another folder."
+                "the settings that it was begun with; resume=False trains from the start over it, and another folder "
+                "keeps both."
             )
         self.identity, self.first = state["identity"], state["first"]
         self.model.optimizer.build(self.model.trainable_variables)

@@ -69,16 +69,12 @@ def one_device(model: keras.Model) -> Iterator[keras.Model]:
 
 
 def join(how: str | None) -> Share:
-    """Meet the other processes of a training; call it before anything is computed.
+    """Meet the other processes of a training and return who is who; call it before anything is computed.
 
     Who they are is told by Keras' own variables: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, the address and port of the first
     process; `KERAS_DISTRIBUTION_NUM_PROCESSES`; and `KERAS_DISTRIBUTION_PROCESS_ID`, which alone differs. Without them
     there is one process.
 
-    Args:
-        how: as `distributed` takes it.
-    Returns:
-        Who this process is among them.
     Raises:
         ValueError: Keras runs on a backend that cannot do it, one of the variables is missing beside the others, the
             processes have unequal numbers of devices, or TensorFlow has taken a GPU already.

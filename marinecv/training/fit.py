@@ -27,7 +27,7 @@ from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
 from marinecv.training.model_choice import BackboneModel, MultimodalModel
-from marinecv.training.recipe import Recipe, Training
+from marinecv.training.recipe import Recipe
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
@@ -74,13 +74,9 @@ def fit_recipe(
         ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
             another model, a bank or a batch size does not go with several devices, or the training diverged.
     """
-    of_type(Recipe, recipe=recipe)
-    of_type(Run, run=run)
     started, share, say = time.perf_counter(), share_here(), say or quiet
-    leads = share.process == 0
+    parts, leads = prepared(recipe, run, pixels), share.process == 0
     training, class_names = recipe.training, run.class_names
-    set_up(training)
-    parts = parts_of(run, pixels, recipe)
     told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
@@ -123,7 +119,6 @@ def fit_recipe(
             say=say,
             stage=stage,
             whole=model,
-            clock=clock,
             writes=leads,
             validation_images=len(parts["validation"][0]),
         )
@@ -133,7 +128,7 @@ def fit_recipe(
             initial_epoch=first,
             epochs=last,
             class_weight=by_fit,
-            callbacks=[*own, *also],
+            callbacks=[clock, *own, *also],
             shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
@@ -156,11 +151,14 @@ def fit_recipe(
     return model
 
 
-def set_up(training: Training) -> None:
-    """Set seed and precision for a training."""
-    keras.utils.set_random_seed(training.seed)
+def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> Parts:
+    """Set seed and precision for a training, and return what `parts_of` does."""
+    of_type(Recipe, recipe=recipe)
+    of_type(Run, run=run)
+    keras.utils.set_random_seed(recipe.training.seed)
     half = "mixed_float16" if accelerator() == "GPU" else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if training.mixed_precision else "float32")
+    keras.config.set_dtype_policy(half if recipe.training.mixed_precision else "float32")
+    return parts_of(run, pixels, recipe)
 
 
 def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
@@ -255,14 +253,7 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
 
 
 def latency_ms(see: Callable[[Any], Any], image: Any, *, warm_up: int = 1, calls: int = 5) -> float:
-    """Return the median time of a call with one image alone, in milliseconds.
-
-    Args:
-        see: a model as a function.
-        image: what it takes of one image.
-        warm_up: calls before, of which the first may compile.
-        calls: that count.
-    """
+    """Return the median time in milliseconds that a model takes for one image alone, compiled by calls before."""
     times = []
     for _ in range(warm_up + calls):
         start = time.perf_counter()

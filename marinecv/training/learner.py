@@ -36,16 +36,10 @@ def learner(
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
     """Return the model to fit, its training batches and its validation batches.
 
-    Args:
-        model: with its layers frozen as this part of the training wants them.
-        recipe: its image spec and training part are read; with `bank` the frozen front is computed beforehand.
-        class_names: in the order of the model's outputs.
-        parts: usable rows and their pixels, of `"train"` and `"validation"`.
-        attributes: of the rows of each part, for a model that takes them beside the image.
-        class_weight: as in `make_dataset`.
-        start_epoch: as in `make_dataset`, of the training batches.
-        share: which rows of each batch are wanted.
-        say: is told of frozen layers that are computed; None tells nothing.
+    Its layers are frozen as this part of the training wants them; with `bank` the frozen front is computed beforehand,
+    which is said. The parts are usable rows and their pixels, of `"train"` and `"validation"`; a model that takes
+    attributes beside the image gets those of each part. Weights, epoch and share are as in `make_dataset`.
+
     Raises:
         ValueError: several devices and a bank, or a batch that cannot be dealt evenly to them.
     """

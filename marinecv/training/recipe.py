@@ -239,11 +239,7 @@ class Recipe:
                 raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
     def contract(self, class_names: Sequence[str]) -> dict:
-        """What a model cannot hold and what travels beside it: `Run.create` writes it, predict and evaluate read it.
-
-        Args:
-            class_names: in the order of the model's outputs.
-        """
+        """What a model cannot hold and what travels beside it: `Run.create` writes it, predict and evaluate read it."""
         return {
             "class_names": list(class_names),
             "image": asdict(self.image),

@@ -25,12 +25,7 @@ from marinecv.training.recipe import Recipe
 
 
 class TensorBoardLog:
-    """Event files in `RUN/tensorboard`, for `tensorboard --logdir RUN`.
-
-    Args:
-        folder: of the run.
-        recipe: kept as text, and its settings as hyper-parameters.
-    """
+    """Event files in `RUN/tensorboard`, for `tensorboard --logdir RUN`: the recipe too, as text and settings."""
 
     def __init__(self, folder: Path, recipe: Recipe):
         self.writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
@@ -103,13 +98,7 @@ LOGS = {"tensorboard": TensorBoardLog, "wandb": WandbLog}
 
 @contextmanager
 def tracked(kind: str | None, folder: Path, recipe: Recipe) -> Iterator[list["Tracker"]]:
-    """Give the callbacks that follow a training, none where `kind` is None; at the end hand over what the run kept.
-
-    Args:
-        kind: a key of `LOGS`.
-        folder: of the run.
-        recipe: of the run.
-    """
+    """Give the callbacks that follow a training by a kind of `LOGS`, none for None; then log what the run kept."""
     if kind is None:
         yield []
         return
@@ -132,11 +121,8 @@ def settings_of(folder: Path, recipe: Recipe) -> dict[str, str | float | bool]:
 def final_values(folder: Path) -> dict[str, float]:
     """Return the values of the model that a run has kept; nothing where it has kept none yet.
 
-    Args:
-        folder: of the run.
-    Returns:
-        `best_epoch`, `best/<value>` of that epoch's history, and of each score of `metrics.json`
-        `<split>/<score>`, with `_low` and `_high` of its interval where it has one, and `_n`.
+    They are `best_epoch`, `best/<value>` of that epoch's history, and of each score of `metrics.json`
+    `<split>/<score>`, with `_low` and `_high` of its interval where it has one, and `_n`.
     """
     if not (folder / "timing.json").is_file():
         return {}
@@ -154,11 +140,7 @@ def final_values(folder: Path) -> dict[str, float]:
 
 
 class Tracker(keras.callbacks.Callback):
-    """Hand each epoch to a log: loss, accuracies, learning rate, and a histogram of each weight that learns.
-
-    Args:
-        log: a `TensorBoardLog` or `WandbLog`.
-    """
+    """Hand each epoch to a log: loss, accuracies, learning rate, and a histogram of each weight that learns."""
 
     def __init__(self, log: TensorBoardLog | WandbLog):
         super().__init__()
