@@ -39,7 +39,8 @@ def callbacks(
             earlier training left there is overwritten when the first epoch ends, unless it is resumed.
         resume: go on from the checkpoint in the folder, at the epoch after its last, whatever `initial_epoch` is; from
             the start where there is none. It must be of this very training: the same model, the same optimizer as it
-            was compiled, the same settings; `epochs` may be more.
+            was compiled, the same settings; `epochs` may be more. A dataset of `make_dataset` follows it where its
+            `EpochCounter` is given to `fit` too.
         say: prints one line an epoch; None leaves that to Keras.
         stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
         whole: what the checkpoint keeps, where only a part of it is fitted.
