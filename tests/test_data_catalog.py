@@ -71,7 +71,7 @@ def test_an_image_of_unusable_boxes_is_not_called_empty(tank):
 
 
 def test_unknown_words_and_files_not_located_are_refused(tank):
-    with pytest.raises(ValueError, match='no_box is "drop". Expected one of skip, empty'):
+    with pytest.raises(ValueError, match=r"Expected no_box to be one of \('skip', 'empty'\). Received: no_box='drop'"):
         read_catalog(tank, no_box="drop")
     with pytest.raises(ValueError, match='"tank" are not located'):
         read_catalog(replace(tank, root=None))

@@ -69,7 +69,7 @@ def test_union_counts_each_pixel_once():
 
 
 def test_unknown_rule_and_missing_column_are_refused():
-    with pytest.raises(ValueError, match='rule is "biggest". Expected one of dominant, area, count, union'):
+    with pytest.raises(ValueError, match="Expected rule to be one of .*'union'.*biggest"):
         dominant_class(MIXED, "biggest")
     with pytest.raises(ValueError, match="boxes table lacks the column xmax. Expected image_id, .*found image_id"):
         dominant_class(MIXED.drop(columns="xmax"))
@@ -102,7 +102,7 @@ def test_flat_boxes_can_be_an_error():
         clean_boxes(boxes, sizes(), flat_boxes="error")
     with pytest.raises(ValueError, match="have no area"):
         dominant_class(boxes)
-    with pytest.raises(ValueError, match='flat_boxes is "drop". Expected one of keep, error'):
+    with pytest.raises(ValueError, match="Expected flat_boxes to be one of .*'keep', 'error'.*drop"):
         clean_boxes(boxes, sizes(), flat_boxes="drop")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.checked import one_of
 from marinecv.choices import FLAT_BOXES
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.user_tables import as_catalog, as_numbers, as_table, renamed
@@ -82,8 +83,7 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
     Raises:
         ValueError: a corner is no number; a box has no area under "error"; another word than these two.
     """
-    if flat_boxes not in FLAT_BOXES:
-        raise ValueError(f'flat_boxes is "{flat_boxes}". Expected one of {", ".join(FLAT_BOXES)}.')
+    one_of(FLAT_BOXES, flat_boxes=flat_boxes)
     boxes = boxes.assign(
         class_name=boxes["class_name"].map(normalize_name),
         **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},

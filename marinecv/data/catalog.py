@@ -1,11 +1,11 @@
 """The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import of_type, whole
+from marinecv.checked import of_type, one_of, whole
 from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
@@ -92,8 +92,7 @@ def read_catalog(
     Raises:
         ValueError: as `read_boxes`, or an unknown word for an option.
     """
-    if no_box not in NO_BOX:
-        raise ValueError(f'no_box is "{no_box}". Expected one of {", ".join(NO_BOX)}.')
+    one_of(NO_BOX, no_box=no_box)
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
     if log and (sentence := describe_bad_rows(boxes)):
         log(sentence)
@@ -136,9 +135,9 @@ def source_layout(manifest: Manifest) -> str:
     return read_about(manifest.root)["layout"] if manifest.layout == "packed" else manifest.layout
 
 
-def usable(catalog: pd.DataFrame) -> pd.DataFrame:
+def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
-    table = as_catalog(catalog, ())
+    table = as_catalog(catalog, needed)
     return table[table["problem"] == ""]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.checked import one_of
 from marinecv.data.deal import deal_groups
 from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
@@ -28,8 +29,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
         ValueError: another way, fewer than 2 folds, fewer usable images than folds; or `grouped` with an image without
             a group, or fewer groups than folds.
     """
-    if by not in FOLDS_BY:
-        raise ValueError(f'Cannot make folds by "{by}". Expected one of {", ".join(FOLDS_BY)}.')
+    one_of(FOLDS_BY, by=by)
     catalog = put_back(as_catalog(catalog).reset_index(drop=True))
     good = catalog["problem"] == ""
     if not 2 <= k <= good.sum():

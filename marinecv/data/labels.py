@@ -5,6 +5,7 @@ from math import fsum
 import numpy as np
 import pandas as pd
 
+from marinecv.checked import one_of
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS, as_boxes, refuse_flat
 
@@ -50,8 +51,7 @@ def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
         DataFrame, one row an (image, class): `image_id`, `class_name`, `score`, `share`, `rank` (1 is the dominant
         class), sorted by image and rank.
     """
-    if rule not in LABEL_RULES:
-        raise ValueError(f'The label rule is "{rule}". Expected one of {", ".join(LABEL_RULES)}.')
+    one_of(LABEL_RULES, rule=rule)
     boxes = as_boxes(boxes)
     refuse_flat(boxes)
     good = boxes[boxes["problem"] == ""]

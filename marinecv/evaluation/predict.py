@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.catalog import CATALOG_COLUMNS, usable
-from marinecv.data.user_tables import as_catalog
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
@@ -71,9 +70,9 @@ def predict_table(
     from marinecv.models.flat import check_graph, flat, is_stock
     from marinecv.models.outputs import with_probabilities
 
+    rows = usable(catalog, ("image_id", "path"))
     model = with_probabilities(flat(model) if bank else model, class_names)
     check_graph(model, 2, spec.shape)
-    rows = usable(as_catalog(catalog, ("image_id", "path")))
     check_inputs(model, attributes)
     told = attributes_of(attributes, rows)
     if bank and all(map(is_stock, model.operations)):  # of others the store cannot tell what they do

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from marinecv.checked import whole
 from marinecv.data.catalog import usable
-from marinecv.data.user_tables import as_catalog, as_class_names, why_none
+from marinecv.data.user_tables import as_class_names, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
@@ -72,7 +72,7 @@ def make_dataset(
             f"{type(augmentation).__name__}. Keras layers go into the model, or behind the dataset: train.map(lambda "
             "images, labels: (layer(images, training=True), labels))."
         )
-    rows = usable(as_catalog(catalog, ("image_id", "path", "class_name")))
+    rows = usable(catalog, ("image_id", "path", "class_name"))
     if not len(rows):
         raise ValueError(f"No usable image. {why_none(catalog)}")
     if pixels is None:

@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 
 from marinecv.data.catalog import usable
 from marinecv.data.images import open_image
-from marinecv.data.user_tables import as_catalog
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest numbers of 1 to 16 bits; 1 of floating ones alone
 SAMPLE = 500  # images that say which of these is white
@@ -27,7 +26,7 @@ def find_white(catalog: pd.DataFrame) -> int | None:
     Returns:
         None where there are no such images.
     """
-    rows, highest = usable(as_catalog(catalog, ("image_id", "path"))).sort_values("image_id"), []
+    rows, highest = usable(catalog, ("image_id", "path")).sort_values("image_id"), []
     is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
     for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
         with suppress(Exception), open_image(path) as image:

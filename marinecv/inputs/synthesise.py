@@ -9,7 +9,6 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
-from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"
@@ -82,7 +81,7 @@ def synthesise(
 
 
 def _train(catalog: pd.DataFrame) -> pd.DataFrame:
-    return usable(as_catalog(catalog)).query("split == 'train'")
+    return usable(catalog, ("image_id",)).query("split == 'train'")
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:
