@@ -175,7 +175,13 @@ def three_epochs(how, backbone, folder):
     for number, path in enumerate(paths):
         path.touch()
         pixels[number, :, :, number % 3] //= 3
-    rows = pd.DataFrame({"path": [str(path) for path in paths], "class_name": ["crab", "eel", "ray"] * 4})
+    rows = pd.DataFrame(
+        {
+            "image_id": [path.name for path in paths],
+            "path": list(map(str, paths)),
+            "class_name": ["crab", "eel", "ray"] * 4,
+        }
+    )
     rows["problem"] = ""
     shared = dict(name="r", title="", data=DataChoice(name="tank"), image=ImageSpec(height=80, width=80))
     network = BackboneModel(backbone=backbone, weights="none", trainable_layers=20, dropout=0.0)

@@ -8,8 +8,7 @@ import webbrowser
 from itertools import accumulate
 from pathlib import Path
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from matplotlib import figure, rc_context
 from matplotlib.font_manager import findfont, fontManager, get_font
 
 # Okabe and Ito (2008), from the most to the least legible on white.
@@ -88,10 +87,10 @@ def _drawn(letter: str) -> str:
     return code
 
 
-class StyledFigure(Figure):
+class Figure(figure.Figure):
     """A figure that is saved in this look: `savefig(path)` writes it, a notebook shows it, `show()` opens it."""
 
-    savefig = styled(Figure.savefig)
+    savefig = styled(figure.Figure.savefig)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -108,12 +107,12 @@ class StyledFigure(Figure):
             )
 
 
-def new_figure(width: float, height: float, demonstration: bool = False) -> StyledFigure:
+def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:
     """Open an empty figure in the house's look that belongs to no window; call it under `styled`.
 
     A width of 6 inches reads well on a phone and in print; a demonstration is marked as made of drawn pictures.
     """
-    figure = StyledFigure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     if demonstration:
         figure.suptitle(DEMONSTRATION_MARK, x=0.99, ha="right", fontsize=8, fontstyle="italic", color=ACCENT)
     return figure
