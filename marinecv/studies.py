@@ -161,11 +161,7 @@ def is_study(folder: str | Path) -> bool:
 
 
 def resumable(folder: str | Path) -> "Run | Study":
-    """Open what `--resume` names: a study or a run.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Open what `--resume` names: a study or a run, or raise ValueError where it is neither."""
     if is_study(folder):
         return Study(folder)
     return Run(folder)

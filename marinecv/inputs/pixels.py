@@ -153,13 +153,7 @@ def rows_of(pixels: np.ndarray | Stream, places: np.ndarray) -> np.ndarray | Str
 
 
 def split_of(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """The rows of a split, and their pixels; empty where there are none.
-
-    Args:
-        rows: usable ones.
-        pixels: row i for row i of them.
-        split: which.
-    """
+    """The usable rows of a split, and their pixels, row i for row i; empty where there are none."""
     places = np.flatnonzero(rows["split"] == split)
     return rows.iloc[places], rows_of(pixels, places)
 
