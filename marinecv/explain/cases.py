@@ -41,6 +41,5 @@ def explain_cases(
         table.loc[good, "predicted_class"] = [class_names[index] for index in best]
         table.loc[good, "probability"] = probabilities.max(axis=1).astype(float)
         heat[good] = heatmaps(model, images, best, method, layer, seed=seed)
-    dead = [place for place in good if not heat[place].any()]
-    table.loc[dead, "problem"] = NO_HEAT
+    table.loc[[place for place in good if not heat[place].any()], "problem"] = NO_HEAT
     return table, heat

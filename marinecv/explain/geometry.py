@@ -50,11 +50,9 @@ def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
 
     Float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
     """
-    corners = picture_corners(width, height, spec)
-    xmin, ymin, xmax, ymax = corners
-    across = _bell(xmin, xmax, spec.width)
-    down = _bell(ymin, ymax, spec.height)
-    return np.outer(down, across) * covered([corners], spec)
+    xmin, ymin, xmax, ymax = corners = picture_corners(width, height, spec)
+    blob = np.outer(_bell(ymin, ymax, spec.height), _bell(xmin, xmax, spec.width))
+    return blob * covered([corners], spec)
 
 
 def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:

@@ -218,9 +218,8 @@ def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
     """What some images are known by: the paths, times and sizes of their files, and how they are fitted."""
     digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
-        state = None  # of a record: its path has the checksum
-        if not is_record(path) and os.path.isfile(path):
-            state = os.stat(path)
+        is_file = not is_record(path) and os.path.isfile(path)  # of a record the path has the checksum
+        state = os.stat(path) if is_file else None
         time_and_size = f"\0{state and state.st_mtime_ns}\0{state and state.st_size}\n"
         digest.update(os.fsencode(path) + time_and_size.encode())
     return digest.hexdigest()[:32]
