@@ -28,7 +28,7 @@ def doubts(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:
 def flags(confidence: np.ndarray, unlike: np.ndarray, threshold: float | None) -> np.ndarray:
     """Say which images to look at, (n,): `DOUBTFUL` below the threshold, `UNLIKE` whatever the confidence, else empty.
 
-    The first two are as in `doubts`; with None for what `probability_threshold` gave every image is looked at.
+    The first two are as in `doubts`, the threshold is of `probability_threshold`: with None every image is looked at.
     """
     doubtful = np.full(len(unlike), True) if threshold is None else np.asarray(confidence) < threshold
     return np.select([unlike, doubtful], [UNLIKE, DOUBTFUL], "")
