@@ -35,16 +35,7 @@ def read_json(path: str | Path) -> dict:
 
 
 def take(data: dict, *keys: str, kind: Any, what: object) -> Any:
-    """Return `data[key][key]...`, which must be there and of a kind.
-
-    Args:
-        data: as `read_json` returns it.
-        keys: the way to the value.
-        kind: as `checked` takes it.
-        what: the file, or what else an error names.
-    Raises:
-        ValueError: it is absent, or of another kind.
-    """
+    """Return `data[key][key]...`; ValueError, which names it and `what`, where it is absent or of another kind."""
     value, way = data, ".".join(keys)
     for key in keys:
         value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT
@@ -56,13 +47,9 @@ def take(data: dict, *keys: str, kind: Any, what: object) -> Any:
 def check_entries(data: dict, expected: dict, what: object) -> None:
     """Check entries of plain data, and theirs in turn; others may stand beside them.
 
-    Args:
-        data: as `read_json` returns it.
-        expected: of each entry its kind, as `checked` takes it; its own entries, as here; the same in a tuple, where
-            null will do; or those of each of its rows, in a list.
-        what: the file, or what else an error names.
-    Raises:
-        ValueError: one is absent or of another kind, or there is no row.
+    Of each entry `expected` has its kind, as `checked` takes it; its own entries, as here; the same in a tuple, where
+    null will do; or those of each of its rows, in a list. Raises ValueError, which names the entry and `what`, where
+    one is absent or of another kind, or there is no row.
     """
     for name, kind in expected.items():
         if isinstance(kind, list):
@@ -80,15 +67,11 @@ def check_entries(data: dict, expected: dict, what: object) -> None:
 
 
 def checked(value: Any, kind: Any, what: str) -> Any:
-    """Return a value of plain data as a kind: a list as a tuple, named entries as a dataclass.
+    """Return a value of plain data, JSON or TOML, as a kind: a list as a tuple, named entries as a dataclass.
 
-    Args:
-        value: from JSON or TOML.
-        kind: a type as dataclasses annotate it: `int`, `float | None`, `tuple[str, ...]`, `dict[str, int]`, a
-            dataclass. A whole number will do for `float`, and true or false is no number.
-        what: what an error names.
-    Raises:
-        ValueError: it is of another kind, or a number that no 64 bits hold.
+    A kind is a type as dataclasses annotate it: `int`, `float | None`, `tuple[str, ...]`, `dict[str, int]`, a
+    dataclass. A whole number will do for `float`, and true or false is no number. Raises ValueError, which names
+    `what`, where the value is of another kind, or a number that no 64 bits hold.
     """
     if any(isinstance(value, part) for part in get_args(kind) or (kind,) if is_dataclass(part)):
         return value  # a part that is made already
@@ -112,8 +95,7 @@ def checked(value: Any, kind: Any, what: str) -> Any:
 def build(cls: type, data: Any, what: str) -> Any:
     """Make a dataclass of plain data.
 
-    Raises:
-        ValueError: an entry is missing, unknown or of another kind, or the dataclass refuses it.
+    Raises ValueError where an entry is missing, unknown or of another kind, or the dataclass refuses it.
     """
     if not isinstance(data, dict):
         raise ValueError(f"{what} is {data!r:.60}. Expected named entries.")
@@ -199,8 +181,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def whole(value: Any, name: str, low: int = 0) -> int:
     """Return an argument that must be a whole number, numpy's too; true or false is none.
 
-    Raises:
-        ValueError: it is another object, below `low`, or more than 64 bits hold.
+    Raises ValueError where it is another object, below `low`, or more than 64 bits hold.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value < LARGEST:
         raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
@@ -208,11 +189,7 @@ def whole(value: Any, name: str, low: int = 0) -> int:
 
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
-    """Return names, which must be some text each, and each another.
-
-    Raises:
-        ValueError: one is empty or occurs twice.
-    """
+    """Return names, or raise ValueError where one is empty or occurs twice."""
     wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
     if wrong:
         raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")

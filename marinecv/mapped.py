@@ -11,8 +11,7 @@ import numpy as np
 def make_array(path: str | Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
     """Make a `.npy` file of zeros to be written; to write to a file without room kills the process that maps it.
 
-    Raises:
-        OSError: there is no room; the message has the bytes wanted and free.
+    Raises OSError where there is no room; the message has the bytes wanted and free.
     """
     path, size = Path(path), int(np.prod(shape)) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(path.parent).free

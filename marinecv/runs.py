@@ -279,11 +279,7 @@ def is_begun(folder: Path) -> bool:
 
 
 def fresh_folder(folder: str | Path) -> Path:
-    """Make a folder that nothing lies in.
-
-    Raises:
-        ValueError: something lies there already.
-    """
+    """Make a folder, or raise ValueError where something lies in it already."""
     check_fresh(folder)
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder)
@@ -324,9 +320,8 @@ def _is_of_a_search(folder: Path) -> bool:
 def read_history(path: str | Path) -> pd.DataFrame:
     """Read a `history.csv` to the last digit.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no table of numbers, or its epochs do not count up from 1.
+    Raises FileNotFoundError where there is no such file, and ValueError where it is no table of numbers, or its epochs
+    do not count up from 1.
     """
     table = read_table(path)
     table = numbers(table, ["epoch", "loss", *table], path)

@@ -121,9 +121,8 @@ class Study:
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
         check_columns(table, ("name", "best"), path)
-        if strangers := [
-            name for name in names(table["name"].tolist(), f"The names of {path}") if name not in self.cells
-        ]:
+        known = names(table["name"].tolist(), f"The names of {path}")
+        if strangers := [name for name in known if name not in self.cells]:
             raise ValueError(f"{path} names {strangers[0]!r}, which is no cell of the study.")
         if not table["best"].isin(["True", "False"]).all() or (table["best"] == "True").sum() > 1:
             raise ValueError(
@@ -140,8 +139,7 @@ def run_row(run: Run) -> dict:
 
     Of an autoencoder the mean squared error.
     """
-    metrics, timing = run.metrics, run.timing
-    restores = run.restores
+    metrics, timing, restores = run.metrics, run.timing, run.restores
     row, name = {}, "mse" if restores else "accuracy"
     for split in ("validation", "test", "train"):
         if split not in metrics:
@@ -161,11 +159,5 @@ def is_study(folder: str | Path) -> bool:
 
 
 def resumable(folder: str | Path) -> "Run | Study":
-    """Open what `--resume` names: a study or a run.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if is_study(folder):
-        return Study(folder)
-    return Run(folder)
+    """Open what `--resume` names: a study or a run, or raise ValueError where it is neither."""
+    return Study(folder) if is_study(folder) else Run(folder)

@@ -25,10 +25,7 @@ _NUMBER = r"|[+-]?(inf|nan|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)"  # or 
 def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | None = None) -> str:
     """Return a table as CSV text; text that a spreadsheet would run as a formula gets an apostrophe in front.
 
-    Args:
-        table: numbers are written as they are, negative ones too.
-        header: with the names of the columns.
-        float_format: such as "%.9g"; None writes all digits.
+    Numbers are written as they are, negative ones too, in a `float_format` such as "%.9g"; None writes all digits.
     """
     guarded = table.set_axis([_guard(name) for name in table.columns], axis=1)
     for place, kind in enumerate(table.dtypes):
@@ -50,9 +47,8 @@ def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read what `write_table` wrote as the text it holds, whatever a class is called ("NA", "007", "=1+1").
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no CSV in UTF-8, names a column twice, or has a row with too few or too many cells.
+    Raises FileNotFoundError where there is no such file, and ValueError where it is no CSV in UTF-8, names a column
+    twice, or has a row with too few or too many cells.
     """
     data = Path(path).read_bytes()
     if (table := _read_plain(data)) is not None:
@@ -82,8 +78,7 @@ def check_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path)
 def numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
     """Return a table that was read with some columns as float64, to the last digit; an empty cell is NaN.
 
-    Raises:
-        ValueError: a column is missing, or a cell holds no number.
+    Raises ValueError where a column is missing, or a cell holds no number.
     """
     read = {}
     check_columns(table, columns, path)

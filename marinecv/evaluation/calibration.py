@@ -74,11 +74,9 @@ def cross_validated_loss(
 ) -> float:
     """Return the mean log loss (nats) where a temperature fitted on four folds of five scales the images of the other.
 
-    Args:
-        probabilities: (n, C) of images that the network has not learned from, n at least 1.
-        true: (n,) number of the true class of each.
-        numbers: (n,) the group of each, which is in one fold; None where no two share one. A group alone is not scaled.
-        seed: decides which are in one fold.
+    The network has not learned from the images, one at least. `true` (n,) is the number of the true class of each, and
+    `numbers` (n,) its group, which the seed puts into one fold; None where no two share one. A group alone is not
+    scaled.
     """
     groups, of_group = np.unique(np.arange(len(true)) if numbers is None else numbers, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(groups))[of_group] % FOLDS
@@ -93,12 +91,9 @@ def cross_validated_loss(
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """Return the expected calibration error: how far confidence is from accuracy, averaged over bins by their images.
 
-    Args:
-        confidence: (n,) probability of the predicted class.
-        right: (n,) whether it is the true one.
-        bins: of equal width from 0 to 1, each with its upper end.
-    Returns:
-        0 to 1. Of few images it is above 0 even where every probability is exactly right: `error_by_chance`.
+    `confidence` (n,) is the probability of the predicted class, `right` (n,) whether it is the true one; bins are of
+    equal width from 0 to 1, each with its upper end. Of few images the error is above 0 even where every probability is
+    exactly right: `error_by_chance`.
     Source: Naeini et al. (2015), Obtaining Well Calibrated Probabilities Using Bayesian Binning.
     """
     gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
@@ -141,17 +136,14 @@ def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict:
     """Fit a temperature on one part of validation, and say on the other what it brings.
 
-    Args:
-        chosen: labelled predictions table, the calibration images; the temperature is fitted on it, and is 1 where
-            `cross_validated_loss` is not below the log loss as it is.
-        held: another one. Below `FEWEST` images no temperature is used.
-        seed: of folds and bootstrap.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        `method`, `temperature`, `reason` (why nothing is measured; else empty), `n_chosen`, `n_held`,
-        `cross_validated` (log loss of the calibration images `before` and `after`), and of the held images
-        `accuracy` (a figure), `ece` and `log_loss` (each `before` and `after`) and `reliability` (the rows of
-        `reliability_table`, `before` and `after`); the last five are None where there is a reason.
+    Both are labelled predictions tables. The temperature is fitted on `chosen`, the calibration images, and is 1 where
+    `cross_validated_loss` is not below the log loss as it is; below `FEWEST` images in `held` none is used. `groups` is
+    as of `classification_metrics`.
+
+    Returns `method`, `temperature`, `reason` (why nothing is measured; else empty), `n_chosen`, `n_held`,
+    `cross_validated` (log loss of the calibration images `before` and `after`), and of the held images `accuracy` (a
+    figure), `ece` and `log_loss` (each `before` and `after`) and `reliability` (the rows of `reliability_table`,
+    `before` and `after`); the last five are None where there is a reason.
     """
     counts = {"n_chosen": len(chosen), "n_held": len(held)}
     if len(held) < FEWEST:

@@ -72,14 +72,7 @@ def compare_runs(
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Whether each common image is right.
-
-    Returns:
-        DataFrame of bool, columns `a` and `b`, index `image_id`.
-
-    Raises:
-        ValueError: as `compare_runs`.
-    """
+    """Whether each common image is right: bool columns `a` and `b`, by `image_id`; ValueErrors as of `compare_runs`."""
     a, b = map(as_predictions, (a, b))
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
@@ -101,15 +94,10 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) -> tuple[float, float]:
-    """Bound the mean of differences by a paired bootstrap, 95%.
+    """Bound the mean of differences, one an image, by a paired bootstrap, 95%: (low, high), in their unit.
 
-    Args:
-        gaps: (n,) one difference an image.
-        numbers: (n,) the group of each, which is resampled whole; None resamples images.
-        seed: of the resampling.
-
-    Returns:
-        (low, high), in the unit of a difference; NaN of fewer than `MIN_GROUPS` groups.
+    `numbers` (n,) is the group of each, which is resampled whole; None resamples images. Of fewer than `MIN_GROUPS`
+    groups both bounds are NaN.
     """
     if numbers is None:
         values, counts = np.unique(gaps, return_counts=True)  # drawing images is drawing their few different values

@@ -32,11 +32,8 @@ def proportion(k: int, n: int) -> dict:
 def bootstrapped_share(value: float, replicates: np.ndarray, n: int, sizes: np.ndarray | None = None) -> dict:
     """Return a figure from 0 to 1: `value`, `low` and `high` by its bootstrap replicates, `n`, `method`.
 
-    Args:
-        value: on all images.
-        replicates: (resamples,) the figure on each resample.
-        n: images.
-        sizes: (groups,) images of each, where groups were resampled and not images; adds `groups`, how many.
+    `value` is on all n images, `replicates` (resamples,) on each resample, `sizes` (groups,) the images of each group,
+    where groups were resampled and not images: that adds `groups`, how many.
     """
     value = float(value)
     return _figure(value, share_interval(value, replicates, _units(n, sizes), n), n, sizes)
@@ -52,10 +49,7 @@ def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.n
 def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
     """Return the mean of some images as a figure, its interval by groups where images are related.
 
-    Args:
-        values: (n,) of each image: bool for a share, else an error.
-        numbers: (n,) the group of each; None where no two share one.
-        seed: of the bootstrap.
+    `values` (n,) is bool for a share, else errors; `numbers` (n,) the group of each, None where no two share one.
     """
     n, is_share = len(values), values.dtype == bool
     if numbers is None or len(np.unique(numbers)) == n:
@@ -74,9 +68,7 @@ def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int
 def without_interval(figure: Mapping, groups: int) -> dict:
     """Return a figure of images that come from fewer than `MIN_GROUPS` groups: `low` and `high` are None.
 
-    Args:
-        figure: with its bounds by image, which are kept apart as `by_image`, for tables that name them so.
-        groups: how many.
+    Its bounds by image are kept apart as `by_image`, for tables that name them so.
     """
     by_image = {"low": figure["low"], "high": figure["high"], "method": BY_IMAGE}
     method = f"no interval; from {groups} group{'s' * (groups != 1)} of related images"
@@ -89,12 +81,7 @@ def has_interval(figure: Mapping) -> bool:
 
 
 def interval_words(figure: Mapping, form: str = ".3f") -> str:
-    """Return the interval of a figure, or why there is none: "95% CI 0.781 to 0.930".
-
-    Args:
-        figure: its `low` and `high`, and where these are missing its `method` if it is known.
-        form: of a number.
-    """
+    """Return the interval of a figure, or why there is none, by `method` if it is known: "95% CI 0.781 to 0.930"."""
     if has_interval(figure):
         return f"95% CI {figure['low']:{form}} to {figure['high']:{form}}"
     few = f"from fewer than {MIN_GROUPS} groups of related images"

@@ -39,8 +39,7 @@ def fold_words(runs: Iterable[Run]) -> str:
 def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
     """Return what is said of the validation images of all folds of each recipe, by its name: each image once.
 
-    Args:
-        runs: finished ones; those that are no fold are passed over.
+    Runs are finished ones; those that are no fold are passed over.
     """
     tables: dict[str, list] = {}
     for run in runs:

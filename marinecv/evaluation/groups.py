@@ -10,15 +10,10 @@ Groups = Mapping[str, object] | pd.Series | None
 
 
 def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
-    """Number the groups of images from 0; an image without an entry is a group of its own.
+    """Number the groups of images from 0, (n,) int; an image without an entry is a group of its own.
 
-    Args:
-        image_ids: (n,) of the images.
-        groups: the group of each, by `image_id`; a missing or an empty one is none.
-    Returns:
-        (n,) int; None where no two images share a group, so that groups say nothing.
-    Raises:
-        ValueError: `groups` names none of the images.
+    `groups` has the group of each by `image_id`; a missing or an empty one is none. None where no two images share a
+    group, so that groups say nothing. Raises ValueError where `groups` names none of the images.
     """
     if groups is None:
         return None
@@ -38,29 +33,20 @@ def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
 def counts_by_group(
     numbers: np.ndarray, codes: np.ndarray, kinds: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Count the images of each kind in each group.
+    """Count the images of each kind in each group: float64 (groups, kinds).
 
-    Args:
-        numbers: (n,) of `group_numbers`.
-        codes: (n,) the kind of each image, 0 to kinds - 1.
-        kinds: how many there are.
-        weights: (n,) what each image counts; None counts each once.
-    Returns:
-        (groups, kinds) float64.
+    `numbers` (n,) is of `group_numbers`, `codes` (n,) the kind of each image from 0 to kinds - 1, and `weights` (n,)
+    what each image counts; None counts each once.
     """
     groups = numbers.max() + 1
     return np.bincount(numbers * kinds + codes, weights, groups * kinds).reshape(groups, kinds).astype(float)
 
 
 def common_groups(catalogs: Iterable[pd.DataFrame], image_ids: pd.Series) -> dict[str, str] | None:
-    """What belongs together among some images, where every catalog says so.
+    """What belongs together among some images, where the catalogs of all runs that judge them say so.
 
-    Args:
-        catalogs: of the runs that judge these images; `image_id` and `group` are read.
-        image_ids: the images asked about.
-    Returns:
-        The group of each in the first catalog, by `image_id`; None where in one of them an image has no group, or no
-        two images share one.
+    Returns the group of each in the first catalog, by `image_id`; None where in one of them an image has no group, or
+    no two images share one. Of a catalog `image_id` and `group` are read.
     """
     found = [catalog.set_index("image_id")["group"].reindex(image_ids).fillna("") for catalog in catalogs]
     grouped = all((group != "").all() and group.nunique() < len(group) for group in found)

@@ -13,19 +13,10 @@ CELLS_AT_A_TIME = 4_000_000  # of the resampled groups, 32 MB of numbers
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
-    """Bound a proportion of k in n by Wilson's score interval.
+    """Bound a proportion of k successes in n trials by Wilson's score interval: (low, high), k/n between them.
 
-    Args:
-        k: successes, 0 to n.
-        n: trials; 0 trials bound nothing and give (0, 1).
-
-    Returns:
-        (low, high), each 0 to 1; k/n lies between.
-
-    Raises:
-        ValueError: k is not between 0 and n.
-
-    Source: Wilson (1927), without continuity correction.
+    0 trials bound nothing and give (0, 1). Raises ValueError where k is not between 0 and n. Source: Wilson (1927),
+    without continuity correction.
     """
     if not 0 <= k <= n:
         raise ValueError(f"Expected 0 <= k <= n. Received: k={k}, n={n}.")
@@ -37,14 +28,7 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
-    """Bound a figure by the percentiles of its bootstrap replicates.
-
-    Args:
-        replicates: (resamples,) the figure on each resample.
-
-    Returns:
-        (low, high) in the unit of the figure.
-    """
+    """Bound a figure by the percentiles of its bootstrap replicates, (resamples,): (low, high) in its unit."""
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -54,15 +38,8 @@ def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, floa
 
     Resamples of few units vary too little: their spread lacks the factor sqrt(units / (units - 1)), and so few units
     ask for Student's distribution instead of the normal one. Both are made good in the level of the percentiles.
-
-    Args:
-        replicates: (resamples,) the figure on each resample.
-        units: how many images or groups were resampled; of uneven groups as `effective_number` counts them. Of fewer
-            than two nothing is known, and the bounds are the least and the largest replicate.
-
-    Returns:
-        (low, high) in the unit of the figure.
-
+    `units` is how many images or groups were resampled; of uneven groups as `effective_number` counts them. Of fewer
+    than two nothing is known, and the bounds are the least and the largest replicate.
     Source: Hesterberg (2015), What teachers should know about the bootstrap, the expanded percentile interval.
     """
     tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2)) if units >= 2 else 0.0
@@ -71,21 +48,13 @@ def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, floa
 
 
 def share_interval(value: float, replicates: np.ndarray, units: float, n: int) -> tuple[float, float]:
-    """Bound a figure from 0 to 1 by its bootstrap replicates.
+    """Bound a figure from 0 to 1 by its bootstrap replicates: (low, high), each 0 to 1, the value between.
 
     On either side the outer one of two bounds: the expanded percentile, and Wilson's at as many images as would by
-    themselves vary like the replicates do. Percentiles alone are too narrow near 0 and 1 and where a class has few
-    images, the other where groups are of very uneven size; tests/test_statistics_simulated.py measures how often the
-    two together hold the truth.
-
-    Args:
-        value: the figure, 0 to 1.
-        replicates: (resamples,) the figure on each resample.
-        units: as of `expanded_interval`.
-        n: images behind the value; so many at most are taken for independent.
-
-    Returns:
-        (low, high), each 0 to 1; the value lies between. Fewer than two units bound nothing and give (0, 1).
+    themselves vary like the replicates do, at most the n behind the value. Percentiles alone are too narrow near 0 and
+    1 and where a class has few images, the other where groups are of very uneven size;
+    tests/test_statistics_simulated.py measures how often the two together hold the truth. `units` is as of
+    `expanded_interval`; fewer than two bound nothing and give (0, 1).
     """
     low, high = expanded_interval(replicates, units) if units >= 2 else (0.0, 1.0)
     if units >= 2:
@@ -109,13 +78,7 @@ def effective_number(sizes: np.ndarray) -> float:
 def resampled_sums(sums: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
     """Resample groups with replacement and add up each resample, some resamples at a time to bound the memory.
 
-    Args:
-        sums: (groups, K) what the images of each group come to.
-        seed: of the resampling.
-        resamples: how many.
-
-    Returns:
-        (resamples, K) float64.
+    `sums` (groups, K) is what the images of each group come to. Returns (resamples, K) float64.
     """
     rng, groups = np.random.default_rng(seed), len(sums)
     sums, found = np.asarray(sums, dtype=float), np.empty((resamples, sums.shape[1]))
@@ -127,16 +90,7 @@ def resampled_sums(sums: np.ndarray, seed: int, resamples: int = RESAMPLES) -> n
 
 
 def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """Resample images with replacement and average each resample.
-
-    Args:
-        values: (n,) one number an image.
-        seed: of the resampling.
-        resamples: how many.
-
-    Returns:
-        (resamples,) means.
-    """
+    """Resample images, one number each, with replacement and average each resample: (resamples,) means."""
     rng = np.random.default_rng(seed)
     return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
 
@@ -145,20 +99,10 @@ def smallest_difference(p: float, n: int, other_n: int | None = None) -> float:
     """Return the smallest difference from p that two separate samples of these sizes could show.
 
     The convention: a two-sided z test of two proportions, pooled under the null, p observed on n images and p plus or
-    minus the difference on `other_n`. The difference is taken towards 1/2, where the test asks for more, so nothing
-    smaller is significant on either side. Power is not included: a true difference of this size is found about half
-    the time. For two sets of predictions on the same images use `smallest_paired_difference`.
-
-    Args:
-        p: a proportion, 0 to 1.
-        n: images behind p.
-        other_n: images behind the other proportion; None takes n.
-
-    Returns:
-        A difference of proportions. Above max(p, 1 - p) no outcome at all would be significant.
-
-    Raises:
-        ValueError: p is no proportion, or a sample is empty.
+    minus the difference on `other_n` (None takes n). The difference is taken towards 1/2, where the test asks for more,
+    so nothing smaller is significant on either side. Above max(p, 1 - p) no outcome at all would be significant. Power
+    is not included: a true difference of this size is found about half the time. For two sets of predictions on the
+    same images use `smallest_paired_difference`. Raises ValueError where p is no proportion, or a sample is empty.
     """
     other_n = n if other_n is None else other_n
     if not 0 <= p <= 1 or n < 1 or other_n < 1:
@@ -176,12 +120,8 @@ def smallest_difference(p: float, n: int, other_n: int | None = None) -> float:
 def mcnemar(only_a: int, only_b: int) -> float:
     """Test whether two classifiers err equally often on the same images.
 
-    Args:
-        only_a: images that only the first has right.
-        only_b: images that only the second has right.
-
-    Returns:
-        The exact two-sided p value (binomial with 1/2 over the discordant images).
+    `only_a` images only the first has right, `only_b` only the second. Returns the exact two-sided p value (binomial
+    with 1/2 over the discordant images).
     """
     discordant = only_a + only_b
     return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
@@ -190,16 +130,9 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def smallest_paired_difference(discordant: int, n: int) -> float:
     """Return the smallest difference in accuracy that McNemar's exact test could show on the same n images.
 
-    Args:
-        discordant: images that exactly one of the two has right. Below six not even a clean sweep is significant at
-            0.95; then the count is raised until one is.
-        n: images.
-
-    Returns:
-        A difference of accuracies; above 1 where n images cannot show any.
-
-    Raises:
-        ValueError: discordant is not between 0 and n, or there is no image.
+    Discordant are images that exactly one of the two has right. Below six not even a clean sweep is significant at
+    0.95; then the count is raised until one is. The difference is above 1 where n images cannot show any. Raises
+    ValueError where discordant is not between 0 and n, or there is no image.
     """
     if n < 1 or not 0 <= discordant <= n:
         raise ValueError(f"Expected 0 <= discordant <= n and n >= 1. Received: discordant={discordant}, n={n}.")

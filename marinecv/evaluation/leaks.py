@@ -47,11 +47,7 @@ def honest_scores(
 
 
 def read_honest_scores(path: str | Path) -> pd.DataFrame:
-    """Read what `write_table` wrote of `honest_scores`.
-
-    Raises:
-        ValueError: a column is missing, or holds no numbers.
-    """
+    """Read what `write_table` wrote of `honest_scores`; ValueError where a column is missing, or holds no numbers."""
     scores = numbers(read_table(path), ("value", "low", "high", "n", "groups"), path)
     check_columns(scores, HONEST_COLUMNS, path)
     return scores.astype({"n": int, "groups": int})
@@ -66,11 +62,8 @@ def honest_sentences(
 ) -> list[str]:
     """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds.
 
-    Args:
-        scores: as `honest_scores` returns them.
-        kinds: of relatives that were looked for.
-        train: the images among which they were looked for.
-        retrain: whether the model can be trained in folds: one that was trained elsewhere cannot.
+    `kinds` of relatives were looked for among the images `train`. A model that was trained elsewhere cannot be trained
+    in folds: `retrain` is False.
     """
     rows = scores[scores["figure"] == "accuracy"].set_index(["images", "split"])
     said, related = [], 0

@@ -23,26 +23,18 @@ DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", 
 
 
 def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Score each line at each share, the mean over its seeds.
+    """Score each line at each share of the cells of a curve, the mean over its seeds.
 
-    Metrics are those of `classification_metrics`: `accuracy`, `macro_f1`, `macro_precision`, `macro_recall`,
-    `log_loss` (nats). Beside them stands `batched_macro_f1`, the mean of the macro-F1 of batches of 64 images in the
-    order of their true classes, each over the classes that it holds or predicts. A batch of few classes counts every
-    other class that is predicted there as a failed one: this figure falls far below macro-F1 and is no score. It is
-    here because papers print it.
+    Metrics are those of `classification_metrics`, whose `groups` are taken: `accuracy`, `macro_f1`, `macro_precision`,
+    `macro_recall`, `log_loss` (nats). Beside them stands `batched_macro_f1`, the mean of the macro-F1 of batches of 64
+    images in the order of their true classes, each over the classes that it holds or predicts. A batch of few classes
+    counts every other class that is predicted there as a failed one: this figure falls far below macro-F1 and is no
+    score. It is here because papers print it.
 
-    Args:
-        cells: of a curve.
-        split: which rows to score.
-        seed: of the bootstrap.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        DataFrame, one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value`
-        (mean over seeds), `low, high` (95%: of accuracy Wilson's, else by a bootstrap over images, the same resamples
-        for every seed; over groups where images are related; NaN of few groups and of `batched_macro_f1`), `lowest,
-        highest` (range over seeds), `seeds, n`. Lines come as in `cells`, shares ascending.
-    Raises:
-        ValueError: as `judged_rows`.
+    Returns one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value` (mean over
+    seeds), `low, high` (95%: of accuracy Wilson's, else by a bootstrap over images, the same resamples for every seed;
+    over groups where images are related; NaN of few groups and of `batched_macro_f1`), `lowest, highest` (range over
+    seeds), `seeds, n`. Lines come as in `cells`, shares ascending. ValueErrors are as of `judged_rows`.
     """
     rows = judged_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
@@ -66,20 +58,12 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 
 
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Compare the accuracy of every other line with that of the first, at each share that both have.
+    """Compare the accuracy of every other line of a curve with that of the first, at each share that both have.
 
-    Args:
-        cells: of a curve.
-        first: the line that the others are compared with.
-        split: which rows to compare.
-        seed: of the bootstrap.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        DataFrame, one row a line and share: `line, labelled, difference` (its mean accuracy over the seeds that both
-        have minus that of `first`), `low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
-        "worse" where the interval leaves 0 out, else "not told apart".
-    Raises:
-        ValueError: as `judged_rows`, or there is no line `first`.
+    Returns one row a line and share: `line, labelled, difference` (its mean accuracy over the seeds that both have
+    minus that of `first`), `low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or "worse" where the
+    interval leaves 0 out, else "not told apart". `groups` are as of `classification_metrics`. Raises ValueError as
+    `judged_rows`, or where there is no line `first`.
     """
     rows = judged_rows(cells, split)
     rows_of_line(rows, first)
@@ -100,15 +84,9 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0,
 def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
     """Return the rows of a split that have a true class, cell after cell, the images of each in the same order.
 
-    Args:
-        cells: of a curve.
-        split: which rows.
-    Returns:
-        DataFrame `line, labelled, images, seed, image_id, true_class, predicted_class, loss` (nats); sorted by line,
-        share, seed and image.
-    Raises:
-        ValueError: there is no such row; a cell judges other images than the rest, or one twice; or an image has two
-            true classes.
+    They are `line, labelled, images, seed, image_id, true_class, predicted_class, loss` (nats); sorted by line, share,
+    seed and image. Raises ValueError where there is no such row; a cell judges other images than the rest, or one
+    twice; or an image has two true classes.
     """
     rows = cells[(cells["split"] == split) & (cells["true_class"] != "")]
     if rows.empty:
@@ -137,11 +115,7 @@ def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def rows_of_line(rows: pd.DataFrame, line: str) -> pd.DataFrame:
-    """Return the rows of a line.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return the rows of a line, or raise ValueError where there is none."""
     of_line = rows[rows["line"] == line]
     if of_line.empty:
         raise ValueError(f"There is no line {line!r} on this curve. Expected one of {tuple(rows['line'].unique())}.")

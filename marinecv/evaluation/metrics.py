@@ -202,12 +202,8 @@ def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dic
 def averages(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
     """Return the figures averaged over classes, by the conventions of `classification_metrics`.
 
-    Args:
-        hits: (..., C) images of each class that are predicted as such.
-        predicted: (..., C) images predicted as each class.
-        support: (..., C) images of each class.
-    Returns:
-        (...) each: `balanced_accuracy`, and `macro_<name>` and `weighted_<name>` as there.
+    Of each class, all (..., C): `hits` images that are predicted as such, `predicted` ones predicted as it, and
+    `support`. Returns (...) each: `balanced_accuracy`, and `macro_<name>` and `weighted_<name>` as there.
     """
     ratios = _ratios(hits, predicted, support)
     return {

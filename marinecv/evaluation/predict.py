@@ -17,14 +17,9 @@ if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFl
 
 
 def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> np.ndarray:
-    """Predict every image of a dataset, in its order.
+    """Predict every image of a dataset, in its order: (n, C) float32.
 
-    Args:
-        model: `keras.Model`: (batch, height, width, 3) pixels in [0, 255] in, (batch, C) probabilities out.
-        dataset: batches of images, or of (images, labels).
-
-    Returns:
-        (n, C) float32.
+    The model takes pixels (batch, height, width, 3) in [0, 255]; batches are of images, or of (images, labels).
     """
     return np.asarray(model.predict(dataset, verbose=0), dtype=np.float32)
 
@@ -96,20 +91,8 @@ def predict_codes(
 ) -> np.ndarray:
     """Return what a classifier makes of each usable image before it names it, without leaving that in the store.
 
-    Args:
-        model: as `embed` takes it.
-        catalog: as in `predict_table`.
-        spec: the `ImageSpec` the model was trained with.
-        pixels: what `load_pixels(catalog, spec)` gave.
-        bank: as in `predict_table`.
-        together: as in `predict_table`.
-
-    Returns:
-        float32 `(n, values)`, row i for row i of `usable(catalog)`.
-
-    Raises:
-        OSError: a bank has no room.
-        ValueError: as `embed`.
+    The model is as of `embed`, the rest as of `predict_table`. Returns float32 `(n, values)`, row i for row i of
+    `usable(catalog)`. Raises OSError where a bank has no room, and ValueError as `embed`.
     """
     from marinecv.features.embeddings import embed, up_to_code
 

@@ -70,21 +70,13 @@ def make_table(
 
 
 def as_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return a predictions table as `make_table` makes it, in whatever way it came from a CSV.
-
-    Raises:
-        ValueError: it is no predictions table.
-    """
+    """Return a predictions table as `make_table` makes it, in whatever way it came from a CSV, or raise ValueError."""
     columns = [PREFIX + name for name in class_names_of_table(predictions)]
     return as_table(predictions).astype(dict.fromkeys(columns, np.float32))
 
 
 def class_names_of_table(predictions: pd.DataFrame) -> tuple[str, ...]:
-    """Read the class names, in order, off the columns of a predictions table.
-
-    Raises:
-        ValueError: it is no predictions table.
-    """
+    """Read the class names, in order, off the columns of a predictions table; ValueError where it is none."""
     columns = [*map(str, as_table(predictions).columns)]
     found = [column for column in columns if column.startswith(PREFIX)]
     if tuple(columns[:4]) != KEYS or columns[4 : 4 + len(found)] != found:
@@ -104,8 +96,7 @@ def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
 def with_truth(probabilities: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, C) float64 probabilities, and (n,) the number of the true class of each image.
 
-    Raises:
-        ValueError: `true` is no class of each, 0 to C - 1.
+    Raises ValueError where `true` is no class of each, 0 to C - 1.
     """
     probabilities, true = np.asarray(probabilities, np.float64), np.asarray(true)
     whole = probabilities.ndim == 2 and true.shape == probabilities.shape[:1] and true.dtype.kind in "iu"

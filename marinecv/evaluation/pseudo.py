@@ -10,11 +10,8 @@ COLUMNS = ["image_id", "class_name", "probability", "right"]
 def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
     """Choose among the images in no split, which are those without a label, the ones whose class a model is sure of.
 
-    Args:
-        predictions: predictions table; what is true of an image is looked at for the column `right` alone.
-        at_least: the smallest probability of the predicted class, 0 to 1.
-    Returns:
-        DataFrame `image_id, class_name` (the predicted one), `probability`, `right` (whether it is the true one).
+    `at_least` is the smallest probability of the predicted class. Returns `image_id, class_name` (the predicted one),
+    `probability` and `right` (whether it is the true one); what is true is looked at for this column alone.
     """
     columns, predictions = [PREFIX + name for name in class_names_of_table(predictions)], as_predictions(predictions)
     of_them = predictions[predictions["split"] == ""]

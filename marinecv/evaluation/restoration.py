@@ -95,12 +95,10 @@ def restored_pictures(
 ) -> dict[str, np.ndarray]:
     """Return some validation images as they are, as they are shown and as they come back; of a code more.
 
-    Args:
-        model: and the rest as `restoration_table` takes them; `seed` draws the images too.
-    Returns:
-        uint8 arrays of up to 8 images, `(n, height, width, channels)` as the model has them: `original`, `noisy` and
-        `restored`. Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and
-        `walk` `(4, 8, ...)`: from the code of one image in steps to that of another.
+    Arguments are those of `restoration_table`; `seed` draws the images too. Returns uint8 arrays of up to 8 images,
+    `(n, height, width, channels)` as the model has them: `original`, `noisy` and `restored`. Of a variational one also
+    `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8, ...)`: from the code of one
+    image in steps to that of another.
     """
     from marinecv.inputs.pixels import split_of
     from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels
@@ -140,11 +138,7 @@ def write_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:
 
 
 def read_pictures(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_pictures` wrote.
-
-    Raises:
-        ValueError: the file is missing, or not one of these.
-    """
+    """Read what `write_pictures` wrote; ValueError where the file is missing, or not one of these."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             pictures = {name: arrays[name] for name in arrays.files}

@@ -28,24 +28,17 @@ def doubts(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:
 def flags(confidence: np.ndarray, unlike: np.ndarray, threshold: float | None) -> np.ndarray:
     """Say which images to look at, (n,): `DOUBTFUL` below the threshold, `UNLIKE` whatever the confidence, else empty.
 
-    Args:
-        confidence: as in `doubts`.
-        unlike: as in `doubts`.
-        threshold: what `probability_threshold` gave; with None every image is looked at.
+    The first two are as in `doubts`, the threshold is of `probability_threshold`: with None every image is looked at.
     """
     doubtful = np.full(len(unlike), True) if threshold is None else np.asarray(confidence) < threshold
     return np.select([unlike, doubtful], [UNLIKE, DOUBTFUL], "")
 
 
 def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float = GOAL) -> float | None:
-    """Return the smallest confidence from which on at least the goal of the images is right.
+    """Return the smallest confidence from which on at least the goal of the images, a share, is right.
 
-    Args:
-        confidence: (n,) calibrated probability of the predicted class.
-        right: (n,) whether it is the true one.
-        goal: share of right ones, 0 to 1.
-    Returns:
-        0 to 1; None where none is high enough for that, or leaves fewer than `FEWEST` images to tell it by.
+    `confidence` (n,) is calibrated, of the predicted class. None where no confidence is high enough for that, or leaves
+    fewer than `FEWEST` images to tell it by.
     """
     order = np.argsort(-np.asarray(confidence), kind="stable")
     sure, hits = np.asarray(confidence)[order], np.cumsum(np.asarray(right)[order])
@@ -83,14 +76,12 @@ def judge_review(
 ) -> dict:
     """Choose from which probability on an image need not be looked at, and check it on images held out.
 
-    Args:
-        chosen: confidence, whether right, and whether unlike the training images, (n,) each; the thresholds are of
-            these, that of distance too.
-        held: the same of other images; they are checked on these.
-        numbers: (n,) the group of each of these, see `mean_figure`.
-    Returns:
-        `goal`, `probability` (None: every image is to be looked at), and of the held images `looked_at`, `n` (all),
-        `rest` (the accuracy of the others as a figure; None where none is left) and `curve` (rows of `triage_curve`).
+    `chosen` has confidence, whether right, and whether unlike the training images, (n,) each; the thresholds are of
+    these, that of distance too. `held` has the same of other images, on which they are checked, and `numbers` (n,) the
+    group of each of these, see `mean_figure`.
+
+    Returns `goal`, `probability` (None: every image is to be looked at), and of the held images `looked_at`, `n` (all),
+    `rest` (the accuracy of the others as a figure; None where none is left) and `curve` (rows of `triage_curve`).
     """
     confidence, right, unlike = chosen
     threshold = probability_threshold(confidence[~unlike], right[~unlike])
@@ -107,13 +98,7 @@ def judge_review(
 
 
 def triage_sentence(looked_at: int, total: int, calibration: Mapping) -> str:
-    """Return in a sentence how many images to look at, and what was measured of the rest.
-
-    Args:
-        looked_at: how many images are flagged.
-        total: of how many.
-        calibration: as `Run.calibration` gives it.
-    """
+    """Say how many images of how many are flagged, and what `Run.calibration` measured of the rest, in a sentence."""
     review, goal = calibration["review"], f"{calibration['review']['goal']:.0%}"
     if review["probability"] is None:
         return (

@@ -16,14 +16,11 @@ FEWEST = 3
 
 
 def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
-    """Sort runs by recipe and seed.
+    """Sort runs by recipe and seed: of each one run, or folds out of one folder, in the order given.
 
     Two runs have one recipe where their `recipe.json` differs in the seed alone, or in which of so many folds they are.
-    A run that repeats recipe and seed of another begins a recipe of its own, and so does one without a seed.
-
-    Returns:
-        By name of the recipe, or the folder where that name is taken, and by seed: one run, or folds out of one folder,
-        in the order given.
+    A run that repeats recipe and seed of another begins a recipe of its own, and so does one without a seed. Recipes
+    are known by their name, or the folder where that name is taken.
     """
     alike, found = {}, {}
     for run in runs:

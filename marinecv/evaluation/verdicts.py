@@ -11,12 +11,7 @@ VERDICTS = ("consistent", "exceeded", "below", "not attainable", "not comparable
 def attainable(figure: str, n: int) -> bool:
     """Tell whether some k of n images gives a published accuracy at its printed decimals, rounded or truncated.
 
-    Args:
-        figure: a fraction as printed, such as "0.7480"; its decimals count.
-        n: images it is said to stand on.
-
-    Raises:
-        ValueError: figure is no printed fraction from 0 to 1, or n is below 1.
+    Raises ValueError where the figure is no printed fraction from 0 to 1, such as "0.7480", or n is below 1.
     """
     return bool(counts_behind(figure, n))
 
@@ -24,24 +19,16 @@ def attainable(figure: str, n: int) -> bool:
 def verdict(
     published: str, published_n: int | None, ours: int | float | None, n: int | None, same_split: bool = True
 ) -> dict:
-    """Judge our accuracy against a published one.
+    """Judge our accuracy against a published one, as printed ("0.7480").
 
     *not run here* without a figure of ours; *not comparable* on another number of images or another split; *not
     attainable* where no k of n prints as the published figure; *consistent* where the two differ by less than these n
     could show (`smallest_difference`); else *exceeded* or *below*.
 
-    Args:
-        published: the accuracy as printed, such as "0.7480".
-        published_n: images it stands on; None where the source does not say.
-        ours: images that we have right (an int) or our accuracy (a float); None where the recipe was not run.
-        n: images that ours stands on.
-        same_split: whether both stand on the same split of the same data.
-
-    Returns:
-        dict of `verdict` (one of `VERDICTS`), `smallest_difference` (None where nothing is compared), `sentence`.
-
-    Raises:
-        ValueError: published is no printed fraction.
+    `published_n` is None where the source does not say. `ours`, on n images, is how many are right (an int) or the
+    accuracy (a float), and None where the recipe was not run; `same_split` says that both stand on the same split of
+    the same data. Returns `verdict` (one of `VERDICTS`), `smallest_difference` (None where nothing is compared) and a
+    `sentence`. Raises ValueError where `published` is no printed fraction.
     """
     attainable(published, published_n or 1)
     if ours is None:

@@ -63,8 +63,7 @@ def scorecam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
     heat = []
     for place, class_index in enumerate(classes):
         image, *attributes = one = [part[place : place + 1] for part in inputs]
-        maps = keras.ops.convert_to_numpy(front(one, training=False))
-        maps = tf.transpose(maps, (3, 1, 2, 0))  # a channel a row
+        maps = tf.transpose(keras.ops.convert_to_numpy(front(one, training=False)), (3, 1, 2, 0))  # a channel a row
         varied = tf.math.top_k(tf.math.reduce_std(maps, axis=(1, 2, 3)), min(CHANNELS, len(maps))).indices
         maps = tf.cast(tf.gather(maps, varied), tf.float32)
         masks = tf.image.resize(maps, image.shape[1:3])

@@ -23,17 +23,10 @@ def explain_cases(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict some files, and show where the model finds its evidence for what it predicts.
 
-    Args:
-        model: as `predict_table` takes it, of images alone.
-        paths: of the files.
-        spec: the geometry the model was trained with.
-        class_names: in the order of the model's outputs.
-        method: as `heatmaps` takes it, and so `layer` and `seed`.
-    Returns:
-        `(table, heat)`: a row a file, `predicted_class`, `probability`, and `problem`, why there is no heat; and
-        float32 `(n, height, width)` in [0, 1], zeros where there is none.
-    Raises:
-        ValueError: as `heatmaps`.
+    The model is as of `predict_table`, of images alone, with its spec and `class_names`; `method`, `layer` and `seed`
+    are as of `heatmaps`. Returns a table, a row a file, `predicted_class`, `probability`, and `problem`, why there is
+    no heat; and the heat, float32 `(n, height, width)` in [0, 1], zeros where there is none. Raises ValueError as
+    `heatmaps`.
     """
     model = with_probabilities(model, class_names)
     pixels, reasons = read_pixels(paths, spec)
@@ -48,6 +41,5 @@ def explain_cases(
         table.loc[good, "predicted_class"] = [class_names[index] for index in best]
         table.loc[good, "probability"] = probabilities.max(axis=1).astype(float)
         heat[good] = heatmaps(model, images, best, method, layer, seed=seed)
-    dead = [place for place in good if not heat[place].any()]
-    table.loc[dead, "problem"] = NO_HEAT
+    table.loc[[place for place in good if not heat[place].any()], "problem"] = NO_HEAT
     return table, heat

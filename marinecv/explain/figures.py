@@ -68,10 +68,8 @@ def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
 def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.DataFrame) -> pd.DataFrame:
     """Write the figures of a split into the run, in place of older ones of the same split; other splits stay.
 
-    The neutral colour, `#rrggbb`, stood in for what was hidden. Returns what the file holds now.
-
-    Raises:
-        ValueError: the file is there and broken.
+    The neutral colour, `#rrggbb`, stood in for what was hidden. Returns what the file holds now, or raises ValueError
+    where it is there and broken.
     """
     kept = read_figures(run)
     new = figures.assign(split=split, layer=layer, neutral=neutral)[COLUMNS]
@@ -83,8 +81,7 @@ def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.Dat
 def read_figures(run: Run) -> pd.DataFrame | None:
     """Read what `keep_figures` wrote: `COLUMNS`, shares from 0 to 1; None where a run has no such file.
 
-    Raises:
-        ValueError: the file is broken.
+    Raises ValueError where the file is broken.
     """
     path = run.path(NAME)
     if not path.is_file():

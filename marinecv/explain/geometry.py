@@ -11,16 +11,10 @@ BLOB_WIDTH = 0.25
 
 
 def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> np.ndarray:
-    """Move boxes from pixels of an image to pixels of the tensor that `fit_image` makes of it.
+    """Move boxes from pixels of an image to pixels of the tensor that `fit_image` makes of it: float64 `(n, 4)`.
 
-    Args:
-        corners: `(n, 4)` xmin, ymin, xmax, ymax in pixels of the image as displayed; edges, so a box of the whole
-            image is 0, 0, width, height.
-        width: of the image, pixels.
-        height: of the image, pixels.
-        spec: the geometry.
-    Returns:
-        float64 `(n, 4)`, edges in pixels of the tensor.
+    Corners are xmin, ymin, xmax, ymax in pixels of the image as displayed; edges, there and in the tensor, so a box of
+    the whole image is 0, 0, width, height.
     """
     corners = np.asarray(corners, float).reshape(-1, 4)
     size, out = np.array([width, height]), np.array([spec.width, spec.height])
@@ -41,13 +35,9 @@ def picture_corners(width: int, height: int, spec: ImageSpec) -> np.ndarray:
 
 
 def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """How much of each pixel of the tensor lies in one of some boxes.
+    """How much of each pixel of the tensor lies in one of some boxes, `(n, 4)` as `to_input` gives them.
 
-    Args:
-        corners: `(n, 4)` as `to_input` gives them.
-        spec: the geometry.
-    Returns:
-        float64 `(spec.height, spec.width)` in [0, 1]; where boxes overlap within a pixel, the larger part counts.
+    Float64 `(spec.height, spec.width)` in [0, 1]; where boxes overlap within a pixel, the larger part counts.
     """
     mask = np.zeros(spec.shape[:2])
     for xmin, ymin, xmax, ymax in corners:
@@ -58,14 +48,11 @@ def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
 def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
     """Heat that knows nothing but that photographers aim: a Gaussian in the middle of the picture, none on padding.
 
-    Returns:
-        float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
+    Float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
     """
-    corners = picture_corners(width, height, spec)
-    xmin, ymin, xmax, ymax = corners
-    across = _bell(xmin, xmax, spec.width)
-    down = _bell(ymin, ymax, spec.height)
-    return np.outer(down, across) * covered([corners], spec)
+    xmin, ymin, xmax, ymax = corners = picture_corners(width, height, spec)
+    blob = np.outer(_bell(ymin, ymax, spec.height), _bell(xmin, xmax, spec.width))
+    return blob * covered([corners], spec)
 
 
 def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:

@@ -104,8 +104,7 @@ def _places(classes: Sequence[int], count: int) -> np.ndarray:
 def layer_of(model: keras.Model, method: str, layer: str | None = None) -> str | None:
     """Name the layer that a method makes its heat of; None for those that look at pixels alone.
 
-    Raises:
-        ValueError: an unknown method, or a layer that does not fit.
+    Raises ValueError of an unknown method, or a layer that does not fit.
     """
     if method not in METHODS:
         raise ValueError(f"Expected method to be one of {tuple(METHODS)}. Received: method={method!r}.")

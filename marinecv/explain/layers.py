@@ -51,8 +51,7 @@ def final_convolution(model: keras.Model) -> str:
 def maps_layer(model: keras.Model, name: str | None = None) -> str:
     """Return the name of a layer that gives maps; None takes the final convolution.
 
-    Raises:
-        ValueError: there is no such layer, or it gives no `(height, width, channels)`.
+    Raises ValueError where there is no such layer, or it gives no `(height, width, channels)`.
     """
     if name is None:
         return final_convolution(model)

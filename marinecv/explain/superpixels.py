@@ -18,10 +18,8 @@ def lime(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, lay
 
     About `SUPERPIXELS` pieces by SLIC; `SAMPLES` versions of the image with a random half of them in their mean colour;
     a linear model of the class's probability over which pieces are left, versions near the image weighing more. Pieces
-    that speak against the class have no heat. Source: Ribeiro et al. (2016).
-
-    Raises:
-        ValueError: lime is not installed.
+    that speak against the class have no heat. Raises ValueError where lime is not installed. Source: Ribeiro et al.
+    (2016).
     """
     try:
         from lime.lime_image import LimeImageExplainer

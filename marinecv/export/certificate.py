@@ -21,13 +21,8 @@ CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and anoth
 def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Series | None = None) -> dict:
     """Hold the predictions of an export against those of the original on the same images, in the same order.
 
-    Args:
-        predictions: of the export.
-        original: of the Keras model.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        dict of `agreement` (the share of images with the same predicted class, a figure as of `mean_figure`) and
-        `largest_difference` (of a probability).
+    Returns `agreement` (the share of images with the same predicted class, a figure as of `mean_figure`) and
+    `largest_difference` (of a probability); `groups` are as of `classification_metrics`.
     """
     same = (predictions["predicted_class"] == original["predicted_class"]).to_numpy()
     difference = np.abs(probabilities_of_table(predictions) - probabilities_of_table(original)).max()
@@ -40,11 +35,9 @@ def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Seri
 def calibration_of(run: Run) -> dict:
     """Return how the probabilities of the model are calibrated, which no export does by itself.
 
-    Returns:
-        dict of `temperature`, for `calibrated`, and `calibration_sha256` of the file that it is of. The first is None
-        where too few images were held out to measure one, and both are in a run of an older version.
-    Raises:
-        ValueError: the file is broken, or of another model.
+    `temperature` is for `calibrated`, `calibration_sha256` of the file that it is of. The first is None where too few
+    images were held out to measure one, and both are in a run of an older version. Raises ValueError where the file is
+    broken, or of another model.
     """
     path = run.path("calibration.json")
     if not path.is_file():

@@ -36,12 +36,8 @@ SEED = 0  # of the calibration images and of the canary
 class Original:
     """The Keras model of a run, and what it says of the validation images: what an export is held against.
 
-    Args:
-        model: as the run keeps it.
-        rows: the validation images that can be read.
-        pixels: uint8, row i for row i of `rows`.
-        predictions: predictions table of `rows`.
-        figures: `bytes`, `latency_ms`, `threads`, `accuracy` and `sha256` of `model.keras`.
+    `rows` are the validation images that can be read, `pixels` (uint8) and `predictions` theirs in this order, and
+    `figures` `bytes`, `latency_ms`, `threads`, `accuracy` and `sha256` of `model.keras`.
     """
 
     model: keras.Model

@@ -28,8 +28,7 @@ def export_folders(run: Run) -> list[Path]:
 def write_exports(run: Run, original: dict) -> None:
     """Write `exports/exports.csv` from the certificates of a run; the figures of its Keras model are the first row.
 
-    Raises:
-        ValueError: a certificate is missing or broken.
+    Raises ValueError where a certificate is missing or broken.
     """
     rows = [{"export": ORIGINAL, **original}, *(read_json(folder / CERTIFICATE) for folder in export_folders(run))]
     table = pd.json_normalize(rows, sep="_").reindex(columns=COLUMNS)

@@ -7,15 +7,9 @@ from marinecv.data.attributes import check_told
 
 
 def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.ndarray | None:
-    """Return the attributes of some images, in their order.
+    """Return the attributes of rows of a catalog, float32 `(n, attributes)`, of a table indexed by `image_id`.
 
-    Args:
-        attributes: one row an image, indexed by `image_id`; None where there are none.
-        rows: of a catalog.
-    Returns:
-        float32 `(n, attributes)`, or None.
-    Raises:
-        ValueError: an image has none.
+    None where there are none. Raises ValueError where an image has none.
     """
     if attributes is None:
         return None

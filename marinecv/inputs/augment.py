@@ -13,12 +13,8 @@ OPERATIONS = (0, 2, 3)  # where the number of each operation of a variant stands
 def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     """Move each image by its own draws; what comes in from outside is black, as the padding is.
 
-    Args:
-        images: `(batch, height, width, 3)`, any numeric type.
-        draws: `(batch, DRAWS)`, uniform in [0, 1): the same draws give the same image.
-        augmentation: the bounds.
-    Returns:
-        float32 `(batch, height, width, 3)`.
+    Images are `(batch, height, width, 3)`, any numeric type, and come back as float32. Draws are `(batch, DRAWS)`,
+    uniform in [0, 1): the same draws give the same image.
     """
     images = tf.cast(images, tf.float32)
     size = tf.shape(images)[1:3]
@@ -36,10 +32,8 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
 def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     """Leave of the draws what moves each copy: nothing of an original, one operation of a variant.
 
-    Args:
-        draws: `(batch, DRAWS)`, uniform in [0, 1).
-        copies: int64 `(batch,)`; 0 is the original.
-        augmentation: says which variants there are; without any the draws stay as they are.
+    Draws are as of `augment`, copies int64 `(batch,)`; 0 is the original. Without any variants the draws stay as they
+    are.
     """
     if augmentation.copies == 1:
         return draws

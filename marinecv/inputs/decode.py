@@ -16,16 +16,10 @@ HEADER_BYTES = 32768  # as far as a header is looked for; EXIF may stand behind 
 
 
 def decode_with_pillow(data: bytes, ratio: int = 1, white: int | None = None) -> np.ndarray:
-    """Decode any image Pillow reads, as `open_rgb` does.
+    """Decode any image Pillow reads, as `open_rgb` does: uint8 `(height, width, 3)`.
 
-    Args:
-        data: the bytes of a file.
-        ratio: 1, 2, 4 or 8, by which each side is divided, rounded up.
-        white: as `as_rgb` takes it.
-    Returns:
-        uint8 array `(height, width, 3)`.
-    Raises:
-        ValueError: the bytes are no image, are cut short, or hold more than `MAX_PIXELS` pixels.
+    Each side is divided by `ratio`, 1, 2, 4 or 8, and rounded up; `white` is as of `as_rgb`. Raises ValueError where
+    the bytes are no image, are cut short, or hold more than `MAX_PIXELS` pixels.
     """
     return np.asarray(open_rgb(io.BytesIO(data), white).reduce(ratio))
 
@@ -36,13 +30,9 @@ def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False,
     At ratio 1 both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray
     levels. A reduced JPEG is averaged over its frequencies, everything else over its pixels.
 
-    Args:
-        data: scalar string tensor, the bytes of a file.
-        ratio: 1, 2, 4 or 8, by which each side is divided, rounded up; a JPEG is decoded at that size.
-        by_pillow: everything by Pillow: of a JPEG that TensorFlow has refused.
-        white: as `as_rgb` takes it.
-    Returns:
-        uint8 tensor `(height, width, 3)`.
+    `data` is a scalar string tensor, the bytes of a file. `ratio` and `white` are as of `decode_with_pillow`; a JPEG is
+    decoded at its reduced size. With `by_pillow` everything is decoded by Pillow: a JPEG that TensorFlow has refused.
+    Returns a uint8 tensor `(height, width, 3)`.
     """
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
@@ -53,15 +43,10 @@ def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False,
 
 
 def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
-    """Read files and decode each whole, on all cores.
+    """Read files, or records of a pack, and decode each whole, on all cores.
 
-    Args:
-        paths: of files, or of records of a pack.
-    Yields:
-        `(data, by_pillow, problem)` of each, in order: its bytes; whether Pillow decodes what TensorFlow refuses; and
-        "" or why neither does.
-    Raises:
-        ValueError: as `read_bytes`.
+    Yields `(data, by_pillow, problem)` of each, in order: its bytes; whether Pillow decodes what TensorFlow refuses;
+    and "" or why neither does. Raises ValueError as `read_bytes`.
     """
     paths = list(paths)
     read = reader_of(paths)
@@ -83,8 +68,7 @@ def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
 def retry_with_pillow(path: str, ratio: int = 1, white: int | None = None) -> tuple[bytes, np.ndarray | None, str]:
     """Return bytes and pixels of a file that TensorFlow refused, and "" or why Pillow does, as `decode_with_pillow`.
 
-    Raises:
-        ValueError: as `read_bytes`: of a damaged pack no image is taken for a broken one.
+    Raises ValueError as `read_bytes`: of a damaged pack no image is taken for a broken one.
     """
     try:
         data = read_bytes(path)

@@ -127,11 +127,7 @@ def make_dataset(
 
 
 def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unknown: bool = False) -> np.ndarray:
-    """The place of each row's class among the class names; -1 for none of them, if that is allowed.
-
-    Raises:
-        ValueError: a row is of another class.
-    """
+    """The place of each row's class among the class names; -1 for none, if that is allowed, else ValueError."""
     labels = pd.Index(class_names, dtype=object).get_indexer(rows["class_name"])
     if not allow_unknown and (labels < 0).any():
         unknown = rows[labels < 0]

@@ -153,13 +153,7 @@ def rows_of(pixels: np.ndarray | Stream, places: np.ndarray) -> np.ndarray | Str
 
 
 def split_of(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """The rows of a split, and their pixels; empty where there are none.
-
-    Args:
-        rows: usable ones.
-        pixels: row i for row i of them.
-        split: which.
-    """
+    """The usable rows of a split, and their pixels, row i for row i; empty where there are none."""
     places = np.flatnonzero(rows["split"] == split)
     return rows.iloc[places], rows_of(pixels, places)
 
@@ -224,9 +218,8 @@ def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
     """What some images are known by: the paths, times and sizes of their files, and how they are fitted."""
     digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
-        state = None  # of a record: its path has the checksum
-        if not is_record(path) and os.path.isfile(path):
-            state = os.stat(path)
+        is_file = not is_record(path) and os.path.isfile(path)  # of a record the path has the checksum
+        state = os.stat(path) if is_file else None
         time_and_size = f"\0{state and state.st_mtime_ns}\0{state and state.st_size}\n"
         digest.update(os.fsencode(path) + time_and_size.encode())
     return digest.hexdigest()[:32]

@@ -43,8 +43,7 @@ def _spread(paths: pd.Series) -> pd.Series:
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
     """Decode an image whole, as `as_rgb` shows it.
 
-    Raises:
-        ValueError: it is no image, it is cut short, or it holds more than `MAX_PIXELS` pixels.
+    Raises ValueError where it is no image, it is cut short, or it holds more than `MAX_PIXELS` pixels.
     """
     try:
         with open_image(file) as image:
@@ -56,19 +55,13 @@ def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Ima
 
 
 def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
-    """Return a picture as a person sees it, decoded to its last pixel.
+    """Return a picture as a person sees it, RGB, decoded to its last pixel; the given one, of any mode, is not changed.
 
     EXIF orientation is applied, an alpha channel is laid over black, and of an animation the first frame is taken. One
-    number a pixel, be it of 16 bits, 32 or floating, is a grey level from 0 to `white`. Colour profiles are not
-    applied; CMYK becomes RGB by the plain formula, with one or without.
-
-    Args:
-        image: of any mode; not changed.
-        white: what `find_white` says of its data set; None takes what that would say of this image alone.
-    Returns:
-        An RGB image.
-    Raises:
-        ValueError: numbers that are no grey levels: negative, above white, or none at all.
+    number a pixel, be it of 16 bits, 32 or floating, is a grey level from 0 to `white`: what `find_white` says of its
+    data set; None takes what that would say of this image alone. Colour profiles are not applied; CMYK becomes RGB by
+    the plain formula, with one or without. Raises ValueError of numbers that are no grey levels: negative, above white,
+    or none at all.
     """
     image = ImageOps.exif_transpose(image)
     if _is_deep(image):  # convert("RGB") would clip 16 bits at 255

@@ -10,12 +10,8 @@ class Share:
     """The part of one process in a training on several devices; alone by default.
 
     Every batch is cut into equal parts, one a device. One that cannot be, the last of an epoch, is filled up with
-    images of its own that weigh nothing, so that each image counts once.
-
-    Args:
-        process: number of this one, from 0; 0 leads and alone writes files.
-        processes: how many there are.
-        devices: of all of them.
+    images of its own that weigh nothing, so that each image counts once. `process` is the number of this one, from 0;
+    0 leads and alone writes files. `devices` are those of all processes.
     """
 
     process: int = 0
@@ -37,12 +33,9 @@ class Share:
     def take(self, columns: tuple[tf.Tensor, ...], scale: float | None = None) -> tuple:
         """Return the rows of a batch that this process sees, and what each counts.
 
-        Args:
-            columns: of the whole batch, `(batch, ...)` each.
-            scale: what an image counts; None for as much as makes the mean over the rows that over the images.
-        Returns:
-            The columns of this process's rows; of several devices also float32 `(rows,)`, what each counts: 0 for a row
-            that fills up.
+        Columns are of the whole batch, `(batch, ...)` each. `scale` is what an image counts; None for as much as makes
+        the mean over the rows that over the images. Returns the columns of this process's rows; of several devices also
+        float32 `(rows,)`, what each counts: 0 for a row that fills up.
         """
         if self.devices == 1:
             return (columns,)

@@ -18,10 +18,7 @@ class Stream:
     """Pixels of images as an array has them, `(n, height, width, 3)` uint8, but none of them is in memory or on disk.
 
     `stream[5]`, `stream[10:20]` and `stream[places]` decode and return arrays; `part` returns a stream of fewer images.
-
-    Args:
-        paths: of records of a pack, whose images are known to be decodable.
-        spec: the geometry.
+    Paths are of records of a pack, whose images are known to be decodable.
     """
 
     dtype = np.dtype(np.uint8)
@@ -49,14 +46,9 @@ class Stream:
         return images if np.ndim(places) else images[0]
 
     def gather(self, places: tf.Tensor) -> tf.Tensor:
-        """Decode the images at some places, inside or outside `tf.data`.
+        """Decode the images at some places, int64 `(m,)`, inside or outside `tf.data`: uint8 `(m, height, width, 3)`.
 
-        Args:
-            places: int64 `(m,)`.
-        Returns:
-            uint8 `(m, height, width, 3)`.
-        Raises:
-            ValueError: as `read_bytes`; TensorFlow makes an error of its own of it.
+        Raises ValueError as `read_bytes`; TensorFlow makes an error of its own of it.
         """
         read = weak(self, Stream._read)
         data, by_pillow = tf.numpy_function(read, [places], (tf.string, tf.bool), stateful=False)

@@ -18,13 +18,9 @@ THUMBNAIL_PX = 200
 def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, ...] = ("fish",)) -> pd.DataFrame:
     """Find the train images that can give a synthetic one: two or more classes, the second not excluded.
 
-    Args:
-        catalog: as `read_catalog` returns it; only usable train images are looked at.
-        boxes: as `read_boxes` returns them.
-        exclude: classes that shall not become labels; the report leaves out fish, of which there are enough.
-    Returns:
-        DataFrame: `image_id`, `dominant`, `class_name` (the second), `share` (the second's part of the scores once the
-        dominant class is gone, 0 to 1), `num_classes`.
+    Only usable train images are looked at. `exclude` are classes that shall not become labels; the report leaves out
+    fish, of which there are enough. Returns `image_id`, `dominant`, `class_name` (the second), `share` (the second's
+    part of the scores once the dominant class is gone, 0 to 1), `num_classes`.
     """
     train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
@@ -85,15 +81,10 @@ def _train(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:
-    """Fill the boxes of one class with the background colour, except where boxes of another lie.
+    """Fill the boxes of one class with the background colour, except where boxes of another lie, which `keep` names.
 
-    Args:
-        image: RGB; not changed.
-        boxes: of this image, corners in pixels.
-        dominant: the class to erase.
-        keep: the class whose pixels stay.
-    Returns:
-        An RGB image of the same size. If boxes cover all of it, the background is the median of all of it.
+    Boxes are of this RGB image, corners in pixels; it is not changed. Returns one of the same size. If boxes cover all
+    of it, the background is the median of all of it.
     """
     outside = ImageChops.invert(covered(boxes, image.size))
     background = tuple(ImageStat.Stat(image, outside if outside.getbbox() else None).median)
@@ -111,15 +102,9 @@ def covered(boxes: pd.DataFrame, size: tuple[int, int]) -> Image.Image:
 
 
 def contact_sheet(synthetic: pd.DataFrame, columns: int = 8) -> Image.Image:
-    """Draw all synthetic images small, side by side, each with its label.
+    """Draw all images that `synthesise` returned small, so many in a row, each with its label: RGB, to save as PNG.
 
-    Args:
-        synthetic: rows that `synthesise` returned.
-        columns: pictures in a row.
-    Returns:
-        An RGB image to save as PNG.
-    Raises:
-        ValueError: there is no synthetic image.
+    Raises ValueError where there is none.
     """
     if synthetic.empty:
         raise ValueError(

@@ -20,13 +20,10 @@ WEIGHTS_URL = "https://storage.googleapis.com"
 class Backbone:
     """What a network of `keras.applications` expects, and the file its ImageNet weights lie in.
 
-    Args:
-        factory: name in `keras.applications`.
-        normalise: brings [0, 255] to the range the network was trained on.
-        weights_file: in `KERAS_HOME/models`; `{alpha}` and `{digits}` of it are filled in.
-        options: for the factory.
-        rescales_inside: the network cannot be fed anything but [0, 255].
-        has_alpha: the network comes in several widths.
+    `factory` is its name there, and `options` are for that. `normalise` brings [0, 255] to the range the network was
+    trained on; with `rescales_inside` it cannot be fed anything but [0, 255]. `weights_file` lies in
+    `KERAS_HOME/models`; `{alpha}` and `{digits}` of it are filled in. With `has_alpha` the network comes in several
+    widths.
     """
 
     factory: str
@@ -216,14 +213,10 @@ def _pool(maps, pooling):
 
 
 def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:
-    """Replace the statistics of every batch normalisation by their mean over some batches of images.
+    """Replace the statistics of every batch normalisation, in place, by their mean over some batches of images.
 
     A network with random weights and untouched statistics shrinks its signal layer by layer to nothing; with its own
-    statistics it passes it on.
-
-    Args:
-        model: its batch normalisations are changed in place.
-        batches: of pixels `(batch, height, width, 3)` in [0, 255].
+    statistics it passes it on. Batches are of pixels `(batch, height, width, 3)` in [0, 255].
     """
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     before = [(norm.momentum, norm.trainable) for norm in norms]

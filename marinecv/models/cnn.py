@@ -47,7 +47,8 @@ def cnn(
         raise ValueError(
             f"Expected filters, kernels and pools of one length. Received {len(filters)}, {len(kernels)}, {len(pools)}."
         )
-    one_of(("flatten", "avg"), pooling=pooling)
+    ends = {"flatten": layers.Flatten, "avg": layers.GlobalAveragePooling2D}
+    one_of(ends, pooling=pooling)
     one_of(NORMALISATIONS, normalisation=normalisation)
     side = min(image_shape[:2])
     for kernel, pool in zip(kernels, pools, strict=True):
@@ -69,11 +70,7 @@ def cnn(
             x = layers.BatchNormalization(name=f"norm{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
         x = layers.MaxPooling2D(pool, name=f"pool{number}")(x)
-    x = (
-        layers.Flatten(name="features")(x)
-        if pooling == "flatten"
-        else layers.GlobalAveragePooling2D(name="features")(x)
-    )
+    x = ends[pooling](name="features")(x)
     x = layers.Dense(dense, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)

@@ -26,23 +26,16 @@ def encoder_classifier(
 ) -> keras.Model:
     """The encoder of a U-Net, its code pooled or flattened, optional dense layers, dropout and softmax: one flat graph.
 
-    Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
-        weights: path of the `encoder.keras` that the encoder begins with, of the same filters and of any image size;
-            None for random ones.
-        frozen: whether the encoder stays as it is, its batch normalisation too. The head then takes its code scaled to
-            unit variance, image by image: the code of a U-Net with skips is so small that no head would learn from it.
-        pooling: `"avg"` hands the mean of the code's map to the head, `"flatten"` every cell.
-        hidden: units of dense ReLU layers before the output.
-        dropout: behind each of them; without any, before the output.
-        **encoder: as `unet` takes them: `filters`, `bottleneck`, `convolutions`, `batch_norm`.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds another encoder, or as `unet` and `load_model`.
-    Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
+    It begins with the `encoder.keras` at the path `weights`, of the same filters and of any image size, or with random
+    weights. A frozen one stays as it is, its batch normalisation too. The head then takes its code scaled to unit
+    variance, image by image: the code of a U-Net with skips is so small that no head would learn from it. Pooling
+    `"avg"` hands the mean of the code's map to the head, `"flatten"` every cell. `hidden` are the units of dense ReLU
+    layers before the output, with dropout behind each of them; without any, before the output. `**encoder` is as `unet`
+    takes it: `filters`, `bottleneck`, `convolutions`, `batch_norm`.
+
+    Returns a model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities. Raises
+    FileNotFoundError where there is no such file, and ValueError where it holds another encoder, or as `unet` and
+    `load_model`. Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
     """
     seen = encoder_of(unet(image_shape, skips=False, **encoder))
     if weights is not None:

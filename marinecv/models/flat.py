@@ -11,11 +11,7 @@ from keras import layers
 
 
 def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | None = None) -> None:
-    """Refuse a model without a graph, of several outputs or more inputs, or for images of another shape.
-
-    Raises:
-        ValueError: it is one of those.
-    """
+    """Refuse, by ValueError, a model without a graph, of several outputs or more inputs, or of another image shape."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected model to be a keras.Model. Received: model={model!r:.80}.")
     if not (hasattr(model, "inputs") and hasattr(model, "outputs")):

@@ -33,11 +33,9 @@ _READ_FILES = {"StringLookup", "IntegerLookup", "TextVectorization"}
 def load_model(path: str | Path) -> keras.Model:
     """Load a `.keras` file, in safe mode and for prediction: it is not compiled.
 
-    Nothing is made of a file that holds anything but stock Keras layers and their weights.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no whole `.keras` file, is of another model than it says, or could run code or read files.
+    Nothing is made of a file that holds anything but stock Keras layers and their weights. Raises FileNotFoundError
+    where there is no such file, and ValueError where it is no whole `.keras` file, is of another model than it says, or
+    could run code or read files.
     """
     path = Path(path)
     _refuse_other_formats(path)
@@ -60,8 +58,7 @@ def load_model(path: str | Path) -> keras.Model:
 def check_stock(model: keras.Model) -> None:
     """Refuse a flat model that `load_model` would not load again.
 
-    Raises:
-        ValueError: it holds a layer or a function that is not Keras' own, or a `Lambda`.
+    Raises ValueError where it holds a layer or a function that is not Keras' own, or a `Lambda`.
     """
     own = [f"it holds {each.name!r}, which is {NOT_STOCK}" for each in model.operations if not is_stock(each)]
     reasons = own or list(filter(None, map(_harm, _objects(json.loads(model.to_json())))))
@@ -73,11 +70,7 @@ def check_stock(model: keras.Model) -> None:
 
 
 def check_weights(path: str | Path) -> None:
-    """Refuse a weights file that is no HDF5, or that names other files.
-
-    Raises:
-        ValueError: it is one of those.
-    """
+    """Raise ValueError of a weights file that is no HDF5, or that names other files."""
     path = Path(path)
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
@@ -88,8 +81,7 @@ def check_weights(path: str | Path) -> None:
 def refuse_links(path: Path, file, num_bytes: int) -> None:
     """Look through an open HDF5 file of `num_bytes` without reading its arrays.
 
-    Raises:
-        ValueError: it is damaged, names other files or itself, or declares more than it holds.
+    Raises ValueError where it is damaged, names other files or itself, or declares more than it holds.
     """
     try:
         with h5py.File(file, "r") as root:
