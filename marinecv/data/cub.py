@@ -52,8 +52,7 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
     otherwise; where that names some, only those are read.
 
     Raises:
-        ValueError: a name of the manifest is not in classes.txt, two classes would have one name, or as
-            `read_numbered`.
+        ValueError: a name of the manifest is not in classes.txt, two classes get one name, or as `read_numbered`.
     """
     classes = read_numbered(manifest.root / CLASSES).rename(columns={"value": "folder"})[["folder"]]
     classes["folder"] = classes["folder"].map(normalize_name)
@@ -78,9 +77,9 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
 def cub_images(manifest: Manifest) -> pd.DataFrame:
     """Return the images that the tables name, in the order of images.txt, by number.
 
-    Returns:
-        DataFrame: `path`; `class_name`, "" where the class is not read; `split`, "" where no table says; and `at_hand`,
-        whether the class is read and some image of it is here.
+    Columns: `path`; `class_name`, "" where the class is not read; `split`, "" where no table says; and `at_hand`,
+    whether the class is read and some image of it is here.
+
     Raises:
         ValueError: a table is broken or names other images than the rest, a class or a split has an unknown number, an
             image lies outside the folder, or none is here.
@@ -118,15 +117,11 @@ def absent_classes(manifest: Manifest) -> pd.Series:
 
 
 def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
-    """Read a table whose lines are a number and what has that number.
+    """Read a table whose lines are a number and what has that number: `value`, the rest of the line, and its `line`.
 
-    Args:
-        path: the text file, UTF-8.
-        numbers: of images.txt, which the table must name, each once and in any order; None takes what comes.
-    Returns:
-        DataFrame, in the order of `numbers`, by number: `value`, the rest of the line, and `line`, both strings.
-    Raises:
-        ValueError: not UTF-8, a line without two parts, a number twice, or others than `numbers`.
+    Both are text, by number, in the order of `numbers`: those of images.txt, which the table must name, each once and
+    in any order; None takes what comes. Raise ValueError where it is not UTF-8, where a line has not two parts, and
+    where a number is there twice or is none of these.
     """
     rows = []
     for line, text in enumerate(utf8_text(path).splitlines(), start=1):

@@ -85,8 +85,7 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
 def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None]) -> None:
     """Download a public Google Drive file with gdown; `path` appears only when it is complete.
 
-    Raises:
-        ConnectionError: gdown could not get it.
+    Raise ConnectionError where gdown could not get it, and OSError where the disk is full.
     """
     import gdown
 

@@ -42,8 +42,7 @@ ABOUT = FACTS | {
 def read_about(root: Path) -> dict:
     """Read what a pack says of itself: `ABOUT`, in `pack.json`.
 
-    Raises:
-        ValueError: it is not complete, it is broken, or another version of marinecv made it.
+    Raise ValueError where it is not complete, it is broken, or another version of marinecv made it.
     """
     if not (root / PACK).is_file() and (root / PACKING).is_file():
         raise ValueError(

@@ -47,9 +47,6 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
     before it (`seg_train`) is one only where the same word stands before another split (`seg_test`), for a steam_train
     is none. `eval` is validation, since training looks at it to choose; beside a validation folder it is test, unless
     there is a test folder too.
-
-    Returns:
-        Of each name that stands for a split, which of `SPLITS`.
     """
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
     found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
@@ -67,8 +64,7 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
 def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
     """Return the split that each word stands for, see `folder_splits`; "" for none.
 
-    Raises:
-        ValueError: a word stands for none; `rows` says where.
+    Raise ValueError, which says by `rows` where, if a word stands for none.
     """
     words = words.map(normalize_name)
     splits = {"": "", **folder_splits({*words})}

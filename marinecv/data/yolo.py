@@ -169,8 +169,7 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool
 def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     """Return the index of the class, and x, y of the center, width and height in fractions of the image.
 
-    Raises:
-        ValueError: the line is no box.
+    Raise ValueError where the line is no box.
     """
     try:
         index, *numbers = map(float, line.split())
