@@ -19,12 +19,9 @@ FLAT = 3.0  # grey levels of deviation below which there is nothing to compare
 
 
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pair the files that hold the same bytes: each with the next one that does.
+    """Pair the files that hold the same bytes, each with the next one that does: `LINK_COLUMNS`, the kind `copy`.
 
-    Args:
-        rows: usable rows of a catalog.
-    Returns:
-        DataFrame `LINK_COLUMNS`: positions in `rows` (`first` < `second`), the kind `copy`, likeness 1.
+    `first` < `second` are positions in `rows`, which are usable ones of a catalog; the likeness is 1.
     """
     sizes = pd.Series([byte_size(path) for path in rows["path"]])
     several = np.flatnonzero(sizes.duplicated(keep=False))  # a file of its own size has no copy

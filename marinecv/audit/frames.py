@@ -30,13 +30,10 @@ _HEXADECIMAL = re.compile(
 
 @dataclass(frozen=True)
 class Frames:
-    """How images follow each other.
+    """How images follow each other: by `"number"` or by `"time"`.
 
-    Args:
-        by: `"number"` or `"time"`.
-        series: `(n,)` which sequence each image is of; "" for none.
-        place: `(n,)` where in it: the file number, or seconds.
-        alike: how often neighbours are more alike than two images of one class by chance, 0.5 to 1.
+    `series` is `(n,)`, the sequence each image is of, "" for none; `place` `(n,)`, where in it: the file number, or
+    seconds; `alike` how often neighbours are more alike than two images of one class by chance, 0.5 to 1.
     """
 
     by: str
@@ -73,13 +70,9 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, s
     thumbnails); of the numbers in a name, and time, the one that tells most: of many images, and surely. Versions of
     one photograph (`photograph_names`) are alike whatever its number says, so the test takes one of them.
 
-    Args:
-        rows: usable rows of a catalog.
-        thumbs: float `(n, values)`, row i for row i of `rows`, see `tiny`.
-        by: `"number"` or `"time"`, which is then taken at its word; None takes what the test says.
-        seed: of the pairs by chance.
-    Returns:
-        The sequence; None where nothing of the kind is to be seen.
+    Thumbs are float `(n, values)`, row i for row i of the usable `rows`, see `tiny`. `by` is `"number"` or `"time"`,
+    which is then taken at its word, or None for what the test says; `seed` is that of the pairs by chance. None is
+    returned where nothing of the kind is to be seen.
     """
     paths = [PurePosixPath(name) for name in rows["image_id"]]
     (stems, names, marked), said = photograph_names(rows["image_id"]), []

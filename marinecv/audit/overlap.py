@@ -21,11 +21,8 @@ def overlap(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     cross-correlation of their details, so brightness and contrast do not matter. It is computed at 32 pixels, and for
     pairs above 0.5 again at 64: only those can pass for copies.
 
-    Args:
-        details: float `(n, 64, 64)`, see `details`.
-        pairs: int `(pairs, 2)`.
-    Returns:
-        float32 `(pairs,)`: 1 where they are the same; up to 0.5 by the coarse look alone.
+    From float `(n, 64, 64)`, see `details`, and int `(pairs, 2)` comes float32 `(pairs,)`: 1 where they are the same;
+    up to 0.5 by the coarse look alone.
     """
     found = _agreement(in_chunks(lambda pictures: shrunk(pictures.astype(np.float32), COARSE_PX), details), pairs)
     close = np.flatnonzero(found > WORTH_A_LOOK)

@@ -16,11 +16,7 @@ ENGINES = {"kerastuner": ("bayesian", "random", "grid"), "optuna": ("tpe", "rand
 
 
 def check_engine(engine: str, algorithm: str) -> None:
-    """Refuse what cannot be had.
-
-    Raises:
-        ValueError: there is no such engine, it has no such algorithm, or it is not installed.
-    """
+    """Raise ValueError where there is no such engine, it has no such algorithm, or it is not installed."""
     if engine not in ENGINES:
         raise ValueError(f"There is no engine {engine!r}. Expected one of {', '.join(ENGINES)}.")
     if algorithm not in ENGINES[engine]:

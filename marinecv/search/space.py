@@ -13,16 +13,10 @@ LARGEST_FILTERS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A hyper-parameter: a number between two bounds, or one of some choices.
+    """A hyper-parameter: a number between two bounds, whose logarithm may be drawn evenly, or one of some choices.
 
-    Args:
-        name: of a setting; `recipe_of` knows where it belongs.
-        low: the least it may be, where it is a number.
-        high: the most.
-        log: whether its logarithm is drawn evenly.
-        choices: what it may be, where it is no number between bounds.
-        grid: what a grid search tries; empty for the choices.
-        needs: the name and the value of an earlier one, without which this one plays no part.
+    Its name is that of a setting; `recipe_of` knows where it belongs. `grid` is what a grid search tries, empty for the
+    choices; `needs` the name and the value of an earlier one, without which this one plays no part.
     """
 
     name: str
@@ -107,11 +101,7 @@ def are_same(values: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def check_values(space: Sequence[Parameter], values: dict[str, Any], what: object) -> None:
-    """Refuse values that the space does not give.
-
-    Raises:
-        ValueError: one is missing, unknown, out of bounds, or plays no part.
-    """
+    """Raise ValueError where a value is missing, unknown, out of the bounds of the space, or plays no part."""
     expected = [parameter.name for parameter in space if parameter.plays(values)]
     if sorted(values) != sorted(expected):
         raise ValueError(f"{what} has values for {', '.join(values) or 'nothing'}. Expected {', '.join(expected)}.")
