@@ -107,11 +107,8 @@ def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray, seed: int
     pairs = pairs[classes[pairs[:, 0]] == classes[pairs[:, 1]]]
     if len(pairs) < ENOUGH:
         return 0.0, 1.0
-    rng, chance = np.random.default_rng(seed), []
-    for name in np.unique(classes):
-        own = np.flatnonzero(classes == name)
-        chance.append(rng.choice(own, (4 * len(own), 2)))
-    chance = np.concatenate(chance)
+    rng, of_class = np.random.default_rng(seed), [np.flatnonzero(classes == name) for name in np.unique(classes)]
+    chance = np.concatenate([rng.choice(own, (4 * len(own), 2)) for own in of_class])
     chance = chance[chance[:, 0] != chance[:, 1]]
     near, far = (np.linalg.norm(thumbs[i] - thumbs[j], axis=1) for i, j in (_some(pairs, rng).T, _some(chance, rng).T))
     test = mannwhitneyu(near, far, alternative="less")
@@ -141,9 +138,7 @@ def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndar
         told = series != ""
         names = pd.DataFrame({"series": series[told], "place": place[told], "stem": np.array(stems)[told]})
         if names.duplicated(["series", "place"]).any():
-            series[told] = names["series"] = [
-                f"{folder}/{name}" for folder, name in zip(folders[told], series[told], strict=True)
-            ]
+            series[told] = names["series"] = folders[told].astype(object) + "/" + series[told]
         several = names.drop_duplicates().groupby(["series", "place"]).size()  # an export may hold one name many times
         if several.median() <= CROWD:
             ways.append((series, place))

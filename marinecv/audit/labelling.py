@@ -121,9 +121,8 @@ def _boxes(boxes: pd.DataFrame, catalog: pd.DataFrame) -> Finding | None:
     if not marks.to_numpy().any():
         return None
     remark = marks.idxmax(axis=1)[marks.any(axis=1)]
-    rows = boxes.loc[remark.index].assign(
-        remark=remark, order=remark.map({name: number for number, name in enumerate(odd)}), share=share
-    )
+    order = remark.map({name: number for number, name in enumerate(odd)})
+    rows = boxes.loc[remark.index].assign(remark=remark, order=order, share=share)
     rows = rows.sort_values(["order", "share"], kind="stable")
     counts = remark.value_counts().reindex(odd, fill_value=0)
     words = {

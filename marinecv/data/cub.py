@@ -64,7 +64,8 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
             )
         classes = classes[classes["folder"].isin(chosen)]
         return classes.assign(class_name=classes["folder"].map(chosen))
-    classes = classes.assign(class_name=[_readable(folder) for folder in classes["folder"]])
+    names = [normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " ")) for folder in classes["folder"]]
+    classes = classes.assign(class_name=names)
     if (twice := classes["class_name"].duplicated(keep=False)).any():
         raise ValueError(
             f"{' and '.join(classes['folder'][twice].head(2))} of {manifest.root / CLASSES} would both be called "
@@ -127,16 +128,12 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
     for line, text in enumerate(utf8_text(path).splitlines(), start=1):
         number, _, value = text.strip().partition(" ")
         if number and not value:
-            raise ValueError(
-                f"Line {line} of {path} is {text!r:.60}. Expected a number, a blank, and what has that number."
-            )
+            raise ValueError(f"Line {line} of {path} is {text!r:.60}. Expected a number, a blank, and what has it.")
         if number:
             rows.append((number, value.strip(), str(line)))
     table = pd.DataFrame(rows, columns=["number", "value", "line"], dtype=str).set_index("number")
     if (twice := table.index.duplicated()).any():
-        raise ValueError(
-            f"{_where(path, table[twice])} gives {table.index[twice][0]} again. Expected each number once."
-        )
+        raise ValueError(f"{_where(path, table[twice])} gives {table.index[twice][0]} again. Expected each once.")
     if numbers is None:
         return table
     for wrong, said in ((table.index.difference(numbers), "names"), (numbers.difference(table.index), "lacks")):
@@ -146,10 +143,6 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
                 f"is number {wrong[0]}. Expected the same {len(numbers)} in both. Take the tables of one copy."
             )
     return table.loc[numbers]
-
-
-def _readable(folder: str) -> str:
-    return normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " "))
 
 
 def _where(path: Path, rows: pd.DataFrame) -> str:

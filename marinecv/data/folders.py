@@ -7,18 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.formats import printable
 from marinecv.data.images import image_table
-from marinecv.data.layouts import (
-    BESIDE,
-    GROUP,
-    IMAGES,
-    PLACE,
-    class_folders,
-    class_places,
-    image_files,
-    printable,
-    sub_folders,
-)
+from marinecv.data.layouts import BESIDE, GROUP, IMAGES, PLACE, class_folders, class_places, image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
 

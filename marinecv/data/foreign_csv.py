@@ -92,9 +92,7 @@ def _check_header(path: Path, found: list[str], columns: list[str], optional: tu
 def _row_problem(source: str, row: dict[str, str], columns: list[str], more: int) -> str:
     """Return "", or why a row cannot be read; raise ValueError where its file lies outside the folder."""
     if leads_out(row.get(columns[0], "")):
-        raise ValueError(
-            f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected a file below it."
-        )
+        raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
     if lacking := [column for column in columns if not row.get(column, "").strip()]:
         return f"lacks its {lacking[0]}, expected {','.join(columns)}"
     return f"has {more} cells more than the header; put a name that holds a comma into double quotes" * (more > 0)

@@ -21,16 +21,9 @@ from marinecv.tables import check_columns, read_table, write_table
 
 STORE = "splits"  # of the user's store: what was made before, by name
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 _NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks between its words
     rf"(?:\d+ )?(?:(?P<prefix>.*[^\d ].*) )?(?P<word>{'|'.join(SPLIT_NAMES)})"
@@ -126,9 +119,7 @@ def split_catalog(
         return split if links is None else group_catalog(split, links)
     if split_by not in SPLIT_BY:
         kept = f", or one made before: {', '.join(kept_splits())}" if kept_splits() else ""
-        raise ValueError(
-            f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv of splits{kept}.'
-        )
+        raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv file{kept}.')
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise ValueError(
             f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "

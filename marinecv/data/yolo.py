@@ -67,9 +67,7 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
         return read_names(path)
     if manifest.class_names:
         return manifest.class_names
-    raise ValueError(
-        f"{manifest.root} has no data.yaml, which names the classes. Expected one with a line names: [...]."
-    )
+    raise ValueError(f"{manifest.root} has no data.yaml, which names classes. Expected one with a line names: [...].")
 
 
 def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:

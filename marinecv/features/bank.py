@@ -75,9 +75,8 @@ def open_bank(
         ValueError: a number is too large for float16.
     """
     views, say = views or Views(), say or (lambda line: None)
-    shapes = [tuple(tensor.shape[1:]) for tensor in front.outputs]
-    about = {"images": len(rows), "views": views.count, "shapes": [list(shape) for shape in shapes]}
-    about["dtype"] = dtype
+    shapes = [list(tensor.shape[1:]) for tensor in front.outputs]
+    about = {"images": len(rows), "views": views.count, "shapes": shapes, "dtype": dtype}
     folder = store_path("features", _key(front, rows, spec, views, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):

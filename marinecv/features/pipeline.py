@@ -50,9 +50,7 @@ def make_bank_dataset(
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
         batches = batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2)
         return keep_alive(without_autotune(batches), bank)
-    counter = counter_of(start_epoch)
-    batches = drawn_batches(
-        labels, bank.views.augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed
-    )
+    counter, moves = counter_of(start_epoch), bank.views.augmentation
+    batches = drawn_batches(labels, moves, counter, batch_size=batch_size, balanced=balanced, seed=seed)
     batches = batches.map(lambda epoch, i, *drawn: (epoch, gather(i, bank.at(bank.views.shown(epoch, *drawn), i))))
     return keep_alive(without_autotune(counter.counted(batches.prefetch(2))), bank)

@@ -21,10 +21,8 @@ def check_engine(engine: str, algorithm: str) -> None:
         raise ValueError(f"There is no engine {engine!r}. Expected one of {', '.join(ENGINES)}.")
     if algorithm not in ENGINES[engine]:
         others = [other for other, algorithms in ENGINES.items() if algorithm in algorithms]
-        hint = f" {others[0]} has it." if others else ""
-        raise ValueError(
-            f"{engine} has no algorithm {algorithm!r}.{hint} Expected one of {', '.join(ENGINES[engine])}."
-        )
+        tip = f" {others[0]} has it." if others else ""
+        raise ValueError(f"{engine} has no algorithm {algorithm!r}.{tip} Expected one of {', '.join(ENGINES[engine])}.")
     if engine == "optuna":
         try:
             import optuna  # noqa: F401

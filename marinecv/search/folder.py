@@ -116,9 +116,8 @@ class Search:
         Raises:
             ValueError: a `trial.json` is broken, or one is missing before another.
         """
-        return [
-            self.trial(number) for number, _ in enumerate((self.folder / "trials").glob("[0-9]*/trial.json"), start=1)
-        ]
+        found = (self.folder / "trials").glob("[0-9]*/trial.json")
+        return [self.trial(number) for number, _ in enumerate(found, start=1)]
 
     def trial(self, number: int) -> Trial:
         """One trial, as its file says now.

@@ -72,9 +72,7 @@ def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:
 
     The convolutions of a network from scratch double their filters up to 256 and halve the map while it can be halved.
     """
-    training = {
-        name: values[name] for name in ("batch_size", "optimizer", "momentum", "learning_rate") if name in values
-    }
+    training = {parameter.name: values[parameter.name] for parameter in TRAINING if parameter.name in values}
     changed = replace(recipe.with_training(**training), published={})
     if "layers" not in values:
         return changed
@@ -107,6 +105,4 @@ def check_values(space: Sequence[Parameter], values: dict[str, Any], what: objec
         raise ValueError(f"{what} has values for {', '.join(values) or 'nothing'}. Expected {', '.join(expected)}.")
     for parameter in space:
         if parameter.name in values and not parameter.holds(values[parameter.name]):
-            raise ValueError(
-                f"{what} has {parameter.name}={values[parameter.name]!r:.60}, which its space does not hold."
-            )
+            raise ValueError(f"{what} has {parameter.name}={values[parameter.name]!r:.60}, which is not in its space.")
