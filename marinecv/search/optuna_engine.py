@@ -90,7 +90,10 @@ class OptunaEngine:
     def _engine_options(self) -> dict[str, Any]:
         """How to open the file: a URL would be cut at a question mark in its path."""
         path = str(self.path)
-        return {"creator": lambda: sqlite3.connect(path, WAIT_S, check_same_thread=False), "poolclass": NullPool}
+        return {
+            "creator": lambda: sqlite3.connect(path, timeout=WAIT_S, check_same_thread=False),
+            "poolclass": NullPool,
+        }
 
     def _ask(self, number: int) -> dict[str, Any]:
         asked = self.study.ask()

@@ -105,4 +105,6 @@ def check_values(space: Sequence[Parameter], values: dict[str, Any], what: objec
         raise ValueError(f"{what} has values for {', '.join(values) or 'nothing'}. Expected {', '.join(expected)}.")
     for parameter in space:
         if parameter.name in values and not parameter.holds(values[parameter.name]):
-            raise ValueError(f"{what} has {parameter.name}={values[parameter.name]!r:.60}, which is not in its space.")
+            raise ValueError(
+                f"{what} has {parameter.name}={values[parameter.name]!r:.60}, which its space does not hold."
+            )
