@@ -55,7 +55,9 @@ def _read_listing(listing: Path) -> list[tuple[str, str]]:
     found = [_LISTED.fullmatch(line) for line in lines]
     if None in found:
         place = found.index(None)
-        raise ValueError(f"Line {place + 1} of {listing} is {lines[place]!r:.80}. Expected SHA-256, two spaces, path.")
+        raise ValueError(
+            f"Line {place + 1} of {listing} is {lines[place]!r:.80}. Expected a SHA-256, two spaces and a path."
+        )
     return [match.groups() for match in found]
 
 
