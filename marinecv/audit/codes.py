@@ -18,12 +18,9 @@ def copies_by_codes(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame | No
 
     They are for the audit's eyes alone: the links that make groups must not depend on what lies on a machine.
 
-    Args:
-        rows: usable rows of a catalog.
-        thumbs: row i for row i of `rows`, see `load_thumbs`.
-    Returns:
-        DataFrame `LINK_COLUMNS`, `first` and `second` image ids; None where the ImageNet weights of MobileNet 0.25
-        are not where Keras keeps them (nothing is downloaded), or there are no images or more than 20,000.
+    Takes usable rows and their thumbs (see `load_thumbs`); returns `LINK_COLUMNS`, `first` and `second` image ids, or
+    None where the ImageNet weights of MobileNet 0.25 are not where Keras keeps them (nothing is downloaded), or there
+    are no images or more than 20,000.
     """
     if not 0 < len(rows) <= MOST or not weights_file(BACKBONE, ALPHA).is_file():
         return None

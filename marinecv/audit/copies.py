@@ -19,22 +19,16 @@ FLAT = 3.0  # grey levels of deviation below which there is nothing to compare
 
 
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pair the files that hold the same bytes: each with the next one that does.
+    """Pair the files that hold the same bytes, each with the next one that does: `LINK_COLUMNS`, the kind `copy`.
 
-    Args:
-        rows: usable rows of a catalog.
-    Returns:
-        DataFrame `LINK_COLUMNS`: positions in `rows` (`first` < `second`), the kind `copy`, likeness 1.
+    `first` < `second` are positions in `rows`, which are usable ones of a catalog; the likeness is 1.
     """
     sizes = pd.Series([byte_size(path) for path in rows["path"]])
     several = np.flatnonzero(sizes.duplicated(keep=False))  # a file of its own size has no copy
-    hashes = pd.Series({place: _sha256(rows["path"].iloc[place]) for place in several}, dtype=object)
+    digests = {place: hashlib.sha256(read_bytes(rows["path"].iloc[place])).hexdigest() for place in several}
+    hashes = pd.Series(digests, dtype=object)
     pairs = [pair for same in hashes.groupby(hashes).groups.values() for pair in zip(same[:-1], same[1:], strict=True)]
     return _pairs(np.array(pairs, np.int64).reshape(-1, 2), COPY, np.ones(len(pairs)), "content")
-
-
-def _sha256(path: str) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def near_copies(thumbs: np.ndarray, codes: np.ndarray | None = None) -> pd.DataFrame:
@@ -83,8 +77,7 @@ def _alike_by_hash(thumbs: np.ndarray) -> np.ndarray:
     hashes = [
         in_chunks(lambda images, way=way: perceptual_hashes(greys(images, 64)[:, :, way]), thumbs) for way in ways
     ]
-    pairs = close_hashes(np.concatenate(hashes), RADIUS)
-    pairs = np.sort(pairs % max(n, 1), axis=1)
+    pairs = np.sort(close_hashes(np.concatenate(hashes), RADIUS) % max(n, 1), axis=1)
     return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
 
 

@@ -50,9 +50,8 @@ def audit_images(
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
-    links = find_links(
-        as_read, frames, (thumbs, catalog), say=say
-    )  # as read, so that a training finds them in the store
+    # Of the catalog as it was read, so that a training finds them in the store.
+    links = find_links(as_read, frames, (thumbs, catalog), say=say)
     catalog = group_catalog(first_level(catalog), links)
     by_codes = copies_by_codes(usable(catalog), thumbs)
     links = pd.concat([part for part in (links, by_codes) if part is not None], ignore_index=True)

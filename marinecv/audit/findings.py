@@ -13,16 +13,10 @@ CASE_COLUMNS = ["image_id", "other", "note"]
 class Finding:
     """Something in a data set that a person should know of.
 
-    Args:
-        name: in a few words.
-        serious: it makes a score wrong or loses images; otherwise it is worth a look.
-        count: how many `unit` it concerns.
-        of: how many there are.
-        unit: `images`, `pairs`, `boxes` or `classes`.
-        what: it is, in a sentence with the number.
-        why: it matters.
-        todo: about it, with the flag that does it where there is one.
-        cases: DataFrame `CASE_COLUMNS`, the worst first: an image, the one it is held against or "", and a remark.
+    It is `serious` where it makes a score wrong or loses images; otherwise it is worth a look. It concerns `count` `of`
+    so many of a `unit`: `images`, `pairs`, `boxes` or `classes`. `what` is a sentence with the number, `why` it
+    matters, and `todo` names the flag that helps where there is one. `cases` are `CASE_COLUMNS`, the worst first: an
+    image, the one it is held against or "", and a remark.
     """
 
     name: str
@@ -45,12 +39,8 @@ class Finding:
 def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:
     """Make the finding that "ROWS of TOTAL images are ..."; None where there is no row.
 
-    Args:
-        rows: a row each that it concerns.
-        total: how many there are.
-        verbs: of one and of more.
-        rest: of the sentence.
-        words: the other entries of a `Finding`; `serious` is no and `unit` images unless they say otherwise.
+    `verbs` are those of one and of more, `rest` is that of the sentence, and `words` are the other entries of a
+    `Finding`, which is not serious and about images unless they say otherwise.
     """
     if rows.empty:
         return None

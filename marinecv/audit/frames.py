@@ -30,13 +30,10 @@ _HEXADECIMAL = re.compile(
 
 @dataclass(frozen=True)
 class Frames:
-    """How images follow each other.
+    """How images follow each other: by `"number"` or by `"time"`.
 
-    Args:
-        by: `"number"` or `"time"`.
-        series: `(n,)` which sequence each image is of; "" for none.
-        place: `(n,)` where in it: the file number, or seconds.
-        alike: how often neighbours are more alike than two images of one class by chance, 0.5 to 1.
+    `series` is `(n,)`, the sequence each image is of, "" for none; `place` `(n,)`, where in it: the file number, or
+    seconds; `alike` how often neighbours are more alike than two images of one class by chance, 0.5 to 1.
     """
 
     by: str
@@ -73,13 +70,9 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, s
     thumbnails); of the numbers in a name, and time, the one that tells most: of many images, and surely. Versions of
     one photograph (`photograph_names`) are alike whatever its number says, so the test takes one of them.
 
-    Args:
-        rows: usable rows of a catalog.
-        thumbs: float `(n, values)`, row i for row i of `rows`, see `tiny`.
-        by: `"number"` or `"time"`, which is then taken at its word; None takes what the test says.
-        seed: of the pairs by chance.
-    Returns:
-        The sequence; None where nothing of the kind is to be seen.
+    Thumbs are float `(n, values)`, row i for row i of the usable `rows`, see `tiny`. `by` is `"number"` or `"time"`,
+    which is then taken at its word, or None for what the test says; `seed` is that of the pairs by chance. None is
+    returned where nothing of the kind is to be seen.
     """
     paths = [PurePosixPath(name) for name in rows["image_id"]]
     (stems, names, marked), said = photograph_names(rows["image_id"]), []
@@ -114,11 +107,8 @@ def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray, seed: int
     pairs = pairs[classes[pairs[:, 0]] == classes[pairs[:, 1]]]
     if len(pairs) < ENOUGH:
         return 0.0, 1.0
-    rng, chance = np.random.default_rng(seed), []
-    for name in np.unique(classes):
-        own = np.flatnonzero(classes == name)
-        chance.append(rng.choice(own, (4 * len(own), 2)))
-    chance = np.concatenate(chance)
+    rng, of_class = np.random.default_rng(seed), [np.flatnonzero(classes == name) for name in np.unique(classes)]
+    chance = np.concatenate([rng.choice(own, (4 * len(own), 2)) for own in of_class])
     chance = chance[chance[:, 0] != chance[:, 1]]
     near, far = (np.linalg.norm(thumbs[i] - thumbs[j], axis=1) for i, j in (_some(pairs, rng).T, _some(chance, rng).T))
     test = mannwhitneyu(near, far, alternative="less")
@@ -148,9 +138,7 @@ def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndar
         told = series != ""
         names = pd.DataFrame({"series": series[told], "place": place[told], "stem": np.array(stems)[told]})
         if names.duplicated(["series", "place"]).any():
-            series[told] = names["series"] = [
-                f"{folder}/{name}" for folder, name in zip(folders[told], series[told], strict=True)
-            ]
+            series[told] = names["series"] = folders[told].astype(object) + "/" + series[told]
         several = names.drop_duplicates().groupby(["series", "place"]).size()  # an export may hold one name many times
         if several.median() <= CROWD:
             ways.append((series, place))

@@ -60,12 +60,7 @@ def looked_at(
 ) -> str:
     """Say in a sentence what the findings rest on.
 
-    Args:
-        catalog: as of `list_findings`.
-        boxes: as of `list_findings`.
-        tables: as of `list_findings`.
-        by_codes: whether the codes of a backbone were at hand.
-        frames: as `find_links` took it.
+    It takes what `list_findings` took, whether the codes of a backbone were at hand, and `frames` as `find_links` did.
     """
     followed = tables["links"].loc[tables["links"]["kind"] == NEIGHBOUR, "found_by"]
     if frames == "none":

@@ -15,12 +15,9 @@ SPECK, WHOLE = 0.001, 0.999  # of the image that a box covers
 
 
 def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFrame | None = None) -> list[Finding]:
-    """Say what is odd about classes, boxes and labels.
+    """Say what is odd about classes, boxes and labels; of a catalog without a train split all images are counted.
 
-    Args:
-        catalog: as published; where it has no train split, all its images are counted.
-        boxes: as `read_boxes` returns them; may be empty.
-        flips: as `label_flips` returns them; None where boxes do not decide on labels.
+    Boxes may be none; flips, of `label_flips`, are None where boxes do not decide on labels.
     """
     good = usable(catalog)
     train = good[good["split"] == "train"] if (good["split"] == "train").any() else good
@@ -124,9 +121,8 @@ def _boxes(boxes: pd.DataFrame, catalog: pd.DataFrame) -> Finding | None:
     if not marks.to_numpy().any():
         return None
     remark = marks.idxmax(axis=1)[marks.any(axis=1)]
-    rows = boxes.loc[remark.index].assign(
-        remark=remark, order=remark.map({name: number for number, name in enumerate(odd)}), share=share
-    )
+    order = remark.map({name: number for number, name in enumerate(odd)})
+    rows = boxes.loc[remark.index].assign(remark=remark, order=order, share=share)
     rows = rows.sort_values(["order", "share"], kind="stable")
     counts = remark.value_counts().reindex(odd, fill_value=0)
     words = {

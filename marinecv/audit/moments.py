@@ -17,14 +17,10 @@ _EXIF, _TAKEN, _CHANGED, _CAMERA, _SERIAL = 0x8769, 36867, 306, 272, 0xA431
 
 
 def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Read when images were taken: from the EXIF data where they say it, or else from the name.
+    """Read when images were taken: from the EXIF data where they say it, or else from the name without its ending.
 
-    Args:
-        stems: `(n,)` file names without their ending.
-        paths: `(n,)` of the files.
-    Returns:
-        `(series, seconds)`, both `(n,)`: the camera, or what stands before the time in the name, and "" where nothing
-        says a time; seconds since 1970, as if clocks knew one time zone.
+    Returns `(series, seconds)`, both `(n,)`: the camera, or what stands before the time in the name, and "" where
+    nothing says a time; seconds since 1970, as if clocks knew one time zone.
     """
     named = _are_times(stems)
     series, seconds = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)

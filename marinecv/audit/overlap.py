@@ -10,7 +10,7 @@ SCALES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # at these sizes, as a crop of 
 CHUNK = 256
 COARSE_PX = 32
 WORTH_A_LOOK = 0.5  # at 32 pixels; of pairs by chance hardly one in a hundred passes
-LEAST = 0.5  # grey levels of deviation
+LEAST = 0.5  # grey levels of deviation; a place that is flatter agrees with nothing
 BLUR = 3.0  # pixels of 64: what is broader is left out, for the same sky, tank wall or white ground makes no copy
 
 
@@ -21,11 +21,8 @@ def overlap(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     cross-correlation of their details, so brightness and contrast do not matter. It is computed at 32 pixels, and for
     pairs above 0.5 again at 64: only those can pass for copies.
 
-    Args:
-        details: float `(n, 64, 64)`, see `details`.
-        pairs: int `(pairs, 2)`.
-    Returns:
-        float32 `(pairs,)`: 1 where they are the same; up to 0.5 by the coarse look alone.
+    From float `(n, 64, 64)`, see `details`, and int `(pairs, 2)` comes float32 `(pairs,)`: 1 where they are the same;
+    up to 0.5 by the coarse look alone.
     """
     found = _agreement(in_chunks(lambda pictures: shrunk(pictures.astype(np.float32), COARSE_PX), details), pairs)
     close = np.flatnonzero(found > WORTH_A_LOOK)
@@ -35,8 +32,7 @@ def overlap(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 def details(greys: np.ndarray) -> np.ndarray:
     """Take from `(n, height, width)` pictures what is broader than a few pixels."""
-    broad = gaussian_filter1d(gaussian_filter1d(greys, BLUR, axis=1), BLUR, axis=2)
-    return greys - broad
+    return greys - gaussian_filter1d(gaussian_filter1d(greys, BLUR, axis=1), BLUR, axis=2)
 
 
 def _agreement(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -70,9 +66,7 @@ def _best_place(scenes: np.ndarray, others: np.ndarray) -> np.ndarray:
         products = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(part, (side, side))), (side, side))
         products = products[:, : side - k + 1, : side - k + 1]
         mean = _boxes(sums, k) / k**2
-        spread = np.sqrt(
-            np.maximum(_boxes(squares, k) - k**2 * mean**2, k**2 * LEAST**2)
-        )  # a flat place agrees with nothing
+        spread = np.sqrt(np.maximum(_boxes(squares, k) - k**2 * mean**2, k**2 * LEAST**2))
         agreement = products / (spread * np.maximum(norm, k * LEAST)[:, None, None])
         best = np.maximum(best, agreement.max(axis=(1, 2)))
     return best

@@ -18,13 +18,9 @@ def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = E
     that differs in a share d of its bits is found with probability 1 - (1 - (1 - d)^bits)^32: of 100,000 hashes 0.99 at
     a tenth of the bits, 0.5 at a fifth.
 
-    Args:
-        hashes: bool `(n, bits)`.
-        radius: bits that may differ.
-        seed: of the draws.
-        enough: a hash for which so many near ones are found is left out of the tables to come.
-    Returns:
-        int64 `(pairs, 2)`, each pair once, i < j, sorted.
+    From bool `(n, bits)`, of which `radius` may differ, come int64 `(pairs, 2)`, each pair once, i < j, sorted. A hash
+    for which `enough` near ones are found is left out of the tables to come.
+
     Source: bit sampling, Indyk and Motwani, STOC 1998.
     """
     n, width = hashes.shape
@@ -51,16 +47,10 @@ def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = E
 
 
 def nearest(codes: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
-    """Pair each code with its k nearest by cosine.
+    """Pair each code, float `(n, values)`, with its k nearest by cosine: int64 `(pairs, 2)`, as of `close_hashes`.
 
     Of more than 20,000 codes only those are looked at whose signs along drawn directions nearly agree (`close_hashes`).
 
-    Args:
-        codes: float `(n, values)`.
-        k: how many.
-        seed: of the directions.
-    Returns:
-        int64 `(pairs, 2)`, each pair once, i < j, sorted.
     Source: sign random projections, Charikar, STOC 2002.
     """
     n = len(codes)

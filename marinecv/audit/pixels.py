@@ -10,14 +10,8 @@ from marinecv.inputs.rgb import find_white, open_rgb
 def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
     """Share of pixels at each level from 0 to 255, over a sample of images that all weigh the same.
 
-    Args:
-        catalog: images that decode, see `load_thumbs`.
-        sample: how many images at most.
-        seed: which ones.
-    Returns:
-        DataFrame, 256 rows: `level`, and `red, green, blue, grey`, each of which sums to 1. Grey is ITU-R 601 luma.
-    Raises:
-        ValueError: no image is usable.
+    All usable ones decode, see `load_thumbs`; where there is none, ValueError is raised. The 256 rows have `level`, and
+    `red, green, blue, grey`, each of which sums to 1. Grey is ITU-R 601 luma.
     """
     chosen = sample_of(catalog, sample, seed)
     if chosen.empty:
@@ -35,11 +29,9 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
 
 
 def intensity_summary(histogram: pd.DataFrame, dark: int = 32, middle: int = 128) -> pd.DataFrame:
-    """Summarise an `intensity_histogram`.
+    """Summarise an `intensity_histogram`: a row a `channel`, `mean` and `deviation` in grey levels.
 
-    Returns:
-        DataFrame: `channel`; `mean` and `deviation` in grey levels; `dark_share`, the share of pixels below `dark`, and
-        `lower_share`, that below `middle`: above 0.5 the images lean dark.
+    `dark_share` is the share of pixels below `dark`, and `lower_share` that below `middle`: above 0.5 images lean dark.
     """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
@@ -54,14 +46,9 @@ def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> p
     """Estimate the noise of a sample of images, each by Immerkaer's Laplacian difference on grey pixels.
 
     Fine texture reads as noise, so the figure is an upper bound; JPEG compression lowers it. An image with a side
-    below 3 px has no estimate (NaN).
+    below 3 px has no estimate (NaN). All usable ones decode, see `load_thumbs`. A row an image: `image_id, split,
+    class_name, sigma` (grey levels, 0 to 255).
 
-    Args:
-        catalog: images that decode, see `load_thumbs`.
-        sample: how many images at most.
-        seed: which ones.
-    Returns:
-        DataFrame: `image_id, split, class_name, sigma` (grey levels, 0 to 255).
     Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996.
     """
     chosen, white = sample_of(catalog, sample, seed), find_white(catalog)

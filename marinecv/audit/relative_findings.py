@@ -14,14 +14,10 @@ GROUPED = "Split with --split-by grouped"
 
 
 def crossing_pairs(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
-    """Return `relatives_in_train` with how much the two differ, those that differ least first.
+    """Return `relatives_in_train` with how much the two `differ`, those first that do least.
 
-    Args:
-        catalog: split into train and others.
-        links: as `find_links` returns them.
-        thumbs: float `(n, values)`, row i for row i of `usable(catalog)`, see `tiny`.
-    Returns:
-        DataFrame: `image_id, split, relative, kind, likeness`, and `differ`: grey levels a pixel of their thumbnails.
+    That is in grey levels a pixel of their thumbs: float `(n, values)`, row i for row i of `usable(catalog)`, see
+    `tiny`.
     """
     pairs = relatives_in_train(catalog, links)
     place = pd.Index(usable(catalog)["image_id"])
@@ -40,13 +36,9 @@ def relative_findings(
 ) -> list[Finding]:
     """Say where relatives make a score too good.
 
-    Args:
-        catalog: split, as published or as a random split would be.
-        links: as `find_links` returns them; pairs found by an embedding may be among them.
-        crossing: as `crossing_pairs` returns them for this split.
-        votes: as `thumbnail_votes` returns them for this split.
-        leak: as `leak_index` returns it for these votes.
-        published: False for a random split that nobody has made yet: what lies across it is then no fault of the data.
+    The catalog is split, as published or as a random split would be; of this split are `crossing` (`crossing_pairs`),
+    `votes` (`thumbnail_votes`) and their `leak` (`leak_index`). Links may have pairs found by an embedding. `published`
+    is False for a random split that nobody has made yet: what lies across it is then no fault of the data.
     """
     rows = usable(catalog).set_index("image_id")
     pairs = _pairs_of_copies(catalog, links)

@@ -28,11 +28,9 @@ def problems(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Count usable images by class and split.
+    """Count usable images by class and split: a row a class, the largest first, and a last row "total".
 
-    Returns:
-        DataFrame, a row a class, the largest first, and a last row "total": `class_name`, a column a split, `total`,
-        `share` of all usable images (0 to 1).
+    Columns: `class_name`, one a split, `total`, `share` of all usable images (0 to 1).
     """
     good = usable(catalog)
     counts = pd.crosstab(good["class_name"], good["split"]).reindex(columns=splits_of(catalog), fill_value=0)
@@ -44,10 +42,9 @@ def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def size_table(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Summarise width and height in pixels, for each split and for "all".
+    """Summarise width and height in pixels, for each split and for "all"; unknown sizes are left out.
 
-    Returns:
-        DataFrame: `split, side` ("width" or "height"), `n, mean, median, min, max`; unknown sizes are left out.
+    Columns: `split, side` ("width" or "height"), `n, mean, median, min, max`.
     """
     known = catalog[(catalog["width"] > 0) & (catalog["height"] > 0)]
     rows = []
@@ -69,10 +66,8 @@ def distinct_sizes(catalog: pd.DataFrame) -> pd.DataFrame:
 def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
     """Say how clearly the winning class won, for each class and for "all".
 
-    `share` is the class's part of all scores in its image; near 0.5 the label could as well be another.
-
-    Returns:
-        DataFrame: `class_name, n, mean, median, min` (shares, 0 to 1), `unsure` (images below `UNSURE_BELOW`).
+    `share` is the class's part of all scores in its image; near 0.5 the label could as well be another. Columns:
+    `class_name, n, mean, median, min` (shares, 0 to 1), `unsure` (images below `UNSURE_BELOW`).
     """
     good, rows = usable(catalog), []
     for name in [*sorted(good["class_name"].unique()), "all"]:
@@ -85,12 +80,8 @@ def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     """Label the usable images that have boxes by each rule.
 
-    Args:
-        boxes: as `read_boxes` returns them.
-        catalog: as `read_catalog` returns it.
-    Returns:
-        DataFrame: `image_id, split`, `share` (of the winning class, 0 to 1), and the class by each rule: `dominant,
-        area, count, union`.
+    Columns: `image_id, split`, `share` (of the dominant class, 0 to 1), and the class by each rule: `dominant, area,
+    count, union`.
     """
     labels = dominant_class(boxes)[["image_id", "class_name", "share"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
@@ -101,13 +92,9 @@ def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Count the images whose label another rule would change.
+    """Count the images whose label, of `labels_by_rule`, another rule would change: a row a rule of `OTHER_RULES`.
 
-    Args:
-        labels: as `labels_by_rule` returns them.
-        catalog: whose splits are the columns.
-    Returns:
-        DataFrame, a row a rule of `OTHER_RULES`: `rule`, a column a split, `total` (images changed), `n` (images).
+    Columns: `rule`, one a split of the catalog, `total` (images changed), `n` (images).
     """
     rows = []
     for rule in OTHER_RULES:

@@ -53,11 +53,8 @@ def tiny(thumbs: np.ndarray, side: int = 16) -> np.ndarray:
 def colours(thumbs: np.ndarray, even: bool = False) -> np.ndarray:
     """Return the square roots of the shares of 64 colours, in the image and in its middle: `(n, 128)` float32.
 
-    A crop and a mirror image keep their colours nearly.
-
-    Args:
-        thumbs: as `load_thumbs` gives them.
-        even: of images brought to one brightness and contrast, so that a brightened crop keeps them too.
+    A crop and a mirror image keep their colours nearly; where `even` brings images to one brightness and contrast, a
+    brightened crop does, too.
     """
 
     def shares(images):

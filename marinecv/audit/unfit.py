@@ -12,11 +12,9 @@ LIGHT, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
 
 
 def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding]:
-    """Say which images are lost, and which a person should look at.
+    """Say which images are lost, and which a person should look at, by what `measure_quality` gives.
 
-    Args:
-        catalog: as `load_thumbs` returns it, so that a file that does not decode has its problem.
-        quality: as `measure_quality` returns it.
+    The catalog is as `load_thumbs` returns it, so that a file that does not decode has its problem.
     """
     bad = catalog[catalog["problem"] != ""]
     of_box, of_place = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin(NO_PLACE)

@@ -27,11 +27,8 @@ def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np
     A version ends in `.rf.` and 32 hexadecimal digits, in `_aug1`, `_crop2`, `_tile_0_3`, `-Copy` and the like, or in
     `(1)` beside a file without it. Nothing is told of more than 50 files of one name.
 
-    Args:
-        image_ids: (n,) paths below the data folder.
-    Returns:
-        `(stems, names, marked)`, (n,) each: the file name without suffix and marks; the same with its folder, without
-        folders of a split; bool, whether it had a mark.
+    Returns `(stems, names, marked)`, (n,) each: the file name without suffix and marks; the same with its folder,
+    without folders of a split; bool, whether it had a mark.
     """
     paths = [PurePosixPath(name) for name in image_ids]
     splits = folder_splits({part for path in paths for part in path.parts[:-1]})
@@ -57,12 +54,8 @@ def one_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
 def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
     """Pair versions of one photograph by name and looks: turned, sheared or cropped, they keep their colors.
 
-    Args:
-        thumbs: uint8 `(n, 128, 128, 3)`, see `load_thumbs`.
-        image_ids: (n,) as of `photograph_names`.
-    Returns:
-        DataFrame `LINK_COLUMNS`: positions (`first` < `second`), the kind `near copy`, as likeness the cosine of their
-        colors, above 0.9, found by `name`.
+    From thumbs (see `load_thumbs`) comes a table of `LINK_COLUMNS`: positions (`first` < `second`), the kind `near
+    copy`, as likeness the cosine of their colors, above 0.9, found by `name`.
     """
     _, names, marked = photograph_names(image_ids)
     numbers, pairs = pd.factorize(np.array(names, dtype=object))[0], [np.empty((0, 2), np.int64)]

@@ -37,12 +37,9 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     """Count every file below the folder of a data set; a link to a folder counts as a file and is not followed.
 
-    Args:
-        manifest: with its `root`.
-        images: all its rows, with their `path`; those of a pack lie in its shards, which are annotations here.
-    Returns:
-        How many are an `IMAGE` with a row, an `ANNOTATION` that was read, one of the `SYSTEM`, such as `.DS_Store` and
-        all below `@eaDir`, and of each other kind: a suffix, or a folder with images in which nothing was read.
+    Said is how many are an `IMAGE` with a row (`images` has all of them; those of a pack lie in its shards, which are
+    annotations here), an `ANNOTATION` that was read, one of the `SYSTEM`, such as `.DS_Store` and all below `@eaDir`,
+    and of each other kind: a suffix, or a folder with images in which nothing was read.
     """
     top = (manifest.folder or manifest.root).absolute()
     rows, tables = set(images["path"]), {printable(path.absolute()) for path in _tables(manifest)}

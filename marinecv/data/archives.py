@@ -35,8 +35,7 @@ Opened = tuple[Iterator[Entry], Callable[[Entry, Path], None]]
 def opened(archive: Path) -> Iterator[Opened]:
     """Give the entries of an archive as they are read, and a function that writes one below a folder.
 
-    Raises:
-        ValueError: not a zip and not a tar, packed with gzip or not at all; or it is damaged.
+    Raise ValueError where it is not a zip and not a tar, packed with gzip or not at all; or it is damaged.
     """
     with archive.open("rb") as file:
         head = file.read(_TAR_AT + len(_TAR))

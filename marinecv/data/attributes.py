@@ -88,11 +88,7 @@ def shuffled_attributes(attributes: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def check_told(image_ids: pd.Series, attributes: pd.DataFrame) -> None:
-    """Check that every image has a row of attributes.
-
-    Raises:
-        ValueError: one has none.
-    """
+    """Raise ValueError where an image has no row of attributes."""
     missing = image_ids[~image_ids.isin(attributes.index)]
     if len(missing):
         raise ValueError(

@@ -42,12 +42,8 @@ def describe_bad_rows(rows: pd.DataFrame) -> str:
 def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     """Return a user's boxes as `BOX_COLUMNS` have them, numbered anew; a row that cannot serve says why in `problem`.
 
-    Those are a row without image or class, and one with a corner that is missing, infinite or no number.
-
-    Args:
-        boxes: Roboflow's columns filename, class, xmin, ymin, xmax and ymax suffice; others stay.
-    Raises:
-        ValueError: as `as_table`.
+    Those are a row without image or class, and one with a corner that is missing, infinite or no number. Roboflow's
+    columns filename, class, xmin, ymin, xmax and ymax suffice; others stay. Errors are those of `as_table`.
     """
     if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
         boxes = pd.DataFrame(columns=BOX_COLUMNS)
@@ -74,14 +70,11 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
     A box that runs over the edge is clipped and kept; column `clipped` says so. A box wholly outside, or without
     area, keeps its row and corners, with the reason in `problem`. Boxes of an image of unknown size are left as is.
 
-    Args:
-        boxes: columns `BOX_COLUMNS`; corners in pixels as displayed, as numbers or strings.
-        sizes: columns `image_id, width, height` in pixels, one row an image, 0 where unknown.
-        flat_boxes: "keep" boxes without area as unusable rows, or call them an "error".
-    Returns:
-        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64.
+    `boxes` has `BOX_COLUMNS`, corners in pixels as displayed, numbers or strings, and comes back with float64 ones and
+    `clipped`; `sizes` has `image_id, width, height` in pixels, one row an image, 0 where unknown.
+
     Raises:
-        ValueError: a corner is no number; a box has no area under "error"; another word than these two.
+        ValueError: a corner is no number; `flat_boxes` is "error" (else "keep") and a box has no area, or another word.
     """
     one_of(FLAT_BOXES, flat_boxes=flat_boxes)
     boxes = boxes.assign(

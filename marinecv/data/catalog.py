@@ -98,9 +98,8 @@ def read_catalog(
         log(sentence)
     catalog = images.assign(share=1.0)
     if source_layout(manifest) in BOX_LAYOUTS:
-        catalog, _ = merge_spellings(
-            _label(catalog, boxes, label_rule, no_box), boxes.iloc[:0], manifest.class_names, manifest.merge_case
-        )
+        catalog = _label(catalog, boxes, label_rule, no_box)
+        catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
     return sort_by_split(catalog[CATALOG_COLUMNS])
 
 

@@ -26,12 +26,7 @@ def write_columns(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_columns(path: str | Path) -> pd.DataFrame:
-    """Read what `write_columns` wrote.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is another file, or it is damaged.
-    """
+    """Read what `write_columns` wrote; OSError where there is no such file, ValueError where another or a damaged."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             columns = {name: found[name] for name in found.files if not name.startswith(WORDS)}

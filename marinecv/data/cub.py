@@ -52,8 +52,7 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
     otherwise; where that names some, only those are read.
 
     Raises:
-        ValueError: a name of the manifest is not in classes.txt, two classes would have one name, or as
-            `read_numbered`.
+        ValueError: a name of the manifest is not in classes.txt, two classes get one name, or as `read_numbered`.
     """
     classes = read_numbered(manifest.root / CLASSES).rename(columns={"value": "folder"})[["folder"]]
     classes["folder"] = classes["folder"].map(normalize_name)
@@ -65,7 +64,8 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
             )
         classes = classes[classes["folder"].isin(chosen)]
         return classes.assign(class_name=classes["folder"].map(chosen))
-    classes = classes.assign(class_name=[_readable(folder) for folder in classes["folder"]])
+    names = [normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " ")) for folder in classes["folder"]]
+    classes = classes.assign(class_name=names)
     if (twice := classes["class_name"].duplicated(keep=False)).any():
         raise ValueError(
             f"{' and '.join(classes['folder'][twice].head(2))} of {manifest.root / CLASSES} would both be called "
@@ -78,9 +78,9 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
 def cub_images(manifest: Manifest) -> pd.DataFrame:
     """Return the images that the tables name, in the order of images.txt, by number.
 
-    Returns:
-        DataFrame: `path`; `class_name`, "" where the class is not read; `split`, "" where no table says; and `at_hand`,
-        whether the class is read and some image of it is here.
+    Columns: `path`; `class_name`, "" where the class is not read; `split`, "" where no table says; and `at_hand`,
+    whether the class is read and some image of it is here.
+
     Raises:
         ValueError: a table is broken or names other images than the rest, a class or a split has an unknown number, an
             image lies outside the folder, or none is here.
@@ -118,30 +118,22 @@ def absent_classes(manifest: Manifest) -> pd.Series:
 
 
 def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
-    """Read a table whose lines are a number and what has that number.
+    """Read a table whose lines are a number and what has that number: `value`, the rest of the line, and its `line`.
 
-    Args:
-        path: the text file, UTF-8.
-        numbers: of images.txt, which the table must name, each once and in any order; None takes what comes.
-    Returns:
-        DataFrame, in the order of `numbers`, by number: `value`, the rest of the line, and `line`, both strings.
-    Raises:
-        ValueError: not UTF-8, a line without two parts, a number twice, or others than `numbers`.
+    Both are text, by number, in the order of `numbers`: those of images.txt, which the table must name, each once and
+    in any order; None takes what comes. Raise ValueError where it is not UTF-8, where a line has not two parts, and
+    where a number is there twice or is none of these.
     """
     rows = []
     for line, text in enumerate(utf8_text(path).splitlines(), start=1):
         number, _, value = text.strip().partition(" ")
         if number and not value:
-            raise ValueError(
-                f"Line {line} of {path} is {text!r:.60}. Expected a number, a blank, and what has that number."
-            )
+            raise ValueError(f"Line {line} of {path} is {text!r:.60}. Expected a number, a blank, and what has it.")
         if number:
             rows.append((number, value.strip(), str(line)))
     table = pd.DataFrame(rows, columns=["number", "value", "line"], dtype=str).set_index("number")
     if (twice := table.index.duplicated()).any():
-        raise ValueError(
-            f"{_where(path, table[twice])} gives {table.index[twice][0]} again. Expected each number once."
-        )
+        raise ValueError(f"{_where(path, table[twice])} gives {table.index[twice][0]} again. Expected each once.")
     if numbers is None:
         return table
     for wrong, said in ((table.index.difference(numbers), "names"), (numbers.difference(table.index), "lacks")):
@@ -151,10 +143,6 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
                 f"is number {wrong[0]}. Expected the same {len(numbers)} in both. Take the tables of one copy."
             )
     return table.loc[numbers]
-
-
-def _readable(folder: str) -> str:
-    return normalize_name(re.sub(r"^\d+\.", "", folder).replace("_", " "))
 
 
 def _where(path: Path, rows: pd.DataFrame) -> str:

@@ -47,8 +47,7 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict:
     """Read a YAML mapping; every scalar is text, so that a class may be called `yes`, `001` or `1.0`.
 
-    Raises:
-        ValueError: not UTF-8, not YAML, or no mapping; the message names file and line.
+    Raise ValueError, which names file and line, where it is not UTF-8, not YAML, or no mapping.
     """
     text = utf8_text(path)
     try:
@@ -93,11 +92,9 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
 
     An entry is a folder, a text file that lists images, or a list of these; relative to `path:` or to data.yaml, else
     its end is looked for below the data folder, as Roboflow writes ../train/images and other tools the whole path of
-    another machine. Nothing outside the data folder is looked at.
+    another machine. Nothing outside the data folder is looked at. Returned are the split of each image, the folders
+    named, the lists read, and the entries of validation and test that are not there, in words.
 
-    Returns:
-        The split of each image, the folders named, the lists read, and the entries of validation and test that are not
-        there, in words.
     Raises:
         ValueError: train is not there, an entry is no text or leads out of the folder, a list names none of the images,
             or an image is in two splits.

@@ -43,12 +43,7 @@ def deal_by_class(rows: pd.DataFrame, rng: np.random.Generator, fractions: Seque
 def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
     """Deal out whole groups: the largest first, each to the part whose class counts come nearest to its fraction.
 
-    Args:
-        rows: of a catalog, usable.
-        rng: orders groups of one size.
-        fractions: of each part.
-    Raises:
-        ValueError: a row has no group, or there are fewer groups than parts.
+    `rng` orders groups of one size. Raise ValueError where a row has no group, or there are fewer groups than parts.
     """
     least = np.count_nonzero(fractions)
     if not has_groups(rows, least):

@@ -81,9 +81,7 @@ def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -
     if not source.startswith((DRIVE, "https://", "http://")):
         place = Path(os.path.expanduser(source))
         if not place.exists():
-            raise ValueError(
-                f"There is nothing at {source}. Expected gdrive:ID, a URL, or a folder or zip on this machine."
-            )
+            raise ValueError(f"There is nothing at {source}. Expected gdrive:ID, a URL, or a local folder or zip.")
         yield place
         return
     folder = store_path("downloads", manifest.name)

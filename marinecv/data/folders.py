@@ -7,18 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.formats import printable
 from marinecv.data.images import image_table
-from marinecv.data.layouts import (
-    BESIDE,
-    GROUP,
-    IMAGES,
-    PLACE,
-    class_folders,
-    class_places,
-    image_files,
-    printable,
-    sub_folders,
-)
+from marinecv.data.layouts import BESIDE, GROUP, IMAGES, PLACE, class_folders, class_places, image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
 
@@ -77,11 +68,9 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
 
     Folders below a class folder are groups where they are numbers, letters, dates, cameras or sites, or lie below such,
     or where half of their names or more lie in several folders. Where no name does, every image lies in a leaf, and
-    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus.
+    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus. `folders` has those that
+    images lie in, each with its number of images.
 
-    Args:
-        folders: those that images lie in, each with its number of images.
-        root: of the data, for messages.
     Raises:
         ValueError: a first folder looks like a place and not like a class, or both readings are possible.
     """
@@ -134,11 +123,9 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
 
 
 def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[str, str]]:
-    """Return class and group of every folder.
+    """Return class and group of every folder that images lie in, the class at a level.
 
-    Args:
-        level: "first", or "leaf": the last folder before any that is a number, a letter, a place or a date.
-        folders: that images lie in.
+    It is "first", or "leaf": the last folder before any that is a number, a letter, a place or a date.
     """
     ends = {names: 1 if level == "first" else _leaf_end(names) for names in folders}
     return {

@@ -22,15 +22,10 @@ def read_strings(
     Cells are divided by comma, semicolon or tab, whichever the header holds most of. Case and outer white space of the
     header do not matter; rows without any text are passed over.
 
-    Args:
-        path: the CSV, UTF-8 with or without BOM; its first column of `columns` names files below its own folder.
-        columns: the ones wanted; others are ignored.
-        root: the data root.
-        optional: columns that may be absent, or empty in a row; both give "".
-        numbers: which of these hold finite numbers.
-    Returns:
-        DataFrame of strings with `columns`, `optional`, `source`, such as "test/_annotations.csv:72" (the header is
-        line 1), and `problem`, "" where a row has none.
+    Returned are, as text, `columns`, of which the first names files below the CSV's own folder; `optional` ones, which
+    may be absent, or empty in a row (both give ""); `source`, such as "test/_annotations.csv:72" below `root` (the
+    header is line 1); and `problem`, "" where a row has none. Of these, `numbers` hold finite numbers.
+
     Raises:
         ValueError: not UTF-8, not divided into cells, a column is missing or there twice, most rows cannot be read, or
             a file lies outside the folder.
@@ -60,22 +55,13 @@ def read_strings(
         wrong &= (table[column] != "") | (column in columns)
         table["problem"] = table["problem"].mask(wrong, table[column].map(f"{column} is {{!r:.40}}, no number".format))
     bad = table["problem"] != ""
-    quoted = [bad_row(*pair) for pair in zip(table["text"][bad], table["problem"][bad], strict=True)]
-    table.loc[bad, "problem"] = quoted
+    table.loc[bad, "problem"] = [*map(bad_row, table["text"][bad], table["problem"][bad])]
     refuse_mostly_bad(table)
     return table.drop(columns="text")
 
 
 def find_named(folder: Path, names: Sequence[str], images: list[Path]) -> list[Path]:
-    """Say which file each name of a CSV means, see `match_names`.
-
-    Args:
-        folder: of the CSV.
-        names: files below it.
-        images: those found below it.
-    Returns:
-        A path a name; one that does not exist where nothing fits.
-    """
+    """Say which file each name of a CSV in a folder means, see `match_names`; a path that is not there if none fits."""
     files = {path.relative_to(folder).as_posix(): path for path in images}
     texts = {name: Path(name).as_posix() for name in names}
     found = match_names(texts.values(), files)
@@ -83,11 +69,7 @@ def find_named(folder: Path, names: Sequence[str], images: list[Path]) -> list[P
 
 
 def utf8_text(path: Path) -> str:
-    """Return the text of a file, without its byte order mark.
-
-    Raises:
-        ValueError: it is not UTF-8.
-    """
+    """Return the text of a file, without its byte order mark; raise ValueError where it is not UTF-8."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -108,15 +90,9 @@ def _check_header(path: Path, found: list[str], columns: list[str], optional: tu
 
 
 def _row_problem(source: str, row: dict[str, str], columns: list[str], more: int) -> str:
-    """Return "", or why a row cannot be read.
-
-    Raises:
-        ValueError: its file lies outside the folder.
-    """
+    """Return "", or why a row cannot be read; raise ValueError where its file lies outside the folder."""
     if leads_out(row.get(columns[0], "")):
-        raise ValueError(
-            f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected a file below it."
-        )
+        raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
     if lacking := [column for column in columns if not row.get(column, "").strip()]:
         return f"lacks its {lacking[0]}, expected {','.join(columns)}"
     return f"has {more} cells more than the header; put a name that holds a comma into double quotes" * (more > 0)

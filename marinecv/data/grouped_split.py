@@ -13,11 +13,7 @@ from marinecv.data.groups import folder_levels, group_catalog, leave_out_duplica
 def split_in_groups(
     rows: pd.DataFrame, seed: int, fractions: Sequence[float], links: pd.DataFrame | None, log: Callable[[str], None]
 ) -> pd.DataFrame:
-    """Return usable rows with `split` and the `group` they are split by, and say how in a line; see `split_catalog`.
-
-    Raises:
-        ValueError: as `deal_groups`.
-    """
+    """Return usable rows with `split` and the `group` they are split by, and say how in a line; see `split_catalog`."""
 
     def deal(level: pd.DataFrame, parts: Sequence[float] = fractions) -> pd.DataFrame:
         split = deal_groups(level, np.random.default_rng(seed), parts).map(dict(enumerate(SPLITS)))

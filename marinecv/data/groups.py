@@ -92,8 +92,6 @@ def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFra
     judged, taught = pairs["first"].map(split), pairs["second"].map(split)
     crossing = pairs[(taught == "train") & judged.isin(["validation", "test"])]
     crossing = crossing.assign(split=judged[crossing.index]).rename(columns={"first": "image_id", "second": "relative"})
-    order = crossing["kind"].map({kind: number for number, kind in enumerate(RELATIVES)})
-    crossing = crossing.assign(order=order).sort_values(
-        ["order", "likeness", "image_id"], ascending=[True, False, True]
-    )
+    crossing = crossing.assign(order=crossing["kind"].map({kind: number for number, kind in enumerate(RELATIVES)}))
+    crossing = crossing.sort_values(["order", "likeness", "image_id"], ascending=[True, False, True])
     return crossing[["image_id", "split", "relative", "kind", "likeness"]].reset_index(drop=True)

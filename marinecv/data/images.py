@@ -28,15 +28,11 @@ _ONE_THREAD = threading.Lock()
 
 
 def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | None = None) -> pd.DataFrame:
-    """Build the images table.
+    """Build the images table, `IMAGE_COLUMNS`, of (path, split), and class name and group where the layout tells.
 
-    Args:
-        root: folder that image ids are relative to.
-        rows: (path, split), and class name and group where the layout tells.
-        reasons: why an image cannot be used though its header is sound, by path.
-    Returns:
-        DataFrame with `IMAGE_COLUMNS`; width and height in pixels as displayed, 0 where the header cannot be read. A
-        name that is not UTF-8 is written as `printable` writes it; class and group are as `normalize_name` gives them.
+    Image ids are relative to `root`. Width and height are in pixels as displayed, 0 where the header cannot be read. A
+    name that is not UTF-8 is written as `printable` writes it; class and group are as `normalize_name` gives them. By
+    path, `reasons` say why an image cannot be used though its header is sound.
     """
     records = []
     for path, split, *rest in rows:

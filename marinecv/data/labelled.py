@@ -7,16 +7,8 @@ import pandas as pd
 def labelled_share(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
     """Say which usable train images are labelled, of each class the same share, one at least.
 
-    The shares of a seed are nested: an image that is labelled at one share is labelled at every larger one.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`, split.
-        share: of the train images of each class, above 0, at most 1.
-        seed: draws them.
-    Returns:
-        bool, indexed as the catalog; False outside train.
-    Raises:
-        ValueError: a share that is none.
+    The shares of a seed are nested: an image that is labelled at one share is labelled at every larger one. Returned is
+    bool, indexed as the catalog; False outside train. Raise ValueError where the share is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
         raise ValueError(f"Expected a share of labelled images above 0 and at most 1. Received: {share}.")
@@ -36,8 +28,7 @@ def keep_labels(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFr
 def keep_unlabelled(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
     """Return the catalog with the train images that are labelled in no split, every row in its place.
 
-    Raises:
-        ValueError: all that can be used are labelled.
+    Raise ValueError where all that can be used are labelled.
     """
     unlabelled = (catalog["split"] == "train") & ~labelled_share(catalog, share, seed)
     if not (unlabelled & (catalog["problem"] == "")).any():

@@ -83,13 +83,8 @@ def _union_areas(corners: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Area that the boxes of each group cover together, in px^2, each pixel once.
 
     A line sweeps over all groups, one after the other, and counts for every step of height how many boxes it is in, so
-    that the memory is a few numbers a box, however many are in one group.
-
-    Args:
-        corners: (n, 4) float64, as `CORNERS`.
-        group: (n,) of each, numbered from 0 and in order.
-    Returns:
-        (groups,) float64.
+    that the memory is a few numbers a box, however many are in one group. Corners are (n, 4) float64, as `CORNERS`;
+    groups (n,), numbered from 0 and in order.
     """
     n, areas = len(group), np.zeros(group.max(initial=-1) + 1)
     of, (x, y) = np.tile(group, 2), np.concatenate([corners[:, :2], corners[:, 2:]]).T

@@ -34,13 +34,8 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     """Say which layout a folder has, going down where there is nothing but one folder.
 
     Archives are often packed that way. A lone class folder with sub-folders reads the same: its sub-folders are taken
-    for the classes.
-
-    Returns:
-        The folder the layout begins in, and its layout: `packed`, `roboflow`, `yolo`, `cub`, `labels_csv` or
-        `folders`.
-    Raises:
-        ValueError: nothing fits; the message says what was looked for and what was found.
+    for the classes. Returned are the folder the layout begins in, and its layout: `packed`, `roboflow`, `yolo`, `cub`,
+    `labels_csv` or `folders`. Raise ValueError where nothing fits; it says what was looked for and what was found.
     """
     root = folder
     while (only := _only_folder(root)) is not None:
@@ -64,13 +59,9 @@ def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
 
     A folder called `images`, or like the one folder it lies in (`seg_train/seg_train/`), is gone through. A single
     folder named after a split is a class among others: where it holds images itself, or sub-folders that look like
-    cameras, dates or numbers, as other folders beside it do.
-
-    Args:
-        root: of the data.
-        class_level: of the manifest; where it is "first", a folder that could be a split or a class is a class.
-    Raises:
-        ValueError: such a folder, and no level is named; or as `split_folders`.
+    cameras, dates or numbers, as other folders beside it do. Where the manifest's `class_level` is "first", a folder
+    that could be a split or a class is a class; without a level it is a ValueError. Others are those of
+    `split_folders`.
     """
     splits = split_folders(root)
     if not splits and (top := _through(root)) != root:
@@ -88,8 +79,7 @@ def class_folders(place: Path) -> list[Path]:
 def split_folders(root: Path) -> dict[str, Path]:
     """Folders of `root` named after a split, see `folder_splits`: {"train": root/"train", "validation": root/"valid"}.
 
-    Raises:
-        ValueError: two folders stand for one split.
+    Raise ValueError where two folders stand for one split.
     """
     found: dict[str, Path] = {}
     for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
@@ -109,11 +99,7 @@ def folder_named(place: Path, name: str) -> Path | None:
 
 
 def find_data_yaml(root: Path) -> Path | None:
-    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one.
-
-    Raises:
-        ValueError: several have it.
-    """
+    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one; of several ValueError."""
     found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
     found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
     found = [path for path in found if path.stem.lower() == "data"] or found
@@ -147,11 +133,7 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
 def paths_below(folder: Path, closed: list[Path] | None = None) -> Iterator[Path]:
     """Yield every visible file and folder at any depth; a link to a folder is named and not followed, so loops end.
 
-    Args:
-        folder: where to begin.
-        closed: takes the folders that cannot be read; without it one is an error.
-    Raises:
-        ValueError: a folder below cannot be read.
+    Folders that cannot be read go into `closed`; without it one is a ValueError.
     """
 
     def refuse(error: OSError):

@@ -130,9 +130,7 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
     elif path.is_dir():
         folder = path
     else:
-        raise ValueError(
-            f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive of one."
-        )
+        raise ValueError(f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive.")
     root, layout = find_layout(folder)
     if layout == "packed":
         return _of_pack(root)
@@ -149,9 +147,7 @@ def manifest_at(manifest: Manifest, place: str | Path, say: Callable[[str], None
 def _of_pack(root: Path) -> Manifest:
     about = read_about(root)
     if not _is_file_name(about["name"]):
-        raise ValueError(
-            f"The name that {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out."
-        )
+        raise ValueError(f"The name {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out.")
     facts = {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
     return Manifest(**facts, layout="packed", root=root)
 
@@ -171,9 +167,7 @@ def _read_toml(path: Path) -> Manifest:
     try:
         facts = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(
-            f"There is no manifest at {path}. Expected a TOML file with at least name and layout."
-        ) from None
+        raise ValueError(f"There is no manifest at {path}. Expected TOML with at least name and layout.") from None
     except (OSError, UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f'{path} is not valid TOML: {error}. Expected lines such as name = "reef".') from None
     known = {each.name for each in fields(Manifest)} - {"toml", "folder"}

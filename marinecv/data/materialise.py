@@ -42,9 +42,7 @@ def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
 
 def _refuse_filled(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(
-            f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten. Name another."
-        )
+        raise ValueError(f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten.")
 
 
 def _link_all(rows: pd.DataFrame, folder: Path) -> None:

@@ -18,13 +18,8 @@ def merge_spellings(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
 
-    Args:
-        images: columns `image_id` and `class_name`, "" where there is none.
-        boxes: the same columns.
-        class_names: of the manifest.
-        merge_case: False refuses such names.
-    Raises:
-        ValueError: names differ only in case, and `merge_case` is False.
+    Both tables have `image_id` and `class_name`, "" where there is none. Without `merge_case` such names are a
+    ValueError.
     """
     labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
     counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
@@ -46,12 +41,7 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
     A backslash counts as a slash and an accent as the same however it is stored; failing that, names are compared
     without case and outer white space, and then without the file's suffix, among the files that no other name means.
-
-    Args:
-        names: as a table gives them.
-        known: of the files, with "/" between folders.
-    Returns:
-        Name: file, of the names that fit exactly one.
+    Those `known` have "/" between folders. Returned is name: file, of the names that fit exactly one.
     """
     names, left = dict.fromkeys(names), dict.fromkeys(known)
     found = {name: name for name in names if name in left}

@@ -85,8 +85,7 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
 def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None]) -> None:
     """Download a public Google Drive file with gdown; `path` appears only when it is complete.
 
-    Raises:
-        ConnectionError: gdown could not get it.
+    Raise ConnectionError where gdown could not get it, and OSError where the disk is full.
     """
     import gdown
 
@@ -114,7 +113,8 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
         answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     with answer:
         resumed = answer.status == 206
-        if resumed and not _goes_on(answer.headers, had, edition):
+        right_place = answer.headers.get("Content-Range", "").startswith(f"bytes {had}-")
+        if resumed and not (right_place and _edition_of(answer.headers) in ("", edition)):
             part.unlink()
             raise ConnectionError("the server sent another piece than the one asked for")
         done, length = (had if resumed else 0), answer.headers.get("Content-Length", "")
@@ -142,12 +142,6 @@ def _edition_of(headers: http.client.HTTPMessage) -> str:
     """What the server calls the bytes it sends; a weak ETag does not vouch for them."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
-
-
-def _goes_on(headers: http.client.HTTPMessage, had: int, edition: str) -> bool:
-    """Whether the bytes of an answer are those behind the part."""
-    right_place = headers.get("Content-Range", "").startswith(f"bytes {had}-")
-    return right_place and _edition_of(headers) in ("", edition)
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:

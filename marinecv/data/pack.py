@@ -97,11 +97,7 @@ def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tup
 
 
 def _is_complete(folder: Path, source: str) -> bool:
-    """Whether the folder holds this pack.
-
-    Raises:
-        ValueError: it holds something else.
-    """
+    """Whether the folder holds this pack; raise ValueError where it holds something else."""
     for name in (PACK, PACKING):
         if (folder / name).is_file():
             if read_json(folder / name).get("source") == source:
@@ -167,11 +163,7 @@ def _say_how_far(say: Callable[[str], None], number: int, parts: list[np.ndarray
 
 
 def _check(shard: Path, rows: pd.DataFrame) -> None:
-    """Read a shard from end to end and compare it with its rows.
-
-    Raises:
-        ValueError: it is not what was written.
-    """
+    """Read a shard from end to end and raise ValueError where it is not what its rows say was written."""
     with open(shard, "rb") as file:
         for offset, length, crc32 in zip(rows["offset"], rows["length"], rows["crc32"], strict=True):
             head = file.read(FRAME[0])

@@ -18,32 +18,17 @@ if TYPE_CHECKING:
 VERSION = 2
 INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
-FACTS = {  # of the manifest, which a pack keeps
-    "name": str,
-    "title": str,
-    "class_names": tuple[str, ...],
-    "merge_case": bool,
-    "licence": str,
-    "citation": str,
-    "homepage": str,
-    "demonstration": bool,
-}
-ABOUT = FACTS | {
-    "version": int,
-    "layout": str,
-    "class_order": tuple[str, ...],
-    "images": int,
-    "shards": dict[str, int],
-    "tables": dict[str, str],
-    "source": str,
-}
+# Of the manifest, which a pack keeps.
+FACTS = {"name": str, "title": str, "class_names": tuple[str, ...], "merge_case": bool, "licence": str}
+FACTS |= {"citation": str, "homepage": str, "demonstration": bool}
+ABOUT = FACTS | {"version": int, "layout": str, "class_order": tuple[str, ...], "images": int}
+ABOUT |= {"shards": dict[str, int], "tables": dict[str, str], "source": str}
 
 
 def read_about(root: Path) -> dict:
     """Read what a pack says of itself: `ABOUT`, in `pack.json`.
 
-    Raises:
-        ValueError: it is not complete, it is broken, or another version of marinecv made it.
+    Raise ValueError where it is not complete, it is broken, or another version of marinecv made it.
     """
     if not (root / PACK).is_file() and (root / PACKING).is_file():
         raise ValueError(

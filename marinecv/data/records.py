@@ -15,12 +15,8 @@ _RECORD = re.compile(r"(.+\.tfrecord)#(\d+)\+(\d+)-([0-9a-f]{8})(-pillow)?", re.
 def record_path(shard: str | Path, offset: int, length: int, crc32: int, by_pillow: bool = False) -> str:
     """Write where a record lies as a path, such as `images-00003.tfrecord#12345+6789-1a2b3c4d`.
 
-    Args:
-        shard: the file.
-        offset: bytes before what the record holds.
-        length: bytes that it holds.
-        crc32: their checksum, as zlib has it.
-        by_pillow: it is an image that Pillow decodes and TensorFlow does not.
+    Offset and length are those in bytes of what the record holds, `crc32` its checksum, as zlib has it, and `by_pillow`
+    says that it is an image that Pillow decodes and TensorFlow does not.
     """
     return f"{shard}#{offset}+{length}-{crc32:08x}{'-pillow' if by_pillow else ''}"
 

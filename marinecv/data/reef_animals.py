@@ -91,9 +91,8 @@ def shark(sketch: Sketch, rng: np.random.Generator) -> None:
     """A shark from the side: torpedo, pale belly, high dorsal fin, the upper lobe of the tail longer."""
     body = tint(rng, [(104, 118, 134), (120, 116, 108), (84, 102, 120), (140, 146, 150), (120, 108, 84)], 14)
     fin, thick = shade(body, 0.85), rng.uniform(0.85, 1.2)
-    sketch.shape(
-        [(-0.62, -0.04), (-0.98, -0.46), (-0.9, -0.44), (-0.8, -0.02), (-0.92, 0.2), (-0.64, 0.05)], fin, rounds=1
-    )
+    tail = [(-0.62, -0.04), (-0.98, -0.46), (-0.9, -0.44), (-0.8, -0.02), (-0.92, 0.2), (-0.64, 0.05)]
+    sketch.shape(tail, fin, rounds=1)
     sketch.shape([(0.24, -0.14), (0.0, -0.5), (-0.1, -0.5), (-0.14, -0.12)], fin, rounds=1)
     sketch.shape([(-0.42, -0.06), (-0.58, -0.22), (-0.6, -0.04)], fin, rounds=1)
     sketch.shape([(-0.3, 0.06), (-0.5, 0.24), (-0.5, 0.05)], fin, rounds=1)
@@ -166,18 +165,14 @@ def jellyfish(sketch: Sketch, rng: np.random.Generator) -> None:
     rim, high = rng.uniform(0.42, 0.66), rng.uniform(0.7, 1.0)
     for y in np.linspace(-0.8, 0.8, rng.integers(5, 10)) * rim:
         reach, wave = rng.uniform(-1.0, -0.6), rng.uniform(0.02, 0.07)
-        xs = np.linspace(0.25, reach, 12)
-        thread = [(x, y + wave * np.sin(9 * x + 7 * y)) for x in xs]
+        thread = [(x, y + wave * np.sin(9 * x + 7 * y)) for x in np.linspace(0.25, reach, 12)]
         sketch.line(thread, 0.016, shade(body, 0.9), opacity=150)
     for y in np.linspace(-0.3, 0.3, 3) * rim:
-        xs = np.linspace(0.35, rng.uniform(-0.7, -0.2), 12)
-        frill = [(x, y + 0.05 * np.sin(14 * x + 20 * y)) for x in xs]
+        frill = [(x, y + 0.05 * np.sin(14 * x + 20 * y)) for x in np.linspace(0.35, rng.uniform(-0.7, -0.2), 12)]
         sketch.line(frill, 0.07, shade(body, 1.1), opacity=140)
     edge = 0.24
     bell = [(edge, -rim), (edge + 0.35 * high, -rim), (edge + 0.8 * high, -0.45 * rim)]
-    bell = (
-        bell + [(x, -y) for x, y in reversed(bell)] + [(edge + 0.06, 0.5 * rim), (edge, 0), (edge + 0.06, -0.5 * rim)]
-    )
+    bell += [(x, -y) for x, y in reversed(bell)] + [(edge + 0.06, 0.5 * rim), (edge, 0), (edge + 0.06, -0.5 * rim)]
     sketch.shape(bell, body, opacity=int(rng.integers(110, 190)))
     inner = [(edge + 0.12 + 0.72 * (x - edge), 0.7 * y) for x, y in bell]
     sketch.shape(inner, shade(body, 1.15), opacity=int(rng.integers(150, 220)))
@@ -199,9 +194,8 @@ def penguin(sketch: Sketch, rng: np.random.Generator) -> None:
     sketch.shape([(0.25, -0.82), (0.52, -0.74), (0.24, -0.68)], tint(rng, [(60, 50, 50), (214, 130, 60)], 10), rounds=1)
     sketch.dot(0.08, -0.74, 0.23, coat)
     if rng.random() < 0.6:
-        sketch.shape(
-            [(-0.08, -0.66), (0.0, -0.78), (0.1, -0.56), (0.02, -0.48)], tint(rng, [(232, 180, 60), WHITE], 10)
-        )
+        tuft = [(-0.08, -0.66), (0.0, -0.78), (0.1, -0.56), (0.02, -0.48)]
+        sketch.shape(tuft, tint(rng, [(232, 180, 60), WHITE], 10))
     sketch.dot(0.16, -0.78, 0.04, WHITE)
     sketch.dot(0.165, -0.78, 0.022, BLACK)
 
@@ -226,11 +220,5 @@ def puffin(sketch: Sketch, rng: np.random.Generator) -> None:
 
 
 ANIMALS: dict[str, Callable[[Sketch, np.random.Generator], None]] = {
-    "fish": fish,
-    "jellyfish": jellyfish,
-    "penguin": penguin,
-    "puffin": puffin,
-    "shark": shark,
-    "starfish": starfish,
-    "stingray": stingray,
+    draw.__name__: draw for draw in (fish, jellyfish, penguin, puffin, shark, starfish, stingray)
 }

@@ -78,13 +78,10 @@ MOST_OF_DOMINANT = 0.7  # no other class may come nearer than this to the score 
 
 
 def draw_scene(rng: np.random.Generator, dominant: str) -> tuple[Image.Image, list[Box]]:
-    """Draw one underwater scene whose dominant class is the one given.
+    """Draw one underwater scene whose dominant class (summed box area times number of boxes) is the one given.
 
-    Args:
-        rng: the only source of chance; the same state gives the same scene.
-        dominant: a class of `ANIMALS`; its summed box area times its number of boxes is the largest.
-    Returns:
-        An RGB image of one of `SIZES_WH`, and its boxes (class, xmin, ymin, xmax, ymax) in pixels, inside the image.
+    `rng` is the only source of chance; the same state gives the same scene. Returned are an RGB image of one of
+    `SIZES_WH`, and its boxes (class, xmin, ymin, xmax, ymax) in pixels, inside the image.
     """
     size = SIZES_WH[rng.choice(len(SIZES_WH), p=SIZE_SHARES)]
     place = PLACES[HABITS[dominant].place if rng.random() < AT_HOME else rng.choice(list(PLACES))]

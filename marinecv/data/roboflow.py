@@ -25,9 +25,8 @@ def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     absent, and images whose size, as displayed, is not the one the CSV states, for then the boxes are of another
     picture. Folders beside train/, valid/ and test/ are not read.
 
-    Raises:
-        ValueError: a split folder holds images and no CSV, two CSVs name one file, a CSV names no file that is there,
-            or as `read_strings`.
+    Raise ValueError where a split folder holds images and no CSV, two CSVs name one file, a CSV names no file that is
+    there, or as `read_strings`.
     """
     root, splits = manifest.root, split_folders(manifest.root)
     boxes = [pd.DataFrame(columns=[*BOX_COLUMNS, *SIZE], dtype=str)]

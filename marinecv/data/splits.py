@@ -21,16 +21,9 @@ from marinecv.tables import check_columns, read_table, write_table
 
 STORE = "splits"  # of the user's store: what was made before, by name
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 _NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks between its words
     rf"(?:\d+ )?(?:(?P<prefix>.*[^\d ].*) )?(?P<word>{'|'.join(SPLIT_NAMES)})"
@@ -47,9 +40,6 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
     before it (`seg_train`) is one only where the same word stands before another split (`seg_test`), for a steam_train
     is none. `eval` is validation, since training looks at it to choose; beside a validation folder it is test, unless
     there is a test folder too.
-
-    Returns:
-        Of each name that stands for a split, which of `SPLITS`.
     """
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
     found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
@@ -67,8 +57,7 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
 def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
     """Return the split that each word stands for, see `folder_splits`; "" for none.
 
-    Raises:
-        ValueError: a word stands for none; `rows` says where.
+    Raise ValueError, which says by `rows` where, if a word stands for none.
     """
     words = words.map(normalize_name)
     splits = {"": "", **folder_splits({*words})}
@@ -130,9 +119,7 @@ def split_catalog(
         return split if links is None else group_catalog(split, links)
     if split_by not in SPLIT_BY:
         kept = f", or one made before: {', '.join(kept_splits())}" if kept_splits() else ""
-        raise ValueError(
-            f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv of splits{kept}.'
-        )
+        raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv file{kept}.')
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise ValueError(
             f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "

@@ -27,8 +27,7 @@ def store_home() -> Path:
 def store_path(*parts: str) -> Path:
     """Return a path below the store, such as `store_path("data", "aquarium")`; nothing is created.
 
-    Raises:
-        ValueError: a part would lead elsewhere, as the name in a manifest from a stranger may.
+    Raise ValueError where a part would lead elsewhere, as the name in a manifest from a stranger may.
     """
     if wrong := [part for part in parts if not _PLAIN.fullmatch(part)]:
         raise ValueError(f"{wrong[0]!r} is no name for the store. Expected one without / \\ : and a dot in front.")
@@ -36,11 +35,7 @@ def store_path(*parts: str) -> Path:
 
 
 def stored(place: Path) -> bool:
-    """Whether something lies at a place of the store.
-
-    Raises:
-        ValueError: a link lies there, to a folder that is gone.
-    """
+    """Whether something lies at a place of the store; a link to a folder that is gone is a ValueError."""
     if place.is_symlink() and not place.exists():
         raise ValueError(f"{place} is a link to a folder that is gone. Remove the link, or mend what it points to.")
     return place.exists()
@@ -50,12 +45,9 @@ def stored(place: Path) -> bool:
 def making(place: Path, say: Callable[[str], object] | None = None) -> Iterator[Path]:
     """Hold the hidden folder beside a place; what shall lie there is made in it and renamed when it is complete.
 
-    One process at a time is in it, and what a killed one left in it is gone. Who has waited looks again whether the
-    place is there now.
-
-    Args:
-        place: what is to be made, `.../data/aquarium` say; the folder is `.../data/.aquarium.making`. It stays, empty.
-        say: told once when another process is at it, which is then waited for.
+    Beside `.../data/aquarium` it is `.../data/.aquarium.making`; it stays, empty. One process at a time is in it
+    (`say` is told once when another is waited for), and what a killed one left in it is gone. Who has waited looks
+    again whether the place is there now.
     """
     folder = place.with_name(f".{place.name}.making")
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,10 +62,8 @@ def making(place: Path, say: Callable[[str], object] | None = None) -> Iterator[
 def make_room(place: Path, needed: int, budget_bytes: int) -> None:
     """Remove what lies beside a place and was used longest ago, until something new fits into the budget and the disk.
 
-    Args:
-        place: of the new file or folder. What another process holds stays; names that begin with a dot are no one's.
-        needed: bytes of the new thing.
-        budget_bytes: of all there.
+    `needed` are the bytes of the new thing, the budget is for all there. What another process holds stays, and so do
+    names that begin with a dot.
     """
     others = [other for other in place.parent.iterdir() if other != place and not other.name.startswith(".")]
     sizes = {other: _size(other) for other in others}

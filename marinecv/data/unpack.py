@@ -33,7 +33,11 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
         entries = _harmless(archive, (each for each in found if not each.name.startswith("__MACOSX/")))
         wanted = [each for each in entries if below and _plain(each).startswith(f"{below}/")] or entries
         _refuse_collisions(archive, wanted)
-        _refuse_full_disk(archive, sum(entry.size for entry in wanted), folder.parent)
+        size, free = sum(entry.size for entry in wanted), shutil.disk_usage(folder.parent).free
+        if size > free:
+            raise OSError(
+                f"{archive} needs {size:,} bytes unpacked and {free:,} are free. Make room, or set MARINECV_HOME."
+            )
         folder.mkdir()
         try:
             for entry in wanted:
@@ -74,13 +78,6 @@ def _refuse_collisions(archive: Path, entries: list[Entry]) -> None:
     for entry in entries:
         if any(str(parent) in files for parent in PurePosixPath(_folded(entry)).parents):
             _refuse(archive, entry, "lies below a file", "each name once")
-
-
-def _refuse_full_disk(archive: Path, size: int, place: Path) -> None:
-    if size > (free := shutil.disk_usage(place).free):
-        raise OSError(
-            f"{archive} needs {size:,} bytes unpacked and {free:,} are free. Make room, or set MARINECV_HOME."
-        )
 
 
 def _refuse(archive: Path, entry: Entry, reason: str, expected: str) -> None:

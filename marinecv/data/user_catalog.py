@@ -88,11 +88,7 @@ def _listed(values: Iterable[object], name: str, count: int | None = None) -> li
 
 
 def _absolute(paths: pd.Series) -> list[Path]:
-    """The files of paths, absolute and without "..".
-
-    Raises:
-        ValueError: there is no path, or one that is none, or an address.
-    """
+    """The files, absolute and without ".."; ValueError where there is no path, or one that is none, or an address."""
     if not len(paths):
         raise ValueError("There is no path. Expected one an image; check the folder and the pattern of the search.")
     for row, path in enumerate(paths):

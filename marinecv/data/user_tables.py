@@ -18,11 +18,7 @@ _STR = pd.Series(dtype=str).dtype
 
 
 def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> pd.DataFrame:
-    """Return a user's catalog as `as_table` does, with the columns of text that every catalog has.
-
-    Raises:
-        ValueError: as `as_table`.
-    """
+    """Return a user's catalog as `as_table` does, with the columns of text that every catalog has."""
     table = as_table(catalog, needed, OPTIONAL, "catalog")
     sides = [side for side in ("width", "height") if side in table and not is_integer_dtype(table[side])]
     return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
@@ -53,16 +49,11 @@ def as_table(
     what: str = "table",
     text: Iterable[str] = TEXT,
 ) -> pd.DataFrame:
-    """Return a table whose columns of text are text, in whatever way it came from a CSV, a database or a program.
+    """Return a table whose columns of `text` are text, in whatever way it came from a CSV, a database or a program.
 
-    Args:
-        table: is left as it is; rows and index of the returned one are its own.
-        needed: columns that it must have.
-        optional: columns that are added where it lacks them, with their value.
-        what: what an error calls it.
-        text: columns that hold text, see `as_text`.
-    Raises:
-        ValueError: it is no DataFrame, or a column is missing or there twice.
+    `table` is left as it is; rows and index of the returned one are its own, and `optional` columns that it lacks are
+    added with their value. Raise ValueError, which calls it `what`, where it is no DataFrame, or a column is missing or
+    there twice.
     """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")
@@ -83,9 +74,7 @@ def as_table(
 def renamed(table: pd.DataFrame, names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     """Return a table whose columns have our names; case and outer white space of its own do not matter.
 
-    Args:
-        table: as `as_table` takes it.
-        names: of each column that may be missing, the other names it goes by, the first that is there counts.
+    `names` has, of each column that may be missing, the other names it goes by: the first that is there counts.
     """
     header = {normalize_name(str(column)).casefold(): column for column in as_table(table).columns[::-1]}
     found = {
@@ -108,8 +97,7 @@ def as_text(column: pd.Series) -> pd.Series:
 def as_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     """Return class names as text, in their order.
 
-    Raises:
-        ValueError: they are no list, tuple or array, which alone have an order, or one is empty or there twice.
+    Raise ValueError where they are no list, tuple or array, which alone have an order, or one is empty or there twice.
     """
     if isinstance(class_names, str | bytes | Mapping) or not hasattr(class_names, "__getitem__"):
         raise ValueError(

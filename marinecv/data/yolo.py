@@ -67,9 +67,7 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
         return read_names(path)
     if manifest.class_names:
         return manifest.class_names
-    raise ValueError(
-        f"{manifest.root} has no data.yaml, which names the classes. Expected one with a line names: [...]."
-    )
+    raise ValueError(f"{manifest.root} has no data.yaml, which names classes. Expected one with a line names: [...].")
 
 
 def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
@@ -169,8 +167,7 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool
 def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     """Return the index of the class, and x, y of the center, width and height in fractions of the image.
 
-    Raises:
-        ValueError: the line is no box.
+    Raise ValueError where the line is no box.
     """
     try:
         index, *numbers = map(float, line.split())

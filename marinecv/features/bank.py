@@ -33,12 +33,10 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True)
 class Bank:
-    """Activations of some images.
+    """Activations of some images, as `views` looked at them.
 
-    Args:
-        arrays: one a tensor of the frontier, `(views * images, ...)`; view v of image i is row `v * images + i`.
-        views: how the images were looked at.
-        places: which of its images each of ours is; None where they are the same.
+    There is an array for each tensor of the frontier, `(views * images, ...)`; view v of image i is row `v * images +
+    i`. `places` says which of its images each of ours is; None where they are the same.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -67,23 +65,18 @@ def open_bank(
     It is known by the front's structure and weights, the files of the images, their geometry and the views, so that
     rows of a grid, seeds and trials with the same front share it. A killed build goes on where it was.
 
-    Args:
-        front: the first part of `frontier.split`.
-        rows: usable rows of a catalog.
-        pixels: uint8 `(n, height, width, 3)`, row i for row i of `rows`.
-        spec: how they were made of the files.
-        views: how each image is looked at; None as it is.
-        dtype: `"float32"`, or `"float16"` in half the room, with three digits of each number.
-        budget_bytes: of all banks; those used longest ago are removed for a new one.
-        say: is called with a line on how far it is; None says nothing.
+    `front` is the first part of `frontier.split`; pixels are uint8 `(n, height, width, 3)`, row i for row i of the
+    usable `rows`, made of the files after `spec`. Without `views` images are looked at as they are. `"float16"` takes
+    half the room, with three digits of each number. The budget is for all banks: those used longest ago are removed for
+    a new one. `say` is called with a line on how far it is.
+
     Raises:
         OSError: there is no room for it.
         ValueError: a number is too large for float16.
     """
     views, say = views or Views(), say or (lambda line: None)
-    shapes = [tuple(tensor.shape[1:]) for tensor in front.outputs]
-    about = {"images": len(rows), "views": views.count, "shapes": [list(shape) for shape in shapes]}
-    about["dtype"] = dtype
+    shapes = [list(tensor.shape[1:]) for tensor in front.outputs]
+    about = {"images": len(rows), "views": views.count, "shapes": shapes, "dtype": dtype}
     folder = store_path("features", _key(front, rows, spec, views, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
@@ -99,11 +92,8 @@ def open_shared_bank(
 ) -> list[Bank]:
     """Return a bank for each of some parts, of one that holds them all: however images are dealt to parts, it is found.
 
-    Args:
-        front: as `open_bank` takes it, and so all that follows.
-        parts: rows and their pixels.
-        settings: spec and views. Views must not be drawn by place, for the place of an image is not that in its part.
-        more: the rest.
+    All is as `open_bank` takes it, with rows and pixels by part. Views must not be drawn by place, for the place of an
+    image is not that in its part.
     """
     rows = pd.concat([rows for rows, _ in parts])
     order = rows["image_id"].to_numpy().argsort()

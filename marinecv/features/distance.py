@@ -63,11 +63,7 @@ def write_codes(path: str | Path, fitted: dict[str, np.ndarray]) -> None:
 
 
 def read_codes(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_codes` wrote.
-
-    Raises:
-        ValueError: there is no such file, or it is another one.
-    """
+    """Read what `write_codes` wrote; ValueError where there is no such file, or it is another one."""
     try:
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in ("centre", "whitening", "means")}

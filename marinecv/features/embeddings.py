@@ -69,8 +69,7 @@ def embed(
 def up_to_code(model: keras.Model) -> keras.Model:
     """Return a network up to its code, as `embed` has it; it shares the layers of one flat graph.
 
-    Raises:
-        ValueError: it has no graph, or several inputs or outputs.
+    Raise ValueError where it has no graph, or several inputs or outputs.
     """
     check_graph(model)
     model = flat(model)

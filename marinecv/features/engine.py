@@ -21,12 +21,8 @@ def run_front(front: keras.Model, batch: int, views: int) -> Callable[[tf.Tensor
     """Return a function from pixels to the tensors of the frontier.
 
     LiteRT (`pip install 'marinecv[litert]'`) runs it where it is installed, the views are many and the frontier is one
-    tensor of float32, if it gives what TensorFlow gives; else TensorFlow does, with the front folded.
-
-    Args:
-        front: the first part of `frontier.split`.
-        batch: images that the function is given at most at once.
-        views: that it will be given in all.
+    tensor of float32, if it gives what TensorFlow gives; else TensorFlow does, with the front, the first part of
+    `frontier.split`, folded. The function is given `batch` images at most at once, and `views` in all.
     """
     folded = fold(front)
     if keras.backend.backend() != "tensorflow":

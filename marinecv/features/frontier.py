@@ -13,10 +13,8 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
     no trainable weights, no batch normalisation that follows its batches, no dropout that drops. The walk is over the
     operations of the graph, for additions and the like are no layers. Where skips cross the cut there are several.
 
-    Args:
-        model: a functional model, one flat graph; of several inputs the first is the image.
-    Returns:
-        In the order of the graph; the image itself where nothing is frozen before the first thing that learns.
+    The model is functional, one flat graph; of several inputs the first is the image. The tensors are in the order of
+    the graph; the image itself where nothing is frozen before the first thing that learns.
     """
     pixels = model.inputs[0]
     fixed = {id(pixels): pixels}
@@ -32,11 +30,10 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a model at its frontier.
+    """Cut a model at its frontier into `(front, rest)`, so that `rest(front(x))` is `model(x)`.
 
-    Returns:
-        `(front, rest)`: models that share the layers of the original, so that training the rest trains the model;
-        `rest(front(x))` is `model(x)`. What the model takes beside the image, the rest takes last.
+    Both share the layers of the original, so that training the rest trains the model. What the model takes beside the
+    image, the rest takes last.
     """
     cut = frontier(model)
     others = {id(tensor) for tensor in model.inputs[1:]}

@@ -25,18 +25,11 @@ def make_bank_dataset(
 ) -> tf.data.Dataset:
     """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
 
-    Args:
-        bank: of the images, one view of each where it is not for training.
-        labels: `(n,)` places among the classes.
-        num_classes: columns of the labels.
-        batch_size: images a batch.
-        training: shuffle, and show the views in turn.
-        balanced: draw classes with equal chance.
-        seed: of the order.
-        start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
-        attributes: `(n, attributes)` of the images, for a model that takes them beside the image.
-    Returns:
-        A finite data set; the activations are a tuple where the frontier has several tensors, or attributes stand last.
+    The bank has one view of each image where it is not for `training`, which shuffles and shows the views in turn;
+    labels are `(n,)` places among the classes, which `balanced` draws with equal chance. `start_epoch` is the number of
+    the first pass, or an `EpochCounter` to follow `fit`. `attributes` are `(n, attributes)`, for a model that takes
+    them beside the image. The data set is finite; its activations are a tuple where the frontier has several tensors,
+    or attributes stand last.
     """
     one_hot = tf.one_hot(labels, num_classes)
     signature = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.float32) for array in bank.arrays)
@@ -57,9 +50,7 @@ def make_bank_dataset(
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
         batches = batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2)
         return keep_alive(without_autotune(batches), bank)
-    counter = counter_of(start_epoch)
-    batches = drawn_batches(
-        labels, bank.views.augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed
-    )
+    counter, moves = counter_of(start_epoch), bank.views.augmentation
+    batches = drawn_batches(labels, moves, counter, batch_size=batch_size, balanced=balanced, seed=seed)
     batches = batches.map(lambda epoch, i, *drawn: (epoch, gather(i, bank.at(bank.views.shown(epoch, *drawn), i))))
     return keep_alive(without_autotune(counter.counted(batches.prefetch(2))), bank)

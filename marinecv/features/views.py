@@ -13,11 +13,9 @@ from marinecv.inputs.spec import NONE, Augmentation
 class Views:
     """The views of each image that a bank holds, and which of them an epoch shows.
 
-    Args:
-        augmentation: of the training; by default it shows images as they are.
-        drawn: how many moves of each image, or of each of its variants, are drawn where they are continuous; epoch e
-            shows number e modulo this, so that the first epochs are those of ordinary training.
-        seed: of the draws; the one of the training.
+    Augmentation and seed are those of the training. So many moves of each image, or of each of its variants, are
+    `drawn` where they are continuous; epoch e shows number e modulo this, so that the first epochs are those of
+    ordinary training.
     """
 
     augmentation: Augmentation = NONE
@@ -46,9 +44,7 @@ class Views:
     def draws(self, view: int, images: int) -> tf.Tensor:
         """The numbers that make one view of all images, `(images, DRAWS)`.
 
-        Args:
-            view: 0 to `count - 1`; of two mirrored ones, and beside variants, 0 is the image as it is.
-            images: how many.
+        Views are 0 to `count - 1`; of two mirrored ones, and beside variants, 0 is the image as it is.
         """
         if self.kind == "drawn":
             copies = self.augmentation.copies
@@ -59,12 +55,10 @@ class Views:
         return tf.fill((images, DRAWS), 0.0 if view else 1.0)  # 1 is below no probability, 0 below each
 
     def shown(self, epoch: tf.Tensor, copies: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Which view each image of a batch shows: int64 `(batch,)`.
+        """Which view each image of a batch shows in an epoch, from 0: int64 `(batch,)`.
 
-        Args:
-            epoch: its number, from 0.
-            copies: `(batch,)`, 0 for the image itself, 1 and on for its variants.
-            draws: `(batch, DRAWS)`, those of ordinary training.
+        Copies are `(batch,)`, 0 for the image itself, 1 and on for its variants; draws `(batch, DRAWS)`, those of
+        ordinary training.
         """
         if self.kind == "mirrored":
             return tf.cast(draws[:, 0] < self.augmentation.flip, tf.int64)

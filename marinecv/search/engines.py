@@ -16,19 +16,13 @@ ENGINES = {"kerastuner": ("bayesian", "random", "grid"), "optuna": ("tpe", "rand
 
 
 def check_engine(engine: str, algorithm: str) -> None:
-    """Refuse what cannot be had.
-
-    Raises:
-        ValueError: there is no such engine, it has no such algorithm, or it is not installed.
-    """
+    """Raise ValueError where there is no such engine, it has no such algorithm, or it is not installed."""
     if engine not in ENGINES:
         raise ValueError(f"There is no engine {engine!r}. Expected one of {', '.join(ENGINES)}.")
     if algorithm not in ENGINES[engine]:
         others = [other for other, algorithms in ENGINES.items() if algorithm in algorithms]
-        hint = f" {others[0]} has it." if others else ""
-        raise ValueError(
-            f"{engine} has no algorithm {algorithm!r}.{hint} Expected one of {', '.join(ENGINES[engine])}."
-        )
+        tip = f" {others[0]} has it." if others else ""
+        raise ValueError(f"{engine} has no algorithm {algorithm!r}.{tip} Expected one of {', '.join(ENGINES[engine])}.")
     if engine == "optuna":
         try:
             import optuna  # noqa: F401

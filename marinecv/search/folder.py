@@ -24,19 +24,13 @@ WEIGHTS = ("model.keras", "checkpoint.npz")
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A training with some values, and what came of it.
+    """A training with some values, and what came of it; numbers of trials and epochs count from 1.
 
-    Args:
-        number: from 1.
-        values: name -> value of every hyper-parameter that plays a part.
-        status: `"running"` (or left by a process that was killed), `"done"`, `"pruned"` or `"failed"`.
-        value: the best validation accuracy of an epoch; None where no epoch gave one.
-        loss: the validation loss of that epoch.
-        best_epoch: that epoch, from 1.
-        epochs: how many were trained.
-        seconds: they took.
-        reason: why it was pruned or failed, or whose figures these are.
-        tries: how many processes have begun to train it since its last epoch that is kept.
+    `values` has those of every hyper-parameter that plays a part. One that is `"running"` may have been left by a
+    process that was killed. `value` is the best validation accuracy of an epoch, None where no epoch gave one, and
+    `loss` the validation loss of that `best_epoch`; `epochs` were trained and took `seconds`. `reason` says why it was
+    pruned or failed, or whose figures these are, and `tries` how many processes have begun to train it since its last
+    epoch that is kept.
     """
 
     number: int
@@ -122,9 +116,8 @@ class Search:
         Raises:
             ValueError: a `trial.json` is broken, or one is missing before another.
         """
-        return [
-            self.trial(number) for number, _ in enumerate((self.folder / "trials").glob("[0-9]*/trial.json"), start=1)
-        ]
+        found = (self.folder / "trials").glob("[0-9]*/trial.json")
+        return [self.trial(number) for number, _ in enumerate(found, start=1)]
 
     def trial(self, number: int) -> Trial:
         """One trial, as its file says now.

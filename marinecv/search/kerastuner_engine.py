@@ -50,8 +50,7 @@ class KerasTunerEngine:
     def learn(self, trials: Sequence[Trial]) -> None:
         """Ask for the values of each trial as it was asked for the first time, and tell the figures.
 
-        Raises:
-            ValueError: the oracle suggests other values than it did.
+        Raise ValueError where the oracle suggests other values than it did.
         """
         for trial in trials:
             if trial.number > len(self.asked) and not are_same(values := self.ask(trial.number) or {}, trial.values):

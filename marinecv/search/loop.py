@@ -85,12 +85,5 @@ def _next(search: Search, engine: "KerasTunerEngine | OptunaEngine", holding: Ex
 
 def _repeated(twin: Trial, number: int) -> Trial:
     """A trial with the values of an earlier one, and its figures where they are known."""
-    return replace(
-        twin,
-        number=number,
-        status=twin.status if twin.over else "pruned",
-        epochs=0,
-        seconds=0.0,
-        tries=0,
-        reason=f"the values of trial {twin.number}, not trained again",
-    )
+    status, reason = twin.status if twin.over else "pruned", f"the values of trial {twin.number}, not trained again"
+    return replace(twin, number=number, status=status, epochs=0, seconds=0.0, tries=0, reason=reason)

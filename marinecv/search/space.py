@@ -13,16 +13,10 @@ LARGEST_FILTERS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A hyper-parameter: a number between two bounds, or one of some choices.
+    """A hyper-parameter: a number between two bounds, whose logarithm may be drawn evenly, or one of some choices.
 
-    Args:
-        name: of a setting; `recipe_of` knows where it belongs.
-        low: the least it may be, where it is a number.
-        high: the most.
-        log: whether its logarithm is drawn evenly.
-        choices: what it may be, where it is no number between bounds.
-        grid: what a grid search tries; empty for the choices.
-        needs: the name and the value of an earlier one, without which this one plays no part.
+    Its name is that of a setting; `recipe_of` knows where it belongs. `grid` is what a grid search tries, empty for the
+    choices; `needs` the name and the value of an earlier one, without which this one plays no part.
     """
 
     name: str
@@ -78,9 +72,7 @@ def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:
 
     The convolutions of a network from scratch double their filters up to 256 and halve the map while it can be halved.
     """
-    training = {
-        name: values[name] for name in ("batch_size", "optimizer", "momentum", "learning_rate") if name in values
-    }
+    training = {parameter.name: values[parameter.name] for parameter in TRAINING if parameter.name in values}
     changed = replace(recipe.with_training(**training), published={})
     if "layers" not in values:
         return changed
@@ -107,11 +99,7 @@ def are_same(values: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def check_values(space: Sequence[Parameter], values: dict[str, Any], what: object) -> None:
-    """Refuse values that the space does not give.
-
-    Raises:
-        ValueError: one is missing, unknown, out of bounds, or plays no part.
-    """
+    """Raise ValueError where a value is missing, unknown, out of the bounds of the space, or plays no part."""
     expected = [parameter.name for parameter in space if parameter.plays(values)]
     if sorted(values) != sorted(expected):
         raise ValueError(f"{what} has values for {', '.join(values) or 'nothing'}. Expected {', '.join(expected)}.")
