@@ -1,5 +1,6 @@
 """Fake data: three coloured classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,14 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "data" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_collections():
+    """Look once at what a file of tests leaves behind: among thousands of tests a garbage collection takes seconds."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
