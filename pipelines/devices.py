@@ -73,7 +73,7 @@ def follow(folder: Path) -> int:
                     f"{unread['path'].iloc[0]}: {unread['problem'].iloc[0]}. Every machine must see the same files at "
                     "the same places."
                 )
-            fit_recipe(recipe, run, pixels, say=lambda line: None)
+            fit_recipe(recipe, run, pixels)
     leave()
     print(f"process {share.process} of {share.processes} has trained with the others; process 0 scores {folder}")
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from marinecv.console import quiet
 from marinecv.data.layouts import ATTRIBUTES, find_layout
 from marinecv.data.manifests import Manifest, manifest_at
 from marinecv.data.network import download, download_from_drive, reachable
@@ -39,7 +40,7 @@ def fetch(
         ConnectionError: the source cannot be reached or breaks off; what came so far is kept and resumed.
         OSError: the disk is full, or may not be written; what was downloaded is kept.
     """
-    progress = progress or (lambda line: None)
+    progress = progress or quiet
     target = store_path("data", manifest.name)
     if stored(target):
         progress(f"{manifest.name} is already in {target}")

@@ -17,6 +17,7 @@ import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.checked import read_json
+from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import READERS, class_order, source_layout
 from marinecv.data.columns import read_columns, write_columns
@@ -57,7 +58,7 @@ def pack(
         ValueError: as the reader of the layout; the folder holds anything else; the disk has no room; a shard is not
             what was written.
     """
-    folder, say = Path(folder).absolute(), say or (lambda line: None)
+    folder, say = Path(folder).absolute(), say or quiet
     images, boxes = READERS[manifest.layout](manifest)
     clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
     sizes, source = _look_at(images, boxes, shard_bytes)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from marinecv.atomic import part_of
 from marinecv.choices import SPLIT_BY, SPLITS
+from marinecv.console import quiet
 from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
 from marinecv.data.grouped_split import split_in_groups
 from marinecv.data.groups import first_level, group_catalog
@@ -135,7 +136,7 @@ def split_catalog(
         if not good.any():
             raise ValueError(why_none(catalog))
         if split_by == "grouped":
-            rows = split_in_groups(catalog[good], seed, fractions, links, log or (lambda line: None))
+            rows = split_in_groups(catalog[good], seed, fractions, links, log or quiet)
             return sort_by_split(pd.concat([rows, catalog[~good].assign(split="")]))
         deal = {"random": deal_at_random, "stratified": deal_by_class}[split_by]
         chosen = pd.Series("", index=catalog.index).mask(good, _named(deal(catalog[good], rng, fractions)))

@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.atomic import write_json
+from marinecv.console import quiet
 from marinecv.data.store import make_room, store_path
 from marinecv.features.engine import run_front
 from marinecv.features.fingerprint import fingerprint
@@ -74,7 +75,7 @@ def open_bank(
         OSError: there is no room for it.
         ValueError: a number is too large for float16.
     """
-    views, say = views or Views(), say or (lambda line: None)
+    views, say = views or Views(), say or quiet
     shapes = [list(tensor.shape[1:]) for tensor in front.outputs]
     about = {"images": len(rows), "views": views.count, "shapes": shapes, "dtype": dtype}
     folder = store_path("features", _key(front, rows, spec, views, dtype))

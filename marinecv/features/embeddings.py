@@ -85,7 +85,7 @@ def _kept(front: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: Imag
     codes = np.empty((len(rows), values_per_view(copy.outputs)), np.float32)
     for split in rows["split"].unique():
         chosen = np.flatnonzero(rows["split"] == split)
-        bank = open_bank(copy, rows.iloc[chosen], rows_of(pixels, chosen), spec, say=lambda line: None)
+        bank = open_bank(copy, rows.iloc[chosen], rows_of(pixels, chosen), spec)
         codes[chosen] = bank.arrays[0].reshape(len(chosen), -1)
     return codes
 

@@ -18,6 +18,7 @@ from marinecv.tables import write_table
 from marinecv.training.identity import differences, identity, structure
 from marinecv.training.recipe import Training
 
+LAYERS = "model.layers_sha256"
 NUMBERS = {"epochs_done": int, "first": int, "learning_rate": float}
 STATE = {**NUMBERS, "stage": str, "stopped": bool, "mode": str, "identity": dict, "history": tuple[dict, ...]}
 
@@ -47,6 +48,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
         self.training, self.watchers, self.resume, self.stage = training, watchers, resume, stage
         self.whole, self.writes, self.say, self.rows = whole, writes, say, []
+        self.moved = False  # whether the model was told at which epoch to begin
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
@@ -66,7 +68,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time and the learning rate that the epoch is trained with."""
         self.first = epoch if self.first is None else self.first
-        self.on_train_end()
+        self.on_train_end()  # at once, for a training may be interrupted
         self.started, self.learning_rate = time.perf_counter(), learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -78,7 +80,8 @@ class Checkpoint(keras.callbacks.Callback):
             return
         write_table(self.table, pd.DataFrame(self.rows))
         model, watcher = self.whole or self.model, next(iter(self.watchers), None)
-        self.identity.setdefault("model.layers_sha256", structure(model))
+        if LAYERS not in self.identity:  # which may be built in the first epoch alone
+            self.identity[LAYERS] = structure(model)
         state = {
             "epochs_done": epoch + 1,
             "first": self.first,
@@ -102,11 +105,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leave it to a later `fit` of the model where that begins."""
-        if self.resume:
+        if self.moved:
             _begin_at(self.model, 0)
+            self.moved = False
 
     def _go_on(self, state: dict, arrays: dict[str, list[np.ndarray]]) -> None:
-        self.identity["model.layers_sha256"] = structure(self.whole or self.model)
+        self.identity[LAYERS] = structure(self.whole or self.model)
         if found := differences(state["identity"], self.identity, state["learning_rate"]):
             raise ValueError(
                 f"{self.path} is of another training: {', '.join(found[:3])}. Expected the model, the optimizer and "
@@ -126,6 +130,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = state["stopped"]
         done, epochs = state["epochs_done"], self.params["epochs"]
         _begin_at(self.model, epochs if state["stopped"] else done)
+        self.moved = True
         if state["stopped"] or done >= epochs:
             why = "it stopped early" if state["stopped"] else f"fit asks for {epochs}"
             said = f"no epoch is left to train: {self.path} has {done}, and {why}"
