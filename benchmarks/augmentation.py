@@ -63,17 +63,16 @@ def main() -> None:
 def child(way: str, seed: int, epochs: int, side: int) -> None:
     """Train one cell and say what it cost and reached."""
     watch = Watch()
-    from marinecv.pipelines import quiet
+    from marinecv import console as quiet
 
     quiet.import_tensorflow()
     import tempfile
 
-    from marinecv.pipelines.birds import CUSTOM_CNN, SIMPLE
-    from marinecv.pipelines.train import start
-
     import marinecv as mcv
     from marinecv.inputs.spec import NONE
+    from marinecv.recipes.birds import CUSTOM_CNN, SIMPLE
     from marinecv.training.fit import fit_recipe, load_run
+    from marinecv.workflows.train import start
 
     variants = {"simple": SIMPLE, "quadruple": replace(SIMPLE, variants="quadruple")}.get(way, NONE)
     recipe = replace(CUSTOM_CNN, image=replace(CUSTOM_CNN.image, height=side, width=side), published={})

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 from machine import machine
-from marinecv.pipelines import quiet
 
 import marinecv as mcv
+from marinecv import console as quiet
 from marinecv.environment import commit
 from marinecv.runs import Run
 from marinecv.tables import read_table, write_table
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     quiet.import_tensorflow()
-    from marinecv.pipelines.finetune import RECIPES
-    from marinecv.pipelines.train import finish, start
+    from marinecv.recipes.aquarium import PRETRAINED as RECIPES
+    from marinecv.workflows.train import finish, start
 
     recipe = RECIPES[args.recipe]
     manifest = mcv.locate(recipe.data.name)

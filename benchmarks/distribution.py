@@ -89,9 +89,8 @@ def measure(data_dir: Path | None, epochs: int) -> None:
 
 def make_run(folder: Path, data_dir: Path | None, epochs: int) -> None:
     """A run that is not trained yet."""
-    from marinecv.pipelines.pretrain import BEST
-
     import marinecv as mcv
+    from marinecv.recipes.aquarium import BEST
 
     manifest = mcv.manifest_of_folder(data_dir) if data_dir else mcv.locate("aquarium")
     catalog = mcv.read_catalog(manifest)

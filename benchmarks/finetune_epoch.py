@@ -361,13 +361,14 @@ def plain_keras(job: dict) -> None:
 
 def ours(job: dict) -> None:
     """What `finetune --grid` does up to the trained models, with the weights of the file."""
-    from marinecv.pipelines import quiet
+    from marinecv import console as quiet
 
     quiet.import_tensorflow()
     import keras
-    from marinecv.pipelines import finetune, train
+    from marinecv.pipelines.commands import finetune
 
     from marinecv.training import fit
+    from marinecv.workflows import train
 
     mark("imported")
     whole = fit.callbacks

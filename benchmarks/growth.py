@@ -131,10 +131,10 @@ def write_pack(drawn: list[Path], folder: Path, rows: int) -> None:
 def child(pixels_are: str, size: int, folder: Path) -> dict:
     """Measure one line."""
     import tensorflow as tf
-    from marinecv.pipelines.pretrain import SMALL_MOVES
 
     from marinecv.inputs import pixels as room
     from marinecv.inputs.spec import ImageSpec
+    from marinecv.recipes.aquarium import SMALL_MOVES
 
     list(tf.data.Dataset.range(4).map(lambda number: number + 1).batch(2).as_numpy_iterator())
     before, worked, marks = now_mib(), time.process_time(), [time.perf_counter()]
@@ -171,7 +171,7 @@ def command(size: int, folder: Path, run: Path) -> dict:
     """Measure the command up to its first batch, where it is stopped."""
     import keras
     import tensorflow as tf
-    from marinecv.pipelines.command_line import main as command_line
+    from marinecv.pipelines.cli import main as command_line
 
     list(tf.data.Dataset.range(4).map(lambda number: number + 1).batch(2).as_numpy_iterator())
     before, worked, started = now_mib(), time.process_time(), time.perf_counter()

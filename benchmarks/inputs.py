@@ -34,11 +34,11 @@ import keras
 import pandas as pd
 import tensorflow as tf
 from machine import machine
-from marinecv.pipelines.pretrain import SMALL_MOVES
 
 import marinecv as mcv
 from marinecv.data.store import store_path
 from marinecv.inputs.stream import fitted_bytes
+from marinecv.recipes.aquarium import SMALL_MOVES
 from marinecv.tables import write_table
 
 BATCH = 32

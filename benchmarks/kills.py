@@ -41,13 +41,13 @@ RESULTS = Path(__file__).parent / "results" / "kills.csv"
 MARK = "\x1ephase "
 FETCHING = "fetching"
 PHASES = {  # in the order they are met: the first call inside each, which the child process wraps
-    "reading": "pipelines.train:read_data",
+    "reading": "marinecv.workflows.train:read_data",
     "pixel cache": "marinecv.training.fit:load_pixels",
     "epoch": "marinecv.training.checkpoint:Checkpoint.on_epoch_begin",
     "checkpoint": "marinecv.training.checkpoint:Checkpoint.on_epoch_end",
     "saving": "marinecv.training.fit:whole_file",
-    "evaluation": "pipelines.train:predict_table",
-    "report": "pipelines.train:write_run_report",
+    "evaluation": "marinecv.workflows.train:predict_table",
+    "report": "marinecv.workflows.train:write_run_report",
 }
 SHARES = {
     FETCHING: 8,
@@ -295,12 +295,12 @@ def child(words: list[str]) -> int:
     """The command in a process of its own, which says when it enters a phase; the pixel cache lies on disk."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from pipelines.command_line import main as command
+    from pipelines.cli import main as command
 
     if words[0] == "data":
         print(MARK + FETCHING, flush=True)
         return command(words)
-    from pipelines import quiet
+    from marinecv import console as quiet
 
     quiet.import_tensorflow()
     for phase, target in PHASES.items():

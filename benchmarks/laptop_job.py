@@ -128,13 +128,14 @@ def child(moves: str, words: list[str]) -> int:
     """The command, which says at its end how long its parts took and how large it was."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     watch = Watch()
-    from pipelines import quiet
-    from pipelines.command_line import main as command
+    from marinecv import console as quiet
+    from pipelines.cli import main as command
 
     quiet.import_tensorflow()
     from marinecv.training import fit, learner
     from marinecv.training.checkpoint import Checkpoint
-    from pipelines import finetune, train
+    from marinecv.workflows import train
+    from pipelines.commands import finetune
 
     seconds = dict.fromkeys(("decode", "bank", "epochs", "predict"), 0.0)
     seen = {"views": 0, "epochs": 0}
@@ -183,7 +184,7 @@ def child(moves: str, words: list[str]) -> int:
 
 def random_weights(path: str) -> None:
     """Say that there are pretrained weights, or write random ones."""
-    from marinecv.pipelines import quiet
+    from marinecv import console as quiet
 
     quiet.import_tensorflow()
     from marinecv.models.backbones import weights_file

@@ -107,8 +107,8 @@ def now_mib(names: tuple[str, ...] = ("VmRSS", "RssAnon")) -> tuple[int, ...]:
 def child(where: str, words: list[str]) -> int:
     """The command in a process of its own, which says its peaks before training and after each epoch."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from pipelines import quiet
-    from pipelines.command_line import main as command
+    from marinecv import console as quiet
+    from pipelines.cli import main as command
 
     quiet.import_tensorflow()
     from marinecv.training import fit

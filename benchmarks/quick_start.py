@@ -69,7 +69,7 @@ def child(words: list[str]) -> None:
     keras.Model.fit = lambda model, *args, callbacks=(), **options: whole(
         model, *args, callbacks=[FirstStep(), *callbacks], **options
     )
-    from pipelines.command_line import main as command
+    from pipelines.cli import main as command
 
     if code := command(words):
         sys.exit(code)

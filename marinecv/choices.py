@@ -10,3 +10,5 @@ CLASS_LEVELS = ("", "first", "leaf")
 FRAMES = ("number", "time", "none")
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
 TRACKERS = ("tensorboard", "wandb")
+WEIGHTS = ("imagenet", "none")
+"""Of a pretrained network, where they are no file."""

@@ -7,17 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.checked import no_such
+from marinecv.choices import WEIGHTS
 from marinecv.data.catalog import check_trainable, read_catalog, usable
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
+from marinecv.recipes.aquarium import PRETRAINED as RECIPES
+from marinecv.recipes.butterflies import FAMILY
+from marinecv.recipes.registry import named
 from marinecv.runs import check_fresh
 from marinecv.search.folder import Search
 from marinecv.studies import Study, resumable
 
-from .butterflies import FAMILY
-from .families import named
-from .finetune import RECIPES, WEIGHTS
 from .options import label_rules, located, refuse_beside
 
 TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")

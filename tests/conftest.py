@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.finetune import weights_host_answers
+from marinecv.workflows.weights import weights_host_answers
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -51,7 +51,7 @@ def own_store(tmp_path, monkeypatch):
 @pytest.fixture
 def no_pages(monkeypatch):
     """Drawing figures takes longer than a small training."""
-    from pipelines import train
+    from marinecv.workflows import train
 
     for name in ("write_run_report", "write_study_report"):
         monkeypatch.setattr(train, name, lambda folder: folder)
@@ -99,7 +99,7 @@ def shared_tank(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(shared_tank) -> Path:
     """A small CNN trained on the shared tank by the command line: 2 epochs at 32x32. Only to be read."""
-    from pipelines.command_line import main
+    from pipelines.cli import main
 
     run = shared_tank.parent / "run"
     words = ["--data-dir", str(shared_tank), "--epochs", "2", "--image-size", "32", "--output-dir", str(run)]

@@ -16,7 +16,7 @@ from marinecv.data.locate import locate
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure, size_figure
 from marinecv.report.audit_page import audit_summary, write_audit_report
-from pipelines import audit
+from pipelines.commands import audit
 
 TABLES = {
     "class_counts", "size_table", "distinct_sizes", "problems", "intensity_histogram", "intensity_summary",

@@ -14,7 +14,7 @@ from test_report_pages import assert_self_contained, open_in_browser
 import marinecv as mcv
 from marinecv.audit.findings import cases_table, findings_table
 from marinecv.tables import read_table, write_table
-from pipelines.command_line import main
+from pipelines.cli import main
 
 CLASSES = ("crab", "eel", "ray")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

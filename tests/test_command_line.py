@@ -13,15 +13,15 @@ import pytest
 from conftest import draw_image
 
 import pipelines
-from pipelines.command_line import COMMANDS, main
-from pipelines.families import RECIPES
+from marinecv.recipes.registry import RECIPES
+from pipelines.cli import COMMANDS, main
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
 VERBS = ["data list", "data fetch", "data materialise", "data pack", "recipes list", "recipes replay"]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 TELL = """
 import sys, time
-from pipelines.command_line import main
+from pipelines.cli import main
 try:
     main({words!r})
 except SystemExit as end:
@@ -225,7 +225,7 @@ EARLY = [
 ONE_BY_ONE = """
 import io, json, sys, time
 from contextlib import redirect_stderr, redirect_stdout
-from pipelines.command_line import main
+from pipelines.cli import main
 told = []
 for words in json.loads(sys.argv[1]):
     started, out, said = time.process_time(), io.StringIO(), io.StringIO()
@@ -303,7 +303,7 @@ def test_an_interruption_is_exit_code_130(monkeypatch, capsys):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("pipelines.runs"), "run", interrupted)
+    monkeypatch.setattr(importlib.import_module("pipelines.commands.runs"), "run", interrupted)
     assert main(["runs"]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
 
@@ -328,7 +328,7 @@ def test_a_letter_that_cannot_be_written_is_no_error_of_the_user(monkeypatch):
     def write(args):
         "鱼".encode("ascii")
 
-    monkeypatch.setattr(importlib.import_module("pipelines.runs"), "run", write)
+    monkeypatch.setattr(importlib.import_module("pipelines.commands.runs"), "run", write)
     with pytest.raises(UnicodeEncodeError):
         main(["runs"])
 

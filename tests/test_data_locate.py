@@ -10,7 +10,7 @@ from marinecv.data import locate as room
 from marinecv.data.locate import locate
 from marinecv.data.manifests import load_manifest, manifest_at
 from marinecv.data.store import store_path
-from pipelines import data as command
+from pipelines.commands import data as command
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_materialise_links_and_counts_what_is_left_out(capsys, tmp_path, roboflo
 
 def test_the_command_module_is_light_to_import():
     root = Path(command.__file__).parents[1]
-    code = "import sys, pipelines.data; sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, pipelines.commands.data; sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 

@@ -26,7 +26,7 @@ from marinecv.data.pack import pack
 from marinecv.data.records import byte_size, is_present, is_record, read_bytes, record_path
 from marinecv.inputs.decode import read_decodable
 from marinecv.inputs.rgb import open_rgb
-from pipelines.command_line import main
+from pipelines.cli import main
 
 SMALL = 8_000  # bytes a shard, so that a tank fills several
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import marinecv as mcv
-from pipelines.command_line import main
+from pipelines.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,7 +12,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.load import check_stock
 from marinecv.runs import Run
 from marinecv.training.recipe import DataChoice, Recipe
-from pipelines.command_line import main
+from pipelines.cli import main
 
 SPEC = ImageSpec(height=32, width=32)
 

@@ -21,7 +21,7 @@ from marinecv.studies import Study, run_row
 from marinecv.tables import numbers, read_table, write_table
 from marinecv.training.checkpoint import read_checkpoint
 from marinecv.training.recipe import Recipe
-from pipelines.command_line import main
+from pipelines.cli import main
 
 
 @pytest.fixture(scope="module")

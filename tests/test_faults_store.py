@@ -30,7 +30,7 @@ download.fetch(load_manifest(sys.argv[1]), progress=lambda text: print(text, flu
 """
 COMMAND = """
 import sys
-from pipelines.command_line import main
+from pipelines.cli import main
 if len(sys.argv) > 2:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
-from pipelines import train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
 from pipelines.faults import in_words
 
 SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
@@ -232,7 +232,7 @@ def test_a_store_that_may_not_be_written_is_blamed(shared_tank, tmp_path, monkey
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "splits"))
 
-    monkeypatch.setattr("pipelines.plan.mcv.keep_split", refuse)
+    monkeypatch.setattr("marinecv.workflows.prepare.mcv.keep_split", refuse)
     words = ["--data-dir", str(shared_tank), "--split-by", "stratified", "--output-dir", str(tmp_path / "run")]
     assert main(["pretrain", *words]) == 1
     assert "MARINECV_HOME for the store" in capsys.readouterr().err

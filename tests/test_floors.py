@@ -30,11 +30,13 @@ FLOORS = {
     "runs": 6,
     "studies": 6,
     "training": 7,
+    "recipes": 7.5,
     "evaluation": 8,
     "search": 9,
     "explain": 10,
     "export": 11,
     "report": 12,
+    "workflows": 13,
 }
 MODULES = sorted(path for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
 

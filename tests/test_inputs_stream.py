@@ -20,8 +20,8 @@ from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.inputs.stream import Stream, weak
 from marinecv.training import fit
-from pipelines import train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
 
 SPEC = ImageSpec(height=20, width=30, canvas_px=64)
 MOVES = Augmentation(flip=0.5, rotation_deg=20, zoom=0.2, crop=0.1)

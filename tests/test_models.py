@@ -10,8 +10,8 @@ import tensorflow as tf
 from marinecv.models.backbones import BACKBONES, backbone_classifier, set_batch_norm_statistics, weights_file
 from marinecv.models.cnn import cnn
 from marinecv.models.normalise import IMAGENET_BGR_MEAN, NORMALISATIONS
+from marinecv.recipes.aquarium import GRID
 from marinecv.training.build import build_model
-from pipelines.pretrain import GRID
 
 SIZE = 96  # InceptionV3 wants 75 at least
 RANGES = {  # what each network was trained on, from pixels in [0, 255]

@@ -9,8 +9,8 @@ import pytest
 from marinecv.models.backbones import backbone_classifier, set_batch_norm_statistics
 from marinecv.models.cnn import cnn
 from marinecv.models.multimodal import multimodal_classifier
+from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
-from pipelines.families import RECIPES
 
 
 def built(name, num_classes=20):

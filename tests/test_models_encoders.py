@@ -12,13 +12,13 @@ from marinecv.features.frontier import split
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.models.encoders import encoder_classifier
+from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
 from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.build import build_model
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.model_choice import EncoderModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from pipelines.butterflies import B1, A
 
 SMALL = {"filters": (4, 8), "bottleneck": 8}
 NORMS = pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])

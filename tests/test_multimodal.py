@@ -15,13 +15,14 @@ from marinecv.data.splits import split_catalog
 from marinecv.evaluation.attribute_scores import MEANINGS
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.recipes.registry import RECIPES
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import read_table
 from marinecv.training.fit import fit_recipe, load_run
-from pipelines import plan, train
-from pipelines.command_line import main
-from pipelines.families import RECIPES
+from marinecv.workflows import prepare as plan
+from marinecv.workflows import train
+from pipelines.cli import main
 
 CLASSES, PER_CLASS = ("001.Auk", "002.Owl"), 8
 REPORT = RECIPES["birds_multimodal"]

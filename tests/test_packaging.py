@@ -69,7 +69,7 @@ def test_the_version_is_stated_alike(setup_cfg):
 
 
 def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed, tmp_path):
-    command = "from marinecv.pipelines.command_line import main; import marinecv, sys; "
+    command = "from marinecv.pipelines.cli import main; import marinecv, sys; "
     assert run_python(installed, command + "print(marinecv.__file__)", tmp_path).startswith(str(installed))
     assert "aquarium_four_conv" in run_python(installed, command + "sys.exit(main(['recipes']))", tmp_path)
     listed = run_python(installed, command + "sys.exit(main(['data', 'list']))", tmp_path)
@@ -77,7 +77,7 @@ def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed,
     code = "from marinecv.data.manifests import manifest_folder as f; print(f(), len(list(f().glob('*.sha256'))))"
     assert run_python(installed, code, tmp_path).split() == [str(installed / "marinecv" / "data_manifests"), "1"]
     entry = next(installed.glob("marinecv-*.dist-info/entry_points.txt")).read_text()
-    assert "marinecv = marinecv.pipelines.command_line:main" in entry
+    assert "marinecv = marinecv.pipelines.cli:main" in entry
     assert sorted(path.name for path in installed.iterdir() if path.suffix != ".dist-info") in (
         ["bin", "marinecv"],
         ["marinecv"],
@@ -94,6 +94,6 @@ def test_the_installed_package_has_its_types_and_imports_no_name_before_it_is_us
 @pytest.mark.slow
 def test_the_installed_command_trains_and_writes_its_page(installed, shared_tank, tmp_path):
     words = ["pretrain", "--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "32", "--output-dir", "run"]
-    code = f"import sys; from marinecv.pipelines.command_line import main; sys.exit(main({words!r}))"
+    code = f"import sys; from marinecv.pipelines.cli import main; sys.exit(main({words!r}))"
     assert "validation accuracy" in run_python(installed, code, tmp_path)
     assert "<style>" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

@@ -11,10 +11,10 @@ from test_report_pages import assert_self_contained
 
 from marinecv.data.manifests import load_manifest
 from marinecv.models.load import load_model
+from marinecv.recipes.butterflies import DENOISE, RECIPES, VAE
 from marinecv.runs import Run
 from marinecv.studies import Study
-from pipelines.butterflies import DENOISE, RECIPES, VAE
-from pipelines.command_line import main
+from pipelines.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -116,5 +116,5 @@ def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, mo
 )
 def test_on_own_images_only_a_recipe_asked_for_names_its_report(shared_tank, monkeypatch, words, name):
     seen = []
-    monkeypatch.setattr("pipelines.train.train", lambda rows, *args, **named: seen.append(rows[0].name) or 0)
+    monkeypatch.setattr("marinecv.workflows.train.train", lambda rows, *args, **named: seen.append(rows[0].name) or 0)
     assert main(["autoencode", "--data-dir", str(shared_tank), *words]) == 0 and seen == [name]

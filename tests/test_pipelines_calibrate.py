@@ -21,13 +21,16 @@ from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.export.certificate import calibration_of
 from marinecv.hashes import sha256
+from marinecv.recipes.aquarium import BEST
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.fit import load_run
 from marinecv.training.recipe import Recipe
-from pipelines import calibrate, options, plan, predict, train
-from pipelines.command_line import main
-from pipelines.pretrain import BEST
+from marinecv.workflows import calibrate, train
+from marinecv.workflows import prepare as plan
+from pipelines import options
+from pipelines.cli import main
+from pipelines.commands import predict
 
 COUNTS = {"train": 8, "valid": 20, "test": 1}
 TOLD = "prediction_set", "doubt", "review"

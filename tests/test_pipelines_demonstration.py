@@ -5,8 +5,8 @@ import pytest
 from marinecv.data import reef
 from marinecv.data.store import store_path
 from marinecv.runs import Run
-from pipelines import train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
 
 SPLIT = {"fish": 3, "shark": 2, "puffin": 1}
 MARGIN = 0.10  # over always naming the class that is most frequent in train

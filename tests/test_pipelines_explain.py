@@ -14,8 +14,9 @@ from test_report_pages import assert_self_contained
 from marinecv.explain.figures import read_figures
 from marinecv.explain.gallery import CASES_A_CLASS, choose_cases
 from marinecv.runs import Run
-from pipelines import boxes, explain
-from pipelines.command_line import main
+from marinecv.workflows import localization as boxes
+from pipelines.cli import main
+from pipelines.commands import explain
 
 
 @pytest.fixture

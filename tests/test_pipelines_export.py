@@ -8,7 +8,7 @@ from test_report_pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.export import model as exporting
-from pipelines.command_line import main
+from pipelines.cli import main
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ import pytest
 from conftest import COLOURS
 
 from marinecv.evaluation.folds import fold_metrics
+from marinecv.recipes import birdcnn
+from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.tables import write_table
-from pipelines import birdcnn
-from pipelines.command_line import main
-from pipelines.families import FAMILIES, RECIPES, REPORTS, command_of
-from pipelines.results import order_sentences, without_places
+from marinecv.workflows.results import order_sentences, without_places
+from pipelines.cli import main
 
 
 def test_every_recipe_has_one_name_and_reads_back_as_it_was():

@@ -10,8 +10,8 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
 from marinecv.training.build import build_model
 from marinecv.training.recipe import Recipe
-from pipelines import train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
 
 
 @pytest.fixture(autouse=True)

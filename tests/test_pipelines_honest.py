@@ -15,8 +15,10 @@ from marinecv.evaluation.leaks import GROUPED, WITHOUT, read_honest_scores
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.tables import read_table, write_table
-from pipelines import grouped_folds, honest, plan
-from pipelines.command_line import main
+from marinecv.workflows import folds as grouped_folds
+from marinecv.workflows import leakage as honest
+from marinecv.workflows import prepare as plan
+from pipelines.cli import main
 
 SCENES = {"train": 5, "valid": 2, "test": 2}
 QUICK = ["--epochs", "1", "--image-size", "32", "--batch-size", "8"]

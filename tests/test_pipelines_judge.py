@@ -10,7 +10,7 @@ from PIL import Image
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
-from pipelines.command_line import main
+from pipelines.cli import main
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from test_report_pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.features import bank
-from pipelines import latent
-from pipelines.command_line import main
+from pipelines.cli import main
+from pipelines.commands import latent
 
 ALL = ("--on", "train", "validation", "test")
 

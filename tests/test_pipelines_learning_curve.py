@@ -15,6 +15,8 @@ from test_report_pages import assert_self_contained
 
 from marinecv.atomic import write_json
 from marinecv.evaluation.predict import predict_table
+from marinecv.recipes.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
+from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.tables import read_table, write_table
@@ -22,10 +24,12 @@ from marinecv.training.build import build_model
 from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
-from pipelines import curve_cells, curves, finetune, options, recipes, train
-from pipelines.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
-from pipelines.command_line import main
-from pipelines.families import RECIPES
+from marinecv.workflows import curve_recipes as curve_cells
+from marinecv.workflows import learning_curve as curves
+from marinecv.workflows import train
+from pipelines import options
+from pipelines.cli import main
+from pipelines.commands import finetune, recipes
 
 SHARES = ("0.25", "0.5", "1")
 IMAGES = {"train": 8, "valid": 4, "test": 4}  # of each class

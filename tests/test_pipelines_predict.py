@@ -11,8 +11,9 @@ import pytest
 from conftest import draw_image
 
 from marinecv.evaluation.predictions import read_predictions
-from pipelines import predict, predict_files
-from pipelines.command_line import main
+from marinecv.workflows import predict_files
+from pipelines.cli import main
+from pipelines.commands import predict
 
 
 def rows_of(path):

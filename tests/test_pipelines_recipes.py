@@ -7,8 +7,9 @@ import pytest
 
 from marinecv.data.store import store_path
 from marinecv.studies import Study
-from pipelines import finetune, pretrain, recipes, train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
+from pipelines.commands import finetune, pretrain, recipes
 
 COLUMNS = ["recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs"]
 COLUMNS += ["image_size", "n_train", "command", "commit"]

@@ -13,13 +13,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run
 from marinecv.search import objective
 from marinecv.search.folder import Search
-from pipelines import plan, train
-from pipelines import search as command
-from pipelines.command_line import main
-from pipelines.families import RECIPES
+from marinecv.workflows import prepare as plan
+from marinecv.workflows import train
+from pipelines.cli import main
+from pipelines.commands import search as command
 
 
 def search(tank, folder, *words):
@@ -170,7 +171,7 @@ def test_a_worker_leaves_the_winner_to_the_one_that_has_the_last_trial(shared_ta
 
 @pytest.mark.parametrize("family", ["aquarium_pretrain", "aquarium_finetune", "birds", "birdcnn", "animals"])
 def test_every_family_s_recipes_can_be_searched(family):
-    from pipelines.families import FAMILIES
+    from marinecv.recipes.registry import FAMILIES
 
     for name in FAMILIES[family]:
         assert command.named(name, "search") is RECIPES[name]
@@ -180,7 +181,7 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     shared_tank, tmp_path, untrained, monkeypatch, capsys
 ):
     asked = []
-    monkeypatch.setattr("pipelines.finetune.with_weights", lambda recipe, weights: recipe)
+    monkeypatch.setattr("marinecv.workflows.weights.with_weights", lambda recipe, weights: recipe)
     monkeypatch.setattr(
         "marinecv.training.bank_choice.choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once")
     )

@@ -10,8 +10,8 @@ from marinecv.atomic import write_json
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.tables import write_table
-from pipelines import train
-from pipelines.command_line import main
+from marinecv.workflows import train
+from pipelines.cli import main
 
 
 @pytest.fixture

@@ -20,16 +20,17 @@ from PIL import Image
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
+from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
 from marinecv.training.recipe import Recipe
-from pipelines import plan, train
-from pipelines.boxes import find_data
-from pipelines.command_line import main
-from pipelines.evaluate import outside
-from pipelines.pretrain import BEST
+from marinecv.workflows import prepare as plan
+from marinecv.workflows import train
+from marinecv.workflows.localization import find_data
+from pipelines.cli import main
+from pipelines.commands.evaluate import outside
 
 RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
 RUN_FILES += ["metrics.json", "timing.json", "catalog.csv", "report.html", "log.txt", "figures/curves.png"]

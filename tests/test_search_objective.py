@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
 from marinecv.search import objective
 from marinecv.search.folder import Search, Trial
 from marinecv.search.objective import Pruned, Watch, figures, trainer
 from marinecv.search.space import space_of
 from marinecv.tables import write_table
-from pipelines.pretrain import BEST
 
 VALUES = {"dropout": 0.3, "kernel": 3, "filters": 16, "layers": 2, "batch_size": 16, "optimizer": "adam"}
 TRIAL = Trial(number=1, values=VALUES | {"learning_rate": 1e-3})

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.recipes.aquarium import BEST
 from marinecv.report.search_page import search_summary, write_search_report
 from marinecv.runs import Run
 from marinecv.search.folder import Search, Trial
 from marinecv.search.importance import importance
 from marinecv.search.space import TRAINING
-from pipelines.pretrain import BEST
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import keras_tuner
 import pytest
 
 from marinecv.checked import checked
+from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.registry import RECIPES
 from marinecv.search.kerastuner_engine import hyperparameters
 from marinecv.search.space import SCRATCH, TRAINING, Parameter, are_same, check_values, recipe_of, space_of
 from marinecv.training.build import build_model
 from marinecv.training.model_choice import BackboneModel
-from pipelines.families import RECIPES
-from pipelines.pretrain import BEST
 
 ADAM = {"batch_size": 16, "optimizer": "adam", "learning_rate": 3e-4}
 SGD = {"batch_size": 64, "optimizer": "sgd", "momentum": 0.85, "learning_rate": 1e-5}

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from marinecv.inputs.spec import Augmentation
+from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.aquarium import PRETRAINED as RECIPES
+from marinecv.recipes.birds import SIMPLE
 from marinecv.training import bank_choice, estimate
 from marinecv.training.bank_choice import choose_bank
-from pipelines.birds import SIMPLE
-from pipelines.finetune import RECIPES, bank
-from pipelines.plan import banked
-from pipelines.pretrain import BEST
+from marinecv.workflows.prepare import banked
+from pipelines.commands.finetune import bank
 
 RECIPE = RECIPES["aquarium_mobilenet_p2"]  # 25 epochs, continuous moves
 IMAGES = {"train": 447, "validation": 127}

@@ -10,6 +10,7 @@ from marinecv.data.store import store_path
 from marinecv.features.frontier import one_or_all, split
 from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.recipes.registry import RECIPES
 from marinecv.training import estimate
 from marinecv.training.autoencode import with_loss, with_targets
 from marinecv.training.build import build_model, compile_model, freeze_backbone
@@ -17,7 +18,6 @@ from marinecv.training.estimate import estimate_seconds
 from marinecv.training.learner import _whole
 from marinecv.training.model_choice import Autoencoder, BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from pipelines.families import RECIPES
 
 CNN = Recipe(
     name="cnn",

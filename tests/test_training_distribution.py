@@ -28,8 +28,8 @@ from marinecv.training.build import build_model
 from marinecv.training.distribution import distributed, join, share_here
 from marinecv.training.learner import learner
 from marinecv.training.recipe import Recipe
-from pipelines import devices
-from pipelines.command_line import main
+from marinecv.workflows import devices
+from pipelines.cli import main
 
 ROOT = Path(__file__).parents[1]
 SPEC = ImageSpec(height=8, width=8)

@@ -8,7 +8,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.lint import lint
 from marinecv.training.model_choice import BackboneModel, ScratchModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from pipelines import finetune, pretrain
+from pipelines.commands import finetune, pretrain
 
 BASE = Recipe(
     name="tank_cnn",

@@ -18,7 +18,7 @@ from marinecv.training.build import build_model, compile_model
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import LOGS, TensorBoardLog, Tracker, final_values, tracked
 from pipelines import options
-from pipelines.command_line import main
+from pipelines.cli import main
 
 FIGURES = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
 

@@ -4,9 +4,9 @@ from five_reports import printed
 from five_reports.bounds import average_bounds, f1_bounds, rows_with_support, sizes_before_split, ways_within
 from five_reports.claims import MIN_DELTA, expected_best, reductions, tell_apart
 from five_reports.words import AGAINST, CANNOT, FITS, accuracy, claim, filled, listed, section, table
-from marinecv.pipelines.animals import ADAM, FROZEN, N
 
 from marinecv.evaluation.published import counts_behind
+from marinecv.recipes.animals import ADAM, FROZEN, N
 
 SUPPORTS, SHARE = printed.ANIMALS_SUPPORTS, printed.ANIMALS_SHARE
 FIFTHS = {name: int(count * SHARE) for name, count in printed.ANIMALS10.items()}

@@ -3,7 +3,7 @@
 from five_reports.bounds import fits_batch_average, fitting_sizes
 from five_reports.claims import expected_best, place_of, tell_apart
 from five_reports.words import CANNOT, PLACES, claim, could_be, filled, hits, in_images, listed, section
-from marinecv.pipelines import finetune, pretrain
+from marinecv.pipelines.commands import finetune, pretrain
 
 from marinecv.evaluation.intervals import smallest_difference, wilson
 from marinecv.evaluation.published import counts_behind

@@ -3,11 +3,11 @@
 from five_reports import printed
 from five_reports.claims import map_sides
 from five_reports.words import CANNOT, FITS, accuracy, claim, filled, listed, section
-from marinecv.pipelines.birdcnn import BASE, RECIPES
-from marinecv.pipelines.birds import CUSTOM_CNN
 
 import marinecv as mcv
 from marinecv.evaluation.intervals import smallest_difference, smallest_paired_difference
+from marinecv.recipes.birdcnn import BASE, RECIPES
+from marinecv.recipes.birds import CUSTOM_CNN
 
 KERNEL6, TWO_CONV = RECIPES["birdcnn_kernel6"], RECIPES["birdcnn_two_conv"]
 

@@ -17,10 +17,10 @@ from five_reports.words import (
     listed,
     section,
 )
-from marinecv.pipelines.birds import CUSTOM_CNN, EFFICIENTNETB4, MULTIMODAL, RECIPES, RESNET50, N
 
 import marinecv as mcv
 from marinecv.evaluation.published import counts_behind
+from marinecv.recipes.birds import CUSTOM_CNN, EFFICIENTNETB4, MULTIMODAL, RECIPES, RESNET50, N
 
 FEW, MANY = N["cub_x20"], N["cub_x200"]
 NAMES = {RESNET50.name: "ResNet-50", MULTIMODAL.name: "multimodal", EFFICIENTNETB4.name: "EfficientNet-B4"}

@@ -15,10 +15,10 @@ from five_reports.claims import (
     tell_apart,
 )
 from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
-from marinecv.pipelines.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
 
 import marinecv as mcv
 from marinecv.evaluation.intervals import smallest_difference, wilson
+from marinecv.recipes.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
 
 N = PUBLISHED_N
 LINES = {line.removeprefix("butterflies_").upper(): line for line in PUBLISHED}

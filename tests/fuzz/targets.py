@@ -33,7 +33,7 @@ from marinecv.studies import Study, run_row
 from marinecv.tables import write_table
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from pipelines import runs as runs_command
+from pipelines.commands import runs as runs_command
 
 NAMES = ("crab", "eel", "=NA")
 CATALOG = pd.DataFrame(

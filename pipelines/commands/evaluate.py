@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from . import options, quiet
+from marinecv import console
+
+from .. import options
 
 HELP = (
     "Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped "
@@ -43,9 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.runs import fresh_folder
     from marinecv.tables import write_table
     from marinecv.training.recipe import Recipe
-
-    from .boxes import chosen_images
-    from .honest import fold_table, keep_honest_scores, related, related_outside
+    from marinecv.workflows.leakage import fold_table, keep_honest_scores, related, related_outside
+    from marinecv.workflows.localization import chosen_images
 
     trained = options.classifier(args.run)
     other = bool(args.data or args.data_dir)
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     catalog = outside(args, trained) if other else trained.catalog
     part = chosen_images(args, catalog, [args.on])
     folder = fresh_folder(args.output_dir) if args.output_dir else None
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     model = trained.load_model()
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
     pixels, part = mcv.load_pixels(part, trained.spec)
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     columns = ["class_name", "precision", "recall", "specificity", "f1", "support"]
     print(per_class_metrics(predictions)[columns].round(3).to_string(index=False))
     if args.folds:
-        from .grouped_folds import grouped_folds
+        from marinecv.workflows.folds import grouped_folds
 
         grouped_folds(trained, args.folds)
     elif trained.finished and not other and not trained.path("honest.csv").is_file():

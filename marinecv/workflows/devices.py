@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import quiet
+from marinecv import console
 
 if TYPE_CHECKING:
     from marinecv.inputs.share import Share
@@ -25,11 +25,11 @@ def prepare(args: argparse.Namespace) -> "Share":
         raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
     if args.distribute == "data-parallel" and "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.studies import Study, resumable
     from marinecv.training.distribution import join
 
-    with quiet.silence(1):  # where processes meet, Gloo says so
+    with console.silence(1):  # where processes meet, Gloo says so
         share = join(args.distribute)
     if share.processes > 1:
         several = args.grid or args.folds or len(args.image_size or ()) > 1

@@ -5,9 +5,10 @@ import random
 import re
 from pathlib import Path
 
+from marinecv import console
 from marinecv.choices import HEAT_METHODS
 
-from . import options, quiet
+from .. import options
 from .predict import find_images
 
 HELP = (
@@ -37,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.atomic import replaced
     from marinecv.hold import hold
     from marinecv.tables import write_table
-
-    from .boxes import images_and_boxes, measure
+    from marinecv.workflows.localization import images_and_boxes, measure
 
     trained, part, boxes = options.classifier(args.run), None, None
     if args.images:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         part, boxes = images_and_boxes(args, trained)
         cases = cases_of_run(args, trained, part)
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.explain.heatmaps import layer_of
     from marinecv.report.explain_page import write_explanation
 

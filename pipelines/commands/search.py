@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import marinecv as mcv
+from marinecv import console
+from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.own_data import head as own
+from marinecv.recipes.registry import is_own, named
 from marinecv.search.engines import ENGINES, check_engine
+from marinecv.workflows.ray_workers import import_ray, ray_workers
 
-from . import options, quiet
-from .families import is_own, named
-from .finetune import own
-from .pretrain import BEST
-from .ray_workers import import_ray, ray_workers
+from .. import options
 
 HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
 EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers:
         import_ray()
     if args.resume:
-        quiet.import_tensorflow()
+        console.import_tensorflow()
         return go_on(args.resume, args.track, args.workers)
     manifest = options.located(args) if not args.recipe and (args.data or args.data_dir) else None
     is_other = manifest and is_own(manifest, BEST)
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     algorithm = args.algorithm or ENGINES[engine][0]
     check_engine(engine, algorithm)
     check_workers(engine, args.workers)
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     folder = begin(recipe, engine, algorithm, args.trials or TRIALS, args, manifest)
     return go_on(folder, args.track, args.workers)
 
@@ -87,9 +88,9 @@ def begin(recipe, engine: str, algorithm: str, trials: int, args: argparse.Names
     from marinecv.search.folder import Search
     from marinecv.search.space import space_of
     from marinecv.training.bank_choice import choose_bank
-
-    from . import plan, train
-    from .recipes import settled
+    from marinecv.workflows import prepare as plan
+    from marinecv.workflows import train
+    from marinecv.workflows.weights import settled
 
     asked, [recipe] = recipe.name, plan.sized([settled(recipe)], args.image_size)
     if recipe.name != asked:
@@ -117,8 +118,7 @@ def go_on(folder: Path, track: str | None, workers: str | None = None) -> int:
     """Train the trials that are not over yet, then the winner, and write the page."""
     from marinecv.report.search_page import write_search_report
     from marinecv.search.folder import Search
-
-    from .at_work import noting
+    from marinecv.workflows.resumable import noting
 
     search = Search(folder)
     check_workers(search.engine, workers)
@@ -157,7 +157,7 @@ def work(search, track: str | None, say=lambda trial: None) -> bool:
 
 def work_apart(folder: Path, track: str | None) -> None:
     """What a worker of Ray does."""
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.search.folder import Search
 
     work(Search(folder), track)
@@ -226,8 +226,7 @@ def train_winner(search, track: str | None) -> None:
     from marinecv.hold import hold
     from marinecv.search.space import recipe_of
     from marinecv.training.recipe import Recipe
-
-    from . import train
+    from marinecv.workflows import train
 
     folder, best = search.folder / "best", search.best
     folder.mkdir(exist_ok=True)

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from . import options, quiet
+from marinecv import console
+
+from .. import options
 
 HELP = "List known data sets, fetch one, write class folders of links, or pack very many images into few files."
 EXAMPLE = "data fetch aquarium"
@@ -69,7 +71,7 @@ def _materialise(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
     from marinecv.data.packed import read_packed

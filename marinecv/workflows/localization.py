@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import options
+from marinecv.pipelines import options
 
 NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
 

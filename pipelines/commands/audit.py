@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import options, quiet
+from marinecv import console
+
+from .. import options
 
 NAME = "audit"
 HELP = "Show what the images are, what is wrong with them, and which of them give each other away across splits."
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = options.located(args)
     catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
     reading = reading_lines(manifest, catalog)
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.audit.examine import audit_images
     from marinecv.audit.judge import list_findings
     from marinecv.evaluation.leaks import leak_index

@@ -34,11 +34,19 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
-
-from .at_work import at_work
-from .calibrate import calibrate
-from .honest import keep_honest_scores, note_relatives
-from .plan import adjusted, announce, attributes_by_image, banked, folded, images_of, read_data, sized
+from marinecv.workflows.calibrate import calibrate
+from marinecv.workflows.leakage import keep_honest_scores, note_relatives
+from marinecv.workflows.prepare import (
+    adjusted,
+    announce,
+    attributes_by_image,
+    banked,
+    folded,
+    images_of,
+    read_data,
+    sized,
+)
+from marinecv.workflows.resumable import at_work
 
 
 def train(

@@ -12,10 +12,9 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.studies import Study, is_study
 from marinecv.training.recipe import Recipe
-
-from .at_work import at_work
-from .honest import folds_folder, keep_honest_scores, note_relatives, related
-from .train import finish_study
+from marinecv.workflows.leakage import folds_folder, keep_honest_scores, note_relatives, related
+from marinecv.workflows.resumable import at_work
+from marinecv.workflows.train import finish_study
 
 
 def grouped_folds(run: Run, folds: int) -> None:

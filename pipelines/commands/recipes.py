@@ -3,15 +3,17 @@
 import argparse
 from pathlib import Path
 
+from marinecv import console
 from marinecv.checked import no_such
+from marinecv.recipes import birdcnn
+from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of, for_another
 
-from . import birdcnn, options, quiet
-from .families import FAMILIES, RECIPES, REPORTS, command_of, for_another
+from .. import options
 
 HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes replay birdcnn --seeds 3"
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 BUDGET = {"epochs": 2, "limit": 120}  # what `--budget` leaves of a recipe
 
 
@@ -113,9 +115,9 @@ def replay(args: argparse.Namespace) -> int:
         raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
-    quiet.import_tensorflow()
-    from . import train
-    from .results import order_sentences, write_results
+    console.import_tensorflow()
+    from marinecv.workflows import train
+    from marinecv.workflows.results import order_sentences, write_results
 
     study = train.Study(args.resume) if args.resume else prepare(args)
     with train.at_work(study.folder):
@@ -133,8 +135,8 @@ def replay(args: argparse.Namespace) -> int:
 def prepare(args: argparse.Namespace):
     """Make the study: a run a recipe and seed, or fold."""
     import marinecv as mcv
-
-    from . import plan, train
+    from marinecv.workflows import prepare as plan
+    from marinecv.workflows import train
 
     recipes = chosen(args.report, args.only)
     flags = argparse.Namespace(
@@ -181,6 +183,8 @@ def prepare(args: argparse.Namespace):
 
 def chosen(report: str, only: list[str] | None) -> list:
     """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
+    from marinecv.workflows.weights import settled
+
     every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
     commands, found = ("pretrain", "finetune", "autoencode"), {}
     for word in only or commands:
@@ -199,10 +203,3 @@ def chosen(report: str, only: list[str] | None) -> list:
     if not found:
         raise ValueError(f"No recipe of the {report} report can be replayed here. Name one with --only.")
     return list(found.values())
-
-
-def settled(recipe):
-    """The recipe with its weights, or without where there are none to be had."""
-    from .finetune import with_weights
-
-    return with_weights(recipe, None) if command_of(recipe) == "finetune" else recipe

@@ -4,11 +4,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from marinecv import console
 from marinecv.checked import did_you_mean
+from marinecv.recipes.butterflies import DENOISE
+from marinecv.workflows.localization import chosen_images, moved
 
-from . import options, quiet
-from .boxes import chosen_images, moved
-from .butterflies import DENOISE
+from .. import options
 
 HELP = (
     "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a "
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     trained = mcv.Run(args.run)
     catalog = images_of(args, trained)
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.models.load import load_model
 
     encoder = trained.path("encoder.keras")

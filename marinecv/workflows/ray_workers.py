@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from . import quiet
+from marinecv import console
 
 TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # what begins so in the environment is the same for every worker
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
@@ -61,7 +61,7 @@ def ray_workers(most: int) -> Iterator[Workers]:
     environment = {name: value for name, value in os.environ.items() if name.startswith(TRAVELLING)}
     environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))  # else Ray would set it
     try:
-        with own_sigterm(), quiet.silence():
+        with own_sigterm(), console.silence():
             ray.init(
                 address,
                 include_dashboard=False if resources else None,

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
+from marinecv import console
 from marinecv.export.formats import FILES, QUANTISATIONS, check_format
 
-from . import options, quiet
+from .. import options
 
 HELP = "Write a run for another runtime, measured on its validation images; --check looks at what was written before."
 EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float16 int8-full"
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     trained = options.classifier(args.run)
     if not args.check and not args.format:
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     if args.check:
         return check(trained)
     from marinecv.export.model import MARGIN
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         check_format(args.format, kind)
     trained.note(f"looked at validation: export to {args.format}")
     margin, refused = MARGIN if args.margin is None else args.margin, []
-    with quiet.silence():  # the converter has remarks of its own
+    with console.silence():  # the converter has remarks of its own
         original = mcv.measure_original(trained, say=print)
         for kind in kinds:
             try:
@@ -67,7 +68,7 @@ def check(trained) -> int:
     folders = export_folders(trained)
     if not folders:
         raise ValueError(f"{trained.folder} has no exports. Make one with --format.")
-    with quiet.silence():
+    with console.silence():
         problems = [mcv.check_export(folder) for folder in folders]
     for folder, problem in zip(folders, problems, strict=True):
         print(f"  {folder.name:<20} {problem or 'as certified'}")

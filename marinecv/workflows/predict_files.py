@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from . import options, quiet
-from .ray_workers import ray_workers
+from marinecv import console
+from marinecv.pipelines import options
+from marinecv.workflows.ray_workers import ray_workers
 
 Chunk = tuple[int, list[Path]]
 """Files of a prediction, and the place of the first of them among all."""
@@ -64,11 +65,10 @@ def open_run(run: Path, calibration: dict | None, review: bool, batch_size: int,
     Raises:
         ValueError: the model takes more than an image.
     """
-    quiet.import_tensorflow()
+    console.import_tensorflow()
     from marinecv.evaluation.predict import check_inputs
     from marinecv.tables import table_text
-
-    from .describe import looker
+    from marinecv.workflows.predictor import looker
 
     trained = options.classifier(run)
     model = trained.load_model()

@@ -4,8 +4,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from . import options, quiet
-from .butterflies import DENOISE, RECIPES
+from marinecv import console
+from marinecv.recipes.butterflies import DENOISE, RECIPES
+
+from .. import options
 
 HELP = "Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."
 EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
@@ -30,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen recipe, or go on with what `--resume` names."""
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
-    quiet.import_tensorflow()
-    from . import train
-    from .families import is_own, named
+    console.import_tensorflow()
+    from marinecv.recipes.registry import is_own, named
+    from marinecv.workflows import train
 
     if args.resume:
         return train.resume(args.resume, args.track)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     found = resumable(args.run)
     if is_curve(args.run):
-        from .curves import write_curve
+        from marinecv.workflows.learning_curve import write_curve
 
         print(write_curve(found))
     elif isinstance(found, Study):

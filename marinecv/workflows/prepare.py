@@ -17,15 +17,14 @@ from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.splits import default_split_by, is_grouped
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
+from marinecv.pipelines.options import label_rules, limited, located
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
 from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
-
-from .honest import MOST
-from .options import label_rules, limited, located
+from marinecv.workflows.leakage import MOST
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
 CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for

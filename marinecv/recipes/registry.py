@@ -2,14 +2,13 @@
 
 import marinecv as mcv
 from marinecv.checked import no_such
+from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies
 from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
 
-from . import animals, birdcnn, birds, butterflies, finetune, pretrain
-
 FAMILIES = {
-    "aquarium_pretrain": pretrain.RECIPES,
-    "aquarium_finetune": finetune.RECIPES,
+    "aquarium_pretrain": aquarium.SCRATCH,
+    "aquarium_finetune": aquarium.PRETRAINED,
     "birds": birds.RECIPES,
     "birdcnn": birdcnn.RECIPES,
     "animals": animals.RECIPES,

@@ -8,9 +8,10 @@ import shutil
 from contextlib import closing, suppress
 from pathlib import Path
 
-from . import options
-from .predict_files import texts_here, texts_on_ray
-from .ray_workers import import_ray
+from marinecv.workflows.predict_files import texts_here, texts_on_ray
+from marinecv.workflows.ray_workers import import_ray
+
+from .. import options
 
 HELP = "Predict files or folders (recursively). Classes and geometry come from the run, never from flags."
 EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions.csv"
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     from marinecv.atomic import whole_file, write_text
-
-    from .at_work import at_work
+    from marinecv.workflows.resumable import at_work
 
     if args.workers:
         import_ray()

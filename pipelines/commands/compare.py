@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import options
+from .. import options
 
 HELP = "Compare runs on the same images: exact McNemar, paired bootstrap, and a plain sentence."
 EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"

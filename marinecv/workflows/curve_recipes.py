@@ -9,16 +9,15 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.data.labelled import keep_labels, keep_unlabelled
+from marinecv.recipes.butterflies import FAMILY, FRACTIONS, published_at
+from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
+from marinecv.recipes.registry import named
 from marinecv.runs import Run
 from marinecv.training.build import build_model
 from marinecv.training.model_choice import BackboneModel, EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe
-
-from .butterflies import FAMILY, FRACTIONS, published_at
-from .butterflies import RECIPES as AUTOENCODERS
-from .families import named
-from .finetune import with_weights
-from .plan import adjusted, sized
+from marinecv.workflows.prepare import adjusted, sized
+from marinecv.workflows.weights import with_weights
 
 Cells = dict[str, tuple[Recipe, pd.DataFrame]]
 

@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.parse_args(argv)
     if chosen not in COMMANDS:
         parser.error(no_such("command", chosen, COMMANDS))
-    command = importlib.import_module(f".{chosen.replace('-', '_')}", __package__)
+    command = importlib.import_module(f".commands.{chosen.replace('-', '_')}", __package__)
     child = Parser(
         prog=f"{parser.prog} {chosen}",
         description=command.HELP,

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from . import options, quiet
-from .butterflies import FAMILY, FRACTIONS
+from marinecv import console
+from marinecv.recipes.butterflies import FAMILY, FRACTIONS
+
+from .. import options
 
 HELP = (
     "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
@@ -67,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
     if args.resume and not is_curve(args.resume):
         raise ValueError(f"{args.resume} is no curve: it has no {ABOUT}. Expected a folder of `learning-curve`.")
-    quiet.import_tensorflow()
-    from .at_work import at_work
-    from .curves import begin, finish
+    console.import_tensorflow()
+    from marinecv.workflows.learning_curve import begin, finish
+    from marinecv.workflows.resumable import at_work
 
     folder = args.resume or begin(args, args.recipe, args.labelled or SHARES, args.seeds or 3)
     with at_work(folder):

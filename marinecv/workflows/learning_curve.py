@@ -15,23 +15,23 @@ from marinecv.evaluation.learning_curve import curve_table, line_differences
 from marinecv.evaluation.photographs import SHARES, next_class, photographs_needed
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.inputs.synthesise import PREFIX
+from marinecv.pipelines.commands.learning_curve import ABOUT
+from marinecv.pipelines.options import located
+from marinecv.recipes.butterflies import FAMILY, PUBLISHED_METRICS, A
+from marinecv.recipes.own_data import head
+from marinecv.recipes.registry import is_own
 from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run, fresh_folder, next_folder
 from marinecv.studies import Study
 from marinecv.tables import write_table
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
-
-from .at_work import at_work
-from .butterflies import FAMILY, PUBLISHED_METRICS, A
-from .curve_cells import check_asked, chosen, plan_cells, with_encoder
-from .families import is_own
-from .finetune import own, with_weights
-from .learning_curve import ABOUT
-from .options import located
-from .plan import announce, read_data
-from .results import COLUMNS, all_seeds, seed_lines
-from .train import own_words, score, start, train_cells
+from marinecv.workflows.curve_recipes import check_asked, chosen, plan_cells, with_encoder
+from marinecv.workflows.prepare import announce, read_data
+from marinecv.workflows.results import COLUMNS, all_seeds, seed_lines
+from marinecv.workflows.resumable import at_work
+from marinecv.workflows.train import own_words, score, start, train_cells
+from marinecv.workflows.weights import with_weights
 
 
 def begin(args: argparse.Namespace, names: Sequence[str] | None, shares: Sequence[float], seeds: int) -> Path:
@@ -41,7 +41,7 @@ def begin(args: argparse.Namespace, names: Sequence[str] | None, shares: Sequenc
         ValueError: as `chosen`, `check_asked`, `read_data`, `plan_cells` and `with_encoder`.
     """
     manifest = None if names else located(args, A.data.name)
-    lines = [with_weights(own(), None)] if manifest and is_own(manifest, A) else chosen(names or [FAMILY])
+    lines = [with_weights(head(), None)] if manifest and is_own(manifest, A) else chosen(names or [FAMILY])
     check_asked(lines, shares, args)
     manifest, catalog, choice = read_data(args, lines, manifest)
     class_names = mcv.class_names_of(catalog, manifest)

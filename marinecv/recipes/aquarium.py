@@ -1,0 +1,152 @@
+"""Aquarium: three CNNs from scratch at 64x64, and a pretrained network whose last 20 layers learn at 224x224.
+
+Run:        python run.py pretrain --grid
+Published:  validation 0.7480 / 0.7795 / 0.7717 (n=127), test 0.8730 / 0.8254 / 0.7460 (n=63)
+Here:       results/aquarium_pretrain.csv (5 seeds, mean and range)
+
+Run:        python run.py finetune --backbone mobilenetv3large --grid
+Published:  validation 0.8346 / 0.8268 / 0.8346 (n=127), test 0.9263 / 0.9367 / 0.9578 (no k/63 gives these)
+Here:       results/aquarium_finetune.csv
+"""
+
+from dataclasses import replace
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.model_choice import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataChoice, Recipe, Training
+
+SCRATCH_CHOSEN = (
+    "kernels, pools, filters, dense 128, dropout 0.5, initial learning rate, batch 32, at most 60 epochs, early stop "
+    "after 12; flip 0.5, rotation 10 degrees, zoom and crop 0.1; standardised per image"
+)
+SMALL_MOVES = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
+
+
+def published(validation: str, test: str) -> dict:
+    """Accuracies as printed in the aquarium report, with its numbers of images."""
+    return {"validation": {"accuracy": validation, "n": 127}, "test": {"accuracy": test, "n": 63}}
+
+
+BEST = Recipe(
+    name="aquarium_four_conv",
+    title="Aquarium from scratch: four convolutions",
+    report="aquarium",
+    data=DataChoice(name="aquarium"),
+    image=ImageSpec(height=64, width=64, canvas_px=1024),
+    model=ScratchModel(filters=(32, 64, 128, 128), kernels=(3, 3, 3, 3), pools=(2, 2, 2, 2)),
+    training=Training(
+        learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_MOVES
+    ),
+    published=published("0.7480", "0.8730"),
+    chosen=SCRATCH_CHOSEN,
+)
+GRID = [  # the rows of the report's table: joined settings, not a product
+    BEST,
+    replace(
+        BEST,
+        name="aquarium_three_conv",
+        title="Aquarium from scratch: three convolutions",
+        model=ScratchModel(filters=(32, 64, 128), kernels=(5, 5, 5), pools=(3, 2, 2)),
+        training=replace(BEST.training, lr_factor=0.1, lr_patience=3),
+        published=published("0.7795", "0.8254"),
+    ),
+    replace(
+        BEST,
+        name="aquarium_five_conv",
+        title="Aquarium from scratch: five convolutions",
+        model=ScratchModel(filters=(32, 64, 128, 128, 256), kernels=(5, 3, 3, 3, 3), pools=(2, 2, 2, 2, 2)),
+        training=replace(BEST.training, learning_rate=5e-4, lr_factor=0.3, lr_patience=8),
+        published=published("0.7717", "0.7460"),
+    ),
+]
+SYNTHETIC = replace(  # what the report tried and left out
+    BEST,
+    name="aquarium_four_conv_synthetic",
+    title="Aquarium from scratch: four convolutions, with synthetic images",
+    data=replace(BEST.data, synthetic=True),
+    published={},
+    chosen=f"{SCRATCH_CHOSEN}; synthetic images from every train image whose second class is not fish",
+)
+SCRATCH = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
+
+PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
+PATIENCES = tuple(PUBLISHED)
+WINNER = 2
+ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
+CHOSEN = (
+    "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
+    "batch normalisation frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
+)
+
+
+def row(backbone: str, patience: int) -> Recipe:
+    """A row of the report's table, for its own backbone or another."""
+    is_report = backbone == "mobilenetv3large"
+    return Recipe(
+        name=f"aquarium_{backbone}_p{patience}",
+        title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
+        report="aquarium",
+        data=DataChoice(name="aquarium"),
+        image=ImageSpec(height=224, width=224, canvas_px=1024),
+        model=BackboneModel(
+            backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalisation="standardise" if is_report else "backbone"
+        ),
+        training=Training(
+            learning_rate=1e-4,
+            lr_factor=0.2,
+            lr_patience=patience,
+            epochs=60 if is_report else 25,
+            monitor="val_accuracy",
+            augmentation=SMALL_MOVES,
+        ),
+        published=PUBLISHED[patience] if is_report else {},
+        chosen=CHOSEN + ("; standardised per image, as the report says" if is_report else "; 25 epochs"),
+    )
+
+
+MOBILENET = row("mobilenet", WINNER)
+LARGE = replace(  # ours, not the report's: the detail that 224 pixels lose is worth more than any schedule
+    MOBILENET,
+    name="aquarium_mobilenet_448",
+    title="Aquarium, mobilenet at 448x448: head first, then the last 20 layers gently",
+    image=replace(MOBILENET.image, height=448, width=448),
+    model=replace(MOBILENET.model, dropout=0.4),
+    training=replace(
+        MOBILENET.training,
+        optimizer="adam",
+        epochs=16,
+        head_epochs=8,
+        head_learning_rate=3e-3,
+        learning_rate=1e-4,
+        lr_factor=0.5,
+        lr_patience=3,
+        label_smoothing=0.1,
+    ),
+    chosen="everything; 448 pixels because a linear probe gains three points over 224",
+)
+LARGER = replace(  # ours too: with the bank an epoch of the head takes a tenth of a second, so it may have many
+    MOBILENET,
+    name="aquarium_mobilenet_640",
+    title="Aquarium, mobilenet at 640x640: only the head learns",
+    image=replace(MOBILENET.image, height=640, width=640),
+    model=replace(MOBILENET.model, trainable_layers=0),
+    training=replace(
+        MOBILENET.training,
+        optimizer="adam",
+        learning_rate=3e-3,
+        lr_factor=0.5,
+        lr_patience=15,
+        epochs=150,
+        early_stop_patience=40,
+        label_smoothing=0.1,
+        augmentation=Augmentation(flip=0.5),
+        bank=1,
+    ),
+    chosen="everything, by validation accuracy: 640 pixels, flip alone, so that the bank holds both images of each",
+)
+PRETRAINED = {
+    recipe.name: recipe
+    for recipe in [row(name, patience) for name in ("mobilenetv3large", "mobilenet") for patience in PATIENCES]
+    + [row(name, WINNER) for name in ("mobilenetv2", "inceptionv3", "resnet50", "efficientnetb4")]
+    + [LARGE, LARGER]
+}

@@ -1,0 +1,19 @@
+"""Recipes for images that are no report's: a head on a frozen backbone, and a small CNN from scratch."""
+
+from dataclasses import replace
+
+from marinecv.inputs.spec import ImageSpec
+from marinecv.recipes import animals
+from marinecv.recipes.aquarium import ALPHAS, BEST, LARGE
+from marinecv.training.recipe import Recipe
+
+FOUR_CONV = replace(BEST, name="four_conv", image=ImageSpec(height=64, width=64))
+
+
+def head(backbone: str = "mobilenet", trainable_layers: int = 0) -> Recipe:
+    """A head on a frozen backbone, on images that are no report's; or its last layers too, gently, after the head."""
+    model = {"backbone": backbone, "alpha": ALPHAS.get(backbone, 1.0), "trainable_layers": trainable_layers}
+    frozen = replace(animals.MOBILENET, name=f"{backbone}_head", title=f"{backbone}, frozen").with_model(**model)
+    if not trainable_layers:
+        return frozen
+    return replace(frozen, name=f"{backbone}_last{trainable_layers}", title=backbone, training=LARGE.training)

@@ -1,0 +1,1 @@
+"""What users ask for: functions on typed arguments."""
