@@ -3,7 +3,6 @@
 import marinecv as mcv
 from marinecv.checked import no_such
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies
-from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
 
 FAMILIES = {
@@ -25,12 +24,11 @@ def command_of(recipe: Recipe) -> str:
 
     An autoencoder `autoencode`, a line of a curve `learning-curve`, the rest `pretrain` from scratch or `finetune`.
     """
-    if isinstance(recipe.model, Autoencoder):
+    if recipe.model.is_autoencoder:
         return "autoencode"
     if recipe.name in butterflies.LINES:
         return "learning-curve"
-    scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
-    return "pretrain" if scratch else "finetune"
+    return "finetune" if recipe.model.is_pretrained else "pretrain"
 
 
 def is_own(manifest: "mcv.Manifest", recipe: Recipe) -> bool:

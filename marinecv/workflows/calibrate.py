@@ -15,7 +15,6 @@ from marinecv.features.distance import distances, fit_distance, write_codes
 from marinecv.hashes import sha256
 from marinecv.inputs.pixels import rows_of
 from marinecv.runs import Run
-from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import Recipe
 
 SHARE = 1 / 3  # of validation, where the training has held out none of it
@@ -79,7 +78,7 @@ def unlike(
     Writes `codes.npz`. What a multimodal model makes of an image hangs on what it is told of it: it has no distance.
     """
     far = np.zeros(len(rows), bool)
-    if isinstance(recipe.model, MultimodalModel):
+    if recipe.model.takes_attributes:
         return far, None
     places = np.flatnonzero(rows["split"].isin(("train", "validation")))
     seen = rows.iloc[places]

@@ -14,7 +14,6 @@ from marinecv.evaluation.leaks import honest_scores
 from marinecv.runs import Run
 from marinecv.studies import Study, is_study
 from marinecv.tables import numbers, read_table, write_table
-from marinecv.training.model_choice import Autoencoder
 from marinecv.training.recipe import Recipe
 
 MOST = 5000  # images among which relatives are looked for unasked; that takes a minute
@@ -26,7 +25,7 @@ def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame) -> pd.Da
     Neither where nothing is classified, nor where the images are many and nobody has asked for a grouped split.
     """
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
-    if many or isinstance(recipe.model, Autoencoder):
+    if many or recipe.model.is_autoencoder:
         return catalog
     links = mcv.find_links(put_back(catalog), recipe.data.frames, say=print)
     if is_grouped(recipe.data.split_by):  # of a fold not yet

@@ -22,7 +22,6 @@ from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
-from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.workflows.leakage import MOST
 
@@ -68,7 +67,7 @@ def read_data(
         catalog = limited(catalog, choice.limit, args.seed)
     check_trainable(catalog)
     for recipe in recipes:
-        if isinstance(recipe.model, MultimodalModel):
+        if recipe.model.takes_attributes:
             attributes_by_image(recipe, catalog, manifest)  # before anything is made: the data may have none
     wanted = args.synthetic or any(recipe.data.synthetic for recipe in recipes)
     if wanted and candidates(catalog, mcv.read_boxes(manifest)).empty:
@@ -76,7 +75,7 @@ def read_data(
             "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
             "Leave out --synthetic."
         )
-    if not isinstance(recipes[0].model, Autoencoder):
+    if not recipes[0].model.is_autoencoder:
         if links is None and len(mcv.usable(catalog)) <= MOST:
             links = mcv.find_links(catalog, choice.frames, say=print)
         for note in label_notes(catalog, links):

@@ -31,7 +31,6 @@ from marinecv.tables import read_table, write_table
 from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.distribution import distributed, leave, wait_for_all
 from marinecv.training.fit import fit_recipe, load_run
-from marinecv.training.model_choice import MultimodalModel
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 from marinecv.workflows.calibrate import calibrate
@@ -120,7 +119,7 @@ def start(
         contact_sheet(synthetic).save(folder / "synthetic" / "contact_sheet.jpg")
         catalog = pd.concat([catalog, synthetic], ignore_index=True)
         print(f"  {len(synthetic)} synthetic images in {folder / 'synthetic'}, all on contact_sheet.jpg")
-    if isinstance(recipe.model, MultimodalModel):
+    if recipe.model.takes_attributes:
         write_table(folder / "attributes.csv", attributes_by_image(recipe, catalog, manifest).reset_index())
     contract["split_sha256"] = mcv.write_split(catalog, folder / "split.csv")
     return Run.create(folder, recipe.to_dict(), contract, catalog)
@@ -178,7 +177,7 @@ def own_words(run: Run) -> list[str]:
 
 def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
     """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
-    multimodal = isinstance(recipe.model, MultimodalModel)
+    multimodal = recipe.model.takes_attributes
     told = run.attributes if multimodal else None
     predictions = predict_table(
         model,
