@@ -140,10 +140,12 @@ def grid(
     rows = [first, *(recipe_named(recipe) for recipe in several[1:])]
     changes = named_changes(first, changes, **settings)
     if len(rows) * max(1, len(sizes)) * (folds or 1) == 1:
-        nothing = ', and select_on="test" nothing to choose' * (select_on == "test")
-        raise ValueError(
-            f"One recipe at one size makes one run{nothing}. Expected several recipes, sizes=(64, 128) or folds=5."
-        )
+        if select_on == "test":
+            raise ValueError(
+                'select_on="test" chooses between runs, and this is one. Leave it out, or train several recipes, sizes '
+                "or folds."
+            )
+        raise ValueError("One recipe at one size makes one run. Expected several recipes, sizes=(64, 128) or folds=5.")
     plan = plan_runs(data, rows, changes, log, sizes=sizes, folds=folds, may_cache=not distribute)
     if select_on == "test":
         choose_on_test(plan, log)
