@@ -38,7 +38,7 @@ def progress_bar(
                     with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
                         from tqdm.auto import tqdm
                     bar, due = stack.enter_context(tqdm(total=total, desc=doing, initial=before, **LOOK)), 0.0
-                    bar.start_t -= elapsed
+                    bar.start_t = bar.last_print_t = bar.start_t - elapsed
                 bar.update(done - bar.n)
             elif done > before:
                 whole = elapsed * (total - before) / (done - before) if total else elapsed
