@@ -1,6 +1,7 @@
 """How far long work is: a bar in a terminal or a notebook, a line now and then in a file."""
 
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -53,12 +54,14 @@ def progress_bar(
 
 
 def is_interactive() -> bool:
-    """Whether this is a notebook or a terminal, with both outputs: lines sent to `tee` would break a bar."""
+    """Whether this is a notebook, or a terminal with both outputs: what one sends to `tee` would break a bar."""
     if parent_process() is not None or os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") != "0":
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    is_notebook = "IPKernelApp" in getattr(shell, "config", ())
-    return is_notebook or all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    if "IPKernelApp" in getattr(shell, "config", ()):
+        return True
+    both = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    return both and 0 not in shutil.get_terminal_size((0, 0))  # one without a size is read later, as a file
 
 
 def duration(seconds: float) -> str:

@@ -184,9 +184,14 @@ def test_a_notebook_a_terminal_and_what_is_neither(monkeypatch):
         assert not is_interactive()
         patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
         assert not is_interactive()
+    size = [80, 24]
+    monkeypatch.setattr(room.shutil, "get_terminal_size", lambda fallback: size)
     for stream in ("stdout", "stderr"):  # of `| tee` the first is none
         monkeypatch.setattr(sys, stream, SimpleNamespace(isatty=lambda: True))
         assert is_interactive() == (stream == "stderr")
+    size[1] = 0  # such as a container in CI gives, whose output lands in a file
+    assert not is_interactive()
+    size[1] = 24
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
     assert not is_interactive()
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "0")

@@ -115,7 +115,7 @@ def killed(search, monkeypatch, *accuracies):
     """Train until the process dies, which no handler sees: a copy of the search keeps what lay on the disk then."""
     seen = []
 
-    def dying(recipe, run, pixels, also, say):
+    def dying(recipe, run, pixels, also):
         if accuracies:
             history(run, *accuracies)
         seen.append(search.trial(1))
