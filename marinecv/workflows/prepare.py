@@ -18,8 +18,8 @@ from marinecv.data.splits import default_split_by, is_grouped
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.pipelines.options import label_rules, limited, located
-from marinecv.progress import duration
 from marinecv.training.bank_choice import choose_bank
+from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
 from marinecv.training.model_choice import Autoencoder, MultimodalModel
