@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     console.import_tensorflow()
     model = trained.load_model()
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
-    pixels, part = mcv.load_pixels(part, trained.spec)
+    pixels, part = mcv.load_pixels(part, trained.spec, log=print)
     left_out = part[part["problem"] != ""]
     if len(left_out):
         first = left_out.iloc[0]

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     encoder = trained.path("encoder.keras")
     model = load_model(encoder) if encoder.is_file() else trained.load_model()
-    pixels, catalog = mcv.load_pixels(catalog, trained.spec)
+    pixels, catalog = mcv.load_pixels(catalog, trained.spec, log=print)
     rows = mcv.usable(catalog)
     if len(rows) < len(catalog):
         first = catalog[catalog["problem"] != ""].iloc[0]
