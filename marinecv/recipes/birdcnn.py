@@ -57,8 +57,14 @@ RECIPES = {
     for recipe in [
         BASE,
         SHORT,
-        change("weight_decay", "weight decay 0.01, coupled", "worse than base; 20 minutes", l2=0.01),
-        change("weight_decay_decoupled", "weight decay 0.01, decoupled as in AdamW", "", weight_decay=0.01),
+        change("weight_decay", "weight decay 0.01, coupled", "worse than base; 20 minutes", l2=0.01, decay_scope="all"),
+        change(
+            "weight_decay_decoupled",
+            "weight decay 0.01, decoupled as in AdamW",
+            "",
+            weight_decay=0.01,
+            decay_scope="all",
+        ),
         change("sgd", "SGD with momentum 0.9", "like weight_decay; 18 minutes", optimizer="sgd", momentum=0.9),
         change(
             "kernel6",
