@@ -222,7 +222,7 @@ def test_decoupled_weight_decay_shrinks_its_scope_alone(policy, optimizer, scope
 def test_decay_of_a_model_without_variables_is_refused(decay):
     model = keras.Sequential([keras.layers.Dense(2)])
     compile_model(model, Training())
-    with pytest.raises(ValueError, match="Expected a model that begins with keras.Input"):
+    with pytest.raises(ValueError, match="Expected a built model, whose variables l2 and weight_decay"):
         compile_model(model, Training(**{decay: 0.1}))
 
 

@@ -51,9 +51,7 @@ def compile_model(
 def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
     """Compile with the optimizer of the settings and any loss; see `compile_model`."""
     if (training.l2 or training.weight_decay) and not model.built:
-        raise ValueError(
-            "Expected a model that begins with keras.Input(shape): l2 and weight_decay act on its variables."
-        )
+        raise ValueError("Expected a built model, whose variables l2 and weight_decay act on: call model.build first.")
     options = {"learning_rate": learning_rate or training.learning_rate}
     options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
     options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
