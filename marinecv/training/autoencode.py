@@ -74,7 +74,6 @@ def fit_autoencoder(
             initial_epoch=done,
             epochs=training.epochs,
             callbacks=[bar, counter, *callbacks(training, run.folder, **beside), *also],
-            shuffle=False,  # the data set shuffles itself
             verbose=0,
         )
     check_finite(model, run, training.learning_rate, say)

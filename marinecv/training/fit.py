@@ -129,7 +129,6 @@ def fit_recipe(
                 epochs=last,
                 class_weight=by_fit,
                 callbacks=[bar, clock, *own, *also],
-                shuffle=False,  # the data set shuffles itself
                 verbose=0,
             )
         if leads:
