@@ -7,8 +7,8 @@ from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.formats import RAW, UNSUPPORTED_SUFFIXES
 from marinecv.data.images import read_header
-from marinecv.data.layouts import GROUP, PLACE
 from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.readers.folders import GROUP, PLACE
 from marinecv.data.splits import folder_splits
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from marinecv.audit.findings import Finding, finding_of, make_cases
-from marinecv.data.folders import NO_FOLDER
+from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
 
 NO_BOX = ("no box", "no usable box")  # problems begin so

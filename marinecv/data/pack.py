@@ -19,11 +19,11 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.checked import read_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
-from marinecv.data.catalog import READERS, class_order, source_layout
+from marinecv.data.catalog import source_layout
 from marinecv.data.columns import read_columns, write_columns
-from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.manifests import Manifest
-from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
+from marinecv.data.readers import reader_of
+from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
@@ -59,7 +59,7 @@ def pack(
             what was written.
     """
     folder, say = Path(folder).absolute(), say or quiet
-    images, boxes = READERS[manifest.layout](manifest)
+    images, boxes = reader_of(manifest.layout).read(manifest)
     clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
     sizes, source = _look_at(images, boxes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
     about = {name: getattr(manifest, name) for name in FACTS} | {
         "version": VERSION,
         "layout": source_layout(manifest),
-        "class_order": class_order(manifest),
+        "class_order": reader_of(manifest.layout).class_order(manifest),
         "images": len(images),
         "shards": {shard.name: shard.stat().st_size for shard in shards},
         "tables": {name: sha256(folder / name) for name in (INDEX, BOXES)},

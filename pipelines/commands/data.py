@@ -74,7 +74,7 @@ def _pack(args: argparse.Namespace) -> int:
     console.import_tensorflow()
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
-    from marinecv.data.packed import read_packed
+    from marinecv.data.readers.packed import read_packed
     from marinecv.inputs.decode import read_decodable
 
     manifest = options.located(args)

@@ -7,11 +7,13 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
 from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
-from marinecv.data.layouts import ANNOTATIONS, image_files, split_folders
+from marinecv.data.layouts import image_files, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import refuse_unmatched
+from marinecv.data.readers import Reader
 from marinecv.data.splits import NO_SPLIT
 
+ANNOTATIONS = "_annotations.csv"
 SIZE = ("width", "height")
 UNNAMED = "lies in a sub-folder and no row of the CSV names it"
 OTHER_SIZE = "its image has another size"
@@ -78,3 +80,17 @@ def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFr
     images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]
     boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & (boxes["problem"] == ""), OTHER_SIZE)
     return images, boxes[BOX_COLUMNS]
+
+
+def _tables(root: Path) -> list[Path]:
+    return [folder / ANNOTATIONS for folder in (root, *split_folders(root).values())]
+
+
+READER = Reader(
+    rank=1,
+    detects=lambda root: any(table.is_file() for table in _tables(root)),
+    read=read_roboflow,
+    holds=f"{ANNOTATIONS} (here or in train/, valid/, test/)",
+    class_from_boxes=True,
+    tables=lambda manifest: _tables(manifest.root),
+)
