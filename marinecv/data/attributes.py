@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import one_of
+from marinecv.choices import ATTRIBUTE_KINDS
 from marinecv.data.catalog import usable
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import all_readers, reader_of
-
-KINDS = ("image", "class")
 
 
 def read_attributes(
@@ -32,7 +31,7 @@ def read_attributes(
         ValueError: another layout or kind, a bound out of range, no such file, or one that is broken or whose images,
             attributes or classes are not those of the other tables.
     """
-    one_of(KINDS, kind=kind)
+    one_of(ATTRIBUTE_KINDS, kind=kind)
     if (read := reader_of(manifest.layout).attributes) is None:
         known = ", ".join(f'"{layout}"' for layout, reader in all_readers().items() if reader.attributes)
         raise ValueError(

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
 
 LINK_COLUMNS = ["first", "second", "kind", "likeness", "found_by"]
@@ -90,7 +91,7 @@ def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFra
     swapped = pairs.rename(columns={"first": "second", "second": "first"})
     pairs = pd.concat([pairs, swapped], ignore_index=True)
     judged, taught = pairs["first"].map(split), pairs["second"].map(split)
-    crossing = pairs[(taught == "train") & judged.isin(["validation", "test"])]
+    crossing = pairs[(taught == "train") & judged.isin(SCORED_SPLITS)]
     crossing = crossing.assign(split=judged[crossing.index]).rename(columns={"first": "image_id", "second": "relative"})
     crossing = crossing.assign(order=crossing["kind"].map({kind: number for number, kind in enumerate(RELATIVES)}))
     crossing = crossing.sort_values(["order", "likeness", "image_id"], ascending=[True, False, True])

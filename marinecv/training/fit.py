@@ -11,6 +11,7 @@ import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.checked import of_type
+from marinecv.choices import FITTED_SPLITS
 from marinecv.console import quiet
 from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
@@ -170,7 +171,7 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
     rows, training = usable(run.catalog), recipe.training
     if (expected := (len(rows), *recipe.image.shape)) != np.shape(pixels):
         raise ValueError(f"Expected pixels as load_run(run, recipe) gives: {expected}. Received: {np.shape(pixels)}.")
-    parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
+    parts = {split: split_of(rows, pixels, split) for split in FITTED_SPLITS}
     for split, (part, _) in parts.items():
         if part.empty:
             bad = run.catalog.query("split == @split and problem != ''")[["image_id", "problem"]].to_numpy().tolist()

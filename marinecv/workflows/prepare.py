@@ -10,7 +10,7 @@ from textwrap import shorten
 import pandas as pd
 
 import marinecv as mcv
-from marinecv.choices import MADE, SPLITS
+from marinecv.choices import FITTED_SPLITS, MADE, SPLITS
 from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import check_trainable
 from marinecv.data.groups import COPY, NEAR_COPY
@@ -203,7 +203,7 @@ def banked(
 def images_of(catalog: pd.DataFrame) -> dict[str, int]:
     """How many usable images train and validation hold."""
     good = mcv.usable(catalog)
-    return {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
+    return {split: int((good["split"] == split).sum()) for split in FITTED_SPLITS}
 
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.atomic import write_json
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.catalog import usable
 from marinecv.evaluation.attribute_scores import attribute_scores
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
@@ -135,7 +136,7 @@ def finish(run: Run, track: str | None = None, distribute: str | None = None) ->
             score(run, recipe, followers, distribute)
         write_run_report(run.folder)
     metrics = run.metrics
-    for split in ("validation", "test"):
+    for split in SCORED_SPLITS:
         if split in metrics:
             print(f"  {split:<10} {figure(metrics[split])}")
     if run.path("honest.csv").is_file() and not run.fold:

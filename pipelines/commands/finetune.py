@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 
+from marinecv.choices import BANK_DTYPES
 from marinecv.recipes.aquarium import PATIENCES, WINNER, row
 from marinecv.recipes.own_data import head
 from marinecv.training.recipe import Recipe
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
     )
     parser.add_argument(
-        "--bank-dtype", choices=("float32", "float16"), help="float16 keeps them in half the room (default: float32)"
+        "--bank-dtype", choices=BANK_DTYPES, help="float16 keeps them in half the room (default: float32)"
     )
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.checked import did_you_mean
+from marinecv.choices import FITTED_SPLITS, SPLITS
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.workflows.localization import chosen_images, moved
 
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         nargs="+",
-        choices=("train", "validation", "test"),
-        default=["train", "validation"],
+        choices=SPLITS,
+        default=list(FITTED_SPLITS),
         help="one split or several (default: train validation)",
     )
     parser.add_argument(
