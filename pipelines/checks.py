@@ -8,10 +8,11 @@ import pandas as pd
 
 from marinecv.checked import no_such
 from marinecv.choices import WEIGHTS
-from marinecv.data.catalog import check_trainable, read_catalog, usable
+from marinecv.data.catalog import check_trainable, read_catalog
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
+from marinecv.data.user_tables import usable
 from marinecv.recipes.aquarium import PRETRAINED as RECIPES
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import named

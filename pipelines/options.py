@@ -47,7 +47,8 @@ def add_subset(parser: argparse.ArgumentParser) -> None:
 
 def limited(catalog, limit: int, seed: int):
     """Return at most so many images a split, and say where these are too few for every class."""
-    from marinecv.data.catalog import limit_catalog, usable
+    from marinecv.data.catalog import limit_catalog
+    from marinecv.data.user_tables import usable
 
     if (classes := usable(catalog)["class_name"].nunique()) > limit:
         print(f"--limit {limit} keeps the {limit} largest of {classes} classes")

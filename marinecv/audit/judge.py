@@ -8,10 +8,10 @@ from marinecv.audit.relative_findings import relative_findings
 from marinecv.audit.unfit import image_findings
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import NEIGHBOUR
 from marinecv.data.splits import split_catalog
-from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
 
 
 def is_split(catalog: pd.DataFrame) -> bool:

@@ -5,9 +5,9 @@ import pandas as pd
 
 from marinecv.checked import one_of
 from marinecv.choices import ATTRIBUTE_KINDS
-from marinecv.data.catalog import usable
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import all_readers, reader_of
+from marinecv.data.user_tables import usable
 
 
 def read_attributes(

@@ -1,6 +1,6 @@
 """The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
 from marinecv.data.splits import sort_by_split
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, is_usable, usable
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
 EMPTY = "empty"
@@ -112,12 +112,6 @@ def source_layout(manifest: Manifest) -> str:
     return reader_of(manifest.layout).source(manifest.root) or manifest.layout
 
 
-def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
-    table = as_catalog(catalog, needed)
-    return table[table["problem"] == ""]
-
-
 def merge_spellings(
     images: pd.DataFrame, boxes: pd.DataFrame, class_names: tuple[str, ...], merge_case: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -145,7 +139,7 @@ def check_trainable(catalog: pd.DataFrame) -> None:
     """Raise ValueError, saying why, where nothing can be trained: no usable train image, or one class only."""
     train = usable(catalog).query("split == 'train'")
     if train.empty:
-        problems = catalog["problem"][catalog["problem"] != ""]
+        problems = catalog["problem"][~is_usable(catalog)]
         why = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
         counts = usable(catalog)["split"].value_counts().to_dict()
         raise ValueError(
@@ -183,7 +177,7 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
 def _label(catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, no_box: str) -> pd.DataFrame:
     labels = dominant_class(boxes, label_rule).set_index("image_id").reindex(catalog["image_id"])
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabelled, fine = labels["class_name"].isna().to_numpy(), catalog["problem"] == ""
+    unlabelled, fine = labels["class_name"].isna().to_numpy(), is_usable(catalog)
     catalog = catalog.assign(class_name=labels["class_name"].fillna("").to_numpy(), share=labels["share"].to_numpy())
     first = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
     why = ("no usable box: " + first["problem"] + " (" + first["source"] + ")").to_numpy()

@@ -7,7 +7,7 @@ from marinecv.checked import one_of
 from marinecv.data.deal import deal_groups
 from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, is_usable
 
 FOLDS_BY = ("stratified", "grouped")
 
@@ -31,7 +31,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     """
     one_of(FOLDS_BY, by=by)
     catalog = put_back(as_catalog(catalog).reset_index(drop=True))
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     if not 2 <= k <= good.sum():
         raise ValueError(
             f"There are {good.sum()} usable images for {k} folds. Expected 2 folds at least, and an image each."

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.deal import deal_groups, has_groups
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, is_usable
 
 
 def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
@@ -22,7 +22,7 @@ def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.S
     """
     catalog = as_catalog(catalog)
     index, catalog = catalog.index, catalog.reset_index(drop=True)
-    rows = catalog[(catalog["split"] == "validation") & (catalog["problem"] == "")].sort_values("image_id")
+    rows = catalog[(catalog["split"] == "validation") & is_usable(catalog)].sort_values("image_id")
     if not share or rows.empty:
         return pd.Series(False, index=index)
     rng = np.random.default_rng(seed)

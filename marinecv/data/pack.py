@@ -25,6 +25,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
 from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
+from marinecv.data.user_tables import is_usable
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
 
@@ -79,7 +80,7 @@ def pack(
             _say_how_far(say, number, parts, done, time.monotonic() - started)
         records = [read_columns(_rows(folder, number)) for number in range(len(parts))]
         for number, rows in enumerate(records):
-            _check(_shard(folder, number), rows[rows["problem"] == ""])
+            _check(_shard(folder, number), rows[is_usable(rows)])
         _finish(folder, manifest, images, boxes, parts, records, source)
         _tidy(folder)
     return folder
@@ -87,7 +88,7 @@ def pack(
 
 def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
     """Bytes of each image, -1 for one with a problem; and what this pack is known by while it is made."""
-    good = images["problem"] == ""
+    good = is_usable(images)
     sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
     digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
     for path in images["path"][good & ~images["path"].map(is_record)]:  # that of a record has a checksum

@@ -17,7 +17,7 @@ from marinecv.data.groups import first_level, group_catalog
 from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
-from marinecv.data.user_tables import as_catalog, why_none
+from marinecv.data.user_tables import as_catalog, is_usable, why_none
 from marinecv.hashes import sha256
 from marinecv.tables import check_columns, read_table, write_table
 
@@ -99,7 +99,7 @@ def split_catalog(
         )
     catalog = catalog if split_by == "grouped" else first_level(catalog)
     rng = np.random.default_rng(seed)
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     if split_by == "published":
         chosen = _published(catalog, good, rng, fractions)
         catalog = catalog.assign(problem=catalog["problem"].mask(good & (chosen == ""), NO_SPLIT))
@@ -130,7 +130,7 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
         The SHA-256 of the file: equal where the split is equal.
     """
     catalog = as_catalog(catalog)
-    rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
+    rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
     return sha256(path)
 
@@ -193,7 +193,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
             f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."
         )
     said = known.map(dict(zip(ids, table["split"].map(splits), strict=True))).fillna("")
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
     return first_level(sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem)))
 

@@ -13,8 +13,8 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.checked import of_type
 from marinecv.choices import FITTED_SPLITS
 from marinecv.console import quiet
-from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.epochs import EpochCounter
@@ -45,7 +45,7 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None)
     pixels, catalog = load_pixels(before, recipe.image)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        in_all, say = (catalog["problem"] != "").sum(), say or quiet
+        in_all, say = (~is_usable(catalog)).sum(), say or quiet
         say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
@@ -174,7 +174,12 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
     parts = {split: split_of(rows, pixels, split) for split in FITTED_SPLITS}
     for split, (part, _) in parts.items():
         if part.empty:
-            bad = run.catalog.query("split == @split and problem != ''")[["image_id", "problem"]].to_numpy().tolist()
+            bad = (
+                run.catalog[~is_usable(run.catalog)]
+                .query("split == @split")[["image_id", "problem"]]
+                .to_numpy()
+                .tolist()
+            )
             first = f"; the first, {bad[0][0]}: {bad[0][1]}" if bad else ""
             raise ValueError(f"The {split} split holds no usable image{first}. `marinecv audit` shows the reasons.")
     if training.calibration:

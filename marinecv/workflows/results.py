@@ -8,7 +8,7 @@ import pandas as pd
 
 from marinecv.checked import take
 from marinecv.choices import SCORED_SPLITS
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.restoration import ERRORS
 from marinecv.evaluation.verdicts import attainable, verdict

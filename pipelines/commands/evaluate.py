@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     import marinecv as mcv
     from marinecv.atomic import write_json
+    from marinecv.data.user_tables import is_usable
     from marinecv.evaluation.figures import interval_words
     from marinecv.evaluation.leaks import honest_sentences
     from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     model = trained.load_model()
     trained.note(f"looked at {args.on}: evaluate" + (f" on {args.data or args.data_dir}" if other else ""))
     pixels, part = mcv.load_pixels(part, trained.spec)
-    left_out = part[part["problem"] != ""]
+    left_out = part[~is_usable(part)]
     if len(left_out):
         first = left_out.iloc[0]
         print(f"{len(left_out)} of {len(part)} images left out; the first, {first['image_id']}: {first['problem']}")

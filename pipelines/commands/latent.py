@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     import marinecv as mcv
     from marinecv.atomic import replaced
+    from marinecv.data.user_tables import is_usable
     from marinecv.evaluation.latent import ALL
     from marinecv.hold import hold
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     pixels, catalog = mcv.load_pixels(catalog, trained.spec)
     rows = mcv.usable(catalog)
     if len(rows) < len(catalog):
-        first = catalog[catalog["problem"] != ""].iloc[0]
+        first = catalog[~is_usable(catalog)].iloc[0]
         print(f"{len(catalog) - len(rows)} images left out; the first, {first['image_id']}: {first['problem']}")
     if rows.empty:
         raise ValueError("None of these images can be read. If they have moved, name their folder with --data-dir.")

@@ -12,6 +12,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.names import refuse_unmatched
 from marinecv.data.readers import Reader
 from marinecv.data.splits import NO_SPLIT
+from marinecv.data.user_tables import is_usable
 
 ANNOTATIONS = "_annotations.csv"
 SIZE = ("width", "height")
@@ -68,7 +69,7 @@ def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Say where the size that a row states is not that of the image; the boxes may be of the stored, unturned one."""
-    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & (boxes["problem"] == "")]
+    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & is_usable(boxes)]
     numbers = said[[*SIZE]].apply(pd.to_numeric)
     of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)
     differs = (of_file["width"] > 0) & (numbers != of_file).any(axis=1)
@@ -78,7 +79,7 @@ def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFr
     }
     pairs = zip(images["image_id"], images["problem"], strict=True)
     images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]
-    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & (boxes["problem"] == ""), OTHER_SIZE)
+    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & is_usable(boxes), OTHER_SIZE)
     return images, boxes[BOX_COLUMNS]
 
 

@@ -15,6 +15,7 @@ from marinecv.data.layouts import HIDDEN, folder_named, image_files, paths_below
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import plain, refuse_unmatched
 from marinecv.data.readers import Reader
+from marinecv.data.user_tables import is_usable
 
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
@@ -199,7 +200,7 @@ def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
             pixels = boxes[axis].astype(float) * size + side * boxes[extent].astype(float) * size
             # Fractions are stored short of a half pixel by a rounding error: 348.4999999 means 348.5.
             boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
-    unknown = (of_path["width"].to_numpy() == 0) & (boxes["problem"] == "")
+    unknown = (of_path["width"].to_numpy() == 0) & is_usable(boxes)
     boxes.loc[unknown, CORNERS] = np.nan
     boxes["problem"] = boxes["problem"].mask(unknown, "the size of its image is unknown")
     return boxes.assign(image_id=of_path["image_id"].to_numpy())[BOX_COLUMNS]
