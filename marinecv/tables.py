@@ -71,7 +71,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def check_columns(table: Iterable[object], columns: Iterable[str], what: object) -> None:
     """Raise ValueError, which calls it `what`, where a table, or the header of one, lacks a column."""
     if missing := [repr(column) for column in columns if column not in [*table]]:
-        expected, found = ", ".join(columns), ", ".join(map(str, table)) or "none"
+        expected, found = ", ".join(columns), ", ".join(map(str, table)) or "nothing"
         raise ValueError(f"{what} lacks the column {', '.join(missing)}. Expected {expected}; found {found:.200}.")
 
 

@@ -58,10 +58,7 @@ def test_absent_unlabelled_and_unreadable_images_keep_their_rows(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "filename,class\na.jpg,eel\n",
-            "lacks the column 'xmin', 'ymin', 'xmax', 'ymax'. Expected .*; found filename, class",
-        ),
+        ("filename,class\na.jpg,eel\n", "lacks the column 'xmin', 'ymin', .*. Expected .*; found filename, class"),
         ("", "found nothing"),
         (HEADER + "a.jpg,64,48,,1,2,3,4\n", "1 of 1 .*_annotations.csv:2: bad row 'a.jpg,64,48,,1,2,3,4': lacks"),
         (HEADER + "a.jpg,64\n", "_annotations.csv:2: bad row 'a.jpg,64': lacks its class"),

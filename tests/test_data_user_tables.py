@@ -262,21 +262,21 @@ def test_what_is_no_table_is_refused(ours):
     for call, message in (
         (
             lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES),
-            "catalog lacks the column 'path'",
+            "catalog lacks.* 'path'",
         ),
         (lambda: mcv.usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
         (
             lambda: mcv.limit_catalog(catalog.drop(columns="image_id"), 3, 0),
-            "catalog lacks the column 'image_id'.*found",
+            "catalog lacks.* 'image_id'.*found",
         ),
         (
             lambda: mcv.explore(catalog.drop(columns=["width", "share"]), ours["boxes"]),
-            "lacks the column 'width', 'share'",
+            "lacks .* 'width', 'share'",
         ),
         (lambda: mcv.usable(pd.concat([catalog, catalog], axis=1)), "has the column 'image_id' twice"),
         (
             lambda: mcv.group_catalog(catalog, ours["links"][["first"]]),
-            "table of links lacks the column 'second', 'kind'",
+            "table of links lacks.* 'second', 'kind'",
         ),
         (lambda: mcv.confusion(catalog), "This is no predictions table: expected the columns image_id, split"),
         (lambda: mcv.confusion(predictions.head(0)), "There is no row. Expected labelled images"),

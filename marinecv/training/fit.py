@@ -174,13 +174,8 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
     parts = {split: split_of(rows, pixels, split) for split in FITTED_SPLITS}
     for split, (part, _) in parts.items():
         if part.empty:
-            bad = (
-                run.catalog[~is_usable(run.catalog)]
-                .query("split == @split")[["image_id", "problem"]]
-                .to_numpy()
-                .tolist()
-            )
-            first = f"; the first, {bad[0][0]}: {bad[0][1]}" if bad else ""
+            bad = run.catalog[~is_usable(run.catalog) & (run.catalog["split"] == split)]
+            first = f"; the first, {bad['image_id'].iloc[0]}: {bad['problem'].iloc[0]}" if len(bad) else ""
             raise ValueError(f"The {split} split holds no usable image{first}. `marinecv audit` shows the reasons.")
     if training.calibration:
         part, of_part = parts["validation"]

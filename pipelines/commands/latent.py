@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.hold import hold
 
     trained = mcv.Run(args.run)
-    catalog = images_of(args, trained)
+    catalog = images_asked(args, trained)
     console.import_tensorflow()
     from marinecv.models.load import load_model
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def images_of(args: argparse.Namespace, trained):
+def images_asked(args: argparse.Namespace, trained):
     """The usable images of the splits, where they lie now."""
     import marinecv as mcv
     from marinecv.training.recipe import DataChoice
