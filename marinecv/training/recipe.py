@@ -5,17 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from marinecv import choices
 from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
-from marinecv.choices import (
-    ATTRIBUTE_KINDS,
-    BANK_DTYPES,
-    CLASS_LEVELS,
-    FRAMES,
-    JIT_COMPILE,
-    LABEL_RULES,
-    NO_BOX,
-    SPLIT_BY,
-)
+from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
 
@@ -71,7 +63,7 @@ class DataChoice:
         typed(self)
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
         among(self, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS, frames=(None, *FRAMES))
-        among(self, attributes=("", *ATTRIBUTE_KINDS))
+        among(self, attributes=("", *choices.ATTRIBUTE_KINDS))
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
             among(self, split_by=(*SPLIT_BY, None))
 
@@ -155,7 +147,9 @@ class Training:
         within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
         if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
-        among(self, optimizer=("rmsprop", "adam", "sgd"), jit_compile=JIT_COMPILE, bank_dtype=BANK_DTYPES)
+        among(
+            self, optimizer=("rmsprop", "adam", "sgd"), jit_compile=choices.JIT_COMPILE, bank_dtype=choices.BANK_DTYPES
+        )
 
     @property
     def exact_bank(self) -> bool:

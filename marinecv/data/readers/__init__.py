@@ -11,39 +11,22 @@ from marinecv.checked import one_of
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How a folder of one layout is recognized and read.
+    """How a folder of one layout is recognized and read; what takes a manifest may count on its `root`."""
 
-    Attributes:
-        detects: whether a layout begins in a folder.
-        read: return the images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`) of a manifest.
-        holds: what the folder holds, for the message that lists what was looked for.
-        rank: the readers are asked in this order.
-        has_table: a file says what the images are, so that no folder below is looked for.
-        class_from_boxes: the boxes of an image decide its class; else `read` states it.
-        class_order: the class names of a manifest in the order that the data give them; none where they give none.
-        tables: the files of a manifest that are read beside the images, if they are there.
-        notes: sentences on what a manifest's files name and lack.
-        sentence: how the images of a manifest were read where that is a choice, else "".
-        facts: what a folder says of itself: fields of its manifest.
-        source: the layout of the files that a folder was made of; "" where it is its own.
-        beside: names of files that the published archive holds beside the folder and that belong in it.
-        attributes: as `read_attributes`; None where there are none.
-    """
-
-    detects: Callable[[Path], bool]
-    read: Callable
-    holds: str
-    rank: int = 5
-    has_table: bool = True
-    class_from_boxes: bool = False
-    class_order: Callable = lambda manifest: []
-    tables: Callable = lambda manifest: []
-    notes: Callable = lambda manifest: []
-    sentence: Callable = lambda manifest, images: ""
-    facts: Callable[[Path], dict] = lambda root: {}
-    source: Callable[[Path], str] = lambda root: ""
-    beside: tuple[str, ...] = ()
-    attributes: Callable | None = None
+    detects: Callable[[Path], bool]  # whether the layout begins in a folder
+    read: Callable  # from a manifest to its images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`)
+    holds: str  # what the folder holds, for the message that lists what was looked for
+    rank: int = 5  # the readers are asked in this order
+    has_table: bool = True  # a file says what the images are, so that no folder below is looked for
+    class_from_boxes: bool = False  # the boxes of an image decide its class; else `read` states it
+    class_order: Callable = lambda manifest: []  # class names in the order that the data give them, if they give one
+    tables: Callable = lambda manifest: []  # the files that are read beside the images, whether or not they are there
+    notes: Callable = lambda manifest: []  # sentences on what the files name and lack
+    sentence: Callable = lambda manifest, images: ""  # how the images were read, where that was a choice
+    facts: Callable[[Path], dict] = lambda root: {}  # what a folder says of itself: fields of its manifest
+    source: Callable[[Path], str] = lambda root: ""  # the layout of the files that a folder was made of
+    beside: tuple[str, ...] = ()  # files that the published archive holds beside the folder and that belong in it
+    attributes: Callable | None = None  # as `read_attributes`
 
 
 def layout_names() -> tuple[str, ...]:
