@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     tables = {name: {seed: table_of(same) for seed, same in seeds.items()} for name, seeds in recipes.items()}
     check_splits(recipes, tables, args.on)
     first, *_ = next(iter(tables.values())).values()
-    groups = common_groups([each.catalog for each in runs], images_of(first, args.on))
+    groups = common_groups([each.catalog for each in runs], image_ids_of(first, args.on))
     said = [
         f"{name} on {args.on}: {seed_spread(seeds, args.on)['sentence']}"
         for name, seeds in tables.items()
@@ -104,7 +104,7 @@ def check_splits(recipes: dict, tables: dict, split: str) -> None:
         ValueError: there are such.
     """
     (first, images, ours), *others = [
-        (same[0], set(images_of(tables[name][seed], split)), hashes_of(same))
+        (same[0], set(image_ids_of(tables[name][seed], split)), hashes_of(same))
         for name, seeds in recipes.items()
         for seed, same in seeds.items()
     ]
@@ -117,7 +117,7 @@ def check_splits(recipes: dict, tables: dict, split: str) -> None:
             )
 
 
-def images_of(table, split: str):
+def image_ids_of(table, split: str):
     """Which images of a predictions table are of a split."""
     return table.loc[table["split"] == split, "image_id"]
 

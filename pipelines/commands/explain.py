@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
     import marinecv as mcv
     from marinecv.atomic import replaced
+    from marinecv.data.user_tables import is_usable
     from marinecv.hold import hold
     from marinecv.tables import write_table
     from marinecv.workflows.localization import images_and_boxes, measure
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         page = write_explanation(folder, title, args.method, layer, cases, figures, trained.demonstration, chance)
     if figures is not None and not args.limit and trained.path("report.html").is_file():
         mcv.write_run_report(trained.folder)
-    failed = cases[cases["problem"] != ""]
+    failed = cases[~is_usable(cases)]
     print(f"{len(cases) - len(failed)} explained" + (f", {len(failed)} not (column problem)" if len(failed) else ""))
     if part is not None and len(failed) == len(cases):
         print("None of these images can be read. If they have moved, name their folder with --data-dir.")
@@ -121,6 +122,7 @@ def draw_cases(args: argparse.Namespace, trained, model, layer, cases, boxes, fo
     """Explain the cases some at a time, and save a PNG of each: the table with `picture` and `source`."""
     import pandas as pd
 
+    from marinecv.data.user_tables import is_usable
     from marinecv.explain.cases import explain_cases
     from marinecv.report.explain_page import save_overlay
 
@@ -131,11 +133,11 @@ def draw_cases(args: argparse.Namespace, trained, model, layer, cases, boxes, fo
             model, chunk["path"], trained.spec, trained.class_names, args.method, layer, args.seed
         )
         chunk = pd.concat([chunk, said], axis=1).assign(picture="", source="")
-        for place in chunk.index[chunk["problem"] == ""]:
+        for place in chunk.index[is_usable(chunk)]:
             row = chunk.loc[place]
             stem = re.sub(r"[^\w.-]", "_", Path(row["image_id"]).stem)[:60]
             chunk.loc[place, "picture"] = f"{start + place + 1:03d}-{stem}.png"
-            own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & (boxes["problem"] == "")]
+            own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
             chunk.loc[place, "source"] = save_overlay(
                 folder / chunk.loc[place, "picture"], row, heats[place], trained.spec, own, trained.demonstration
             )

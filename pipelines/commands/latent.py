@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.checked import did_you_mean
+from marinecv.choices import FITTED_SPLITS, SPLITS
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.workflows.localization import chosen_images, moved
 
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         nargs="+",
-        choices=("train", "validation", "test"),
-        default=["train", "validation"],
+        choices=SPLITS,
+        default=list(FITTED_SPLITS),
         help="one split or several (default: train validation)",
     )
     parser.add_argument(
@@ -48,11 +49,12 @@ def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     import marinecv as mcv
     from marinecv.atomic import replaced
+    from marinecv.data.user_tables import is_usable
     from marinecv.evaluation.latent import ALL
     from marinecv.hold import hold
 
     trained = mcv.Run(args.run)
-    catalog = images_of(args, trained)
+    catalog = images_asked(args, trained)
     console.import_tensorflow()
     from marinecv.models.load import load_model
 
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     pixels, catalog = mcv.load_pixels(catalog, trained.spec, log=print)
     rows = mcv.usable(catalog)
     if len(rows) < len(catalog):
-        first = catalog[catalog["problem"] != ""].iloc[0]
+        first = catalog[~is_usable(catalog)].iloc[0]
         print(f"{len(catalog) - len(rows)} images left out; the first, {first['image_id']}: {first['problem']}")
     if rows.empty:
         raise ValueError("None of these images can be read. If they have moved, name their folder with --data-dir.")
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def images_of(args: argparse.Namespace, trained):
+def images_asked(args: argparse.Namespace, trained):
     """The usable images of the splits, where they lie now."""
     import marinecv as mcv
     from marinecv.training.recipe import DataChoice
