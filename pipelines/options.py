@@ -19,6 +19,7 @@ SETTINGS = {
 ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
 ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
+ARGUMENTS |= {"data": "data-dir", "split": "on"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -70,6 +71,15 @@ def source(args: argparse.Namespace, choice=None):
 
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     return Source(locate(args.data, args.data_dir, say=say, **reading))
+
+
+def run_and_data(args: argparse.Namespace):
+    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
+    from marinecv.training.recipe import DataChoice
+    from marinecv.workflows.opened import open_run
+
+    run = open_run(args.run)
+    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:
