@@ -12,7 +12,7 @@ from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import read_images_and_boxes, usable
 from marinecv.data.groups import first_level
 from marinecv.data.locate import locate
-from marinecv.data.manifests import list_manifests
+from marinecv.data.manifests import Manifest, list_manifests
 from marinecv.data.splits import is_grouped, split_catalog
 from marinecv.inputs.pixels import load_pixels
 from marinecv.inputs.spec import ImageSpec
@@ -71,8 +71,8 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
     return catalog.assign(path=catalog["image_id"].map(here)), boxes
 
 
-def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
-    """Return the boxes of a run's data, where its catalog says that they lay; None where they are gone or broken."""
+def data_of(run: Run, log: Log) -> Manifest | None:
+    """Return the manifest of a run's data where its catalog says that they lay; None where they are gone."""
     catalog, choice = usable(run.catalog), DataChoice.of(run)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
@@ -81,8 +81,13 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
     if not Path(root).is_dir():
         return None
     reading = {"class_level": choice.class_level or None, "merge_case": choice.merge_case}
+    return locate(choice.name if choice.name in known else None, root, say=log, **reading)
+
+
+def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
+    """Return the boxes of a run's data; None where they are gone or broken."""
     try:
-        return read_images_and_boxes(locate(choice.name if choice.name in known else None, root, say=log, **reading))[1]
+        return None if (manifest := data_of(run, log)) is None else read_images_and_boxes(manifest)[1]
     except ValueError as error:
         log(f"The boxes of these images cannot be read: {error}")
         return None
