@@ -36,9 +36,9 @@ CHUNK = 8
 NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """Where a run looks.
+    """Where a run looks; printed, it is the number of images and the place of the page.
 
     Attributes:
         cases: one row an image: `image_id, path, split, true_class, predicted_class, probability`, `problem` (why
@@ -51,6 +51,11 @@ class Explanation:
     cases: pd.DataFrame
     localization: pd.DataFrame | None
     report: Path
+
+    def __repr__(self) -> str:
+        failed = int((self.cases["problem"] != "").sum())
+        count = f"{len(self.cases) - failed} explained" + (f", {failed} not (column problem)" if failed else "")
+        return f"{count}\n{self.report}"
 
 
 def explain(
@@ -117,9 +122,7 @@ def explain(
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
     if localization is not None and not limit and run.path("report.html").is_file():
         write_run_report(run.folder)
-    failed = int((cases["problem"] != "").sum())
-    log(f"{len(cases) - failed} explained" + (f", {failed} not (column problem)" if failed else ""))
-    if rows is not None and failed == len(cases):
+    if rows is not None and (cases["problem"] != "").all():
         log("None of these images can be read. If they have moved, name their folder with data=.")
     return Explanation(cases.drop(columns="source"), localization, place / page.name)
 

@@ -36,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
 
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
-    print(explanation.report)
+    print(explanation)
     return 0 if (explanation.cases["problem"] == "").any() else 1
