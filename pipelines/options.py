@@ -242,22 +242,6 @@ def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--on", choices=SPLITS, default=default, help=f"(default: {default})")
 
 
-def classifier(folder: Path):
-    """Open a run whose model names animals.
-
-    Raises:
-        ValueError: it is no run, or an autoencoder's.
-    """
-    from marinecv.runs import Run
-
-    run = Run(folder)
-    if run.restores:
-        raise ValueError(
-            f"{folder} is the run of an autoencoder, which names no animal. Expected a run of pretrain or finetune."
-        )
-    return run
-
-
 def split_by(text: str) -> str:
     """A way to split, or a table of splits."""
     from marinecv.data.splits import kept_splits

@@ -125,10 +125,10 @@ def test_what_was_there_stays_where_it_is_interrupted(run_copy, monkeypatch):
     (run_copy / "latent").mkdir()
     (run_copy / "latent" / "latent.html").write_text("before")
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latent, "latent_points", interrupted)
+    monkeypatch.setattr(latent, "write_latent_report", interrupted)
     assert main(["latent", str(run_copy)]) == 130
     assert (run_copy / "latent" / "latent.html").read_text() == "before" and not list(run_copy.glob(".latent*"))
 

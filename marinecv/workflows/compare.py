@@ -10,7 +10,7 @@ import pandas as pd
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.figures import has_interval
 from marinecv.evaluation.folds import fold_predictions
-from marinecv.evaluation.groups import common_groups
+from marinecv.evaluation.groups import Groups, common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.seeds import compare_seeds, runs_by_recipe, seed_spread
 from marinecv.runs import Run
@@ -18,8 +18,8 @@ from marinecv.studies import Study, resumable
 from marinecv.workflows.opened import open_classifier
 
 COLUMNS = ["first", "second", "accuracy_a", "accuracy_b", "difference", "low", "high", "n", "groups", "seeds", "p"]
-BySeed = Mapping[int, list[Run]]
-"""The runs of a recipe by seed: one of each, or its folds."""
+BySeed, Tables = Mapping[int, list[Run]], Mapping[int, pd.DataFrame]
+"""The runs of a recipe by seed, one of each or its folds, and their predictions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,11 +69,9 @@ def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -
         for name, seeds in tables.items()
         if len(seeds) > 1
     ]
-    rows = []
-    for a, b in combinations(recipes, 2):
-        for row in differences(a, b, recipes, tables, split, groups):
-            rows.append(row)
-            sentences.append(in_words(row, split))
+    pairs = combinations(recipes, 2)
+    rows = [row for pair in pairs for row in differences(*pair, recipes, tables, split, groups)]
+    sentences += [in_words(row, split) for row in rows]
     if split == "test":  # what was refused above has shown nothing of it
         for run in found:
             run.note("looked at test: compare")
@@ -81,11 +79,7 @@ def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -
 
 
 def finished(named: Sequence[str | os.PathLike | Run | Study]) -> list[Run]:
-    """Return the runs that are named, each once, with those of experiments.
-
-    Raises:
-        ValueError: there is one alone, or one that is not finished, no classifier's, or of drawn images beside others.
-    """
+    """Return the runs that are named, each once, with those of experiments; ValueErrors as of `compare`."""
     runs: list[Run] = []
     for each in named:
         opened = each if isinstance(each, (Run, Study)) else resumable(each)
@@ -102,11 +96,7 @@ def finished(named: Sequence[str | os.PathLike | Run | Study]) -> list[Run]:
 
 
 def check_folds(recipes: Mapping[str, BySeed], split: str) -> None:
-    """Refuse folds that leave nothing to compare.
-
-    Raises:
-        ValueError: they are all of one recipe and one seed, or their images of another split than validation are asked.
-    """
+    """Raise ValueError for folds of one recipe and seed alone, or asked on another split than validation."""
     several = [same for seeds in recipes.values() for same in seeds.values()]
     if len(several) < 2:
         raise ValueError(
@@ -128,12 +118,8 @@ def table_of(same: list[Run]) -> pd.DataFrame:
     return read_predictions(same[0].path("predictions.csv"), same[0].class_names)
 
 
-def check_splits(recipes: Mapping[str, BySeed], tables: Mapping[str, Mapping[int, pd.DataFrame]], split: str) -> None:
-    """Refuse runs that were split in different ways, so that they judge different images.
-
-    Raises:
-        ValueError: there are such.
-    """
+def check_splits(recipes: Mapping[str, BySeed], tables: Mapping[str, Tables], split: str) -> None:
+    """Raise ValueError for runs that were split in different ways, so that they judge different images."""
     (first, images, ours), *others = [
         (same[0], set(images_of(tables[name][seed], split)), hashes_of(same))
         for name, seeds in recipes.items()
@@ -159,22 +145,14 @@ def hashes_of(same: list[Run]) -> set[str | None]:
 
 
 def differences(
-    a: str,
-    b: str,
-    recipes: Mapping[str, BySeed],
-    tables: Mapping[str, Mapping[int, pd.DataFrame]],
-    split: str,
-    groups: dict[str, str] | None,
+    a: str, b: str, recipes: Mapping[str, BySeed], tables: Mapping[str, Tables], split: str, groups: Groups
 ) -> list[dict]:
     """How two recipes differ: over the seeds that both have, or each run of one from each of the other."""
-    common = recipes[a].keys() & recipes[b].keys()
+    common = [seed for seed in recipes[a] if seed in recipes[b]]
     if len(common) > 1:
-        accuracies = {
-            f"accuracy_{letter}": seed_spread({seed: tables[name][seed] for seed in common}, split)["mean"]
-            for letter, name in (("a", a), ("b", b))
-        }
-        found = compare_seeds(tables[a], tables[b], split, groups=groups)
-        return [{"first": a, "second": b, **accuracies, **found}]
+        of_a, of_b = ({seed: tables[name][seed] for seed in common} for name in (a, b))
+        accuracies = {"accuracy_a": seed_spread(of_a, split)["mean"], "accuracy_b": seed_spread(of_b, split)["mean"]}
+        return [{"first": a, "second": b, **accuracies, **compare_seeds(of_a, of_b, split, groups=groups)}]
     return [
         {"first": label(recipes[a][i]), "second": label(recipes[b][j])}
         | {"seeds": 1, **compare_runs(tables[a][i], tables[b][j], split, groups=groups)}

@@ -57,10 +57,10 @@ class Evaluation:
     sentences: tuple[str, ...]
 
     def __repr__(self) -> str:
-        figures = {name: figure for name, figure in self.metrics.items() if isinstance(figure, dict)}
         lines = [f"{self.run.folder} on {self.split}"]
-        for name, figure in figures.items():
-            lines.append(f"  {name:<20} {figure['value']:.4f}  ({interval_words(figure, '.4f')}, n={figure['n']})")
+        for name, found in self.metrics.items():
+            if isinstance(found, dict):
+                lines.append(f"  {name:<20} {found['value']:.4f}  ({interval_words(found, '.4f')}, n={found['n']})")
         lines.append(self.per_class[SHOWN_OF_A_CLASS].round(3).to_string(index=False))
         if len(self.leakage):  # of train there is none
             lines += ["", self.leakage[SHOWN].round(3).to_string(index=False, na_rep="-"), *self.sentences]
@@ -123,8 +123,15 @@ def evaluate(
     if folds and (data is not None or limit):
         raise ValueError("folds= trains on the run's own images, all of them. Leave out data= and limit=.")
     if isinstance(run, keras.Model):
-        run = own_run(run, split, data, reading, spec, class_names, folder, seed, log)
-        data = folder = None
+        given = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
+        if missing := [f"{name}=" for name, value in given.items() if value is None]:
+            raise ValueError(
+                f"A model of your own does not say {' and '.join(missing)}. Expected images to judge it by, the "
+                "ImageSpec that it was trained with, its classes in the order of its outputs, and a folder for its run."
+            )
+        choice = DataChoice(name=OWN, **reading)
+        catalog = other_images(source_of(data, choice, log), choice, as_class_names(class_names), split, seed, log)
+        run, data, folder = run_of_model(folder, run, catalog, spec, class_names), None, None
     elif spec is not None or class_names is not None:
         raise ValueError("A run knows its own spec and class_names. Leave them out: they are of a Keras model.")
     run = open_classifier(run)
@@ -133,8 +140,8 @@ def evaluate(
     catalog, where = run.catalog, ""
     if data is not None:
         source, choice = source_of(data, DataChoice.of(run), log), replace(DataChoice.of(run), split_by=None)
-        about = {"demonstration": run.demonstration, "log": log}
-        catalog = other_images(source, replace(choice, **reading), run.class_names, split, seed, **about)
+        choice = replace(choice, **reading)
+        catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         where = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
     folder = folder and fresh_folder(folder)
@@ -159,33 +166,6 @@ def evaluate(
         write_table(folder / "honest.csv", leakage)
     sentences = tuple(honest_sentences(leakage, *searched, retrain=not run.own))
     return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences)
-
-
-def own_run(
-    model: keras.Model,
-    split: str,
-    data: Data,
-    reading: dict[str, str],
-    spec: ImageSpec | None,
-    class_names: Sequence[str] | None,
-    folder: str | os.PathLike | None,
-    seed: int,
-    log: Log,
-) -> Run:
-    """Make a run of a model that was trained elsewhere, and score it on images that are read as asked.
-
-    Raises:
-        ValueError: something that the model does not say by itself is missing, or as `run_of_model`.
-    """
-    given = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
-    if missing := [f"{name}=" for name, value in given.items() if value is None]:
-        raise ValueError(
-            f"A model of your own does not say {' and '.join(missing)}. Expected the images to judge it by, the "
-            "ImageSpec that it was trained with, its classes in the order of its outputs, and a folder for its run."
-        )
-    choice = DataChoice(name=OWN, **reading)
-    catalog = other_images(source_of(data, choice, log), choice, as_class_names(class_names), split, seed, log)
-    return run_of_model(folder, model, catalog, spec, class_names)
 
 
 def beside_the_run(

@@ -3,8 +3,9 @@
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from marinecv.data.layouts import printable
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.explain.cases import explain_cases
-from marinecv.explain.figures import ALL, box_figures, chance_sentence, keep_figures
+from marinecv.explain.figures import ALL, COLUMNS, box_figures, chance_sentence, keep_figures
 from marinecv.explain.gallery import choose_cases
 from marinecv.explain.heatmaps import layer_of
 from marinecv.explain.in_box import measure_boxes, neutral_colour
@@ -34,6 +35,7 @@ from marinecv.workflows.sources import Data
 
 CHUNK = 8
 NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
+Images = str | os.PathLike | Sequence[str | os.PathLike] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +62,7 @@ class Explanation:
 
 def explain(
     run: str | os.PathLike | Run,
-    images: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    images: Images = None,
     method: str = "gradcam",
     *,
     split: str = "validation",
@@ -114,10 +116,15 @@ def explain(
     place, localization, chance = run.path("explanations", method), None, ""
     place.parent.mkdir(exist_ok=True)
     with hold(place.parent), replaced(place, log) as folder:
-        cases = draw_cases(run, model, method, layer, cases, boxes, seed, folder, log)
+        explained = partial(
+            explain_cases, model, spec=run.spec, class_names=run.class_names, method=method, layer=layer
+        )
+        cases = draw_cases(run, partial(explained, seed=seed), cases, boxes, folder, log)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
         if method == "gradcam" and boxes is not None:
-            localization, chance = measure(run, model, layer, rows, boxes, split, folder, log, keep=not limit)
+            localization, chance = measure(run, model, layer, rows, boxes, folder, log)
+        if localization is not None and not limit:
+            keep_figures(run, split, layer, localization["neutral"].iloc[0], localization)
         title = f"Where {run.folder.resolve().name} looks" + ("" if rows is None else f": {split}")
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
     if localization is not None and not limit and run.path("report.html").is_file():
@@ -127,7 +134,7 @@ def explain(
     return Explanation(cases.drop(columns="source"), localization, place / page.name)
 
 
-def cases_of_files(run: Run, images, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
+def cases_of_files(run: Run, images: Images, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
     """A row a file of the user's."""
     if run.demonstration:
         raise ValueError(
@@ -160,21 +167,13 @@ def cases_of_run(run: Run, rows: pd.DataFrame, split: str, seed: int) -> pd.Data
 
 
 def draw_cases(
-    run: Run,
-    model: keras.Model,
-    method: str,
-    layer: str | None,
-    cases: pd.DataFrame,
-    boxes: pd.DataFrame | None,
-    seed: int,
-    folder: Path,
-    log: Log,
+    run: Run, explained: Callable, cases: pd.DataFrame, boxes: pd.DataFrame | None, folder: Path, log: Log
 ) -> pd.DataFrame:
     """Explain the cases some at a time, and save a PNG of each: the table with `picture` and `source`."""
     done = []
     for start in range(0, len(cases), CHUNK):
         chunk = cases[["image_id", "path", "split", "true_class"]].iloc[start : start + CHUNK].reset_index(drop=True)
-        said, heats = explain_cases(model, chunk["path"], run.spec, run.class_names, method, layer, seed)
+        said, heats = explained(chunk["path"])
         chunk = pd.concat([chunk, said], axis=1).assign(picture="", source="")
         for place in chunk.index[chunk["problem"] == ""]:
             row = chunk.loc[place]
@@ -190,22 +189,9 @@ def draw_cases(
 
 
 def measure(
-    run: Run,
-    model: keras.Model,
-    layer: str,
-    rows: pd.DataFrame,
-    boxes: pd.DataFrame,
-    split: str,
-    folder: Path,
-    log: Log,
-    *,
-    keep: bool,
+    run: Run, model: keras.Model, layer: str, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
 ) -> tuple[pd.DataFrame | None, str]:
-    """Hold the heat of the whole split against its boxes, tell the figures, and by choice keep them in the run.
-
-    Returns:
-        The figures, None where no image can be read; and `chance_sentence`.
-    """
+    """Hold the heat of a whole split against its boxes: the figures, None where no image can be read, and in words."""
     pixels, rows = load_pixels(rows, run.spec)
     if not len(pixels):
         return None, ""
@@ -216,7 +202,7 @@ def measure(
 
     measured = measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer, progress)
     write_table(folder / "boxes.csv", measured, float_format="%.6f")
-    groups = rows.set_index("image_id")["group"]
+    groups, split = rows.set_index("image_id")["group"], rows["split"].iloc[0]
     figures, chance = box_figures(measured, run.class_names, groups=groups), chance_sentence(measured, groups)
     log(f"Grad-CAM at {layer} on {split}")
     for row in figures[figures["class_name"] == ALL].itertuples():
@@ -224,7 +210,4 @@ def measure(
     if chance:
         log(chance)
     colour = "#" + "".join(f"{int(level):02x}" for level in neutral)
-    if not keep:
-        return figures.assign(split=split, layer=layer, neutral=colour), chance
-    kept = keep_figures(run, split, layer, colour, figures)
-    return kept[kept["split"] == split], chance
+    return figures.assign(split=split, layer=layer, neutral=colour)[COLUMNS], chance

@@ -11,15 +11,7 @@ from marinecv.atomic import replaced
 from marinecv.checked import did_you_mean
 from marinecv.console import Log, quiet
 from marinecv.data.catalog import usable
-from marinecv.evaluation.latent import (
-    ALL,
-    cluster_table,
-    latent_measures,
-    latent_points,
-    nearest_images,
-    neighbour_measures,
-    some_images,
-)
+from marinecv.evaluation import latent as space
 from marinecv.evaluation.probe import linear_probe
 from marinecv.features.embeddings import embed
 from marinecv.hold import hold
@@ -59,7 +51,7 @@ class LatentSpace:
         for row in self.measures.itertuples():
             bounds = f", {row.low:.3f} to {row.high:.3f}" if row.low == row.low else ""
             chance = f", by chance {row.chance:.3f}" if row.chance == row.chance else ""
-            what = f"clusters of the {row.of}" if row.split == ALL else row.split
+            what = f"clusters of the {row.of}" if row.split == space.ALL else row.split
             lines.append(f"  {row.measure:<10}  {what:<22}  {row.value:.3f}  (n={row.n}{bounds}{chance})")
         return "\n".join([*lines, str(self.report)])
 
@@ -111,19 +103,21 @@ def latent(
     for split in splits:
         run.note(f"looked at {split}: {place.name}")
     with hold(run.folder), replaced(place, log) as folder:
-        points, nearest = latent_points(rows, codes, clusters, seed), nearest_images(rows, codes)
+        points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
         groups = rows.set_index("image_id")["group"]
-        measures = [
-            latent_measures(points, codes, seed, groups),
-            linear_probe(rows, codes, seed, groups),
-            neighbour_measures(rows, nearest, groups),
-        ]
+        measures = space.latent_measures(points, codes, seed, groups), linear_probe(rows, codes, seed, groups)
+        measures = *measures, space.neighbour_measures(rows, nearest, groups)
         measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one knows no types
-        tables = {"points": points, "clusters": cluster_table(points), "measures": measures, "neighbours": nearest}
+        tables = {
+            "points": points,
+            "clusters": space.cluster_table(points),
+            "measures": measures,
+            "neighbours": nearest,
+        }
         for name, table in tables.items():
             write_table(folder / f"{name}.csv", table, float_format="%.6f")
         title = f"The inner space of {run.folder.resolve().name}" + ", under noise" * noise
-        shown = list(dict.fromkeys(neighbors or some_images(nearest, seed=seed)))
+        shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
         measured = points, measures, tables["clusters"], nearest
         laid = NOISE if noise else {}
         page = write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **laid)

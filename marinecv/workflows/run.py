@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marinecv import runs
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
-from marinecv.workflows.explain import Explanation, explain
+from marinecv.workflows.explain import Explanation, Images, explain
 from marinecv.workflows.latent import LatentSpace, latent
 from marinecv.workflows.sources import Data
 
@@ -38,12 +37,7 @@ class Run(runs.Run):
         """Score it again, or on other images, as `mcv.evaluate` does."""
         return evaluate(self, split, data, **options)
 
-    def explain(
-        self,
-        images: str | PathLike | Sequence[str | PathLike] | None = None,
-        method: str = "gradcam",
-        **options: Any,
-    ) -> Explanation:
+    def explain(self, images: Images = None, method: str = "gradcam", **options: Any) -> Explanation:
         """Show where it looks, as `mcv.explain` does."""
         return explain(self, images, method, **options)
 

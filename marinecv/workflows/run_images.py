@@ -24,11 +24,7 @@ from marinecv.workflows.sources import Data, Source, source_of
 
 
 def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
-    """Return the images of some splits, at most `limit` of each.
-
-    Raises:
-        ValueError: one of them has no usable image.
-    """
+    """Return the images of some splits, at most `limit` of each, or raise ValueError where one has no usable image."""
     if limit:
         catalog = limited(catalog, limit, seed, log)
     for split in splits:
@@ -38,11 +34,7 @@ def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | Non
 
 
 def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[np.ndarray | Stream, pd.DataFrame]:
-    """Return pixels and catalog as `load_pixels` does; images that cannot be read are told.
-
-    Raises:
-        ValueError: that is none of them.
-    """
+    """Return pixels and catalog as `load_pixels`; tell of unreadable images, raise ValueError if all are."""
     pixels, catalog = load_pixels(catalog, spec)
     bad = catalog[catalog["problem"] != ""]
     if len(bad):
@@ -56,8 +48,7 @@ def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[n
 def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the usable images of a run where they lie in other data, and the boxes of these; None of a catalog.
 
-    Raises:
-        ValueError: none of them lies there.
+    Raise ValueError where none of them lies there.
     """
     source = source_of(data, DataChoice.of(run), log)
     images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
@@ -94,24 +85,15 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
 
 
 def other_images(
-    source: Source,
-    choice: DataChoice,
-    class_names: Sequence[str],
-    split: str,
-    seed: int,
-    log: Log,
-    *,
-    demonstration: bool = False,
+    source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
 ) -> pd.DataFrame:
     """Read the catalog of images from elsewhere, whose classes the model must know.
 
-    They are split as `choice` says; where neither that nor the data do, all of them are of the `split` asked for.
-
-    Raises:
-        ValueError: there is another class, or either they or those that the model was trained on are drawn.
+    They are split as `choice` says; where neither that nor the data do, all of them are of the `split` asked for. Raise
+    ValueError where there is another class, or they alone or the images of the training alone are drawn.
     """
     manifest = source.manifest
-    if manifest.demonstration != demonstration:
+    if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
     catalog = source.read(choice, log)
     if manifest.merge_case:
