@@ -9,12 +9,24 @@ The public names stand in `__init__.pyi`. Each is imported when it is first used
 
 import ast
 import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
 _MODULES = {name.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for name in node.names}
 __all__ = sorted(_MODULES)
 __version__ = "0.1.0"
+
+
+class _Library(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # `mcv.explain` stays the function when something imports a module of the package `marinecv.explain`.
+        if name not in _MODULES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Library
 
 
 def __getattr__(name: str):

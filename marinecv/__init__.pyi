@@ -71,6 +71,8 @@ from marinecv.search.loop import run_trials as run_trials
 
 # Score and compare
 from marinecv.evaluation.predict import predict_table as predict_table
+from marinecv.workflows.evaluate import evaluate as evaluate
+from marinecv.workflows.compare import compare as compare
 from marinecv.evaluation.own_model import run_of_model as run_of_model
 from marinecv.evaluation.predictions import make_table as make_table, read_predictions as read_predictions
 from marinecv.evaluation.predictions import write_predictions as write_predictions
@@ -95,6 +97,8 @@ from marinecv.evaluation.review import doubts as doubts, triage_curve as triage_
 from marinecv.features.distance import fit_distance as fit_distance, distances as distances
 
 # Look into a model
+from marinecv.workflows.explain import explain as explain
+from marinecv.workflows.latent import latent as latent
 from marinecv.features.embeddings import embed as embed
 from marinecv.evaluation.latent import latent_points as latent_points, latent_measures as latent_measures
 from marinecv.evaluation.latent import cluster_table as cluster_table, nearest_images as nearest_images

@@ -20,6 +20,7 @@ SETTINGS = {
 ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
 ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
+ARGUMENTS |= {"data": "data-dir", "split": "on"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -76,6 +77,15 @@ def source(args: argparse.Namespace, choice=None):
 
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     return Source(locate(args.data, args.data_dir, say=say, **reading))
+
+
+def run_and_data(args: argparse.Namespace):
+    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
+    from marinecv.training.recipe import DataChoice
+    from marinecv.workflows.opened import open_run
+
+    run = open_run(args.run)
+    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:
@@ -231,22 +241,6 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """Which split is looked at."""
     parser.add_argument("--on", choices=SPLITS, default=default, help=f"(default: {default})")
-
-
-def classifier(folder: Path):
-    """Open a run whose model names animals.
-
-    Raises:
-        ValueError: it is no run, or an autoencoder's.
-    """
-    from marinecv.runs import Run
-
-    run = Run(folder)
-    if run.restores:
-        raise ValueError(
-            f"{folder} is the run of an autoencoder, which names no animal. Expected a run of pretrain or finetune."
-        )
-    return run
 
 
 def split_by(text: str) -> str:

@@ -11,6 +11,8 @@ import pytest
 from keras import layers
 from PIL import Image
 
+from marinecv.explain import cam
+from marinecv.explain import heatmaps as heat
 from marinecv.explain.cam import CHANNELS, scorecam
 from marinecv.explain.heatmaps import METHODS, NO_HEAT, heatmaps, layer_of
 from marinecv.explain.layers import final_convolution, maps_layer
@@ -112,7 +114,8 @@ def test_score_cam_tries_no_more_channels_than_it_says(images, monkeypatch):
     model = with_logits(keras.Model(pixels, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x))))
     seen = []
     monkeypatch.setattr(
-        "marinecv.explain.cam.probabilities",
+        cam,
+        "probabilities",
         lambda scores, pixels, _: seen.append(len(pixels)) or keras.ops.softmax(scores([pixels])),
     )
     assert scorecam(model, [images[:1]], np.array([1]), "conv", 0).shape == (1, SIDE, SIDE)
@@ -144,7 +147,7 @@ def test_what_is_drawn_at_random_comes_from_the_seed(small_cnn, images, method):
 
 def test_more_images_than_a_batch_keep_their_order(left_sighted, images, monkeypatch):
     whole = heatmaps(left_sighted, images, [0, 2, 0])
-    monkeypatch.setattr("marinecv.explain.heatmaps.BATCH", 2)
+    monkeypatch.setattr(heat, "BATCH", 2)
     np.testing.assert_allclose(heatmaps(left_sighted, images, [0, 2, 0]), whole, atol=1e-6)
 
 

@@ -14,9 +14,8 @@ from test_report_pages import assert_self_contained
 from marinecv.explain.figures import read_figures
 from marinecv.explain.gallery import CASES_A_CLASS, choose_cases
 from marinecv.runs import Run
-from marinecv.workflows import localization as boxes
+from marinecv.workflows import explain
 from pipelines.cli import main
-from pipelines.commands import explain
 
 
 @pytest.fixture
@@ -157,14 +156,14 @@ def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys)
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
     said = shown(capsys, run_copy)
-    assert said.count(boxes.NO_BOXES) == 1 and read_figures(Run(run_copy)) is None
+    assert said.count(explain.NO_BOXES) == 1 and read_figures(Run(run_copy)) is None
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").unlink()
     said = shown(capsys, run_copy)
-    assert "The boxes of these images cannot be read: No known layout in" in said and boxes.NO_BOXES in said
+    assert "The boxes of these images cannot be read: No known layout in" in said and explain.NO_BOXES in said
     assert "No known layout" in refused(capsys, run_copy, "--data-dir", moved)
     shutil.rmtree(moved)
-    assert boxes.NO_BOXES in shown(capsys, run_copy, code=1)
+    assert explain.NO_BOXES in shown(capsys, run_copy, code=1)
 
 
 def test_data_that_has_moved_is_found_where_the_flag_says(run_copy, shared_tank, tmp_path, capsys):
@@ -193,13 +192,15 @@ def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
 
 def test_what_explain_refuses(run_copy, photos, capsys):
     assert "There is no nowhere. Expected an image file or a folder." in refused(capsys, run_copy, "nowhere")
-    assert "Leave them out, or --data and --data-dir" in refused(capsys, run_copy, photos, "--data", "reef")
+    assert "Images of your own are explained as they are. Leave them out, or --data-dir." in refused(
+        capsys, run_copy, photos, "--data", "reef"
+    )
     predictions = run_copy / "predictions.csv"
     kept = predictions.read_text()
     predictions.write_text(kept.replace("valid/", "elsewhere/"))
     assert "knows none of the 3 images of the split validation" in refused(capsys, run_copy)
     predictions.unlink()
-    assert f"Go on with --resume {run_copy}, or name IMAGES." in refused(capsys, run_copy)
+    assert f"Go on with --resume {run_copy}, or name images of your own." in refused(capsys, run_copy)
     predictions.write_text(kept)
     contract = json.loads((run_copy / "contract.json").read_text())
     (run_copy / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))

@@ -12,8 +12,8 @@ from test_report_pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.features import bank
+from marinecv.workflows import latent
 from pipelines.cli import main
-from pipelines.commands import latent
 
 ALL = ("--on", "train", "validation", "test")
 
@@ -125,10 +125,10 @@ def test_what_was_there_stays_where_it_is_interrupted(run_copy, monkeypatch):
     (run_copy / "latent").mkdir()
     (run_copy / "latent" / "latent.html").write_text("before")
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latent, "write_all", interrupted)
+    monkeypatch.setattr(latent, "write_latent_report", interrupted)
     assert main(["latent", str(run_copy)]) == 130
     assert (run_copy / "latent" / "latent.html").read_text() == "before" and not list(run_copy.glob(".latent*"))
 
@@ -140,7 +140,7 @@ def test_data_that_has_moved_is_found_where_the_flag_says_and_a_lost_image_is_to
     (run_copy / "catalog.csv").write_text(catalog)
     moved = shutil.copytree(shared_tank, tmp_path / "moved")
     next((moved / "train").glob("*.jpg")).write_bytes(b"broken")
-    assert "1 images left out; the first, train/" in shown(capsys, run_copy, "--data-dir", moved)
+    assert "1 of 9 images left out; the first, train/" in shown(capsys, run_copy, "--data-dir", moved)
     assert len(read(run_copy, "points")) == 8
     (tmp_path / "other" / "crab").mkdir(parents=True)
     draw_image("crab", 1).save(tmp_path / "other" / "crab" / "a.jpg")

@@ -1,6 +1,5 @@
 """`pretrain` from the command line: what a run leaves, what each flag does, and going on after a kill."""
 
-import argparse
 import json
 import shutil
 import signal
@@ -26,13 +25,13 @@ from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
-from marinecv.training.recipe import Recipe
+from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import named_changes
 from marinecv.workflows import prepare as plan
 from marinecv.workflows import train, train_runs
-from marinecv.workflows.localization import find_data
+from marinecv.workflows.run_images import data_of, other_images
+from marinecv.workflows.sources import source_of
 from pipelines.cli import main
-from pipelines.commands.evaluate import outside
 
 RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
 RUN_FILES += ["metrics.json", "timing.json", "catalog.csv", "report.html", "log.txt", "figures/curves.png"]
@@ -246,8 +245,7 @@ def test_the_class_level_that_is_named_is_part_of_the_recipe(tmp_path, untrained
     assert set(catalog["class_name"]) == {"crab", "eel"}
     run = Run(tmp_path / "leaf")
     assert Recipe.of(run).data.class_level == "leaf"
-    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=None)
-    assert find_data(args, run, run.catalog).class_level == "leaf"
+    assert data_of(run, quiet).class_level == "leaf"
 
 
 def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
@@ -272,19 +270,17 @@ def test_merge_case_reaches_catalog_boxes_and_recipe_and_what_reads_the_data_aga
     run = Run(tmp_path / "run")
     assert set(catalog["class_name"]) == set(run.class_names) == {"crab", "eel", "ray"}
     assert Recipe.of(run).data.merge_case
-    args = argparse.Namespace(data=None, data_dir=None, class_level=None, merge_case=False)
-    assert set(mcv.read_boxes(find_data(args, run, run.catalog))["class_name"]) == {"crab", "eel", "ray"}
+    assert set(mcv.read_boxes(data_of(run, quiet))["class_name"]) == {"crab", "eel", "ray"}
 
 
 def test_other_images_take_the_spelling_of_the_run(finished_run, roboflow_folder):
     for table in roboflow_folder.rglob("_annotations.csv"):
         table.write_text(table.read_text().replace(",eel,", ",Eel,"))
-    flags = dict.fromkeys(("data", "label_rule", "no_box", "split_by", "class_level", "merge_case"))
-    args, run = argparse.Namespace(**flags, data_dir=roboflow_folder, on="test"), Run(finished_run)
+    names, choice = Run(finished_run).class_names, DataChoice(name="tank")
     with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
-        outside(args, run)
-    args.merge_case = True
-    assert set(outside(args, run)["class_name"]) == {"crab", "eel", "ray"}
+        other_images(source_of(roboflow_folder, choice, quiet), choice, names, "test", 0, quiet)
+    source = source_of(roboflow_folder, replace(choice, merge_case=True), quiet)
+    assert set(other_images(source, choice, names, "test", 0, quiet)["class_name"]) == {"crab", "eel", "ray"}
 
 
 def test_annotation_rows_that_cannot_be_read_are_counted_before_a_training(

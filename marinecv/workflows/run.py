@@ -1,11 +1,16 @@
 """A run and an experiment, with all that can be asked of them."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from marinecv import runs
 from marinecv.studies import Study
+from marinecv.workflows.evaluate import Evaluation, evaluate
+from marinecv.workflows.explain import Explanation, Images, explain
+from marinecv.workflows.latent import LatentSpace, latent
+from marinecv.workflows.sources import Data
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +32,18 @@ class Run(runs.Run):
     def model(self) -> "keras.Model":
         """The trained model: pixels in [0, 255] in, probabilities out."""
         return self.load_model()
+
+    def evaluate(self, split: str = "validation", data: Data = None, **options: Any) -> Evaluation:
+        """Score it again, or on other images, as `mcv.evaluate` does."""
+        return evaluate(self, split, data, **options)
+
+    def explain(self, images: Images = None, method: str = "gradcam", **options: Any) -> Explanation:
+        """Show where it looks, as `mcv.explain` does."""
+        return explain(self, images, method, **options)
+
+    def latent(self, splits: str | Sequence[str] = ("train", "validation"), **options: Any) -> LatentSpace:
+        """Show the space in which it tells images apart, as `mcv.latent` does."""
+        return latent(self, splits, **options)
 
 
 class Experiment(Study):

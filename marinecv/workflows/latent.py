@@ -1,0 +1,135 @@
+"""What a run's inner space looks like: a map of its images, clusters, nearest neighbors; one page and its tables."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.atomic import replaced
+from marinecv.checked import did_you_mean
+from marinecv.console import Log, quiet
+from marinecv.data.user_tables import usable
+from marinecv.evaluation import latent as space
+from marinecv.evaluation.probe import linear_probe
+from marinecv.features.embeddings import embed
+from marinecv.hold import hold
+from marinecv.inputs.noise import noisy_pixels
+from marinecv.models.load import load_model
+from marinecv.recipes.butterflies import DENOISE
+from marinecv.report.latent_page import write_latent_report
+from marinecv.runs import Run
+from marinecv.tables import write_table
+from marinecv.workflows.opened import open_run
+from marinecv.workflows.run_images import chosen_images, moved_images, readable_images
+from marinecv.workflows.sources import Data
+
+NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
+
+
+@dataclass(frozen=True, repr=False)
+class LatentSpace:
+    """The space in which a run tells images apart; printed, it is the measures and the place of the page.
+
+    Attributes:
+        points: one row an image, as `latent_points` gives it: its place in the plane and its clusters.
+        clusters: one row a cluster, as `cluster_table` gives it.
+        measures: of clusters, linear classifier and neighbors, each with its interval and n.
+        neighbors: the nearest of each image, as `nearest_images` gives them.
+        report: the page; the tables lie beside it.
+    """
+
+    points: pd.DataFrame
+    clusters: pd.DataFrame
+    measures: pd.DataFrame
+    neighbors: pd.DataFrame
+    report: Path
+
+    def __repr__(self) -> str:
+        lines = []
+        for row in self.measures.itertuples():
+            bounds = f", {row.low:.3f} to {row.high:.3f}" if row.low == row.low else ""
+            chance = f", by chance {row.chance:.3f}" if row.chance == row.chance else ""
+            what = f"clusters of the {row.of}" if row.split == space.ALL else row.split
+            lines.append(f"  {row.measure:<10}  {what:<22}  {row.value:.3f}  (n={row.n}{bounds}{chance})")
+        return "\n".join([*lines, str(self.report)])
+
+
+def latent(
+    run: str | os.PathLike | Run,
+    splits: str | Sequence[str] = ("train", "validation"),
+    *,
+    clusters: int | None = None,
+    neighbors: Sequence[str] | None = None,
+    noise: bool = False,
+    data: Data = None,
+    limit: int | None = None,
+    seed: int = 0,
+    log: Log | None = print,
+) -> LatentSpace:
+    """Lay the embeddings of a run's images out by t-SNE, part them by K-means, and find each image's nearest neighbors.
+
+        mcv.latent("runs/birds_mobilenet-1", clusters=20).neighbors
+
+    Args:
+        run: a run or its folder, also of an autoencoder. Page and tables are written into it, in place of earlier ones.
+        splits: one split or several.
+        clusters: of K-means, at least 2; None takes as many as there are classes.
+        neighbors: `image_id` of the images to show beside their nearest; None draws some.
+        noise: lay salt and pepper on the images first, a tenth of the pixels each; the page is in `latent-noisy`.
+        data: where the images of the run lie now, as `train` takes it; None looks where they lay.
+        limit: at most so many images a split, stratified.
+        seed: of everything random.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        The space.
+    Raises:
+        ValueError: it is no run, takes more than an image, there are no such images, or too few for the clusters.
+    """
+    log, run = log or quiet, open_run(run)
+    splits = [splits] if isinstance(splits, str) else list(dict.fromkeys(splits))
+    catalog = usable(run.catalog) if data is None else moved_images(run, data, log)[0]
+    catalog = chosen_images(catalog, splits, limit, seed, log)
+    encoder = run.path("encoder.keras")
+    model = load_model(encoder) if encoder.is_file() else run.load_model()
+    pixels, catalog = readable_images(catalog, run.spec, log)
+    rows = usable(catalog)
+    check_asked(neighbors or [], rows)
+    if noise:
+        pixels = noisy_pixels(rows, pixels, **NOISE, seed=seed)
+    codes = embed(model, catalog, run.spec, pixels, keep=not noise)
+    place = run.path("latent-noisy" if noise else "latent")
+    for split in splits:
+        run.note(f"looked at {split}: {place.name}")
+    with hold(run.folder), replaced(place, log) as folder:
+        points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
+        groups = rows.set_index("image_id")["group"]
+        measures = space.latent_measures(points, codes, seed, groups), linear_probe(rows, codes, seed, groups)
+        measures = *measures, space.neighbour_measures(rows, nearest, groups)
+        measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one knows no types
+        tables = {
+            "points": points,
+            "clusters": space.cluster_table(points),
+            "measures": measures,
+            "neighbours": nearest,
+        }
+        for name, table in tables.items():
+            write_table(folder / f"{name}.csv", table, float_format="%.6f")
+        title = f"The inner space of {run.folder.resolve().name}" + ", under noise" * noise
+        shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
+        measured = points, measures, tables["clusters"], nearest
+        laid = NOISE if noise else {}
+        page = write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **laid)
+    return LatentSpace(points, tables["clusters"], measures, nearest, place / page.name)
+
+
+def check_asked(asked: Sequence[str], rows: pd.DataFrame) -> None:
+    """Refuse images that are not among the chosen ones."""
+    known = set(rows["image_id"])
+    for image in asked:
+        if image not in known:
+            raise ValueError(
+                f"{image!r} is not among the {len(rows)} images of these splits.{did_you_mean(image, known)} "
+                "Expected an image_id of the run's catalog.csv."
+            )

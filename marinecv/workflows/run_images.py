@@ -1,0 +1,118 @@
+"""The images of a run: as they were split, where they lie now, with their boxes; and images from elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.links import find_links
+from marinecv.console import Log
+from marinecv.data.accounting import reading_lines
+from marinecv.data.catalog import read_images_and_boxes
+from marinecv.data.groups import first_level
+from marinecv.data.locate import locate
+from marinecv.data.manifests import Manifest, list_manifests
+from marinecv.data.splits import is_grouped, split_catalog
+from marinecv.data.user_tables import usable
+from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.stream import Stream
+from marinecv.runs import Run
+from marinecv.training.recipe import DataChoice
+from marinecv.workflows.prepare import limited
+from marinecv.workflows.sources import Data, Source, source_of
+
+
+def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
+    """Return the images of some splits, at most `limit` of each, or raise ValueError where one has no usable image."""
+    if limit:
+        catalog = limited(catalog, limit, seed, log)
+    for split in splits:
+        if split not in set(usable(catalog)["split"]):
+            raise ValueError(f"The split {split} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
+    return catalog[catalog["split"].isin(splits)]
+
+
+def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[np.ndarray | Stream, pd.DataFrame]:
+    """Return pixels and catalog as `load_pixels`; tell of unreadable images, raise ValueError if all are."""
+    pixels, catalog = load_pixels(catalog, spec)
+    bad = catalog[catalog["problem"] != ""]
+    if len(bad):
+        first = bad.iloc[0]
+        log(f"{len(bad)} of {len(catalog)} images left out; the first, {first['image_id']}: {first['problem']}")
+    if len(bad) == len(catalog):
+        raise ValueError("None of these images can be read. If they have moved, name their folder with data=.")
+    return pixels, catalog
+
+
+def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the usable images of a run where they lie in other data, and the boxes of these; None of a catalog.
+
+    Raise ValueError where none of them lies there.
+    """
+    source = source_of(data, DataChoice.of(run), log)
+    images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
+    here, catalog = images.set_index("image_id")["path"], usable(run.catalog)
+    catalog = catalog[catalog["image_id"].isin(here.index)]
+    if catalog.empty:
+        raise ValueError(
+            f"None of the images of {run.folder} lies in {source.manifest.root or 'this catalog'}. Expected those that "
+            "it was trained on."
+        )
+    return catalog.assign(path=catalog["image_id"].map(here)), boxes
+
+
+def data_of(run: Run, log: Log) -> Manifest | None:
+    """Return the manifest of a run's data where its catalog says that they lay; None where they are gone."""
+    catalog, choice = usable(run.catalog), DataChoice.of(run)
+    paths = catalog["path"].map(lambda path: Path(path).as_posix())
+    # Synthetic images lie in the run itself: the folder of most images is the data's.
+    roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
+    root, known = max(set(roots), key=roots.count), {manifest.name for manifest in list_manifests()}
+    if not Path(root).is_dir():
+        return None
+    reading = {"class_level": choice.class_level or None, "merge_case": choice.merge_case}
+    return locate(choice.name if choice.name in known else None, root, say=log, **reading)
+
+
+def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
+    """Return the boxes of a run's data; None where they are gone or broken."""
+    try:
+        return None if (manifest := data_of(run, log)) is None else read_images_and_boxes(manifest)[1]
+    except ValueError as error:
+        log(f"The boxes of these images cannot be read: {error}")
+        return None
+
+
+def other_images(
+    source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
+) -> pd.DataFrame:
+    """Read the catalog of images from elsewhere, whose classes the model must know.
+
+    They are split as `choice` says; where neither that nor the data do, all of them are of the `split` asked for. Raise
+    ValueError where there is another class, or they alone or the images of the training alone are drawn.
+    """
+    manifest = source.manifest
+    if manifest.demonstration != drawn:
+        raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
+    catalog = source.read(choice, log)
+    if manifest.merge_case:
+        known = {name.casefold(): name for name in class_names}
+        catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]
+    for line in reading_lines(manifest, catalog) if manifest.root else ():
+        log(line)
+    if choice.split_by:
+        links = find_links(catalog, choice.frames, say=log) if is_grouped(choice.split_by) else None
+        catalog = split_catalog(catalog, choice.split_by, seed=seed, links=links, log=log)
+    else:
+        catalog = first_level(catalog)
+        if not catalog["split"].any():
+            catalog = catalog.assign(split=split)
+    strangers = sorted(set(usable(catalog)["class_name"]) - set(class_names))
+    if strangers:
+        raise ValueError(
+            f"The images have classes that the run does not know, the first: {strangers[0]!r}. Expected some of "
+            f"{', '.join(class_names)}."
+        )
+    return catalog
