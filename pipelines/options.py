@@ -18,6 +18,7 @@ SETTINGS = {
 """Parts of a recipe -> the settings that have a flag of their own."""
 ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
 ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
+ARGUMENTS |= {name: name for name in ("output", "demonstration", "format", "quantise", "margin")}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
@@ -70,6 +71,13 @@ def source(args: argparse.Namespace, choice=None):
 
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     return Source(locate(args.data, args.data_dir, say=say, **reading))
+
+
+def manifest(args: argparse.Namespace):
+    """Return the data set that --data and --data-dir name, else the aquarium."""
+    from marinecv.data.locate import locate
+
+    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:

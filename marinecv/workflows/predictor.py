@@ -1,17 +1,69 @@
 """What a trained run says of images: calibrated probabilities, the classes not ruled out, and whom to look at."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
+from marinecv.data.layouts import printable
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
+from marinecv.evaluation.predict import check_inputs
 from marinecv.evaluation.review import doubts, flags
 from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
 from marinecv.hashes import sha256
+from marinecv.inputs.pixels import read_pixels
+from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
+from marinecv.tables import table_text
+
+
+def open_run(
+    folder: Path, calibration: Mapping | None, review: bool, batch_size: int, root: Path
+) -> Callable[[tuple[int, list[Path]]], str]:
+    """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
+
+    Paths that are not absolute begin at `root`. With `review` it flags the images to look at.
+
+    Raises:
+        ValueError: the model takes more than an image.
+    """
+    run = Run(folder)
+    model = run.load_model()
+    check_inputs(model)
+    look = looker(run, model, calibration, review)
+
+    def text_of(chunk: tuple[int, list[Path]]) -> str:
+        place, files = chunk
+        rows = predict_files(look, files, run.spec, run.class_names, batch_size, root)
+        return table_text(rows, header=not place, float_format="%.6f")
+
+    return text_of
+
+
+def predict_files(
+    look: Callable, files: list[Path], spec: ImageSpec, class_names: tuple[str, ...], batch_size: int, root: Path
+) -> pd.DataFrame:
+    """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
+    pixels, reasons = read_pixels([str(root / file) for file in files], spec)
+    good = [i for i in range(len(files)) if i not in reasons]
+    rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
+    probabilities = np.full((len(files), len(class_names)), np.nan)
+    probabilities[good], beside = look(pixels[good], batch_size)
+    names = np.array([*class_names, ""])
+    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), np.nan_to_num(probabilities).argmax(axis=1))
+    rows["predicted_class"] = names[best]
+    rows["probability"] = probabilities.max(axis=1)
+    for column, name in enumerate(class_names):
+        rows[f"p_{name}"] = probabilities[:, column]
+    for column, values in beside.items():
+        said = pd.Series(values, index=good)
+        rows[column] = said.reindex(rows.index, fill_value=np.nan if said.dtype == float else "")
+    rows["problem"] = [reasons.get(i, "") for i in range(len(files))]
+    return rows
 
 
 def looker(

@@ -1,11 +1,16 @@
 """A run and an experiment, with all that can be asked of them."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from marinecv import runs
 from marinecv.studies import Study
+from marinecv.workflows.export import export
+from marinecv.workflows.predict import Paths, predict
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +32,26 @@ class Run(runs.Run):
     def model(self) -> "keras.Model":
         """The trained model: pixels in [0, 255] in, probabilities out."""
         return self.load_model()
+
+    def predict(self, paths: Paths, **options: Any) -> pd.DataFrame:
+        """Predict image files and folders, a row a file, as `mcv.predict` does with these options."""
+        return predict(self, paths, **options)
+
+    def export(self, format: str, quantise: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
+        """Export the model to `"litert"`, `"savedmodel"` or `"onnx"`, into `exports` of its folder.
+
+            run.export("litert", quantise=("float16", "int8-full"), margin=0.01)
+
+        Args:
+            format: as `mcv.export_model` takes it.
+            quantise: one or several, as `mcv.export_model` takes one.
+            **options: `margin`, as `mcv.export_model` takes it, and `log`.
+        Returns:
+            The table of its exports.
+        Raises:
+            ValueError: as `mcv.export_model`; where one of several is refused, when the others are written.
+        """
+        return export(self, format, quantise, **options)
 
 
 class Experiment(Study):

@@ -62,7 +62,7 @@ def _materialise(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog, usable
     from marinecv.data.materialise import materialise
 
-    manifest = options.located(args)
+    manifest = options.manifest(args)
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
     print(f"{len(usable(catalog))} images linked below {folder}")
@@ -77,7 +77,7 @@ def _pack(args: argparse.Namespace) -> int:
     from marinecv.data.packed import read_packed
     from marinecv.inputs.decode import read_decodable
 
-    manifest = options.located(args)
+    manifest = options.manifest(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
     print(f"{(images['problem'] == '').sum():,} images packed in {folder}; train on them with --data-dir {folder}")
