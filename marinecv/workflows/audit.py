@@ -119,7 +119,7 @@ def audit(
     Raises:
         ValueError: there are no such images, `frames` is none of these, or something lies in the folder.
     """
-    log, choice = log or quiet, DataChoice("aquarium", frames=frames)
+    log, choice = log or quiet, DataChoice(name="aquarium", frames=frames)
     source = source_of(data, choice, log)
     manifest, catalog = source.manifest, source.read(choice, log)
     boxes, reading = as_boxes(pd.DataFrame()), []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.choices import HEAT_METHODS
+from marinecv.workflows.predict import find_images
 
 from .. import options
-from marinecv.workflows.predict import find_images
 
 HELP = (
     "Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the "
