@@ -12,6 +12,7 @@ from conftest import draw_image
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.workflows import predict, predictor
+from marinecv.workflows.opened import find_images
 from pipelines.cli import main
 
 
@@ -92,7 +93,7 @@ def test_a_folder_gives_every_file_that_is_an_image_by_its_suffix_or_its_content
     for name in ("h.heic", "notes", "notes.txt", "Thumbs.db"):
         (tmp_path / name).write_text("no picture")
     names = ["a.jfif", "b.jpe", "c.mpo", "d.dat", "e.jxl", "h.heic", "photo"]
-    assert [path.name for path in predict.find_images([tmp_path])] == names
+    assert [path.name for path in find_images([tmp_path])] == names
 
 
 def test_a_file_of_any_suffix_can_be_named(finished_run, photos, tmp_path):

@@ -19,7 +19,7 @@ def test_a_folder_is_audited_in_one_call_and_its_page_written_in_another(
     assert broken["serious"] and audit.findings["serious"].is_monotonic_decreasing
     assert broken["line"].startswith("files that cannot be read: 1 of 12 images.") and broken["line"] in repr(audit)
     assert audit.findings["serious"].dtype == bool and set(audit.cases["finding"]) <= set(audit.findings["finding"])
-    assert len(audit.catalog) == 12 and len(audit.boxes) == 18 and audit.leak["n"] > 0
+    assert len(audit.catalog) == 12 and len(audit.boxes) == 17 and audit.leak["n"] > 0
     assert audit.summary.startswith("12 images, 3 classes; 1 cannot be used.") and "each decoded" in audit.looked_at
     page = audit.report()
     assert page.parent.name == "audit-tank-1" and audit.report().parent.name == "audit-tank-2"

@@ -76,18 +76,9 @@ class Audit:
         demo = "demo-" if self.manifest.demonstration else ""
         if folder or not self.folder:
             folder = fresh_folder(folder or next_folder("runs", f"{demo}audit-{self.manifest.name}"))
-        return write_audit_report(
-            folder or self.folder,
-            self.manifest.name,
-            self.catalog,
-            self.boxes,
-            self.tables,
-            self._findings,
-            self.leak,
-            self.looked_at,
-            seed=self.seed,
-            demonstration=self.manifest.demonstration,
-        )
+        parts = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.looked_at)
+        how = {"seed": self.seed, "demonstration": self.manifest.demonstration}
+        return write_audit_report(folder or self.folder, self.manifest.name, *parts, **how)
 
 
 def audit(
@@ -133,15 +124,6 @@ def audit(
     catalog, tables, looked_at = audit_images(catalog, boxes, frames=frames, seed=seed, say=log)
     leak = leak_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, seed)
-    return Audit(
-        manifest=manifest,
-        catalog=catalog,
-        boxes=boxes,
-        tables=tables,
-        leak=leak,
-        summary="\n".join([audit_summary(tables, len(catalog)), *reading]),
-        looked_at=" ".join([looked_at, *reading]),
-        seed=seed,
-        folder=folder,
-        _findings=findings,
-    )
+    summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
+    looked_at = " ".join([looked_at, *reading])
+    return Audit(manifest, catalog, boxes, tables, leak, summary, looked_at, seed, folder, findings)

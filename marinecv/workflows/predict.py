@@ -5,9 +5,9 @@ import hashlib
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +16,11 @@ import pandas as pd
 from marinecv.atomic import whole_file, write_text
 from marinecv.checked import one_of, whole
 from marinecv.console import Log, import_tensorflow, quiet
-from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.review import triage_sentence
 from marinecv.runs import Run
 from marinecv.tables import numbers, parse_table, read_table
-from marinecv.workflows.opened import open_classifier
+from marinecv.workflows.opened import find_images, open_classifier
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.resumable import at_work
 
@@ -69,21 +68,14 @@ def predict(
             more than an image, or it was trained on drawn pictures.
     """
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
-    how |= {"demonstration": demonstration, "log": log}
+    how |= {"demonstration": demonstration, "log": log or quiet}
     if output is not None:
         return with_numbers(read_table(predict_to_csv(run, paths, output, **how).path), output)
-    work, log = plan(run, paths, **how), log or quiet
-    texts, done = {}, 0
-    with closing(work.texts(work.chunks)) as rows:
-        for place, text in rows:
-            texts[place], done = text, done + len(work.chunks[place])
-            log(f"  {done}/{len(work.files)} images")
-    table = with_numbers(
-        parse_table("".join(texts[place] for place in sorted(texts)).encode(), "The prediction"), output
-    )
-    failed, flagged = ((table[name] != "").sum() if name in table else 0 for name in ("problem", "review"))
-    work.tell(failed, flagged, log)
-    return table
+    work = Work(run, paths, **how)
+    texts = dict(work.texts(work.chunks))
+    table = parse_table("".join(texts[start] for start in sorted(texts)).encode(), "the prediction")
+    work.tell(*((table[name] != "").sum() if name in table else 0 for name in ("problem", "review")))
+    return with_numbers(table, "the prediction")
 
 
 @dataclass(frozen=True)
@@ -95,111 +87,88 @@ class Written:
     failed: int
 
 
-def predict_to_csv(
-    run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, *, log: Log | None = print, **how
-) -> Written:
+def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> Written:
     """Predict as `predict` does, with never more than some files in memory."""
-    log, output = log or quiet, Path(output)
-    work = plan(run, paths, output=output, log=log, **how)
+    output = Path(output)
+    work = Work(run, paths, output=output, **how)
     parts = output.with_name(f"{output.name}.{key_of(work.run, work.files, work.review)}.parts")
     place = {start: parts / f"{start:09d}.csv" for start in work.chunks}
-    texts = work.texts({start: files for start, files in work.chunks.items() if not place[start].is_file()})
+    texts = work.texts([start for start in work.chunks if not place[start].is_file()])
     parts.mkdir(parents=True, exist_ok=True)
     with at_work(parts, go_on="the same command again"), closing(texts):
-        done = sum(len(files) for start, files in work.chunks.items() if place[start].is_file())
         for start, text in texts:
             write_text(place[start], text)
-            done += len(work.chunks[start])
-            log(f"  {done}/{len(work.files)} images")
         with whole_file(output) as whole, open(whole, "wb") as out:
             for part in sorted(parts.glob("*.csv")):
                 with open(part, "rb") as rows:
                     shutil.copyfileobj(rows, out)
     shutil.rmtree(parts)
-    failed, flagged = count_filled(output, "problem"), count_filled(output, "review") if work.review else 0
-    work.tell(failed, flagged, log, f"{output}: ")
+    failed = count_filled(output, "problem")
+    work.tell(failed, count_filled(output, "review") if work.review else 0, f"{output}: ")
     return Written(output, len(work.files), failed)
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class Work:
-    """What a prediction is made of: a run, what it knows of its probabilities, and files."""
+    """A prediction that is to be made, all of it checked that can be before anything heavy is imported.
 
-    run: Run
-    calibration: Mapping | None
-    files: list[Path]
+    What the probabilities mean is said. Its arguments are those of `predict`.
+    """
+
+    run: str | os.PathLike | Run = field(kw_only=False)
+    paths: Paths = field(kw_only=False)
+    output: Path | None = None
     review: bool
     batch_size: int
+    limit: int | None
+    seed: int
     workers: str | None
+    demonstration: bool
+    log: Log
 
-    @cached_property
-    def chunks(self) -> dict[int, list[Path]]:
-        """The files some at a time, by the index of the first."""
-        return {start: self.files[start : start + CHUNK] for start in range(0, len(self.files), CHUNK)}
+    def __post_init__(self):
+        one_of((None, "ray"), workers=self.workers)
+        whole(self.batch_size, "batch_size", 1)
+        whole(1 if self.limit is None else self.limit, "limit", 1)
+        if self.workers:
+            import_ray()
+        self.run = open_classifier(self.run)
+        if self.run.demonstration and not self.demonstration:
+            raise ValueError(
+                f"{self.run.folder} was trained on drawn pictures, so what it says of photographs means nothing. Train "
+                "on real images, or add demonstration=True to try it all the same."
+            )
+        self.files = find_images(self.paths)
+        if self.limit and self.limit < len(self.files):
+            self.files = sorted(random.Random(self.seed).sample(self.files, self.limit))
+        if self.output and self.output.exists():
+            raise ValueError(f"{self.output} exists and is never overwritten. Name another with output=.")
+        self.calibration = calibration_of(self.run, self.log)
+        starts = range(0, len(self.files), CHUNK)
+        self.chunks = {start: self.files[start : start + CHUNK] for start in starts}
 
-    def texts(self, chunks: Mapping[int, list[Path]]) -> Iterator[tuple[int, str]]:
-        """Predict chunks: give the index and the rows, as CSV, of each."""
+    def texts(self, starts: Collection[int]) -> Iterator[tuple[int, str]]:
+        """Predict some of the chunks: give the index and the rows, as CSV, of each, and say how far it is."""
         opening = (self.run.folder.absolute(), self.calibration, self.review, self.batch_size, Path.cwd())
-        return (texts_on_ray if self.workers else texts_here)(chunks.items(), *opening)
+        left = {start: self.chunks[start] for start in starts}
+        texts = (texts_on_ray if self.workers else texts_here)(left.items(), *opening)
+        return self._counted(texts, len(self.files) - sum(map(len, left.values())))
 
-    def tell(self, failed: int, flagged: int, log: Log, where: str = "") -> None:
+    def _counted(self, texts: Iterator[tuple[int, str]], done: int) -> Iterator[tuple[int, str]]:
+        with closing(texts):
+            for start, text in texts:
+                yield start, text
+                done += len(self.chunks[start])
+                self.log(f"  {done}/{len(self.files)} images")
+
+    def tell(self, failed: int, flagged: int, where: str = "") -> None:
         """Say how many were predicted, and how many somebody should look at."""
         predicted = len(self.files) - failed
-        log(f"{where}{predicted} predicted" + (f", {failed} failed (column problem)" if failed else ""))
+        self.log(f"{where}{predicted} predicted" + (f", {failed} failed (column problem)" if failed else ""))
         if self.review and self.calibration and self.calibration["review"]:
-            log(f"  {triage_sentence(flagged, predicted, self.calibration)}")
+            self.log(f"  {triage_sentence(flagged, predicted, self.calibration)}")
         elif self.review:
-            log("  The column review is empty: which images to look at is not known without calibration images.")
-
-
-def plan(
-    run: str | os.PathLike | Run,
-    paths: Paths,
-    *,
-    output: Path | None = None,
-    review: bool = False,
-    batch_size: int = 32,
-    limit: int | None = None,
-    seed: int = 0,
-    workers: str | None = None,
-    demonstration: bool = False,
-    log: Log | None = None,
-) -> Work:
-    """Check all that can be checked before anything heavy is imported, and say what the probabilities mean."""
-    one_of((None, "ray"), workers=workers)
-    whole(batch_size, "batch_size", 1)
-    whole(1 if limit is None else limit, "limit", 1)
-    if workers:
-        import_ray()
-    run = open_classifier(run)
-    if run.demonstration and not demonstration:
-        raise ValueError(
-            f"{run.folder} was trained on drawn pictures, so what it says of photographs means nothing. Train on real "
-            "images, or add demonstration=True to try it all the same."
-        )
-    files = find_images(paths, limit, seed)
-    if output is not None and output.exists():
-        raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
-    return Work(run, calibration_of(run, log or quiet), files, review, batch_size, workers)
-
-
-def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Every file named, and every visible image file below a folder named, sorted; or so many of them, drawn by seed.
-
-    Raises:
-        ValueError: a path is absent, or there is no image.
-    """
-    found = []
-    paths = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
-    for path in paths:
-        if not path.exists():
-            raise ValueError(f"There is no {path}. Expected an image file or a folder.")
-        found += image_files(path, deep=True) if path.is_dir() else [path]
-    if not found:
-        raise ValueError(
-            f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
-        )
-    return sorted(random.Random(seed).sample(found, limit)) if limit and limit < len(found) else found
+            self.log("  The column review is empty: which images to look at is not known without calibration images.")
 
 
 def calibration_of(run: Run, log: Log) -> Mapping | None:

@@ -16,7 +16,6 @@ from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
 from marinecv.hashes import sha256
 from marinecv.inputs.pixels import read_pixels
-from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.tables import table_text
 
@@ -38,17 +37,16 @@ def open_run(
 
     def text_of(chunk: tuple[int, list[Path]]) -> str:
         place, files = chunk
-        rows = predict_files(look, files, run.spec, run.class_names, batch_size, root)
+        rows = predict_files(look, files, run, batch_size, root)
         return table_text(rows, header=not place, float_format="%.6f")
 
     return text_of
 
 
-def predict_files(
-    look: Callable, files: list[Path], spec: ImageSpec, class_names: tuple[str, ...], batch_size: int, root: Path
-) -> pd.DataFrame:
+def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, root: Path) -> pd.DataFrame:
     """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
-    pixels, reasons = read_pixels([str(root / file) for file in files], spec)
+    class_names = run.class_names
+    pixels, reasons = read_pixels([str(root / file) for file in files], run.spec)
     good = [i for i in range(len(files)) if i not in reasons]
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     probabilities = np.full((len(files), len(class_names)), np.nan)
@@ -71,13 +69,8 @@ def looker(
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
     """Return a function of pixels and batch size: probabilities, and by column what else is said of each image.
 
-    Args:
-        trained: a run whose model takes an image alone.
-        model: its model; probabilities and distance come of one pass.
-        calibration: of the run, None where it has none: then probabilities are as the model gives them.
-        review: whether doubt and flags are asked for; they are empty where the calibration has none.
-    Raises:
-        ValueError: what the run keeps of its train images is broken, or of another training.
+    Without a calibration probabilities are as the model gives them. Doubt and flags are empty where it has no review.
+    Raises ValueError where what the run keeps of its train images is broken, or of another training.
     """
     rules = calibration["review"] if review and calibration else None
     by_distance = rules is not None and rules["distance"] is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.choices import HEAT_METHODS
-from marinecv.workflows.predict import find_images
+from marinecv.workflows.opened import find_images
 
 from .. import options
 
