@@ -19,6 +19,16 @@ __all__ = sorted(_MODULES)
 __version__ = "0.1.0"
 
 
+class _Library(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # `mcv.explain` stays the function when something imports a module of the package `marinecv.explain`.
+        if name not in _MODULES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Library
+
+
 def __getattr__(name: str):
     if name not in _MODULES:
         from marinecv.checked import did_you_mean
@@ -29,14 +39,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return [*globals(), *_MODULES]
-
-
-class _Library(ModuleType):
-    """The package, in which a public function keeps its name when a subpackage of that name is imported: `audit`."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _MODULES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Library

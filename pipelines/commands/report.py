@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from .. import options
+
 HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
@@ -16,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
     """Write it and say where it lies."""
     from marinecv.workflows.report import write_report
 
-    print(write_report(args.run))
+    print(write_report(args.run, log=options.say))
     return 0
