@@ -21,6 +21,7 @@ from marinecv.data.attributes import shuffled_attributes as shuffled_attributes
 from marinecv.data.materialise import materialise as materialise
 
 # Audit it
+from marinecv.workflows.audit import audit as audit, Audit as Audit
 from marinecv.audit.explore import explore as explore
 from marinecv.audit.examine import audit_images as audit_images
 from marinecv.audit.quality import measure_quality as measure_quality
@@ -62,6 +63,7 @@ from marinecv.workflows.train import train as train, grid as grid, autoencode as
 from marinecv.workflows.resume import resume as resume
 from marinecv.training.autoencode import fit_autoencoder as fit_autoencoder
 from marinecv.training.distribution import distributed as distributed
+from marinecv.workflows.folders import list_work as list_work
 from marinecv.runs import Run as Run
 from marinecv.studies import Study as Study
 from marinecv.looks import looks_at_test as looks_at_test
@@ -73,6 +75,7 @@ from marinecv.search.loop import run_trials as run_trials
 from marinecv.evaluation.predict import predict_table as predict_table
 from marinecv.workflows.evaluate import evaluate as evaluate
 from marinecv.workflows.compare import compare as compare
+from marinecv.workflows.predict import predict as predict
 from marinecv.evaluation.own_model import run_of_model as run_of_model
 from marinecv.evaluation.predictions import make_table as make_table, read_predictions as read_predictions
 from marinecv.evaluation.predictions import write_predictions as write_predictions
@@ -113,6 +116,7 @@ from marinecv.explain.figures import box_figures as box_figures
 from marinecv.export.model import export_model as export_model, measure_original as measure_original
 from marinecv.export.engines import load_exported as load_exported
 from marinecv.export.certificate import check_export as check_export
+from marinecv.workflows.export import check_exports as check_exports
 from marinecv.export.table import read_exports as read_exports
 
 # Draw and report
@@ -120,6 +124,7 @@ from marinecv.report.figures import curves as curves, confusion_figure as confus
 from marinecv.report.figures import save_png as save_png
 from marinecv.report.latent_figures import latent_figure as latent_figure
 from marinecv.report.page import write_run_report as write_run_report, write_study_report as write_study_report
+from marinecv.workflows.report import write_report as write_report
 from marinecv.report.search_page import write_search_report as write_search_report
 from marinecv.report.latent_page import write_latent_report as write_latent_report
 

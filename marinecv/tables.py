@@ -50,7 +50,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises FileNotFoundError where there is no such file, and ValueError where it is no CSV in UTF-8, names a column
     twice, or has a row with too few or too many cells.
     """
-    data = Path(path).read_bytes()
+    return parse_table(Path(path).read_bytes(), path)
+
+
+def parse_table(data: bytes, path: str | Path) -> pd.DataFrame:
+    """Read `table_text` as `read_table` does; an error calls it `path`."""
     if (table := _read_plain(data)) is not None:
         return table
     try:

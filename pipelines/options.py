@@ -19,6 +19,7 @@ SETTINGS = {
 """Parts of a recipe -> the settings that have a flag of their own."""
 ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
 ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
+ARGUMENTS |= {name: name for name in ("output", "demonstration", "format", "quantise", "margin")}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
 ARGUMENTS |= {"data": "data-dir", "split": "on"}
 """Arguments of the library -> the flags for them."""
@@ -86,6 +87,13 @@ def run_and_data(args: argparse.Namespace):
 
     run = open_run(args.run)
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
+
+
+def manifest(args: argparse.Namespace):
+    """Return the data set that --data and --data-dir name, else the aquarium."""
+    from marinecv.data.locate import locate
+
+    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:

@@ -25,10 +25,9 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.fit import load_run
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import calibrate, train_runs
+from marinecv.workflows import calibrate, predict, train_runs
 from marinecv.workflows import prepare as plan
 from pipelines.cli import main
-from pipelines.commands import predict
 
 COUNTS = {"train": 8, "valid": 20, "test": 1}
 TOLD = "prediction_set", "doubt", "review"
@@ -170,7 +169,7 @@ def test_where_nothing_was_held_out_it_says_that_the_training_stopped_by_all_of_
     assert (found["n_chosen"], found["n_held"]) == (40, 20)
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
     assert "The training stopped by these too" in page and "None are stated: the training stopped by" in page
-    assert predict.calibration_of(copy) == found
+    assert predict.calibration_of(copy, print) == found
     said = capsys.readouterr().out
     assert "20 other images of validation, by which the training stopped" in said and "prediction_set" not in said
 

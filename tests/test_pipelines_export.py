@@ -81,7 +81,7 @@ def test_where_all_are_refused_nothing_is_left(run, capsys, monkeypatch):
     [
         ([], "Expected --format, one of litert, savedmodel, onnx, or --check."),
         (["--check", "--format", "onnx", "--margin", "0.1"], "--check settles what --format, --margin would say"),
-        (["--check"], "has no exports. Make one with --format."),
+        (["--check"], "has no exports. Make one with --format litert."),
         (["--format", "savedmodel", "--quantise", "none", "int8-full"], "int8-full goes with litert alone"),
     ],
 )

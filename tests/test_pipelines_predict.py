@@ -11,9 +11,9 @@ import pytest
 from conftest import draw_image
 
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.workflows import predict_files
+from marinecv.workflows import predict, predictor
+from marinecv.workflows.opened import find_images
 from pipelines.cli import main
-from pipelines.commands import predict
 
 
 def rows_of(path):
@@ -93,7 +93,7 @@ def test_a_folder_gives_every_file_that_is_an_image_by_its_suffix_or_its_content
     for name in ("h.heic", "notes", "notes.txt", "Thumbs.db"):
         (tmp_path / name).write_text("no picture")
     names = ["a.jfif", "b.jpe", "c.mpo", "d.dat", "e.jxl", "h.heic", "photo"]
-    assert [path.name for path in predict.find_images([tmp_path])] == names
+    assert [path.name for path in find_images([tmp_path])] == names
 
 
 def test_a_file_of_any_suffix_can_be_named(finished_run, photos, tmp_path):
@@ -116,7 +116,7 @@ def test_limit_draws_so_many_by_seed(finished_run, photos, tmp_path):
 def test_an_interrupted_prediction_goes_on_with_the_same_command(
     finished_run, shared_tank, tmp_path, monkeypatch, capsys
 ):
-    whole, asked = predict_files.predict_files, []
+    whole, asked = predictor.predict_files, []
 
     def interrupted(look, files, *rest):
         asked.append(files)
@@ -127,7 +127,7 @@ def test_an_interrupted_prediction_goes_on_with_the_same_command(
     monkeypatch.setattr(predict, "CHUNK", 5)
     words = ["predict", str(finished_run), str(shared_tank), "--output"]
     assert main([*words, str(tmp_path / "at once.csv")]) == 0
-    monkeypatch.setattr(predict_files, "predict_files", interrupted)
+    monkeypatch.setattr(predictor, "predict_files", interrupted)
     assert main([*words, str(tmp_path / "out.csv")]) == 130
     assert "go on with the same command again" in capsys.readouterr().err
     [parts] = tmp_path.glob("out.csv.*.parts")

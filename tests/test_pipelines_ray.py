@@ -17,9 +17,9 @@ from test_pipelines_search import search
 from marinecv.runs import Run
 from marinecv.search.folder import Search
 from marinecv.search.space import TRAINING
+from marinecv.workflows import predict
 from marinecv.workflows.ray_workers import QUIET, ray_workers
 from pipelines.cli import main
-from pipelines.commands import predict
 
 os.environ.update(QUIET)  # read once, when Ray is imported
 ray = pytest.importorskip("ray")

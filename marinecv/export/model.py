@@ -182,6 +182,6 @@ def _refuse_loss(name: str, accuracy: dict, original: dict, margin: float) -> No
     if original["value"] - accuracy["value"] > margin + 1e-9:  # 45 of 50 are 0.02 below 46, and a rounding more
         raise ValueError(
             f"{name} is not written: its validation accuracy is {accuracy['value']:.4f} and that of the Keras model "
-            f"{original['value']:.4f} (n={accuracy['n']}). Expected at most {margin} less: allow more with --margin, "
-            "or take another --quantise."
+            f"{original['value']:.4f} (n={accuracy['n']}). Expected at most {margin} less: allow more with margin=, "
+            "or take another quantise=."
         )

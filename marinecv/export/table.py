@@ -54,3 +54,25 @@ def read_exports(run: Run) -> pd.DataFrame | None:
         return table[COLUMNS].astype(dict.fromkeys(COUNTS, int))
     except ValueError as error:
         raise ValueError(f"{error} Delete it; `export` writes it again.") from error
+
+
+def exports_text(exports: pd.DataFrame) -> str:
+    """Return the figures of `read_exports` for a reader."""
+    shown = exports[["export"]].assign(MB=(exports["bytes"] / 1e6).round(2), ms=exports["latency_ms"].round(1))
+    for figure in ("accuracy", "agreement"):
+        parts = exports[[f"{figure}_value", f"{figure}_low", f"{figure}_high"]].to_numpy()
+        shown[figure] = [
+            "-" if value != value else f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
+            for value, low, high in parts
+        ]
+    shown["largest difference"] = exports["largest_difference"].map("{:.4f}".format, na_action="ignore").fillna("-")
+    threads, n = exports.loc[0, ["threads", "accuracy_n"]]
+    return (
+        f"{shown.to_string(index=False)}\nms: median of one image on this processor, {threads} threads. Accuracy and "
+        f"agreement with keras: n={n} validation images, "
+        + (
+            "from fewer than six groups of related images: no interval."
+            if exports["accuracy_low"].isna().any()
+            else "95% intervals, over groups where images are related."
+        )
+    )

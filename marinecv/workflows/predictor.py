@@ -1,17 +1,67 @@
 """What a trained run says of images: calibrated probabilities, the classes not ruled out, and whom to look at."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
+from marinecv.data.layouts import printable
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
+from marinecv.evaluation.predict import check_inputs
 from marinecv.evaluation.review import doubts, flags
 from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
 from marinecv.hashes import sha256
+from marinecv.inputs.pixels import read_pixels
 from marinecv.runs import Run
+from marinecv.tables import table_text
+
+
+def open_run(
+    folder: Path, calibration: Mapping | None, review: bool, batch_size: int, root: Path
+) -> Callable[[tuple[int, list[Path]]], str]:
+    """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
+
+    Paths that are not absolute begin at `root`. With `review` it flags the images to look at.
+
+    Raises:
+        ValueError: the model takes more than an image.
+    """
+    run = Run(folder)
+    model = run.load_model()
+    check_inputs(model)
+    look = looker(run, model, calibration, review)
+
+    def text_of(chunk: tuple[int, list[Path]]) -> str:
+        place, files = chunk
+        rows = predict_files(look, files, run, batch_size, root)
+        return table_text(rows, header=not place, float_format="%.6f")
+
+    return text_of
+
+
+def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, root: Path) -> pd.DataFrame:
+    """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
+    class_names = run.class_names
+    pixels, reasons = read_pixels([str(root / file) for file in files], run.spec)
+    good = [i for i in range(len(files)) if i not in reasons]
+    rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
+    probabilities = np.full((len(files), len(class_names)), np.nan)
+    probabilities[good], beside = look(pixels[good], batch_size)
+    names = np.array([*class_names, ""])
+    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), np.nan_to_num(probabilities).argmax(axis=1))
+    rows["predicted_class"] = names[best]
+    rows["probability"] = probabilities.max(axis=1)
+    for column, name in enumerate(class_names):
+        rows[f"p_{name}"] = probabilities[:, column]
+    for column, values in beside.items():
+        said = pd.Series(values, index=good)
+        rows[column] = said.reindex(rows.index, fill_value=np.nan if said.dtype == float else "")
+    rows["problem"] = [reasons.get(i, "") for i in range(len(files))]
+    return rows
 
 
 def looker(
@@ -19,13 +69,8 @@ def looker(
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
     """Return a function of pixels and batch size: probabilities, and by column what else is said of each image.
 
-    Args:
-        trained: a run whose model takes an image alone.
-        model: its model; probabilities and distance come of one pass.
-        calibration: of the run, None where it has none: then probabilities are as the model gives them.
-        review: whether doubt and flags are asked for; they are empty where the calibration has none.
-    Raises:
-        ValueError: what the run keeps of its train images is broken, or of another training.
+    Without a calibration probabilities are as the model gives them. Doubt and flags are empty where it has no review.
+    Raises ValueError where what the run keeps of its train images is broken, or of another training.
     """
     rules = calibration["review"] if review and calibration else None
     by_distance = rules is not None and rules["distance"] is not None

@@ -5,11 +5,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from marinecv import runs
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, Images, explain
+from marinecv.workflows.export import export
 from marinecv.workflows.latent import LatentSpace, latent
+from marinecv.workflows.predict import Paths, predict
 from marinecv.workflows.sources import Data
 
 if TYPE_CHECKING:
@@ -44,6 +48,26 @@ class Run(runs.Run):
     def latent(self, splits: str | Sequence[str] = ("train", "validation"), **options: Any) -> LatentSpace:
         """Show the space in which it tells images apart, as `mcv.latent` does."""
         return latent(self, splits, **options)
+
+    def predict(self, paths: Paths, **options: Any) -> pd.DataFrame:
+        """Predict image files and folders, a row a file, as `mcv.predict` does with these options."""
+        return predict(self, paths, **options)
+
+    def export(self, format: str, quantise: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
+        """Export the model to `"litert"`, `"savedmodel"` or `"onnx"`, into `exports` of its folder.
+
+            run.export("litert", quantise=("float16", "int8-full"), margin=0.01)
+
+        Args:
+            format: as `mcv.export_model` takes it.
+            quantise: one or several, as `mcv.export_model` takes one.
+            **options: `margin`, as `mcv.export_model` takes it, and `log`.
+        Returns:
+            The table of its exports.
+        Raises:
+            ValueError: as `mcv.export_model`; where one of several is refused, when the others are written.
+        """
+        return export(self, format, quantise, **options)
 
 
 class Experiment(Study):

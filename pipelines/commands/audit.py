@@ -1,7 +1,6 @@
 """What the images are, and what makes a score on them wrong: findings, one page and a CSV a table."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 
@@ -27,47 +26,20 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 1 where a finding is serious and `--strict` asks for it.
     """
-    import pandas as pd
+    from marinecv.data.catalog import read_catalog
+    from marinecv.workflows.sources import Source
 
-    from marinecv.data.accounting import reading_lines
-    from marinecv.data.catalog import read_boxes, read_catalog
-    from marinecv.runs import fresh_folder, next_folder
-
-    manifest = options.located(args)
-    catalog, boxes = read_catalog(manifest, log=print), read_boxes(manifest)
-    reading = reading_lines(manifest, catalog)
+    manifest = options.manifest(args)
+    source = Source(manifest, read_catalog(manifest, log=options.say))
     console.import_tensorflow()
-    from marinecv.audit.examine import audit_images
-    from marinecv.audit.judge import list_findings
-    from marinecv.data.user_tables import is_usable
-    from marinecv.evaluation.leaks import leak_index
-    from marinecv.report.audit_page import audit_summary, write_audit_report
+    from marinecv.workflows.audit import audit
 
-    if args.limit:
-        bad = catalog[~is_usable(catalog)]
-        catalog = pd.concat([options.limited(catalog, args.limit, args.seed), bad], ignore_index=True)
-        boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
-    demo = "demo-" if manifest.demonstration else ""
-    folder = fresh_folder(args.output_dir or next_folder(Path("runs"), f"{demo}audit-{manifest.name}"))
-    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, say=print)
-    leak = leak_index(tables["votes"])
-    findings = list_findings(catalog, boxes, tables, leak, args.seed)
-    page = write_audit_report(
-        folder,
-        manifest.name,
-        catalog,
-        boxes,
-        tables,
-        findings,
-        leak,
-        " ".join([said, *reading]),
-        seed=args.seed,
-        demonstration=manifest.demonstration,
-    )
-    print(tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
-    print("", audit_summary(tables, len(catalog)), *reading, "", sep="\n")
-    for title, serious in (("serious", True), ("worth a look", False)):
-        lines = [finding.line for finding in findings if finding.serious == serious]
-        print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))
+    how = {"frames": args.frames, "limit": args.limit, "seed": args.seed, "log": options.say}
+    found = audit(source, folder=args.output_dir, **how)
+    page, findings = found.report(), found.findings
+    print(found.tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
+    print("", found.summary, "", sep="\n")
+    for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
+        print(f"{title}: nothing" if rows.empty else "\n  ".join([f"{title}:", *rows["line"]]))
     print(f"\n{page}")
-    return int(args.strict and any(finding.serious for finding in findings))
+    return int(args.strict and findings["serious"].any())

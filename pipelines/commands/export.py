@@ -27,71 +27,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write what agrees well enough and print the table of the run's exports; name what was refused at the end."""
-    import marinecv as mcv
+    from marinecv.workflows.opened import open_classifier
 
     options.refuse_beside(args, "check", ("format", "quantise", "margin"))
-    trained = options.classifier(args.run)
-    if not args.check and not args.format:
+    trained = open_classifier(args.run)
+    if not (args.check or args.format):
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
+    given = {"quantise": args.quantise, "margin": args.margin}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not args.check:
+        for kind in args.quantise or ["none"]:
+            check_format(args.format, kind)
     console.import_tensorflow()
-    if args.check:
-        return check(trained)
-    from marinecv.export.model import MARGIN
+    from marinecv.workflows.export import check_exports, export
 
-    kinds = list(dict.fromkeys(args.quantise or ["none"]))
-    for kind in kinds:
-        check_format(args.format, kind)
-    trained.note(f"looked at validation: export to {args.format}")
-    margin, refused = MARGIN if args.margin is None else args.margin, []
-    with console.silence():  # the converter has remarks of its own
-        original = mcv.measure_original(trained, say=print)
-        for kind in kinds:
-            try:
-                certificate = mcv.export_model(trained, args.format, kind, margin=margin, original=original, say=print)
-                print(f"written to {trained.path('exports', certificate['export'])}")
-            except ValueError as error:
-                refused.append(str(error))
-    if len(refused) < len(kinds):
-        print(table_of(mcv.read_exports(trained)))
-        if trained.path("report.html").is_file():
-            mcv.write_run_report(trained.folder)
-    if refused:
-        raise ValueError(" ".join(refused))
-    return 0
-
-
-def check(trained) -> int:
-    """Print a line an export."""
-    import marinecv as mcv
-    from marinecv.export.table import export_folders
-
-    folders = export_folders(trained)
-    if not folders:
-        raise ValueError(f"{trained.folder} has no exports. Make one with --format.")
-    with console.silence():
-        problems = [mcv.check_export(folder) for folder in folders]
-    for folder, problem in zip(folders, problems, strict=True):
-        print(f"  {folder.name:<20} {problem or 'as certified'}")
-    return 1 if any(problems) else 0
-
-
-def table_of(exports) -> str:
-    """The figures of `exports.csv` for a reader."""
-    shown = exports[["export"]].assign(MB=(exports["bytes"] / 1e6).round(2), ms=exports["latency_ms"].round(1))
-    for figure in ("accuracy", "agreement"):
-        parts = exports[[f"{figure}_value", f"{figure}_low", f"{figure}_high"]].to_numpy()
-        shown[figure] = [
-            "-" if value != value else f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
-            for value, low, high in parts
-        ]
-    shown["largest difference"] = exports["largest_difference"].map("{:.4f}".format, na_action="ignore").fillna("-")
-    threads, n = exports.loc[0, ["threads", "accuracy_n"]]
-    return (
-        f"{shown.to_string(index=False)}\nms: median of one image on this processor, {threads} threads. Accuracy and "
-        f"agreement with keras: n={n} validation images, "
-        + (
-            "from fewer than six groups of related images: no interval."
-            if exports["accuracy_low"].isna().any()
-            else "95% intervals, over groups where images are related."
-        )
-    )
+    if not args.check:
+        export(trained, args.format, **given, log=options.say)
+        return 0
+    problems = check_exports(trained)
+    for name, problem in problems.items():
+        print(f"  {name:<20} {problem or 'as certified'}")
+    return int(any(problems.values()))

@@ -1,0 +1,129 @@
+"""Audit a data set: what its images are, and what makes a score on them wrong."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.audit.examine import audit_images
+from marinecv.audit.findings import Finding, cases_table, findings_table
+from marinecv.audit.judge import list_findings
+from marinecv.console import Log, quiet
+from marinecv.data.accounting import reading_lines
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import read_boxes
+from marinecv.data.manifests import Manifest
+from marinecv.evaluation.leaks import leak_index
+from marinecv.report.audit_page import audit_summary, write_audit_report
+from marinecv.runs import fresh_folder, next_folder
+from marinecv.training.recipe import DataChoice
+from marinecv.workflows.prepare import limited
+from marinecv.workflows.sources import Data, source_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit:
+    """What an audit found.
+
+    Args:
+        manifest: of the data set.
+        catalog: as it was read, with the problems of files that do not decode, and a `group` of related images.
+        boxes: as `read_boxes` returns them; may be empty.
+        tables: what was measured, as `audit_images` returns it, by name.
+        leak: as `leak_index` returns it.
+        summary: what the images are, and which files were not read, in a few lines.
+        looked_at: what the findings rest on.
+        seed: of samples and folds.
+        folder: where `report` writes; None is the next free one below `runs/`.
+    """
+
+    manifest: Manifest
+    catalog: pd.DataFrame
+    boxes: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    leak: dict
+    summary: str
+    looked_at: str
+    seed: int
+    folder: Path | None
+    _findings: Sequence[Finding]
+
+    def __repr__(self):
+        return "\n".join([self.summary, *self.findings["line"]])
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """A row a finding, the serious ones first: `finding, serious, count, of, unit, what, why, todo, line`.
+
+        `serious` is True where it makes a score wrong or loses images; `line` has the finding in one line.
+        """
+        table = findings_table(self._findings)
+        return table.assign(serious=table["serious"] == "yes", line=[finding.line for finding in self._findings])
+
+    @property
+    def cases(self) -> pd.DataFrame:
+        """The images of each finding, the worst first: `finding, image_id, other, note`."""
+        return cases_table(self._findings)
+
+    def report(self, folder: str | os.PathLike | None = None) -> Path:
+        """Write the page, every table as CSV and the figures, into a folder to be made; return the page.
+
+        Raises:
+            ValueError: something lies in the folder.
+        """
+        demo = "demo-" if self.manifest.demonstration else ""
+        if folder or not self.folder:
+            folder = fresh_folder(folder or next_folder("runs", f"{demo}audit-{self.manifest.name}"))
+        parts = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.looked_at)
+        how = {"seed": self.seed, "demonstration": self.manifest.demonstration}
+        return write_audit_report(folder or self.folder, self.manifest.name, *parts, **how)
+
+
+def audit(
+    data: Data,
+    *,
+    folder: str | os.PathLike | None = None,
+    frames: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    log: Log | None = print,
+) -> Audit:
+    """Decode every image of a data set, and look for what makes a score on them wrong.
+
+        audit = mcv.audit("my_photos")
+        audit.findings
+        audit.report()
+
+    Args:
+        data: a folder or archive of images, the name of a data set, a manifest or a catalog, which has no boxes.
+        folder: to be made for the page and its tables, which `report` writes; None takes the next free one below
+            `runs/` then.
+        frames: what says which images follow each other: `"number"` in file names, `"time"` in EXIF data or names, or
+            `"none"`; None takes what tells best.
+        limit: at most so many images a split, stratified, beside those that cannot be used; None takes all.
+        seed: of everything random.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        The findings, and all that they rest on.
+    Raises:
+        ValueError: there are no such images, `frames` is none of these, or something lies in the folder.
+    """
+    log, choice = log or quiet, DataChoice(name="aquarium", frames=frames)
+    source = source_of(data, choice, log)
+    manifest, catalog = source.manifest, source.read(choice, log)
+    boxes, reading = as_boxes(pd.DataFrame()), []
+    if manifest.root:
+        boxes, reading = read_boxes(manifest), reading_lines(manifest, catalog)
+    if limit is not None:
+        bad = catalog[catalog["problem"] != ""]
+        catalog = pd.concat([limited(catalog, limit, seed, log), bad], ignore_index=True)
+        boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
+    folder = folder and fresh_folder(folder)
+    catalog, tables, looked_at = audit_images(catalog, boxes, frames=frames, seed=seed, say=log)
+    leak = leak_index(tables["votes"])
+    findings = list_findings(catalog, boxes, tables, leak, seed)
+    summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
+    looked_at = " ".join([looked_at, *reading])
+    return Audit(manifest, catalog, boxes, tables, leak, summary, looked_at, seed, folder, findings)

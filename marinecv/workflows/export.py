@@ -1,0 +1,68 @@
+"""Export a run for other runtimes, and check what was exported before."""
+
+import os
+from collections.abc import Sequence
+
+import pandas as pd
+
+from marinecv.console import Log, quiet, silence
+from marinecv.export.certificate import check_export
+from marinecv.export.formats import check_format
+from marinecv.export.model import MARGIN, export_model, measure_original
+from marinecv.export.table import export_folders, exports_text, read_exports
+from marinecv.report.page import write_run_report
+from marinecv.runs import Run
+from marinecv.workflows.opened import open_classifier
+
+
+def export(
+    run: str | os.PathLike | Run,
+    format: str,
+    quantise: str | Sequence[str] = "none",
+    *,
+    margin: float = MARGIN,
+    log: Log | None = print,
+) -> pd.DataFrame:
+    """Export a run as `Run.export` does: what loses too much accuracy is not written, and named at the end."""
+    log, run = log or quiet, open_classifier(run)
+    kinds = list(dict.fromkeys([quantise] if isinstance(quantise, str) else quantise))
+    for kind in kinds:
+        check_format(format, kind)
+    run.note(f"looked at validation: export to {format}")
+    refused = []
+    with silence():  # the converter has remarks of its own
+        original = measure_original(run, say=log)
+        for kind in kinds:
+            try:
+                certificate = export_model(run, format, kind, margin=margin, original=original, say=log)
+                log(f"written to {run.path('exports', certificate['export'])}")
+            except ValueError as error:
+                refused.append(str(error))
+    exports = read_exports(run)
+    if len(refused) < len(kinds):
+        log(exports_text(exports))
+        if run.path("report.html").is_file():
+            write_run_report(run.folder)
+    if refused:
+        raise ValueError(" ".join(refused))
+    return exports
+
+
+def check_exports(run: str | os.PathLike | Run) -> dict[str, str]:
+    """Compare every export of a run with its certificate.
+
+        mcv.check_exports("runs/my_photos_mobilenet_head-1")  # {"litert": ""}
+
+    Args:
+        run: of a classifier, or its folder.
+    Returns:
+        What differs, by export; empty where it is as certified.
+    Raises:
+        ValueError: it has no exports.
+    """
+    run = open_classifier(run)
+    folders = export_folders(run)
+    if not folders:
+        raise ValueError(f'{run.folder} has no exports. Make one with format="litert".')
+    with silence():
+        return {folder.name: check_export(folder) for folder in folders}

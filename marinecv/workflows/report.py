@@ -1,0 +1,36 @@
+"""Write the page of a run, an experiment, a learning curve or a search again."""
+
+import os
+from pathlib import Path
+
+from marinecv.console import Log, quiet
+from marinecv.report.page import write_run_report, write_study_report
+from marinecv.report.search_page import write_search_report
+from marinecv.studies import Study, resumable
+
+
+def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
+    """Write the page of whatever lies in a folder again, from what it holds.
+
+        mcv.write_report("runs/my_photos_mobilenet_head-1")
+
+    Args:
+        folder: of a run, an experiment, a learning curve or a search.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        The page.
+    Raises:
+        ValueError: the folder is none of these, or nothing of it is finished.
+    """
+    folder = Path(folder)
+    if (folder / "search.json").is_file():
+        return write_search_report(folder)
+    opened = resumable(folder)
+    if (folder / "curve.json").is_file():
+        from marinecv.workflows.curve_results import write_curve
+
+        return write_curve(opened, log or quiet)
+    if isinstance(opened, Study):
+        opened.write_table()
+        return write_study_report(folder)
+    return write_run_report(folder)
