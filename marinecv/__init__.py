@@ -9,7 +9,9 @@ The public names stand in `__init__.pyi`. Each is imported when it is first used
 
 import ast
 import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
 _MODULES = {name.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for name in node.names}
@@ -27,3 +29,14 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return [*globals(), *_MODULES]
+
+
+class _Package(ModuleType):
+    """A package whose functions stay what their names stand for, where a package in it is called alike: `mcv.search`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -9,6 +9,8 @@ FLAT_BOXES = ("keep", "error")
 CLASS_LEVELS = ("", "first", "leaf")
 FRAMES = ("number", "time", "none")
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
+ENCODER_DATA = ("train", "unlabelled")
+LABEL_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 TRACKERS = ("tensorboard", "wandb")
 WEIGHTS = ("imagenet", "none")
 """Of a pretrained network, where they are no file."""

@@ -50,7 +50,7 @@ def trainer(
         search.write_trial(trial)
         try:
             with tracked(track, run.folder, of_trial) as followers:
-                fit_recipe(of_trial, run, shown, also=[*followers, Watch(run, report)], say=say)
+                fit_recipe(of_trial, run, shown, also=[*followers, Watch(run, report)])
             return replace(trial, status="done", **figures(run))
         except Pruned as stopped:
             return replace(trial, status="pruned", reason=str(stopped), **figures(run))

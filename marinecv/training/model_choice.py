@@ -161,6 +161,7 @@ for _k, _m in MODELS.items():
     _m.is_autoencoder = issubclass(_m, Autoencoder)
     _m.takes_attributes = issubclass(_m, MultimodalModel)
     _m.has_backbone = issubclass(_m, BackboneModel)
+    _m.has_encoder = issubclass(_m, EncoderModel)
     _m.is_pretrained = property(
         lambda self: getattr(self, "weights", "none") != "none" and not isinstance(self, ScratchModel)
     )

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from .learning_curve import is_curve
-
 HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
@@ -17,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write it and say where it lies."""
     from marinecv.report.page import write_run_report, write_study_report
-    from marinecv.studies import Study, resumable
+    from marinecv.studies import CURVE, Study, resumable
 
     if (args.run / "search.json").is_file():
         from marinecv.report.search_page import write_search_report
@@ -25,10 +23,10 @@ def run(args: argparse.Namespace) -> int:
         print(write_search_report(args.run))
         return 0
     found = resumable(args.run)
-    if is_curve(args.run):
-        from marinecv.workflows.learning_curve import write_curve
+    if (args.run / CURVE).is_file():
+        from marinecv.workflows.curve_results import write_curve
 
-        print(write_curve(found))
+        print(write_curve(found, print))
     elif isinstance(found, Study):
         found.write_table()
         print(write_study_report(found.folder))
