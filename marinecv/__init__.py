@@ -32,7 +32,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """A package whose functions stay what their names stand for, where a package in it is called alike: `mcv.search`."""
+    """Whose functions are not hidden by packages of the same name, once these are imported: `mcv.search`."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _MODULES and isinstance(value, ModuleType)):

@@ -118,13 +118,13 @@ def learning_curve(
         encoder_data: what such an encoder is trained on: `"train"`, or the images of it without a label,
             `"unlabelled"`. It takes image settings, epochs, batch size and seed from `changes`, nothing else.
         goal: the accuracy wanted on validation, between 0 and 1; None asks for half of the errors.
-        folder, track, changes, log, **settings: as `mcv.train` takes them. The seed is the first of several. Where other
-            lines learn their features, a head on a frozen backbone keeps its image size and epochs.
+        folder, track, changes, log, **settings: as `mcv.train` takes them. The seed is the first of several. Where
+            other lines learn their features, a head on a frozen backbone keeps its image size and epochs.
     Returns:
         The finished curve.
     Raises:
-        ValueError: as `mcv.train`; recipes are of different data, no line begins with an encoder that is asked for, or a
-            line needs images without a label and there are none.
+        ValueError: as `mcv.train`; recipes are of different data, no line begins with an encoder that is asked for, or
+            a line needs images without a label and there are none.
     """
     log = log or quiet
     check_numbers(seeds, goal, encoder, encoder_data)
@@ -239,7 +239,7 @@ def plan_cells(
             on_the_rest = changed.data.pseudo_labels or (unlabelled and wants_encoder(changed))
             if (changed.data.pseudo_labels and fraction > least) or (on_the_rest and fraction == 1):
                 continue
-            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # which refuses where there is none
+            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # or refuses: there may be none
             if wants_encoder(changed) and encoder_data:
                 encoder = f"{changed.model.weights}-{place}" if unlabelled else changed.model.weights
                 begins[f"{line.name}-{place}"] = encoder
@@ -303,8 +303,8 @@ def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int
     own = {recipe.data.name for recipe, _ in cells.values()}
     if Recipe.of(run).data.name in own and len(seen):
         raise ValueError(
-            f"The encoder of {run.folder} has learned from {len(seen)} of the {len(judged)} images that judge here; the "
-            f"first is {seen.iloc[0]}. Train one on the same split: the same split_by= and seed=."
+            f"The encoder of {run.folder} has learned from {len(seen)} of the {len(judged)} images that judge here; "
+            f"the first is {seen.iloc[0]}. Train one on the same split: the same split_by= and seed=."
         )
     weights, begun = str(run.path("encoder.keras").resolve()), {}
     for recipe in {recipe.name: recipe for recipe, _ in cells.values() if wants_encoder(recipe)}.values():

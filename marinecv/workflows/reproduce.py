@@ -21,8 +21,8 @@ from marinecv.tables import read_table
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import named_changes, with_changes
 from marinecv.workflows.prepare import Changes, adjusted, announce, folded, read_data
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.results import order_sentences, write_results
+from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, Source, source_of
 from marinecv.workflows.train_runs import finish_study, start
@@ -49,7 +49,8 @@ class Reproduction(Experiment):
         if not path.is_file():
             raise ValueError(f"{folder} is no reproduction: it has no {path.name}. Expected what `reproduce` made.")
         kept = read_json(path).get("results_dir")
-        self.results_dir = self.folder / "results" if kept is None else Path(checked(kept, str, f"results_dir of {path}"))
+        kept = None if kept is None else checked(kept, str, f"The results_dir of {path}")
+        self.results_dir = Path(kept or self.folder / "results")
 
     @property
     def recipes(self) -> list[Recipe]:
@@ -206,7 +207,7 @@ def chosen(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
 
 
 def images_of_report(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find the images of a recipe, at a folder or archive or by its name: none at hand is an error, no demonstration."""
+    """Find the images of a recipe, in a folder or by its name: where they are not to be had, no drawn ones come."""
     known = [manifest.name for manifest in list_manifests()]
     if data is None or (isinstance(data, (str, os.PathLike)) and data not in known and not str(data).endswith(".toml")):
         return Source(locate(choice.name, data, say=log, class_level=choice.class_level, merge_case=choice.merge_case))

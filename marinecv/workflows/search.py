@@ -91,8 +91,8 @@ def search(
     Returns:
         The finished search.
     Raises:
-        ValueError: as `mcv.train`; there is no such engine or algorithm, it is not installed, or no trial was trained to
-            its end.
+        ValueError: as `mcv.train`; there is no such engine or algorithm, it is not installed, or no trial was trained
+            to its end.
     """
     log = log or quiet
     if workers:

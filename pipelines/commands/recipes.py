@@ -105,14 +105,27 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
-    settled = ("only", "folds", "budget", "epochs", "limit", "image_size", "results_dir", "output_dir", "data", "data_dir")
+    settled = (
+        "only",
+        "folds",
+        "budget",
+        "epochs",
+        "limit",
+        "image_size",
+        "results_dir",
+        "output_dir",
+        "data",
+        "data_dir",
+    )
     options.refuse_beside(args, "resume", settled)
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
     from marinecv.studies import REPRODUCTION
 
     if args.resume and not (args.resume / REPRODUCTION).is_file():
-        raise ValueError(f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`.")
+        raise ValueError(
+            f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
+        )
     console.import_tensorflow()
     import marinecv as mcv
 
