@@ -105,19 +105,7 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
-    settled = (
-        "only",
-        "folds",
-        "budget",
-        "epochs",
-        "limit",
-        "image_size",
-        "results_dir",
-        "output_dir",
-        "data",
-        "data_dir",
-    )
-    options.refuse_beside(args, "resume", settled)
+    options.refuse_beside(args, "resume", tuple(vars(args).keys() - {"verb", "report", "seeds"}))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
     from marinecv.studies import REPRODUCTION
