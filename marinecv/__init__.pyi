@@ -61,13 +61,15 @@ from marinecv.training.callbacks import callbacks as callbacks
 from marinecv.training.fit import load_run as load_run, fit_recipe as fit_recipe
 from marinecv.workflows.train import train as train, grid as grid, autoencode as autoencode
 from marinecv.workflows.resume import resume as resume
+from marinecv.workflows.search import search as search, Search as Search
+from marinecv.workflows.learning_curve import learning_curve as learning_curve, LearningCurve as LearningCurve
+from marinecv.workflows.reproduce import reproduce as reproduce, Reproduction as Reproduction
 from marinecv.training.autoencode import fit_autoencoder as fit_autoencoder
 from marinecv.training.distribution import distributed as distributed
 from marinecv.workflows.folders import list_work as list_work
 from marinecv.runs import Run as Run
 from marinecv.studies import Study as Study
 from marinecv.looks import looks_at_test as looks_at_test
-from marinecv.search.folder import Search as Search
 from marinecv.search.engines import open_engine as open_engine
 from marinecv.search.loop import run_trials as run_trials
 

@@ -15,6 +15,8 @@ CLASS_LEVELS = get_args(ClassLevel)
 Frames = Literal["number", "time", "none", None]
 FRAMES = get_args(Frames)[:-1]
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
+ENCODER_DATA = ("train", "unlabelled")
+LABEL_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 TRACKERS = ("tensorboard", "wandb")
 WEIGHTS = ("imagenet", "none")
 """Of a pretrained network, where they are no file."""

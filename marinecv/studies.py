@@ -11,6 +11,8 @@ from marinecv.data.names import leads_out
 from marinecv.runs import COSTS, Run
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
+CURVE, REPRODUCTION = "curve.json", "reproduction.json"
+"""What a study has beside `study.json` that is a learning curve, or the reproduction of a report."""
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
 
 

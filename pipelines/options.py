@@ -19,9 +19,11 @@ SETTINGS = {
 """Parts of a recipe -> the settings that have a flag of their own."""
 ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
 ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
+ARGUMENTS |= {name: name for name in ("recipe", "engine", "algorithm", "trials", "workers", "seeds", "goal", "encoder")}
 ARGUMENTS |= {name: name for name in ("output", "demonstration", "format", "quantise", "margin")}
-ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
-ARGUMENTS |= {"data": "data-dir", "split": "on"}
+ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share", "data": "data-dir"}
+ARGUMENTS |= {"fractions": "labelled", "encoder_data": "encoder-data", "recipes": "only", "results_dir": "results-dir"}
+ARGUMENTS |= {"split": "on"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 

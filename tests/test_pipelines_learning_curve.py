@@ -1,6 +1,5 @@
 """`learning-curve` from the command line: which images each cell learns from, what a curve leaves, and going on."""
 
-import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,20 @@ from test_curve_page import make_needed, make_table
 from test_report_pages import assert_self_contained
 
 from marinecv.atomic import write_json
+from marinecv.console import quiet
 from marinecv.evaluation.predict import predict_table
-from marinecv.recipes.butterflies import B1, B2, FRACTIONS, LINES, MOBILENET, PUBLISHED, UNET, A, published_at
+from marinecv.recipes.butterflies import (
+    B1,
+    B2,
+    FRACTIONS,
+    LINES,
+    MOBILENET,
+    PUBLISHED,
+    PUBLISHED_METRICS,
+    UNET,
+    A,
+    published_at,
+)
 from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -24,12 +35,10 @@ from marinecv.training.build import build_model
 from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import curve_recipes as curve_cells
-from marinecv.workflows import learning_curve as curves
-from marinecv.workflows import train
-from pipelines import options
+from marinecv.workflows import curve_results, reproduce, train_runs, weights
+from marinecv.workflows import learning_curve as workflow
 from pipelines.cli import main
-from pipelines.commands import finetune, recipes
+from pipelines.commands import recipes
 
 SHARES = ("0.25", "0.5", "1")
 IMAGES = {"train": 8, "valid": 4, "test": 4}  # of each class
@@ -74,7 +83,7 @@ def of_the_report(photographs, folder, *words):
 @pytest.fixture
 def untrained(monkeypatch):
     """The command ends when the study stands, before the first training."""
-    monkeypatch.setattr(curves, "finish", lambda folder, goal, track: 0)
+    monkeypatch.setattr(workflow, "finish_curve", lambda curve, log, goal, track: None)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +111,7 @@ def trained_in(monkeypatch) -> list[str]:
         return noted
 
     for name in ("fit_recipe", "fit_autoencoder"):
-        monkeypatch.setattr(train, name, noting(getattr(train, name)))
+        monkeypatch.setattr(train_runs, name, noting(getattr(train_runs, name)))
     return names
 
 
@@ -200,8 +209,8 @@ def test_the_tables_say_each_share_with_its_images(curve):
 
 def test_the_results_have_a_row_a_seed_and_one_of_all_for_each_share(curve):
     table = pd.read_csv(curve / "results.csv", dtype={"seed": str})
-    assert len(table) == 3 * 3 * 2 * 2 * len(curves.PUBLISHED_METRICS) and set(table["seed"]) == {"0", "all"}
-    assert set(table["metric"]) == set(curves.PUBLISHED_METRICS) and set(table["verdict"]) == {"reduced budget"}
+    assert len(table) == 3 * 3 * 2 * 2 * len(PUBLISHED_METRICS) and set(table["seed"]) == {"0", "all"}
+    assert set(table["metric"]) == set(PUBLISHED_METRICS) and set(table["verdict"]) == {"reduced budget"}
     assert set(zip(table["labelled"], table["n_train"], strict=True)) == {(0.25, 6), (0.5, 12), (1.0, 24)}
     assert table["published"].isna().all()  # the report has other images
     assert (table["image_size"] == 16).all() and (table["epochs"] == 1).all()
@@ -225,7 +234,7 @@ def test_report_writes_the_page_and_the_tables_again_as_they_were(curve, tmp_pat
 
 def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cannot_be_told():
     needed = {"frozen": make_needed(["crab"]), "scratch": make_needed(["crab"], refused=["crab"], all_said="why not")}
-    assert list(curves.sentences(make_table(["scratch", "frozen"]), needed)) == [
+    assert list(curve_results.sentences(make_table(["scratch", "frozen"]), needed)) == [
         "scratch: validation accuracy 0.500 (95% CI 0.420 to 0.580, n=100) with 2944 labels",
         "frozen: validation accuracy 0.550 (95% CI 0.470 to 0.630, n=100) with 2944 labels",
         "frozen: an error of 0.225 takes about 8,833 more photographs (8,000 to 20,000 in all)",
@@ -296,7 +305,7 @@ def test_a_killed_curve_says_how_to_go_on(photographs, tmp_path, monkeypatch, ca
     def killed(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "fit_recipe", killed)
+    monkeypatch.setattr(train_runs, "fit_recipe", killed)
     words = ["--recipe", A.name, "--labelled", "0.5", "--seeds", "1"]
     assert learning_curve(photographs, tmp_path / "curve", *words) == 130
     assert f"go on with --resume {tmp_path / 'curve'}" in capsys.readouterr().err
@@ -338,7 +347,7 @@ def test_a_line_that_labels_images_itself_learns_from_sure_ones_and_never_sees_t
     rows["class_name"] = rows["class_name"].mask(rows["split"] == "", rows["class_name"].map(lies))
     rows.to_csv(copy / "catalog.csv", index=False)
     liar, recipe = Run(copy), Recipe.of(run)
-    train.take_pseudo_labels(liar, recipe, load_run(liar, recipe))
+    train_runs.take_pseudo_labels(liar, recipe, load_run(liar, recipe), quiet)
     again = pd.read_csv(liar.path("pseudo_labels.csv"))
     pd.testing.assert_frame_equal(again.drop(columns="right"), table.drop(columns="right"))
     assert not again["right"].equals(table["right"])
@@ -389,7 +398,7 @@ def test_what_a_curve_refuses_before_it_makes_a_folder(words, message, tmp_path,
     ("words", "message"),
     [
         ([B1.name, "--labelled", "1", "--encoder-data", "unlabelled"], "With all labels nothing is left without one."),
-        ([SURE.name, "--labelled", "1"], "nothing is left without one. Name a smaller share with --labelled."),
+        ([SURE.name, "--labelled", "1"], "nothing is left without one. Name a smaller fraction with --labelled."),
         (
             [B1.name, "--labelled", "0.99", "--encoder-data", "unlabelled"],
             "With 99% of the labels no train image is without one. Expected a smaller share.",
@@ -439,31 +448,30 @@ def test_shares_and_goals_that_are_none_are_wrong_command_lines(words, message, 
 
 
 def test_the_family_stands_for_its_lines_without_weights_where_there_are_none(monkeypatch):
-    monkeypatch.setattr(finetune, "weights_host_answers", lambda: False)
+    monkeypatch.setattr(weights, "weights_host_answers", lambda: False)
     monkeypatch.setenv("KERAS_HOME", "/no/such/place")
-    names = [line.name for line in curve_cells.chosen(["butterflies_fractions"])]
+    lines = workflow.lines_of("butterflies_fractions")
+    names = [line.name for line in workflow.with_weights_at_hand(lines, {}, quiet)]
     bare = {MOBILENET.name, "butterflies_mobilenet_pseudo"}
     assert names == [f"{name}_untrained" if name in bare else name for name in FRACTIONS]
 
 
 def test_a_head_on_a_frozen_backbone_is_made_smaller_only_where_all_lines_are():
-    flags = argparse.Namespace(image_size=[32], epochs=2, seed=3)
-    whole = argparse.Namespace(image_size=None, epochs=None, seed=3)
-    assert curve_cells.bounds(A, [A, MOBILENET], flags) == flags
-    assert curve_cells.bounds(MOBILENET, [A, MOBILENET], flags) == whole
-    assert curve_cells.bounds(MOBILENET, [MOBILENET], flags) == flags
+    changes = {"image.size": 32, "training.epochs": 2, "training.seed": 3}
+    assert workflow.changes_of(A, [A, MOBILENET], changes) == changes
+    assert workflow.changes_of(MOBILENET, [A, MOBILENET], changes) == {"training.seed": 3}
+    assert workflow.changes_of(MOBILENET, [MOBILENET], changes) == changes
 
 
 def test_published_figures_stand_at_their_share_of_their_images_alone():
-    flags = argparse.Namespace(**options.UNASKED, image_size=None, seed=1, epochs=None, batch_size=None)
+    changes = {"training.seed": 1}
     line, choice = FRACTIONS[B1.name], replace(B1.data, split_by="published")
-    cells = {share: curve_cells.cell_of(line, share, choice, flags) for share in (0.3, 0.5)}
+    cells = {share: workflow.cell_of(line, share, choice, changes) for share in (0.3, 0.5)}
     assert cells[0.3].published == {}
     assert cells[0.5].published == {"test": published_at(B1.name, 0.5)["test"]} and cells[0.5].data.labelled == 0.5
     assert cells[0.5].published["test"]["accuracy"] == "0.448" and cells[0.5].published["test"]["n"] == 500
-    assert curve_cells.cell_of(line, 0.5, replace(choice, name="reef"), flags).published == {}
-    other = argparse.Namespace(**{**vars(flags), "batch_size": 8})
-    assert curve_cells.cell_of(line, 0.5, choice, other).published == {}
+    assert workflow.cell_of(line, 0.5, replace(choice, name="reef"), changes).published == {}
+    assert workflow.cell_of(line, 0.5, choice, {**changes, "training.batch_size": 8}).published == {}
     assert published_at(MOBILENET.name, 0.5) == {}
     assert {name: line.published for name, line in FRACTIONS.items()} == {
         name: published_at(name, 1.0) for name in FRACTIONS
@@ -499,11 +507,11 @@ def test_other_commands_name_this_one_for_its_lines(tmp_path, monkeypatch, capsy
 
 
 def test_a_replay_leaves_the_lines_of_a_curve_alone():
-    found = {recipe.name for recipe in recipes.chosen("butterflies", None)}
+    found = {recipe.name for recipe in reproduce.chosen("butterflies", None, quiet)}
     assert not found & set(LINES) and "butterflies_unet" in found
     for name in LINES:
         with pytest.raises(ValueError, match=f"{name} is for another command: learning-curve --recipe {name}."):
-            recipes.chosen("butterflies", [name])
+            reproduce.chosen("butterflies", [name], quiet)
 
 
 def test_a_study_without_a_classifier_is_no_curve(curve, tmp_path, capsys):
@@ -521,11 +529,11 @@ def test_the_goal_is_kept_for_the_next_time_and_a_reached_one_is_said(curve, tmp
     assert main(["report", str(folder)]) == 0
     assert read_table(folder / "photographs.csv")["goal"].tolist() == wanted.tolist()
     reached = make_needed([]).assign(more=0.0)
-    assert list(curves.sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
+    assert list(curve_results.sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
 
 
 def test_flags_of_an_encoder_want_a_line_that_begins_with_one(photographs, tmp_path, capsys):
-    words = ["--recipe", A.name, "--labelled", "0.5", "--encoder-data", "train"]
+    words = ["--recipe", A.name, "--labelled", "0.5", "--encoder-data", "unlabelled"]
     assert learning_curve(photographs, tmp_path / "curve", *words) == 1
     assert f"None of {A.name} begins with an encoder. Leave out --encoder" in capsys.readouterr().err
 

@@ -5,11 +5,14 @@ import json
 import pandas as pd
 import pytest
 
+from marinecv.console import quiet
 from marinecv.data.store import store_path
+from marinecv.recipes import registry
+from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
 from marinecv.studies import Study
-from marinecv.workflows import train
+from marinecv.workflows import reproduce, train_runs, weights
 from pipelines.cli import main
-from pipelines.commands import finetune, pretrain, recipes
+from pipelines.commands import recipes
 
 COLUMNS = ["recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs"]
 COLUMNS += ["image_size", "n_train", "command", "commit"]
@@ -35,7 +38,7 @@ def test_every_recipe_is_listed_with_what_the_report_published(words, tmp_path, 
     monkeypatch.setattr(recipes, "RESULTS", tmp_path)
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for name, recipe in {**pretrain.RECIPES, **finetune.RECIPES}.items():
+    for name, recipe in {**SCRATCH, **PRETRAINED}.items():
         part = shown.split(f"{name}  (")[1].split("\naquarium_")[0].split("\nbirds_")[0]
         splits = ("validation", "test")[: 1 + ("test" in recipe.published)]
         assert "report: aquarium" in part and part.count("not run here") == len(splits)
@@ -69,7 +72,7 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all(aquarium, tmp_path, monkeyp
         assert rows["published"].isna().all() if theirs is None else set(rows["published"]) == {theirs}
     assert ",21," in (text := (tmp_path / "results" / "aquarium_pretrain.csv").read_text()) and "21.0" not in text
     others = table[table["recipe"] != "aquarium_three_conv"]
-    published = {name for name, recipe in pretrain.RECIPES.items() if recipe.published}
+    published = {name for name, recipe in SCRATCH.items() if recipe.published}
     assert set(others["recipe"]) == published - {"aquarium_three_conv"}
     assert set(others["verdict"]) == {"not run here"} and others["ours"].isna().all()
 
@@ -79,9 +82,8 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all(aquarium, tmp_path, monkeyp
     assert "(n=21, seeds 0." in shown and "reduced budget" in shown
 
     before = (tmp_path / "results" / "aquarium_pretrain.csv").read_text()
-    monkeypatch.setattr(train, "fit_recipe", None)  # nothing is trained twice
-    resume = [*ONE, "--resume", str(tmp_path / "study"), "--results-dir", str(tmp_path / "results")]
-    assert main(resume) == 0
+    monkeypatch.setattr(train_runs, "fit_recipe", None)  # nothing is trained twice
+    assert main([*ONE[:3], "--resume", str(tmp_path / "study")]) == 0
     assert (tmp_path / "results" / "aquarium_pretrain.csv").read_text() == before
 
 
@@ -96,13 +98,13 @@ def test_a_killed_replay_goes_on_and_keeps_the_rows_of_other_recipes(aquarium, t
     pd.DataFrame([kept]).reindex(columns=COLUMNS).to_csv(results, index=False)
     words = [*ONE, "--epochs", "1", "--limit", "14", "--results-dir", str(results.parent)]
     with monkeypatch.context() as patch:
-        patch.setattr(train, "fit_recipe", killed)
+        patch.setattr(train_runs, "fit_recipe", killed)
         assert main([*words, "--output-dir", str(tmp_path / "study")]) == 130
     assert len(pd.read_csv(results)) == 1
-    assert main([*words, "--resume", str(tmp_path / "study")]) == 0
+    assert main([*ONE[:3], "--resume", str(tmp_path / "study")]) == 0
     table = pd.read_csv(results, dtype=str)
     assert table[table["recipe"] == "aquarium_five_conv"]["ours"].tolist() == ["0.75"]
-    assert set(table["recipe"]) == {name for name, recipe in pretrain.RECIPES.items() if recipe.published}
+    assert set(table["recipe"]) == {name for name, recipe in SCRATCH.items() if recipe.published}
 
 
 def test_a_replay_on_other_images_is_refused(shared_tank, tmp_path, monkeypatch, capsys):
@@ -123,22 +125,24 @@ def test_a_replay_without_the_images_is_an_error_and_no_demonstration(tmp_path, 
 
 
 def test_what_can_be_replayed_is_named_by_family_or_recipe(monkeypatch):
-    monkeypatch.setattr(recipes, "settled", lambda recipe: recipe)
-    assert [recipe.name for recipe in recipes.chosen("aquarium", ["pretrain"])] == list(pretrain.RECIPES)
-    both = [recipe.name for recipe in recipes.chosen("aquarium", None)]
-    assert both == [*pretrain.RECIPES, *finetune.RECIPES]
-    twice = recipes.chosen("aquarium", ["aquarium_three_conv", "pretrain"])
-    assert [recipe.name for recipe in twice][0] == "aquarium_three_conv" and len(twice) == len(pretrain.RECIPES)
+    monkeypatch.setattr(reproduce, "with_available_weights", lambda recipe: recipe)
+    assert [recipe.name for recipe in reproduce.chosen("aquarium", ["pretrain"], quiet)] == list(SCRATCH)
+    both = [recipe.name for recipe in reproduce.chosen("aquarium", None, quiet)]
+    assert both == [*SCRATCH, *PRETRAINED]
+    twice = reproduce.chosen("aquarium", ["aquarium_three_conv", "pretrain"], quiet)
+    assert [recipe.name for recipe in twice][0] == "aquarium_three_conv" and len(twice) == len(SCRATCH)
 
 
 def test_recipes_whose_weights_are_not_to_be_had_are_replayed_by_name_only(monkeypatch, capsys):
-    monkeypatch.setattr(finetune, "weights_host_answers", lambda: False)
+    monkeypatch.setattr(weights, "weights_host_answers", lambda: False)
     monkeypatch.setenv("KERAS_HOME", "/no/such/place")
-    assert {recipe.name for recipe in recipes.chosen("birds", None)} == {"birds_customcnn"}
+    assert {recipe.name for recipe in reproduce.chosen("birds", None, print)} == {"birds_customcnn"}
     assert "birds_resnet50: not run here, its weights are not to be had" in capsys.readouterr().out
-    assert [recipe.name for recipe in recipes.chosen("birds", ["birds_resnet50"])] == ["birds_resnet50_untrained"]
+    assert [recipe.name for recipe in reproduce.chosen("birds", ["birds_resnet50"], quiet)] == [
+        "birds_resnet50_untrained"
+    ]
     with pytest.raises(ValueError, match="No recipe of the birds report can be replayed here"):
-        recipes.chosen("birds", ["finetune"])
+        reproduce.chosen("birds", ["finetune"], quiet)
 
 
 def test_a_replay_has_one_image_size(capsys):
@@ -152,8 +156,8 @@ def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path,
     store_path("data").mkdir(parents=True)
     store_path("data", "cub_x20").symlink_to(real_data / "cub_x20")
     monkeypatch.setattr("marinecv.data.download.network_reachable", lambda manifest: False)
-    monkeypatch.setitem(recipes.BUDGET, "limit", 24)
-    monkeypatch.setitem(recipes.BUDGET, "epochs", 1)
+    monkeypatch.setitem(registry.QUICK, "data.limit", 24)
+    monkeypatch.setitem(registry.QUICK, "training.epochs", 1)
     words = ["recipes", "replay", "birdcnn", "--budget", "--image-size", "64", "--output-dir", str(tmp_path / "study")]
     assert main([*words, "--only", "birdcnn_base", "birdcnn_x200"]) == 0
     said = capsys.readouterr().out
@@ -164,9 +168,12 @@ def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path,
 
 
 def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
-    assert "is no study" in refused(capsys, *ONE, "--resume", finished_run)
+    assert "is no study" in refused(capsys, *ONE[:3], "--resume", finished_run)
+    study = Study.create(tmp_path, "grid", "A grid", [])
+    assert "--resume settles what --only would say" in refused(capsys, *ONE, "--resume", study.folder)
+    assert "is no replay: it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", study.folder)
 
 
 def test_every_recipe_reads_back_as_it_was():
-    for name, recipe in {**pretrain.RECIPES, **finetune.RECIPES}.items():
+    for name, recipe in {**SCRATCH, **PRETRAINED}.items():
         assert recipe.name == name and type(recipe).from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe

@@ -13,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from marinecv.recipes.registry import RECIPES
+from marinecv.recipes.registry import FAMILIES, RECIPES, named
 from marinecv.runs import Run
-from marinecv.search import objective
+from marinecv.search import objective, space
 from marinecv.search.folder import Search
-from marinecv.workflows import prepare as plan
-from marinecv.workflows import train
+from marinecv.training.recipe import Recipe
+from marinecv.workflows import prepare
+from marinecv.workflows import search as workflow
 from pipelines.cli import main
-from pipelines.commands import search as command
 
 
 def search(tank, folder, *words):
@@ -35,13 +35,13 @@ def untrained(monkeypatch):
 
     def trainer(search, say, track):
         def give(trial, report):
-            search.run_of(search.trial_folder(trial.number), train.Recipe.of(search.base))
+            search.run_of(search.trial_folder(trial.number), Recipe.of(search.base))
             return replace(trial, status="done", value=trial.number / 10, loss=1.0, best_epoch=1, epochs=2, seconds=9.0)
 
         return give
 
-    monkeypatch.setattr(objective, "trainer", trainer)
-    monkeypatch.setattr(train, "finish", lambda run, *choices: print(f"{train.Recipe.of(run).title} -> {run.folder}"))
+    monkeypatch.setattr(workflow, "trainer", trainer)
+    monkeypatch.setattr(workflow, "finish", lambda run, log, track: log(f"{Recipe.of(run).title} -> {run.folder}"))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_trial_killed_in_an_epoch_goes_on_from_its_checkpoint(
         patch.setattr(objective.Watch, "on_epoch_end", killed)
         assert search(shared_tank, tmp_path / "killed") == 130
     folder = tmp_path / "killed"
-    assert f"Stopped. What is done is kept; go on with search --resume {folder}\n" in capsys.readouterr().err
+    assert f"Stopped. What is done is kept; go on with --resume {folder}\n" in capsys.readouterr().err
     assert [trial.status for trial in Search(folder).trials] == ["done", "running"]
     assert len(Run(Search(folder).trial_folder(2)).history) == 1
     assert main(["search", "--resume", str(folder)]) == 0
@@ -133,8 +133,6 @@ def test_a_line_a_trial_says_what_it_is_worth_and_what_remains(shared_tank, tmp_
 
 
 def test_a_grid_that_is_exhausted_says_so(shared_tank, tmp_path, untrained, capsys, monkeypatch):
-    from marinecv.search import space
-
     monkeypatch.setattr(space, "SCRATCH", space.TRAINING[-1:])
     assert search(shared_tank, tmp_path / "search", "--algorithm", "grid", "--trials", 5) == 0
     assert "The space is exhausted: it holds 3 trials." in capsys.readouterr().out
@@ -158,12 +156,12 @@ def test_a_full_disk_ends_the_command_with_the_way_to_go_on(shared_tank, tmp_pat
 
     monkeypatch.setattr(objective, "fit_recipe", fail)
     assert search(shared_tank, tmp_path / "search") == 1
-    assert f"go on with search --resume {tmp_path / 'search'}" in capsys.readouterr().err
+    assert f"go on with --resume {tmp_path / 'search'}" in capsys.readouterr().err
     assert [trial.status for trial in Search(tmp_path / "search").trials] == ["running"]
 
 
 def test_a_worker_leaves_the_winner_to_the_one_that_has_the_last_trial(shared_tank, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("marinecv.search.loop.run_trials", lambda *args: False)
+    monkeypatch.setattr(workflow, "run_trials", lambda *args: False)
     assert search(shared_tank, tmp_path / "search", "--engine", "optuna") == 0
     assert "The last trials run in another process" in capsys.readouterr().out
     assert not (tmp_path / "search" / "best").exists()
@@ -171,21 +169,17 @@ def test_a_worker_leaves_the_winner_to_the_one_that_has_the_last_trial(shared_ta
 
 @pytest.mark.parametrize("family", ["aquarium_pretrain", "aquarium_finetune", "birds", "birdcnn", "animals"])
 def test_every_family_s_recipes_can_be_searched(family):
-    from marinecv.recipes.registry import FAMILIES
-
     for name in FAMILIES[family]:
-        assert command.named(name, "search") is RECIPES[name]
+        assert named(name, "search") is RECIPES[name]
 
 
 def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     shared_tank, tmp_path, untrained, monkeypatch, capsys
 ):
     asked = []
-    monkeypatch.setattr("marinecv.workflows.weights.with_weights", lambda recipe, weights: recipe)
-    monkeypatch.setattr(
-        "marinecv.training.bank_choice.choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once")
-    )
-    monkeypatch.setattr(plan, "announce", lambda *args: None)
+    monkeypatch.setattr(prepare, "with_available_weights", lambda recipe, changes: recipe)
+    monkeypatch.setattr(prepare, "choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once"))
+    monkeypatch.setattr(prepare, "announce", lambda *args: None)
     assert search(shared_tank, tmp_path / "search", "--recipe", "aquarium_mobilenet_p2") == 0
     assert asked[0][3] == 3 and "the frozen layers once" in capsys.readouterr().out
     base = Search(tmp_path / "search").base.read("recipe.json")
@@ -244,7 +238,7 @@ def test_searches_without_a_name_are_called_by_their_recipe_and_data(shared_tank
 @pytest.mark.parametrize("engine", ["kerastuner", "optuna"])
 def test_a_search_killed_outright_goes_on(shared_tank, tmp_path, engine):
     """With a true kill of a true process, in the midst of the second trial."""
-    root, folder = Path(train.__file__).resolve().parents[1], tmp_path / "search"
+    root, folder = Path(__file__).resolve().parents[1], tmp_path / "search"
     words = ["--recipe", "aquarium_four_conv", "--data-dir", shared_tank, "--epochs", 12, "--image-size", 16]
     words += ["--trials", 3, "--engine", engine, "--output-dir", folder]
     program = subprocess.Popen([sys.executable, "run.py", "search", *map(str, words)], cwd=root)

@@ -24,6 +24,7 @@ FAMILIES = {
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
 ALSO = {"search": ("pretrain", "finetune"), "learning-curve": ("pretrain", "finetune")}  # what else a command trains
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
+QUICK = {"training.epochs": 2, "data.limit": 120}  # what a quick look leaves of a recipe
 
 
 def command_of(recipe: Recipe) -> str:

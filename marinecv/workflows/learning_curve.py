@@ -1,175 +1,315 @@
-"""A learning curve: its study is begun, trained cell by cell, and told in tables and a page."""
+"""What labels are worth: classifiers at several fractions of the labels, and how many more photographs a goal asks."""
 
-import argparse
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-import marinecv as mcv
 from marinecv.atomic import write_json
-from marinecv.checked import checked, read_json
-from marinecv.choices import SCORED_SPLITS
-from marinecv.evaluation.figures import interval_words
-from marinecv.evaluation.groups import common_groups
-from marinecv.evaluation.learning_curve import curve_table, line_differences
-from marinecv.evaluation.photographs import SHARES, next_class, photographs_needed
-from marinecv.evaluation.predictions import read_predictions
-from marinecv.inputs.synthesise import PREFIX
-from marinecv.pipelines.commands.learning_curve import ABOUT
-from marinecv.pipelines.options import located
-from marinecv.recipes.butterflies import FAMILY, PUBLISHED_METRICS, A
+from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
+from marinecv.console import Log, quiet
+from marinecv.data.catalog import class_names_of
+from marinecv.data.user_tables import usable
+from marinecv.data.labelled import keep_labels, keep_unlabelled
+from marinecv.recipes.butterflies import FAMILY, FRACTIONS, A, published_at
+from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
 from marinecv.recipes.own_data import head
-from marinecv.recipes.registry import is_own
-from marinecv.report.curve_page import write_curve_report
+from marinecv.recipes.registry import is_own, recipe_named
 from marinecv.runs import Run, fresh_folder, next_folder
-from marinecv.studies import Study
-from marinecv.tables import write_table
-from marinecv.training.recipe import Recipe
+from marinecv.studies import CURVE
+from marinecv.tables import numbers, read_table
+from marinecv.training.build import build_model
+from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.training.settings import SIZE, named_changes, with_changes
 from marinecv.training.trackers import tracked
-from marinecv.workflows.curve_recipes import check_asked, chosen, plan_cells, with_encoder
-from marinecv.workflows.prepare import announce, read_data
-from marinecv.workflows.results import COLUMNS, all_seeds, seed_lines
+from marinecv.workflows.curve_results import write_curve
+from marinecv.workflows.prepare import Changes, adjusted, announce, read_data, with_weights_at_hand
 from marinecv.workflows.resumable import at_work
-from marinecv.workflows.train import own_words, score, start, train_cells
-from marinecv.workflows.weights import with_weights
+from marinecv.workflows.run import Experiment
+from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.train import RecipeLike
+from marinecv.workflows.train_runs import score, start, train_cells
+
+Cells = dict[str, tuple[Recipe, pd.DataFrame]]
+SIZES = (SIZE, "image.height", "image.width", "training.epochs")
+"""Settings that a head on a frozen backbone keeps where other lines learn their features."""
+TEXT = ("line", "split", "metric", "class_name", "said")
+"""Columns of the tables of a curve that hold no numbers."""
 
 
-def begin(args: argparse.Namespace, names: Sequence[str] | None, shares: Sequence[float], seeds: int) -> Path:
-    """Make the folder of a curve: a run a line, share and seed, and before them the encoders that some begin with.
+class LearningCurve(Experiment):
+    """A folder of classifiers at several fractions of the labels, with tables of what the labels are worth.
 
+        curve = mcv.LearningCurve("runs/curve-my_photos-1")
+        curve.sample_size
+
+    Args:
+        folder: of an existing learning curve.
     Raises:
-        ValueError: as `chosen`, `check_asked`, `read_data`, `plan_cells` and `with_encoder`.
+        ValueError: the folder is no learning curve.
     """
-    manifest = None if names else located(args, A.data.name)
-    lines = [with_weights(head(), None)] if manifest and is_own(manifest, A) else chosen(names or [FAMILY])
-    check_asked(lines, shares, args)
-    manifest, catalog, choice = read_data(args, lines, manifest)
-    class_names = mcv.class_names_of(catalog, manifest)
-    places = [(seed, share) for seed in range(args.seed, args.seed + seeds) for share in sorted(set(shares))]
-    cells, begins = plan_cells(lines, places, catalog, choice, args)
-    if args.encoder:
-        cells = with_encoder(cells, args.encoder, catalog, len(class_names))
-    announce({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names)
+
+    def __init__(self, folder: str | os.PathLike):
+        super().__init__(folder)
+        if not (self.folder / CURVE).is_file():
+            raise ValueError(f"{folder} is no learning curve: it has no {CURVE}. Expected what `learning_curve` made.")
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """A row a split, line, fraction (`labelled`) and metric: mean over seeds with its 95% interval, and n."""
+        found = self._read("curve")
+        if found is None:
+            raise ValueError(f'{self.folder} has no curve.csv yet. Go on with resume("{self.folder}").')
+        return found
+
+    @property
+    def differences(self) -> pd.DataFrame | None:
+        """Accuracy of each line minus that of the first, with its 95% interval; None of one line alone."""
+        return self._read("differences")
+
+    @property
+    def sample_size(self) -> pd.DataFrame | None:
+        """How many more photographs the goal asks for, of all images and by class; None of less than 3 fractions."""
+        return self._read("photographs")
+
+    @property
+    def report(self) -> Path:
+        """Its page."""
+        return self.folder / "curve.html"
+
+    def _read(self, name: str) -> pd.DataFrame | None:
+        path = self.folder / f"{name}.csv"
+        if not path.is_file():
+            return None
+        table = read_table(path)
+        return numbers(table, [column for column in table if column not in TEXT], path)
+
+
+def learning_curve(
+    data: Data = None,
+    recipes: RecipeLike | Sequence[RecipeLike] = None,
+    *,
+    fractions: Sequence[float] = LABEL_FRACTIONS,
+    seeds: int = 3,
+    encoder: str | os.PathLike | Run | None = None,
+    encoder_data: str = "train",
+    goal: float | None = None,
+    folder: str | os.PathLike | None = None,
+    track: str | None = None,
+    changes: Changes | None = None,
+    log: Log | None = print,
+    **settings: Any,
+) -> LearningCurve:
+    """Train classifiers at several fractions of the labels, and tell how many more photographs a goal asks for.
+
+        curve = mcv.learning_curve("my_photos", fractions=(0.25, 0.5, 1.0), goal=0.95)
+        curve.sample_size
+
+    Args:
+        data: as `mcv.train` takes it.
+        recipes: the lines of the curve, one or several, each as `mcv.train` takes it; `"butterflies_fractions"` stands
+            for those of that report. None takes these, and on your own images a head on a frozen backbone.
+        fractions: of the train images that have a label, each above 0 and at most 1; a larger one has the images of a
+            smaller one too.
+        seeds: how often each is trained, with other images that have a label.
+        encoder: a finished run of `mcv.autoencode` that lines with an encoder begin with; None trains what they need.
+        encoder_data: what such an encoder is trained on: `"train"`, or the images of it without a label,
+            `"unlabelled"`. It takes image settings, epochs, batch size and seed from `changes`, nothing else.
+        goal: the accuracy wanted on validation, between 0 and 1; None asks for half of the errors.
+        folder, track, changes, log, **settings: as `mcv.train` takes them. The seed is the first of several. Where
+            other lines learn their features, a head on a frozen backbone keeps its image size and epochs.
+    Returns:
+        The finished curve.
+    Raises:
+        ValueError: as `mcv.train`; recipes are of different data, no line begins with an encoder that is asked for, or
+            a line needs images without a label and there are none.
+    """
+    log = log or quiet
+    check_numbers(seeds, goal, encoder, encoder_data)
+    if recipes is None:
+        data = source_of(data, A.data, log)
+        recipes = [head()] if is_own(data.manifest, A) else FAMILY
+    lines = lines_of(recipes)
+    changes = named_changes(lines[0], changes, **settings)
+    if "data.labelled" in changes:
+        raise ValueError("The labels of each run are what fractions= says. Leave out labelled.")
+    lines = with_weights_at_hand(lines, changes, log)
+    settled = {line.name: with_changes(line, changes_of(line, lines, changes)) for line in lines}
+    check_asked(settled.values(), fractions, encoder, encoder_data)
+    manifest, catalog, choice = read_data(data, lines, changes_of(lines[0], lines, changes), log)
+    class_names = class_names_of(catalog, manifest)
+    first = settled[lines[0].name].training.seed
+    places = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
+    own_encoder = encoder_data if encoder is None else None
+    cells, begins = plan_cells(lines, changes, places, catalog, choice, own_encoder)
+    if encoder is not None:
+        cells = with_encoder(cells, encoder if isinstance(encoder, Run) else Run(encoder), catalog, len(class_names))
+    announce({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
     name = f"{'demo-' * manifest.demonstration}curve-{choice.name}"
-    folder = fresh_folder(args.output_dir or next_folder("runs", name))
+    folder = fresh_folder(folder or next_folder("runs", name))
     with at_work(folder):
         for cell, (recipe, images) in cells.items():
             if cell in begins:
                 recipe = recipe.with_model(weights=str((folder / begins[cell] / "encoder.keras").resolve()))
-            start(folder / cell, recipe, images, manifest)
-        write_json(folder / ABOUT, {})
-        Study.create(folder, name, f"Learning curve: {manifest.name}", list(cells), manifest.demonstration)
-    return folder
+            start(folder / cell, recipe, images, manifest, log)
+        write_json(folder / CURVE, {})
+        title = f"Learning curve: {manifest.name}"
+        curve = LearningCurve.create(folder, name, title, list(cells), manifest.demonstration)
+        finish_curve(curve, log, goal=goal, track=track)
+    return curve
 
 
-def finish(folder: Path, goal: float | None, track: str | None) -> int:
-    """Train the cells that are not trained yet, then write tables and page; a goal is kept for the next time."""
-    study = Study(folder)
+def finish_curve(curve: LearningCurve, log: Log, *, goal: float | None = None, track: str | None = None) -> None:
+    """Train what is not trained yet, then write tables and page; a goal is kept for the next time."""
     if goal:
-        write_json(folder / ABOUT, {"goal": goal})
+        write_json(curve.folder / CURVE, {"goal": goal})
 
-    def work(run: Run) -> None:
+    def work(run: Run, number: str) -> None:
         recipe = Recipe.of(run)
         with tracked(track, run.folder, recipe) as followers:
-            score(run, recipe, followers)
+            score(run, recipe, followers, log, number=number)
 
-    train_cells(study, lambda run: run.finished, work)
-    study.write_table()
-    print(f"curve: {write_curve(study)}")
-    return 0
+    train_cells(curve, lambda run: run.finished, work)
+    curve.write_table()
+    log(f"curve: {write_curve(curve, log)}")
 
 
-def write_curve(study: Study) -> Path:
-    """Write the tables and the page of a curve from its finished runs, and print what they come to; return the page.
+def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data: str) -> None:
+    """Raise ValueError where a curve has no seed, a goal that is none, or two encoders."""
+    if seeds < 1:
+        raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
+    if goal is not None and not 0 < goal < 1:
+        raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: goal={goal}.")
+    if encoder_data not in ENCODER_DATA:
+        raise ValueError(f"Expected encoder_data to be one of {', '.join(ENCODER_DATA)}. Received: {encoder_data!r}.")
+    if encoder is not None and encoder_data != "train":
+        raise ValueError("The run of encoder= is trained already. Leave out encoder_data=, or that run.")
+
+
+def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
+    """Return the classifiers that are asked for.
 
     Raises:
-        ValueError: none of its classifiers is finished, or a file of one is broken.
+        ValueError: there is none of a name, or they are of different data.
     """
-    runs = {cell: run for cell, run in study.finished_runs.items() if not run.restores}
-    if not runs:
-        raise ValueError(f"No classifier of {study.folder} is finished. Go on with --resume {study.folder}.")
-    recipes = {cell: Recipe.of(run) for cell, run in runs.items()}
-    told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
-    cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
-    splits = [split for split in SCORED_SPLITS if split in set(cells["split"])]
-    catalogs = [run.catalog for run in runs.values()]
-    groups = {
-        split: common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates()) for split in splits
+    found = []
+    for recipe in [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) else recipes:
+        found += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
+    if len({recipe.data.name for recipe in found}) > 1:
+        names = ", ".join(recipe.name for recipe in found)
+        raise ValueError(f"{names} are of different data. A curve has those of one data set.")
+    return found
+
+
+def check_asked(lines: Collection[Recipe], fractions: Sequence[float], encoder: object, encoder_data: str) -> None:
+    """Raise ValueError where an argument has nothing to act on, or a line no cell."""
+    unlabelled = encoder_data == "unlabelled"
+    if (encoder is not None or unlabelled) and not any(map(wants_encoder, lines)):
+        names = ", ".join(line.name for line in lines)
+        raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
+    if min(fractions) == 1 and any(line.data.pseudo_labels or (unlabelled and wants_encoder(line)) for line in lines):
+        raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
+
+
+def plan_cells(
+    lines: list[Recipe],
+    changes: Changes,
+    places: Sequence[tuple[int, float]],
+    catalog: pd.DataFrame,
+    choice: DataChoice,
+    encoder_data: str | None,
+) -> tuple[Cells, dict[str, str]]:
+    """Every cell's recipe and images by its name, encoders first; and by cell the name of the encoder it begins with.
+
+    Own labels have one row, at the smallest fraction; an encoder trained on what has no label has none at all labels.
+    Without `encoder_data` no encoder is trained.
+
+    Raises:
+        ValueError: a fraction leaves nothing without a label to a line that needs that.
+    """
+    encoders, cells, begins = {}, {}, {}
+    unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in places)
+    for seed, fraction in places:
+        labels, place = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
+        for line in lines:
+            own = changes_of(line, lines, changes)
+            changed, asked = with_changes(line, own), {**own, "training.seed": seed}
+            on_the_rest = changed.data.pseudo_labels or (unlabelled and wants_encoder(changed))
+            if (changed.data.pseudo_labels and fraction > least) or (on_the_rest and fraction == 1):
+                continue
+            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # or refuses: there may be none
+            if wants_encoder(changed) and encoder_data:
+                encoder = f"{changed.model.weights}-{place}" if unlabelled else changed.model.weights
+                begins[f"{line.name}-{place}"] = encoder
+                images, of_encoder = (rest, asked) if unlabelled else (catalog, own)
+                encoders[encoder] = encoder_recipe(line, changed, choice, of_encoder), images
+            cells[f"{line.name}-{place}"] = cell_of(line, fraction, choice, asked), labels
+    return encoders | cells, begins
+
+
+def wants_encoder(line: Recipe) -> bool:
+    """Whether it begins with the encoder of an autoencoder."""
+    return line.model.has_encoder and line.model.weights in AUTOENCODERS
+
+
+def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
+    """The changes for a line. Where other lines learn their features, a head on a frozen backbone is not made smaller.
+
+    The weights of a backbone are settled before.
+    """
+    left_out = ("model.weights",) if line.model.has_backbone else ()
+    if has_frozen_backbone(line) and not all(map(has_frozen_backbone, lines)):
+        left_out += SIZES
+    return {name: value for name, value in changes.items() if name not in left_out}
+
+
+def has_frozen_backbone(line: Recipe) -> bool:
+    """Whether nothing of it learns but a head, which costs next to nothing on a bank."""
+    return line.model.has_backbone and line.model.trainable_layers == 0
+
+
+def cell_of(line: Recipe, fraction: float, choice: DataChoice, changes: Changes) -> Recipe:
+    """A line at one fraction of the labels; what its report prints of that comes with it."""
+    cell = adjusted(line, choice, changes)
+    published = cell.published if fraction == 1 or not cell.published else published_at(line.name, fraction)
+    return replace(cell, data=replace(cell.data, labelled=fraction), published=published)
+
+
+def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: Changes) -> Recipe:
+    """The U-Net that the encoder of a line, before and after its changes, is the way down of."""
+    same = {name: getattr(changed.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
+    recipe = replace(AUTOENCODERS[changed.model.weights].with_model(**same), image=line.image)
+    changes = {
+        name: value
+        for name, value in changes.items()
+        if name.startswith("image.") or name in ("training.epochs", "training.batch_size", "training.seed")
     }
-    curve = {split: curve_table(cells, split, groups=groups[split]) for split in splits}
-    first, *others = dict.fromkeys(cells["line"])
-    differences = (
-        {split: line_differences(cells, first, split, groups=groups[split]) for split in splits} if others else {}
-    )
-    goal = read_json(study.folder / ABOUT).get("goal")
-    goal = None if goal is None else checked(goal, float, f"The goal of {study.folder / ABOUT}")
-    needed = {
-        line: photographs_needed(cells, counts[counts["line"] == line], line, goal)
-        for line, part in cells.groupby("line", sort=False)
-        if part["images"].nunique() >= SHARES
-    }
-    tables = {"curve": (curve, "split"), "differences": (differences, "split"), "photographs": (needed, "line")}
-    for name, (parts, column) in tables.items():
-        if parts:
-            table = pd.concat([part.assign(**{column: key}) for key, part in parts.items()])
-            write_table(study.folder / f"{name}.csv", table, float_format="%.6f")
-    write_table(study.folder / "results.csv", results_of(runs, recipes))
-    for sentence in sentences(curve["validation"], needed):
-        print(f"  {sentence}")
-    published = pd.DataFrame(published_rows(recipes.values()))
-    return write_curve_report(
-        study.folder, study.title, curve, differences, needed, published, demonstration=study.demonstration
-    )
+    return adjusted(recipe, choice, changes)
 
 
-def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[str]:
-    """What each line reaches with the most labels, and what more of them would bring."""
-    for line, part in table[table["metric"] == "accuracy"].groupby("line", sort=False):
-        most = part.iloc[-1]
-        reached = f"{most['value']:.3f} ({interval_words(most)}, n={most['n']})"
-        yield f"{line}: validation accuracy {reached} with {most['images']:.0f} labels"
-    for line, laws in needed.items():
-        law = laws.iloc[0]
-        if law["said"]:
-            yield f"{line}: how many more photographs cannot be told: {law['said']}"
-        elif not law["more"]:
-            yield f"{line}: the goal, an error of {law['goal']:.3f}, is reached"
-        else:
-            bounds = f"{law['low']:,.0f} to {law['high']:,.0f} in all"
-            yield f"{line}: an error of {law['goal']:.3f} takes about {law['more']:,.0f} more photographs ({bounds})"
-        if name := next_class(laws):
-            yield f"{line}: the class to photograph next is {name}"
+def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
+    """The cells that want an encoder beginning with that of a finished run of an autoencoder.
 
-
-def told_by(run: Run, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a cell predicts, and how many photographs of each class it had a label of."""
-    train = mcv.usable(run.catalog).query("split == 'train'")
-    train = train[~train["image_id"].isin(own_words(run)) & ~train["image_id"].str.startswith(f"{PREFIX}/")]
-    cell = {"line": recipe.name, "labelled": recipe.data.labelled, "images": len(train), "seed": recipe.training.seed}
-    predictions = read_predictions(run.path("predictions.csv"), run.class_names)
-    counts = train["class_name"].value_counts().rename_axis("class_name").reset_index(name="images")
-    beside = {name: value for name, value in cell.items() if name != "images"}
-    return pd.concat([pd.DataFrame(cell, index=predictions.index), predictions], axis=1), counts.assign(**beside)
-
-
-def published_rows(recipes: Sequence[Recipe]) -> Iterator[dict]:
-    """A row a published figure: line, share, split, metric, value and n."""
-    for recipe in {(recipe.name, recipe.data.labelled): recipe for recipe in recipes}.values():
-        for split, figures in recipe.published.items():
-            for metric in PUBLISHED_METRICS:
-                if metric in figures:
-                    row = {"line": recipe.name, "labelled": recipe.data.labelled, "split": split, "metric": metric}
-                    yield row | {"value": figures[metric], "n": figures["n"]}
-
-
-def results_of(runs: dict[str, Run], recipes: dict[str, Recipe]) -> pd.DataFrame:
-    """A row a cell, split and metric, and one of all seeds, as `results/*.csv` has them."""
-    parts = []
-    for key in dict.fromkeys((recipe.name, recipe.data.labelled) for recipe in recipes.values()):
-        own = [cell for cell, recipe in recipes.items() if (recipe.name, recipe.data.labelled) == key]
-        rows = [row for cell in own for row in seed_lines(recipes[cell], runs[cell], PUBLISHED_METRICS)]
-        lines = pd.DataFrame(rows)
-        both = pd.concat([lines.astype(object), all_seeds(lines, {key[0]: recipes[own[0]]}).astype(object)])
-        parts.append(both.assign(labelled=key[1]))
-    return pd.concat(parts)[[*COLUMNS, "labelled"]]
+    Raises:
+        ValueError: the run has none, of other filters than theirs, or one that has learned from images that it is to be
+            judged on here.
+    """
+    if not run.path("encoder.keras").is_file():
+        raise ValueError(f"{run.folder} has no encoder.keras. Expected a finished run of `autoencode`, of a U-Net.")
+    judged = usable(catalog).query("split in ('validation', 'test')")["image_id"]
+    seen = judged[judged.isin(usable(run.catalog).query("split == 'train'")["image_id"])]
+    own = {recipe.data.name for recipe, _ in cells.values()}
+    if Recipe.of(run).data.name in own and len(seen):
+        raise ValueError(
+            f"The encoder of {run.folder} has learned from {len(seen)} of the {len(judged)} images that judge here; "
+            f"the first is {seen.iloc[0]}. Train one on the same split: the same split_by= and seed=."
+        )
+    weights, begun = str(run.path("encoder.keras").resolve()), {}
+    for recipe in {recipe.name: recipe for recipe, _ in cells.values() if wants_encoder(recipe)}.values():
+        build_model(recipe.with_model(weights=weights), num_classes)  # now, not when the first of them is trained
+    for cell, (recipe, images) in cells.items():
+        begun[cell] = recipe.with_model(weights=weights) if wants_encoder(recipe) else recipe, images
+    return begun

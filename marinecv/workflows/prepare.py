@@ -75,6 +75,7 @@ def plan_runs(
     sizes: Sequence[int] = (),
     folds: int | None = None,
     may_cache: bool = True,
+    trials: int = 1,
 ) -> Plan:
     """Read the images, and settle every choice of the runs that recipes, image sizes and folds make together.
 
@@ -88,15 +89,11 @@ def plan_runs(
         sizes: of the input in pixels, each a run of every recipe; none leaves the recipes'.
         folds: cross-validation in so many.
         may_cache: compute the frozen layers beforehand where that pays and nothing else is asked for.
+        trials: how often each run is trained on the same frozen layers.
     Raises:
         ValueError: there are no such images or settings, or nothing can be trained on these images.
     """
-    recipes = [with_available_weights(recipe, changes) for recipe in recipes]
-    for name in dict.fromkeys(recipe.model.backbone for recipe in recipes if is_random(recipe)):
-        log(
-            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
-            "network they come by themselves; without, name a file with weights=PATH."
-        )
+    recipes = with_weights_at_hand(recipes, changes, log)
     changes = {name: value for name, value in changes.items() if name != "model.weights"}
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)
@@ -111,9 +108,25 @@ def plan_runs(
     class_names = class_names_of(catalog, manifest)
     settled = {name: recipe for name, (recipe, _) in runs.items()}
     if may_cache and "training.bank" not in changes:
-        settled = with_feature_cache(settled, catalog, class_names, log)
+        settled = with_feature_cache(settled, catalog, class_names, log, trials)
     announce(settled, catalog, class_names, log)
     return Plan(manifest, catalog, class_names, {name: (settled[name], images) for name, (_, images) in runs.items()})
+
+
+def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
+    """Return recipes with the weights that are to be had, and say where there are none.
+
+    Raises:
+        ValueError: as `with_available_weights`.
+    """
+    settled = [with_available_weights(recipe, changes) for recipe in recipes]
+    lacking = [recipe for recipe, before in zip(settled, recipes, strict=True) if is_random(recipe) > is_random(before)]
+    for name in dict.fromkeys(recipe.model.backbone for recipe in lacking):
+        log(
+            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
+            "network they come by themselves; without, name a file with weights=PATH."
+        )
+    return settled
 
 
 def read_data(
@@ -259,7 +272,7 @@ def folded(
 
 
 def with_feature_cache(
-    recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log
+    recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log, trials: int = 1
 ) -> dict[str, Recipe]:
     """The recipes with the frozen layers computed beforehand where that pays, which is said."""
     images, chosen = images_of(catalog), {}
@@ -269,7 +282,7 @@ def with_feature_cache(
 
     sharing = Counter(map(frozen, recipes.values()))
     for name, recipe in recipes.items():
-        views, reason = choose_bank(recipe, images, len(class_names), sharing[frozen(recipe)])
+        views, reason = choose_bank(recipe, images, len(class_names), trials * sharing[frozen(recipe)])
         chosen[name] = recipe.with_training(bank=views)
         if reason:
             log(f"  {name}: {reason}")

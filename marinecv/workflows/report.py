@@ -6,7 +6,8 @@ from pathlib import Path
 from marinecv.console import Log, quiet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.report.search_page import write_search_report
-from marinecv.studies import Study, resumable
+from marinecv.studies import CURVE, Study, resumable
+from marinecv.workflows.curve_results import write_curve
 
 
 def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
@@ -26,9 +27,7 @@ def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
     if (folder / "search.json").is_file():
         return write_search_report(folder)
     opened = resumable(folder)
-    if (folder / "curve.json").is_file():
-        from marinecv.workflows.curve_results import write_curve
-
+    if (folder / CURVE).is_file():
         return write_curve(opened, log or quiet)
     if isinstance(opened, Study):
         opened.write_table()

@@ -12,7 +12,6 @@ from marinecv.recipes.butterflies import DENOISE
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.studies import FLATTERED
-from marinecv.training.distribution import device_sentence
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import named_changes
 from marinecv.workflows.devices import follow, meet
@@ -64,7 +63,6 @@ def train(
     log = log or quiet
     if meet(distribute, folder, is_one_classifier=True).process:
         return Run(follow(folder, log).folder)
-    log(device_sentence())
     data, recipe = settled(data, recipe, log)
     changes = named_changes(recipe, changes, **settings)
     plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
@@ -137,7 +135,6 @@ def grid(
     """
     log = log or quiet
     meet(distribute, folder, is_one_classifier=False)
-    log(device_sentence())
     several = [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) or recipes is None else list(recipes)
     data, first = settled(data, several[0], log)
     rows = [first, *(recipe_named(recipe) for recipe in several[1:])]

@@ -179,7 +179,7 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -
     table = pseudo_labels(predictions, recipe.data.pseudo_labels)
     catalog = with_pseudo_labels(teacher.catalog, table)
     if run.path("relatives.csv").is_file():
-        note_relatives(run.folder, recipe, catalog)  # train has other images now
+        note_relatives(run.folder, recipe, catalog, log)  # train has other images now
     write_table(run.path("catalog.csv"), catalog)
     write_table(run.path("pseudo_labels.csv"), table)
     right = table["right"].sum()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from marinecv import console
+from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS
 
 from .. import options
@@ -13,8 +14,6 @@ HELP = (
     "features learned without labels bring, and how many more photographs a goal asks for, class by class."
 )
 EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
-ABOUT = "curve.json"
-SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=options.share,
         metavar="SHARE",
-        help=f"of train (default: {' '.join(map(str, SHARES))})",
+        help=f"of train (default: {' '.join(map(str, LABEL_FRACTIONS))})",
     )
     parser.add_argument("--seeds", type=options.seeds, metavar="N", help="times each, with other images (default: 3)")
     parser.add_argument(
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder-data",
-        choices=("train", "unlabelled"),
+        choices=ENCODER_DATA,
         help="what such an encoder is trained on here: all train images, or those without a label (default: train)",
     )
     parser.add_argument(
@@ -58,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_sizes(parser)
+    options.add_settings(parser)
     options.add_track(parser)
-    parser.set_defaults(**options.UNASKED)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,17 +66,18 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
-    if args.resume and not is_curve(args.resume):
-        raise ValueError(f"{args.resume} is no curve: it has no {ABOUT}. Expected a folder of `learning-curve`.")
+    from marinecv.studies import CURVE
+
+    if args.resume and not (args.resume / CURVE).is_file():
+        raise ValueError(f"{args.resume} is no curve: it has no {CURVE}. Expected a folder of `learning-curve`.")
     console.import_tensorflow()
-    from marinecv.workflows.learning_curve import begin, finish
-    from marinecv.workflows.resumable import at_work
+    import marinecv as mcv
 
-    folder = args.resume or begin(args, args.recipe, args.labelled or SHARES, args.seeds or 3)
-    with at_work(folder):
-        return finish(folder, args.goal, args.track)
-
-
-def is_curve(folder: Path) -> bool:
-    """Whether a folder is a study of this command."""
-    return (folder / ABOUT).is_file()
+    how = {"goal": args.goal, "track": args.track, "log": options.say}
+    if args.resume:
+        mcv.resume(args.resume, **how)
+        return 0
+    how |= {"encoder": args.encoder, "encoder_data": args.encoder_data or "train", "folder": args.output_dir}
+    how |= {"fractions": args.labelled or LABEL_FRACTIONS, "seeds": args.seeds or 3}
+    mcv.learning_curve(options.source(args), args.recipe, **how, changes=options.changes(args))
+    return 0

@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 
 from marinecv import console
-from marinecv.checked import no_such
 from marinecv.choices import SCORED_SPLITS
-from marinecv.recipes import birdcnn
-from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of, for_another
+from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of
 
 from .. import options
 
@@ -15,7 +13,6 @@ HELP = "List the recipes with their published figures and ours; `replay` runs a 
 EXAMPLE = "recipes replay birdcnn --seeds 3"
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-BUDGET = {"epochs": 2, "limit": 120}  # what `--budget` leaves of a recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument(
         "--budget",
         action="store_true",
-        help=f"a quick look: at most {BUDGET['epochs']} epochs and {BUDGET['limit']} images a split",
+        help=f"a quick look: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split",
     )
     replay.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs: a reduced budget")
     replay.add_argument(
@@ -109,98 +106,24 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
-    if args.budget:
-        args.epochs, args.limit = args.epochs or BUDGET["epochs"], args.limit or BUDGET["limit"]
-    smaller = args.epochs or args.limit or args.image_size
-    if smaller and not (args.results_dir or args.budget):
-        raise ValueError("A reduced budget would overwrite whole results. Name another folder with --results-dir.")
+    options.refuse_beside(args, "resume", tuple(vars(args).keys() - {"verb", "report", "seeds"}))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
+    from marinecv.studies import REPRODUCTION
+
+    if args.resume and not (args.resume / REPRODUCTION).is_file():
+        raise ValueError(
+            f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
+        )
     console.import_tensorflow()
-    from marinecv.workflows import train
-    from marinecv.workflows.results import order_sentences, write_results
-
-    study = train.Study(args.resume) if args.resume else prepare(args)
-    with train.at_work(study.folder):
-        train.finish_study(study)
-    folder = args.results_dir or (study.folder / "results" if args.budget else Path("results"))
-    for path in write_results(study, FAMILIES, folder):
-        print(f"results: {path}")
-        for sentence in order_sentences(path, birdcnn.ORDER):
-            print(f"  {sentence}")
-    names = {train.Recipe.of(run).name: None for run in study.finished_runs.values()}
-    print_figures([RECIPES[name.removesuffix("_untrained")] for name in names], folder)
-    return 0
-
-
-def prepare(args: argparse.Namespace):
-    """Make the study: a run a recipe and seed, or fold."""
     import marinecv as mcv
-    from marinecv.workflows import prepare as plan
-    from marinecv.workflows import train
 
-    recipes = chosen(args.report, args.only)
-    flags = argparse.Namespace(
-        **{name: None for name in ("label_rule", "no_box", "split_by", "batch_size")},
-        **options.UNASKED,
-        **{name: getattr(args, name) for name in ("limit", "epochs", "class_level", "merge_case")},
-        seed=0,
-    )
-    cells, absent = {}, []
-    for name, told in dict.fromkeys((recipe.data.name, recipe.data.attributes) for recipe in recipes):
-        own = [recipe for recipe in recipes if (recipe.data.name, recipe.data.attributes) == (name, told)]
-        own = plan.sized(own, args.image_size)
-        # named, so that no network is an error and not a demonstration
-        place = argparse.Namespace(**vars(flags), data=args.data or name, data_dir=args.data_dir)
-        try:
-            manifest, catalog, choice = plan.read_data(place, own)
-        except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
-            absent.append(error)
-            print(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
-            continue
-        if manifest.demonstration:
-            raise ValueError("A replay needs the real images: the demonstration never enters the results.")
-        folds = plan.folded(choice, catalog, args.folds, seed=0)
-        times = folds or {f"seed{n}": (choice, catalog) for n in range(args.seeds)}
-        of_set = {}
-        for recipe in own:
-            for number, (word, (part, images)) in enumerate(times.items()):
-                seed = 0 if args.folds else number
-                cell = plan.adjusted(recipe, part, argparse.Namespace(**{**vars(place), "seed": seed}))
-                of_set[f"{recipe.name}-{word}"] = cell, images, manifest
-        class_names = mcv.class_names_of(catalog, manifest)
-        plan.announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names)
-        cells |= of_set
-    if not cells:
-        raise absent[0]
-    folder = train.fresh_folder(args.output_dir or train.next_folder("runs", f"replay-{args.report}"))
-    with train.at_work(folder):
-        for cell, parts in cells.items():
-            train.start(folder / cell, *parts)
-        how = f"{args.folds} folds" if args.folds else f"{args.seeds} seeds"
-        title = f"Replay of the {args.report} report, {how}"
-        return train.Study.create(folder, f"replay-{args.report}", title, list(cells))
-
-
-def chosen(report: str, only: list[str] | None) -> list:
-    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
-    from marinecv.workflows.weights import settled
-
-    every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
-    commands, found = ("pretrain", "finetune", "autoencode"), {}
-    for word in only or commands:
-        if word in every:
-            if command_of(every[word]) not in commands:  # at shares of the labels, on an encoder trained before
-                raise ValueError(for_another(every[word]))
-            found[word] = settled(every[word])
-        elif word in commands:
-            for recipe in (recipe for recipe in every.values() if command_of(recipe) == word):
-                if settled(recipe).name == recipe.name:
-                    found[recipe.name] = settled(recipe)
-                else:
-                    print(f"{recipe.name}: not run here, its weights are not to be had")
-        else:
-            raise ValueError(no_such("recipe or command", word, [*commands, *every]))
-    if not found:
-        raise ValueError(f"No recipe of the {report} report can be replayed here. Name one with --only.")
-    return list(found.values())
+    if args.resume:
+        done = mcv.resume(args.resume, log=options.say)
+    else:
+        how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.only, "quick": args.budget}
+        how |= {"data": options.source(args) if args.data else args.data_dir, "folder": args.output_dir}
+        how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
+        done = mcv.reproduce(args.report, **how)
+    print_figures(done.recipes, done.results_dir)
+    return 0

@@ -1,0 +1,228 @@
+"""Search hyper-parameters: trials of one recipe, the best of them trained again, scored and reported."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from marinecv.console import Log, quiet
+from marinecv.hold import hold
+from marinecv.recipes.registry import is_own, recipe_for, recipe_named
+from marinecv.report.search_page import write_search_report
+from marinecv.runs import fresh_folder, next_folder
+from marinecv.search import folder as search_folder
+from marinecv.search.engines import check_workers, open_engine, settled_engine
+from marinecv.search.folder import MOST_TRIALS, Trial
+from marinecv.search.loop import run_trials
+from marinecv.search.objective import TRIES, trainer
+from marinecv.search.space import recipe_of, space_of
+from marinecv.training.callbacks import duration
+from marinecv.training.recipe import Recipe
+from marinecv.training.settings import named_changes
+from marinecv.workflows.prepare import Changes, plan_runs
+from marinecv.workflows.ray_workers import import_ray, ray_workers
+from marinecv.workflows.resumable import at_work, noting
+from marinecv.workflows.run import Run
+from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.train import RecipeLike
+from marinecv.workflows.train_runs import finish, start
+
+TRIALS = 20
+POLL_S = 1.0
+CANCEL_S = 10
+
+
+class Search(search_folder.Search):
+    """A folder of trials of one recipe, and the best of them trained again.
+
+        search = mcv.Search("runs/search-my_photos_mobilenet_head-1")
+        search.table()
+
+    Args:
+        folder: of an existing search.
+    Raises:
+        ValueError: the folder is no search.
+    """
+
+    @property
+    def best_run(self) -> Run | None:
+        """The best trial, trained again, scored and reported; None while there is none."""
+        folder = self.folder / "best"
+        return Run(folder) if (folder / "metrics.json").is_file() else None
+
+    @property
+    def report(self) -> Path:
+        """Its page."""
+        return self.folder / "report.html"
+
+
+def search(
+    data: Data = None,
+    recipe: RecipeLike = None,
+    *,
+    engine: str | None = None,
+    algorithm: str | None = None,
+    trials: int = TRIALS,
+    folder: str | os.PathLike | None = None,
+    workers: str | None = None,
+    track: str | None = None,
+    changes: Changes | None = None,
+    log: Log | None = print,
+    **settings: Any,
+) -> Search:
+    """Search learning rate, batch size and optimizer of a recipe, and the shape of a CNN from scratch.
+
+        search = mcv.search("my_photos", trials=20)
+        search.best_run.metrics
+
+    The trials are ranked on validation; the best is trained again, scored and reported. Stopped, `mcv.resume` goes on
+    with it; several processes may do so with a search of Optuna.
+
+    Args:
+        data: as `mcv.train` takes it.
+        recipe: likewise; None takes a head on a frozen backbone on your own images.
+        engine: who suggests the values: `"kerastuner"` (the default) or `"optuna"`, which `workers` need.
+        algorithm: how: of Keras Tuner `"bayesian"`, `"random"` or `"grid"`, of Optuna `"tpe"` or `"random"`; the first
+            is the default.
+        trials: how many at most, from 1 to 9999.
+        folder: to be made for the search; None takes the next free one below `runs/`.
+        workers: `"ray"` shares the trials among all CPUs or GPUs of a Ray cluster, or of this machine.
+        track, changes, log, **settings: as `mcv.train` takes them, of all trials alike.
+    Returns:
+        The finished search.
+    Raises:
+        ValueError: as `mcv.train`; there is no such engine or algorithm, it is not installed, or no trial was trained
+            to its end.
+    """
+    log = log or quiet
+    if workers:
+        import_ray()
+    engine, algorithm = settled_engine(engine, algorithm, workers)
+    if not 1 <= trials <= MOST_TRIALS:
+        raise ValueError(f"Expected 1 to {MOST_TRIALS} trials. Received: trials={trials}.")
+    if recipe is None and data is not None:
+        best = recipe_for(None)
+        data = source_of(data, best.data, log)
+        recipe = recipe_for(data.manifest) if is_own(data.manifest, best) else None
+    if recipe is None:
+        raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
+    recipe = recipe_named(recipe, "search")
+    # What is held out to calibrate on would be missing from what ranks the trials.
+    changes = {"training.calibration": recipe.training.calibration, **named_changes(recipe, changes, **settings)}
+    plan = plan_runs(data, [recipe], changes, log, trials=trials)
+    [(name, (planned, catalog))] = plan.runs.items()
+    log(f"  at most {trials} trials by {algorithm} ({engine})")
+    if plan.manifest.name != recipe.data.name:
+        name = f"{plan.manifest.name}_{name.removeprefix(recipe.report + '_')}"
+    name = f"{'demo-' * plan.manifest.demonstration}search-{name}"
+    folder = fresh_folder(folder or next_folder("runs", name))
+    with at_work(folder):
+        start(folder / "base", planned, catalog, plan.manifest, log)
+        made = Search.create(folder, engine, algorithm, trials, planned.training.seed, space_of(planned))
+    finish_search(made, log, track=track, workers=workers)
+    return made
+
+
+def finish_search(search: Search, log: Log, *, track: str | None = None, workers: str | None = None) -> None:
+    """Train the trials that are not over yet, then the winner, and write the page.
+
+    Raises:
+        ValueError: its engine has no use for workers, or no trial was trained to its end.
+    """
+    if workers:
+        import_ray()
+    check_workers(search.engine, workers)
+    with noting(search.folder, f'resume("{search.folder}")'):
+        if begun := len(search.trials):
+            log(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
+        all_over = work_on_ray(search, track, log) if workers else work(search, track, log)
+        if not all_over:
+            log("The last trials run in another process, which will train the winner.")
+            return
+        if len(search.trials) < search.count:
+            log(f"The space is exhausted: it holds {len(search.trials)} trials.")
+        if search.best:
+            train_winner(search, track, log)
+        with search.held():
+            log(f"search: {write_search_report(search.folder)}")
+    if not search.best:
+        reason = next((trial.reason for trial in search.trials if trial.reason), "there was none")
+        raise ValueError(f"No trial of {search.folder} was trained to its end. The first: {reason}")
+
+
+def work(search: search_folder.Search, track: str | None, log: Log) -> bool:
+    """Train trials until there is none left to begin; several processes may do so at once.
+
+    Returns:
+        Whether all are over.
+    """
+    with open_engine(search) as engine:
+        return run_trials(search, engine, trainer(search, log, track), lambda trial: log(trial_line(search, trial)))
+
+
+def work_apart(folder: Path, track: str | None) -> None:
+    """What a worker of Ray does."""
+    work(search_folder.Search(folder), track, quiet)
+
+
+def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
+    """Have workers of Ray train the trials, and say a line for each that is over.
+
+    Where a worker is killed, Ray starts it again, and it takes up the trial it left. When this is stopped, so are they.
+
+    Returns:
+        Whether all trials are over.
+    """
+    import ray
+
+    over = {trial.number for trial in search.trials if trial.over}
+    if len(over) == search.count:
+        return True
+    with ray_workers(most=search.count - len(over)) as workers:
+        remote = ray.remote(work_apart).options(**workers.each, max_retries=TRIES * search.count)
+        tasks = [remote.remote(search.folder.absolute(), track) for _ in range(workers.count)]
+        try:
+            while tasks:
+                ended, tasks = ray.wait(tasks, timeout=POLL_S)
+                with search.held():
+                    trials = search.trials
+                for trial in trials:
+                    if trial.over and trial.number not in over:
+                        over.add(trial.number)
+                        log(trial_line(search, trial, workers.count))
+                ray.get(ended)
+        finally:
+            for task in tasks:
+                ray.cancel(task)  # a trial that is stopped so has lost no try
+            if tasks:
+                ray.wait(tasks, num_returns=len(tasks), timeout=CANCEL_S)
+    return all(trial.over for trial in search.trials)
+
+
+def trial_line(search: search_folder.Search, trial: Trial, workers: int = 1) -> str:
+    """What a trial that is over came to, with about how long the others will take."""
+    trials = search.trials
+    seconds = [found.seconds for found in trials if found.over and found.seconds]
+    left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials)) / workers
+    settings = [
+        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in reversed(trial.values.items())
+    ]
+    said = [] if trial.status == "done" else [trial.status]
+    if trial.value is not None:
+        said.append(f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}")
+    said += [trial.reason] if trial.reason else []
+    said += ["best so far"] if search.best and search.best.number == trial.number else []
+    took = f"; {duration(trial.seconds)}" if trial.seconds else ""
+    took += f", about {duration(left)} left" if left else ""
+    return f"[{trial.number}/{search.count}] {', '.join(said)}; {', '.join(settings)}{took}"
+
+
+def train_winner(search: Search, track: str | None, log: Log) -> None:
+    """Train the best trial's recipe again, score and report it, in the folder `best`."""
+    folder, best = search.folder / "best", search.best
+    folder.mkdir(exist_ok=True)
+    with hold(folder, waiting=lambda: log("another process trains the winner; waiting for it")):
+        recipe = recipe_of(Recipe.of(search.base), best.values)
+        recipe = replace(recipe, title=f"{recipe.title}, trial {best.number} of {len(search.trials)}")
+        finish(search.run_of(folder, recipe), log, track=track)

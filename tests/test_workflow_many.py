@@ -1,0 +1,165 @@
+"""Searches, learning curves and reproductions from Python: arguments, what they return, and going on with them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import COLOURS, draw_image
+
+import marinecv as mcv
+from marinecv.atomic import write_json
+from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.butterflies import UNET, A
+from marinecv.search.space import TRAINING
+from marinecv.studies import Study
+from marinecv.training.recipe import Recipe
+from marinecv.workflows import learning_curve, resume, search, train_runs
+from pipelines.options import in_flags
+
+TINY = A.with_model(filters=(4,), bottleneck=6)
+ENCODED = TINY.with_model(weights=UNET.name)
+SMALL = {"image.size": 16, "training.epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory) -> pd.DataFrame:
+    """A catalog of one's own: of each class 4 images to train on, 2 to validate and 2 to test."""
+    root = tmp_path_factory.mktemp("own") / "animals"
+    for number, name in enumerate(list(COLOURS) * 8):
+        folder = root / ("train", "train", "valid", "test")[number // 3 % 4] / name
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_image(name, seed=number).save(folder / f"{number}.jpg", quality=95)
+    return mcv.read_catalog(mcv.manifest_of_folder(root))
+
+
+def test_a_search_of_a_catalog_returns_its_trials_and_the_best_run_and_says_nothing(
+    catalog, tmp_path, capsys, no_pages
+):
+    settings = {"changes": SMALL, "batch_size": 8, "log": None, "folder": tmp_path / "search"}
+    found = mcv.search(catalog, "aquarium_four_conv", trials=2, algorithm="random", **settings)
+    assert capsys.readouterr() == ("", "")
+    assert isinstance(found, mcv.Search) and found.report.is_file() and len(found.table()) == 2
+    recipe = Recipe.of(found.base)
+    assert (recipe.image.height, recipe.training.epochs, recipe.training.batch_size) == (16, 1, 8)
+    assert recipe.training.calibration == 0.0  # all of validation ranks the trials
+    assert found.best_run.metrics["validation"]["accuracy"]["n"] == 6
+    again = mcv.resume(found.folder, log=None)
+    assert isinstance(again, mcv.Search) and again.trials == found.trials
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_path, capsys):
+    settings = {"fractions": (0.5, 1.0), "seeds": 1, "changes": SMALL, "log": None}
+    curve = mcv.learning_curve(catalog, TINY, **settings, folder=tmp_path / "curve")
+    assert capsys.readouterr() == ("", "")
+    assert curve.report.is_file() and list(curve.runs) == [f"{A.name}-0.5-seed0", f"{A.name}-1-seed0"]
+    accuracy = curve.curve.query("metric == 'accuracy' and split == 'validation'")
+    assert accuracy["labelled"].tolist() == [0.5, 1.0] and accuracy["images"].tolist() == [6.0, 12.0]
+    for fraction, value in zip(("0.5", "1"), accuracy["value"], strict=True):
+        metrics = curve.runs[f"{A.name}-{fraction}-seed0"].metrics
+        assert value == pytest.approx(metrics["validation"]["accuracy"]["value"], abs=1e-6)
+    assert curve.differences is None and curve.sample_size is None  # of one line, at two fractions
+
+    again = mcv.resume(curve.folder, goal=0.9, log=None)
+    assert isinstance(again, mcv.LearningCurve) and capsys.readouterr() == ("", "")
+    (curve.folder / "curve.csv").unlink()
+    with pytest.raises(ValueError, match=r'has no curve.csv yet. Go on with resume\("'):
+        curve.curve  # noqa: B018
+
+
+def test_a_setting_reaches_the_lines_of_a_curve_and_of_it_an_encoder_takes_what_it_has(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning_curve, "finish_curve", lambda *args, **options: None)
+    changes = {**SMALL, "model.filters": (4, 6), "training.learning_rate": 0.5, "seed": 4}
+    settings = {"fractions": [0.5], "seeds": 2, "folder": tmp_path / "curve", "log": None}
+    curve = mcv.learning_curve(catalog, [TINY, ENCODED], changes=changes, **settings)
+    recipes = {cell: Recipe.of(mcv.Run(curve.cell_folder(cell))) for cell in curve.cells}
+    assert list(recipes) == [UNET.name, f"{A.name}-0.5-seed4", f"{A.name}-0.5-seed5"]
+    unet, line = recipes[UNET.name], recipes[f"{A.name}-0.5-seed4"]
+    assert unet.model.filters == line.model.filters == (4, 6) and unet.image == line.image
+    assert (line.training.learning_rate, unet.training.learning_rate) == (0.5, UNET.training.learning_rate)
+    assert (unet.training.seed, unet.training.epochs) == (4, 1)
+
+
+def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_it_is_resumed(
+    shared_tank, tmp_path, capsys, monkeypatch, no_pages
+):
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    settings = {"recipes": ["aquarium_three_conv"], "quick": True, "log": None, "changes": SMALL}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_runs, "fit_recipe", killed)
+        mcv.reproduce("aquarium", data=mcv.manifest_of_folder(shared_tank), folder="again", seeds=2, **settings)
+    done = mcv.resume("again", log=None)
+    assert capsys.readouterr() == ("", "")
+    assert isinstance(done, mcv.Reproduction) and done.results_dir == Path("again") / "results"
+    assert [recipe.name for recipe in done.recipes] == ["aquarium_three_conv"]
+    rows = done.results.query("recipe == 'aquarium_three_conv' and metric == 'accuracy' and split == 'test'")
+    assert rows["seed"].tolist() == ["0", "1", "all"] and set(rows["verdict"]) == {"reduced budget"}
+    (done.folder / "reproduction.json").write_text('{"results_dir": 3}')
+    with pytest.raises(ValueError, match="The results_dir of again"):
+        mcv.Reproduction("again")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda images: mcv.search(images, BEST, trials=0), "Expected 1 to 9999 trials. Received: trials=0."),
+        (lambda images: mcv.search(), "Name a recipe with recipe="),
+        (lambda images: mcv.search(images, BEST, engine="skopt"), "There is no engine 'skopt'."),
+        (lambda images: mcv.search(images, BEST, nonsense=3), "has no setting 'nonsense'"),
+        (lambda images: mcv.learning_curve(images, TINY, seeds=0), "one seed or more. Received: seeds=0."),
+        (lambda images: mcv.learning_curve(images, TINY, goal=1), "between 0 and 1. Received: goal=1."),
+        (lambda images: mcv.learning_curve(images, TINY, encoder_data="test"), "one of train, unlabelled. Received"),
+        (
+            lambda images: mcv.learning_curve(images, TINY, encoder=".", encoder_data="unlabelled"),
+            "Leave out encoder_data=",
+        ),
+        (lambda images: mcv.learning_curve(images, TINY, labelled=0.5), "are what fractions= says. Leave out labelled"),
+        (lambda images: mcv.learning_curve(images, TINY, fractions=[0.5, 2]), "above 0 and at most 1. Received: 2."),
+        (lambda images: mcv.reproduce("fish"), 'There is no report "fish". Expected one of aquarium'),
+        (lambda images: mcv.reproduce("aquarium", seeds=0), "one seed or more. Received: seeds=0."),
+        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], epochs=1), r"\(training.epochs\) would overwr"),
+        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], quick=True, dense=0.5), "model.dense"),
+        (
+            lambda images: mcv.reproduce("aquarium", recipes=["aquarium_three_conv"], data=images),
+            "The images of catalog would overwrite the results on aquarium",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, said, catalog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        call(catalog)
+    assert not Path("runs").exists()
+
+
+def test_what_is_resumed_takes_what_it_has_a_use_for(tmp_path):
+    Study.create(tmp_path, "grid", "A grid", [])
+    with pytest.raises(ValueError, match="has no use for workers=. Expected some of track, distribute, callbacks"):
+        resume.resume(tmp_path, workers="ray")
+    for kind, said in ((mcv.LearningCurve, "is no learning curve"), (mcv.Reproduction, "is no reproduction")):
+        with pytest.raises(ValueError, match=said):
+            kind(tmp_path)
+    write_json(tmp_path / "curve.json", {})
+    assert isinstance(resume.opened(tmp_path), mcv.LearningCurve)
+    with pytest.raises(ValueError, match="has no use for distribute=. Expected some of track, goal, or none."):
+        resume.resume(tmp_path, distribute="mirrored")
+    (tmp_path / "search").mkdir()
+    begun = search.Search.create(tmp_path / "search", "kerastuner", "random", 3, 0, TRAINING)
+    assert resume.opened(begun.folder).best_run is None
+    with pytest.raises(ValueError, match="has no use for callbacks="):
+        resume.resume(begun.folder, callbacks=[object()])
+
+
+def test_functions_stay_where_packages_are_called_alike():
+    import marinecv.search.space  # noqa: F401
+
+    assert mcv.search is search.search
+
+
+def test_arguments_are_said_as_flags():
+    assert in_flags('with engine="optuna", or fractions= and results_dir=.') == (
+        "with --engine optuna, or --labelled and --results-dir."
+    )
