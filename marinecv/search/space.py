@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any
 
-from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import Recipe
 
 LARGEST_FILTERS = 256
@@ -64,7 +63,7 @@ SCRATCH = (
 
 def space_of(recipe: Recipe) -> tuple[Parameter, ...]:
     """Return what is searched for a recipe: a network from scratch has a shape to find, others have their own."""
-    return SCRATCH if isinstance(recipe.model, ScratchModel) else TRAINING
+    return SCRATCH if recipe.model.is_cnn else TRAINING
 
 
 def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:

@@ -1,16 +1,47 @@
-"""Which network a recipe trains: the settings of each kind. Nothing here imports TensorFlow."""
+"""Which network a recipe trains: the settings of each kind, and what builds it. Nothing here imports TensorFlow."""
 
 from dataclasses import dataclass
 from math import inf
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, get_args
 
 from marinecv.checked import among, spelled, typed, within
+
+if TYPE_CHECKING:
+    import keras
+
+
+class ModelConfig:
+    """Settings of a network, and how it is built. A new kind derives from this and is listed in `ModelChoice`.
+
+    Other modules ask what a network is by these attributes, never by its class or kind.
+    """
+
+    kind = ""  # the word in recipe.json
+    builder = ""  # module:function of `marinecv.models`, not imported before `build`: `--help` needs no TensorFlow
+    is_autoencoder = False  # gives back the image instead of probabilities
+    is_cnn = False  # `filters`, `kernels` and `pools` are settings of each convolution
+    has_backbone = False  # a network of `marinecv.models.backbones` below a head that may be trained first
+    has_encoder = False  # the encoder of an autoencoder below a head
+    takes_attributes = False  # beside the image
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it begins with weights that were trained elsewhere."""
+        return getattr(self, "weights", "none") != "none"
+
+    def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+        """Build the network: pixels in [0, 255] (and attributes) in, probabilities out; not compiled."""
+        arguments = vars(self) | ({"weights": None} if getattr(self, "weights", "") == "none" else {})
+        return resolve_name(f"marinecv.models.{self.builder}")(image_shape, num_classes, **arguments)
 
 
 @spelled
 @dataclass(frozen=True, kw_only=True)
-class ScratchModel:
+class ScratchModel(ModelConfig):
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
 
+    kind, builder, is_cnn = "cnn", "cnn:cnn", True
     filters: tuple[int, ...] = (32, 64, 128, 128)
     kernels: tuple[int, ...] = (3, 3, 3, 3)
     pools: tuple[int, ...] = (2, 2, 2, 2)
@@ -30,12 +61,13 @@ class ScratchModel:
 
 @spelled
 @dataclass(frozen=True, kw_only=True)
-class BackboneModel:
+class BackboneModel(ModelConfig):
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
 
     `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
     """
 
+    kind, builder, has_backbone = "backbone", "backbones:backbone_classifier", True
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
     trainable_layers: int | None = 20
@@ -60,6 +92,7 @@ class BackboneModel:
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
 
+    kind, builder, takes_attributes = "multimodal", "multimodal:multimodal_classifier", True
     attributes: int = 312
     attribute_units: int = 256
     fusion: str = "concatenate"
@@ -74,12 +107,14 @@ class MultimodalModel(BackboneModel):
 
 @spelled
 @dataclass(frozen=True, kw_only=True)
-class Autoencoder:
+class Autoencoder(ModelConfig):
     """What gives back the image that it is shown through a code.
 
     `salt` and `pepper` are the shares of pixels that become white and black before it sees them.
     """
 
+    is_autoencoder = True
+    output_range = "[0, 1], grey"
     salt: float = 0.0
     pepper: float = 0.0
 
@@ -87,12 +122,18 @@ class Autoencoder:
         typed(self)
         within(self, salt=(0, 0.5), pepper=(0, 0.5))
 
+    def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+        """Build the network: pixels in [0, 255] in, the image in `output_range` out; not compiled."""
+        of_network = {name: value for name, value in vars(self).items() if name not in ("salt", "pepper", "beta")}
+        return resolve_name(f"marinecv.models.{self.builder}")(image_shape, **of_network)
+
 
 @spelled
 @dataclass(frozen=True, kw_only=True)
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
 
+    kind, builder, output_range = "unet", "autoencoders:unet", "[-1, 1]"
     filters: tuple[int, ...] = (32, 64, 128, 256)
     bottleneck: int = 256
     convolutions: int = 2
@@ -106,12 +147,13 @@ class UNet(Autoencoder):
 
 @spelled
 @dataclass(frozen=True, kw_only=True)
-class EncoderModel:
+class EncoderModel(ModelConfig):
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
     `weights` is `"none"`, the recipe of an autoencoder whose encoder is still to be trained, or the path of an encoder.
     """
 
+    kind, builder, has_encoder = "encoder", "encoders:encoder_classifier", True
     filters: tuple[int, ...] = (32, 64, 128, 256)
     bottleneck: int = 256
     convolutions: int = 2
@@ -137,6 +179,7 @@ class DenseAutoencoder(Autoencoder):
     `beta` weighs how far a variational code may be from a standard normal distribution.
     """
 
+    kind, builder = "dense_autoencoder", "autoencoders:dense_autoencoder"
     units: tuple[int, ...] = (128, 64, 32)
     variational: bool = False
     beta: float = 1.0
@@ -146,12 +189,5 @@ class DenseAutoencoder(Autoencoder):
         within(self, units=(1, 65536), beta=(0, inf))
 
 
-MODELS = {
-    "cnn": ScratchModel,
-    "backbone": BackboneModel,
-    "multimodal": MultimodalModel,
-    "encoder": EncoderModel,
-    "unet": UNet,
-    "dense_autoencoder": DenseAutoencoder,
-}
 ModelChoice = ScratchModel | BackboneModel | MultimodalModel | EncoderModel | UNet | DenseAutoencoder
+MODELS = {model.kind: model for model in get_args(ModelChoice)}

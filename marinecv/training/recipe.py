@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
 from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
+from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
@@ -188,7 +188,7 @@ class Recipe:
 
     def __post_init__(self):
         typed(self)
-        logged = ("loss",) if isinstance(self.model, Autoencoder) else ("loss", *self.training.metrics)
+        logged = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged for part in ("val_", "")]
         if self.training.monitor not in known:
             raise ValueError(no_such("monitor", self.training.monitor, known))
@@ -203,8 +203,7 @@ class Recipe:
 
     def to_dict(self) -> dict:
         """Plain data for JSON; `from_dict` reads it back equal."""
-        kind = next(kind for kind, model in MODELS.items() if type(self.model) is model)
-        return {**asdict(self), "model": {"kind": kind, **asdict(self.model)}}
+        return {**asdict(self), "model": {"kind": self.model.kind, **asdict(self.model)}}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
@@ -244,6 +243,7 @@ class Recipe:
             "class_names": list(class_names),
             "image": asdict(self.image),
             "colour": "RGB, 0 to 255; EXIF orientation applied; transparency over black",
+            "restores": self.model.is_autoencoder,
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,

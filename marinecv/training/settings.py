@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -60,7 +61,9 @@ def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **ke
         if len(whole) > 1:
             raise ValueError(f"{name!r} stands for several settings: {', '.join(whole)}. Write it in changes=.")
         if not whole:
-            near = difflib.get_close_matches(name, [*known, *(key.rpartition(".")[2] for key in known)], n=3)
+            near = difflib.get_close_matches(
+                name, dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)]), n=3
+            )
             hint = f" Did you mean {' or '.join(near)}?" if near else " `recipes show NAME` lists them."
             raise ValueError(f"{recipe.name} has no setting {name!r}.{hint}")
         if whole[0] in OF_THE_DATA:
@@ -132,16 +135,16 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
                 return getattr(replace(part, **{name: value}), name)  # which is a word of this setting, too
             except ValueError:
                 return None
-        try:
-            attempts += [tomllib.loads(f"value = {value}")["value"]]
-        except tomllib.TOMLDecodeError:
-            attempts += [value.split(",")]
+        with suppress(tomllib.TOMLDecodeError):
+            attempts.append(tomllib.loads(f"value = {value}")["value"])
+        attempts.append(value.split(","))
+    errors = []
     for attempt in attempts:
         try:
             return msgspec.convert(attempt, hint, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
-            first = error if attempt is value else first
-    raise ValueError(f"{whole}: {first}. Received: {value!r:.80}.")
+            errors.append(error)
+    raise ValueError(f"{whole}: {errors[0]}. Received: {value!r:.80}.")
 
 
 def _options(hint: Any) -> tuple:
@@ -154,7 +157,7 @@ def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
     if above:
         yield f"\n[{'.'.join(above)}]"
     if above == ("model",):
-        yield f"kind = {json.dumps(next(k for k, m in MODELS.items() if type(part) is m))}"
+        yield f"kind = {json.dumps(part.kind)}"
     settings = part if isinstance(part, Mapping) else {field.name: getattr(part, field.name) for field in fields(part)}
     unset = [] if isinstance(part, Mapping) else [field.name for field in fields(part) if field.default is None]
     tables = {name: value for name, value in settings.items() if is_dataclass(value) or isinstance(value, Mapping)}
