@@ -7,7 +7,7 @@ from textwrap import indent
 from marinecv.checked import no_such, of_type
 from marinecv.inputs.spec import Augmentation
 from marinecv.models.backbones import BACKBONES
-from marinecv.training.model_choice import Autoencoder, BackboneModel, EncoderModel, MultimodalModel, ScratchModel, UNet
+from marinecv.training.model_choice import ModelChoice
 from marinecv.training.recipe import Recipe
 
 SCRIPT = '''"""{title}
@@ -171,19 +171,19 @@ def _data(recipe: Recipe) -> dict:
         parts["functions"] = MOVE.format(turn=turn, zoom_in=-bounds.zoom, zoom=bounds.zoom, which=which)
         parts["shuffle"] = f"data.repeat({bounds.copies}).enumerate().shuffle({bounds.copies} * len(rows))\n"
         parts["shuffle"] += "        data = data.map(lambda number, row: (move(row[0], number // len(rows)), *row[1:]))"
-    if isinstance(model, EncoderModel | UNet):
+    if hasattr(model, "convolutions"):
         norm = "        x = layers.BatchNormalization()(x)\n" * model.batch_norm
         parts["functions"] += CONVOLVE.format(convolutions=model.convolutions, bias=not model.batch_norm, norm=norm)
-    if isinstance(model, MultimodalModel):
+    if model.takes_attributes:
         parts |= {"tables": CLASSES + ATTRIBUTES, "second": " ATTRIBUTES.csv", "columns": LABELS + TOLD}
         parts |= {"rest": ", told, labels", "batches": "(images from 0 to 255, attributes), one-hot labels"}
         parts["ending"] = "    data = data.map(lambda images, told, labels: ((images, told), labels))\n"
-    elif isinstance(model, Autoencoder):
-        target = "images / 127.5 - 1" if isinstance(model, UNet) else "tf.image.rgb_to_grayscale(images / 255)"
+    elif model.is_autoencoder:
+        target = "images / 127.5 - 1" if hasattr(model, "convolutions") else "tf.image.rgb_to_grayscale(images / 255)"
         parts["functions"] += PAIR.format(salt=model.salt, pepper=model.pepper, target=target)
         parts |= {"tables": "", "rest": "", "columns": "", "batches": "noisy images and clean ones"}
         parts["ending"] = "    data = data.map(pair) if training else data.map(pair).cache()  # whose noise stays\n"
-    elif isinstance(model, EncoderModel) and model.weights != "none":
+    elif model.has_encoder and model.is_pretrained:
         parts["second"] = " encoder.keras"
     if bounds and bounds.copies == 1 and (moves := _moves(bounds)):
         parts["functions"] = moves + parts["functions"]
@@ -209,15 +209,15 @@ def _moves(bounds: Augmentation) -> str:
 
 def _model(recipe: Recipe) -> dict:
     """The layers between `pixels` and `outputs`, and the function that they need."""
-    model, inputs = recipe.model, "[pixels, told]" if isinstance(recipe.model, MultimodalModel) else "pixels"
+    model, inputs = recipe.model, "[pixels, told]" if recipe.model.takes_attributes else "pixels"
     outputs = 'layers.Dense(len(class_names), activation="softmax")(x)'
-    if isinstance(model, ScratchModel):
+    if model.is_cnn:
         lines = _cnn(model)
-    elif isinstance(model, BackboneModel):
+    elif model.has_backbone:
         lines = _backbone(model, recipe.image.height)
-    elif isinstance(model, EncoderModel | UNet):
+    elif hasattr(model, "convolutions"):
         lines = _convolutions(model)
-        outputs = 'layers.Conv2D(3, 1, activation="tanh")(x)' if isinstance(model, UNet) else outputs
+        outputs = 'layers.Conv2D(3, 1, activation="tanh")(x)' if model.is_autoencoder else outputs
     else:
         units = [*model.units, *reversed(model.units[:-1])]
         lines = ["x = layers.Flatten()(keras.ops.image.rgb_to_grayscale(layers.Rescaling(1 / 255)(pixels)))"]
@@ -226,13 +226,13 @@ def _model(recipe: Recipe) -> dict:
     return {"inputs": inputs, "model": "\n".join([*lines, f"outputs = {outputs}"])}
 
 
-def _head(model: BackboneModel | EncoderModel) -> list[str]:
+def _head(model: ModelChoice) -> list[str]:
     drop = f"x = layers.Dropout({model.dropout})(x)"
     dense = [f'x = layers.Dense({units}, activation="relu")(x)' for units in model.hidden]
     return [line for each in dense for line in (each, drop)] or [drop]
 
 
-def _cnn(model: ScratchModel) -> list[str]:
+def _cnn(model: ModelChoice) -> list[str]:
     blocks = ", ".join(map(str, zip(model.filters, model.kernels, model.pools, strict=True)))
     edge = "same" if model.padding is None else "valid"
     return [
@@ -249,7 +249,7 @@ def _cnn(model: ScratchModel) -> list[str]:
     ]
 
 
-def _convolutions(model: EncoderModel | UNet) -> list[str]:
+def _convolutions(model: ModelChoice) -> list[str]:
     """A U-Net, or its way down with a head."""
     lines = [
         f"x, across = {RANGES['signed_unit']}, []",
@@ -259,20 +259,20 @@ def _convolutions(model: EncoderModel | UNet) -> list[str]:
         "    x = layers.MaxPooling2D(2)(x)",
         f"x = convolve(x, {model.bottleneck})  # the code",
     ]
-    if isinstance(model, UNet):
+    if model.is_autoencoder:
         lines += [f"for filters in {[*reversed(model.filters)]}:"]
         lines += ["    x = layers.Conv2DTranspose(filters, 2, strides=2)(x)"]
         lines += ["    x = layers.Concatenate()([across.pop(), x])"] * model.skips
         return [*lines, "    x = convolve(x, filters)"]
     lines += ["encoder = keras.Model(pixels, x)"]
-    lines += ["encoder.set_weights(keras.models.load_model(sys.argv[2]).get_weights())"] * (model.weights != "none")
+    lines += ["encoder.set_weights(keras.models.load_model(sys.argv[2]).get_weights())"] * (model.is_pretrained)
     lines += ["for layer in encoder.layers:", "    layer.trainable = False"] * model.frozen
     lines += [f"x = layers.{POOLS[model.pooling][0]}()(x)"]
     lines += ["x = layers.LayerNormalization(epsilon=1e-10)(x)  # a code may be next to nothing"] * model.frozen
     return lines + _head(model)
 
 
-def _backbone(model: BackboneModel, side: int) -> list[str]:
+def _backbone(model: ModelChoice, side: int) -> list[str]:
     if model.backbone not in BACKBONES:
         raise ValueError(no_such("backbone", model.backbone, BACKBONES))
     entry, known = BACKBONES[model.backbone], model.weights == "imagenet"
@@ -304,7 +304,7 @@ def _backbone(model: BackboneModel, side: int) -> list[str]:
     lines += [f"x = {pooled[0]}"]
     if len(pooled) > 1:
         lines[-1:] = ["x = layers.Concatenate()(", "    [", *(f"        {each}," for each in pooled), "    ]", ")"]
-    if isinstance(model, MultimodalModel):
+    if model.takes_attributes:
         lines += [f"told = keras.Input(({model.attributes},))  # attributes from 0 to 1"]
         lines += [f'y = layers.Dense({model.attribute_units}, activation="relu")(told)']
         lines += [f"y = layers.Dropout({model.dropout})(y)"]
@@ -324,7 +324,7 @@ def _training(recipe: Recipe) -> dict:
     callbacks = [f"EarlyStopping({watched}, patience={patience}, restore_best_weights=True)"]
     slower = f"ReduceLROnPlateau({watched}, factor={training.lr_factor}, patience={training.lr_patience})"
     callbacks += [slower] * (training.lr_factor < 1)
-    head_epochs = min(training.head_epochs, training.epochs) if isinstance(recipe.model, BackboneModel) else 0
+    head_epochs = min(training.head_epochs, training.epochs) if recipe.model.has_backbone else 0
     rate, epochs, watching = training.learning_rate, f"epochs={training.epochs}", "callbacks"
     if training.calibration:
         lines += [f"# marinecv holds {training.calibration:.2g} of validation out to calibrate on; this does not."]
@@ -346,7 +346,7 @@ def _training(recipe: Recipe) -> dict:
         "loss": f"keras.losses.CategoricalCrossentropy(label_smoothing={training.label_smoothing})",
         "metrics": f"[{', '.join(METRICS.get(name, json.dumps(name)) for name in training.metrics)}]",
     }
-    if isinstance(recipe.model, Autoencoder):
+    if recipe.model.is_autoencoder:
         judged = {"loss": '"mse"'}
     fit = ["for variable in model.trainable_variables:  # half the squares of all that learns"] * (training.l2 > 0)
     fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"] * (training.l2 > 0)

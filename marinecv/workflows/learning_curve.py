@@ -9,6 +9,7 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.checked import checked, read_json
+from marinecv.console import link
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
@@ -75,7 +76,7 @@ def finish(folder: Path, goal: float | None, track: str | None) -> int:
 
     train_cells(study, lambda run: run.finished, work)
     study.write_table()
-    print(f"curve: {write_curve(study)}")
+    print(f"curve: {link(write_curve(study))}")
     return 0
 
 

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for title, serious in (("serious", True), ("worth a look", False)):
         lines = [finding.line for finding in findings if finding.serious == serious]
         print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))
-    print(f"\n{page}")
+    print(f"\n{console.link(page)}")
     return int(args.strict and any(finding.serious for finding in findings))
 
 

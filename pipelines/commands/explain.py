@@ -21,7 +21,7 @@ CHUNK = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, what to look at, and by which method."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
     )
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(cases) - len(failed)} explained" + (f", {len(failed)} not (column problem)" if len(failed) else ""))
     if part is not None and len(failed) == len(cases):
         print("None of these images can be read. If they have moved, name their folder with --data-dir.")
-    print(place / page.name)
+    print(console.link(place / page.name))
     return 0 if len(failed) < len(cases) else 1
 
 

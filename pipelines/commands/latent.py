@@ -21,7 +21,7 @@ NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, splits, and how many clusters."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--on",
         nargs="+",
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         chance = f", by chance {row.chance:.3f}" if row.chance == row.chance else ""
         what = f"clusters of the {row.of}" if row.split == ALL else row.split
         print(f"  {row.measure:<10}  {what:<22}  {row.value:.3f}  (n={row.n}{bounds}{chance})")
-    print(place / "latent.html")
+    print(console.link(place / "latent.html"))
     return 0
 
 

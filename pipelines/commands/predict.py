@@ -20,7 +20,7 @@ CHUNK = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to look at."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"

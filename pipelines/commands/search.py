@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algorithm", choices=algorithms, help=f"how ({said}; default: the first)")
     parser.add_argument("--trials", type=options.trials, metavar="N", help=f"at most N trials (default: {TRIALS})")
     parser.add_argument(
-        "--resume", type=Path, metavar="SEARCH", help="go on with a stopped search, or join one of Optuna's"
+        "--resume",
+        type=options.run_folder,
+        metavar="SEARCH",
+        help="go on with a stopped search, or join one of Optuna's",
     )
     options.add_data(parser)
     options.add_output(parser, "the search")
@@ -134,7 +137,7 @@ def go_on(folder: Path, track: str | None, workers: str | None = None) -> int:
         if search.best:
             train_winner(search, track)
         with search.held():
-            print(f"search: {write_search_report(folder)}")
+            print(f"search: {console.link(write_search_report(folder))}")
     if not search.best:
         reason = next((trial.reason for trial in search.trials if trial.reason), "there was none")
         raise ValueError(f"No trial of {folder} was trained to its end. The first: {reason}")
