@@ -91,8 +91,8 @@ def print_list(folder: Path) -> None:
     columns = [[line for block in part for line in (*block, "")] for part in _halves(list(blocks.values()))]
     for left, right in zip_longest(*columns, fillvalue=""):
         print(f"{left:<51}{right}".rstrip())
-    print("report: published validation accuracy; ours: mean over seeds or folds, * of a shorter run or on other data")
-    print("`recipes show NAME` prints a recipe and its metrics, `recipes show NAME --keras` the Keras script of it")
+    print("report: published validation accuracy; ours: mean of seeds or folds, * shorter or on other data")
+    print("`recipes show NAME` prints a recipe and its metrics, `recipes show NAME --keras` its Keras script")
 
 
 def _halves(blocks: list) -> tuple[list, list]:
