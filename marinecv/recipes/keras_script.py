@@ -78,7 +78,7 @@ PAIR = '''def pair(images):
 '''
 MOVE = '''# marinecv draws from the same bounds and interpolates once.
 rotate = layers.RandomRotation({turn}, fill_mode="constant")
-zoom = layers.RandomZoom(({zoom_in}, {zoom}), fill_mode="constant")
+zoom = layers.RandomZoom((-{zoom}, {zoom}), fill_mode="constant")
 
 
 def move(image, copy):
@@ -121,13 +121,6 @@ def keras_script(recipe: Recipe) -> str:
     and `class_name`, such as the `catalog.csv` of a run; the second is the `attributes.csv` of a multimodal model, or
     the `encoder.keras` that a classifier begins with. Where stock Keras has no equal, a comment says so.
 
-    Example:
-
-        >>> from marinecv.recipes.keras_script import keras_script
-        >>> from marinecv.recipes.registry import RECIPES
-        >>> "layers.Conv2D(filters, kernel" in keras_script(RECIPES["aquarium_four_conv"])
-        True
-
     Args:
         recipe: of a classifier, or of an autoencoder that is not variational.
     Returns:
@@ -144,10 +137,8 @@ def keras_script(recipe: Recipe) -> str:
         "image.white": recipe.image.white not in (None, 255),
     }
     if names := [name for name, is_set in hidden.items() if is_set]:
-        raise ValueError(
-            f"{recipe.name} sets {' and '.join(names)}, which a short Keras script cannot show. Expected a classifier "
-            "or an autoencoder without that."
-        )
+        shown = "which a short Keras script cannot show. Expected a classifier or an autoencoder without that."
+        raise ValueError(f"{recipe.name} sets {' and '.join(names)}, {shown}")
     title, name = (" ".join(text.split()).replace("\\", "/").replace('"', "'") for text in (recipe.title, recipe.name))
     parts = {"title": title, "name": name, **_data(recipe), **_model(recipe), **_training(recipe)}
     return re.sub("\n{4,}", "\n\n\n", SCRIPT.format(**parts))
@@ -163,12 +154,12 @@ def _data(recipe: Recipe) -> dict:
         parts["pad"] = f"    side = {f'tf.maximum({image.canvas_px}, {side})' if image.canvas_px else side}\n"
         parts["pad"] += "    image = tf.image.resize_with_crop_or_pad(image, side, side)\n"
     parts |= {"tables": CLASSES, "columns": LABELS, "rest": ", labels", "batches": "images from 0 to 255, labels"}
-    parts |= {"second": "", "functions": "", "shuffle": "data.shuffle(len(rows))", "ending": ""}
+    parts |= {"functions": "", "shuffle": "data.shuffle(len(rows))", "ending": ""}
+    parts["second"] = " encoder.keras" * (model.has_encoder and model.is_pretrained)
     if bounds and bounds.copies > 1:
         by_chance = "tf.where(copy > 0, tf.random.uniform((), 1, 4, tf.int32), 0)"
         which = by_chance if bounds.variants == "simple" else "tf.cast(copy, tf.int32)"
-        turn = round(bounds.rotation_deg / 360, 6)
-        parts["functions"] = MOVE.format(turn=turn, zoom_in=-bounds.zoom, zoom=bounds.zoom, which=which)
+        parts["functions"] = MOVE.format(turn=round(bounds.rotation_deg / 360, 6), zoom=bounds.zoom, which=which)
         parts["shuffle"] = f"data.repeat({bounds.copies}).enumerate().shuffle({bounds.copies} * len(rows))\n"
         parts["shuffle"] += "        data = data.map(lambda number, row: (move(row[0], number // len(rows)), *row[1:]))"
     if hasattr(model, "convolutions"):
@@ -183,8 +174,6 @@ def _data(recipe: Recipe) -> dict:
         parts["functions"] += PAIR.format(salt=model.salt, pepper=model.pepper, target=target)
         parts |= {"tables": "", "rest": "", "columns": "", "batches": "noisy images and clean ones"}
         parts["ending"] = "    data = data.map(pair) if training else data.map(pair).cache()  # whose noise stays\n"
-    elif model.has_encoder and model.is_pretrained:
-        parts["second"] = " encoder.keras"
     if bounds and bounds.copies == 1 and (moves := _moves(bounds)):
         parts["functions"] = moves + parts["functions"]
         call = f"data.map(lambda images{parts['rest']}: (augment(images, training=True){parts['rest']}))"
@@ -342,17 +331,14 @@ def _training(recipe: Recipe) -> dict:
         rate, epochs, watching = "rate", "initial_epoch=first, epochs=last", "watching"
     options = [str(rate), *[f"weight_decay={training.weight_decay}"] * (training.weight_decay > 0)]
     options += [f"momentum={training.momentum}"] * (training.optimizer == "sgd")
-    judged = {
-        "loss": f"keras.losses.CategoricalCrossentropy(label_smoothing={training.label_smoothing})",
-        "metrics": f"[{', '.join(METRICS.get(name, json.dumps(name)) for name in training.metrics)}]",
-    }
-    if recipe.model.is_autoencoder:
-        judged = {"loss": '"mse"'}
+    loss = f"keras.losses.CategoricalCrossentropy(label_smoothing={training.label_smoothing})"
+    metrics = ", ".join(METRICS.get(name, json.dumps(name)) for name in training.metrics)
+    judged = [f"    loss={loss},", f"    metrics=[{metrics}],"]
     fit = ["for variable in model.trainable_variables:  # half the squares of all that learns"] * (training.l2 > 0)
     fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"] * (training.l2 > 0)
     fit += [f"model.compile(\n    optimizer=keras.optimizers.{OPTIMIZERS[training.optimizer]}({', '.join(options)}),"]
-    fit += [*(f"    {name}={value}," for name, value in judged.items()), ")"]
-    fit += [f"model.fit(train, validation_data=validation, {epochs}, callbacks={watching}{weigh}, shuffle=False)"]
+    fit += ['    loss="mse",'] if recipe.model.is_autoencoder else judged
+    fit += [f")\nmodel.fit(train, validation_data=validation, {epochs}, callbacks={watching}{weigh}, shuffle=False)"]
     return {
         "callbacks": "\n".join(f"    keras.callbacks.{each}," for each in callbacks),
         "fit": "\n".join(lines + [indent("\n".join(fit), "    " * bool(head_epochs))]) + "\n",
