@@ -20,7 +20,7 @@ GROUPS = {
         "autoencode": "train a network that gives back its image",
         "learning-curve": "show what labels are worth, and how many more photographs a goal asks for",
         "search": "search hyper-parameters of a recipe",
-        "recipes": "list the reports' recipes, or replay a whole report",
+        "recipes": "list or show the reports' recipes, or replay a whole report",
     },
     "judge": {
         "evaluate": "score a run",

@@ -52,7 +52,7 @@ def test_every_recipe_is_listed_on_one_screen_with_what_was_published_and_measur
         assert [float(cell.rstrip("*")) for cell in cells[2 + len(theirs) :]] == pytest.approx(
             [float(value) for value in ours], abs=6e-4
         )
-    headings = {" ".join(half.split()[:2]) for half in halves if half.endswith("ours")}
+    headings = {" ".join(half.split()[:2]) for half in halves if half.rstrip().endswith("ours")}
     assert headings == {f"{recipe.report} {command_of(recipe)}" for recipe in RECIPES.values()}
 
 

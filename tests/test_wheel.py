@@ -26,7 +26,7 @@ def environment(tmp_path_factory):
     shutil.copytree(ROOT, place / "clone", ignore=keep_out)
     at_hand = all(importlib.util.find_spec(name) for name in ("setuptools", "wheel"))
     quiet = ["-q", "--no-deps", "--disable-pip-version-check"]
-    build = [sys.executable, "-m", "pip", "wheel", *quiet, *["--no-build-isolation"] * at_hand, "-w", "dist", "clone"]
+    build = [sys.executable, "-m", "pip", "wheel", *quiet, *["--no-build-isolation"] * at_hand, "-w", "dist", "./clone"]
     subprocess.run(build, cwd=place, check=True, capture_output=True, text=True)
     [wheel] = (place / "dist").glob("marinecv-*.whl")
     venv.create(place / "new", with_pip=False)
