@@ -16,11 +16,11 @@ from marinecv.runs import check_fresh
 from marinecv.search.folder import Search
 from marinecv.studies import Study, resumable
 from marinecv.training.recipe import DataChoice
-from marinecv.workflows.sources import Source, read_early
+from marinecv.workflows.sources import Source, read_early, source_of
 
 from .options import refuse_beside, say, source
 
-TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")
+TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
 RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
 
@@ -43,7 +43,7 @@ def check(command: str, args: argparse.Namespace) -> None:
     _check_names(command, asked)
     if "resume" in asked:
         RESUMABLE.get(command, resumable)(args.resume)
-    elif command in TRAINING and "data_dir" in asked and "distribute" not in asked:
+    elif command in TRAINING and {"data_dir", "images"} & {*asked} and "distribute" not in asked:
         args.source = _read_source(args)
 
 
@@ -84,5 +84,9 @@ def _check_names(command: str, asked: dict) -> None:
 
 def _read_source(args: argparse.Namespace) -> Source:
     rules = {name: value for name, value in vars(args).items() if name in ("label_rule", "no_box") and value}
-    manifest = source(args).manifest
+    if "images" in args:
+        reading = {"class_level": args.class_level or "", "merge_case": args.merge_case}
+        manifest = source_of(args.images, DataChoice(name="", **reading), say).manifest
+    else:
+        manifest = source(args).manifest
     return read_early(manifest, DataChoice(name=manifest.name, **rules), say)

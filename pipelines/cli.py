@@ -15,6 +15,7 @@ from . import faults
 GROUPS = {
     "data": {"data": "list, fetch and lay out data sets", "audit": "show what the images are"},
     "train": {
+        "train": "train a classifier on your own images",
         "pretrain": "train a CNN from scratch",
         "finetune": "train the last layers of a pretrained network",
         "autoencode": "train a network that gives back its image",

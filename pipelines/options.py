@@ -28,6 +28,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Which images."""
     parser.add_argument("--data", metavar="NAME", help="a known data set (`data list`)")
     parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How folders are read."""
     parser.add_argument("--class-level", choices=CLASS_LEVELS[1:], help="which of nested class folders is the class")
     parser.add_argument("--merge-case", action="store_true", help="merge classes whose names differ only in case")
 
