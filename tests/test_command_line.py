@@ -152,7 +152,13 @@ def test_last_is_the_newest_run_study_or_search_and_no_part_of_one(tmp_path, mon
     "words",
     [
         *("evaluate last", "explain last", "export last", "latent last", "predict last photos", "report last"),
-        *("compare a last", "recipes show last", "pretrain --resume last", "finetune --resume last"),
+        *(
+            "compare a last",
+            "recipes show last",
+            "train --resume last",
+            "pretrain --resume last",
+            "finetune --resume last",
+        ),
         *("autoencode --resume last", "search --resume last", "learning-curve --resume last"),
         *("learning-curve --encoder last", "recipes replay birds --resume last"),
     ],
