@@ -1,9 +1,10 @@
-"""What is kept off the console: lines nobody asked for, remarks of C++ libraries, which Python cannot catch."""
+"""What reaches the console and what is kept off it, such as remarks of C++ libraries, which Python cannot catch."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 Log = Callable[[str], None]
 """What a workflow calls with each line of text for its user, such as `print`."""
@@ -11,6 +12,13 @@ Log = Callable[[str], None]
 
 def quiet(line: str) -> None:
     """Say nothing."""
+
+
+def link(path: str | Path) -> str:
+    """Return a path as text; in a terminal as a link (OSC 8) that opens the file."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return str(path)
+    return f"\033]8;;{Path(path).absolute().as_uri()}\033\\{path}\033]8;;\033\\"
 
 
 @contextmanager

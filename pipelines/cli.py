@@ -21,7 +21,7 @@ GROUPS = {
         "autoencode": "train a network that gives back its image",
         "learning-curve": "show what labels are worth, and how many more photographs a goal asks for",
         "search": "search hyper-parameters of a recipe",
-        "recipes": "list the reports' recipes, or replay a whole report",
+        "recipes": "list or show the reports' recipes, or replay a whole report",
     },
     "judge": {
         "evaluate": "score a run",
@@ -78,6 +78,16 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     chosen = next((word for word in argv if not word.startswith("-")), None)
+    if not argv:
+        parser.print_help()
+        return 0
+    if chosen is None and "--version" in argv:
+        from marinecv import __version__
+        from marinecv.environment import environment
+
+        parts = {name: environment()[name.lower()] for name in ("Python", "TensorFlow", "Keras")}
+        print(f"marinecv {__version__}", *(f"{name} {version}" for name, version in parts.items()), sep="\n")
+        return 0
     if chosen is None:
         parser.parse_args(argv)
     if chosen not in COMMANDS:
@@ -125,4 +135,5 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s COMMAND ...",
     )
     parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    parser.add_argument("--version", action="store_true", help="print the versions of marinecv, Python and TensorFlow")
     return parser

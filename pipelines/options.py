@@ -1,6 +1,7 @@
 """The flags that mean the same on every command."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from math import nan
@@ -182,7 +183,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser)
     parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
+    parser.add_argument("--resume", type=run_folder, metavar="RUN", help="go on with a stopped run or study")
     parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
     parser.add_argument(
         "--select-on",
@@ -251,6 +252,20 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """Which split is looked at."""
     parser.add_argument("--on", choices=SPLITS, default=default, help=f"(default: {default})")
+
+
+def run_folder(text: str) -> Path:
+    """Read the folder of a run, a study or a search; `last`, unless there is such a folder, is the newest in runs/."""
+    if text != "last" or os.path.exists(text):
+        return Path(text)
+    found = []
+    for folder, below, files in os.walk("runs"):
+        if marks := {"recipe.json", "study.json", "search.json"} & set(files):
+            below.clear()  # what lies within belongs to it
+            found.append((max(os.stat(os.path.join(folder, name)).st_mtime_ns for name in marks), folder))
+    if not found:
+        raise argparse.ArgumentTypeError(f"there is no run in {Path('runs').absolute()}, so none is the last")
+    return Path(max(found)[1])
 
 
 def split_by(text: str) -> str:

@@ -4,20 +4,24 @@ import argparse
 import importlib
 import json
 import os
+import platform
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from conftest import draw_image
 
+import marinecv
 import pipelines
 from marinecv.recipes.registry import RECIPES
 from pipelines.cli import COMMANDS, main
+from pipelines.options import run_folder
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
-VERBS = ["data list", "data fetch", "data materialise", "data pack", "recipes list", "recipes replay"]
+VERBS = ["data list", "data fetch", "data materialise", "data pack", "recipes list", "recipes show", "recipes replay"]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 TELL = """
 import sys, time
@@ -103,10 +107,79 @@ def test_the_program_is_called_as_it_was_started():
     assert "python run.py pretrain --grid" in run_program("pretrain", "--help").stdout
 
 
+def test_the_program_alone_shows_its_help(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert capsys.readouterr().out == shown and shown.startswith("usage: ")
+
+
+def test_the_version_is_told_without_tensorflow():
+    told = subprocess.run(
+        [sys.executable, "-c", TELL.format(words=["--version"])], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    lines, parts = told.stdout.splitlines(), [f"{name} {version(name)}" for name in ("tensorflow", "keras")]
+    assert lines[0] == f"marinecv {marinecv.__version__}" and [line.lower() for line in lines[2:]] == parts
+    assert lines[1] == f"Python {platform.python_version()}" and not HEAVY & set(told.stderr.split())
+
+
+def make_folders(root, **times):
+    """Folders that are marked as runs, studies and searches, last changed at some time."""
+    for place, seconds in times.items():
+        *folder, mark = place.split("__")
+        path = root.joinpath(*folder, f"{mark}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        os.utime(path, (seconds, seconds))
+
+
+def test_last_is_the_newest_run_study_or_search_and_no_part_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_folders(tmp_path, runs__old__recipe=10, elsewhere__recipe=99, runs__search__trials__1__recipe=70)
+    assert run_folder("last") == Path("runs/search/trials/1")
+    make_folders(tmp_path, runs__search__search=5)
+    assert run_folder("last") == Path("runs/old")
+    make_folders(tmp_path, runs__mine__study__study=20, runs__mine__study__cell__recipe=80)
+    assert run_folder("last") == Path("runs/mine/study") and run_folder("runs/old") == Path("runs/old")
+    make_folders(tmp_path, runs__search__search=30)
+    assert run_folder("last") == Path("runs/search")
+    (tmp_path / "last").mkdir()
+    assert run_folder("last") == Path("last")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("evaluate last", "explain last", "export last", "latent last", "predict last photos", "report last"),
+        *(
+            "compare a last",
+            "recipes show last",
+            "train --resume last",
+            "pretrain --resume last",
+            "finetune --resume last",
+        ),
+        *("autoencode --resume last", "search --resume last", "learning-curve --resume last"),
+        *("learning-curve --encoder last", "recipes replay birds --resume last"),
+    ],
+)
+def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words.split())
+    assert "there is no run in" in capsys.readouterr().err
+    make_folders(tmp_path, runs__one__recipe=1)
+    seen, module = [], importlib.import_module(f"pipelines.commands.{words.split()[0].replace('-', '_')}")
+    monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
+    monkeypatch.setattr("pipelines.checks.check", lambda command, args: None)
+    assert main(words.split()) == 0
+    values = [value for value in vars(seen[0]).values() if value]
+    assert Path("runs/one") in values or [Path("a"), Path("runs/one")] in values
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "required: COMMAND"),
         ("--nonsense", "required: COMMAND"),
         ("pretrian --epochs 3", 'no command "pretrian". Did you mean "pretrain"?'),
         ("zzz", 'no command "zzz". Expected one of data, audit, pretrain,'),

@@ -13,7 +13,6 @@ import pytest
 import marinecv
 
 ROOT = Path(marinecv.__file__).resolve().parents[1]
-HOMES = {folder: f"marinecv.{folder}" for folder in ("pipelines", "data_manifests", "results")}
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +46,21 @@ def run_python(installed, code, folder):
 
 def test_setup_cfg_names_every_package(setup_cfg):
     listed = set(setup_cfg["options"]["packages"].split())
-    folders = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "marinecv").rglob("__init__.py")}
-    assert listed == {folder.replace("/", ".") for folder in folders} | set(HOMES.values())
+    own, commands = (
+        {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / top).rglob("__init__.py")}
+        for top in ("marinecv", "pipelines")
+    )
+    packages = {name: f"marinecv.{name}" for name in (*commands, "data_manifests", "results")}
+    assert listed == own | set(packages.values())
+    folders = dict(line.split(" = ") for line in setup_cfg["options"]["package_dir"].strip().splitlines())
+    assert folders == {package: name.replace(".", "/") for name, package in packages.items()}
 
 
 def test_setup_cfg_names_every_file_that_is_no_python(setup_cfg):
     patterns = dict(setup_cfg["options.package_data"])
-    rooms = {home: ROOT / folder for folder, home in HOMES.items()}
-    rooms |= {
-        home: ROOT / home.replace(".", "/") for home in setup_cfg["options"]["packages"].split() if home not in rooms
-    }
+    folders = dict(line.split(" = ") for line in setup_cfg["options"]["package_dir"].strip().splitlines())
+    names = setup_cfg["options"]["packages"].split()
+    rooms = {name: ROOT / folders.get(name, name.replace(".", "/")) for name in names}
     for home, folder in rooms.items():
         data = [path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")]
         known = [pattern.strip() for pattern in patterns.get(home, "").split(",")]

@@ -1,6 +1,7 @@
 """`recipes`: the list of what was published and measured, and the replay that writes the results."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,7 +10,12 @@ from marinecv.console import quiet
 from marinecv.data.store import store_path
 from marinecv.recipes import registry
 from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
+from marinecv.recipes.keras_script import keras_script
+from marinecv.recipes.registry import RECIPES, command_of
+from marinecv.runs import Run
 from marinecv.studies import Study
+from marinecv.training.recipe import Recipe
+from marinecv.training.settings import read_recipe, to_toml
 from marinecv.workflows import reproduce, train_runs, weights
 from pipelines.cli import main
 from pipelines.commands import recipes
@@ -34,17 +40,50 @@ def refused(capsys, *words):
 
 
 @pytest.mark.parametrize("words", [["recipes"], ["recipes", "list"]])
-def test_every_recipe_is_listed_with_what_the_report_published(words, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recipes, "RESULTS", tmp_path)
+def test_every_recipe_is_listed_on_one_screen_with_what_was_published_and_measured(words, capsys):
     assert main(words) == 0
-    shown = capsys.readouterr().out
-    for name, recipe in {**SCRATCH, **PRETRAINED}.items():
-        part = shown.split(f"{name}  (")[1].split("\naquarium_")[0].split("\nbirds_")[0]
-        splits = ("validation", "test")[: 1 + ("test" in recipe.published)]
-        assert "report: aquarium" in part and part.count("not run here") == len(splits)
-        for split in splits:
-            figure = recipe.published.get(split)
-            assert f"{split:<10} " + (f"published {figure['accuracy']} (n=" if figure else "not in the report") in part
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 100
+    halves = [half for line in lines for half in (line[:51], line[51:])]
+    measured = recipes.read_accuracies(recipes.RESULTS)
+    for name, recipe in RECIPES.items():
+        [cells] = [half.split() for half in halves if half.split()[:1] == [name]]
+        figure = recipe.published.get("validation", {})
+        theirs = [figure[key] for key in ("accuracy", "mse") if key in figure]
+        ours = [line["ours"] for line in measured.get((name, "validation"), []) if line["ours"]][:1]
+        assert cells[1 : 2 + len(theirs)] == [str(recipe.image.height), *theirs]
+        assert [float(cell.rstrip("*")) for cell in cells[2 + len(theirs) :]] == pytest.approx(
+            [float(value) for value in ours], abs=6e-4
+        )
+    headings = {" ".join(half.split()[:2]) for half in halves if half.rstrip().endswith("ours")}
+    assert headings == {f"{recipe.report} {command_of(recipe)}" for recipe in RECIPES.values()}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_shown_of_a_recipe_is_read_back_as_it(name, tmp_path, capsys):
+    assert main(["recipes", "show", name]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "a.toml").write_text(text, encoding="utf-8")
+    assert read_recipe(tmp_path / "a.toml") == RECIPES[name]
+    assert text.startswith(f"# {name}  ({command_of(RECIPES[name])}, report: ") and "#validation" in text.replace(
+        " ", ""
+    )
+
+
+def test_a_recipe_is_shown_of_a_file_and_of_a_run_too(finished_run, tmp_path, monkeypatch, capsys):
+    recipe = Recipe.of(Run(finished_run))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one").symlink_to(finished_run)
+    (tmp_path / "a.toml").write_text(to_toml(replace(recipe, claim="one\nname = 1")))
+    monkeypatch.chdir(tmp_path)
+    for name in (finished_run, finished_run / "recipe.json", "last", "a.toml"):
+        assert main(["recipes", "show", str(name)]) == 0
+        (tmp_path / "b.toml").write_text(capsys.readouterr().out)
+        assert replace(read_recipe(tmp_path / "b.toml"), claim="") == recipe
+        assert main(["recipes", "show", str(name), "--keras"]) == 0
+        assert capsys.readouterr().out == keras_script(recipe)
+    assert 'no recipe "aquarium_four"' in refused(capsys, "recipes", "show", "aquarium_four")
+    assert "model.variational" in refused(capsys, "recipes", "show", "butterflies_vae", "--keras")
 
 
 @pytest.mark.data
@@ -77,7 +116,7 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all(aquarium, tmp_path, monkeyp
     assert set(others["verdict"]) == {"not run here"} and others["ours"].isna().all()
 
     monkeypatch.setattr(recipes, "RESULTS", tmp_path / "results")
-    assert main(["recipes"]) == 0
+    assert main(["recipes", "show", "aquarium_three_conv"]) == 0
     assert "published 0.7795 (n=127); ours 0." in (shown := capsys.readouterr().out)
     assert "(n=21, seeds 0." in shown and "reduced budget" in shown
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
-from marinecv.console import Log, quiet
+from marinecv.console import Log, link, quiet
 from marinecv.data.catalog import class_names_of
-from marinecv.data.user_tables import usable
 from marinecv.data.labelled import keep_labels, keep_unlabelled
+from marinecv.data.user_tables import usable
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS, A, published_at
 from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
 from marinecv.recipes.own_data import head
@@ -174,7 +174,7 @@ def finish_curve(curve: LearningCurve, log: Log, *, goal: float | None = None, t
 
     train_cells(curve, lambda run: run.finished, work)
     curve.write_table()
-    log(f"curve: {write_curve(curve, log)}")
+    log(f"curve: {link(write_curve(curve, log))}")
 
 
 def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marinecv.console import Log, quiet
+from marinecv.console import Log, link, quiet
 from marinecv.hold import hold
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.report.search_page import write_search_report
@@ -144,7 +144,7 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
         if search.best:
             train_winner(search, track, log)
         with search.held():
-            log(f"search: {write_search_report(search.folder)}")
+            log(f"search: {link(write_search_report(search.folder))}")
     if not search.best:
         reason = next((trial.reason for trial in search.trials if trial.reason), "there was none")
         raise ValueError(f"No trial of {search.folder} was trained to its end. The first: {reason}")

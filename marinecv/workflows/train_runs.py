@@ -11,7 +11,7 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.choices import SCORED_SPLITS
-from marinecv.console import Log
+from marinecv.console import Log, link
 from marinecv.data.catalog import class_names_of, read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import write_split
@@ -98,7 +98,7 @@ def finish(
         log(f"  {honest_sentences(scores[scores['split'] == last])[0]}")
     elif not (run.fold or run.restores):
         log(f"  {NOT_LOOKED_FOR}")
-    log(f"  report: {run.path('report.html')}")
+    log(f"  report: {link(run.path('report.html'))}")
 
 
 def score(run: Run, recipe: Recipe, followers: list, log: Log, distribute: str | None = None, number: str = "") -> None:
@@ -214,7 +214,7 @@ def finish_study(study: Study, log: Log, **how: Any) -> None:
         log(f"best on {split}: {best['name']} ({best[f'{split}_accuracy']:.3f}, n={best[f'{split}_n']})")
         if split == "test":
             log(f"WARNING: {FLATTERED}.")
-    log(f"comparison: {page}")
+    log(f"comparison: {link(page)}")
 
 
 def train_cells(study: Study, is_done: Callable[[Run], bool], work: Callable[[Run, str], None]) -> None:

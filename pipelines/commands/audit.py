@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     print("", found.summary, "", sep="\n")
     for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
         print(f"{title}: nothing" if rows.empty else "\n  ".join([f"{title}:", *rows["line"]]))
-    print(f"\n{page}")
+    print(f"\n{console.link(page)}")
     return int(args.strict and findings["serious"].any())

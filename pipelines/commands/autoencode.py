@@ -1,7 +1,6 @@
 """Train a network that gives back its image: its code is what it has learned of them."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 from marinecv.recipes.butterflies import DENOISE, RECIPES
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_subset(parser)
     options.add_labels(parser)
     parser.add_argument("--recipe", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
+    parser.add_argument("--resume", type=options.run_folder, metavar="RUN", help="go on with a stopped run")
     parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
     options.add_settings(parser)

@@ -1,7 +1,6 @@
 """Tell whether runs differ by more than chance."""
 
 import argparse
-from pathlib import Path
 
 from .. import options
 
@@ -11,7 +10,9 @@ EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Runs or studies, and a split."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs; a study stands for its runs")
+    parser.add_argument(
+        "runs", nargs="+", type=options.run_folder, metavar="RUN", help="finished runs; a study stands for its runs"
+    )
     options.add_split(parser, default="validation")
 
 

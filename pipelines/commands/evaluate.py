@@ -1,7 +1,6 @@
 """Score a run again, or on other images."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 
@@ -16,7 +15,7 @@ EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a split, and by choice other data."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     options.add_split(parser, default="validation")
     options.add_data(parser)
     options.add_labels(parser)

@@ -17,7 +17,7 @@ EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, what to look at, and by which method."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
     )

@@ -1,7 +1,6 @@
 """Write a run as files for other runtimes, with a certificate of how well they agree with it; or check them again."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 from marinecv.export.formats import FILES, QUANTISATIONS, check_format
@@ -14,7 +13,7 @@ EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to make of it."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx"
     )

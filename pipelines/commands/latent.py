@@ -1,7 +1,6 @@
 """What a run's inner space looks like: a map of its images, clusters, nearest neighbours; one page and its tables."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 
@@ -16,7 +15,7 @@ EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, splits, and how many clusters."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--on",
         nargs="+",

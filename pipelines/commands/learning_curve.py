@@ -1,7 +1,6 @@
 """What labels are worth: classifiers at several shares of them, and how many more photographs a goal asks for."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
@@ -38,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=options.seeds, metavar="N", help="times each, with other images (default: 3)")
     parser.add_argument(
-        "--encoder", type=Path, metavar="RUN", help="a finished run of `autoencode` that classifiers may begin with"
+        "--encoder",
+        type=options.run_folder,
+        metavar="RUN",
+        help="a finished run of `autoencode` that classifiers may begin with",
     )
     parser.add_argument(
         "--encoder-data",
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--goal", type=options.inner_share, metavar="ACCURACY", help="sought (default: half the errors of now)"
     )
-    parser.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped curve")
+    parser.add_argument("--resume", type=options.run_folder, metavar="STUDY", help="go on with a stopped curve")
     parser.add_argument(
         "--epochs",
         type=options.epochs,

@@ -11,7 +11,7 @@ EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to look at."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"

@@ -1,31 +1,38 @@
-"""The reports' recipes: listed with what they published and what we measured, and replayed over seeds or folds."""
+"""The reports' recipes: listed with what they published and what we measured, shown, and replayed over seeds."""
 
 import argparse
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from marinecv import console
 from marinecv.choices import SCORED_SPLITS
-from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of
+from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, recipe_named
 
 from .. import options
 
-HELP = "List the recipes with their published figures and ours; `replay` runs a report's over several seeds."
-EXAMPLE = "recipes replay birdcnn --seeds 3"
+HELP = "List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."
+EXAMPLE = "recipes show aquarium_four_conv --keras"
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list` (the default) and `replay`."""
+    """`list` (the default), `show` and `replay`."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     verbs.add_parser("list", help="all recipes (default)")
+    show = verbs.add_parser("show", help="print a recipe as TOML, which --recipe FILE.toml takes, or as a Keras script")
+    show.add_argument(
+        "name", type=options.run_folder, metavar="NAME", help="of a recipe, a .toml or .json file, or a run's folder"
+    )
+    show.add_argument("--keras", action="store_true", help="a Keras script without marinecv: same data, same model")
     replay = verbs.add_parser("replay", help="run a report's recipes over seeds and write results/*.csv")
     replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
     times = replay.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
-    replay.add_argument("--resume", type=Path, metavar="STUDY", help="go on with a stopped replay")
+    replay.add_argument("--resume", type=options.run_folder, metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     replay.add_argument(
         "--budget",
@@ -42,31 +49,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or replay."""
+    """List, show or replay."""
     if args.verb == "replay":
         return replay(args)
-    print_figures(list(RECIPES.values()), RESULTS)
+    if args.verb == "show":
+        return show(recipe_named(args.name), args.keras)
+    print_list(RESULTS)
     return 0
 
 
-def print_figures(recipes: list, folder: Path) -> None:
-    """Print a line a recipe and split: published beside ours."""
-    measured = read_accuracies(folder)
-    for recipe in recipes:
-        claim = f"; the report: {recipe.claim}" if recipe.claim else ""
-        about = f"{command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim}"
-        print(f"{recipe.name}  ({about})")
-        for split in SCORED_SPLITS:
-            figure = recipe.published.get(split, {})
-            theirs = "not in the report"
-            if "mse" in figure:
-                theirs = f"published mean squared error {figure['mse']}"
-            elif figure:
-                theirs = f"published {figure['accuracy']} (n={figure['n']})"
-            lines = measured.get((recipe.name, split), [None])
-            if split == "validation" or figure or lines[0]:
-                for line in lines:
-                    print(f"    {split:<10} {theirs}; {here(line)}")
+def show(recipe, keras: bool) -> int:
+    """Print a recipe as TOML, its metrics as comments, or as a Keras script."""
+    if keras:
+        console.import_tensorflow()
+        from marinecv.recipes.keras_script import keras_script
+
+        print(keras_script(recipe), end="")
+        return 0
+    from marinecv.training.settings import to_toml
+
+    for line in figure_lines(recipe, read_accuracies(RESULTS)):
+        print("#", *line.splitlines())
+    print(f"\n{to_toml(recipe)}", end="")
+    return 0
+
+
+def print_list(folder: Path) -> None:
+    """Print every recipe in two columns, by report and command: published validation accuracy beside ours."""
+    measured, blocks = read_accuracies(folder), {}
+    for recipe in RECIPES.values():
+        name, of = "mse" if recipe.model.is_autoencoder else "accuracy", f"{recipe.report} {command_of(recipe)}"
+        of += " (MSE)" * (name == "mse")
+        [line, *_] = measured.get((recipe.name, "validation"), [{"ours": ""}])
+        ours = line["ours"] and f"{float(line['ours']):.{4 if name == 'mse' else 3}f}"
+        ours += "*" * (line.get("verdict") in ("reduced budget", "not comparable"))
+        theirs = recipe.published.get("validation", {}).get(name, "")
+        heading = f"{of:<30}{'px':>4}{'report':>7}{'ours':>8}"
+        blocks.setdefault(of, [heading]).append(f"{recipe.name:<30}{recipe.image.height:>4}{theirs:>7}{ours:>8}")
+    columns = [[line for block in part for line in (*block, "")] for part in _halves(list(blocks.values()))]
+    for left, right in zip_longest(*columns, fillvalue=""):
+        print(f"{left:<51}{right}".rstrip())
+    print("report: published validation accuracy; ours: mean of seeds or folds, * shorter or on other data")
+    print("`recipes show NAME` prints a recipe and its metrics, `recipes show NAME --keras` its Keras script")
+
+
+def _halves(blocks: list) -> tuple[list, list]:
+    """Split blocks of lines, in order, where the longer half is shortest."""
+    cuts = [(blocks[:cut], blocks[cut:]) for cut in range(len(blocks) + 1)]
+    return min(cuts, key=lambda halves: max(sum(map(len, half)) for half in halves))
+
+
+def figure_lines(recipe, measured: dict) -> Iterator[str]:
+    """What a recipe is, and a line a split: published beside ours."""
+    claim = f"; the report: {recipe.claim}" if recipe.claim else ""
+    yield f"{recipe.name}  ({command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim})"
+    for split in SCORED_SPLITS:
+        figure = recipe.published.get(split, {})
+        theirs = "not in the report"
+        if "mse" in figure:
+            theirs = f"published mean squared error {figure['mse']}"
+        elif figure:
+            theirs = f"published {figure['accuracy']} (n={figure['n']})"
+        lines = measured.get((recipe.name, split), [None])
+        if split == "validation" or figure or lines[0]:
+            for line in lines:
+                yield f"    {split:<10} {theirs}; {here(line)}"
 
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
@@ -125,5 +172,6 @@ def replay(args: argparse.Namespace) -> int:
         how |= {"data": options.source(args) if args.data else args.data_dir, "folder": args.output_dir}
         how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
         done = mcv.reproduce(args.report, **how)
-    print_figures(done.recipes, done.results_dir)
+    for recipe in done.recipes:
+        print(*figure_lines(recipe, read_accuracies(done.results_dir)), sep="\n")
     return 0

@@ -1,7 +1,6 @@
 """Write the page of a run, a study or a search again."""
 
 import argparse
-from pathlib import Path
 
 from .. import options
 
@@ -11,7 +10,9 @@ EXAMPLE = "report runs/aquarium_four_conv-1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a study or a search."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run, of a study or of a search")
+    parser.add_argument(
+        "run", type=options.run_folder, metavar="RUN", help="folder of a finished run, of a study or of a search"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

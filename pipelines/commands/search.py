@@ -1,7 +1,6 @@
 """Hyper-parameter search: trials of one recipe, the best of them trained again, scored and reported."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 from marinecv.search.engines import ENGINES, settled_engine
@@ -21,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algorithm", choices=algorithms, help=f"how ({said}; default: the first)")
     parser.add_argument("--trials", type=options.trials, metavar="N", help="at most N trials (default: 20)")
     parser.add_argument(
-        "--resume", type=Path, metavar="SEARCH", help="go on with a stopped search, or join one of Optuna's"
+        "--resume",
+        type=options.run_folder,
+        metavar="SEARCH",
+        help="go on with a stopped search, or join one of Optuna's",
     )
     options.add_data(parser)
     options.add_output(parser, "the search")

@@ -1,7 +1,6 @@
 """Train a classifier on your own images."""
 
 import argparse
-from pathlib import Path
 
 from marinecv import console
 
@@ -14,7 +13,7 @@ EXAMPLE = "train my_photos"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The images, and the settings that most people change."""
     parser.add_argument("images", nargs="?", metavar="PATH", help="a folder or .zip of images, or a known data set")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
+    parser.add_argument("--resume", type=options.run_folder, metavar="RUN", help="go on with a stopped run")
     parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`) or in a .toml or .json file")
     options.add_settings(parser)
     parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")

@@ -1,0 +1,264 @@
+"""The Keras script of a recipe: run on drawn images, it builds the model, the pixels and the training of the recipe."""
+
+import re
+import sys
+import warnings
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import marinecv as mcv
+from marinecv.data import reef
+from marinecv.data.catalog import read_catalog
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.models.autoencoders import encoder_of, unet
+from marinecv.recipes.keras_script import keras_script
+from marinecv.recipes.registry import RECIPES
+from marinecv.tables import write_table
+from marinecv.training.autoencode import with_loss
+from marinecv.training.build import build_model, compile_model
+from marinecv.training.callbacks import callbacks
+from marinecv.training.fit import _class_weights
+from marinecv.training.recipe import Training
+
+COUNTS = {"train": dict(fish=3, shark=2, puffin=2), "valid": dict(fish=1, shark=1, puffin=1), "test": dict(fish=2)}
+BEST = RECIPES["aquarium_four_conv"]
+SHOWN = {name: recipe for name, recipe in RECIPES.items() if not getattr(recipe.model, "variational", False)}
+QUICK = ["aquarium_four_conv", "butterflies_denoise"]
+
+
+def small(recipe):
+    """The recipe without pretrained weights, on small images of unequal sides, for an epoch of each stage."""
+    side = min(recipe.image.height, 96 if recipe.model.has_backbone else 32)
+    image = replace(recipe.image, height=side, width=side + 16)
+    heads = min(recipe.training.head_epochs, 1)
+    training = replace(recipe.training, epochs=1 + heads, head_epochs=heads, batch_size=4)
+    weights = {"weights": "none"} if recipe.model.has_backbone else {}
+    return replace(recipe, image=image, training=training, model=replace(recipe.model, **weights))
+
+
+DISTINCT = {}  # the scripts of many recipes differ by names, rates and patience alone
+for _name, _recipe in SHOWN.items():
+    _text = re.sub(r"(patience|factor)=[0-9.]+", "", keras_script(replace(small(_recipe), name="", title="")))
+    DISTINCT.setdefault(re.sub(r"optimizer=.*\n", "", _text), _name)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A folder with the catalog of a small reef, attributes of its images, and the encoder of a U-Net."""
+    folder = tmp_path_factory.mktemp("keras_script")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reef, "COUNTS", COUNTS)
+        catalog = read_catalog(manifest_of_folder(reef.make_reef(folder / "reef")))
+    catalog.loc[0, "problem"] = "cannot be read"
+    write_table(folder / "catalog.csv", catalog)
+    attributes = np.random.default_rng(0).integers(0, 2, (len(catalog), 312)).astype(float)
+    table = pd.DataFrame(attributes, columns=[f"a{n}" for n in range(312)]).assign(image_id=catalog["image_id"])
+    write_table(folder / "attributes.csv", table.sample(frac=1, random_state=0))
+    encoder_of(unet((32, 48, 3), convolutions=1)).save(folder / "encoder.keras")
+    return folder
+
+
+def run_script(text, folder, monkeypatch, second=""):
+    """Run a script as a person does, and return its names."""
+    files = [str(folder / name) for name in ("catalog.csv", second) if name]
+    monkeypatch.setattr(sys, "argv", ["script.py", *files])
+    names = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+        exec(compile(text, "script.py", "exec"), names)
+    return names
+
+
+def data_of(recipe, folder, monkeypatch):
+    """The functions of a script, without building and fitting."""
+    return run_script(keras_script(recipe).split("\npixels = keras.Input")[0], folder, monkeypatch)
+
+
+def described(model):
+    """Each layer but identities: its kind, its output's shape, whether it learns, and its settings but for names."""
+    found = []
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Identity | keras.layers.InputLayer):
+            config = {key: value for key, value in layer.get_config().items() if key not in ("name", "dtype")}
+            found.append((type(layer).__name__, layer.output.shape, layer.trainable, repr(config)))
+    return found
+
+
+def check_script(recipe, folder, monkeypatch):
+    keras.utils.clear_session()
+    second = ""
+    if recipe.model.takes_attributes:
+        second = "attributes.csv"
+    elif recipe.model.has_encoder and recipe.model.is_pretrained:
+        second, recipe = "encoder.keras", recipe.with_model(weights=str(folder / "encoder.keras"))
+    names = run_script(keras_script(recipe), folder, monkeypatch, second)
+    model, ours = names["model"], build_model(recipe, len(COUNTS["train"]))
+    assert described(model) == described(ours)
+    assert model.count_params() == ours.count_params()
+    assert [v.shape for v in model.trainable_variables] == [v.shape for v in ours.trainable_variables]
+
+    if recipe.model.is_autoencoder:
+        ours = with_loss(ours, recipe)
+    else:
+        compile_model(ours, recipe.training)
+        assert model.loss.get_config() == ours.loss.get_config()
+    configs = [{**m.optimizer.get_config(), "name": "", "learning_rate": 0} for m in (model, ours)]
+    assert type(model.optimizer) is type(ours.optimizer) and configs[0] == configs[1]
+    assert len(model.history.epoch) == 1 and np.isfinite(model.history.history["val_loss"]).all()
+    ours.set_weights(model.get_weights())
+    inputs, targets = next(iter(names["dataset"]("validation")))
+    given = [m(inputs) for m in (model, ours)]
+    given = [each["restored"] if isinstance(each, dict) else each for each in given]
+    assert given[0].shape == targets.shape
+    np.testing.assert_allclose(*given, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(*[sum(m.losses, 0.0) for m in (model, ours)], rtol=1e-5)
+    return names
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_script_of_each_kind_runs_and_builds_the_model_of_the_recipe(name, tables, monkeypatch):
+    check_script(small(SHOWN[name]), tables, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in DISTINCT.values() if name not in QUICK])
+def test_the_script_of_every_recipe_runs_and_builds_the_model_of_the_recipe(name, tables, monkeypatch):
+    check_script(small(SHOWN[name]), tables, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        ImageSpec(height=64, width=48, canvas_px=1024),
+        ImageSpec(height=64, width=48, canvas_px=600, antialias=True),
+        ImageSpec(height=64, width=48),
+        ImageSpec(height=64, width=48, fit="stretch"),
+    ],
+    ids=str,
+)
+def test_a_batch_has_the_pixels_and_labels_of_make_dataset(image, tables, monkeypatch):
+    catalog = pd.read_csv(tables / "catalog.csv", keep_default_na=False)
+    names = data_of(replace(BEST, image=image), tables, monkeypatch)
+    assert names["class_names"] == sorted(COUNTS["train"])
+    for split, count in {"train": 6, "validation": 3, "test": 2}.items():
+        rows = catalog[catalog["split"] == split]
+        images, labels = next(iter(names["dataset"](split)))
+        expected, true = next(iter(mcv.make_dataset(rows, image, names["class_names"])))
+        assert images.shape == (count, 64, 48, 3) and images.dtype == tf.float32
+        np.testing.assert_array_equal(labels, true)
+        assert np.abs(images - expected).max() <= 1 and np.abs(images - expected).mean() < 0.02
+
+
+def test_attributes_stay_beside_their_images_however_the_table_is_sorted(tables, monkeypatch):
+    recipe = small(SHOWN["birds_multimodal"])
+    text = keras_script(recipe).split("\npixels = keras.Input")[0]
+    names = run_script(text, tables, monkeypatch, "attributes.csv")
+    table, catalog = names["attributes"], names["catalog"]
+    (_, told), _ = next(iter(names["dataset"]("validation")))
+    rows = catalog[catalog["split"] == "validation"]
+    np.testing.assert_array_equal(told, [table.loc[image_id] for image_id in rows["image_id"]])
+    seen = [told.numpy() for (_, told), _ in names["dataset"]("train", training=True)]
+    assert sum(map(len, seen)) == 4 * 6  # the image and three copies
+
+
+@pytest.mark.parametrize(("variants", "copies"), [("simple", 2), ("quadruple", 4)])
+def test_variants_leave_the_image_and_move_its_copies(variants, copies, tables, monkeypatch):
+    bounds = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants=variants)
+    recipe = replace(BEST, image=replace(BEST.image, canvas_px=None)).with_training(augmentation=bounds)
+    names = data_of(recipe, tables, monkeypatch)
+    plain = np.concatenate([images for images, _ in names["dataset"]("train")])
+    moved = np.concatenate([images for images, _ in names["dataset"]("train", training=True)])
+    assert len(moved) == copies * len(plain)
+    unmoved = [any(np.array_equal(image, each) for each in plain) for image in moved]
+    flipped = [any(np.array_equal(image, each[:, ::-1]) for each in plain) for image in moved]
+    assert sum(unmoved) == len(plain) and (variants == "simple" or sum(flipped) == len(plain))
+
+
+def test_movements_and_noise_are_new_in_each_epoch_and_validation_stays(tables, monkeypatch):
+    images = {}
+    recipe = small(SHOWN["butterflies_denoise"]).with_training(augmentation=BEST.training.augmentation)
+    names = data_of(recipe, tables, monkeypatch)
+    for split in ("train", "validation"):
+        data = names["dataset"](split, training=split == "train")
+        images[split] = [np.sort(np.concatenate([noisy for noisy, _ in data]), axis=0) for _ in range(2)]
+    assert not np.array_equal(*images["train"]) and np.array_equal(*images["validation"])
+    noisy, clean = next(iter(names["dataset"]("validation")))
+    assert 0.05 < np.mean(noisy == 255) < 0.15 and clean.shape[-1] == 1 and 0 <= np.min(clean) <= np.max(clean) <= 1
+
+
+def test_what_a_command_may_add_to_a_recipe_is_in_the_script(tables, monkeypatch):
+    flips = Augmentation(flip=0.9, vertical_flip=0.5)
+    changes = {"optimizer": "sgd", "weight_decay": 0.01, "l2": 0.01, "label_smoothing": 0.1, "lr_factor": 1.0}
+    recipe = small(BEST).with_training(**changes, class_weights=True, calibration=0.3, augmentation=flips)
+    names = check_script(recipe.with_model(normalisation="imagenet", padding=1), tables, monkeypatch)
+    train = names["catalog"].query("split == 'train'")
+    assert names["class_weight"] == pytest.approx(_class_weights(train, tuple(names["class_names"])))
+    text = keras_script(recipe)
+    assert "holds 0.3 of validation out" in text and "flips 0.9 of all images horizontally" in text
+    assert [type(callback).__name__ for callback in names["callbacks"]] == ["TerminateOnNaN", "EarlyStopping"]
+    own = keras_script(RECIPES["birds_mobilenet"].with_model(weights="a.h5"))
+    assert 'base.load_weights("a.h5")' in own and "weights=None" in own
+    mobilenet = RECIPES["aquarium_mobilenet_p2"]
+    of_size = replace(mobilenet, image=replace(mobilenet.image, height=192, width=192))
+    assert "224 pixels" in keras_script(of_size) and "224 pixels" not in keras_script(mobilenet)
+
+
+def test_the_patience_of_the_script_ends_where_the_reductions_of_the_recipe_do(tables, monkeypatch):
+    training = Training(early_stop_patience=50, early_stop_reductions=3, lr_patience=2, monitor="val_accuracy")
+    text = keras_script(replace(BEST, training=training))
+    rng, ends = np.random.default_rng(0), []
+    for _ in range(20):
+        values = rng.choice(np.linspace(0.1, 0.9, 9), 60)
+        ends.append([])
+        for watching in (callbacks(training), eval(re.search(r"\[\n    keras.callbacks.*?\n\]", text, re.S)[0])):
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile("adam", "mse")
+            listed = keras.callbacks.CallbackList(watching, model=model)
+            listed.on_train_begin()
+            for epoch, value in enumerate(values):
+                listed.on_epoch_begin(epoch)
+                listed.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": value, "val_loss": 1.0})
+                if model.stop_training:
+                    break
+            ends[-1].append(epoch)
+    assert all(ours == script for ours, script in ends) and len({ours for ours, _ in ends}) > 3
+
+
+@pytest.mark.parametrize(("name", "recipe"), SHOWN.items())
+def test_a_script_is_short_and_imports_neither_marinecv_nor_much_else(name, recipe):
+    text = keras_script(recipe)
+    assert len(text.splitlines()) <= 92 and max(map(len, text.splitlines())) <= 120
+    imported = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert imported == {"sys", "keras", "pandas", "tensorflow"}
+    assert text.startswith('"""') and name in text
+
+
+def test_no_text_of_a_recipe_becomes_code():
+    evil = '"""\nimport os\nos.abort()\n"\\'
+    assert "abort" not in compile(keras_script(replace(BEST, name=evil, title=evil)), "script", "exec").co_names
+    evil = 'a") + os.abort("'
+    settings = {"trainable_blocks": ('a")) or os.abort(("',), "also_pooled": (evil,), "weights": evil}
+    text = keras_script(RECIPES["aquarium_mobilenet_p2"].with_model(**settings))
+    assert "abort" in text and "abort" not in compile(text, "script", "exec").co_names
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational, which a short Keras script cannot"),
+        (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
+        (replace(BEST, image=replace(BEST.image, reduced_decoding=True)), "image.reduced_decoding"),
+        (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
+        (RECIPES["aquarium_mobilenet_p2"].with_model(backbone="mobilnet"), 'no backbone "mobilnet". Did you mean'),
+        ("aquarium_four_conv", "Expected recipe of type Recipe"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(recipe, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        keras_script(recipe)
