@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         type=options.run_folder,
         metavar="SEARCH",
-        help="go on with a stopped search, or join one of Optuna's",
+        help="go on with a stopped search, or join Optuna's",
     )
     options.add_data(parser)
     options.add_output(parser, "the search")
