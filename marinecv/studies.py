@@ -3,15 +3,34 @@
 from pathlib import Path
 
 import pandas as pd
+from msgspec import Struct
 
 from marinecv.atomic import write_json
-from marinecv.checked import names, read_json, take
 from marinecv.data.names import leads_out
-from marinecv.runs import COSTS, Run
+from marinecv.runs import Run
+from marinecv.schema import names, one_of, read
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
+COSTS = ("epochs", "best_epoch", "train_seconds", "latency_ms_per_image", "parameters", "trainable_parameters")
 SELECT_ON = ("validation", "test")
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """`study.json`: a study, and the folder of each of its cells."""
+
+    title: str
+    demonstration: bool
+    select_on: str = "validation"
+    cells: dict[str, str]
+
+    def __post_init__(self):
+        one_of(SELECT_ON, select_on=self.select_on)
+        names(list(self.cells), "The cells")
+        names(list(self.cells.values()), "The folders of the cells")
+        for cell, place in self.cells.items():
+            if leads_out(place) or not Path(place).parts or "\0" in place:
+                raise ValueError(f"Cell {cell!r} lies in {place!r}. Expected a folder below the study's own")
 
 
 class Study:
@@ -28,11 +47,13 @@ class Study:
         if not is_study(folder):
             raise ValueError(f"{folder} is no study: it has no study.json. Expected a folder that --grid made.")
         try:
-            self._read_about(self.folder / "study.json")
+            about = read(self.folder / "study.json", About)
         except ValueError as error:
             raise ValueError(
                 f"{error} Bring it back from a copy, or open the runs below {self.folder} one by one."
             ) from error
+        self.title, self.demonstration, self.select_on = about.title, about.demonstration, about.select_on
+        self.cells = about.cells
 
     @classmethod
     def create(
@@ -104,20 +125,6 @@ class Study:
         write_table(self.folder / "table.csv", table)
         return table
 
-    def _read_about(self, path: Path) -> None:
-        about = read_json(path)
-        self.title: str = take(about, "title", kind=str, what=path)
-        self.cells: dict[str, str] = take(about, "cells", kind=dict[str, str], what=path)
-        self.demonstration: bool = take(about, "demonstration", kind=bool, what=path)
-        self.select_on: str = take({"select_on": "validation", **about}, "select_on", kind=str, what=path)
-        if self.select_on not in SELECT_ON:
-            raise ValueError(f"{path} selects on {self.select_on!r:.60}. Expected one of {', '.join(SELECT_ON)}.")
-        names(list(self.cells), f"The cells of {path}")
-        names(list(self.cells.values()), f"The folders of the cells of {path}")
-        for cell, place in self.cells.items():
-            if leads_out(place) or not Path(place).parts or "\0" in place:
-                raise ValueError(f"Cell {cell!r} of {path} lies in {place!r}. Expected a folder below the study's own.")
-
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
         check_columns(table, ("name", "best"), path)
@@ -150,7 +157,7 @@ def run_row(run: Run) -> dict:
             row |= {f"{split}_{bound}": figure[bound] for bound in ("low", "high", "n")}
         if split == "validation" and not restores:
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
-    return row | {name: timing[name] for name in COSTS if name != "device"}
+    return row | {name: getattr(timing, name) for name in COSTS}
 
 
 def is_study(folder: str | Path) -> bool:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.checked import no_such
 from marinecv.choices import WEIGHTS
 from marinecv.data.catalog import check_trainable, read_catalog, usable
 from marinecv.data.layouts import printable
@@ -16,6 +15,7 @@ from marinecv.recipes.aquarium import PRETRAINED as RECIPES
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import named
 from marinecv.runs import check_fresh
+from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import Study, resumable
 

@@ -14,7 +14,6 @@ from keras import layers, ops
 
 import marinecv as mcv
 from marinecv.atomic import replaced
-from marinecv.checked import read_json
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
 from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, check_export
@@ -22,6 +21,7 @@ from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
 from marinecv.hashes import sha256
 from marinecv.runs import Run
+from marinecv.schema import read_json
 
 COPIES = 300  # small weights are not quantised
 KINDS = [("litert", kind) for kind in formats.QUANTISATIONS] + [("savedmodel", "none"), ("onnx", "none")]

@@ -9,7 +9,6 @@ import pytest
 from fuzz.targets import CATALOG, NAMES, RECIPE, make_place
 
 from marinecv.atomic import write_json
-from marinecv.checked import build, checked, names, read_json, take
 from marinecv.data.data_yaml import read_names
 from marinecv.data.manifests import load_manifest
 from marinecv.data.splits import split_catalog
@@ -17,6 +16,7 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, list_runs
+from marinecv.schema import build, checked, names, read_json, take
 from marinecv.studies import Study, run_row
 from marinecv.tables import numbers, read_table, write_table
 from marinecv.training.checkpoint import read_checkpoint

@@ -13,7 +13,7 @@ from marinecv.training.trackers import LOGS
 HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
-    "checked": 0,
+    "schema": 0,
     "choices": 0,
     "environment": 0,
     "console": 0,

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import keras_tuner
 import pytest
 
-from marinecv.checked import checked
 from marinecv.recipes.aquarium import BEST
 from marinecv.recipes.registry import RECIPES
+from marinecv.schema import checked
 from marinecv.search.kerastuner_engine import hyperparameters
 from marinecv.search.space import SCRATCH, TRAINING, Parameter, are_same, check_values, recipe_of, space_of
 from marinecv.training.build import build_model

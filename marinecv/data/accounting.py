@@ -78,5 +78,5 @@ def _tables(manifest: Manifest) -> list[Path]:
     if layout == "yolo":
         return annotation_files(manifest)
     if layout == "packed":
-        return [root / name for name in (PACK, INDEX, PACKED_BOXES, LOCK, *read_about(root)["shards"])]
+        return [root / name for name in (PACK, INDEX, PACKED_BOXES, LOCK, *read_about(root).shards)]
     return [root / name for name in {"cub": (*CUB_TABLES, SPLIT, BOXES), "labels_csv": (LABELS,)}.get(layout, ())]

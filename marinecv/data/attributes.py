@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import one_of
 from marinecv.data.catalog import usable
 from marinecv.data.cub import CLASSES, IMAGES, cub_classes, cub_images, read_numbered
 from marinecv.data.images import printable
 from marinecv.data.layouts import ATTRIBUTES
 from marinecv.data.manifests import Manifest
+from marinecv.schema import one_of
 
 FOLDER = "attributes"
 OF_IMAGES = "image_attribute_labels.txt"

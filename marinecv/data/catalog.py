@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import of_type, one_of, whole
 from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.cub import cub_classes, read_cub
@@ -20,6 +19,7 @@ from marinecv.data.roboflow import read_roboflow
 from marinecv.data.splits import sort_by_split
 from marinecv.data.user_tables import as_catalog
 from marinecv.data.yolo import read_yolo
+from marinecv.schema import of_type, one_of, whole
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
 READERS = {
@@ -125,13 +125,13 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> t
 def class_order(manifest: Manifest) -> list[str]:
     """The classes in the order that the data themselves give them; none where they give no order."""
     if manifest.layout == "packed":
-        return read_about(manifest.root)["class_order"]
+        return list(read_about(manifest.root).class_order)
     return list(cub_classes(manifest)["class_name"]) if manifest.layout == "cub" else []
 
 
 def source_layout(manifest: Manifest) -> str:
     """The layout; of a pack, that of the files which it was made of."""
-    return read_about(manifest.root)["layout"] if manifest.layout == "packed" else manifest.layout
+    return read_about(manifest.root).layout if manifest.layout == "packed" else manifest.layout
 
 
 def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:

@@ -14,19 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from msgspec import to_builtins
 
 from marinecv.atomic import whole_file, write_json
-from marinecv.checked import read_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import READERS, class_order, source_layout
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.manifests import Manifest
-from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
+from marinecv.data.packed import BOXES, INDEX, RECORD_COLUMNS, VERSION, About, Facts
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
+from marinecv.schema import read_json
 
 SHARD_BYTES = 128 * 2**20
 Decode = Callable[[Iterable[str]], Iterator[tuple[bytes, bool, str]]]
@@ -185,16 +186,17 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
     write_columns(folder / INDEX, index)
     write_columns(folder / BOXES, boxes)
     shards = [_shard(folder, number) for number in range(len(parts))]
-    about = {name: getattr(manifest, name) for name in FACTS} | {
-        "version": VERSION,
-        "layout": source_layout(manifest),
-        "class_order": class_order(manifest),
-        "images": len(images),
-        "shards": {shard.name: shard.stat().st_size for shard in shards},
-        "tables": {name: sha256(folder / name) for name in (INDEX, BOXES)},
-        "source": source,
-    }
-    write_json(folder / PACK, about)
+    about = About(
+        **{name: getattr(manifest, name) for name in Facts.__struct_fields__},
+        version=VERSION,
+        layout=source_layout(manifest),
+        class_order=class_order(manifest),
+        images=len(images),
+        shards={shard.name: shard.stat().st_size for shard in shards},
+        tables={name: sha256(folder / name) for name in (INDEX, BOXES)},
+        source=source,
+    )
+    write_json(folder / PACK, to_builtins(about))
 
 
 def _tidy(folder: Path) -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from msgspec import Struct
 
-from marinecv.checked import check_entries, read_json
 from marinecv.data.columns import read_columns
 from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.records import MEND, record_path
 from marinecv.hashes import sha256
+from marinecv.schema import read
 
 if TYPE_CHECKING:
     from marinecv.data.manifests import Manifest
@@ -18,15 +19,35 @@ if TYPE_CHECKING:
 VERSION = 2
 INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
-# Of the manifest, which a pack keeps.
-FACTS = {"name": str, "title": str, "class_names": tuple[str, ...], "merge_case": bool, "licence": str}
-FACTS |= {"citation": str, "homepage": str, "demonstration": bool}
-ABOUT = FACTS | {"version": int, "layout": str, "class_order": tuple[str, ...], "images": int}
-ABOUT |= {"shards": dict[str, int], "tables": dict[str, str], "source": str}
 
 
-def read_about(root: Path) -> dict:
-    """Read what a pack says of itself: `ABOUT`, in `pack.json`.
+class Facts(Struct, frozen=True, kw_only=True):
+    """Of a manifest, what a pack of its images keeps."""
+
+    name: str
+    title: str
+    class_names: tuple[str, ...]
+    merge_case: bool
+    licence: str
+    citation: str
+    homepage: str
+    demonstration: bool
+
+
+class About(Facts, frozen=True, kw_only=True):
+    """`pack.json`: what a pack says of itself; `shards` has bytes by name, `tables` hashes."""
+
+    version: int
+    layout: str
+    class_order: tuple[str, ...]
+    images: int
+    shards: dict[str, int]
+    tables: dict[str, str]
+    source: str
+
+
+def read_about(root: Path) -> About:
+    """Read what a pack says of itself.
 
     Raise ValueError where it is not complete, it is broken, or another version of marinecv made it.
     """
@@ -35,11 +56,10 @@ def read_about(root: Path) -> dict:
             f"The pack in {root} is not complete: it was stopped. Give the `data pack` command that began it again; it "
             "goes on where it stopped."
         )
-    about = read_json(root / PACK)
-    check_entries(about, ABOUT, root / PACK)
-    if about["version"] != VERSION:
+    about = read(root / PACK, About)
+    if about.version != VERSION:
         raise ValueError(
-            f"{root / PACK} is of version {about['version']}. Expected {VERSION}: pack the images again, or read it "
+            f"{root / PACK} is of version {about.version}. Expected {VERSION}: pack the images again, or read it "
             "with the marinecv that made it."
         )
     return about
@@ -54,13 +74,13 @@ def read_packed(manifest: "Manifest") -> tuple[pd.DataFrame, pd.DataFrame]:
         ValueError: as `read_about`; a shard is absent or cut short; a table is not the one that was written.
     """
     root, about = manifest.root, read_about(manifest.root)
-    for shard, size in about["shards"].items():
+    for shard, size in about.shards.items():
         found = (root / shard).stat().st_size if (root / shard).is_file() else None
         if found != size:
             state = "is absent" if found is None else f"holds {found:,} bytes"
             raise ValueError(f"The shard {root / shard} {state}. Expected {size:,} bytes. {MEND}")
-    index, boxes = (_read_table(root / name, about["tables"].get(name)) for name in (INDEX, BOXES))
-    return index.assign(path=_paths(root, index, list(about["shards"])))[IMAGE_COLUMNS], boxes
+    index, boxes = (_read_table(root / name, about.tables.get(name)) for name in (INDEX, BOXES))
+    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], boxes
 
 
 def _read_table(path: Path, expected: str | None) -> pd.DataFrame:

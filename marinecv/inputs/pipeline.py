@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.checked import whole
 from marinecv.data.catalog import usable
 from marinecv.data.user_tables import as_class_names, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
@@ -15,6 +14,7 @@ from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_aut
 from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, check_spec
 from marinecv.inputs.stream import Stream, gather, keep_alive
+from marinecv.schema import whole
 
 
 def make_dataset(

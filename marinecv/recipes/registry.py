@@ -1,8 +1,8 @@
 """Every recipe, by the results file its figures go to."""
 
 import marinecv as mcv
-from marinecv.checked import no_such
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies
+from marinecv.schema import no_such
 from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
 

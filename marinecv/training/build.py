@@ -2,12 +2,12 @@
 
 import keras
 
-from marinecv.checked import of_type
 from marinecv.models.autoencoders import dense_autoencoder, unet
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
 from marinecv.models.encoders import encoder_classifier
 from marinecv.models.multimodal import multimodal_classifier
+from marinecv.schema import of_type
 from marinecv.training.model_choice import Autoencoder, EncoderModel, MultimodalModel, ScratchModel, UNet
 from marinecv.training.recipe import Recipe, Training
 

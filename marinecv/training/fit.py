@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
-from marinecv.checked import of_type
 from marinecv.console import quiet
 from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
@@ -20,6 +19,7 @@ from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.runs import Run
+from marinecv.schema import of_type
 from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import callbacks, duration
@@ -82,7 +82,7 @@ def fit_recipe(
 
     model = build_model(recipe, len(class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
-    done = state.get("epochs_done", 0)
+    done = state.epochs_done if state else 0
     random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
     if random_backbone and not done:
         train_pixels = parts["train"][1]

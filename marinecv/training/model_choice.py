@@ -1,9 +1,11 @@
 """Which network a recipe trains: the settings of each kind. Nothing here imports TensorFlow."""
 
 from dataclasses import dataclass
-from math import inf
+from typing import Annotated, Literal
 
-from marinecv.checked import among, spelled, typed, within
+from msgspec import Meta
+
+from marinecv.schema import Count, Rate, Share, Size, check_fields, spelled
 
 
 @spelled
@@ -11,21 +13,18 @@ from marinecv.checked import among, spelled, typed, within
 class ScratchModel:
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
 
-    filters: tuple[int, ...] = (32, 64, 128, 128)
-    kernels: tuple[int, ...] = (3, 3, 3, 3)
-    pools: tuple[int, ...] = (2, 2, 2, 2)
-    dense: int = 128
-    dropout: float = 0.5
+    filters: tuple[Size, ...] = (32, 64, 128, 128)
+    kernels: tuple[Size, ...] = (3, 3, 3, 3)
+    pools: tuple[Size, ...] = (2, 2, 2, 2)
+    dense: Size = 128
+    dropout: Share = 0.5
     batch_norm: bool = False
-    pooling: str = "flatten"
-    normalisation: str = "standardise"
-    padding: int | None = None
+    pooling: Literal["flatten", "avg"] = "flatten"
+    normalisation: Literal["standardise", "unit", "imagenet"] = "standardise"
+    padding: Annotated[int, Meta(ge=0, le=64)] | None = None
 
     def __post_init__(self):
-        typed(self)
-        sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
-        within(self, **sizes, dropout=(0, 1), padding=(0, 64))
-        among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
+        check_fields(self)
 
 
 @spelled
@@ -38,21 +37,18 @@ class BackboneModel:
 
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
-    trainable_layers: int | None = 20
+    trainable_layers: Count | None = 20
     trainable_blocks: tuple[str, ...] = ()
-    alpha: float = 1.0
-    normalisation: str = "backbone"
-    pooling: str = "avg"
+    alpha: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
+    normalisation: Literal["backbone", "standardise", "unit", "imagenet"] = "backbone"
+    pooling: Literal["avg", "max", "avg_max"] = "avg"
     also_pooled: tuple[str, ...] = ()
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.2
+    hidden: tuple[Size, ...] = ()
+    dropout: Share = 0.2
     freeze_batch_norm: bool = True
 
     def __post_init__(self):
-        typed(self)
-        within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
-        ranges = ("backbone", "standardise", "unit", "imagenet")
-        among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
+        check_fields(self)
 
 
 @spelled
@@ -60,16 +56,11 @@ class BackboneModel:
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
 
-    attributes: int = 312
-    attribute_units: int = 256
-    fusion: str = "concatenate"
-    hidden: tuple[int, ...] = (512,)
-    dropout: float = 0.5
-
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, attributes=(1, 65536), attribute_units=(1, 65536))
-        among(self, fusion=("concatenate", "gated"))
+    attributes: Size = 312
+    attribute_units: Size = 256
+    fusion: Literal["concatenate", "gated"] = "concatenate"
+    hidden: tuple[Size, ...] = (512,)
+    dropout: Share = 0.5
 
 
 @spelled
@@ -80,12 +71,11 @@ class Autoencoder:
     `salt` and `pepper` are the shares of pixels that become white and black before it sees them.
     """
 
-    salt: float = 0.0
-    pepper: float = 0.0
+    salt: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    pepper: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
 
     def __post_init__(self):
-        typed(self)
-        within(self, salt=(0, 0.5), pepper=(0, 0.5))
+        check_fields(self)
 
 
 @spelled
@@ -93,15 +83,11 @@ class Autoencoder:
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
 
-    filters: tuple[int, ...] = (32, 64, 128, 256)
-    bottleneck: int = 256
-    convolutions: int = 2
+    filters: tuple[Size, ...] = (32, 64, 128, 256)
+    bottleneck: Size = 256
+    convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
     skips: bool = True
     batch_norm: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
 
 
 @spelled
@@ -112,21 +98,18 @@ class EncoderModel:
     `weights` is `"none"`, the recipe of an autoencoder whose encoder is still to be trained, or the path of an encoder.
     """
 
-    filters: tuple[int, ...] = (32, 64, 128, 256)
-    bottleneck: int = 256
-    convolutions: int = 2
+    filters: tuple[Size, ...] = (32, 64, 128, 256)
+    bottleneck: Size = 256
+    convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
     batch_norm: bool = False
     weights: str = "none"
     frozen: bool = False
-    pooling: str = "avg"
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.2
+    pooling: Literal["avg", "flatten"] = "avg"
+    hidden: tuple[Size, ...] = ()
+    dropout: Share = 0.2
 
     def __post_init__(self):
-        typed(self)
-        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
-        within(self, hidden=(1, 65536), dropout=(0, 1))
-        among(self, pooling=("avg", "flatten"))
+        check_fields(self)
 
 
 @spelled
@@ -137,13 +120,9 @@ class DenseAutoencoder(Autoencoder):
     `beta` weighs how far a variational code may be from a standard normal distribution.
     """
 
-    units: tuple[int, ...] = (128, 64, 32)
+    units: tuple[Size, ...] = (128, 64, 32)
     variational: bool = False
-    beta: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, units=(1, 65536), beta=(0, inf))
+    beta: Rate = 1.0
 
 
 MODELS = {

@@ -46,9 +46,10 @@ def calibrate(
         }
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
-        print(f"  {temperature_sentence(found)}")
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
     write_json(run.path("calibration.json"), found)
+    if not found["reason"]:
+        print(f"  {temperature_sentence(run.calibration)}")
 
 
 def sets_of(held: pd.DataFrame, found: dict, grouped: bool) -> dict:

@@ -8,7 +8,6 @@ import pandas as pd
 
 import marinecv as mcv
 from marinecv.atomic import write_json
-from marinecv.checked import checked, read_json
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
@@ -22,6 +21,7 @@ from marinecv.recipes.own_data import head
 from marinecv.recipes.registry import is_own
 from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run, fresh_folder, next_folder
+from marinecv.schema import convert, read_json
 from marinecv.studies import Study
 from marinecv.tables import write_table
 from marinecv.training.recipe import Recipe
@@ -101,8 +101,7 @@ def write_curve(study: Study) -> Path:
     differences = (
         {split: line_differences(cells, first, split, groups=groups[split]) for split in splits} if others else {}
     )
-    goal = read_json(study.folder / ABOUT).get("goal")
-    goal = None if goal is None else checked(goal, float, f"The goal of {study.folder / ABOUT}")
+    goal = convert(read_json(study.folder / ABOUT).get("goal"), float | None, f"The goal of {study.folder / ABOUT}")
     needed = {
         line: photographs_needed(cells, counts[counts["line"] == line], line, goal)
         for line, part in cells.groupby("line", sort=False)

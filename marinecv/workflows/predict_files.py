@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.pipelines import options
+from marinecv.run_records import Calibration
 from marinecv.workflows.ray_workers import ray_workers
 
 Chunk = tuple[int, list[Path]]
@@ -57,7 +58,9 @@ class RayWorker:
         return {"place": [place], "text": [self.text_of((place, [Path(file) for file in files]))]}
 
 
-def open_run(run: Path, calibration: dict | None, review: bool, batch_size: int, root: Path) -> Callable[[Chunk], str]:
+def open_run(
+    run: Path, calibration: Calibration | None, review: bool, batch_size: int, root: Path
+) -> Callable[[Chunk], str]:
     """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
 
     The folder is absolute; paths that are not begin at `root`. With `review` it flags the images to look at.

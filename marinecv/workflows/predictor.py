@@ -1,6 +1,6 @@
 """What a trained run says of images: calibrated probabilities, the classes not ruled out, and whom to look at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,11 +11,12 @@ from marinecv.evaluation.review import doubts, flags
 from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
 from marinecv.hashes import sha256
+from marinecv.run_records import Calibration
 from marinecv.runs import Run
 
 
 def looker(
-    trained: Run, model: keras.Model, calibration: Mapping | None, review: bool
+    trained: Run, model: keras.Model, calibration: Calibration | None, review: bool
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
     """Return a function of pixels and batch size: probabilities, and by column what else is said of each image.
 
@@ -27,8 +28,8 @@ def looker(
     Raises:
         ValueError: what the run keeps of its train images is broken, or of another training.
     """
-    rules = calibration["review"] if review and calibration else None
-    by_distance = rules is not None and rules["distance"] is not None
+    rules = calibration.review if review and calibration else None
+    by_distance = rules is not None and rules.distance is not None
     fitted = codes_of(trained, calibration) if by_distance else None
     wanted = {"probabilities": model.outputs[0]} | ({"code": up_to_code(model).output} if by_distance else {})
     whole = keras.Model(model.inputs[0], wanted)
@@ -39,9 +40,9 @@ def looker(
             seen = whole.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
         probabilities, beside = seen["probabilities"], {}
         if calibration:
-            probabilities = calibrated(probabilities, calibration["temperature"])
-        if sets := calibration and calibration["sets"]:
-            inside = prediction_sets(probabilities, sets["threshold"])
+            probabilities = calibrated(probabilities, calibration.temperature)
+        if sets := calibration and calibration.sets:
+            inside = prediction_sets(probabilities, sets.threshold)
             names = np.array(trained.class_names, dtype=object)
             beside["prediction_set"] = ["|".join(names[row]) for row in inside]
         if review and not rules:
@@ -49,16 +50,16 @@ def looker(
         elif review:
             far = np.zeros(len(pixels), bool)
             if by_distance:
-                far = distances(seen["code"], fitted) > rules["distance"]
+                far = distances(seen["code"], fitted) > rules.distance
             confidence = probabilities.max(axis=1)
             beside["doubt"] = doubts(confidence, far)
-            beside["review"] = flags(confidence, far, rules["probability"])
+            beside["review"] = flags(confidence, far, rules.probability)
         return probabilities, beside
 
     return look
 
 
-def codes_of(trained: Run, calibration: Mapping) -> dict[str, np.ndarray]:
+def codes_of(trained: Run, calibration: Calibration) -> dict[str, np.ndarray]:
     """What the run keeps of the codes of its train images.
 
     Raises:
@@ -67,6 +68,6 @@ def codes_of(trained: Run, calibration: Mapping) -> dict[str, np.ndarray]:
     path = trained.path("codes.npz")
     with trained.mending("codes.npz"):
         fitted = read_codes(path)
-        if sha256(path) != calibration["codes_sha256"]:
+        if sha256(path) != calibration.codes_sha256:
             raise ValueError(f"{path} is another file than the one that calibration.json was measured with.")
     return fitted

@@ -124,7 +124,7 @@ def images_of(table, split: str):
 
 def hashes_of(same: list) -> set:
     """The hashes of the splits of some runs; older runs have none."""
-    return {run.read("contract.json").get("split_sha256") for run in same}
+    return {run.contract.split_sha256 for run in same}
 
 
 def differences(a: str, b: str, recipes: dict, tables: dict, split: str, groups: dict | None) -> list[str]:

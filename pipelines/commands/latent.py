@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from marinecv import console
-from marinecv.checked import did_you_mean
 from marinecv.recipes.butterflies import DENOISE
+from marinecv.schema import did_you_mean
 from marinecv.workflows.localization import chosen_images, moved
 
 from .. import options

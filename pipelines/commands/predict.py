@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     shutil.rmtree(parts)
     failed = count_filled(args.output, "problem")
     print(f"{args.output}: {len(files) - failed} predicted" + (f", {failed} failed (column problem)" if failed else ""))
-    if args.review and calibration and calibration["review"]:
+    if args.review and calibration and calibration.review:
         from marinecv.evaluation.review import triage_sentence
 
         flagged = count_filled(args.output, "review")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if failed < len(files) else 1
 
 
-def calibration_of(trained) -> dict | None:
+def calibration_of(trained):
     """What the run knows of its probabilities, None where it is of an older version; it is said.
 
     Raises:
@@ -100,18 +100,18 @@ def calibration_of(trained) -> dict | None:
         )
         return None
     calibration = trained.calibration
-    if calibration["reason"]:
-        print(f"probabilities are not calibrated: {calibration['reason']}. Train with more validation images.")
+    if calibration.reason:
+        print(f"probabilities are not calibrated: {calibration.reason}. Train with more validation images.")
         return calibration
     from marinecv.evaluation.calibration import temperature_sentence
 
-    seen = "" if calibration["unseen"] else ", by which the training stopped"
+    seen = "" if calibration.unseen else ", by which the training stopped"
     print(temperature_sentence(calibration))
-    print(f"checked on {calibration['n_held']} other images of validation{seen}")
-    if sets := calibration["sets"]:
+    print(f"checked on {calibration.n_held} other images of validation{seen}")
+    if sets := calibration.sets:
         print(
-            f"prediction_set holds the true class of about {sets['coverage']:.0%} of images or more; with {sets['n']} "
-            f"held out it may be {sets['low']:.0%} to {sets['high']:.0%} ({sets['meaning']})"
+            f"prediction_set holds the true class of about {sets.coverage:.0%} of images or more; with {sets.n} "
+            f"held out it may be {sets.low:.0%} to {sets.high:.0%} ({sets.meaning})"
         )
     return calibration
 

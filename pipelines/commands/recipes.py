@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from marinecv import console
-from marinecv.checked import no_such
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of, for_another
+from marinecv.schema import no_such
 
 from .. import options
 
