@@ -3,15 +3,14 @@
 import copy
 import difflib
 import functools
-import json
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import fields, is_dataclass
-from math import isfinite
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -27,24 +26,13 @@ T = TypeVar("T")
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON object that could be written again as it is.
-
-    Raises:
-        ValueError: there is no such file, it is no JSON object in UTF-8, or a number in it is none (NaN, 1e999).
-    """
-
-    def parsed(text: str) -> Any:
-        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
-
-    data = _parsed(path, parsed)
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} cannot be read: it holds {data!r:.60}. Expected a JSON object of named entries.")
-    return data
+    """Read a JSON object; ValueError where there is no such file, or it holds something else: NaN or 1e999, say."""
+    return _parsed(path, functools.partial(msgspec.json.decode, type=dict))
 
 
 def read_toml(path: str | Path) -> dict:
-    """Read TOML; ValueError where there is no such file, or it is none in UTF-8."""
-    return _parsed(path, functools.partial(tomllib.loads, parse_float=_finite))
+    """Read TOML; ValueError where there is no such file, or it holds something else."""
+    return _parsed(path, tomllib.loads)
 
 
 def read(path: str | Path, kind: type[T]) -> T:
@@ -66,18 +54,33 @@ def convert(data: Any, kind: Any, what: object) -> Any:
         raise ValueError(f"{where} is {value!r:.60}. {reason}.") from error
 
 
-def check_fields(part: Any) -> None:
-    """Refuse a setting that its annotation does not allow; numbers of NumPy become Python's, lists tuples."""
-    for name, kind in _hints(type(part)).items():
-        value = getattr(part, name)
-        value = value.tolist() if hasattr(value, "dtype") else value
-        if any(map(is_dataclass, (kind, *get_args(kind)))):
-            of_type(kind, **{name: value})
-            continue
-        if get_origin(kind) is Literal:
-            one_of(get_args(kind), **{name: value})
-        made = convert(value, kind, name)
-        object.__setattr__(part, name, value if made == value else made)
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def checked_dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass of named arguments, refused where an annotation does not allow them.
+
+    Numbers of NumPy become Python's and lists tuples, then comes `__post_init__`. A name that is no field is a
+    TypeError that ends in the nearest that is.
+    """
+    then = getattr(cls, "__post_init__", lambda self: None)
+
+    def check(self):
+        for name, kind in _hints(type(self)).items():
+            object.__setattr__(self, name, _checked(getattr(self, name), kind, name))
+        then(self)
+
+    cls.__post_init__ = check
+    cls = dataclass(frozen=True, kw_only=True)(cls)
+    init, known = cls.__init__, [entry.name for entry in fields(cls)]
+
+    @functools.wraps(init)
+    def spelled(self, *args, **settings):
+        for name in [name for name in settings if name not in known]:
+            hint = f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
+            raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint}")
+        init(self, *args, **settings)
+
+    cls.__init__ = spelled
+    return cls
 
 
 def build(cls: type[T], data: Any, what: object) -> T:
@@ -114,21 +117,6 @@ def one_of(known: Collection, **argument: object) -> None:
             raise ValueError(f"Expected {name} to be one of {tuple(known)}. Received: {name}={value!r:.60}.{hint}")
 
 
-def spelled(cls: type[T]) -> type[T]:
-    """Let an argument that a dataclass does not have end in a sentence with the nearest that it has: a decorator."""
-    init, known = cls.__init__, [entry.name for entry in fields(cls)]
-
-    @functools.wraps(init)
-    def checked_init(self, *args, **settings):
-        for name in [name for name in settings if name not in known]:
-            hint = f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
-            raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint}")
-        init(self, *args, **settings)
-
-    cls.__init__ = checked_init
-    return cls
-
-
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
     """Return a sentence that there is nothing of a name, with the name that was probably meant and those there are."""
     return f'There is no {what} "{name}".{did_you_mean(name, known)} Expected one of {", ".join(known)}.'
@@ -158,15 +146,22 @@ def names(values: Sequence[str], what: object) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _parsed(path: str | Path, parse: Callable[[str], Any]) -> Any:
+def _parsed(path: str | Path, parse: Callable[[str], dict]) -> dict:
     try:
-        data = parse(Path(path).read_text(encoding="utf-8"))
-        json.dumps(
-            data, ensure_ascii=False, default=str
-        ).encode()  # half a pair of surrogates cannot be written
-        return data
+        return parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    value = value.tolist() if hasattr(value, "dtype") else value
+    if any(map(is_dataclass, (kind, *get_args(kind)))):
+        of_type(kind, **{name: value})
+        return value
+    if get_origin(kind) is Literal:
+        one_of(get_args(kind), **{name: value})
+    made = convert(value, kind, name)
+    return value if made == value else made
 
 
 @functools.cache
@@ -175,40 +170,18 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _refused(data: Any, kind: Any, way: str) -> tuple[list[str], Any]:
-    """The keys of the value that msgspec refuses, and it; which key of a dict, `[...]`, is found by one at a time."""
+    """The keys of the value that msgspec refuses, and it. Which key of a dict, `[...]`, is tried without the others."""
     data, keys = copy.deepcopy(data), []
     value = data
     for step in re.findall(r"\.\.\.|[^.\[\]]+", way):
-        if step == "...":
-            step = _refused_key(data, kind, value)
+        for key, entry in list(value.items()) if step == "..." else ():
+            value.clear()
+            value[key] = entry
+            with suppress(msgspec.ValidationError):
+                msgspec.convert(data, kind)
+                continue
+            step = key
+            break
         keys.append(step)
         value = value[step if isinstance(value, dict) else int(step)]
     return keys, value
-
-
-def _refused_key(data: Any, kind: Any, within: dict) -> str:
-    """The key of a dict in the data that is refused; others are taken out of it."""
-    for key, value in list(within.items()):
-        within.clear()
-        within[key] = value
-        try:
-            msgspec.convert(data, kind)
-        except msgspec.ValidationError:
-            break
-    return key
-
-
-def _kept(number: float) -> bool:
-    return abs(number) <= LARGEST if isinstance(number, int) else isfinite(number)
-
-
-def _whole(text: str) -> int:
-    if len(text) > 20 or not _kept(int(text)):
-        raise ValueError(f"the number {text:.30} is too large")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    if not _kept(float(text)):
-        raise ValueError(f"{text:.30} is no finite number")
-    return float(text)

@@ -2,26 +2,25 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from marinecv.choices import ClassLevel
 from marinecv.data.layouts import PACK, find_layout
 from marinecv.data.names import leads_out, normalize_name
-from marinecv.data.packed import Facts, read_about
+from marinecv.data.packed import FACTS, read_about
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
-from marinecv.schema import build, check_fields, names, no_such, one_of, read_toml, spelled
+from marinecv.schema import build, checked_dataclass, names, no_such, one_of, read_toml
 
 LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders", "packed")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Manifest:
     """One data set, as its TOML file states it.
 
@@ -68,7 +67,6 @@ class Manifest:
     toml: Path | None = None
 
     def __post_init__(self):
-        check_fields(self)
         one_of(LAYOUTS, layout=self.layout)
         classes = tuple(map(normalize_name, self.class_names))
         if self.merge_case:
@@ -144,7 +142,7 @@ def _of_pack(root: Path) -> Manifest:
     about = read_about(root)
     if not _is_file_name(about.name):
         raise ValueError(f"The name {root / PACK} gives is {about.name!r:.60}. Expected that of a file, no way out.")
-    facts = {name: getattr(about, name) for name in Facts.__struct_fields__}
+    facts = {name: getattr(about, name) for name in FACTS}
     return Manifest(**facts, layout="packed", root=root)
 
 

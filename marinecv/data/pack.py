@@ -23,7 +23,7 @@ from marinecv.data.catalog import READERS, class_order, source_layout
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.manifests import Manifest
-from marinecv.data.packed import BOXES, INDEX, RECORD_COLUMNS, VERSION, About, Facts
+from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION, About
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
@@ -187,7 +187,7 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
     write_columns(folder / BOXES, boxes)
     shards = [_shard(folder, number) for number in range(len(parts))]
     about = About(
-        **{name: getattr(manifest, name) for name in Facts.__struct_fields__},
+        **{name: getattr(manifest, name) for name in FACTS},
         version=VERSION,
         layout=source_layout(manifest),
         class_order=class_order(manifest),

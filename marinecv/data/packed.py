@@ -21,8 +21,8 @@ INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """Of a manifest, what a pack of its images keeps."""
+class About(Struct, frozen=True, kw_only=True):
+    """`pack.json`: what a pack says of itself, from `FACTS` of its manifest on; `shards` has bytes, `tables` hashes."""
 
     name: str
     title: str
@@ -32,11 +32,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     citation: str
     homepage: str
     demonstration: bool
-
-
-class About(Facts, frozen=True, kw_only=True):
-    """`pack.json`: what a pack says of itself; `shards` has bytes by name, `tables` hashes."""
-
     version: int
     layout: str
     class_order: tuple[str, ...]
@@ -44,6 +39,9 @@ class About(Facts, frozen=True, kw_only=True):
     shards: dict[str, int]
     tables: dict[str, str]
     source: str
+
+
+FACTS = About.__struct_fields__[:8]
 
 
 def read_about(root: Path) -> About:

@@ -1,11 +1,10 @@
 """The choices of the input, as data: the geometry of an image, and how far augmentation may move it."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from marinecv.schema import Share, check_fields, spelled
+from marinecv.schema import Share, checked_dataclass
 
 MAX_SIDE = 4096
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
@@ -13,8 +12,7 @@ Reach = Annotated[float, Meta(ge=0, lt=1)]
 COPIES = {"none": 1, "simple": 2, "quadruple": 4}
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class ImageSpec:
     """How an image of any size becomes `(height, width, 3)` pixels in [0, 255].
 
@@ -45,7 +43,6 @@ class ImageSpec:
     white: Annotated[int, Meta(ge=1, le=65535)] | None = None
 
     def __post_init__(self):
-        check_fields(self)
         if self.reduced_decoding and (self.fit != "pad" or self.canvas_px is None):
             raise ValueError('Expected fit="pad" and a canvas_px beside reduced_decoding: they say how far to reduce.')
 
@@ -69,8 +66,7 @@ def check_spec(spec: ImageSpec) -> None:
         raise ValueError(f"Expected spec to be an ImageSpec(height=..., width=...). Received: {spec!r:.100}.")
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Augmentation:
     """How far an image may be moved. Everything at 0 leaves it alone.
 
@@ -92,7 +88,6 @@ class Augmentation:
     variants: Literal["none", "simple", "quadruple"] = "none"
 
     def __post_init__(self):
-        check_fields(self)
         one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
         if self.copies > 1 and not one_of:
             raise ValueError(

@@ -1,15 +1,13 @@
 """Which network a recipe trains: the settings of each kind. Nothing here imports TensorFlow."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from marinecv.schema import Count, Rate, Share, Size, check_fields, spelled
+from marinecv.schema import Count, Rate, Share, Size, checked_dataclass
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class ScratchModel:
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
 
@@ -23,12 +21,8 @@ class ScratchModel:
     normalisation: Literal["standardise", "unit", "imagenet"] = "standardise"
     padding: Annotated[int, Meta(ge=0, le=64)] | None = None
 
-    def __post_init__(self):
-        check_fields(self)
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class BackboneModel:
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
 
@@ -47,12 +41,8 @@ class BackboneModel:
     dropout: Share = 0.2
     freeze_batch_norm: bool = True
 
-    def __post_init__(self):
-        check_fields(self)
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
 
@@ -63,8 +53,7 @@ class MultimodalModel(BackboneModel):
     dropout: Share = 0.5
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Autoencoder:
     """What gives back the image that it is shown through a code.
 
@@ -74,12 +63,8 @@ class Autoencoder:
     salt: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
     pepper: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
 
-    def __post_init__(self):
-        check_fields(self)
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
 
@@ -90,8 +75,7 @@ class UNet(Autoencoder):
     batch_norm: bool = False
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class EncoderModel:
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
@@ -108,12 +92,8 @@ class EncoderModel:
     hidden: tuple[Size, ...] = ()
     dropout: Share = 0.2
 
-    def __post_init__(self):
-        check_fields(self)
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class DenseAutoencoder(Autoencoder):
     """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
 

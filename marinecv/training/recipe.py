@@ -1,7 +1,7 @@
 """Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
@@ -16,12 +16,10 @@ from marinecv.schema import (
     Share,
     Size,
     build,
-    check_fields,
+    checked_dataclass,
     convert,
     no_such,
     one_of,
-    read_json,
-    spelled,
 )
 from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
 
@@ -29,8 +27,7 @@ if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing hea
     from marinecv.runs import Run
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class DataChoice:
     """Which images, how they are labelled and how they are split.
 
@@ -74,7 +71,6 @@ class DataChoice:
     demonstration: bool = False
 
     def __post_init__(self):
-        check_fields(self)
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
             one_of((*SPLIT_BY, None), split_by=self.split_by)
 
@@ -87,8 +83,7 @@ class DataChoice:
 METRICS = ("accuracy", "precision", "recall")
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Training:
     """How the model learns.
 
@@ -150,7 +145,6 @@ class Training:
     seed: Seed = 0
 
     def __post_init__(self):
-        check_fields(self)
         if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
 
@@ -160,8 +154,7 @@ class Training:
         return self.bank > 0 and self.bank_dtype == "float32"
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Recipe:
     """An experiment: data, image, model and training, and what a report published of it.
 
@@ -188,7 +181,6 @@ class Recipe:
     budget: str = ""
 
     def __post_init__(self):
-        check_fields(self)
         logged = ("loss",) if isinstance(self.model, Autoencoder) else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged for part in ("val_", "")]
         if self.training.monitor not in known:
@@ -233,9 +225,10 @@ class Recipe:
                 f"The model of {run.folder} was trained elsewhere, so there is no recipe to train by: it cannot be "
                 "resumed, trained in folds or trained again. Expected a run that pretrain or finetune made."
             )
+        data = run.read("recipe.json")
         with run.mending("recipe.json"):
             try:
-                return cls.from_dict(read_json(run.path("recipe.json")))
+                return cls.from_dict(data)
             except ValueError as error:
                 raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
