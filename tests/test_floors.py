@@ -27,6 +27,7 @@ FLOORS = {
     "features": 4,
     "audit": 5,
     "looks": 6,
+    "run_records": 6,
     "runs": 6,
     "studies": 6,
     "training": 7,
