@@ -57,6 +57,8 @@ from marinecv.training.lint import lint as lint
 from marinecv.training.build import build_model as build_model, compile_model as compile_model
 from marinecv.training.callbacks import callbacks as callbacks
 from marinecv.training.fit import load_run as load_run, fit_recipe as fit_recipe
+from marinecv.workflows.train import train as train, grid as grid, autoencode as autoencode
+from marinecv.workflows.resume import resume as resume
 from marinecv.training.autoencode import fit_autoencoder as fit_autoencoder
 from marinecv.training.distribution import distributed as distributed
 from marinecv.runs import Run as Run

@@ -2,8 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+Log = Callable[[str], None]
+"""What a workflow calls with each line of text for its user, such as `print`."""
 
 
 def quiet(line: str) -> None:

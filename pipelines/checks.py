@@ -4,22 +4,21 @@ import argparse
 import os
 from pathlib import Path
 
-import pandas as pd
-
 from marinecv.choices import WEIGHTS
-from marinecv.data.catalog import check_trainable, read_catalog, usable
 from marinecv.data.layouts import printable
-from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
+from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
-from marinecv.recipes.aquarium import PRETRAINED as RECIPES
+from marinecv.recipes.aquarium import PRETRAINED
 from marinecv.recipes.butterflies import FAMILY
-from marinecv.recipes.registry import named
+from marinecv.recipes.registry import recipe_named
 from marinecv.runs import check_fresh
 from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import Study, resumable
+from marinecv.training.recipe import DataChoice
+from marinecv.workflows.sources import Source, read_early
 
-from .options import label_rules, located, refuse_beside
+from .options import refuse_beside, say, source
 
 TRAINING = ("pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
@@ -29,7 +28,7 @@ RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
 def check(command: str, args: argparse.Namespace) -> None:
     """Raise ValueError for a path that is not there or cannot be made, an unknown name, or images to train nothing on.
 
-    The manifest and the catalog of the images of a training stay as `args.source`, so that nothing is read twice.
+    The images of a training stay as `args.source`, so that nothing is read twice.
     """
     asked = {name: value for name, value in vars(args).items() if value is not None}
     if "resume" in asked and command in TRAINING:
@@ -67,12 +66,12 @@ def _check_place(path: Path, option: str) -> None:
 
 
 def _check_names(command: str, asked: dict) -> None:
-    recipes, backbones = asked.get("recipe", []), {recipe.model.backbone: None for recipe in RECIPES.values()}
+    recipes, backbones = asked.get("recipe", []), {recipe.model.backbone: None for recipe in PRETRAINED.values()}
     if "data" in asked:
         load_manifest(asked["data"])
     for name in [recipes] if isinstance(recipes, str) else recipes:
         if name != FAMILY:
-            named(name, command)
+            recipe_named(name, command)
     for name in asked.get("backbone", []):
         if name not in backbones:
             raise ValueError(no_such("backbone", name, backbones))
@@ -83,12 +82,7 @@ def _check_names(command: str, asked: dict) -> None:
         raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")
 
 
-def _read_source(args: argparse.Namespace) -> tuple[Manifest, pd.DataFrame]:
-    manifest = located(args)
-    catalog = read_catalog(manifest, **label_rules(args), log=print)
-    if usable(catalog).empty:
-        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
-        said = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
-        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {said}.")
-    check_trainable(catalog.assign(split="train"))
-    return manifest, catalog
+def _read_source(args: argparse.Namespace) -> Source:
+    rules = {name: value for name, value in vars(args).items() if name in ("label_rule", "no_box") and value}
+    manifest = source(args).manifest
+    return read_early(manifest, DataChoice(name=manifest.name, **rules), say)

@@ -4,6 +4,8 @@ import argparse
 import errno
 import re
 
+from .options import in_flags
+
 NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store, TMPDIR for the rest."
 NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
 MENDS = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
@@ -15,7 +17,7 @@ SMALLER = {"batch_size": "--batch-size", "image_size": "--image-size", "limit": 
 
 def in_words(error: Exception, args: argparse.Namespace) -> str:
     """Return what went wrong and how to mend it; empty for a fault of the program, which needs its traceback."""
-    said, kind = str(error), type(error).__name__
+    said, kind = in_flags(str(error)), type(error).__name__
     mend, full, memory = MENDS.get(errno.errorcode.get(getattr(error, "errno", None)), ""), FULL.search(said), None
     if isinstance(error, UnicodeEncodeError):
         return ""
@@ -35,4 +37,4 @@ def in_words(error: Exception, args: argparse.Namespace) -> str:
 
 def notes(error: BaseException) -> list[str]:
     """Return the outermost note: that of a study, not of the run within it."""
-    return getattr(error, "__notes__", [])[-1:]
+    return [in_flags(note) for note in getattr(error, "__notes__", [])[-1:]]

@@ -1,6 +1,7 @@
 """The flags that mean the same on every command."""
 
 import argparse
+import re
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
@@ -8,9 +9,18 @@ from pathlib import Path
 from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY, SPLITS, TRACKERS
 from marinecv.inputs.spec import MAX_SIDE
 
-UNASKED = dict.fromkeys(("synthetic", "class_weights", "balanced", "mixed_precision"), False)
-UNASKED |= {"jit_compile": None, "calibration_share": 0.0, "frames": None, "distribute": None}
-"""What `plan` asks for, on commands that do not offer it."""
+SETTINGS = {
+    "data": ("limit", "split_by", "frames", "label_rule", "no_box", "class_level", "merge_case", "synthetic"),
+    "training": ("epochs", "batch_size", "class_weights", "balanced", "mixed_precision", "jit_compile", "seed")
+    + ("head_epochs", "bank", "bank_dtype"),
+    "model": ("alpha", "trainable_layers", "weights"),
+}
+"""Parts of a recipe -> the settings that have a flag of their own."""
+ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
+ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
+ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share"}
+"""Arguments of the library -> the flags for them."""
+ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +44,6 @@ def add_subset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
 
 
-def limited(catalog, limit: int, seed: int):
-    """Return at most so many images a split, and say where these are too few for every class."""
-    from marinecv.data.catalog import limit_catalog, usable
-
-    if (classes := usable(catalog)["class_name"].nunique()) > limit:
-        print(f"--limit {limit} keeps the {limit} largest of {classes} classes")
-    return limit_catalog(catalog, limit, seed)
-
-
 def add_labels(parser: argparse.ArgumentParser) -> None:
     """How boxes become classes and images become splits."""
     parser.add_argument(
@@ -57,24 +58,49 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-box", choices=NO_BOX, help="what an image without a box is")
 
 
-def located(args: argparse.Namespace, default: str = "aquarium", choice=None):
-    """Return the manifest of the images that the flags name, which an early check may have located before.
+def source(args: argparse.Namespace, choice=None):
+    """Return the images that --data and --data-dir name, which an early check may have read before; None of neither.
 
-    How its folders are read the flags say, else the data part of a recipe.
+    How their folders are read the flags say, else the data part of a recipe.
     """
+    if getattr(args, "source", None) or not (args.data or args.data_dir):
+        return getattr(args, "source", None)
     from marinecv.data.locate import locate
+    from marinecv.workflows.sources import Source
 
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return getattr(args, "source", (None,))[0] or locate(
-        args.data, args.data_dir, default, lambda line: print(line.replace("as data_dir", "with --data-dir")), **reading
-    )
+    return Source(locate(args.data, args.data_dir, say=say, **reading))
 
 
-def label_rules(args: argparse.Namespace, choice=None) -> dict[str, str]:
-    """How boxes become classes, by the flags, else by the data part of a recipe, as `read_catalog` takes it."""
-    from marinecv.training.recipe import DataChoice
+def changes(args: argparse.Namespace) -> dict[str, object]:
+    """Return the settings that flags change, by their whole names; those of --set stand above the others."""
+    given = {f"{part}.{name}": getattr(args, name, None) for part, names in SETTINGS.items() for name in names}
+    given["training.calibration"] = getattr(args, "calibration_share", None)
+    if len(sizes := getattr(args, "image_size", None) or ()) == 1:
+        given["image.size"] = sizes[0]
+    given = {
+        name: value for name, value in given.items() if value is not None and value is not False and value != "auto"
+    }
+    return given | dict(getattr(args, "set", None) or ())
 
-    return {name: getattr(args, name) or getattr(choice or DataChoice, name) for name in ("label_rule", "no_box")}
+
+def setting(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value.strip()):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as training.lr_patience=3, not {text}")
+    return name, value
+
+
+def say(line: str) -> None:
+    """Print a line of a workflow, which speaks of arguments, with the flags for them."""
+    print(in_flags(line), flush=True)
+
+
+def in_flags(text: str) -> str:
+    """Return a text of the library, which speaks of arguments, in the words of the command line."""
+    text = re.sub(r'resume\("([^"]+)"\)', r"--resume \1", text.replace("as data_dir", "with --data-dir"))
+    return ARGUMENT.sub(lambda found: " ".join(filter(None, ("--" + ARGUMENTS[found[1]], found[2], found[3]))), text)
 
 
 def add_frames(parser: argparse.ArgumentParser) -> None:
@@ -107,13 +133,28 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", nargs="+", type=side, metavar="PX", help="side of the input; several compare")
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Any setting of a recipe."""
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        type=setting,
+        metavar="NAME=VALUE",
+        help="other settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)",
+    )
+
+
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Everything the training commands share."""
     add_data(parser)
     add_output(parser)
     add_subset(parser)
     add_labels(parser)
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`)")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="a recipe by name (`recipes`), or a .toml or .json file of one"
+    )
+    add_settings(parser)
     parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run or study")
     parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
@@ -144,6 +185,27 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
 
 
+def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
+    """Train these recipes as the flags say, one or several, or go on with what --resume names."""
+    from marinecv.workflows.devices import choose_backend
+
+    choose_backend(args.distribute)
+    from marinecv.workflows import resume, train
+
+    how = {"track": args.track, "distribute": args.distribute, "log": say}
+    if args.resume:
+        resume.resume(args.resume, **how)
+        return 0
+    sizes = args.image_size if len(args.image_size or ()) > 1 else ()
+    how |= {"folder": args.output_dir, "changes": changes(args)}
+    if len(rows) > 1 or sizes or args.folds or args.select_on == "test":
+        several = {"sizes": sizes, "folds": args.folds, "select_on": args.select_on or "validation"}
+        train.grid(source, rows, **several, name=name, title=title, **how)
+    else:
+        train.train(source, rows[0], **how)
+    return 0
+
+
 def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
     """Refuse flags that would be ignored beside one that settles what they say.
 
@@ -152,7 +214,7 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     Raises:
         ValueError: one of them was given.
     """
-    free = (flag, "track", "goal", "workers", "distribute")
+    free = (flag, "track", "goal", "workers", "distribute", "seed")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:

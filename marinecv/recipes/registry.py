@@ -1,10 +1,13 @@
-"""Every recipe, by the results file its figures go to."""
+"""Every recipe, by the results file its figures go to; and the one that is meant by a name, a file or the images."""
 
-import marinecv as mcv
-from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies
+import os
+from pathlib import Path
+
+from marinecv.data.manifests import Manifest
+from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
 from marinecv.schema import no_such
-from marinecv.training.model_choice import Autoencoder, ScratchModel
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import read_recipe
 
 FAMILIES = {
     "aquarium_pretrain": aquarium.SCRATCH,
@@ -25,31 +28,54 @@ def command_of(recipe: Recipe) -> str:
 
     An autoencoder `autoencode`, a line of a curve `learning-curve`, the rest `pretrain` from scratch or `finetune`.
     """
-    if isinstance(recipe.model, Autoencoder):
+    if recipe.model.is_autoencoder:
         return "autoencode"
     if recipe.name in butterflies.LINES:
         return "learning-curve"
-    scratch = isinstance(recipe.model, ScratchModel) or recipe.model.weights == "none"
-    return "pretrain" if scratch else "finetune"
+    return "finetune" if recipe.model.is_pretrained else "pretrain"
 
 
-def is_own(manifest: "mcv.Manifest", recipe: Recipe) -> bool:
+def is_own(manifest: Manifest, recipe: Recipe) -> bool:
     """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
 
-def named(name: str, command: str) -> Recipe:
+def recipe_for(manifest: Manifest | None) -> Recipe:
+    """Return the recipe for images where none is named: the report's best on its own, else a head on MobileNet."""
+    best = aquarium.row("mobilenetv3large", aquarium.WINNER)
+    return own_data.head() if manifest and is_own(manifest, best) else best
+
+
+def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Recipe:
+    """Return the recipe that is meant: itself, one by its name, or one in a `.toml` or `.json` file or a run's folder.
+
+    Raises:
+        ValueError: there is none, it cannot be read, or another command trains it.
+    """
+    if not isinstance(recipe, Recipe):
+        path = Path(recipe)
+        if path.is_dir():
+            recipe = read_recipe(path / "recipe.json")
+        elif path.suffix in (".toml", ".json"):
+            recipe = read_recipe(path)
+        else:
+            return named(str(recipe), command)
+    if command and command_of(recipe) not in (command, *ALSO.get(command, ())):
+        raise ValueError(for_another(recipe))
+    return recipe
+
+
+def named(name: str, command: str = "") -> Recipe:
     """Return a recipe by its name.
 
     Raises:
         ValueError: there is none, or another command trains it.
     """
     commands = (command, *ALSO.get(command, ()))
-    if name in RECIPES and command_of(RECIPES[name]) in commands:
+    known = [known for known in RECIPES if not command or command_of(RECIPES[known]) in commands]
+    if name in known:
         return RECIPES[name]
-    if name in RECIPES:
-        raise ValueError(for_another(RECIPES[name]))
-    raise ValueError(no_such("recipe", name, [known for known in RECIPES if command_of(RECIPES[known]) in commands]))
+    raise ValueError(for_another(RECIPES[name]) if name in RECIPES else no_such("recipe", name, known))
 
 
 def for_another(recipe: Recipe) -> str:

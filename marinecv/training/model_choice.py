@@ -114,3 +114,12 @@ MODELS = {
     "dense_autoencoder": DenseAutoencoder,
 }
 ModelChoice = ScratchModel | BackboneModel | MultimodalModel | EncoderModel | UNet | DenseAutoencoder
+# TEMPORARY
+for _k, _m in MODELS.items():
+    _m.kind = _k
+    _m.is_autoencoder = issubclass(_m, Autoencoder)
+    _m.takes_attributes = issubclass(_m, MultimodalModel)
+    _m.has_backbone = issubclass(_m, BackboneModel)
+    _m.is_pretrained = property(
+        lambda self: getattr(self, "weights", "none") != "none" and not isinstance(self, ScratchModel)
+    )

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import write_json
+from marinecv.console import Log
 from marinecv.data.held import are_related, calibration_rows
 from marinecv.evaluation.calibration import calibrated, judge_temperature, temperature_sentence, truth_of
 from marinecv.evaluation.conformal import COVERAGE, FEWEST, MEANING, coverage_range, set_threshold
@@ -14,8 +15,9 @@ from marinecv.evaluation.review import judge_review
 from marinecv.features.distance import distances, fit_distance, write_codes
 from marinecv.hashes import sha256
 from marinecv.inputs.pixels import rows_of
+from marinecv.run_records import Calibration
 from marinecv.runs import Run
-from marinecv.training.model_choice import MultimodalModel
+from marinecv.schema import convert
 from marinecv.training.recipe import Recipe
 
 SHARE = 1 / 3  # of validation, where the training has held out none of it
@@ -23,7 +25,13 @@ FAR = 0.99  # of the images that thresholds are chosen on lie nearer than what i
 
 
 def calibrate(
-    run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, predictions: pd.DataFrame
+    run: Run,
+    recipe: Recipe,
+    model: keras.Model,
+    rows: pd.DataFrame,
+    pixels: np.ndarray,
+    predictions: pd.DataFrame,
+    log: Log,
 ) -> None:
     """Write `calibration.json`, and before it `codes.npz`, where enough of validation is held out.
 
@@ -49,7 +57,7 @@ def calibrate(
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
     write_json(run.path("calibration.json"), found)
     if not found["reason"]:
-        print(f"  {temperature_sentence(run.calibration)}")
+        log(f"  {temperature_sentence(convert(found, Calibration, run.folder))}")
 
 
 def sets_of(held: pd.DataFrame, found: dict, grouped: bool) -> dict:
@@ -80,7 +88,7 @@ def unlike(
     Writes `codes.npz`. What a multimodal model makes of an image hangs on what it is told of it: it has no distance.
     """
     far = np.zeros(len(rows), bool)
-    if isinstance(recipe.model, MultimodalModel):
+    if recipe.model.takes_attributes:
         return far, None
     places = np.flatnonzero(rows["split"].isin(("train", "validation")))
     seen = rows.iloc[places]

@@ -1,64 +1,68 @@
-"""A training command on several devices: who leads, and what the other processes do."""
+"""A training on several devices: who leads, and what the other processes do."""
 
-import argparse
 import importlib.util
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marinecv import console
+from marinecv.console import Log, import_tensorflow, silence
+from marinecv.runs import Run, is_begun
 
 if TYPE_CHECKING:
     from marinecv.inputs.share import Share
 
 
-def prepare(args: argparse.Namespace) -> "Share":
-    """Import TensorFlow, and have Keras on JAX where that is asked for; meet the other processes of the training.
+def choose_backend(distribute: str | None) -> None:
+    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that.
 
-    Returns:
-        Who this process is among them. Process 0 leads; the others `follow`.
     Raises:
-        ValueError: JAX is not there, or several processes are asked for what one run is not.
+        ValueError: JAX is not there.
     """
-    if args.distribute == "data-parallel" and importlib.util.find_spec("jax") is None:
-        raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
-    if args.distribute == "data-parallel" and "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "jax"
-    console.import_tensorflow()
-    from marinecv.studies import Study, resumable
+    if distribute == "data-parallel":
+        if importlib.util.find_spec("jax") is None:
+            raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
+        if "keras" not in sys.modules:
+            os.environ["KERAS_BACKEND"] = "jax"
+    import_tensorflow()
+
+
+def meet(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> "Share":
+    """Meet the other processes of a training, and return who this one is among them.
+
+    Process 0 leads; the others `follow`.
+
+    Raises:
+        ValueError: several processes are asked for what one run is not, or for a folder that is not named.
+    """
     from marinecv.training.distribution import join
 
-    with console.silence(1):  # where processes meet, Gloo says so
-        share = join(args.distribute)
-    if share.processes > 1:
-        several = args.grid or args.folds or len(args.image_size or ()) > 1
-        stopped = resumable(args.resume) if args.resume else None
-        if several or isinstance(stopped, Study) or (stopped and stopped.restores):
-            raise ValueError(
-                f"The {share.processes} processes train one classifier together. Leave out --grid and --folds, name "
-                "one --image-size, and resume one run of a study."
-            )
-        if not (args.resume or args.output_dir):
-            raise ValueError(
-                "Name the folder of the run with --output-dir: one that every machine sees at the same place."
-            )
+    import_tensorflow()  # whose remarks on each model of a grid are none of a fault
+    with silence(1):  # where processes meet, Gloo says so
+        share = join(distribute)
+    if share.processes > 1 and not is_one_classifier:
+        raise ValueError(
+            f"The {share.processes} processes train one classifier together. Leave out grid and folds, name one image "
+            "size, and resume one run of a study."
+        )
+    if share.processes > 1 and not folder:
+        raise ValueError("Name the folder of the run with folder=: one that every machine sees at the same place.")
     return share
 
 
-def follow(folder: Path) -> int:
+def follow(folder: str | os.PathLike, log: Log) -> Run:
     """Take part in the training that process 0 begins, or goes on with, in a folder; nothing is written."""
     from marinecv.inputs.pixels import load_pixels
-    from marinecv.runs import Run, is_begun
     from marinecv.training.distribution import distributed, leave, wait_for_all
     from marinecv.training.fit import fit_recipe
     from marinecv.training.recipe import Recipe
 
+    folder = Path(folder)
     if is_begun(folder) and Run(folder).finished:
-        print(f"{folder} is finished")
+        log(f"{folder} is finished")
         leave()
-        return 0
-    print("waiting for process 0 to read the images", flush=True)
+        return Run(folder)
+    log("waiting for process 0 to read the images")
     with distributed("data-parallel") as share:
         wait_for_all("ready")
         run = Run(folder)
@@ -75,5 +79,5 @@ def follow(folder: Path) -> int:
                 )
             fit_recipe(recipe, run, pixels)
     leave()
-    print(f"process {share.process} of {share.processes} has trained with the others; process 0 scores {folder}")
-    return 0
+    log(f"process {share.process} of {share.processes} has trained with the others; process 0 scores {folder}")
+    return run

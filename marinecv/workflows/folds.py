@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-import marinecv as mcv
+from marinecv.console import Log
+from marinecv.data.folds import kfold
+from marinecv.data.splits import write_split
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
@@ -14,10 +16,10 @@ from marinecv.studies import Study, is_study
 from marinecv.training.recipe import Recipe
 from marinecv.workflows.leakage import folds_folder, keep_honest_scores, note_relatives, related
 from marinecv.workflows.resumable import at_work
-from marinecv.workflows.train import finish_study
+from marinecv.workflows.train_runs import finish_study
 
 
-def grouped_folds(run: Run, folds: int) -> None:
+def grouped_folds(run: Run, folds: int, log: Log) -> None:
     """Train a run's recipe in folds that keep relatives apart, below the run; what is trained already stays.
 
     The run's `honest.csv` and page are written again.
@@ -37,31 +39,31 @@ def grouped_folds(run: Run, folds: int) -> None:
     with at_work(run.folder, go_on="the same command again"):
         if not is_study(folder):
             shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was trained
-            begin_folds(run, recipe, folder, folds)
-        finish_study(Study(folder))
+            begin_folds(run, recipe, folder, folds, log)
+        finish_study(Study(folder), log)
         if (run.catalog["split"] == "test").any():
             run.note("looked at test: its images are judged in folds")
-        keep_honest_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), folds)
+        keep_honest_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), log, folds)
         write_run_report(run.folder)
 
 
-def begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int) -> None:
+def begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int, log: Log) -> None:
     """Make the study and its runs, untrained."""
     catalog = run.catalog
-    catalog = catalog.assign(group=catalog["image_id"].map(related(run)[0]))
-    for number, part in enumerate(mcv.kfold(catalog, folds, recipe.training.seed, "grouped"), start=1):
+    catalog = catalog.assign(group=catalog["image_id"].map(related(run, log)[0]))
+    for number, part in enumerate(kfold(catalog, folds, recipe.training.seed, "grouped"), start=1):
         data = replace(recipe.data, split_by="grouped", fold=f"{number}/{folds}")
-        begin_fold(folder / f"fold{number}", replace(recipe, data=data, published={}), part, run)
+        begin_fold(folder / f"fold{number}", replace(recipe, data=data, published={}), part, run, log)
     cells = [f"fold{number}" for number in range(1, folds + 1)]
     Study.create(folder, folder.name, f"{recipe.title}: {folds} grouped folds", cells, run.demonstration)
 
 
-def begin_fold(folder: Path, recipe: Recipe, catalog: pd.DataFrame, run: Run) -> None:
+def begin_fold(folder: Path, recipe: Recipe, catalog: pd.DataFrame, run: Run, log: Log) -> None:
     """Make a run like another on the same images, split anew, in one order of them, so that folds share pixels."""
     folder.mkdir(parents=True)
     if run.path("attributes.csv").is_file():
         shutil.copyfile(run.path("attributes.csv"), folder / "attributes.csv")
-    catalog = note_relatives(folder, recipe, catalog.sort_values("image_id", ignore_index=True))
+    catalog = note_relatives(folder, recipe, catalog.sort_values("image_id", ignore_index=True), log)
     contract = {key: value for key, value in run.read("contract.json").items() if key != "select_on"}
-    contract["split_sha256"] = mcv.write_split(catalog, folder / "split.csv")
+    contract["split_sha256"] = write_split(catalog, folder / "split.csv")
     Run.create(folder, recipe.to_dict(), contract, catalog)

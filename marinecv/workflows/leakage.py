@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-import marinecv as mcv
+from marinecv.audit.links import find_links
+from marinecv.console import Log
 from marinecv.data.catalog import usable
 from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, relatives_in_train
 from marinecv.data.records import is_present
@@ -14,28 +15,27 @@ from marinecv.evaluation.leaks import honest_scores
 from marinecv.runs import Run
 from marinecv.studies import Study, is_study
 from marinecv.tables import numbers, read_table, write_table
-from marinecv.training.model_choice import Autoencoder
 from marinecv.training.recipe import Recipe
 
 MOST = 5000  # images among which relatives are looked for unasked; that takes a minute
 
 
-def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame) -> pd.DataFrame:
+def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
     """Write `relatives.csv` of a run to be; return the catalog with its groups.
 
     Neither where nothing is classified, nor where the images are many and nobody has asked for a grouped split.
     """
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
-    if many or isinstance(recipe.model, Autoencoder):
+    if many or recipe.model.is_autoencoder:
         return catalog
-    links = mcv.find_links(put_back(catalog), recipe.data.frames, say=print)
+    links = find_links(put_back(catalog), recipe.data.frames, say=log)
     if is_grouped(recipe.data.split_by):  # of a fold not yet
         catalog = leave_out_duplicates(catalog, links)
     write_table(folder / "relatives.csv", relatives_in_train(catalog, links))
     return group_catalog(catalog, links)
 
 
-def related(run: Run) -> tuple[pd.Series, pd.DataFrame]:
+def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
     """The groups of a run's images, and their relatives in train; of a run that has not looked for them, found now."""
     catalog, path = run.catalog, run.path("relatives.csv")
     if path.is_file():
@@ -44,26 +44,28 @@ def related(run: Run) -> tuple[pd.Series, pd.DataFrame]:
     else:
         data = run.read("recipe.json").get("data")  # of another version, perhaps: only this is asked for
         frames = data.get("frames") if isinstance(data, dict) else None
-        links = mcv.find_links(catalog, frames, say=print)
+        links = find_links(catalog, frames, say=log)
         catalog, relatives = group_catalog(catalog, links), relatives_in_train(catalog, links)
     return catalog.set_index("image_id")["group"], relatives
 
 
-def related_outside(run: Run, images: pd.DataFrame, frames: str | None) -> tuple[pd.Series, pd.DataFrame, str]:
+def related_outside(
+    run: Run, images: pd.DataFrame, frames: str | None, log: Log
+) -> tuple[pd.Series, pd.DataFrame, str]:
     """The groups of images from elsewhere, their copies and near copies among the train images, and which those are."""
-    groups = group_catalog(images, mcv.find_links(images, frames, say=print)).set_index("image_id")["group"]
+    groups = group_catalog(images, find_links(images, frames, say=log)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
     present = train["path"].map(is_present)
     searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that are still there"
     train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names
     both = pd.concat([train, images], ignore_index=True)
-    links = mcv.find_links(both, "none", say=print)  # numbers of two sets are no neighbors
+    links = find_links(both, "none", say=log)  # numbers of two sets are no neighbors
     return groups, relatives_in_train(both, links), searched
 
 
-def keep_honest_scores(run: Run, predictions: pd.DataFrame, folds: int | None = None) -> None:
+def keep_honest_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int | None = None) -> None:
     """Write `honest.csv`: what the score is worth without relatives, and in grouped folds where they were trained."""
-    write_table(run.path("honest.csv"), honest_scores(predictions, *related(run), fold_table(run, folds)))
+    write_table(run.path("honest.csv"), honest_scores(predictions, *related(run, log), fold_table(run, folds)))
 
 
 def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:

@@ -1,92 +1,177 @@
-"""What will be trained: images, recipes with the data and the flags of a command, and what is said before it begins."""
+"""What will be trained: the images, a recipe for each run, and what is said before it begins."""
 
-import argparse
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from textwrap import shorten
+from typing import Any
 
 import pandas as pd
 
-import marinecv as mcv
+from marinecv.audit.links import find_links
 from marinecv.choices import MADE, SPLITS
+from marinecv.console import Log
 from marinecv.data.accounting import reading_lines
-from marinecv.data.catalog import check_trainable
+from marinecv.data.attributes import read_attributes
+from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes, usable
+from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY
-from marinecv.data.splits import default_split_by, is_grouped
+from marinecv.data.manifests import Manifest
+from marinecv.data.splits import default_split_by, is_grouped, keep_split, split_catalog
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
-from marinecv.pipelines.options import label_rules, limited, located
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
-from marinecv.training.model_choice import Autoencoder, MultimodalModel
 from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
+from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.weights import with_available_weights
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
-CALIBRATION_SHARE = 1 / 3  # of validation, where a report does not say what all of it is for
+CALIBRATION_FRACTION = 1 / 3  # of validation, where a report does not say what all of it is for
+CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
 REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, which other data do not name
 LITTLE = 0.25  # of the input that a picture fills
-CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
+PER_RECIPE = ("attributes", "min_certainty", "pseudo_labels", "labelled", "synthetic")
+"""Settings of the data that each recipe has for itself, while all of them read and split the images alike."""
+NAMED = ("model.", "training.head_epochs")  # changes that a title names
+Changes = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs to be made: a recipe and the catalog it is trained on, by the name of the run's folder."""
+
+    manifest: Manifest
+    catalog: pd.DataFrame
+    class_names: tuple[str, ...]
+    runs: dict[str, tuple[Recipe, pd.DataFrame]]
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes alone."""
+        return {name: recipe for name, (recipe, _) in self.runs.items()}
+
+    def name(self, base: Recipe, default: str) -> str:
+        """How a folder is called that holds these runs: by the recipe that stands for them, or by the data."""
+        if self.manifest.demonstration:
+            return f"demo-{default}"
+        if self.manifest.name != base.data.name:
+            return f"{self.manifest.name}_{default.removeprefix(base.report + '_')}"
+        return default
+
+
+def plan_runs(
+    data: Data,
+    recipes: Sequence[Recipe],
+    changes: Changes,
+    log: Log,
+    *,
+    sizes: Sequence[int] = (),
+    folds: int | None = None,
+    may_cache: bool = True,
+) -> Plan:
+    """Read the images, and settle every choice of the runs that recipes, image sizes and folds make together.
+
+    What will run, what of it cannot act, and about how long it takes is said.
+
+    Args:
+        data: as `source_of` takes it.
+        recipes: as they stand in their files, all of one data set.
+        changes: settings by their whole names.
+        log: called with each line of text for the user.
+        sizes: of the input in pixels, each a run of every recipe; none leaves the recipes'.
+        folds: cross-validation in so many.
+        may_cache: compute the frozen layers beforehand where that pays and nothing else is asked for.
+    Raises:
+        ValueError: there are no such images or settings, or nothing can be trained on these images.
+    """
+    recipes = [with_available_weights(recipe, changes) for recipe in recipes]
+    for name in dict.fromkeys(recipe.model.backbone for recipe in recipes if is_random(recipe)):
+        log(
+            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
+            "network they come by themselves; without, name a file with weights=PATH."
+        )
+    changes = {name: value for name, value in changes.items() if name != "model.weights"}
+    manifest, catalog, choice = read_data(data, recipes, changes, log)
+    parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)
+    runs = {}
+    for recipe in recipes:
+        for size in sizes or [None]:
+            base = replace(recipe, name=f"{recipe.name}_{size}px") if len(sizes) > 1 else recipe
+            asked = changes if size is None else {**changes, SIZE: size}
+            for fold, (part, images) in (parts or {"": (choice, catalog)}).items():
+                name = f"{base.name}-{fold}" if fold else base.name
+                runs[name] = adjusted(base, part, asked, images_of(images)["validation"]), images
+    class_names = class_names_of(catalog, manifest)
+    settled = {name: recipe for name, (recipe, _) in runs.items()}
+    if may_cache and "training.bank" not in changes:
+        settled = with_feature_cache(settled, catalog, class_names, log)
+    announce(settled, catalog, class_names, log)
+    return Plan(manifest, catalog, class_names, {name: (settled[name], images) for name, (_, images) in runs.items()})
 
 
 def read_data(
-    args: argparse.Namespace, recipes: list[Recipe], manifest: mcv.Manifest | None = None
-) -> tuple[mcv.Manifest, pd.DataFrame, DataChoice]:
-    """The manifest of the data that the flags ask for, its catalog, and the data part of the recipes that says so."""
-    choice = recipes[0].data
-    manifest, catalog = manifest or located(args, choice.name), getattr(args, "source", (None, None))[1]
+    data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log
+) -> tuple[Manifest, pd.DataFrame, DataChoice]:
+    """Return the manifest of the images, their catalog, and the data part of the recipes that says how it was made."""
+    first = recipes[0]
+    choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
+    source = source_of(data, choice, log)
+    manifest = source.manifest
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
-        choice = replace(choice, split_by=None, fractions=DataChoice.fractions)
-    rules = label_rules(args, choice)
+        default = {"split_by": None, "fractions": DataChoice.fractions}
+        choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
     choice = replace(
         choice,
-        **rules,
         name=manifest.name,
         class_level=manifest.class_level,
         merge_case=manifest.merge_case,
-        split_by=args.split_by or choice.split_by,
-        frames=args.frames or choice.frames,
-        limit=args.limit or choice.limit,
-        synthetic=args.synthetic,  # for all rows; a recipe may ask for them by itself
         demonstration=manifest.demonstration,
     )
-    if catalog is None or rules != label_rules(args):
-        catalog = mcv.read_catalog(manifest, **rules, log=print)
-    for line in reading_lines(manifest, catalog):
-        print(line)
+    catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
+    for line in reading_lines(manifest, catalog) if manifest.root else ():
+        log(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    links = mcv.find_links(catalog, choice.frames, say=print) if is_grouped(choice.split_by) else None
-    catalog = mcv.split_catalog(catalog, choice.split_by, args.seed, choice.fractions, links, log=print)
+    links = find_links(catalog, choice.frames, say=log) if is_grouped(choice.split_by) else None
+    catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, links, log=log)
     if choice.split_by in MADE:
-        name = mcv.keep_split(catalog, f"{manifest.name}-{choice.split_by}")
-        print(f"split {name} (--split-by takes it again by this name)")
+        name = keep_split(catalog, f"{manifest.name}-{choice.split_by}")
+        log(f'split {name} (split_by="{name}" takes it again)')
     if choice.limit:
-        catalog = limited(catalog, choice.limit, args.seed)
+        catalog = limited(catalog, choice.limit, seed, log)
     check_trainable(catalog)
-    for recipe in recipes:
-        if isinstance(recipe.model, MultimodalModel):
+    changed = [with_changes(recipe, changes) for recipe in recipes]
+    for recipe in changed:
+        if recipe.model.takes_attributes:
             attributes_by_image(recipe, catalog, manifest)  # before anything is made: the data may have none
-    wanted = args.synthetic or any(recipe.data.synthetic for recipe in recipes)
-    if wanted and candidates(catalog, mcv.read_boxes(manifest)).empty:
+    if any(recipe.data.synthetic for recipe in changed) and candidates(catalog, read_boxes(manifest)).empty:
         raise ValueError(
             "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
-            "Leave out --synthetic."
+            "Leave out synthetic=True."
         )
-    if not isinstance(recipes[0].model, Autoencoder):
-        if links is None and len(mcv.usable(catalog)) <= MOST:
-            links = mcv.find_links(catalog, choice.frames, say=print)
+    if not first.model.is_autoencoder:
+        if links is None and len(usable(catalog)) <= MOST:
+            links = find_links(catalog, choice.frames, say=log)
         for note in label_notes(catalog, links):
-            print(f"note: {note}")
+            log(f"note: {note}")
     return manifest, catalog, choice
+
+
+def limited(catalog: pd.DataFrame, limit: int, seed: int, log: Log) -> pd.DataFrame:
+    """Return at most so many images a split, and say where these are too few for every class."""
+    if (classes := usable(catalog)["class_name"].nunique()) > limit:
+        log(f"limit={limit} keeps the {limit} largest of {classes} classes")
+    return limit_catalog(catalog, limit, seed)
 
 
 def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[str]:
     """Say which classes a split lacks, and which picture is there under two labels."""
-    rows = mcv.usable(catalog)
+    rows = usable(catalog)
     counts = pd.crosstab(rows["class_name"], rows["split"])
     for split in counts.columns.intersection(SPLITS):
         lacking = counts[counts[split] == 0]
@@ -105,67 +190,59 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
             yield f"one picture under two labels: {pair.first} and {pair.second}{more}"
 
 
-def sized(rows: list[Recipe], sizes: list[int] | None) -> list[Recipe]:
-    """The rows at the image sizes asked for; a row a size when there are several. A smaller one is said in `budget`."""
-    if not sizes:
-        return rows
-    return [
-        replace(
-            row,
-            name=f"{row.name}_{size}px" if len(sizes) > 1 else row.name,
-            image=replace(row.image, height=size, width=size),
-            budget=f"{size} of {row.image.height} pixels" if size < row.image.height else "",
-            published=row.published if size <= row.image.height else {},
-        )
-        for row in rows
-        for size in sizes
-    ]
-
-
-def adjusted(recipe: Recipe, choice: DataChoice, args: argparse.Namespace, validation: int = 0) -> Recipe:
-    """The recipe with the data and the flags of this command; what makes it smaller than it was is said in `budget`.
+def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: int = 0) -> Recipe:
+    """Return a recipe on these images and with these changes; what makes it smaller than it was is said in `budget`.
 
     Args:
         recipe: as it stands in its file.
-        choice: the data part as the flags have it.
-        args: of the command.
+        choice: how the images are read and split.
+        changes: settings by their whole names.
         validation: usable validation images. Of other data than the recipe's own some are held out where they are many.
     """
-    whole, share = recipe.training.epochs, args.calibration_share
-    if share is None:
-        other = choice.name != recipe.data.name
-        share = CALIBRATION_SHARE if other and validation >= CALIBRATION_FROM else recipe.training.calibration
-    training = replace(
-        recipe.training,
-        seed=args.seed,
-        epochs=args.epochs or (min(whole, DEMONSTRATION_EPOCHS) if choice.demonstration else whole),
-        batch_size=args.batch_size or recipe.training.batch_size,
-        class_weights=args.class_weights or recipe.training.class_weights,
-        balanced=args.balanced or recipe.training.balanced,
-        mixed_precision=args.mixed_precision or recipe.training.mixed_precision,
-        jit_compile=args.jit_compile or recipe.training.jit_compile,
-        calibration=share,
-    )
+    if "model.trainable_layers" in changes and hasattr(recipe.model, "trainable_blocks"):
+        changes = {"model.trainable_blocks": (), **changes}
+    changed = with_changes(recipe, changes)
+    whole, training, image = recipe.training, changed.training, changed.image
+    if choice.demonstration and "training.epochs" not in changes:
+        training = replace(training, epochs=min(whole.epochs, DEMONSTRATION_EPOCHS))
+    is_other = choice.name != recipe.data.name
+    if is_other and validation >= CALIBRATION_FROM and "training.calibration" not in changes:
+        training = replace(training, calibration=0.0 if recipe.model.is_autoencoder else CALIBRATION_FRACTION)
     less = [
         recipe.budget,
-        f"{training.epochs} of {whole} epochs" if training.epochs < whole else "",
+        f"{image.height} of {recipe.image.height} pixels" if image.height < recipe.image.height else "",
+        f"{training.epochs} of {whole.epochs} epochs" if training.epochs < whole.epochs else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
-    own = {name: getattr(recipe.data, name) for name in ("attributes", "min_certainty", "pseudo_labels")}
-    data = replace(choice, synthetic=choice.synthetic or recipe.data.synthetic, **own)
-    smaller = replace(recipe.training, seed=training.seed, epochs=training.epochs)
-    split_by = recipe.data.split_by or "published"
-    title, of_report = REPORT.sub("", recipe.title), data.name == recipe.data.name
-    same = training == smaller and data == replace(recipe.data, limit=data.limit, split_by=split_by)
-    return replace(
+    data = replace(choice, **{name: getattr(changed.data, name) for name in PER_RECIPE})
+    title = recipe.title
+    if is_other:
+        title = REPORT.sub("", title)
+        title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
+    named = [
+        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
+        for name, value in changes.items()
+        if name.startswith(NAMED) and value != ()
+    ]
+    smaller = replace(
         recipe,
-        title=recipe.title if of_report else f"{title[:1].upper()}{title[1:]} (data: {data.name})",
-        report=recipe.report if of_report else "",
-        data=data,
-        training=training,
-        published=recipe.published if same else {},  # another experiment is not held against the report's figures
+        data=replace(recipe.data, limit=data.limit, split_by=recipe.data.split_by or "published"),
+        image=replace(recipe.image, height=min(image.height, recipe.image.height), width=image.width),
+        training=replace(whole, **{name: getattr(training, name) for name in ("seed", "epochs", "bank", "bank_dtype")}),
+    )
+    now = replace(changed, data=data, image=image, training=training)
+    return replace(
+        now,
+        title="; here ".join(filter(None, [title, ", ".join(named)])),
+        report="" if is_other else recipe.report,
+        published=changed.published if now == smaller else {},  # another experiment is not held against the report's
         budget=", ".join(filter(None, less)),
     )
+
+
+def is_random(recipe: Recipe) -> bool:
+    """Whether a network that comes with pretrained weights begins without them."""
+    return recipe.model.has_backbone and recipe.model.weights == "none"
 
 
 def folded(
@@ -176,44 +253,43 @@ def folded(
         return {}
     by = "grouped" if is_grouped(choice.split_by) else "stratified"
     # In one order of the images, so that all folds share their pixels.
-    parts = enumerate((part.sort_values("image_id") for part in mcv.kfold(catalog, folds, seed, by)), start=1)
+    parts = enumerate((part.sort_values("image_id") for part in kfold(catalog, folds, seed, by)), start=1)
     return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
 
-def banked(
-    recipes: dict[str, Recipe], wanted: str | int | None, catalog: pd.DataFrame, class_names: tuple[str, ...]
+def with_feature_cache(
+    recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log
 ) -> dict[str, Recipe]:
-    """The recipes with the frozen layers computed beforehand or not; what `--bank auto` chose is said."""
-    if wanted not in (None, "auto"):
-        return {name: recipe.with_training(bank=0 if wanted == "off" else wanted) for name, recipe in recipes.items()}
+    """The recipes with the frozen layers computed beforehand where that pays, which is said."""
     images, chosen = images_of(catalog), {}
 
-    def front(recipe: Recipe) -> tuple:
+    def frozen(recipe: Recipe) -> tuple:
         return recipe.model, recipe.image, recipe.training.augmentation, recipe.training.seed
 
-    sharing = Counter(map(front, recipes.values()))
+    sharing = Counter(map(frozen, recipes.values()))
     for name, recipe in recipes.items():
-        views, reason = choose_bank(recipe, images, len(class_names), sharing[front(recipe)])
+        views, reason = choose_bank(recipe, images, len(class_names), sharing[frozen(recipe)])
         chosen[name] = recipe.with_training(bank=views)
         if reason:
-            print(f"  {name}: {reason}")
+            log(f"  {name}: {reason}")
     return chosen
 
 
 def images_of(catalog: pd.DataFrame) -> dict[str, int]:
     """How many usable images train and validation hold."""
-    good = mcv.usable(catalog)
+    good = usable(catalog)
     return {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
 
 
-def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...]) -> None:
+def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
     """Say what will run, what of it cannot act, and about how long it takes."""
-    good = mcv.usable(catalog)
+    good, bad = usable(catalog), catalog[catalog["problem"] != ""]
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
-    print(f"{len(good)} images ({counts}) of {len(class_names)} classes", end="")
-    bad = catalog[catalog["problem"] != ""]
     first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
-    print(f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
+    log(
+        f"{len(good)} images ({counts}) of {len(class_names)} classes"
+        + (f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
+    )
     images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
@@ -221,16 +297,16 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
         total += seconds * seeds[recipe.name]
         times = f"{seeds[recipe.name]} runs, each " if seeds[recipe.name] > 1 else ""
         budget = f"; reduced budget: {recipe.budget}" if recipe.budget else ""
-        print(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
+        log(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):
-            print(f"    note: {sentence}")
+            log(f"    note: {sentence}")
     if note := margin_note([recipe.image for recipe in recipes.values()], good):
-        print(f"  note: {note}")
+        log(f"  note: {note}")
     if len(recipes) > 1:
-        print(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
+        log(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
 
 
-def margin_note(specs: list[ImageSpec], rows: pd.DataFrame) -> str:
+def margin_note(specs: Iterable[ImageSpec], rows: pd.DataFrame) -> str:
     """Say how little of the input the median image fills, where that is less than a quarter with one of the specs."""
     area, longer = rows["width"] * rows["height"], rows[["width", "height"]].max(axis=1)
     for px in {spec.canvas_px or 1 for spec in specs if spec.fit == "pad"}:
@@ -240,17 +316,17 @@ def margin_note(specs: list[ImageSpec], rows: pd.DataFrame) -> str:
     return ""
 
 
-def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest) -> pd.DataFrame:
-    """What a multimodal recipe is told of each usable image, by `image_id`.
+def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """The attributes that a multimodal recipe takes of each usable image, by `image_id`.
 
     Raises:
         ValueError: as `read_attributes`, or the recipe takes another number of attributes.
     """
-    choice, good = recipe.data, mcv.usable(catalog)
-    attributes = mcv.read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
+    choice, good = recipe.data, usable(catalog)
+    attributes = read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
     if attributes.shape[1] != recipe.model.attributes:
         raise ValueError(
             f"{recipe.name} takes {recipe.model.attributes} attributes, and {manifest.name} has {attributes.shape[1]}."
         )
-    told = attributes.loc[good["image_id" if choice.attributes == "image" else "class_name"]]
-    return told.set_axis(pd.Index(good["image_id"], name="image_id"))
+    rows = attributes.loc[good["image_id" if choice.attributes == "image" else "class_name"]]
+    return rows.set_axis(pd.Index(good["image_id"], name="image_id"))

@@ -1,289 +1,187 @@
-"""What every training command does with its plan: make runs, train, score, report, go on. No flags here."""
+"""Train a classifier or an autoencoder, or several beside each other."""
 
-import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import pandas as pd
-
-import marinecv as mcv
-from marinecv.atomic import write_json
+from marinecv.console import Log, quiet
 from marinecv.data.catalog import usable
-from marinecv.evaluation.attribute_scores import attribute_scores
-from marinecv.evaluation.figures import caveat, has_interval, interval_words
-from marinecv.evaluation.folds import fold_metrics, fold_words
-from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
-from marinecv.evaluation.metrics import classification_metrics
-from marinecv.evaluation.predict import predict_table
-from marinecv.evaluation.predictions import write_predictions
-from marinecv.evaluation.pseudo import pseudo_labels, with_pseudo_labels
-from marinecv.evaluation.restoration import restoration_metrics, restoration_table, restored_pictures, write_pictures
-from marinecv.inputs.pixels import rows_of
-from marinecv.inputs.rgb import find_white
-from marinecv.inputs.synthesise import contact_sheet
-from marinecv.report.page import write_run_report, write_study_report
-from marinecv.runs import Run, fresh_folder, is_begun, next_folder
-from marinecv.studies import FLATTERED, Study, resumable
-from marinecv.tables import read_table, write_table
-from marinecv.training.autoencode import fit_autoencoder
-from marinecv.training.distribution import distributed, leave, wait_for_all
-from marinecv.training.fit import fit_recipe, load_run
-from marinecv.training.model_choice import MultimodalModel
+from marinecv.recipes.butterflies import DENOISE
+from marinecv.recipes.registry import is_own, recipe_for, recipe_named
+from marinecv.runs import fresh_folder, next_folder
+from marinecv.studies import FLATTERED
 from marinecv.training.recipe import Recipe
-from marinecv.training.trackers import tracked
-from marinecv.workflows.calibrate import calibrate
-from marinecv.workflows.leakage import keep_honest_scores, note_relatives
-from marinecv.workflows.prepare import (
-    adjusted,
-    announce,
-    attributes_by_image,
-    banked,
-    folded,
-    images_of,
-    read_data,
-    sized,
-)
+from marinecv.training.settings import named_changes
+from marinecv.workflows.devices import follow, meet
+from marinecv.workflows.prepare import Plan, plan_runs
 from marinecv.workflows.resumable import at_work
+from marinecv.workflows.run import Experiment, Run
+from marinecv.workflows.sources import Data, Source, source_of
+from marinecv.workflows.train_runs import finish, finish_study, start
+
+if TYPE_CHECKING:
+    import keras
+
+RecipeLike = Recipe | str | os.PathLike | None
 
 
 def train(
-    rows: list[Recipe], args: argparse.Namespace, *, name: str, title: str, manifest: mcv.Manifest | None = None
-) -> int:
-    """Train rows into one run, or into a study when there are several."""
-    manifest, catalog, choice = read_data(args, rows, manifest)
-    rows = sized(rows, args.image_size)
-    times = folded(choice, catalog, args.folds, args.seed) or {"": (choice, catalog)}
-    cells = {
-        f"{row.name}-{word}" if word else row.name: (adjusted(row, part, args, images_of(images)["validation"]), images)
-        for row in rows
-        for word, (part, images) in times.items()
-    }
-    recipes = {cell: recipe for cell, (recipe, _) in cells.items()}
-    select_on = getattr(args, "select_on", None) or "validation"
-    if select_on == "test":
-        choose_on_test([images for _, images in cells.values()])
-    class_names = mcv.class_names_of(catalog, manifest)
-    recipes = banked(recipes, "off" if args.distribute else getattr(args, "bank", "off"), catalog, class_names)
-    announce(recipes, catalog, class_names)
-    name = rows[0].name if len(rows) == 1 else f"{rows[0].report}_{name}"
-    if manifest.demonstration:
-        name = f"demo-{name}"
-    elif choice.name != rows[0].data.name:
-        name = f"{choice.name}_{name.removeprefix(rows[0].report + '_')}"
-    folder = fresh_folder(args.output_dir or next_folder("runs", name))
+    data: Data = None,
+    recipe: RecipeLike = None,
+    *,
+    folder: str | os.PathLike | None = None,
+    changes: Mapping[str, Any] | None = None,
+    track: str | None = None,
+    distribute: str | None = None,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    log: Log | None = print,
+    **settings: Any,
+) -> Run:
+    """Train a classifier, score it and write its page.
+
+        run = mcv.train("my_photos")
+        run = mcv.train("aquarium", "aquarium_mobilenet_p8", epochs=5, changes={"training.lr_patience": 3})
+
+    Args:
+        data: a folder or archive of images, the name of a data set, a manifest or a catalog; None takes the recipe's.
+        recipe: a recipe, its name (`recipes list`), a `.toml` or `.json` file of one, or a run's folder; None takes the
+            one for these images: a head on a frozen MobileNet on your own.
+        folder: to be made for the run; None takes the next free one below `runs/`.
+        changes: other settings of the recipe by their names, such as `{"training.lr_patience": 3}`.
+        track: `"tensorboard"` or `"wandb"`: follow the training there too.
+        distribute: `"mirrored"` trains on all GPUs of this machine, `"data-parallel"` on several machines, on JAX.
+        callbacks: of your own, beside the recipe's.
+        log: called with each line of text; None tells nothing.
+        **settings: other settings by the last part of their names, such as `epochs=5`.
+    Returns:
+        The finished run.
+    Raises:
+        ValueError: there are no such images, recipe or settings, the folder is in use, or nothing can be trained.
+    """
+    log = log or quiet
+    if meet(distribute, folder, is_one_classifier=True).process:
+        return Run(follow(folder, log).folder)
+    data, recipe = settled(data, recipe, log)
+    changes = named_changes(recipe, changes, **settings)
+    plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
+    [(name, (planned, catalog))] = plan.runs.items()
+    folder = folder_of(plan, folder, recipe, name)
     with at_work(folder):
-        if len(recipes) == 1:
-            finish(start(folder, recipes[rows[0].name], catalog, manifest), args.track, args.distribute)
-            return 0
-        for cell, recipe in recipes.items():
-            start(folder / cell, recipe, cells[cell][1], manifest, select_on)
-        title = f"{title}: {manifest.name}"
-        study = Study.create(folder, name, title, list(recipes), manifest.demonstration, select_on)
-        return finish_study(study, args.track, args.distribute)
+        run = start(folder, planned, catalog, plan.manifest, log)
+        finish(run, log, track=track, distribute=distribute, callbacks=callbacks)
+    return Run(folder)
 
 
-def choose_on_test(catalogs: list[pd.DataFrame]) -> None:
-    """Say loudly what choosing on test costs; refuse it where there is nothing to choose, or no test split to do it on.
+def autoencode(data: Data = None, recipe: RecipeLike = None, **options: Any) -> Run:
+    """Train an autoencoder, measure what it gives back, and keep its encoder and decoder.
+
+        run = mcv.autoencode("my_photos", "butterflies_vae")
+
+    Args:
+        data: as `train` takes it.
+        recipe: likewise, of an autoencoder; None takes a denoiser.
+        **options: the other arguments of `train`.
+    Returns:
+        The finished run.
+    Raises:
+        ValueError: as `train`, or the recipe is of a classifier.
+    """
+    chosen = recipe_named(recipe or DENOISE, "autoencode")
+    if recipe is None and data is not None:
+        data = source_of(data, chosen.data, options.get("log", print) or quiet)
+        if is_own(data.manifest, chosen):
+            chosen = replace(chosen, name="denoise")
+    return train(data, chosen, **options)
+
+
+def grid(
+    data: Data = None,
+    recipes: RecipeLike | Sequence[RecipeLike] = None,
+    *,
+    sizes: Sequence[int] = (),
+    folds: int | None = None,
+    select_on: str = "validation",
+    folder: str | os.PathLike | None = None,
+    name: str = "grid",
+    title: str = "Grid",
+    changes: Mapping[str, Any] | None = None,
+    track: str | None = None,
+    distribute: str | None = None,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    log: Log | None = print,
+    **settings: Any,
+) -> Experiment:
+    """Train several runs on the same images, and compare them: recipes, image sizes, folds, or all of these.
+
+        experiment = mcv.grid("my_photos", ["birds_mobilenet", "birdcnn_base"], folds=5)
+        experiment.table
+
+    Args:
+        data: as `train` takes it.
+        recipes: one or several, each as `train` takes it.
+        sizes: of the input, in pixels: each recipe at each.
+        folds: train each so many times, so that each image is in validation once.
+        select_on: the split that the best run is chosen on; `"test"` flatters it, and is recorded.
+        folder: to be made; None takes the next free one below `runs/`.
+        name: of the experiment, and of its folder where several recipes are trained.
+        title: of its page.
+        changes, track, distribute, callbacks, log, **settings: as `train` takes them.
+    Returns:
+        The finished experiment.
+    Raises:
+        ValueError: as `train`, all this makes one run alone, or there is no split to choose on.
+    """
+    log = log or quiet
+    meet(distribute, folder, is_one_classifier=False)
+    several = [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) or recipes is None else list(recipes)
+    data, first = settled(data, several[0], log)
+    rows = [first, *(recipe_named(recipe) for recipe in several[1:])]
+    changes = named_changes(first, changes, **settings)
+    if len(rows) * max(1, len(sizes)) * (folds or 1) == 1:
+        nothing = ', and select_on="test" nothing to choose' * (select_on == "test")
+        raise ValueError(
+            f"One recipe at one size makes one run{nothing}. Expected several recipes, sizes=(64, 128) or folds=5."
+        )
+    plan = plan_runs(data, rows, changes, log, sizes=sizes, folds=folds, may_cache=not distribute)
+    if select_on == "test":
+        choose_on_test(plan, log)
+    first = next(iter(plan.recipes.values()))
+    name = first.name if len(rows) * max(1, len(sizes)) == 1 else f"{rows[0].report}_{name}".removeprefix("_")
+    folder = folder_of(plan, folder, rows[0], name)
+    with at_work(folder):
+        for cell, (recipe, catalog) in plan.runs.items():
+            start(folder / cell, recipe, catalog, plan.manifest, log, select_on)
+        title = f"{title}: {plan.manifest.name}"
+        experiment = Experiment.create(folder, name, title, list(plan.runs), plan.manifest.demonstration, select_on)
+        finish_study(experiment, log, track=track, distribute=distribute, callbacks=callbacks)
+    return experiment
+
+
+def settled(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]:
+    """Return the images and the recipe; without one that for these images."""
+    if recipe is not None:
+        return data, recipe_named(recipe)
+    default = recipe_for(None)
+    source: Source = source_of(data, default.data, log)
+    return source, recipe_for(source.manifest)
+
+
+def folder_of(plan: Plan, folder: str | os.PathLike | None, base: Recipe, name: str) -> Path:
+    """Make and return the folder that is asked for, or the next free one."""
+    return fresh_folder(folder or next_folder("runs", plan.name(base, name)))
+
+
+def choose_on_test(plan: Plan, log: Log) -> None:
+    """Say loudly what choosing on test costs; refuse it where there is no test split to do it on.
 
     Raises:
-        ValueError: there is one catalog alone, of a single run, or one without a usable test image.
+        ValueError: a run has no usable test image.
     """
-    if len(catalogs) == 1:
+    if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
         raise ValueError(
-            "--select-on test chooses between rows, and this command trains one. Leave it out, or train several with "
-            "--grid."
-        )
-    if not all((usable(catalog)["split"] == "test").any() for catalog in catalogs):
-        raise ValueError(
-            "--select-on test needs test images, and there are none here (folds have no test split either). Leave it "
+            'select_on="test" needs test images, and there are none here (folds have no test split either). Leave it '
             "out: the best row is then chosen on validation."
         )
-    print(f"WARNING: the best row will be {FLATTERED}. To keep test for the end, leave out --select-on test.")
-
-
-def start(
-    folder: str | Path, recipe: Recipe, catalog: pd.DataFrame, manifest: mcv.Manifest, select_on: str = "validation"
-) -> Run:
-    """Make the folder of a run."""
-    recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # of all the data, by one rule
-    contract = recipe.contract(mcv.class_names_of(catalog, manifest))
-    if select_on != "validation":
-        contract["select_on"] = select_on
-    folder = fresh_folder(folder)
-    catalog = note_relatives(folder, recipe, catalog)
-    if recipe.data.synthetic:
-        train = catalog[catalog["split"] == "train"]
-        synthetic = mcv.synthesise(train, mcv.read_boxes(manifest), folder / "synthetic")
-        contact_sheet(synthetic).save(folder / "synthetic" / "contact_sheet.jpg")
-        catalog = pd.concat([catalog, synthetic], ignore_index=True)
-        print(f"  {len(synthetic)} synthetic images in {folder / 'synthetic'}, all on contact_sheet.jpg")
-    if isinstance(recipe.model, MultimodalModel):
-        write_table(folder / "attributes.csv", attributes_by_image(recipe, catalog, manifest).reset_index())
-    contract["split_sha256"] = mcv.write_split(catalog, folder / "split.csv")
-    return Run.create(folder, recipe.to_dict(), contract, catalog)
-
-
-def finish(run: Run, track: str | None = None, distribute: str | None = None) -> None:
-    """Train, score and report a run, from wherever it stands; by choice follow its training elsewhere too, and train
-    on several devices."""
-    recipe = Recipe.of(run)
-    with tracked(None if run.finished else track, run.folder, recipe) as followers:
-        if not run.finished:
-            score(run, recipe, followers, distribute)
-        write_run_report(run.folder)
-    metrics = run.metrics
-    for split in ("validation", "test"):
-        if split in metrics:
-            print(f"  {split:<10} {figure(metrics[split])}")
-    if run.path("honest.csv").is_file() and not run.fold:
-        scores, last = read_honest_scores(run.path("honest.csv")), "test" if "test" in metrics else "validation"
-        print(f"  {honest_sentences(scores[scores['split'] == last])[0]}")
-    elif not (run.fold or run.restores):
-        print(f"  {NOT_LOOKED_FOR}")
-    print(f"  report: {run.path('report.html')}")
-
-
-def score(run: Run, recipe: Recipe, followers: list, distribute: str | None = None) -> None:
-    """Train a run and score it, on one device; `metrics.json`, written last, makes it finished."""
-    print(f"{recipe.title} -> {run.folder}")
-    run.note(f"training, seed {recipe.training.seed}")
-    pixels = load_run(run, recipe, say=print)
-    if recipe.data.pseudo_labels and not run.path("pseudo_labels.csv").is_file():
-        take_pseudo_labels(run, recipe, pixels)
-    fit, judge = (fit_autoencoder, restored) if run.restores else (fit_recipe, classified)
-    trained = run.trained
-    with distributed(distribute):
-        wait_for_all("ready")
-        model = None if trained else fit(recipe, run, pixels, also=followers, say=print)
-    leave()
-    if trained or distribute:
-        model = run.load_model()
-    rows = usable(run.catalog)
-    judged = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(own_words(run)))
-    metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged))
-    if "test" in metrics:
-        run.note("looked at test: the score of the finished training")
-    write_json(run.path("metrics.json"), metrics)
-    run.path("checkpoint.npz").unlink(missing_ok=True)
-
-
-def own_words(run: Run) -> list[str]:
-    """The images of a run whose class is a model's own word, by `image_id`."""
-    table = run.path("pseudo_labels.csv")
-    return read_table(table)["image_id"].tolist() if table.is_file() else []
-
-
-def classified(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
-    """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
-    multimodal = isinstance(recipe.model, MultimodalModel)
-    told = run.attributes if multimodal else None
-    predictions = predict_table(
-        model,
-        rows,
-        recipe.image,
-        run.class_names,
-        pixels=pixels,
-        attributes=told,
-        bank=recipe.training.exact_bank,
-        together=bool(recipe.data.fold),
-    )
-    write_predictions(predictions, run.path("predictions.csv"))
-    if multimodal:
-        write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
-    calibrate(run, recipe, model, rows, pixels, predictions)
-    groups = run.catalog.set_index("image_id")["group"]
-    if run.path("relatives.csv").is_file():
-        keep_honest_scores(run, predictions)
-    return {
-        split: classification_metrics(part, groups=groups) for split, part in predictions.groupby("split", sort=False)
-    }
-
-
-def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray) -> None:
-    """Train once on what is labelled, then put the images that this model is sure of into train, as what it calls them.
-
-    `pseudo_labels.csv` says which; it is written last.
-    """
-    data = replace(recipe.data, pseudo_labels=0.0)
-    first = replace(recipe, title=f"{recipe.title}: on the labels alone", data=data)
-    folder = run.path("teacher")
-    begun = is_begun(folder)
-    teacher = Run(folder) if begun else Run.create(folder, first.to_dict(), run.read("contract.json"), run.catalog)
-    if not teacher.finished:
-        with at_work(folder):
-            score(teacher, first, [])
-    rows = usable(teacher.catalog)
-    places = np.flatnonzero(rows["split"] == "")
-    predictions = predict_table(
-        teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
-    )
-    table = pseudo_labels(predictions, recipe.data.pseudo_labels)
-    catalog = with_pseudo_labels(teacher.catalog, table)
-    if run.path("relatives.csv").is_file():
-        note_relatives(run.folder, recipe, catalog)  # train has other images now
-    write_table(run.path("catalog.csv"), catalog)
-    write_table(run.path("pseudo_labels.csv"), table)
-    right = table["right"].sum()
-    print(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
-
-
-def restored(run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray) -> dict[str, dict]:
-    """Write how far what an autoencoder gives back is off, and some pictures; return its figures."""
-    noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": recipe.training.seed}
-    table = restoration_table(model, rows, recipe.image, pixels, **noise)
-    write_table(run.path("restorations.csv"), table)
-    write_pictures(restored_pictures(model, rows, recipe.image, pixels, **noise), run.path("restorations.npz"))
-    return restoration_metrics(table, groups=run.catalog.set_index("image_id")["group"])
-
-
-def finish_study(study: Study, track: str | None = None, distribute: str | None = None) -> int:
-    """Train what is not trained yet, then write table and page."""
-    train_cells(
-        study,
-        lambda run: run.finished and run.path("report.html").is_file(),
-        lambda run: finish(run, track, distribute),
-    )
-    table = study.write_table()
-    page = write_study_report(study.folder)
-    if folds := fold_metrics(study.finished_runs.values()):
-        for name, metrics in folds.items():
-            print(f"{name}, {fold_words(study.finished_runs.values())}: {figure(metrics)}")
-    split = study.select_on
-    for _, best in table[table["best"]].iterrows():
-        print(f"best on {split}: {best['name']} ({best[f'{split}_accuracy']:.3f}, n={best[f'{split}_n']})")
-        if split == "test":
-            print(f"WARNING: {FLATTERED}.")
-    print(f"comparison: {page}")
-    return 0
-
-
-def train_cells(study: Study, is_done: Callable[[Run], bool], work: Callable[[Run], None]) -> None:
-    """Work on each run of a study that is not done, one after the other, and hold its folder meanwhile."""
-    for number, cell in enumerate(study.cells, start=1):
-        run = Run(study.cell_folder(cell))
-        if not is_done(run):
-            print(f"[{number}/{len(study.cells)}] ", end="")
-            with at_work(run.folder):
-                work(run)
-
-
-def figure(metrics: dict) -> str:
-    """The headline figure of a split with its interval and n."""
-    name, digits = ("mean squared error", 4) if "mse" in metrics else ("accuracy", 3)
-    metric = metrics.get("mse") or metrics["accuracy"]
-    over = f"; {caveat(metric)}" if caveat(metric) else f" in {metric['groups']} groups" if "groups" in metric else ""
-    over = over if has_interval(metric) else ""
-    return f"{name} {metric['value']:.{digits}f}  ({interval_words(metric, f'.{digits}f')}, n={metric['n']}{over})"
-
-
-def resume(folder: Path, track: str | None = None, distribute: str | None = None) -> int:
-    """Go on with a run or a study; one that is finished gets its page again."""
-    stopped = resumable(folder)
-    with at_work(folder):
-        if isinstance(stopped, Study):
-            return finish_study(stopped, track, distribute)
-        finish(stopped, track, distribute)
-    return 0
+    log(f'WARNING: the best row will be {FLATTERED}. To keep test for the end, leave out select_on="test".')

@@ -2,16 +2,49 @@
 
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from marinecv.choices import WEIGHTS
 from marinecv.data.network import reachable
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
-from marinecv.recipes.registry import command_of
 from marinecv.training.recipe import Recipe
 
 LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
+
+
+def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe with the weights that are to be had: of ImageNet, those of a file, or none.
+
+    Args:
+        recipe: one without a backbone is returned as it is.
+        changes: what is asked for as "model.weights" and "model.alpha".
+    Raises:
+        ValueError: weights were named and are not to be had, or a width that the network does not come in.
+    """
+    model, changes = recipe.model, changes or {}
+    if not model.has_backbone:
+        return recipe
+    asked, alpha = changes.get("model.weights"), changes.get("model.alpha")
+    if alpha is not None and not BACKBONES[model.backbone].has_alpha:
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha.")
+    named = asked or (model.weights if model.weights != "imagenet" else None)
+    if named not in (None, *WEIGHTS):
+        if not Path(named).is_file():
+            raise ValueError(f"There is no weights file {named}. Expected imagenet, none, or a file without top (.h5).")
+        return recipe.with_model(weights=str(Path(named).resolve()))
+    if model.weights == "none" and asked is None:
+        return recipe
+    file = weights_file(model.backbone, float(alpha or model.alpha))
+    is_to_be_had = named != "none" and (file.is_file() or weights_host_answers())
+    if named == "imagenet" and not is_to_be_had:
+        raise ValueError(
+            f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
+            f'{file.name} into {file.parent}, name a file with weights=PATH, or train with weights="none".'
+        )
+    return recipe if is_to_be_had else without_pretrained_weights(recipe)
 
 
 def without_pretrained_weights(recipe: Recipe) -> Recipe:
@@ -30,31 +63,5 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
 
 @functools.cache
 def weights_host_answers() -> bool:
-    """Whether the host of Keras' weights can be reached; asked once a command."""
+    """Whether the host of Keras' weights can be reached; asked once a process."""
     return reachable(WEIGHTS_URL)
-
-
-def with_weights(recipe: Recipe, weights: str | None, alpha: float | None = None) -> Recipe:
-    """Settle where the weights come from, before anything is trained.
-
-    Raises:
-        ValueError: weights were named and are not to be had, or a width that the network does not come in.
-    """
-    if alpha and not BACKBONES[recipe.model.backbone].has_alpha:
-        raise ValueError(f"{recipe.model.backbone} has no width multiplier. Leave out --alpha.")
-    if weights not in (None, *WEIGHTS):
-        return recipe.with_model(weights=str(Path(weights).resolve()))
-    file = weights_file(recipe.model.backbone, alpha or recipe.model.alpha)
-    if weights == "none" or (weights is None and not file.is_file() and not weights_host_answers()):
-        return without_pretrained_weights(recipe)
-    if not file.is_file() and not weights_host_answers():
-        raise ValueError(
-            f"The ImageNet weights of {recipe.model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
-            f"{file.name} into {file.parent}, name a file with --weights PATH, or train with --weights none."
-        )
-    return recipe
-
-
-def settled(recipe: Recipe) -> Recipe:
-    """The recipe with its weights, or without where there are none to be had."""
-    return with_weights(recipe, None) if command_of(recipe) == "finetune" else recipe

@@ -1,7 +1,6 @@
 """Train a network that gives back its image: its code is what it has learned of them."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from marinecv import console
@@ -23,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
     parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")
     parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
+    options.add_settings(parser)
     options.add_sizes(parser)
     options.add_track(parser)
-    parser.set_defaults(**options.UNASKED, folds=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,13 +32,11 @@ def run(args: argparse.Namespace) -> int:
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
     console.import_tensorflow()
-    from marinecv.recipes.registry import is_own, named
-    from marinecv.workflows import train
+    import marinecv as mcv
 
     if args.resume:
-        return train.resume(args.resume, args.track)
-    recipe = named(args.recipe or DENOISE.name, "autoencode")
-    manifest = None if args.recipe else options.located(args, recipe.data.name)
-    if manifest and is_own(manifest, recipe):
-        recipe = replace(recipe, name="denoise")
-    return train.train([recipe], args, name=recipe.name, title=recipe.title, manifest=manifest)
+        mcv.resume(args.resume, track=args.track, log=options.say)
+        return 0
+    how = {"folder": args.output_dir, "changes": options.changes(args), "track": args.track, "log": options.say}
+    mcv.autoencode(options.source(args), args.recipe, **how)
+    return 0

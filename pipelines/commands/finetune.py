@@ -1,12 +1,6 @@
 """Train a head on a pretrained network."""
 
 import argparse
-from dataclasses import replace
-
-from marinecv.recipes.aquarium import PATIENCES, WINNER, row
-from marinecv.recipes.own_data import head
-from marinecv.training.recipe import Recipe
-from marinecv.workflows import devices
 
 from .. import options
 
@@ -47,51 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen rows, or go on with what `--resume` names."""
+    from marinecv.recipes.aquarium import PATIENCES, WINNER, row
+    from marinecv.recipes.own_data import head
+    from marinecv.recipes.registry import is_own, recipe_named
+
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
     options.refuse_beside(args, "distribute", ("bank",))
-    if devices.prepare(args).process:
-        return devices.follow(args.resume or args.output_dir)
-    from marinecv.recipes.registry import is_own, named
-    from marinecv.workflows import train
-    from marinecv.workflows.weights import with_weights
-
-    if args.resume:
-        return train.resume(args.resume, args.track, args.distribute)
-    patiences = PATIENCES if args.grid else (WINNER,)
+    patiences, source = PATIENCES if args.grid else (WINNER,), options.source(args)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
-    manifest = None if args.recipe or args.grid else options.located(args)
     if args.recipe:
-        rows = [named(args.recipe, "finetune")]
-    elif manifest and is_own(manifest, rows[0]):
+        rows = [recipe_named(args.recipe, "finetune")]
+    elif not args.grid and source and is_own(source.manifest, rows[0]):
         layers = args.trainable_layers or (20 if args.head_epochs and args.trainable_layers is None else 0)
         rows = [head(name, layers) for name in args.backbone or ["mobilenet"]]
-    rows = [with_flags(with_weights(recipe, args.weights, args.alpha), args) for recipe in rows]
-    for name in dict.fromkeys(recipe.model.backbone for recipe in rows if recipe.model.weights == "none"):
-        print(
-            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
-            "network they come by themselves; without, name a file with --weights."
-        )
-    return train.train(rows, args, name="finetune", title="Pretrained networks", manifest=manifest)
+    return options.train(args, rows, source, "finetune", "Pretrained networks")
 
 
 def bank(text: str) -> str | int:
     """What `--bank` takes."""
-    return text if text in ("auto", "off") else options.positive(text)
-
-
-def with_flags(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    """The recipe with the width and the number of trainable layers asked for, and how a bank keeps its numbers.
-
-    With another network than the report's it is no row of the report.
-    """
-    if args.bank_dtype:
-        recipe = recipe.with_training(bank_dtype=args.bank_dtype)
-    asked = {"alpha": args.alpha, "trainable_layers": args.trainable_layers, "head_epochs": args.head_epochs}
-    changes = {name: value for name, value in asked.items() if value is not None}
-    if not changes:
-        return recipe
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
-    recipe = recipe.with_training(head_epochs=changes.pop("head_epochs", recipe.training.head_epochs))
-    if "trainable_layers" in changes:
-        changes["trainable_blocks"] = ()
-    return replace(recipe.with_model(**changes), title=f"{recipe.title}; here {said}", published={})
+    return text if text == "auto" else 0 if text == "off" else options.positive(text)

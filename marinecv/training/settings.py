@@ -1,0 +1,168 @@
+"""The settings of a recipe by name, as in "training.lr_patience": read, changed, and kept in a file."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.training.model_choice import MODELS
+from marinecv.training.recipe import DataChoice, Recipe
+
+SIZE = "image.size"
+"""Stands for `image.height` and `image.width` together."""
+OF_THE_DATA = {
+    "data.demonstration": "the images are drawn or not",
+    "data.fold": "cross-validation sets it: folds=5",
+    "image.white": "it is found in the images",
+}
+"""What is no setting, and why."""
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return every setting of a recipe by its name, such as `{"training.lr_patience": 5}`."""
+    return dict(_settings(recipe, ""))
+
+
+def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> Recipe:
+    """Return a recipe with other settings.
+
+        with_changes(recipe, {"training.lr_patience": 3}, epochs=5)
+
+    Args:
+        recipe: stays as it is.
+        changes: by their names; text is read as the setting's type, and "none" is None. `"image.size"` sets height and
+            width, and `"training.augmentation.flip"` begins with no augmentation where the recipe has none.
+        keywords: the same by the last part of a name, where only one setting ends so.
+    Raises:
+        ValueError: there is no such setting, a keyword stands for several, or the value is none that it can have.
+    """
+    for name, value in named_changes(recipe, changes, **keywords).items():
+        for each in ("image.height", "image.width") if name == SIZE else (name,):
+            recipe = _replaced(recipe, each.split("."), value, each)
+    return recipe
+
+
+def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:
+    """Return changes and keywords by their whole names; see `with_changes`."""
+    known = [*settings_of(recipe), "training.augmentation", SIZE]
+    if recipe.training.augmentation is None:
+        known += [f"training.augmentation.{field.name}" for field in fields(Augmentation)]
+    found = {}
+    for name, value in [*(changes or {}).items(), *keywords.items()]:
+        whole = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
+        if len(whole) > 1:
+            raise ValueError(f"{name!r} stands for several settings: {', '.join(whole)}. Write it in changes=.")
+        if not whole:
+            near = difflib.get_close_matches(
+                name, dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)]), n=3
+            )
+            hint = f" Did you mean {' or '.join(near)}?" if near else " `recipes show NAME` lists them."
+            raise ValueError(f"{recipe.name} has no setting {name!r}.{hint}")
+        if whole[0] in OF_THE_DATA:
+            raise ValueError(f"{whole[0]} is no setting: {OF_THE_DATA[whole[0]]}.")
+        found[whole[0]] = value
+    return found
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a `.toml` or `.json` file: what `to_toml` writes, or the `recipe.json` of a run.
+
+    Raises:
+        ValueError: there is no such file, or it holds no recipe.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        return Recipe.from_dict(_with_none(table) if path.suffix == ".toml" else table)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no recipe: {error} `recipes show NAME` prints one.") from error
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Write a recipe as TOML, which `read_recipe` reads back equal; None is "none"."""
+    return "\n".join(_toml(recipe, ())).strip() + "\n"
+
+
+def _with_none(table: dict) -> dict:
+    """The tables of a TOML file, which has no null: "none" is None where it can be no word."""
+    model = table.get("model", {}).get("kind")
+    for name, kind in {"data": DataChoice, "image": ImageSpec, "model": MODELS.get(model, Recipe)}.items():
+        hints = get_type_hints(kind)
+        for key, value in table.get(name, {}).items():
+            if value == "none" and key in hints and not {str, "none"} & {*_options(hints[key])}:
+                table[name][key] = None
+    return table
+
+
+def _settings(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            yield from _settings(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
+
+
+def _replaced(part: Any, names: list[str], value: Any, whole: str) -> Any:
+    name, *rest = names
+    hint = get_type_hints(type(part), include_extras=True)[name]
+    if rest:
+        inner = getattr(part, name)
+        value = _replaced(Augmentation(flip=0.0) if inner is None else inner, rest, value, whole)
+    elif not is_dataclass(value):
+        value = _typed(part, name, value, hint, whole)
+    try:
+        return replace(part, **{name: value})
+    except ValueError as error:
+        raise ValueError(f"{whole}: {error}") if not str(error).startswith(whole) else error from error
+
+
+def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
+    """A value as the type of its setting; text may be a number, a list or none."""
+    attempts = [value]
+    if isinstance(value, str):
+        if value.lower() == "none" and NoneType in _options(hint):
+            try:
+                return getattr(replace(part, **{name: value}), name)  # which is a word of this setting, too
+            except ValueError:
+                return None
+        with suppress(tomllib.TOMLDecodeError):
+            attempts.append(tomllib.loads(f"value = {value}")["value"])
+        attempts.append(value.split(","))
+    errors = []
+    for attempt in attempts:
+        try:
+            return msgspec.convert(attempt, hint, strict=not isinstance(value, str))
+        except msgspec.ValidationError as error:
+            errors.append(error)
+    raise ValueError(f"{whole}: {errors[0]}. Received: {value!r:.80}.")
+
+
+def _options(hint: Any) -> tuple:
+    """What a value may be, of a union or a list of words."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType, Literal) else (hint,)
+
+
+def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
+    """Lines of a table and those below it; what is None by itself is left out."""
+    if above:
+        yield f"\n[{'.'.join(above)}]"
+    if above == ("model",):
+        yield f"kind = {json.dumps(next(k for k, m in MODELS.items() if type(part) is m))}"
+    settings = part if isinstance(part, Mapping) else {field.name: getattr(part, field.name) for field in fields(part)}
+    unset = [] if isinstance(part, Mapping) else [field.name for field in fields(part) if field.default is None]
+    tables = {name: value for name, value in settings.items() if is_dataclass(value) or isinstance(value, Mapping)}
+    for name, value in settings.items():
+        if name not in tables and not (value is None and name in unset):
+            yield f"{name} = {json.dumps('none' if value is None else value, ensure_ascii=False)}"
+    for name, value in tables.items():
+        yield from _toml(value, (*above, name))

@@ -1,0 +1,58 @@
+"""A run and an experiment, with all that can be asked of them."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from marinecv import runs
+from marinecv.studies import Study
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Run(runs.Run):
+    """A run folder: what `mcv.train` makes, with all that can be asked of it.
+
+        run = mcv.Run("runs/my_photos_mobilenet_head-1")
+        run.evaluate("test")
+
+    Args:
+        folder: of an existing run.
+    Raises:
+        ValueError: the folder is no run.
+    """
+
+    @cached_property
+    def model(self) -> "keras.Model":
+        """The trained model: pixels in [0, 255] in, probabilities out."""
+        return self.load_model()
+
+
+class Experiment(Study):
+    """A folder of runs: a grid, folds, label fractions or a reproduction.
+
+        experiment = mcv.grid("my_photos", folds=5)
+        experiment.table
+
+    Args:
+        folder: of an existing experiment.
+    Raises:
+        ValueError: the folder is no experiment.
+    """
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Its finished runs by name."""
+        return {name: Run(run.folder) for name, run in self.finished_runs.items()}
+
+    @property
+    def best(self) -> Run | None:
+        """The best run on the split that it selects on; None of folds, and while none is finished."""
+        table = self.table
+        return next((Run(self.cell_folder(name)) for name in table["name"][table["best"]]), None)
+
+    @property
+    def report(self) -> Path:
+        """Its page."""
+        return self.folder / "report.html"

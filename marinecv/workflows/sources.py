@@ -1,0 +1,90 @@
+"""Which images a workflow is asked to use: a path, the name of a data set, a manifest or a catalog."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.console import Log
+from marinecv.data.catalog import check_trainable, read_catalog, usable
+from marinecv.data.locate import locate
+from marinecv.data.manifests import Manifest, list_manifests
+from marinecv.data.user_tables import as_catalog
+from marinecv.schema import did_you_mean
+from marinecv.training.recipe import DataChoice
+
+CATALOG = "catalog"
+"""The name of the data of a DataFrame."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that was found, with its catalog where that was read already."""
+
+    manifest: Manifest
+    catalog: pd.DataFrame | None = None
+    rules: tuple[str, str] | None = None
+
+    def read(self, choice: DataChoice, log: Log) -> pd.DataFrame:
+        """Return the catalog, labeled as the data part of a recipe says."""
+        if self.catalog is not None and self.rules in (None, rules_of(choice)):
+            return self.catalog
+        return read_catalog(self.manifest, choice.label_rule, choice.no_box, log=log)
+
+
+Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
+
+
+def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
+    """Find the images that are asked for; None asks for those of the recipe.
+
+    Args:
+        data: a folder or archive, the name of a data set (`data list`) or its TOML file, a manifest, or a catalog.
+        choice: the data part of a recipe: its name stands in for None, and it says how folders are read.
+        log: called with each line of text for the user.
+    Raises:
+        ValueError: there is no such data set or folder, or the word names both.
+        ConnectionError: the data set is not here and cannot be fetched.
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data))
+    if isinstance(data, Manifest):
+        return Source(data)
+    reading = {"say": log, "class_level": choice.class_level or None, "merge_case": choice.merge_case}
+    if data is None:
+        return Source(locate(default=choice.name, **reading))
+    known = [manifest.name for manifest in list_manifests()]
+    is_there = os.path.exists(os.path.expanduser(data))
+    if str(data) in known and is_there and isinstance(data, str):
+        raise ValueError(
+            f"{data!r} is the name of a data set and of a folder here. Expected {os.path.join('.', data)!r} for the "
+            f"folder, or mcv.load_manifest({data!r}) for the data set."
+        )
+    if str(data) in known and isinstance(data, str) or str(data).endswith(".toml"):
+        return Source(locate(str(data), **reading))
+    if not is_there and len(Path(data).parts) == 1 and (hint := did_you_mean(str(data), known)):
+        raise ValueError(f"There is no folder and no data set {str(data)!r}.{hint}")
+    return Source(locate(data_dir=data, **reading))
+
+
+def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
+    """Read the catalog of a data set, before anything heavy is imported.
+
+    Raises:
+        ValueError: none of its images can be used, or there is nothing to tell apart.
+    """
+    catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
+    if usable(catalog).empty:
+        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
+        said = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
+        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {said}.")
+    check_trainable(catalog.assign(split="train"))
+    return Source(manifest, catalog, rules_of(choice))
+
+
+def rules_of(choice: DataChoice) -> tuple[str, str]:
+    """How boxes become classes."""
+    return choice.label_rule, choice.no_box
