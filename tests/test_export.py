@@ -288,9 +288,12 @@ def test_the_check_notices_other_answers_to_the_canary(litert):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda found: found.pop("sha256"), "'sha256' of .* is missing"),
-        (lambda found: found.pop("canary"), "'canary.seed' of .* is missing"),
-        (lambda found: found["canary"].update(probabilities=[1]), "Expected a list, each entry a number"),
+        (lambda found: found.pop("sha256"), "missing required field `sha256`"),
+        (lambda found: found.pop("canary"), "missing required field `canary`"),
+        (
+            lambda found: found["canary"].update(probabilities=[1]),
+            "'canary.probabilities.0' of .* is 1. Expected `array`",
+        ),
         (lambda found: found["canary"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
     ],
 )

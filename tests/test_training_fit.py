@@ -77,7 +77,7 @@ def catalog(roboflow_folder):
 def make_run(tmp_path, catalog, roboflow_folder):
     def made(name, recipe=CNN, rows=catalog):
         names = class_names_of(rows, manifest_of_folder(roboflow_folder))
-        return Run.create(tmp_path / name, recipe.to_dict(), {"class_names": list(names)}, rows)
+        return Run.create(tmp_path / name, recipe.to_dict(), recipe.contract(names), rows)
 
     return made
 
