@@ -75,10 +75,10 @@ class Timing(Struct, frozen=True, kw_only=True):
     train_seconds: float
     seconds_per_epoch: float
     latency_ms_per_image: float
-    parameters: int
-    trainable_parameters: int
-    epochs: int
-    best_epoch: int
+    parameters: Count
+    trainable_parameters: Count
+    epochs: Count
+    best_epoch: Count
     device: str
 
 
@@ -98,7 +98,7 @@ class CalibrationErrors(Both[float], frozen=True, kw_only=True):
 class ShareRight(TypedDict):
     """How many of some images are right, and the interval of that share."""
 
-    n: int
+    n: Count
     accuracy: float
     low: float
     high: float
@@ -107,7 +107,7 @@ class ShareRight(TypedDict):
 class Bin(ShareRight):
     """A row of `reliability_table`."""
 
-    bin: int
+    bin: Count
     confidence: float
 
 
@@ -115,7 +115,7 @@ class TriageRow(ShareRight):
     """A row of `triage_curve`."""
 
     share: float
-    looked_at: int
+    looked_at: Count
 
 
 class Review(Struct, frozen=True, kw_only=True):
@@ -123,8 +123,8 @@ class Review(Struct, frozen=True, kw_only=True):
 
     goal: float
     probability: float | None
-    n: int
-    looked_at: int
+    n: Count
+    looked_at: Count
     rest: Figure | None
     curve: Annotated[list[TriageRow], Meta(min_length=1)]
     distance: float | None
@@ -137,7 +137,7 @@ class Sets(Struct, frozen=True, kw_only=True):
     coverage: float
     low: float
     high: float
-    n: int
+    n: Count
     meaning: str
 
 
@@ -150,8 +150,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     method: str
     temperature: Annotated[float, Meta(gt=0)]
     reason: str
-    n_chosen: int
-    n_held: int
+    n_chosen: Count
+    n_held: Count
     cross_validated: Both[float] | None
     accuracy: Figure | None
     ece: CalibrationErrors | None

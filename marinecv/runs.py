@@ -103,8 +103,7 @@ class Run:
     @property
     def restores(self) -> bool:
         """Whether its model is an autoencoder, which gives back the image; else it names the animal."""
-        model = self.read("recipe.json").get("model")
-        return isinstance(model, dict) and model.get("kind") in ("unet", "dense_autoencoder")
+        return self.read("contract.json").get("restores") is True
 
     @property
     def own(self) -> bool:

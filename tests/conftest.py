@@ -51,10 +51,10 @@ def own_store(tmp_path, monkeypatch):
 @pytest.fixture
 def no_pages(monkeypatch):
     """Drawing figures takes longer than a small training."""
-    from marinecv.workflows import train
+    from marinecv.workflows import train_runs
 
     for name in ("write_run_report", "write_study_report"):
-        monkeypatch.setattr(train, name, lambda folder: folder)
+        monkeypatch.setattr(train_runs, name, lambda folder: folder)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ print(f"{{time.process_time():.3f}}", *{{name.split(".")[0] for name in sys.modu
 
 def parser_of(command):
     parser = argparse.ArgumentParser(prog=command)
-    importlib.import_module(f"pipelines.{command.replace('-', '_')}").add_arguments(parser)
+    importlib.import_module(f"pipelines.commands.{command.replace('-', '_')}").add_arguments(parser)
     return parser
 
 
@@ -70,7 +70,7 @@ def test_help_answers_at_once_and_imports_nothing_heavy(words):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_example_in_the_help_is_a_command_that_parses(command, monkeypatch, capsys):
-    module, seen = importlib.import_module(f"pipelines.{command.replace('-', '_')}"), []
+    module, seen = importlib.import_module(f"pipelines.commands.{command.replace('-', '_')}"), []
     monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
     monkeypatch.setattr("pipelines.checks.check", lambda *_: None)  # its folders are not here
     assert main(shlex.split(module.EXAMPLE)) == 0 and len(seen) == 1

@@ -292,7 +292,7 @@ def test_the_check_notices_other_answers_to_the_canary(litert):
         (lambda found: found.pop("canary"), "missing required field `canary`"),
         (
             lambda found: found["canary"].update(probabilities=[1]),
-            "'canary.probabilities.0' of .* is 1. Expected `array`",
+            "'canary.probabilities.0' of .* is 1. Expected",
         ),
         (lambda found: found["canary"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
     ],

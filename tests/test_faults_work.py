@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
-from marinecv.workflows import train
+from marinecv.workflows import train, train_runs
 from pipelines.cli import main
 from pipelines.faults import in_words
 
@@ -94,7 +94,7 @@ def test_a_full_disk_is_an_error_and_the_run_goes_on_when_there_is_room(
     num_bytes, shared_tank, finished_run, tmp_path, capsys, monkeypatch
 ):
     pages = []
-    monkeypatch.setattr(train, "write_run_report", pages.append)
+    monkeypatch.setattr(train_runs, "write_run_report", pages.append)
     sizes = {path.name: path.stat().st_size for path in finished_run.iterdir() if path.is_file()}
     assert max(sizes.values()) > 700_000 > 300_000 > sizes["catalog.csv"]
     with room_for(num_bytes):
@@ -185,7 +185,7 @@ def test_a_training_that_runs_out_of_memory_is_one_sentence(shared_tank, tmp_pat
     def fill(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,224,224,3]")
 
-    monkeypatch.setattr(train, "fit_recipe", fill)
+    monkeypatch.setattr(train_runs, "fit_recipe", fill)
     assert main(["pretrain", "--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err
     assert (

@@ -20,7 +20,7 @@ from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.inputs.stream import Stream, weak
 from marinecv.training import fit
-from marinecv.workflows import train
+from marinecv.workflows import train_runs
 from pipelines.cli import main
 
 SPEC = ImageSpec(height=20, width=30, canvas_px=64)
@@ -183,7 +183,9 @@ def test_training_on_a_stream_gives_the_very_same_run(catalog, tmp_path, monkeyp
 
 
 def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(catalog, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "note_relatives", lambda folder, recipe, catalog: catalog)  # it would find out before
+    monkeypatch.setattr(
+        train_runs, "note_relatives", lambda folder, recipe, catalog: catalog
+    )  # it would find out before
     monkeypatch.setattr(room, "STREAMED_BYTES", 0)
     monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
     shard = tmp_path / "pack" / "images-00000.tfrecord"

@@ -116,5 +116,5 @@ def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, mo
 )
 def test_on_own_images_only_a_recipe_asked_for_names_its_report(shared_tank, monkeypatch, words, name):
     seen = []
-    monkeypatch.setattr("marinecv.workflows.train.train", lambda rows, *args, **named: seen.append(rows[0].name) or 0)
+    monkeypatch.setattr("marinecv.workflows.train.train", lambda data, recipe, **how: seen.append(recipe.name))
     assert main(["autoencode", "--data-dir", str(shared_tank), *words]) == 0 and seen == [name]

@@ -1,6 +1,5 @@
 """What every training of a classifier says of its own probabilities, and what `predict` and the page make of it."""
 
-import argparse
 import json
 import shutil
 import zipfile
@@ -26,9 +25,8 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.fit import load_run
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import calibrate, train
+from marinecv.workflows import calibrate, train_runs
 from marinecv.workflows import prepare as plan
-from pipelines import options
 from pipelines.cli import main
 from pipelines.commands import predict
 
@@ -85,7 +83,7 @@ def calibrated_again(run, recipe):
     """The end of a training once more, with another recipe."""
     rows = usable(run.catalog)
     pixels, table = load_run(run, recipe), read_predictions(run.path("predictions.csv"))
-    calibrate.calibrate(run, recipe, run.load_model(), rows, pixels, table)
+    calibrate.calibrate(run, recipe, run.load_model(), rows, pixels, table, print)
     return run.calibration
 
 
@@ -128,7 +126,7 @@ def test_the_console_the_page_and_predict_say_whether_the_temperature_is_used(co
         table[names] = softmax(factor * logits, axis=1)
         table["predicted_class"] = np.array(copy.class_names)[logits.argmax(axis=1)]
         capsys.readouterr()
-        calibrate.calibrate(copy, recipe, model, rows, pixels, table)
+        calibrate.calibrate(copy, recipe, model, rows, pixels, table, print)
         found, sentence = copy.calibration, capsys.readouterr().out.strip()
         assert said in sentence and sentence == temperature_sentence(found)
         assert (found.temperature == 1) == (factor == 1)
@@ -147,7 +145,7 @@ def test_the_same_training_gives_the_same_files(copy):
     assert before == {name: copy.path(name).read_bytes() for name in before}
 
 
-@pytest.mark.parametrize("room", [calibrate, train], ids=["before calibration.json", "before metrics.json"])
+@pytest.mark.parametrize("room", [calibrate, train_runs], ids=["before calibration.json", "before metrics.json"])
 def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calibration(
     copy, room, monkeypatch, no_pages
 ):
@@ -157,11 +155,11 @@ def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calib
     expected = copy.path("calibration.json").read_bytes()
     for name in ("calibration.json", "metrics.json", "codes.npz"):
         copy.path(name).unlink()
-    monkeypatch.setattr(train, "fit_recipe", lambda *args, **options: pytest.fail("trained again"))
+    monkeypatch.setattr(train_runs, "fit_recipe", lambda *args, **options: pytest.fail("trained again"))
     with monkeypatch.context() as patch:
         patch.setattr(room, "write_json", killed)
         assert main(["pretrain", "--resume", str(copy.folder)]) == 130
-    assert not copy.finished and copy.path("calibration.json").is_file() == (room is train)
+    assert not copy.finished and copy.path("calibration.json").is_file() == (room is train_runs)
     assert main(["pretrain", "--resume", str(copy.folder)]) == 0
     assert copy.finished and copy.path("calibration.json").read_bytes() == expected
 
@@ -196,7 +194,7 @@ def test_the_distance_from_which_an_image_is_unlike_is_not_of_the_images_it_is_c
     before = copy.calibration.review
     held = calibration_rows(rows, recipe.training.calibration, recipe.training.seed).to_numpy()
     strange = np.where(held[:, None, None, None], 255 - pixels, pixels)
-    calibrate.calibrate(copy, recipe, copy.load_model(), rows, strange, table)
+    calibrate.calibrate(copy, recipe, copy.load_model(), rows, strange, table, print)
     after = copy.calibration.review
     assert after.distance == before.distance and after.looked_at > before.looked_at
 
@@ -222,7 +220,7 @@ def test_sets_of_images_in_groups_are_said_to_hold_but_roughly(copy):
     recipe = Recipe.of(copy).with_training(calibration=0.5)
     rows = usable(grouped)
     pixels, table = load_run(copy, recipe), read_predictions(copy.path("predictions.csv"))
-    calibrate.calibrate(copy, recipe, copy.load_model(), rows, pixels, table)
+    calibrate.calibrate(copy, recipe, copy.load_model(), rows, pixels, table, print)
     assert copy.calibration.sets.meaning.endswith("images of one group are alike, so it holds but roughly")
 
 
@@ -406,15 +404,10 @@ def test_the_page_says_in_words_what_a_probability_means(sure_run):
     ],
 )
 def test_of_other_images_than_the_recipes_own_a_third_is_held_out_where_there_are_many(name, validation, asked, share):
-    flags = dict.fromkeys(("epochs", "batch_size", "class_weights", "balanced", "mixed_precision", "jit_compile"))
-    args = argparse.Namespace(**flags, seed=0, calibration_share=asked)
-    recipe = plan.adjusted(BEST, replace(BEST.data, name=name, split_by="published"), args, validation)
+    changes = {} if asked is None else {"training.calibration": asked}
+    recipe = plan.adjusted(BEST, replace(BEST.data, name=name, split_by="published"), changes, validation)
     assert recipe.training.calibration == share
     assert bool(recipe.published) == (name == "aquarium" and share == 0)
-
-
-def test_commands_without_the_flag_hold_nothing_out():
-    assert options.UNASKED["calibration_share"] == 0
 
 
 @pytest.mark.parametrize("share", ["1", "-0.1", "x"])

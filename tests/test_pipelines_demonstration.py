@@ -5,7 +5,7 @@ import pytest
 from marinecv.data import reef
 from marinecv.data.store import store_path
 from marinecv.runs import Run
-from marinecv.workflows import train
+from marinecv.workflows import train, train_runs
 from pipelines.cli import main
 
 SPLIT = {"fish": 3, "shark": 2, "puffin": 1}
@@ -56,8 +56,8 @@ def test_the_demonstration_says_so_and_is_taken_for_nothing_else(small_reef, fin
 
 
 def test_a_demonstration_grid_is_named_and_marked_too(small_reef, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "fit_recipe", None)
-    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    monkeypatch.setattr(train_runs, "fit_recipe", None)
+    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
     assert main(["pretrain", "--grid"]) == 0
     study = (tmp_path / "runs" / "demo-aquarium_pretrain-1" / "study.json").read_text()
     assert '"demonstration": true' in study

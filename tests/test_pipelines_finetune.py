@@ -10,7 +10,8 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
 from marinecv.training.build import build_model
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import train
+from marinecv.workflows import train, train_runs
+from marinecv.workflows.weights import weights_host_answers
 from pipelines.cli import main
 
 
@@ -19,7 +20,7 @@ def nothing_at_hand(tmp_path, monkeypatch):
     """No weights on this machine, no network, and no time for figures."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
-    monkeypatch.setattr(train, "write_run_report", lambda folder: folder)
+    monkeypatch.setattr(train_runs, "write_run_report", lambda folder: folder)
 
 
 def finetune(tank, folder, *words):
@@ -44,7 +45,7 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
 
 
 def test_no_trainable_layer_leaves_the_head_alone_to_learn(shared_tank, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
+    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
     flags = ["--weights", "none", "--alpha", 0.25, "--trainable-layers", 0]
     assert finetune(shared_tank, tmp_path / "run", *flags) == 0
     assert "note: The backbone is frozen with random weights" in capsys.readouterr().out
@@ -54,7 +55,7 @@ def test_no_trainable_layer_leaves_the_head_alone_to_learn(shared_tank, tmp_path
 
 
 def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
+    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
     file = tmp_path / "mine.weights.h5"
     network = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
     network.save_weights(file)
@@ -70,16 +71,25 @@ def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank
     error = capsys.readouterr().err
     assert "mobilenet_7_5_224_tf_no_top.h5" in error and "--weights none" in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
+    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
     assert finetune(shared_tank, tmp_path / "run") == 0
     assert Run(tmp_path / "run").read("recipe.json")["model"]["weights"] == "none"
 
 
-def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "train", lambda rows, args, **names: seen.extend(rows) or 0)
+def planned(monkeypatch):
+    """The recipes of the runs that are begun, none of which is trained."""
     seen = []
+    monkeypatch.setattr(train, "start", lambda folder, recipe, *args: seen.append(recipe))
+    for name in ("finish", "finish_study"):
+        monkeypatch.setattr(train, name, lambda *args, **how: None)
+    return seen
+
+
+def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypatch):
+    seen = planned(monkeypatch)
     monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
-    assert finetune(shared_tank, tmp_path / "run", "--grid") == 0
+    assert finetune(shared_tank, tmp_path / "grid", "--grid") == 0
+    weights_host_answers.cache_clear()
     monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
     file = tmp_path / "keras" / "models" / "mobilenet_7_5_224_tf_no_top.h5"
     file.parent.mkdir(parents=True)
@@ -91,20 +101,21 @@ def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, monkeypa
 
 
 def test_several_backbones_are_a_study(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "finish_study", lambda study, *choices: names.extend(study.cells) or 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: names.extend(study.cells) or 0)
     names = []
     assert finetune(shared_tank, tmp_path / "study", "--backbone", "mobilenet", "mobilenetv2", "--weights", "none") == 0
     assert names == ["mobilenet_head_untrained", "mobilenetv2_head_untrained"]
 
 
 def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(shared_tank, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "train", lambda rows, args, **names: seen.extend(rows) or 0)
+    seen = planned(monkeypatch)
     monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
-    seen = []
+    monkeypatch.chdir(tmp_path)
     for words in ([], ["--trainable-layers", 5], ["--head-epochs", 3], ["--recipe", "animals_mobilenet"]):
         assert main(["finetune", "--data-dir", str(shared_tank), *map(str, words)]) == 0
     head, last5, last20, named = seen
-    assert replace(named, name=head.name, title=head.title) == head
+    assert replace(named, name=head.name, title=head.title, training=head.training) == head
+    assert replace(named.training, bank=head.training.bank) == head.training
     learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
     assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
     aquarium = shutil.copytree(shared_tank, tmp_path / "aquarium")

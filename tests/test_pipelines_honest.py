@@ -113,14 +113,14 @@ def test_no_fold_judges_what_was_not_labelled(run, monkeypatch, data):
     other = replace(recipe, data=replace(recipe.data, **data))
     monkeypatch.setattr(grouped_folds.Recipe, "of", lambda _: other)
     with pytest.raises(ValueError, match="on synthetic images, or on the labels of some images only"):
-        grouped_folds.grouped_folds(run, 2)
+        grouped_folds.grouped_folds(run, 2, print)
 
 
 def test_folds_of_a_run_that_is_not_finished_are_refused(run, tmp_path):
     begun = Run(shutil.copytree(run.folder, tmp_path / "begun"))
     begun.path("metrics.json").unlink()
     with pytest.raises(ValueError, match="is not finished. Go on with --resume"):
-        grouped_folds.grouped_folds(begun, 2)
+        grouped_folds.grouped_folds(begun, 2, print)
 
 
 def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(folder, tmp_path, capsys, no_pages):
@@ -142,7 +142,9 @@ def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(fo
 def test_many_images_are_not_searched_unasked(run, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(honest, "MOST", 3)
     catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
-    assert honest.note_relatives(tmp_path, mcv.Recipe.of(run), catalog) is catalog and not list(tmp_path.iterdir())
+    assert honest.note_relatives(tmp_path, mcv.Recipe.of(run), catalog, print) is catalog and not list(
+        tmp_path.iterdir()
+    )
 
 
 def test_groups_of_a_catalog_are_those_of_its_links(folder):
@@ -172,9 +174,9 @@ def test_pseudo_labels_bring_their_own_relatives(run, folder, tmp_path):
     catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
     unlabelled = catalog.assign(split=catalog["split"].mask(catalog["image_id"] == "train/crab/a.png", ""))
     recipe = mcv.Recipe.of(run)
-    honest.note_relatives(tmp_path, recipe, unlabelled)
+    honest.note_relatives(tmp_path, recipe, unlabelled, print)
     assert read_table(tmp_path / "relatives.csv").empty
-    honest.note_relatives(tmp_path, recipe, catalog)
+    honest.note_relatives(tmp_path, recipe, catalog, print)
     assert read_table(tmp_path / "relatives.csv")["image_id"].tolist() == ["test/crab/copied.jpg"]
 
 

@@ -17,8 +17,8 @@ from pipelines.cli import main
 @pytest.fixture
 def unfinished(monkeypatch):
     """The command ends when its runs and its study are made, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
-    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
+    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
 
 
 def pretrain(tank, folder, *words):

@@ -18,6 +18,7 @@ from conftest import draw_image, draw_tank
 from PIL import Image
 
 import marinecv as mcv
+from marinecv.console import quiet
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
 from marinecv.recipes.aquarium import BEST
@@ -26,8 +27,9 @@ from marinecv.studies import Study
 from marinecv.training import learner
 from marinecv.training.callbacks import EpochLine
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import named_changes
 from marinecv.workflows import prepare as plan
-from marinecv.workflows import train
+from marinecv.workflows import train, train_runs
 from marinecv.workflows.localization import find_data
 from pipelines.cli import main
 from pipelines.commands.evaluate import outside
@@ -46,7 +48,7 @@ def pretrain(tank, folder, *words):
 @pytest.fixture
 def untrained(monkeypatch):
     """The command ends when the run folder stands, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run, *choices: None)
+    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def grid(shared_tank, tmp_path_factory):
     """The three rows of the report as a study, an epoch each."""
     folder = tmp_path_factory.mktemp("grid") / "study"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "write_run_report", lambda folder: folder)
+        patch.setattr(train_runs, "write_run_report", lambda folder: folder)
         assert pretrain(shared_tank, folder, "--grid", "--epochs", 1) == 0
     return folder
 
@@ -135,11 +137,11 @@ def test_a_run_killed_while_it_is_scored_is_not_trained_again(shared_tank, tmp_p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "write_predictions", killed)
+        patch.setattr(train_runs, "write_predictions", killed)
         assert pretrain(shared_tank, tmp_path / "run", "--epochs", 1) == 130
     run = Run(tmp_path / "run")
     assert not run.finished
-    monkeypatch.setattr(train, "fit_recipe", killed)
+    monkeypatch.setattr(train_runs, "fit_recipe", killed)
     assert main(["pretrain", "--resume", str(run.folder)]) == 0
     assert run.finished and not run.path("checkpoint.npz").exists()
 
@@ -170,7 +172,7 @@ def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
 
 
 def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained, monkeypatch):
-    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
     assert pretrain(shared_tank, tmp_path / "sizes", "--image-size", 24, 32) == 0
     sizes = {
         cell: Run(tmp_path / "sizes" / cell).read("recipe.json")["image"] for cell in Study(tmp_path / "sizes").cells
@@ -192,7 +194,7 @@ def test_a_recipe_named_runs_whole_and_says_in_one_line_how_little_of_the_input_
     shared_tank, tmp_path, untrained, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "finish_study", lambda study, *choices: 0)
+    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
     for words in (["--recipe", "aquarium_three_conv"], ["--grid"], []):
         assert main(["pretrain", "--data-dir", str(shared_tank), *words, "--epochs", "1"]) == 0
         line = "note: the median image fills 0.3% of the input: it is centered on a black square of 1024 pixels"
@@ -343,13 +345,9 @@ def test_synthetic_images_are_written_below_the_run_and_trained_on(shared_tank, 
 
 
 def test_a_recipe_that_asks_for_synthetic_images_asks_for_itself_alone(shared_tank):
-    flags = ("data", "label_rule", "no_box", "split_by", "limit", "synthetic", "epochs", "batch_size", "class_weights")
-    flags += ("balanced", "mixed_precision", "jit_compile", "calibration_share", "frames", "class_level", "merge_case")
-    args = argparse.Namespace(**dict.fromkeys(flags), data_dir=shared_tank, seed=0)
-    args.synthetic = False
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
-    choice = plan.read_data(args, rows)[2]
-    assert [bool(plan.adjusted(row, choice, args).data.synthetic) for row in rows] == [True, False]
+    choice = plan.read_data(shared_tank, rows, {}, quiet)[2]
+    assert [plan.adjusted(row, choice, {}).data.synthetic for row in rows] == [True, False]
 
 
 def test_a_bare_folder_of_classes_is_trained_at_once_and_says_what_is_wrong_with_its_labels(
@@ -409,32 +407,25 @@ def test_control_c_leaves_a_run_that_can_be_resumed(shared_tank, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "kept"),
+    ("settings", "kept"),
     [
         ({"seed": 3, "epochs": 2}, True),
         ({"batch_size": 8}, False),
         ({"class_weights": True}, False),
         ({"balanced": True}, False),
-        ({"calibration_share": 0.5}, False),
+        ({"calibration": 0.5}, False),
+        ({"dropout": 0.4}, False),
+        ({"size": 96}, False),
+        ({"size": 32}, True),
     ],
 )
-def test_another_experiment_is_not_held_against_the_published_figure(flags, kept):
-    none = ("epochs", "batch_size", "jit_compile", "calibration_share")
-    args = argparse.Namespace(
-        **{
-            **dict.fromkeys(none),
-            "seed": 0,
-            "class_weights": False,
-            "balanced": False,
-            "mixed_precision": False,
-            **flags,
-        }
-    )
+def test_another_experiment_is_not_held_against_the_published_figure(settings, kept):
+    changes = named_changes(BEST, **settings)
     choice = replace(BEST.data, split_by="published", limit=40)
-    assert bool(plan.adjusted(BEST, choice, args).published) == kept
-    assert not plan.adjusted(BEST, replace(choice, label_rule="area"), args).published
-    larger, smaller = plan.sized([BEST], [96, 32])
-    assert not larger.published and smaller.published and smaller.budget == "32 of 64 pixels"
+    assert bool(plan.adjusted(BEST, choice, changes).published) == kept
+    assert not plan.adjusted(BEST, replace(choice, label_rule="area"), changes).published
+    smaller = plan.adjusted(BEST, replace(choice, limit=None), {"image.size": "32"})
+    assert smaller.budget == "32 of 64 pixels" and smaller.image.width == 32
 
 
 def test_the_first_image_that_cannot_be_used_is_named_before_the_training(tmp_path, untrained, capsys):

@@ -6,16 +6,16 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from marinecv.console import quiet
 from marinecv.inputs.spec import Augmentation
-from marinecv.recipes.aquarium import BEST
-from marinecv.recipes.aquarium import PRETRAINED as RECIPES
+from marinecv.recipes.aquarium import BEST, PRETRAINED
 from marinecv.recipes.birds import SIMPLE
 from marinecv.training import bank_choice, estimate
 from marinecv.training.bank_choice import choose_bank
-from marinecv.workflows.prepare import banked
+from marinecv.workflows.prepare import with_feature_cache
 from pipelines.commands.finetune import bank
 
-RECIPE = RECIPES["aquarium_mobilenet_p2"]  # 25 epochs, continuous moves
+RECIPE = PRETRAINED["aquarium_mobilenet_p2"]  # 25 epochs, continuous moves
 IMAGES = {"train": 447, "validation": 127}
 
 
@@ -48,7 +48,7 @@ def test_rows_that_share_a_bank_share_its_price():
     assert choose_bank(short, IMAGES, 7)[0] == 0 and choose_bank(short, IMAGES, 7, rows=3)[0] == 6
     rows = {name: replace(short, name=name) for name in ("p8", "p4", "p2")}
     catalog = pd.DataFrame({"split": ["train"] * 447 + ["validation"] * 127, "problem": "", "class_name": "eel"})
-    assert {row.training.bank for row in banked(rows, "auto", catalog, ("eel",)).values()} == {6}
+    assert {row.training.bank for row in with_feature_cache(rows, catalog, ("eel",), quiet).values()} == {6}
 
 
 def test_a_bank_that_would_fill_the_disk_is_not_made(monkeypatch):
@@ -62,12 +62,11 @@ def test_where_nothing_is_frozen_there_is_nothing_to_keep(recipe):
 
 
 def test_the_flag_takes_a_number_of_views_too(capsys):
-
     catalog = pd.DataFrame({"split": ["train", "validation"], "problem": "", "class_name": "eel"})
-    recipes = {"row": replace(RECIPE, name="row")}
-    chosen = {wanted: banked(recipes, wanted, catalog, ("eel",))["row"].training.bank for wanted in ("off", 5, None)}
-    assert chosen == {"off": 0, 5: 5, None: 8} and "row: the frozen layers are computed once" in capsys.readouterr().out
-    assert [bank(text) for text in ("auto", "off", "3")] == ["auto", "off", 3]
+    found = with_feature_cache({"row": replace(RECIPE, name="row")}, catalog, ("eel",), print)
+    assert found["row"].training.bank == 8
+    assert "row: the frozen layers are computed once" in capsys.readouterr().out
+    assert [bank(text) for text in ("auto", "off", "3")] == ["auto", 0, 3]
 
 
 def test_the_room_is_that_of_the_store_or_of_what_lies_above_it(tmp_path, monkeypatch):

@@ -195,11 +195,11 @@ def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished
     (run / "catalog.csv").write_text(catalog, encoding="utf-8")
     monkeypatch.setattr("marinecv.training.distribution.distributed", lambda how: nullcontext(Share()))
     with pytest.raises(ValueError, match="1 images that process 0 has read cannot be read here, the first is .*gone"):
-        devices.follow(run)
+        devices.follow(run, print)
 
 
 def test_a_process_that_comes_to_a_finished_run_has_nothing_to_do(finished_run, capsys):
-    assert devices.follow(finished_run) == 0
+    assert devices.follow(finished_run, print).finished
     assert "is finished" in capsys.readouterr().out
 
 

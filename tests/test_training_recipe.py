@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
 from marinecv.training.lint import lint
 from marinecv.training.model_choice import BackboneModel, ScratchModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from pipelines.commands import finetune, pretrain
 
 BASE = Recipe(
     name="tank_cnn",
@@ -22,7 +22,7 @@ BASE = Recipe(
 BACKBONE = replace(BASE, model=BackboneModel(hidden=(16, 8)), training=Training(head_epochs=3))
 
 
-@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *pretrain.RECIPES.values(), *finetune.RECIPES.values()])
+@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
 def test_a_recipe_comes_back_equal_from_json(recipe):
     again = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
     assert again == recipe and hash(again.model) == hash(recipe.model)
@@ -151,7 +151,7 @@ def test_lint_is_silent_where_every_setting_acts():
     assert lint(BASE) == lint(BACKBONE) == []
 
 
-@pytest.mark.parametrize("recipe", [*pretrain.RECIPES.values(), *finetune.RECIPES.values()], ids=lambda row: row.name)
+@pytest.mark.parametrize("recipe", [*SCRATCH.values(), *PRETRAINED.values()], ids=lambda row: row.name)
 def test_every_setting_of_the_recipes_acts(recipe):
     assert lint(recipe) == []
 

@@ -11,7 +11,7 @@ from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.records import MEND, record_path
 from marinecv.hashes import sha256
-from marinecv.schema import read
+from marinecv.schema import Count, read
 
 if TYPE_CHECKING:
     from marinecv.data.manifests import Manifest
@@ -32,11 +32,11 @@ class About(Struct, frozen=True, kw_only=True):
     citation: str
     homepage: str
     demonstration: bool
-    version: int
+    version: Count
     layout: str
     class_order: tuple[str, ...]
-    images: int
-    shards: dict[str, int]
+    images: Count
+    shards: dict[str, Count]
     tables: dict[str, str]
     source: str
 

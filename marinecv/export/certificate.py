@@ -12,7 +12,7 @@ from marinecv.evaluation.predictions import probabilities_of_table
 from marinecv.hashes import sha256
 from marinecv.run_records import read_contract
 from marinecv.runs import Run
-from marinecv.schema import read
+from marinecv.schema import Seed, read
 
 CERTIFICATE = "certificate.json"
 CANARIES, TILES = 4, 8
@@ -22,7 +22,7 @@ CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and anoth
 class Canary(Struct, frozen=True):
     """What an export says of `canary_images`: a row of probabilities an image."""
 
-    seed: int
+    seed: Seed
     probabilities: list[list[float]]
 
 

@@ -14,6 +14,7 @@ from marinecv.report.html import render
 from marinecv.report.parts import flat, shown
 from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
+from marinecv.training.model_choice import MODELS
 
 FIGURE_NAMES = {
     "mse": "What the network gives back",
@@ -61,7 +62,7 @@ def write_restoration_report(run: Run) -> Path:
         title=recipe.get("title") or run.folder.name,
         demonstration=run.demonstration,
         summary=SUMMARY.format(**mse, interval=interval_words(mse, ".4f")) + _beside(metrics["validation"]),
-        range="[-1, 1]" if recipe["model"]["kind"] == "unet" else "[0, 1], grey",
+        range=MODELS[recipe["model"]["kind"]].output_range,
         usage=USAGE.format(run.folder.name),
         metrics=metrics,
         figure_names={key: text for key, text in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, to_builtins
 from marinecv.atomic import write_json
 from marinecv.hold import hold
 from marinecv.runs import Run
-from marinecv.schema import Seed, one_of, read
+from marinecv.schema import Count, Positive, Seed, one_of, read
 from marinecv.search.engines import check_engine
 from marinecv.search.space import Parameter, check_values
 from marinecv.tables import write_table
@@ -32,16 +32,16 @@ class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epoch that is kept.
     """
 
-    number: int
+    number: Positive
     values: dict[str, Any]
     status: str = "running"
     value: float | None = None
     loss: float | None = None
-    best_epoch: int | None = None
-    epochs: int = 0
+    best_epoch: Count | None = None
+    epochs: Count = 0
     seconds: float = 0.0
     reason: str = ""
-    tries: int = 0
+    tries: Count = 0
 
     def __post_init__(self):
         one_of(STATUSES, status=self.status)

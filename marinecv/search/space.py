@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import Recipe
 
 LARGEST_FILTERS = 256
@@ -65,7 +64,7 @@ SCRATCH = (
 
 def space_of(recipe: Recipe) -> tuple[Parameter, ...]:
     """Return what is searched for a recipe: a network from scratch has a shape to find, others have their own."""
-    return SCRATCH if isinstance(recipe.model, ScratchModel) else TRAINING
+    return SCRATCH if recipe.model.is_cnn else TRAINING
 
 
 def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:

@@ -9,7 +9,6 @@ from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.training.callbacks import duration
 from marinecv.training.estimate import bank_bytes_per_view, estimate_seconds
-from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import Recipe
 
 DRAWN_VIEWS = 8  # of each image, where the moves are continuous; results/bank.csv has what it costs in accuracy
@@ -22,7 +21,7 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: 
     The reason is empty where nothing is frozen, so that there was no choice. So many `rows` of a grid share the frozen
     layers and the usable images of `"train"` and `"validation"`.
     """
-    if not isinstance(recipe.model, BackboneModel) or recipe.model.trainable_layers is None:
+    if not recipe.model.has_backbone or recipe.model.trainable_layers is None:
         return 0, ""
     training = recipe.training
     views = Views(training.augmentation or NONE, min(DRAWN_VIEWS, training.epochs))

@@ -2,13 +2,7 @@
 
 import keras
 
-from marinecv.models.autoencoders import dense_autoencoder, unet
-from marinecv.models.backbones import backbone_classifier
-from marinecv.models.cnn import cnn
-from marinecv.models.encoders import encoder_classifier
-from marinecv.models.multimodal import multimodal_classifier
 from marinecv.schema import of_type
-from marinecv.training.model_choice import Autoencoder, EncoderModel, MultimodalModel, ScratchModel, UNet
 from marinecv.training.recipe import Recipe, Training
 
 
@@ -25,17 +19,7 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     """
     of_type(Recipe, recipe=recipe)
     of_type(int, num_classes=num_classes)
-    settings = vars(recipe.model)
-    if isinstance(recipe.model, ScratchModel):
-        return cnn(recipe.image.shape, num_classes, **settings)
-    if isinstance(recipe.model, Autoencoder):
-        build = unet if isinstance(recipe.model, UNet) else dense_autoencoder
-        of_training = ("salt", "pepper", "beta")
-        return build(recipe.image.shape, **{key: settings[key] for key in settings if key not in of_training})
-    weights = None if recipe.model.weights == "none" else recipe.model.weights
-    builders = {MultimodalModel: multimodal_classifier, EncoderModel: encoder_classifier}
-    build = builders.get(type(recipe.model), backbone_classifier)
-    return build(recipe.image.shape, num_classes, **{**settings, "weights": weights})
+    return recipe.model.build(recipe.image.shape, num_classes)
 
 
 def compile_model(

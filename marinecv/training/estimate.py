@@ -19,7 +19,6 @@ from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
 from marinecv.training.build import build_model
-from marinecv.training.model_choice import BackboneModel, EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the layers it goes through
@@ -72,7 +71,7 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
 
 
 def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
-    if isinstance(model_part, (BackboneModel, EncoderModel)):
+    if model_part.is_pretrained:
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=DataChoice(name=""), image=image, model=model_part, training=Training())
     front, rest = split(build_model(recipe, num_classes))

@@ -26,7 +26,6 @@ from marinecv.training.callbacks import callbacks, duration
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
-from marinecv.training.model_choice import BackboneModel, MultimodalModel
 from marinecv.training.recipe import Recipe
 
 STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
@@ -77,14 +76,13 @@ def fit_recipe(
     started, share, say = time.perf_counter(), share_here(), say or quiet
     parts, leads = prepared(recipe, run, pixels), share.process == 0
     training, class_names = recipe.training, run.class_names
-    told = run.attributes if isinstance(recipe.model, MultimodalModel) else None
+    told = run.attributes if recipe.model.takes_attributes else None
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
     done = state.epochs_done if state else 0
-    random_backbone = isinstance(recipe.model, BackboneModel) and recipe.model.weights == "none"
-    if random_backbone and not done:
+    if recipe.model.has_backbone and not recipe.model.is_pretrained and not done:
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
         images = train_pixels[np.sort(sample)].astype(np.float32)
@@ -215,8 +213,7 @@ def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
 
 def _head_epochs(recipe: Recipe) -> int:
     """Epochs in which only the head learns; a network from scratch has no backbone to freeze."""
-    is_backbone = isinstance(recipe.model, BackboneModel)
-    return min(recipe.training.head_epochs, recipe.training.epochs) if is_backbone else 0
+    return min(recipe.training.head_epochs, recipe.training.epochs) if recipe.model.has_backbone else 0
 
 
 def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[int, float]:

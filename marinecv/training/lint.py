@@ -1,6 +1,5 @@
 """Settings of a recipe that cannot act, found before an hour is spent on them."""
 
-from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import Recipe
 
 
@@ -17,13 +16,13 @@ def lint(recipe: Recipe) -> list[str]:
         found.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
     if training.class_weights and training.balanced:
         found.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
-    if isinstance(model, BackboneModel) and model.weights == "none" and model.trainable_layers == 0:
+    if model.has_backbone and not model.is_pretrained and model.trainable_layers == 0:
         found.append("The backbone is frozen with random weights: only the head learns, from random features.")
-    if training.head_epochs and not isinstance(model, BackboneModel):
+    if training.head_epochs and not model.has_backbone:
         found.append(
             f"head_epochs={training.head_epochs} never acts: a network from scratch has no backbone to freeze."
         )
-    if isinstance(model, BackboneModel) and training.head_epochs >= training.epochs:
+    if model.has_backbone and training.head_epochs >= training.epochs:
         found.append(
             f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone's last layers."
         )

@@ -1,16 +1,46 @@
-"""Which network a recipe trains: the settings of each kind. Nothing here imports TensorFlow."""
+"""Which network a recipe trains: the settings of each kind, and what builds it. Nothing here imports TensorFlow."""
 
-from typing import Annotated, Literal
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta
 
 from marinecv.schema import Count, Rate, Share, Size, checked_dataclass
 
+if TYPE_CHECKING:
+    import keras
+
+
+class ModelConfig:
+    """Settings of a network, and how it is built. A new kind derives from this and is listed in `ModelChoice`.
+
+    Other modules ask what a network is by these attributes, never by its class or kind.
+    """
+
+    kind = ""  # the word in recipe.json
+    builder = ""  # module:function of `marinecv.models`, not imported before `build`: `--help` needs no TensorFlow
+    is_autoencoder = False  # gives back the image instead of probabilities
+    is_cnn = False  # `filters`, `kernels` and `pools` are settings of each convolution
+    has_backbone = False  # a network of `marinecv.models.backbones` below a head that may be trained first
+    has_encoder = False  # the encoder of an autoencoder below a head
+    takes_attributes = False  # beside the image
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it begins with weights that were trained elsewhere."""
+        return getattr(self, "weights", "none") != "none"
+
+    def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+        """Build the network: pixels in [0, 255] (and attributes) in, probabilities out; not compiled."""
+        arguments = vars(self) | ({"weights": None} if getattr(self, "weights", "") == "none" else {})
+        return resolve_name(f"marinecv.models.{self.builder}")(image_shape, num_classes, **arguments)
+
 
 @checked_dataclass
-class ScratchModel:
+class ScratchModel(ModelConfig):
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
 
+    kind, builder, is_cnn = "cnn", "cnn:cnn", True
     filters: tuple[Size, ...] = (32, 64, 128, 128)
     kernels: tuple[Size, ...] = (3, 3, 3, 3)
     pools: tuple[Size, ...] = (2, 2, 2, 2)
@@ -23,12 +53,13 @@ class ScratchModel:
 
 
 @checked_dataclass
-class BackboneModel:
+class BackboneModel(ModelConfig):
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
 
     `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
     """
 
+    kind, builder, has_backbone = "backbone", "backbones:backbone_classifier", True
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
     trainable_layers: Count | None = 20
@@ -46,6 +77,7 @@ class BackboneModel:
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
 
+    kind, builder, takes_attributes = "multimodal", "multimodal:multimodal_classifier", True
     attributes: Size = 312
     attribute_units: Size = 256
     fusion: Literal["concatenate", "gated"] = "concatenate"
@@ -54,20 +86,28 @@ class MultimodalModel(BackboneModel):
 
 
 @checked_dataclass
-class Autoencoder:
+class Autoencoder(ModelConfig):
     """What gives back the image that it is shown through a code.
 
     `salt` and `pepper` are the shares of pixels that become white and black before it sees them.
     """
 
+    is_autoencoder = True
+    output_range = "[0, 1], grey"
     salt: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
     pepper: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+
+    def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+        """Build the network: pixels in [0, 255] in, the image in `output_range` out; not compiled."""
+        of_network = {name: value for name, value in vars(self).items() if name not in ("salt", "pepper", "beta")}
+        return resolve_name(f"marinecv.models.{self.builder}")(image_shape, **of_network)
 
 
 @checked_dataclass
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
 
+    kind, builder, output_range = "unet", "autoencoders:unet", "[-1, 1]"
     filters: tuple[Size, ...] = (32, 64, 128, 256)
     bottleneck: Size = 256
     convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
@@ -76,12 +116,13 @@ class UNet(Autoencoder):
 
 
 @checked_dataclass
-class EncoderModel:
+class EncoderModel(ModelConfig):
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
     `weights` is `"none"`, the recipe of an autoencoder whose encoder is still to be trained, or the path of an encoder.
     """
 
+    kind, builder, has_encoder = "encoder", "encoders:encoder_classifier", True
     filters: tuple[Size, ...] = (32, 64, 128, 256)
     bottleneck: Size = 256
     convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
@@ -100,26 +141,11 @@ class DenseAutoencoder(Autoencoder):
     `beta` weighs how far a variational code may be from a standard normal distribution.
     """
 
+    kind, builder = "dense_autoencoder", "autoencoders:dense_autoencoder"
     units: tuple[Size, ...] = (128, 64, 32)
     variational: bool = False
     beta: Rate = 1.0
 
 
-MODELS = {
-    "cnn": ScratchModel,
-    "backbone": BackboneModel,
-    "multimodal": MultimodalModel,
-    "encoder": EncoderModel,
-    "unet": UNet,
-    "dense_autoencoder": DenseAutoencoder,
-}
 ModelChoice = ScratchModel | BackboneModel | MultimodalModel | EncoderModel | UNet | DenseAutoencoder
-# TEMPORARY
-for _k, _m in MODELS.items():
-    _m.kind = _k
-    _m.is_autoencoder = issubclass(_m, Autoencoder)
-    _m.takes_attributes = issubclass(_m, MultimodalModel)
-    _m.has_backbone = issubclass(_m, BackboneModel)
-    _m.is_pretrained = property(
-        lambda self: getattr(self, "weights", "none") != "none" and not isinstance(self, ScratchModel)
-    )
+MODELS = {model.kind: model for model in get_args(ModelChoice)}

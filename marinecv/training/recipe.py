@@ -9,7 +9,7 @@ from msgspec import Meta
 from marinecv.choices import SPLIT_BY, ClassLevel, Frames, LabelRule, NoBox
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.schema import Count, Positive, Rate, Seed, Share, Size, build, checked_dataclass, convert, no_such, one_of
-from marinecv.training.model_choice import MODELS, Autoencoder, ModelChoice
+from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
@@ -169,7 +169,7 @@ class Recipe:
     budget: str = ""
 
     def __post_init__(self):
-        logged = ("loss",) if isinstance(self.model, Autoencoder) else ("loss", *self.training.metrics)
+        logged = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged for part in ("val_", "")]
         if self.training.monitor not in known:
             raise ValueError(no_such("monitor", self.training.monitor, known))
@@ -184,8 +184,7 @@ class Recipe:
 
     def to_dict(self) -> dict:
         """Plain data for JSON; `from_dict` reads it back equal."""
-        kind = next(kind for kind, model in MODELS.items() if type(self.model) is model)
-        return {**asdict(self), "model": {"kind": kind, **asdict(self.model)}}
+        return {**asdict(self), "model": {"kind": self.model.kind, **asdict(self.model)}}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
@@ -226,6 +225,7 @@ class Recipe:
             "class_names": list(class_names),
             "image": asdict(self.image),
             "colour": "RGB, 0 to 255; EXIF orientation applied; transparency over black",
+            "restores": self.model.is_autoencoder,
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,

@@ -157,7 +157,7 @@ def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
     if above:
         yield f"\n[{'.'.join(above)}]"
     if above == ("model",):
-        yield f"kind = {json.dumps(next(k for k, m in MODELS.items() if type(part) is m))}"
+        yield f"kind = {json.dumps(part.kind)}"
     settings = part if isinstance(part, Mapping) else {field.name: getattr(part, field.name) for field in fields(part)}
     unset = [] if isinstance(part, Mapping) else [field.name for field in fields(part) if field.default is None]
     tables = {name: value for name, value in settings.items() if is_dataclass(value) or isinstance(value, Mapping)}

@@ -14,7 +14,6 @@ from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
 from marinecv.recipes.registry import named
 from marinecv.runs import Run
 from marinecv.training.build import build_model
-from marinecv.training.model_choice import BackboneModel, EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.workflows.prepare import adjusted, sized
 from marinecv.workflows.weights import with_weights
@@ -33,7 +32,7 @@ def chosen(names: Sequence[str]) -> list[Recipe]:
         found += FRACTIONS.values() if name == FAMILY else [named(name, "learning-curve")]
     if len({recipe.data.name for recipe in found}) > 1:
         raise ValueError(f"{', '.join(names)} are of different data. A curve has those of one data set.")
-    return [with_weights(recipe, None) if isinstance(recipe.model, BackboneModel) else recipe for recipe in found]
+    return [with_weights(recipe, None) if recipe.model.has_backbone else recipe for recipe in found]
 
 
 def check_asked(lines: list[Recipe], shares: Sequence[float], args: argparse.Namespace) -> None:
@@ -81,7 +80,7 @@ def plan_cells(
 
 def wants_encoder(line: Recipe) -> bool:
     """Whether it begins with the encoder of an autoencoder."""
-    return isinstance(line.model, EncoderModel) and line.model.weights in AUTOENCODERS
+    return line.model.has_encoder and line.model.weights in AUTOENCODERS
 
 
 def bounds(line: Recipe, lines: list[Recipe], args: argparse.Namespace) -> argparse.Namespace:
@@ -93,7 +92,7 @@ def bounds(line: Recipe, lines: list[Recipe], args: argparse.Namespace) -> argpa
 
 def has_frozen_backbone(line: Recipe) -> bool:
     """Whether nothing of it learns but a head, which costs next to nothing on a bank."""
-    return isinstance(line.model, BackboneModel) and line.model.trainable_layers == 0
+    return line.model.has_backbone and line.model.trainable_layers == 0
 
 
 def cell_of(line: Recipe, share: float, choice: DataChoice, flags: argparse.Namespace) -> Recipe:

@@ -199,7 +199,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         changes: settings by their whole names.
         validation: usable validation images. Of other data than the recipe's own some are held out where they are many.
     """
-    if "model.trainable_layers" in changes and hasattr(recipe.model, "trainable_blocks"):
+    if "model.trainable_layers" in changes and recipe.model.has_backbone or recipe.model.takes_attributes:
         changes = {"model.trainable_blocks": (), **changes}
     changed = with_changes(recipe, changes)
     whole, training, image = recipe.training, changed.training, changed.image

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marinecv.choices import WEIGHTS
-from marinecv.data.network import reachable
+from marinecv.data import network
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.training.recipe import Recipe
 
@@ -64,4 +64,4 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
 @functools.cache
 def weights_host_answers() -> bool:
     """Whether the host of Keras' weights can be reached; asked once a process."""
-    return reachable(WEIGHTS_URL)
+    return network.reachable(WEIGHTS_URL)
