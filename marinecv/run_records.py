@@ -38,7 +38,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     The usable images lie below `data_dirs`. `images` has the stamp of each by `image_id`, where a run keeps them.
     """
 
-    class_names: tuple[str, ...]
+    class_names: Annotated[tuple[str, ...], Meta(min_length=2)]
     image: ImageSpec
     colour: str = ""
     data: str = ""
@@ -50,8 +50,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     images: dict[str, ImageStamp] | None = None
 
     def __post_init__(self):
-        if len(names(self.class_names, "The class names")) < 2:
-            raise ValueError(f"The class names are {self.class_names}. Expected two or more.")
+        names(self.class_names, "The class names")
 
 
 def read_contract(path: str | Path) -> Contract:
@@ -168,7 +167,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     def __post_init__(self):
         measured = ("cross_validated", "accuracy", "ece", "log_loss", "reliability", "review")
         if absent := [name for name in measured if getattr(self, name) is None and not self.reason]:
-            raise ValueError(f"{absent[0]!r} is missing, and there is no reason. Expected what was measured")
+            raise ValueError(f"{absent[0]!r} is missing, and there is no reason. Expected what was measured.")
 
 
 def check_figures(metrics: dict[str, dict], path: Path) -> None:

@@ -51,7 +51,7 @@ def convert(data: Any, kind: Any, what: object) -> Any:
         reason, _, way = str(error).partition(" - at `")
         keys, value = _refused(data, kind, way.rpartition("$")[2].rstrip("`"))
         where = f"{'.'.join(keys)!r} of {what}" if keys else what
-        raise ValueError(f"{where} is {value!r:.60}. {reason}.") from error
+        raise ValueError(f"{where} is {value!r:.60}. {reason.rstrip('.')}.") from error
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

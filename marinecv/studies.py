@@ -30,7 +30,7 @@ class About(Struct, frozen=True, kw_only=True):
         names(list(self.cells.values()), "The folders of the cells")
         for cell, place in self.cells.items():
             if leads_out(place) or not Path(place).parts or "\0" in place:
-                raise ValueError(f"Cell {cell!r} lies in {place!r}. Expected a folder below the study's own")
+                raise ValueError(f"Cell {cell!r} lies in {place!r}. Expected a folder below the study's own.")
 
 
 class Study:

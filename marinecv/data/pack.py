@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.console import quiet
@@ -196,7 +196,7 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
         tables={name: sha256(folder / name) for name in (INDEX, BOXES)},
         source=source,
     )
-    write_json(folder / PACK, to_builtins(about))
+    write_json(folder / PACK, asdict(about))
 
 
 def _tidy(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 from msgspec import Meta, Struct, to_builtins
+from msgspec.structs import asdict
 
 from marinecv.atomic import write_json
 from marinecv.hold import hold
@@ -46,7 +47,7 @@ class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self):
         one_of(STATUSES, status=self.status)
         if self.status == "done" and (self.value is None or self.loss is None):
-            raise ValueError("A trial that is done has a value and a loss: an epoch with finite ones")
+            raise ValueError("A trial that is done has a value and a loss: an epoch with finite ones.")
 
     @property
     def over(self) -> bool:
@@ -161,7 +162,7 @@ class Search:
     def write_trial(self, trial: Trial) -> None:
         """Keep a trial; one that is over keeps no weights."""
         folder = self.trial_folder(trial.number)
-        write_json(folder / "trial.json", to_builtins(trial))
+        write_json(folder / "trial.json", asdict(trial))
         for name in WEIGHTS if trial.over else ():
             (folder / name).unlink(missing_ok=True)
 
@@ -173,7 +174,7 @@ class Search:
         names = [parameter.name for parameter in self.space]
         rows = []
         for trial in self.trials:
-            row = to_builtins(trial)
+            row = asdict(trial)
             values, reason, _ = row.pop("values"), row.pop("reason"), row.pop("tries")
             rows.append({**row, **{name: values.get(name) for name in names}, "reason": reason})
         return pd.DataFrame(rows, dtype=object)

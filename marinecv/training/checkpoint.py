@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file
 from marinecv.schema import Count, Positive, convert
@@ -119,7 +120,7 @@ class Checkpoint(keras.callbacks.Callback):
             f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)
         }
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, state=np.array(json.dumps(to_builtins(state))), **flat)
+            np.savez(file, state=np.array(json.dumps(asdict(state))), **flat)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leave it to a later `fit` of the model where that begins."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.schema import read_json, read_toml
 from marinecv.training.model_choice import MODELS
 from marinecv.training.recipe import DataChoice, Recipe
 
@@ -80,10 +81,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        return Recipe.from_dict(_with_none(table) if path.suffix == ".toml" else table)
-    except (OSError, ValueError) as error:
+        return Recipe.from_dict(_with_none(read_toml(path)) if path.suffix == ".toml" else read_json(path))
+    except ValueError as error:
         raise ValueError(f"{path} is no recipe: {error} `recipes show NAME` prints one.") from error
 
 
