@@ -133,8 +133,8 @@ def test_reductions_are_counted_on_over_a_kill(tmp_path):
 
     whole = stopped(model_of(), tmp_path / "whole", 9)
     assert whole.stopped and whole.epochs_done == 4  # best in the first, reduced in the three after it
-    assert not stopped(model_of(), tmp_path / "killed", 3)["stopped"]
-    assert stopped(model_of(), tmp_path / "killed", 9)["epochs_done"] == 4
+    assert not stopped(model_of(), tmp_path / "killed", 3).stopped
+    assert stopped(model_of(), tmp_path / "killed", 9).epochs_done == 4
 
 
 def test_an_epoch_is_one_calm_line():
