@@ -87,7 +87,7 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
         run = start(Path(place) / "run", recipe, catalog, manifest)
         fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
         best = run.history["val_accuracy"].max()
-        seconds, every = run.timing["train_seconds"], run.timing["seconds_per_epoch"]
+        seconds, every = run.timing.train_seconds, run.timing.seconds_per_epoch
     n = int((mcv.usable(catalog)["split"] == "validation").sum())
     said = {"epochs": epochs, "image_size": side, "validation_accuracy": round(best, 4), "n": n}
     said |= {"seconds_per_epoch": every, "seconds": seconds, "peak_mib": watch.peaks[1]}

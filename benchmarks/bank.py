@@ -74,7 +74,7 @@ def figures(run: Run) -> dict:
         for split, figure in accuracies.items()
         for name, key in (("accuracy", "value"), ("low", "low"), ("high", "high"), ("n", "n"))
     }
-    return named | {"epochs": run.timing["epochs"]}
+    return named | {"epochs": run.timing.epochs}
 
 
 def of_all_seeds(table: pd.DataFrame) -> list[dict]:

@@ -385,7 +385,7 @@ def ours(job: dict) -> None:
         fit.callbacks = lambda *args, said=said, **options: [*whole(*args, **options), said]
         run = train.start(Path(job["place"]) / recipe.name, recipe, catalog, manifest)
         fit.fit_recipe(recipe, run, fit.load_run(run, recipe), say=lambda line: None)
-    mark("end", run.timing["trainable_parameters"])
+    mark("end", run.timing.trainable_parameters)
 
 
 def pytorch(job: dict) -> None:

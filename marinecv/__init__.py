@@ -31,7 +31,7 @@ sys.modules[__name__].__class__ = _Library
 
 def __getattr__(name: str):
     if name not in _MODULES:
-        from marinecv.checked import did_you_mean
+        from marinecv.schema import did_you_mean
 
         raise AttributeError(f"module 'marinecv' has no attribute {name!r}.{did_you_mean(name, __all__)}")
     return getattr(importlib.import_module(_MODULES[name]), name)

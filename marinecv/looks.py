@@ -34,7 +34,7 @@ def looks_at_test(run: Run) -> dict:
 
 def _split(run: Run) -> str:
     try:
-        return str(run.read("contract.json").get("split_sha256") or "")
+        return run.contract.split_sha256
     except ValueError:  # of a neighbour that is broken or not made yet nothing is known
         return ""
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from marinecv.atomic import write_json
-from marinecv.checked import check_entries, names, read_json, take
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import as_catalog
@@ -18,6 +17,8 @@ from marinecv.environment import environment
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
+from marinecv.run_records import Calibration, Contract, Environment, Timing, check_figures, read_contract
+from marinecv.schema import names, read, read_json
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
 if TYPE_CHECKING:
@@ -26,49 +27,12 @@ if TYPE_CHECKING:
 OWN = "own"
 """The kind of the model of a run that was not trained here, and the name of its recipe and data."""
 RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
-COSTS = (
-    *("epochs", "best_epoch", "train_seconds", "latency_ms_per_image"),
-    *("parameters", "trainable_parameters", "device"),
-)
 LOST = "Bring it back from a copy, or train again into another folder with --output-dir."
 SCORED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "honest.csv", "codes.npz")
 MEND = {  # what a broken file of a run asks for; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
     "metrics.json": f"Delete it. {RESUMABLE}",
     **dict.fromkeys(SCORED, f"Delete metrics.json, and it too if it is there. {RESUMABLE}"),
-}
-_BOUNDS = {"low": float, "high": float}
-_FIGURE = {"value": float, "low": float | None, "high": float | None, "n": int}  # null: of few groups
-_SHARE_RIGHT = {"n": int, "accuracy": float, **_BOUNDS}
-MEASURED = {  # of `calibration.json`: absent where too few images were held out
-    "cross_validated": {"before": float, "after": float},
-    "accuracy": _FIGURE,
-    "ece": {"before": float, "after": float, "by_chance": float},
-    "log_loss": {"before": _FIGURE, "after": _FIGURE},
-    "reliability": dict.fromkeys(("before", "after"), [{"confidence": float, **_SHARE_RIGHT}]),
-    "review": {
-        "goal": float,
-        "probability": float | None,
-        "distance": float | None,
-        "n": int,
-        "looked_at": int,
-        "rest": (_FIGURE,),
-        "curve": [{"share": float, "looked_at": int, **_SHARE_RIGHT}],
-    },
-}
-CALIBRATION = {
-    **{name: (entries,) for name, entries in MEASURED.items()},
-    "method": str,
-    "temperature": float,
-    "reason": str,
-    "unseen": bool,
-    "n_chosen": int,
-    "n_held": int,
-    "sets": ({"threshold": float, **dict.fromkeys(("coverage", "low", "high"), float), "n": int, "meaning": str},),
-    "no_sets": str,
-    "contract_sha256": str,
-    "model_sha256": str,
-    "codes_sha256": str | None,
 }
 
 
@@ -159,7 +123,7 @@ class Run:
     def catalog(self) -> pd.DataFrame:
         """The catalog it was trained on, whose images all lie below the folders that the run recorded; a broken one is
         a ValueError, as everywhere below."""
-        folders = self._contract("data_dirs", tuple[str, ...])
+        folders = self.contract.data_dirs
         with self.mending("catalog.csv"):
             catalog = _read_catalog(self.path("catalog.csv"))
             _refuse_outside(catalog, folders, self.path("catalog.csv"))
@@ -174,11 +138,10 @@ class Run:
     @property
     def metrics(self) -> dict[str, dict]:
         """The figures of each split, validation among them: each its value, bounds and n."""
-        metrics = self.read("metrics.json")
         with self.mending("metrics.json"):
-            for split in dict.fromkeys(("validation", *metrics)):
-                _check_figures(metrics, split, self.path("metrics.json"))
-        return metrics
+            metrics = read(self.path("metrics.json"), dict[str, dict[str, Any]])
+            check_figures(metrics, self.path("metrics.json"))
+            return metrics
 
     @property
     def attributes(self) -> pd.DataFrame:
@@ -194,47 +157,48 @@ class Run:
             return values
 
     @property
-    def timing(self) -> dict[str, float | str]:
-        """What the training cost: `COSTS`, and what else was measured."""
-        timing = self.read("timing.json")
+    def timing(self) -> Timing:
+        """What the training cost."""
         with self.mending("timing.json"):
-            for name in dict.fromkeys((*COSTS, *timing)):
-                take(timing, name, kind=str if name == "device" else float, what=self.path("timing.json"))
-        return timing
+            return read(self.path("timing.json"), Timing)
 
     @property
-    def calibration(self) -> dict:
+    def environment(self) -> Environment:
+        """The command that made it, and the commit of marinecv."""
+        with self.mending("environment.json"):
+            return read(self.path("environment.json"), Environment)
+
+    @property
+    def calibration(self) -> Calibration:
         """What its probabilities mean, as it was measured after the training; of this very model and contract."""
-        path, found = self.path("calibration.json"), self.read("calibration.json")
+        path = self.path("calibration.json")
         with self.mending("calibration.json"):
-            check_entries(found, CALIBRATION, path)
-            if not found["reason"]:
-                check_entries(found, MEASURED, path)
-            if not found["temperature"] > 0:
-                raise ValueError(f"The temperature of {path} is {found['temperature']}. Expected a number above 0.")
-            for name, key in (("contract.json", "contract_sha256"), ("model.keras", "model_sha256")):
-                if found[key] != sha256(self.path(name)):
+            found = read(path, Calibration)
+            for name, known in (("contract.json", found.contract_sha256), ("model.keras", found.model_sha256)):
+                if known != sha256(self.path(name)):
                     raise ValueError(f"{path} was measured with another {name} than the one that lies beside it now.")
-        return found
+            return found
+
+    @property
+    def contract(self) -> Contract:
+        """What its model cannot hold: class names, image spec, demonstration or not."""
+        with self.mending("contract.json"):
+            return read_contract(self.path("contract.json"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the model's outputs."""
-        found = self._contract("class_names", tuple[str, ...])
-        with self.mending("contract.json"):
-            if len(found) < 2:
-                raise ValueError(f"The class names of {self.path('contract.json')} are {found}. Expected two or more.")
-            return names(found, f"The class names of {self.path('contract.json')}")
+        return self.contract.class_names
 
     @property
     def spec(self) -> ImageSpec:
         """How an image becomes what the model takes."""
-        return self._contract("image", ImageSpec)
+        return self.contract.image
 
     @property
     def demonstration(self) -> bool:
         """Whether it learned from drawn pictures, so that its figures say nothing about real animals."""
-        return self._contract("demonstration", bool)
+        return self.contract.demonstration
 
     @contextmanager
     def mending(self, name: str) -> Iterator[None]:
@@ -244,11 +208,6 @@ class Run:
         except (OSError, ValueError) as error:
             mend = "Make the run again with run_of_model." if self.own else MEND.get(name, LOST)
             raise ValueError(f"{error} {mend.format(folder=self.folder)}") from error
-
-    def _contract(self, key: str, kind: Any) -> Any:
-        contract = self.read("contract.json")
-        with self.mending("contract.json"):
-            return take(contract, key, kind=kind, what=self.path("contract.json"))
 
     def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode, for prediction.
@@ -375,25 +334,4 @@ def _refuse_outside(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path)
             raise ValueError(
                 f"Row {number} of {path}, {image_id!r}, names {name!r:.120}, which is no path below the folder of the "
                 f"data that this run recorded ({', '.join(folders) or 'none'}). Expected images there, and no address."
-            )
-
-
-def _check_figures(metrics: dict, split: str, path: Path) -> None:
-    """Refuse figures of a split that are none: counts, and of each figure its value, bounds and n."""
-    take(metrics, split, "n", kind=int, what=path)
-    expected = ("mse",) if "mse" in metrics[split] else ("accuracy", "log_loss")  # of an autoencoder, or else
-    for name in dict.fromkeys((*expected, *metrics[split])):
-        if name in ("n", "unlabelled"):
-            take(metrics, split, name, kind=int, what=path)
-            continue
-        value, low, high, n = (
-            take(metrics, split, name, bound, kind=kind, what=path) for bound, kind in _FIGURE.items()
-        )
-        if low is None or high is None:
-            low, high = (take(metrics, split, name, "by_image", bound, kind=float, what=path) for bound in _BOUNDS)
-            take(metrics, split, name, "method", kind=str, what=path)
-        if n < 1 or (name == "accuracy" and not (low <= value <= high and 0 <= value <= 1)):
-            raise ValueError(
-                f"The {split} {name} of {path} is {value} ({low} to {high}, n={n}). Expected a figure of at least one "
-                "image, an accuracy from 0 to 1 and between its bounds."
             )

@@ -3,17 +3,36 @@
 from pathlib import Path
 
 import pandas as pd
+from msgspec import Struct
 
 from marinecv.atomic import write_json
-from marinecv.checked import names, read_json, take
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.names import leads_out
-from marinecv.runs import COSTS, Run
+from marinecv.runs import Run
+from marinecv.schema import names, one_of, read
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
+COSTS = ("epochs", "best_epoch", "train_seconds", "latency_ms_per_image", "parameters", "trainable_parameters")
 CURVE, REPRODUCTION = "curve.json", "reproduction.json"
 """What a study has beside `study.json` that is a learning curve, or the reproduction of a report."""
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """`study.json`: a study, and the folder of each of its cells."""
+
+    title: str
+    demonstration: bool
+    select_on: str = "validation"
+    cells: dict[str, str]
+
+    def __post_init__(self):
+        one_of(SCORED_SPLITS, select_on=self.select_on)
+        names(list(self.cells), "The cells")
+        names(list(self.cells.values()), "The folders of the cells")
+        for cell, place in self.cells.items():
+            if leads_out(place) or not Path(place).parts or "\0" in place:
+                raise ValueError(f"Cell {cell!r} lies in {place!r}. Expected a folder below the study's own.")
 
 
 class Study:
@@ -30,11 +49,13 @@ class Study:
         if not is_study(folder):
             raise ValueError(f"{folder} is no study: it has no study.json. Expected a folder that --grid made.")
         try:
-            self._read_about(self.folder / "study.json")
+            about = read(self.folder / "study.json", About)
         except ValueError as error:
             raise ValueError(
                 f"{error} Bring it back from a copy, or open the runs below {self.folder} one by one."
             ) from error
+        self.title, self.demonstration, self.select_on = about.title, about.demonstration, about.select_on
+        self.cells = about.cells
 
     @classmethod
     def create(
@@ -106,20 +127,6 @@ class Study:
         write_table(self.folder / "table.csv", table)
         return table
 
-    def _read_about(self, path: Path) -> None:
-        about = read_json(path)
-        self.title: str = take(about, "title", kind=str, what=path)
-        self.cells: dict[str, str] = take(about, "cells", kind=dict[str, str], what=path)
-        self.demonstration: bool = take(about, "demonstration", kind=bool, what=path)
-        self.select_on: str = take({"select_on": "validation", **about}, "select_on", kind=str, what=path)
-        if self.select_on not in SCORED_SPLITS:
-            raise ValueError(f"{path} selects on {self.select_on!r:.60}. Expected one of {', '.join(SCORED_SPLITS)}.")
-        names(list(self.cells), f"The cells of {path}")
-        names(list(self.cells.values()), f"The folders of the cells of {path}")
-        for cell, place in self.cells.items():
-            if leads_out(place) or not Path(place).parts or "\0" in place:
-                raise ValueError(f"Cell {cell!r} of {path} lies in {place!r}. Expected a folder below the study's own.")
-
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
         check_columns(table, ("name", "best"), path)
@@ -152,7 +159,7 @@ def run_row(run: Run) -> dict:
             row |= {f"{split}_{bound}": figure[bound] for bound in ("low", "high", "n")}
         if split == "validation" and not restores:
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
-    return row | {name: timing[name] for name in COSTS if name != "device"}
+    return row | {name: getattr(timing, name) for name in COSTS}
 
 
 def is_study(folder: str | Path) -> bool:

@@ -4,7 +4,6 @@ import argparse
 import os
 from pathlib import Path
 
-from marinecv.checked import no_such
 from marinecv.choices import WEIGHTS
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
@@ -13,6 +12,7 @@ from marinecv.recipes.aquarium import PRETRAINED
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import recipe_named
 from marinecv.runs import check_fresh
+from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import Study, resumable
 from marinecv.training.recipe import DataChoice

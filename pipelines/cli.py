@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from marinecv.checked import did_you_mean, no_such
+from marinecv.schema import did_you_mean, no_such
 
 from . import faults
 

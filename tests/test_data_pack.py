@@ -279,7 +279,7 @@ def test_a_pack_that_lacks_a_part_is_refused(tank, tmp_path):
         ("version", 9, "is of version 9. Expected 2"),
         ("name", "../elsewhere", r"gives is '../elsewhere'. Expected that of a file"),
         ("class_names", ["a", "a"], "'a' is empty or there twice"),
-        ("licence", 3, "'licence' of .* is 3. Expected text"),
+        ("licence", 3, "'licence' of .* is 3. Expected `str`"),
     ],
 )
 def test_a_pack_json_that_says_what_cannot_be_is_refused(entry, value, said, tank, tmp_path):

@@ -20,6 +20,7 @@ from marinecv.data.user_tables import as_text
 
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
 SPEC = mcv.ImageSpec(height=8, width=8)
+CONTRACT = {"class_names": NAMES, "image": {}, "demonstration": False}
 TEXT = [
     "image_id",
     "path",
@@ -133,7 +134,7 @@ def audit(t):
 
 
 def run(t):
-    catalog = mcv.Run.create(t.folder / "run", {}, {}, t.catalog).catalog
+    catalog = mcv.Run.create(t.folder / "run", {}, CONTRACT, t.catalog).catalog
     return catalog.drop(columns="share").astype(str)
 
 
@@ -362,7 +363,7 @@ class TestCatalogOf:
         assert mcv.classification_metrics(back) == mcv.classification_metrics(predictions.drop(columns="site"))
         ours = mcv.predict_table(model, loaded[CATALOG_COLUMNS], SPEC, NAMES, pixels=pixels)
         pd.testing.assert_frame_equal(ours, predictions.iloc[:, :7])
-        run = mcv.Run.create(tmp_path / "run", {}, {}, loaded)
+        run = mcv.Run.create(tmp_path / "run", {}, CONTRACT, loaded)
         assert run.catalog["site"].tolist() == loaded["site"].tolist()
 
     def test_other_things_are_refused(self, files):

@@ -1,5 +1,7 @@
 """The temperature, and how far confidence is from accuracy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +114,12 @@ def test_by_chance_few_images_are_off_and_many_are_not():
     assert many < 0.005
 
 
+def record(found):
+    """What `Run.calibration` gives of the same, as far as sentences read it."""
+    parts = {name: SimpleNamespace(**found[name]) for name in ("cross_validated", "ece", "review") if name in found}
+    return SimpleNamespace(**found | parts)
+
+
 def test_an_overconfident_network_is_better_after_than_before():
     found = judge_temperature(table(*simulated(2000, 3, 1)), table(*simulated(1000, 3, 2)))
     assert found["temperature"] == pytest.approx(3, rel=0.1) and found["reason"] == ""
@@ -127,7 +135,7 @@ def test_of_a_network_that_is_right_the_temperature_stays_1_and_everything_is_as
     assert found["cross_validated"]["after"] >= found["cross_validated"]["before"]
     assert found["ece"]["before"] == pytest.approx(found["ece"]["after"], abs=1e-6)
     assert found["log_loss"]["before"] == pytest.approx(found["log_loss"]["after"], abs=1e-6)
-    assert temperature_sentence(found) == (
+    assert temperature_sentence(record(found)) == (
         "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
         f"(ECE {found['ece']['before']:.3f}, n=42)."
     )
@@ -138,7 +146,7 @@ def test_of_one_that_is_too_sure_the_temperature_is_that_of_all_calibration_imag
     found = judge_temperature(table(probabilities, true), table(*simulated(30, 4, 2)))
     assert found["temperature"] == fit_temperature(probabilities, true) > 1.5
     losses = found["cross_validated"]
-    assert temperature_sentence(found) == (
+    assert temperature_sentence(record(found)) == (
         "Temperature scaling, fitted on 40 calibration images, lowers cross-validated log loss from "
         f"{losses['before']:.3f} to {losses['after']:.3f}."
     )
@@ -203,4 +211,4 @@ def test_of_few_groups_a_mean_has_no_interval_and_says_so_in_a_review():
         assert (figure["by_image"]["low"], figure["by_image"]["high"]) == (by_image["low"], by_image["high"])
         assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
     found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "rest": figure}, "unseen": True, "n_chosen": 9}
-    assert triage_sentence(1, 9, found).endswith("75%, from 2 groups of related images: no interval)")
+    assert triage_sentence(1, 9, record(found)).endswith("75%, from 2 groups of related images: no interval)")

@@ -49,7 +49,7 @@ def test_the_figures_of_all_folds_resample_the_groups_of_the_catalogs(tmp_path, 
         catalog["group"] = [str(number // 4) for number in range(40)]
     runs = []
     for fold, rows in (("1/2", table[:20]), ("2/2", table[20:])):
-        contract = {"class_names": ["crab", "eel"]}
+        contract = {"class_names": ["crab", "eel"], "image": {}, "demonstration": False}
         run = Run.create(tmp_path / fold[0], {"name": "tank", "data": {"fold": fold}}, contract, catalog)
         write_predictions(rows, run.path("predictions.csv"))
         runs.append(run)

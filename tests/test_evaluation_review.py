@@ -1,5 +1,7 @@
 """What to look at, and how often the rest is right."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -104,11 +106,8 @@ def test_related_images_widen_the_interval_of_the_rest():
 
 def calibration(unseen=True, **review):
     rest = {"value": 0.97, "low": 0.88, "high": 0.99, "n": 42}
-    return {
-        "n_chosen": 60,
-        "unseen": unseen,
-        "review": {"goal": 0.95, "probability": 0.7, "n": 50, "rest": rest} | review,
-    }
+    review = {"goal": 0.95, "probability": 0.7, "n": 50, "rest": rest} | review
+    return SimpleNamespace(n_chosen=60, unseen=unseen, review=SimpleNamespace(**review))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from keras import layers, ops
 
 import marinecv as mcv
 from marinecv.atomic import replaced
-from marinecv.checked import read_json
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
 from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, check_export
@@ -22,6 +21,7 @@ from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
 from marinecv.hashes import sha256
 from marinecv.runs import Run
+from marinecv.schema import read_json
 
 COPIES = 300  # small weights are not quantised
 KINDS = [("litert", kind) for kind in formats.QUANTISATIONS] + [("savedmodel", "none"), ("onnx", "none")]
@@ -288,9 +288,12 @@ def test_the_check_notices_other_answers_to_the_canary(litert):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda found: found.pop("sha256"), "'sha256' of .* is missing"),
-        (lambda found: found.pop("canary"), "'canary.seed' of .* is missing"),
-        (lambda found: found["canary"].update(probabilities=[1]), "Expected a list, each entry a number"),
+        (lambda found: found.pop("sha256"), "missing required field `sha256`"),
+        (lambda found: found.pop("canary"), "missing required field `canary`"),
+        (
+            lambda found: found["canary"].update(probabilities=[1]),
+            "'canary.probabilities.0' of .* is 1. Expected",
+        ),
         (lambda found: found["canary"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
     ],
 )

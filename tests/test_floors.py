@@ -15,7 +15,7 @@ from marinecv.training.trackers import LOGS
 HOUSE = Path(marinecv.__file__).parent
 FLOORS = {
     "atomic": 0,
-    "checked": 0,
+    "schema": 0,
     "choices": 0,
     "environment": 0,
     "console": 0,
@@ -30,6 +30,7 @@ FLOORS = {
     "features": 4,
     "audit": 5,
     "looks": 6,
+    "run_records": 6,
     "runs": 6,
     "studies": 6,
     "training": 7,

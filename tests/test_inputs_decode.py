@@ -156,7 +156,7 @@ def test_an_image_above_the_white_of_its_data_set_is_a_row_and_without_one_it_is
     assert read_pixels(paths, spec)[1] == {0: reason.format(4095), 3: reason.format(65535)}
     pixels, reasons = read_pixels(paths, ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch", canvas_px=None))
     assert not reasons and [image.max() for image in pixels] == [255, 250, 75, 255]
-    with pytest.raises(ValueError, match="Expected white of 1 to 65535, or None. Received: white=0"):
+    with pytest.raises(ValueError, match="white is 0. Expected `int` >= 1"):
         ImageSpec(white=0)
 
 

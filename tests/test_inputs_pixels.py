@@ -174,10 +174,10 @@ def test_a_size_that_is_no_image_spec_is_refused(load):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"height": "20"}, "Expected height to be a whole number of at least 0. Received: height='20'"),
-        ({"width": 30.0}, "Received: width=30.0"),
-        ({"canvas_px": True}, "Received: canvas_px=True"),
-        ({"white": "255"}, "Received: white='255'"),
+        ({"height": "20"}, "height is '20'. Expected `int`"),
+        ({"width": 30.0}, "width is 30.0. Expected `int`"),
+        ({"canvas_px": True}, "canvas_px is True. Expected `int"),
+        ({"white": "255"}, "white is '255'. Expected `int"),
     ],
 )
 def test_a_spec_of_wrong_types_is_refused(wrong, message):

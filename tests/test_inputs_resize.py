@@ -110,10 +110,10 @@ def test_only_a_padded_image_can_exceed_its_canvas():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"height": 0}, "image size of at least 1x1 and at most 4096x4096. Received: 0x224"),
+        ({"height": 0}, "height is 0. Expected `int` >= 1"),
         ({"fit": "crop"}, "fit to be one of .*Received: fit='crop'"),
         ({"larger": "crop"}, "larger to be one of .*Received: larger='crop'"),
-        ({"canvas_px": 0}, "canvas_px of 1 to 16384, or None. Received: canvas_px=0"),
+        ({"canvas_px": 0}, "canvas_px is 0. Expected `int` >= 1"),
     ],
 )
 def test_a_geometry_that_cannot_be_is_refused(settings, message):

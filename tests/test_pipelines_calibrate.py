@@ -89,14 +89,14 @@ def calibrated_again(run, recipe):
 def test_a_training_leaves_what_its_probabilities_mean_and_names_what_it_is_of(sure_run):
     run = Run(sure_run)
     found = run.calibration
-    assert Recipe.of(run).training.calibration == pytest.approx(1 / 3) and found["unseen"]
-    assert (found["n_chosen"], found["n_held"], found["review"]["n"], found["sets"]["n"]) == (40, 20, 20, 20)
-    assert found["contract_sha256"] == sha256(run.path("contract.json"))
-    assert found["model_sha256"] == sha256(run.path("model.keras"))
-    assert found["codes_sha256"] == sha256(run.path("codes.npz"))
-    assert found["ece"]["after"] <= 1 and found["sets"]["coverage"] == 0.9
-    assert (found["sets"]["low"], found["sets"]["high"]) == mcv.coverage_range(20)
-    assert found["sets"]["meaning"].startswith("marginal: over images like those of validation, not class by class")
+    assert Recipe.of(run).training.calibration == pytest.approx(1 / 3) and found.unseen
+    assert (found.n_chosen, found.n_held, found.review.n, found.sets.n) == (40, 20, 20, 20)
+    assert found.contract_sha256 == sha256(run.path("contract.json"))
+    assert found.model_sha256 == sha256(run.path("model.keras"))
+    assert found.codes_sha256 == sha256(run.path("codes.npz"))
+    assert found.ece.after <= 1 and found.sets.coverage == 0.9
+    assert (found.sets.low, found.sets.high) == mcv.coverage_range(20)
+    assert found.sets.meaning.startswith("marginal: over images like those of validation, not class by class")
 
 
 def test_no_image_and_no_place_is_in_it(sure_run, photos):
@@ -128,12 +128,12 @@ def test_the_console_the_page_and_predict_say_whether_the_temperature_is_used(co
         calibrate.calibrate(copy, recipe, model, rows, pixels, table, print)
         found, sentence = copy.calibration, capsys.readouterr().out.strip()
         assert said in sentence and sentence == temperature_sentence(found)
-        assert (found["temperature"] == 1) == (factor == 1)
+        assert (found.temperature == 1) == (factor == 1)
         assert sentence in write_run_report(copy.folder).read_text(encoding="utf-8")
         rows_of_predict = predicted(copy, mixed, tmp_path / f"{factor}.csv")
         assert sentence in capsys.readouterr().out
         seen, _ = mcv.read_pixels([str(mixed / "crab.png")], copy.spec)
-        given = mcv.calibrated(model.predict(seen.astype(np.float32), verbose=0), found["temperature"])
+        given = mcv.calibrated(model.predict(seen.astype(np.float32), verbose=0), found.temperature)
         good = rows_of_predict[rows_of_predict["problem"] == ""]
         np.testing.assert_allclose(good[names].astype(float).iloc[:1], given, atol=1e-5)
 
@@ -165,8 +165,8 @@ def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calib
 
 def test_where_nothing_was_held_out_it_says_that_the_training_stopped_by_all_of_it(copy, capsys):
     found = calibrated_again(copy, Recipe.of(copy).with_training(calibration=0.0))
-    assert not found["unseen"] and found["sets"] is None and "the training stopped by" in found["no_sets"]
-    assert (found["n_chosen"], found["n_held"]) == (40, 20)
+    assert not found.unseen and found.sets is None and "the training stopped by" in found.no_sets
+    assert (found.n_chosen, found.n_held) == (40, 20)
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
     assert "The training stopped by these too" in page and "None are stated: the training stopped by" in page
     assert predict.calibration_of(copy, print) == found
@@ -179,7 +179,7 @@ def test_where_nothing_was_held_out_it_says_that_the_training_stopped_by_all_of_
     [(1.5, 0.3, "too sure"), (0.5, 0.3, "not sure enough"), (1.05, 0.3, "about right"), (1.5, 0.5, "about right")],
 )
 def test_the_page_calls_a_network_too_sure_only_where_the_temperature_helps(copy, temperature, after, said):
-    found = copy.calibration
+    found = copy.read("calibration.json")
     for when, value in (("before", 0.4), ("after", after)):
         found["log_loss"][when]["value"] = value
     copy.path("calibration.json").write_text(json.dumps(found | {"temperature": temperature}))
@@ -190,18 +190,18 @@ def test_the_page_calls_a_network_too_sure_only_where_the_temperature_helps(copy
 def test_the_distance_from_which_an_image_is_unlike_is_not_of_the_images_it_is_checked_on(copy):
     rows, recipe = usable(copy.catalog), Recipe.of(copy)
     pixels, table = load_run(copy, recipe), read_predictions(copy.path("predictions.csv"))
-    before = copy.calibration["review"]
+    before = copy.calibration.review
     held = calibration_rows(rows, recipe.training.calibration, recipe.training.seed).to_numpy()
     strange = np.where(held[:, None, None, None], 255 - pixels, pixels)
     calibrate.calibrate(copy, recipe, copy.load_model(), rows, strange, table, print)
-    after = copy.calibration["review"]
-    assert after["distance"] == before["distance"] and after["looked_at"] > before["looked_at"]
+    after = copy.calibration.review
+    assert after.distance == before.distance and after.looked_at > before.looked_at
 
 
 def test_the_certificate_of_an_export_names_the_temperature(sure_run):
     run = Run(sure_run)
     expected = {
-        "temperature": run.calibration["temperature"],
+        "temperature": run.calibration.temperature,
         "calibration_sha256": sha256(run.path("calibration.json")),
     }
     assert calibration_of(run) == expected
@@ -209,10 +209,8 @@ def test_the_certificate_of_an_export_names_the_temperature(sure_run):
 
 def test_few_images_held_out_are_too_few_for_sets(copy):
     found = calibrated_again(copy, Recipe.of(copy).with_training(calibration=0.2))
-    assert (
-        found["sets"] is None and found["no_sets"] == "12 images are held out, and a coverage is stated on 20 at least"
-    )
-    assert found["temperature"] > 0 and not found["reason"]
+    assert found.sets is None and found.no_sets == "12 images are held out, and a coverage is stated on 20 at least"
+    assert found.temperature > 0 and not found.reason
 
 
 def test_sets_of_images_in_groups_are_said_to_hold_but_roughly(copy):
@@ -222,13 +220,13 @@ def test_sets_of_images_in_groups_are_said_to_hold_but_roughly(copy):
     rows = usable(grouped)
     pixels, table = load_run(copy, recipe), read_predictions(copy.path("predictions.csv"))
     calibrate.calibrate(copy, recipe, copy.load_model(), rows, pixels, table, print)
-    assert copy.calibration["sets"]["meaning"].endswith("images of one group are alike, so it holds but roughly")
+    assert copy.calibration.sets.meaning.endswith("images of one group are alike, so it holds but roughly")
 
 
 def test_of_a_handful_of_images_no_temperature_is_used(finished_run):
     run = Run(finished_run)
     found = run.calibration
-    assert found["temperature"] == 1 and "(1, expected 10 at least)" in found["reason"] and found["sets"] is None
+    assert found.temperature == 1 and "(1, expected 10 at least)" in found.reason and found.sets is None
     assert not run.path("codes.npz").exists()
     assert "Too few validation images are held out (1, expected 10" in (finished_run / "report.html").read_text()
 
@@ -244,10 +242,10 @@ def test_predict_calibrates_and_states_sets(sure_run, mixed, tmp_path, capsys):
     )
     pixels, _ = mcv.read_pixels([str(mixed / name) for name in ("crab.png", "eel.png", "noise.png")], run.spec)
     raw = run.load_model().predict(pixels.astype(np.float32), verbose=0)
-    expected = mcv.calibrated(raw, run.calibration["temperature"])
+    expected = mcv.calibrated(raw, run.calibration.temperature)
     good = rows[rows["problem"] == ""]
     np.testing.assert_allclose(good[["p_crab", "p_eel", "p_ray"]].astype(float), expected, atol=1e-5)
-    inside = mcv.prediction_sets(expected, run.calibration["sets"]["threshold"])
+    inside = mcv.prediction_sets(expected, run.calibration.sets.threshold)
     names = np.array(run.class_names)
     assert good["prediction_set"].tolist() == ["|".join(names[row]) for row in inside]
     assert (rows.loc[rows["problem"] != "", ["prediction_set", "probability"]] == "").all(axis=None)
@@ -268,7 +266,7 @@ def test_predict_flags_what_to_look_at(sure_run, mixed, tmp_path, capsys):
 
 
 def test_predict_flags_all_where_no_threshold_is_good_enough(copy, mixed, tmp_path, capsys):
-    found = copy.calibration
+    found = copy.read("calibration.json")
     found["review"]["probability"] = None
     copy.path("calibration.json").write_text(json.dumps(found))
     rows = predicted(copy, mixed, tmp_path / "out.csv", "--review")
@@ -277,7 +275,7 @@ def test_predict_flags_all_where_no_threshold_is_good_enough(copy, mixed, tmp_pa
 
 
 def test_a_review_without_distance_goes_by_probability_alone(copy, mixed, tmp_path):
-    found = copy.calibration
+    found = copy.read("calibration.json")
     found["review"] |= {"probability": 1.0, "distance": None}
     copy.path("calibration.json").write_text(json.dumps(found))
     copy.path("codes.npz").unlink()
@@ -340,19 +338,19 @@ def test_codes_of_another_training_are_refused(copy, mixed, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("way", "value", "said"),
     [
-        (("temperature",), 0, "The temperature of .* is 0. Expected a number above 0"),
-        (("temperature",), None, "'temperature' of .*calibration.json is None. Expected a number"),
-        (("ece",), None, "'ece' of .* is None. Expected named entries"),
-        (("log_loss", "after", "low"), "x", "'low' of 'after' of 'log_loss' of .* is 'x'"),
-        (("reliability", "before"), [], "'before' of 'reliability' of .* is empty. Expected a row at least"),
-        (("review", "curve"), [{"share": 0.1}], "'looked_at' of a row of 'curve' of 'review' of .* is missing"),
-        (("review", "rest"), {}, "'value' of 'rest' of 'review' of .* is missing"),
-        (("sets", "threshold"), "x", "'threshold' of 'sets' of .* is 'x'. Expected a number"),
-        (("unseen",), 1, "'unseen' of .* is 1. Expected true or false"),
+        (("temperature",), 0, "'temperature' of .*calibration.json is 0. Expected `float` > 0"),
+        (("temperature",), None, "'temperature' of .*calibration.json is None. Expected `float`"),
+        (("ece",), None, "'ece' is missing, and there is no reason"),
+        (("log_loss", "after", "low"), "x", "'log_loss.after.low' of .* is 'x'"),
+        (("reliability", "before"), [], r"'reliability.before' of .* is \[\]. Expected `array` of length >= 1"),
+        (("review", "curve"), [{"share": 0.1}], "'review.curve.0' of .*Object missing required field"),
+        (("review", "rest"), {}, "'review.rest' of .*Object missing required field"),
+        (("sets", "threshold"), "x", "'sets.threshold' of .* is 'x'. Expected `float`"),
+        (("unseen",), 1, "'unseen' of .* is 1. Expected `bool`"),
     ],
 )
 def test_a_broken_calibration_is_named_and_gives_no_page(copy, way, value, said):
-    found = copy.calibration
+    found = copy.read("calibration.json")
     holder = found
     for key in way[:-1]:
         holder = holder[key]
@@ -371,10 +369,10 @@ def test_a_run_whose_model_is_gone_still_has_its_page(copy):
 
 
 def test_what_is_null_for_a_reason_is_read(copy):
-    found = copy.calibration
+    found = copy.read("calibration.json")
     found["review"]["rest"] = found["sets"] = None
     copy.path("calibration.json").write_text(json.dumps(found))
-    assert copy.calibration == found
+    assert copy.calibration.review.rest is copy.calibration.sets is None
     assert "and none is left." in write_run_report(copy.folder).read_text(encoding="utf-8")
 
 

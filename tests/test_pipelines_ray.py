@@ -43,7 +43,7 @@ def reviewing_run(finished_run, tmp_path):
     run = Run(shutil.copytree(finished_run, tmp_path / "run"))
     curve = [{"share": 1.0, "looked_at": 0, "n": 3, "accuracy": 1.0, "low": 0.0, "high": 1.0}]
     review = {"goal": 0.95, "probability": 0.4, "distance": None, "n": 0, "looked_at": 0, "rest": None, "curve": curve}
-    told = {**run.calibration, "review": review}
+    told = {**run.read("calibration.json"), "review": review}
     run.path("calibration.json").write_text(json.dumps(told))
     return run.folder
 

@@ -11,12 +11,12 @@ import pytest
 from conftest import draw_image
 
 from marinecv.atomic import write_json
-from marinecv.checked import read_json
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, write_predictions
 from marinecv.report.html import number_text, thumbnail
 from marinecv.report.page import render, write_run_report, write_study_report
 from marinecv.report.parts import by_split, flat
+from marinecv.schema import read_json
 from marinecv.tables import write_table
 
 EVIL = "<script>console.error('class')</script>"

@@ -11,7 +11,7 @@ from marinecv.environment import environment
 from marinecv.runs import Run, fresh_folder, list_runs, next_folder
 from marinecv.tables import write_table
 
-CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "demonstration": False}
+CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "image": {}, "demonstration": False}
 CATALOG = pd.DataFrame(
     {
         "image_id": ["train/a b.jpg", "train/ü.jpg", "test/007.jpg"],

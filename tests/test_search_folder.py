@@ -78,13 +78,13 @@ def test_a_folder_without_search_json_is_no_search(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("engine", None, "'engine' of .* is missing"),
-        ("trials", "9", "'trials' of .* is '9'. Expected a whole number"),
-        ("trials", 0, "asks for 0 trials with seed 4 in a space of 4. Expected 1 to 9999 trials"),
-        ("seed", -1, "asks for 9 trials with seed -1"),
-        ("space", [], "in a space of 0"),
+        ("engine", None, "Object missing required field `engine`"),
+        ("trials", "9", "'trials' of .* is '9'. Expected `int`"),
+        ("trials", 0, "'trials' of .* is 0. Expected `int` >= 1"),
+        ("seed", -1, "'seed' of .* is -1. Expected `int` >= 0"),
+        ("space", [], r"'space' of .* is \[\]. Expected `array` of length >= 1"),
         ("space", [{"name": "depth"}], "Expected choices for 'depth'"),
-        ("space", [{"depth": 1}], "unknown entry 'depth'"),
+        ("space", [{"depth": 1}], "Object contains unknown field `depth`"),
     ],
 )
 def test_a_broken_search_json_is_named(search, key, value, said):
@@ -104,7 +104,7 @@ def test_text_that_is_no_json_is_named(search):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"status": "resting"}, "Expected status to be one of running, done, pruned, failed. Received: 'resting'"),
+        ({"status": "resting"}, "Expected status to be one of .*Received: status='resting'"),
         ({"value": None}, "A trial that is done has a value and a loss"),
         ({"number": 3}, "holds trial 3. Expected trial 1"),
         ({"values": {"depth": 3}}, "has values for depth. Expected batch_size, optimizer, learning_rate"),

@@ -5,10 +5,10 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
-from dataclasses import replace
 from math import log10
 
 import pytest
+from msgspec.structs import replace
 
 from marinecv.hold import hold
 from marinecv.search.engines import ENGINES, open_engine

@@ -1,13 +1,14 @@
 """The space of a search: what engines may suggest, and the recipe that it makes."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import keras_tuner
 import pytest
+from msgspec import to_builtins
 
-from marinecv.checked import checked
 from marinecv.recipes.aquarium import BEST
 from marinecv.recipes.registry import RECIPES
+from marinecv.schema import convert
 from marinecv.search.kerastuner_engine import hyperparameters
 from marinecv.search.space import SCRATCH, TRAINING, Parameter, are_same, check_values, recipe_of, space_of
 from marinecv.training.build import build_model
@@ -77,7 +78,7 @@ def test_what_keras_tuner_suggests_is_of_the_space(space, is_grid):
 
 
 def test_a_space_comes_back_from_plain_data_equal():
-    assert checked([asdict(parameter) for parameter in SCRATCH], tuple[Parameter, ...], "space") == SCRATCH
+    assert convert(to_builtins(SCRATCH), tuple[Parameter, ...], "space") == SCRATCH
 
 
 @pytest.mark.parametrize(

@@ -133,9 +133,9 @@ def test_reductions_are_counted_on_over_a_kill(tmp_path):
         return read_checkpoint(folder / "checkpoint.npz")[0]
 
     whole = stopped(model_of(), tmp_path / "whole", 9)
-    assert whole["stopped"] and whole["epochs_done"] == 4  # best in the first, reduced in the three after it
-    assert not stopped(model_of(), tmp_path / "killed", 3)["stopped"]
-    assert stopped(model_of(), tmp_path / "killed", 9)["epochs_done"] == 4
+    assert whole.stopped and whole.epochs_done == 4  # best in the first, reduced in the three after it
+    assert not stopped(model_of(), tmp_path / "killed", 3).stopped
+    assert stopped(model_of(), tmp_path / "killed", 9).epochs_done == 4
 
 
 def test_an_epoch_is_one_calm_line():
@@ -207,7 +207,7 @@ def test_a_training_begins_anew_unless_it_is_resumed(tmp_path):
     noted = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: assert_equal(again.get_weights(), before))
     assert fit(again, [*callbacks(PATIENT, tmp_path), noted], last=2).epoch == [0, 1]
     assert history_of(tmp_path)["learning_rate"].tolist() == pytest.approx([1e-4] * 2)
-    assert read_checkpoint(tmp_path / "checkpoint.npz")[0]["epochs_done"] == 2
+    assert read_checkpoint(tmp_path / "checkpoint.npz")[0].epochs_done == 2
 
 
 def test_a_training_that_fails_in_its_first_epoch_takes_nothing_from_what_lies_there(tmp_path):
@@ -328,7 +328,7 @@ def test_in_another_stage_only_the_weights_and_the_history_are_taken_back(tmp_pa
 
 
 def test_where_no_file_is_there_is_nothing_to_take_back(tmp_path):
-    assert read_checkpoint(tmp_path / "checkpoint.npz") == ({}, {})
+    assert read_checkpoint(tmp_path / "checkpoint.npz") == (None, {})
 
 
 def test_a_broken_checkpoint_is_refused(tmp_path):

@@ -82,7 +82,7 @@ def catalog(roboflow_folder):
 def make_run(tmp_path, catalog, roboflow_folder):
     def made(name, recipe=CNN, rows=catalog):
         names = class_names_of(rows, manifest_of_folder(roboflow_folder))
-        return Run.create(tmp_path / name, recipe.to_dict(), {"class_names": list(names)}, rows)
+        return Run.create(tmp_path / name, recipe.to_dict(), recipe.contract(names), rows)
 
     return made
 
@@ -171,10 +171,12 @@ def test_a_training_leaves_model_history_and_timing(make_run):
     run = make_run("run")
     model = train(run, recipe, said.append)
     assert run.history["epoch"].tolist() == [1, 2]
-    timing = run.read("timing.json")
-    assert timing["epochs"] == 2 and timing["parameters"] == model.count_params()
-    assert timing["train_seconds"] == pytest.approx(run.history["seconds"].sum(), abs=0.06)
-    assert all(timing[name] > 0 for name in ("seconds_per_epoch", "latency_ms_per_image", "trainable_parameters"))
+    timing = run.timing
+    assert timing.epochs == 2 and timing.parameters == model.count_params()
+    assert timing.train_seconds == pytest.approx(run.history["seconds"].sum(), abs=0.06)
+    assert all(
+        getattr(timing, name) > 0 for name in ("seconds_per_epoch", "latency_ms_per_image", "trainable_parameters")
+    )
     assert [line.split("  loss")[0] for line in said[:2]] == ["  epoch  1/2", "  epoch  2/2"]
     assert said[-1].startswith("  trained in ")
     np.testing.assert_array_equal(predictions(run), model(load_run(run, recipe).astype(np.float32)))
@@ -205,8 +207,8 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
 def test_a_killed_backbone_ends_as_if_it_had_not_been(make_run, monkeypatch):
     whole, run = make_run("whole", POND), make_run("killed", POND)
     train(whole, POND)
-    timing = whole.read("timing.json")
-    assert timing["epochs"] == timing["best_epoch"] + 3 < 14
+    timing = whole.timing
+    assert timing.epochs == timing.best_epoch + 3 < 14
     assert whole.history["learning_rate"].iloc[:4].tolist() == pytest.approx([0.02] * 3 + [0.01])
     for instant in ({"at_line": 1}, {"in_epoch": 3}, {"in_saving": True}):  # in the head's stage, after it, at the end
         killed(monkeypatch, run, POND, **instant)

@@ -10,12 +10,12 @@ from marinecv.audit.copies import exact_copies, near_copies
 from marinecv.audit.frames import find_frames
 from marinecv.audit.thumbs import SMALL, load_thumbs, tiny
 from marinecv.audit.versions import versions
-from marinecv.checked import one_of
 from marinecv.choices import FRAMES
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import as_catalog, usable
 from marinecv.inputs.pixels import files_key
+from marinecv.schema import one_of
 from marinecv.tables import numbers, read_table, write_table
 
 VERSION = 8  # raised when the same files give other links

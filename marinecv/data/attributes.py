@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import one_of
 from marinecv.choices import ATTRIBUTE_KINDS
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import all_readers, reader_of
 from marinecv.data.user_tables import usable
+from marinecv.schema import one_of
 
 
 def read_attributes(

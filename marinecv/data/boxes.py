@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import one_of
 from marinecv.choices import FLAT_BOXES
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.user_tables import as_catalog, as_numbers, as_table, is_usable, renamed
+from marinecv.schema import one_of
 
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import of_type, one_of, whole
 from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.deal import allocate
@@ -14,6 +13,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
 from marinecv.data.splits import sort_by_split
 from marinecv.data.user_tables import as_catalog, is_usable, usable
+from marinecv.schema import of_type, one_of, whole
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
 EMPTY = "empty"

@@ -7,7 +7,7 @@ from pathlib import Path, PureWindowsPath
 
 import yaml
 
-from marinecv import checked
+from marinecv import schema
 from marinecv.data.foreign_csv import utf8_text
 from marinecv.data.layouts import HIDDEN, image_files
 from marinecv.data.names import normalize_name, plain, refuse_unmatched
@@ -92,7 +92,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     is_list = isinstance(names, list) and all(isinstance(name, str) and not NO_TEXT.search(name) for name in names)
     if not names or not is_list:
         raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
-    names = checked.names(tuple(map(normalize_name, names)), f"The class names of {path}")
+    names = schema.names(tuple(map(normalize_name, names)), f"The class names of {path}")
     if "nc" in data and data["nc"] != str(len(names)):
         raise ValueError(
             f"{path} states nc: {data['nc']!r:.20} and names {len(names)} classes. Expected one number. Correct it."

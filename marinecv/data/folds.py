@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import one_of
 from marinecv.data.deal import class_by_class, deal_groups
 from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
 from marinecv.data.user_tables import as_catalog, is_usable
+from marinecv.schema import one_of
 
 FOLDS_BY = ("stratified", "grouped")
 

@@ -5,10 +5,10 @@ from math import fsum
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import one_of
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS, as_boxes, refuse_flat
 from marinecv.data.user_tables import is_usable
+from marinecv.schema import one_of
 
 
 def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:

@@ -1,27 +1,25 @@
 """A manifest says where a data set comes from, how its files are laid out, its classes and its licence."""
 
 import os
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, replace
 from pathlib import Path, PureWindowsPath
-from typing import get_type_hints
+from typing import Literal
 
-from marinecv.checked import among, checked, names, no_such, spelled, take
-from marinecv.choices import CLASS_LEVELS
+from marinecv.choices import ClassLevel
 from marinecv.data.layouts import find_layout
 from marinecv.data.names import leads_out, normalize_name
 from marinecv.data.readers import layout_names, reader_of
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
+from marinecv.schema import build, checked_dataclass, names, no_such, one_of, read_toml
 
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Manifest:
     """One data set, as its TOML file states it.
 
@@ -53,14 +51,14 @@ class Manifest:
     layout: str
     class_names: tuple[str, ...] = ()
     folder_classes: dict[str, str] = field(default_factory=dict)
-    class_level: str = ""
+    class_level: ClassLevel = ""
     merge_case: bool = False
     root: Path | None = None
     folder: Path | None = None
     url: str = ""
     archive_subdir: str = ""
     hashes: str = ""
-    expected: dict = field(default_factory=dict)
+    expected: dict[Literal["images", "boxes"], dict[str, int | dict[str, int]]] = field(default_factory=dict)
     licence: str = ""
     citation: str = ""
     homepage: str = ""
@@ -68,11 +66,7 @@ class Manifest:
     toml: Path | None = None
 
     def __post_init__(self):
-        if self.layout not in layout_names():
-            raise ValueError(
-                f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(layout_names())}.'
-            )
-        among(self, class_level=CLASS_LEVELS)
+        one_of(layout_names(), layout=self.layout)
         classes = tuple(map(normalize_name, self.class_names))
         if self.merge_case:
             cases = [name.casefold() for name in classes]
@@ -153,40 +147,19 @@ def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
 
 
 def _read_toml(path: Path) -> Manifest:
-    try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"There is no manifest at {path}. Expected TOML with at least name and layout.") from None
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f'{path} is not valid TOML: {error}. Expected lines such as name = "reef".') from None
-    known = {each.name for each in fields(Manifest)} - {"toml", "folder"}
-    if unknown := sorted(set(facts) - known):
-        raise ValueError(f'{path} has an unknown key "{unknown[0]}". Expected some of {", ".join(sorted(known))}.')
-    if missing := [key for key in ("name", "layout") if key not in facts]:
-        raise ValueError(f'{path} lacks "{missing[0]}". Expected at least name and layout.')
-    root = take(facts, "root", kind=str, what=path) if "root" in facts else None
-    facts["root"] = None if root is None else path.absolute().parent / root
-    hints = get_type_hints(Manifest)
-    for key in set(facts) - {"root"}:
-        facts[key] = checked(facts[key], hints[key], f"{key!r} of {path}")
-    called = names(tuple(facts.get("folder_classes", {}).values()), f"The folder_classes of {path}")
-    facts["class_names"] = facts.get("class_names") or called
+    facts = read_toml(path)
+    if unknown := {"toml", "folder"} & facts.keys():
+        raise ValueError(f"{path} has an unknown key {unknown.pop()!r}. Expected root for the folder of the images.")
+    if isinstance(facts.get("root"), str):
+        facts["root"] = path.absolute().parent / facts["root"]
+    manifest = build(Manifest, {**facts, "toml": path.absolute()}, path)
+    called = names(tuple(manifest.folder_classes.values()), f"The folder_classes of {path}")
     for key, is_fine in {"name": is_file_name, "hashes": is_file_name, "archive_subdir": _is_below}.items():
-        if facts.get(key, "tank") and not is_fine(facts.get(key, "tank")):
+        if key in facts and not is_fine(facts[key]):
             raise ValueError(
                 f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder, no way out."
             )
-    _check_expected(facts.get("expected", {}), path)
-    return Manifest(**facts, toml=path.absolute())
-
-
-def _check_expected(expected: dict, path: Path) -> None:
-    """Refuse counts that `verify` cannot compare."""
-    kinds = {"images": dict[str, int], "boxes": dict[str, dict[str, int]]}
-    for key, counts in expected.items():
-        if key not in kinds:
-            raise ValueError(f'{path} has an unknown key "expected.{key}". Expected some of {", ".join(kinds)}.')
-        checked(counts, kinds[key], f"'expected.{key}' of {path}")
+    return replace(manifest, class_names=manifest.class_names or called)
 
 
 def is_file_name(name: str) -> bool:

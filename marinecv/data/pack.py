@@ -13,21 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file, write_json
-from marinecv.checked import read_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import source_layout
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
-from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION
+from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION, About
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.data.user_tables import is_usable
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
 from marinecv.progress import progress_bar
+from marinecv.schema import read_json
 
 SHARD_BYTES = 128 * 2**20
 Decode = Callable[[Iterable[str]], Iterator[tuple[bytes, bool, str]]]
@@ -181,16 +182,17 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
     write_columns(folder / INDEX, index)
     write_columns(folder / BOXES, boxes)
     shards = [_shard(folder, number) for number in range(len(parts))]
-    about = {name: getattr(manifest, name) for name in FACTS} | {
-        "version": VERSION,
-        "layout": source_layout(manifest),
-        "class_order": reader_of(manifest.layout).class_order(manifest),
-        "images": len(images),
-        "shards": {shard.name: shard.stat().st_size for shard in shards},
-        "tables": {name: sha256(folder / name) for name in (INDEX, BOXES)},
-        "source": source,
-    }
-    write_json(folder / PACK, about)
+    about = About(
+        **{name: getattr(manifest, name) for name in FACTS},
+        version=VERSION,
+        layout=source_layout(manifest),
+        class_order=tuple(reader_of(manifest.layout).class_order(manifest)),
+        images=len(images),
+        shards={shard.name: shard.stat().st_size for shard in shards},
+        tables={name: sha256(folder / name) for name in (INDEX, BOXES)},
+        source=source,
+    )
+    write_json(folder / PACK, asdict(about))
 
 
 def _tidy(folder: Path) -> None:

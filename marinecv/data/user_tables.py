@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_integer_dtype, is_scalar
 
-from marinecv.checked import names
 from marinecv.data.names import normalize_name
+from marinecv.schema import names
 from marinecv.tables import check_columns
 
 TEXT = ("image_id", "path", "split", "class_name", "group", "source", "problem", "true_class", "predicted_class")

@@ -1,7 +1,5 @@
 """What a probability means: the temperature that makes it fit, and how far it is off before and after."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
@@ -11,6 +9,7 @@ from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table, with_truth
+from marinecv.run_records import Calibration
 
 BINS = 15
 COOLEST, WARMEST = 0.05, 20.0
@@ -155,8 +154,8 @@ def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, g
         return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
     probabilities, true = truth_of(chosen)
     after = cross_validated_loss(probabilities, true, group_numbers(chosen["image_id"], groups), seed)
-    losses = {"before": float(_losses(probabilities, true).mean()), "after": after}
-    temperature = fit_temperature(probabilities, true) if is_lower(losses) else 1.0
+    before = float(_losses(probabilities, true).mean())
+    temperature = fit_temperature(probabilities, true) if after < before else 1.0
     probabilities, true = truth_of(held)
     right, numbers = probabilities.argmax(axis=1) == true, group_numbers(held["image_id"], groups)
     forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
@@ -166,7 +165,7 @@ def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, g
         "temperature": temperature,
         "reason": "",
         **counts,
-        "cross_validated": losses,
+        "cross_validated": {"before": before, "after": after},
         "accuracy": mean_figure(right, numbers, seed),
         "ece": {
             **{when: calibration_error(sure, right) for when, sure in confidence.items()},
@@ -177,22 +176,17 @@ def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, g
     }
 
 
-def is_lower(losses: Mapping[str, float]) -> bool:
-    """Return whether a cross-validated log loss falls, so that the temperature is used."""
-    return losses["after"] < losses["before"]
-
-
-def temperature_sentence(calibration: Mapping) -> str:
-    """Return in a sentence whether the temperature is used, of what `judge_temperature` gave without a reason."""
-    losses = calibration["cross_validated"]
-    if is_lower(losses):
+def temperature_sentence(calibration: Calibration) -> str:
+    """Return in a sentence whether the temperature is used, where something was measured."""
+    losses = calibration.cross_validated
+    if losses.after < losses.before:
         return (
-            f"Temperature scaling, fitted on {calibration['n_chosen']} calibration images, lowers cross-validated log "
-            f"loss from {losses['before']:.3f} to {losses['after']:.3f}."
+            f"Temperature scaling, fitted on {calibration.n_chosen} calibration images, lowers cross-validated log "
+            f"loss from {losses.before:.3f} to {losses.after:.3f}."
         )
     return (
         "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
-        f"(ECE {calibration['ece']['before']:.3f}, n={calibration['n_held']})."
+        f"(ECE {calibration.ece.before:.3f}, n={calibration.n_held})."
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.checked import names
 from marinecv.data.user_tables import as_class_names, as_table, as_text, check_extra
+from marinecv.schema import names
 from marinecv.tables import numbers, read_table, write_table
 
 KEYS = ("image_id", "split", "true_class", "predicted_class")

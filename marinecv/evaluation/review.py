@@ -1,13 +1,12 @@
 """Which images a person should look at, so that the rest is right often enough."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from marinecv.evaluation.calibration import FEWEST
 from marinecv.evaluation.figures import interval_words, mean_figure
 from marinecv.evaluation.intervals import wilson
+from marinecv.run_records import Calibration
 
 GOAL = 0.95
 DOUBTFUL, UNLIKE = "doubtful", "unlike the training images"
@@ -97,21 +96,21 @@ def judge_review(
     }
 
 
-def triage_sentence(looked_at: int, total: int, calibration: Mapping) -> str:
+def triage_sentence(looked_at: int, total: int, calibration: Calibration) -> str:
     """Say how many images of how many are flagged, and what `Run.calibration` measured of the rest, in a sentence."""
-    review, goal = calibration["review"], f"{calibration['review']['goal']:.0%}"
-    if review["probability"] is None:
+    review, goal = calibration.review, f"{calibration.review.goal:.0%}"
+    if review.probability is None:
         return (
-            f"look at all {total}: on the {calibration['n_chosen']} images that the threshold is chosen on, no "
+            f"look at all {total}: on the {calibration.n_chosen} images that the threshold is chosen on, no "
             f"probability was high enough for {goal} of the rest to be right"
         )
     if looked_at == total:
         return f"look at all {total}: each is doubtful, or unlike the training images"
-    rest = review["rest"]
-    which = "it had not learned from" if calibration["unseen"] else "it had not learned from, but stopped by"
+    rest = review.rest
+    which = "it had not learned from" if calibration.unseen else "it had not learned from, but stopped by"
     lead = f"look at these {looked_at} of {total}; of the rest"
     if rest is None:
-        return f"{lead} nothing is known: of {review['n']} images {which} none was left to check it on"
-    hoped = "at least {} should be right" if rest["value"] >= review["goal"] else "{} right was sought and not reached"
+        return f"{lead} nothing is known: of {review.n} images {which} none was left to check it on"
+    hoped = "at least {} should be right" if rest["value"] >= review.goal else "{} right was sought and not reached"
     measured = f"on {rest['n']} images {which}: {rest['value']:.0%}, {interval_words(rest, '.0%')}"
     return f"{lead} {hoped.format(goal)} ({measured})"

@@ -4,18 +4,33 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 
-from marinecv.checked import read_json, take
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predictions import probabilities_of_table
 from marinecv.hashes import sha256
-from marinecv.inputs.spec import ImageSpec
+from marinecv.run_records import read_contract
 from marinecv.runs import Run
+from marinecv.schema import Seed, read
 
 CERTIFICATE = "certificate.json"
 CANARIES, TILES = 4, 8
 CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round another way
+
+
+class Canary(Struct, frozen=True):
+    """What an export says of `canary_images`: a row of probabilities an image."""
+
+    seed: Seed
+    probabilities: list[list[float]]
+
+
+class Certificate(Struct, frozen=True):
+    """Of `certificate.json`: what an export is known again by."""
+
+    sha256: dict[str, str]
+    canary: Canary
 
 
 def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Series | None = None) -> dict:
@@ -43,7 +58,7 @@ def calibration_of(run: Run) -> dict:
     if not path.is_file():
         return {"temperature": None, "calibration_sha256": None}
     found = run.calibration
-    return {"temperature": None if found["reason"] else found["temperature"], "calibration_sha256": sha256(path)}
+    return {"temperature": None if found.reason else found.temperature, "calibration_sha256": sha256(path)}
 
 
 def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -66,18 +81,16 @@ def check_export(folder: str | Path) -> str:
         What differs, or nothing. Files that differ are not loaded.
     """
     folder = Path(folder)
-    file, contract = folder / CERTIFICATE, folder / "contract.json"
     try:
-        certificate = read_json(file)
-        hashes, found = take(certificate, "sha256", kind=dict[str, str], what=file), file_hashes(folder)
+        certificate = read(folder / CERTIFICATE, Certificate)
+        hashes, found = certificate.sha256, file_hashes(folder)
         if changed := sorted(name for name in {*hashes, *found} if hashes.get(name) != found.get(name)):
             return f"{changed[0]} is not as it was certified. Export it again."
-        seed = take(certificate, "canary", "seed", kind=int, what=file)
-        rows = take(certificate, "canary", "probabilities", kind=tuple[tuple[float, ...], ...], what=file)
-        spec = take(read_json(contract), "image", kind=ImageSpec, what=contract)
+        spec, canary = read_contract(folder / "contract.json").image, certificate.canary
         from marinecv.export.engines import load_exported
 
-        difference = np.abs(load_exported(folder)(canary_images(spec.shape, seed)) - np.array(rows)).max()
+        images = canary_images(spec.shape, canary.seed)
+        difference = np.abs(load_exported(folder)(images) - np.array(canary.probabilities)).max()
     except ValueError as error:
         return str(error)
     if not difference <= CANARY_TOLERANCE:  # not so where one is no number

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from marinecv.checked import one_of
+from marinecv.schema import one_of
 
 FILES = {"litert": "model.tflite", "savedmodel": "model", "onnx": "model.onnx"}
 QUANTISATIONS = ("none", "float16", "int8-dynamic", "int8-full")

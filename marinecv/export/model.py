@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import replaced, write_json, write_text
-from marinecv.checked import of_type
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
@@ -24,6 +23,7 @@ from marinecv.hashes import sha256
 from marinecv.hold import hold
 from marinecv.inputs.pixels import load_pixels
 from marinecv.runs import Run
+from marinecv.schema import of_type
 from marinecv.training.fit import latency_ms
 
 MARGIN = 0.02  # of accuracy

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.checked import read_json
 from marinecv.export.certificate import CERTIFICATE
 from marinecv.runs import Run
+from marinecv.schema import read_json
 from marinecv.tables import numbers, read_table, write_table
 
 ORIGINAL = "keras"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from marinecv.checked import whole
+from marinecv.schema import whole
 
 
 class EpochCounter(keras.callbacks.Callback):

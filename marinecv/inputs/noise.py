@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.checked import whole
 from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import check_pixels, without_autotune
+from marinecv.schema import whole
 
 
 def with_noise(

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.checked import whole
 from marinecv.data.user_tables import as_class_names, is_usable, usable, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
@@ -15,6 +14,7 @@ from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_aut
 from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, check_spec
 from marinecv.inputs.stream import Stream, gather, keep_alive
+from marinecv.schema import whole
 
 # `fit` shuffles by default, and warns of every dataset that this does not apply to: ours shuffle themselves.
 warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored since .*tf.data.Dataset", UserWarning)

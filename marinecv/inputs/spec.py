@@ -1,18 +1,18 @@
 """The choices of the input, as data: the geometry of an image, and how far augmentation may move it."""
 
-from dataclasses import dataclass
-from numbers import Real
+from typing import Annotated, Literal
 
-from marinecv.checked import among, spelled, whole
-from marinecv.choices import FITS, LARGER
+from msgspec import Meta
+
+from marinecv.schema import Share, checked_dataclass
 
 MAX_SIDE = 4096
-MAX_CANVAS_PX = 16384
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
+Reach = Annotated[float, Meta(ge=0, lt=1)]
 COPIES = {"none": 1, "simple": 2, "quadruple": 4}
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class ImageSpec:
     """How an image of any size becomes `(height, width, 3)` pixels in [0, 255].
 
@@ -33,31 +33,16 @@ class ImageSpec:
             holds each image.
     """
 
-    height: int = 224
-    width: int = 224
-    fit: str = "pad"
-    canvas_px: int | None = None
-    larger: str = "shrink"
+    height: Side = 224
+    width: Side = 224
+    fit: Literal["pad", "stretch"] = "pad"
+    canvas_px: Annotated[int, Meta(ge=1, le=16384)] | None = None
+    larger: Literal["shrink", "refuse"] = "shrink"
     antialias: bool = False
     reduced_decoding: bool = False
-    white: int | None = None
+    white: Annotated[int, Meta(ge=1, le=65535)] | None = None
 
     def __post_init__(self):
-        for name in ("height", "width", "canvas_px", "white"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, whole(value, name))
-        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
-            raise ValueError(
-                f"Expected an image size of at least 1x1 and at most {MAX_SIDE}x{MAX_SIDE}. Received: "
-                f"{self.height}x{self.width}."
-            )
-        among(self, fit=FITS, larger=LARGER)
-        if self.canvas_px is not None and not 1 <= self.canvas_px <= MAX_CANVAS_PX:
-            raise ValueError(
-                f"Expected canvas_px of 1 to {MAX_CANVAS_PX}, or None. Received: canvas_px={self.canvas_px}."
-            )
-        if self.white is not None and not 1 <= self.white <= 65535:
-            raise ValueError(f"Expected white of 1 to 65535, or None. Received: white={self.white}.")
         if self.reduced_decoding and (self.fit != "pad" or self.canvas_px is None):
             raise ValueError('Expected fit="pad" and a canvas_px beside reduced_decoding: they say how far to reduce.')
 
@@ -81,8 +66,7 @@ def check_spec(spec: ImageSpec) -> None:
         raise ValueError(f"Expected spec to be an ImageSpec(height=..., width=...). Received: {spec!r:.100}.")
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Augmentation:
     """How far an image may be moved. Everything at 0 leaves it alone.
 
@@ -96,21 +80,14 @@ class Augmentation:
             `"simple"` one, moved by exactly one of flip, rotation and zoom; `"quadruple"` three, one by each.
     """
 
-    flip: float = 0.5
-    vertical_flip: float = 0.0
-    rotation_deg: float = 0.0
-    zoom: float = 0.0
-    crop: float = 0.0
-    variants: str = "none"
+    flip: Share = 0.5
+    vertical_flip: Share = 0.0
+    rotation_deg: Annotated[float, Meta(ge=0, le=360)] = 0.0
+    zoom: Reach = 0.0
+    crop: Reach = 0.0
+    variants: Literal["none", "simple", "quadruple"] = "none"
 
     def __post_init__(self):
-        for name in ("flip", "vertical_flip", "rotation_deg", "zoom", "crop"):
-            value, most = getattr(self, name), 360 if name == "rotation_deg" else 1
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not number or not 0 <= value <= most or (name in ("zoom", "crop") and value == 1):
-                kind = "an angle between 0 and 360" if most > 1 else "a fraction between 0 and 1"
-                raise ValueError(f"Expected {kind}. Received: {name}={value!r}.")
-        among(self, variants=tuple(COPIES))
         one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
         if self.copies > 1 and not one_of:
             raise ValueError(

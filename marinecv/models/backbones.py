@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from marinecv.checked import no_such, one_of
 from marinecv.models.load import check_weights, first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
+from marinecv.schema import no_such, one_of
 
 WEIGHTS_URL = "https://storage.googleapis.com"
 

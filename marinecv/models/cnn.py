@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from marinecv.checked import one_of
 from marinecv.models.normalise import NORMALISATIONS
+from marinecv.schema import one_of
 
 
 def cnn(

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from marinecv.checked import one_of
 from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.models.backbones import head
 from marinecv.models.load import load_model
+from marinecv.schema import one_of
 
 
 def encoder_classifier(

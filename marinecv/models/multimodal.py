@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from marinecv.checked import one_of
 from marinecv.choices import FUSIONS
 from marinecv.models.backbones import backbone_features, head
+from marinecv.schema import one_of
 
 
 def multimodal_classifier(

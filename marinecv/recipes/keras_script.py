@@ -4,9 +4,9 @@ import json
 import re
 from textwrap import indent
 
-from marinecv.checked import no_such, of_type
 from marinecv.inputs.spec import Augmentation
 from marinecv.models.backbones import BACKBONES
+from marinecv.schema import no_such, of_type
 from marinecv.training.model_choice import ModelChoice
 from marinecv.training.recipe import Recipe
 

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marinecv.checked import no_such
+from marinecv.data.manifests import Manifest
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
+from marinecv.schema import no_such
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from msgspec.structs import asdict
 
 from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
@@ -67,12 +68,12 @@ def write_restoration_report(run: Run) -> Path:
         figure_names={key: text for key, text in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
         published=recipe.get("published", {}).get("validation", {}).get("mse"),
         budget=recipe.get("budget", ""),
-        curves=shown(curves(run.history, int(timing["best_epoch"]), run.demonstration), figures / "curves.png"),
+        curves=shown(curves(run.history, timing.best_epoch, run.demonstration), figures / "curves.png"),
         sheets=[
             {"svg": shown(picture_rows(rows, run.demonstration), figures / f"{name}.png"), "said": SAID[name]}
             for name, rows in sheets.items()
         ],
-        timing=[(key.replace("_", " "), value) for key, value in timing.items()],
+        timing=[(key.replace("_", " "), value) for key, value in asdict(timing).items()],
         recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),
         environment=flat(environment),

@@ -1,12 +1,11 @@
 """The page of one run."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from msgspec.structs import asdict
 
 from marinecv.atomic import write_text
-from marinecv.checked import take
 from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.figures import interval_words
@@ -23,7 +22,9 @@ from marinecv.report.heat_tables import heat_tables
 from marinecv.report.html import number_text, render, thumbnail
 from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.report.restoration_page import write_restoration_report
+from marinecv.run_records import Calibration
 from marinecv.runs import MEND, Run
+from marinecv.schema import convert
 from marinecv.studies import FLATTERED
 from marinecv.tables import check_columns, numbers, read_table
 from marinecv.training.recipe import check_published
@@ -42,14 +43,14 @@ FIGURE_NAMES = {
     "log_loss": "Log loss (nats)",
 }
 PICTURES_A_PAIR = 6
-READ_OF_A_RECIPE = {"title": str, "name": str, "budget": str, "data": dict[str, Any], "published": dict[str, dict]}
+READ_OF_A_RECIPE = {"title": str, "name": str, "budget": str, "data": dict, "published": dict[str, dict]}
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({!r})
 pixels, problems = mcv.read_pixels(["photo.jpg"], run.spec)
 probabilities = run.load_model().predict(pixels)  # a column a class of run.class_names
 """
-CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration["temperature"])
+CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration.temperature)
 """
 
 
@@ -76,7 +77,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         )
     recipe, demonstration = _recipe(run), run.demonstration
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
-    timing = run.timing if run.path("timing.json").is_file() else {}
+    timing = asdict(run.timing) if run.path("timing.json").is_file() else {}
     tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
     if not tables:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class, so nothing can be reported.")
@@ -95,7 +96,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         demonstration=demonstration,
         summary=_summary(metrics, judged),
         honest=_honest(run, tables),
-        flattered=FLATTERED if run.read("contract.json").get("select_on") == "test" else "",
+        flattered=FLATTERED if run.contract.select_on == "test" else "",
         grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
         budget=recipe.get("budget", ""),
         published=published,
@@ -116,7 +117,8 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         judged=judged,
         pairs=_pairs(tables[judged], paths),
         losses=_losses(tables[judged], paths),
-        sure=sure and sure | _calibration_drawings(sure, figures, demonstration),
+        sure=sure,
+        drawings=sure and _calibration_drawings(sure, figures, demonstration),
         heat=heat_tables(read_figures(run)),
         exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _left_out(catalog),
@@ -133,9 +135,8 @@ def _recipe(run: Run) -> dict:
     """The recipe as plain data, so that one of another version is still shown; what the page reads of it is checked."""
     recipe = run.read("recipe.json")
     with run.mending("recipe.json"):
-        for name, kind in READ_OF_A_RECIPE.items():
-            if name in recipe:
-                take(recipe, name, kind=kind, what=run.path("recipe.json"))
+        for name in READ_OF_A_RECIPE.keys() & recipe.keys():
+            convert(recipe[name], READ_OF_A_RECIPE[name], f"{name!r} of {run.path('recipe.json')}")
         check_published(recipe.get("published", {}))
     return recipe
 
@@ -220,22 +221,22 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     return rows
 
 
-def _calibration(run: Run) -> dict | None:
+def _calibration(run: Run) -> Calibration | None:
     """What its probabilities mean; None of a run of an older version, or whose model is gone."""
     there = all(run.path(name).is_file() for name in ("calibration.json", "model.keras"))
     return run.calibration if there else None
 
 
-def _calibration_drawings(sure: dict, figures: Path, demonstration: bool) -> dict:
-    if sure["reason"]:
+def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool) -> dict:
+    if sure.reason:
         return {}
-    before, after = (pd.DataFrame(sure["reliability"][when]) for when in ("before", "after"))
-    drawn = reliability_figure(before, None if sure["temperature"] == 1 else after, demonstration)
-    curve = triage_figure(pd.DataFrame(sure["review"]["curve"]), sure["review"]["goal"], demonstration)
+    before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
+    drawn = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
+    curve = triage_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
     return {
         "sentence": temperature_sentence(sure),
-        "reliability_drawing": shown(drawn, figures / "reliability.png"),
-        "triage_drawing": shown(curve, figures / "triage.png"),
+        "reliability": shown(drawn, figures / "reliability.png"),
+        "triage": shown(curve, figures / "triage.png"),
     }
 
 

@@ -2,16 +2,17 @@
 
 import shutil
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from msgspec import Meta, Struct, to_builtins
+from msgspec.structs import asdict
 
 from marinecv.atomic import write_json
-from marinecv.checked import build, read_json, take
 from marinecv.hold import hold
 from marinecv.runs import Run
+from marinecv.schema import Count, Positive, Seed, one_of, read
 from marinecv.search.engines import check_engine
 from marinecv.search.space import Parameter, check_values
 from marinecv.tables import write_table
@@ -22,8 +23,7 @@ MOST_TRIALS = 9999
 WEIGHTS = ("model.keras", "checkpoint.npz")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trial:
+class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A training with some values, and what came of it; numbers of trials and epochs count from 1.
 
     `values` has those of every hyper-parameter that plays a part. One that is `"running"` may have been left by a
@@ -33,20 +33,19 @@ class Trial:
     epoch that is kept.
     """
 
-    number: int
+    number: Positive
     values: dict[str, Any]
     status: str = "running"
     value: float | None = None
     loss: float | None = None
-    best_epoch: int | None = None
-    epochs: int = 0
+    best_epoch: Count | None = None
+    epochs: Count = 0
     seconds: float = 0.0
     reason: str = ""
-    tries: int = 0
+    tries: Count = 0
 
     def __post_init__(self):
-        if self.status not in STATUSES:
-            raise ValueError(f"Expected status to be one of {', '.join(STATUSES)}. Received: {self.status!r}.")
+        one_of(STATUSES, status=self.status)
         if self.status == "done" and (self.value is None or self.loss is None):
             raise ValueError("A trial that is done has a value and a loss: an epoch with finite ones.")
 
@@ -54,6 +53,16 @@ class Trial:
     def over(self) -> bool:
         """Whether nothing of it is left to do."""
         return self.status != "running"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """`search.json`: how many trials there are at most, and where their values come from."""
+
+    engine: str
+    algorithm: str
+    trials: Annotated[int, Meta(ge=1, le=MOST_TRIALS)]
+    seed: Seed
+    space: Annotated[tuple[Parameter, ...], Meta(min_length=1)]
 
 
 class Search:
@@ -71,19 +80,11 @@ class Search:
         if not path.is_file():
             raise ValueError(f"{folder} is no search: it has no search.json. Expected a folder that `search` made.")
         try:
-            about = read_json(path)
-            self.engine: str = take(about, "engine", kind=str, what=path)
-            self.algorithm: str = take(about, "algorithm", kind=str, what=path)
-            self.count: int = take(about, "trials", kind=int, what=path)
-            self.seed: int = take(about, "seed", kind=int, what=path)
-            self.space: tuple[Parameter, ...] = take(about, "space", kind=tuple[Parameter, ...], what=path)
-            if not (1 <= self.count <= MOST_TRIALS and 0 <= self.seed < 2**32 and self.space):
-                raise ValueError(
-                    f"{path} asks for {self.count} trials with seed {self.seed} in a space of {len(self.space)}. "
-                    f"Expected 1 to {MOST_TRIALS} trials, a seed from 0 on, and something to search."
-                )
+            about = read(path, About)
         except ValueError as error:
             raise ValueError(f"{error} Bring it back from a copy, or start another search.") from error
+        self.engine, self.algorithm, self.space = about.engine, about.algorithm, about.space
+        self.count, self.seed = about.trials, about.seed
         check_engine(self.engine, self.algorithm)
 
     @classmethod
@@ -100,8 +101,8 @@ class Search:
             seed: of the suggestions.
             space: what they are suggested from.
         """
-        about = {"engine": engine, "algorithm": algorithm, "trials": trials, "seed": seed}
-        write_json(Path(folder) / "search.json", {**about, "space": [asdict(parameter) for parameter in space]})
+        about = About(engine=engine, algorithm=algorithm, trials=trials, seed=seed, space=space)
+        write_json(Path(folder) / "search.json", to_builtins(about))
         return cls(folder)
 
     @property
@@ -127,7 +128,7 @@ class Search:
         """
         path = self.trial_folder(number) / "trial.json"
         try:
-            trial = build(Trial, read_json(path), path)
+            trial = read(path, Trial)
             check_values(self.space, trial.values, path)
             if trial.number != number:
                 raise ValueError(f"{path} holds trial {trial.number}. Expected trial {number}.")

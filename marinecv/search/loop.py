@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from marinecv.hold import hold
 from marinecv.search.folder import Search, Trial

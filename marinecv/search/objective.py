@@ -1,12 +1,12 @@
 """Train a trial: a run of the recipe with its values, and the figures it ranks by."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from msgspec.structs import replace
 
 from marinecv.progress import progress_bar
 from marinecv.runs import Run

@@ -1,17 +1,18 @@
 """The space of a search: hyper-parameters and their bounds as data, and the recipe that some values make."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isclose
 from typing import Any
+
+from msgspec import Struct
 
 from marinecv.training.recipe import Recipe
 
 LARGEST_FILTERS = 256
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
+class Parameter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A hyper-parameter: a number between two bounds, whose logarithm may be drawn evenly, or one of some choices.
 
     Its name is that of a setting; `recipe_of` knows where it belongs. `grid` is what a grid search tries, empty for the

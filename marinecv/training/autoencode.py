@@ -55,7 +55,7 @@ def fit_autoencoder(
     training = recipe.training
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
-    done = state.get("epochs_done", 0)
+    done = state.epochs_done if state else 0
     learns, counter = with_loss(model, recipe), EpochCounter(done)
 
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:

@@ -2,7 +2,7 @@
 
 import keras
 
-from marinecv.checked import of_type
+from marinecv.schema import of_type
 from marinecv.training.recipe import Recipe, Training
 
 

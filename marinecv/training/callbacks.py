@@ -10,8 +10,8 @@ from pathlib import Path
 
 import keras
 
-from marinecv.checked import did_you_mean, of_type
 from marinecv.progress import duration, progress_bar
+from marinecv.schema import did_you_mean, of_type
 from marinecv.training.checkpoint import Checkpoint, learning_rate_of
 from marinecv.training.recipe import METRICS, Training
 

@@ -7,20 +7,39 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file
-from marinecv.checked import take
+from marinecv.schema import Count, Positive, convert
 from marinecv.tables import write_table
 from marinecv.training.identity import differences, identity, structure
 from marinecv.training.recipe import Training
 
 LAYERS = "model.layers_sha256"
-NUMBERS = {"epochs_done": int, "first": int, "learning_rate": float}
-STATE = {**NUMBERS, "stage": str, "stopped": bool, "mode": str, "identity": dict, "history": tuple[dict, ...]}
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Of a training after an epoch: what was logged of each, and what the next ones hang on; counts are from 0."""
+
+    epochs_done: Positive
+    first: Count
+    learning_rate: float
+    stage: str
+    stopped: bool
+    mode: str
+    identity: dict[str, Any]
+    history: list[dict[str, int | float]]  # a loss may be no number
+
+    def __post_init__(self):
+        rows, done = self.history, self.epochs_done
+        if [row.get("epoch") for row in rows] != list(range(done - len(rows) + 1, done + 1)):
+            raise ValueError(f"its history is not that of the epochs up to {done}")
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -53,17 +72,17 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take everything back."""
         self.first, self.identity = None, identity(self.model, self.training)
-        state, arrays = read_checkpoint(self.path) if self.resume else ({}, {})
+        state, arrays = read_checkpoint(self.path) if self.resume else (None, {})
         if state and not self.model.built:
             raise ValueError(
                 f"{self.path} cannot be resumed by a model that has no weights yet. Expected a Sequential model that "
                 "begins with keras.Input(shape), or a model that was called on a batch."
             )
-        if state and state["stage"] == self.stage:
+        if state and state.stage == self.stage:
             self._go_on(state, arrays)
         if state:
             _assign(_state_of(self.whole or self.model), arrays["model"])
-            self.rows = list(state["history"])
+            self.rows = list(state.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Note the time and the learning rate that the epoch is trained with."""
@@ -82,16 +101,16 @@ class Checkpoint(keras.callbacks.Callback):
         model, watcher = self.whole or self.model, next(iter(self.watchers), None)
         if LAYERS not in self.identity:  # which may be built in the first epoch alone
             self.identity[LAYERS] = structure(model)
-        state = {
-            "epochs_done": epoch + 1,
-            "first": self.first,
-            "learning_rate": learning_rate_of(self.model),
-            "stage": self.stage,
-            "stopped": bool(self.model.stop_training),
-            "mode": "min" if watcher and watcher.monitor_op(0, 1) else "max",
-            "identity": self.identity,
-            "history": self.rows,
-        }
+        state = State(
+            epochs_done=epoch + 1,
+            first=self.first,
+            learning_rate=learning_rate_of(self.model),
+            stage=self.stage,
+            stopped=bool(self.model.stop_training),
+            mode="min" if watcher and watcher.monitor_op(0, 1) else "max",
+            identity=self.identity,
+            history=self.rows,
+        )
         arrays = {
             "model": _values(_state_of(model)),
             "optimizer": _values(self.model.optimizer.variables),
@@ -101,7 +120,7 @@ class Checkpoint(keras.callbacks.Callback):
             f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)
         }
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, state=np.array(json.dumps(state)), **flat)
+            np.savez(file, state=np.array(json.dumps(asdict(state))), **flat)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leave it to a later `fit` of the model where that begins."""
@@ -109,30 +128,30 @@ class Checkpoint(keras.callbacks.Callback):
             _begin_at(self.model, 0)
             self.moved = False
 
-    def _go_on(self, state: dict, arrays: dict[str, list[np.ndarray]]) -> None:
+    def _go_on(self, state: State, arrays: dict[str, list[np.ndarray]]) -> None:
         self.identity[LAYERS] = structure(self.whole or self.model)
-        if found := differences(state["identity"], self.identity, state["learning_rate"]):
+        if found := differences(state.identity, self.identity, state.learning_rate):
             raise ValueError(
                 f"{self.path} is of another training: {', '.join(found[:3])}. Expected the model, the optimizer and "
                 "the settings that it was begun with; resume=False trains from the start over it, and another folder "
                 "keeps both."
             )
-        self.identity, self.first = state["identity"], state["first"]
+        self.identity, self.first = state.identity, state.first
         self.model.optimizer.build(self.model.trainable_variables)
         _assign(self.model.weights if arrays["best"] else [], arrays["best"])
-        for row in [row for row in state["history"] if row["epoch"] > self.first]:  # what they count is what they saw
+        for row in [row for row in state.history if row["epoch"] > self.first]:  # what they count is what they saw
             for watcher in self.watchers:
-                watcher.mode = state["mode"]
+                watcher.mode = state.mode
                 watcher.on_epoch_begin(row["epoch"] - 1)
             for watcher in self.watchers:
                 watcher.on_epoch_end(row["epoch"] - 1, dict(row))
         _assign(self.model.optimizer.variables, arrays["optimizer"])
-        self.model.stop_training = state["stopped"]
-        done, epochs = state["epochs_done"], self.params["epochs"]
-        _begin_at(self.model, epochs if state["stopped"] else done)
+        self.model.stop_training = state.stopped
+        done, epochs = state.epochs_done, self.params["epochs"]
+        _begin_at(self.model, epochs if state.stopped else done)
         self.moved = True
-        if state["stopped"] or done >= epochs:
-            why = "it stopped early" if state["stopped"] else f"fit asks for {epochs}"
+        if state.stopped or done >= epochs:
+            why = "it stopped early" if state.stopped else f"fit asks for {epochs}"
             said = f"no epoch is left to train: {self.path} has {done}, and {why}"
             self.say(f"  {said}") if self.say else warnings.warn(said, stacklevel=2)
 
@@ -142,17 +161,18 @@ def learning_rate_of(model: keras.Model) -> float:
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
-def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
-    """Return the state and the groups of arrays of a checkpoint; both empty when there is no file.
+def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray]]]:
+    """Return the state and the groups of arrays of a checkpoint; None and none when there is no file.
 
     Raises:
         ValueError: the file is no checkpoint.
     """
     if not path.is_file():
-        return {}, {}
+        return None, {}
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            state, groups = _checked_state(json.loads(str(arrays["state"]))), {"model": [], "optimizer": [], "best": []}
+            state = convert(json.loads(str(arrays["state"])), State, "its state")
+            groups = {"model": [], "optimizer": [], "best": []}
             for name in sorted(arrays.files):
                 if "/" in name:
                     groups.setdefault(name.split("/")[0], []).append(_numeric(name, arrays[name]))
@@ -161,7 +181,7 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
 
 
-def restore_weights(model: keras.Model, path: Path) -> dict:
+def restore_weights(model: keras.Model, path: Path) -> State | None:
     """Give a model the weights and the random states of a checkpoint, where there is one; return its state.
 
     Raises:
@@ -184,20 +204,6 @@ def _begin_at(model: keras.Model, epoch: int) -> None:
         backup.on_epoch_end(epoch - 1)
         backup.set_model(model)
         backup.on_train_begin()
-
-
-def _checked_state(state: dict) -> dict:
-    for name, kind in STATE.items():
-        take(state, name, kind=kind, what="its state")
-    if state["epochs_done"] < 1:
-        raise ValueError(f"{state['epochs_done']} epochs done")
-    rows, done = state["history"], state["epochs_done"]
-    if [row.get("epoch") for row in rows] != list(range(done - len(rows) + 1, done + 1)):
-        raise ValueError(f"its history is not that of the epochs up to {done}")
-    for name, value in [entry for row in rows for entry in row.items()]:
-        if type(value) not in (int, float):  # a loss may be no number
-            raise ValueError(f"{name!r} of its history is {value!r:.60}")
-    return state
 
 
 def _numeric(name: str, array: np.ndarray) -> np.ndarray:

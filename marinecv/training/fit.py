@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
-from marinecv.checked import of_type
 from marinecv.choices import FITTED_SPLITS
 from marinecv.console import quiet
 from marinecv.data.held import calibration_rows
@@ -22,6 +21,7 @@ from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.progress import duration
 from marinecv.runs import Run
+from marinecv.schema import of_type
 from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 from marinecv.training.callbacks import batch_bar, callbacks
@@ -83,7 +83,7 @@ def fit_recipe(
 
     model = build_model(recipe, len(class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
-    done = state.get("epochs_done", 0)
+    done = state.epochs_done if state else 0
     if recipe.model.has_backbone and not recipe.model.is_pretrained and not done:
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]

@@ -1,12 +1,11 @@
 """Which network a recipe trains: the settings of each kind, and what builds it. Nothing here imports TensorFlow."""
 
-from dataclasses import dataclass
-from math import inf
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from marinecv.checked import among, spelled, typed, within
-from marinecv.choices import BACKBONE_POOLINGS, FUSIONS, NORMALISATIONS, POOLINGS
+from msgspec import Meta
+
+from marinecv.schema import Count, Rate, Share, Size, checked_dataclass
 
 if TYPE_CHECKING:
     import keras
@@ -37,31 +36,23 @@ class ModelConfig:
         return resolve_name(f"marinecv.models.{self.builder}")(image_shape, num_classes, **arguments)
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class ScratchModel(ModelConfig):
     """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
 
     kind, builder, is_cnn = "cnn", "cnn:cnn", True
-    filters: tuple[int, ...] = (32, 64, 128, 128)
-    kernels: tuple[int, ...] = (3, 3, 3, 3)
-    pools: tuple[int, ...] = (2, 2, 2, 2)
-    dense: int = 128
-    dropout: float = 0.5
+    filters: tuple[Size, ...] = (32, 64, 128, 128)
+    kernels: tuple[Size, ...] = (3, 3, 3, 3)
+    pools: tuple[Size, ...] = (2, 2, 2, 2)
+    dense: Size = 128
+    dropout: Share = 0.5
     batch_norm: bool = False
-    pooling: str = "flatten"
-    normalisation: str = "standardise"
-    padding: int | None = None
-
-    def __post_init__(self):
-        typed(self)
-        sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
-        within(self, **sizes, dropout=(0, 1), padding=(0, 64))
-        among(self, pooling=POOLINGS, normalisation=NORMALISATIONS)
+    pooling: Literal["flatten", "avg"] = "flatten"
+    normalisation: Literal["standardise", "unit", "imagenet"] = "standardise"
+    padding: Annotated[int, Meta(ge=0, le=64)] | None = None
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class BackboneModel(ModelConfig):
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
 
@@ -71,42 +62,30 @@ class BackboneModel(ModelConfig):
     kind, builder, has_backbone = "backbone", "backbones:backbone_classifier", True
     backbone: str = "mobilenetv3large"
     weights: str = "imagenet"
-    trainable_layers: int | None = 20
+    trainable_layers: Count | None = 20
     trainable_blocks: tuple[str, ...] = ()
-    alpha: float = 1.0
-    normalisation: str = "backbone"
-    pooling: str = "avg"
+    alpha: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
+    normalisation: Literal["backbone", "standardise", "unit", "imagenet"] = "backbone"
+    pooling: Literal["avg", "max", "avg_max"] = "avg"
     also_pooled: tuple[str, ...] = ()
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.2
+    hidden: tuple[Size, ...] = ()
+    dropout: Share = 0.2
     freeze_batch_norm: bool = True
 
-    def __post_init__(self):
-        typed(self)
-        within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
-        among(self, pooling=BACKBONE_POOLINGS, normalisation=("backbone", *NORMALISATIONS))
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MultimodalModel(BackboneModel):
     """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
 
     kind, builder, takes_attributes = "multimodal", "multimodal:multimodal_classifier", True
-    attributes: int = 312
-    attribute_units: int = 256
-    fusion: str = "concatenate"
-    hidden: tuple[int, ...] = (512,)
-    dropout: float = 0.5
-
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, attributes=(1, 65536), attribute_units=(1, 65536))
-        among(self, fusion=FUSIONS)
+    attributes: Size = 312
+    attribute_units: Size = 256
+    fusion: Literal["concatenate", "gated"] = "concatenate"
+    hidden: tuple[Size, ...] = (512,)
+    dropout: Share = 0.5
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Autoencoder(ModelConfig):
     """What gives back the image that it is shown through a code.
 
@@ -115,12 +94,8 @@ class Autoencoder(ModelConfig):
 
     is_autoencoder = True
     output_range = "[0, 1], grey"
-    salt: float = 0.0
-    pepper: float = 0.0
-
-    def __post_init__(self):
-        typed(self)
-        within(self, salt=(0, 0.5), pepper=(0, 0.5))
+    salt: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    pepper: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
 
     def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
         """Build the network: pixels in [0, 255] in, the image in `output_range` out; not compiled."""
@@ -128,25 +103,19 @@ class Autoencoder(ModelConfig):
         return resolve_name(f"marinecv.models.{self.builder}")(image_shape, **of_network)
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class UNet(Autoencoder):
     """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
 
     kind, builder, output_range = "unet", "autoencoders:unet", "[-1, 1]"
-    filters: tuple[int, ...] = (32, 64, 128, 256)
-    bottleneck: int = 256
-    convolutions: int = 2
+    filters: tuple[Size, ...] = (32, 64, 128, 256)
+    bottleneck: Size = 256
+    convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
     skips: bool = True
     batch_norm: bool = False
 
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
 
-
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class EncoderModel(ModelConfig):
     """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
@@ -154,25 +123,18 @@ class EncoderModel(ModelConfig):
     """
 
     kind, builder, has_encoder = "encoder", "encoders:encoder_classifier", True
-    filters: tuple[int, ...] = (32, 64, 128, 256)
-    bottleneck: int = 256
-    convolutions: int = 2
+    filters: tuple[Size, ...] = (32, 64, 128, 256)
+    bottleneck: Size = 256
+    convolutions: Annotated[int, Meta(ge=1, le=16)] = 2
     batch_norm: bool = False
     weights: str = "none"
     frozen: bool = False
-    pooling: str = "avg"
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.2
-
-    def __post_init__(self):
-        typed(self)
-        within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
-        within(self, hidden=(1, 65536), dropout=(0, 1))
-        among(self, pooling=POOLINGS)
+    pooling: Literal["avg", "flatten"] = "avg"
+    hidden: tuple[Size, ...] = ()
+    dropout: Share = 0.2
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class DenseAutoencoder(Autoencoder):
     """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
 
@@ -180,13 +142,9 @@ class DenseAutoencoder(Autoencoder):
     """
 
     kind, builder = "dense_autoencoder", "autoencoders:dense_autoencoder"
-    units: tuple[int, ...] = (128, 64, 32)
+    units: tuple[Size, ...] = (128, 64, 32)
     variational: bool = False
-    beta: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        within(self, units=(1, 65536), beta=(0, inf))
+    beta: Rate = 1.0
 
 
 ModelChoice = ScratchModel | BackboneModel | MultimodalModel | EncoderModel | UNet | DenseAutoencoder

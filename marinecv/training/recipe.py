@@ -1,22 +1,33 @@
 """Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from math import inf
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from marinecv import choices
-from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
-from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY
+from msgspec import Meta
+
+from marinecv.choices import SPLIT_BY, ClassLevel, Frames, LabelRule, NoBox
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.schema import (
+    Count,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Size,
+    build,
+    checked_dataclass,
+    convert,
+    no_such,
+    one_of,
+)
 from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class DataChoice:
     """Which images, how they are labelled and how they are split.
 
@@ -43,41 +54,36 @@ class DataChoice:
     """
 
     name: str
-    label_rule: str = "dominant"
-    no_box: str = "skip"
-    class_level: str = ""
+    label_rule: LabelRule = "dominant"
+    no_box: NoBox = "skip"
+    class_level: ClassLevel = ""
     merge_case: bool = False
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
-    frames: str | None = None
+    frames: Frames = None
     fold: str = ""
-    limit: int | None = None
-    labelled: float = 1.0
-    pseudo_labels: float = 0.0
-    attributes: str = ""
-    min_certainty: int = 1
+    limit: Positive | None = None
+    labelled: Share = 1.0
+    pseudo_labels: Share = 0.0
+    attributes: Literal["", "image", "class"] = ""
+    min_certainty: Annotated[int, Meta(ge=1, le=4)] = 1
     synthetic: bool = False
     demonstration: bool = False
 
     def __post_init__(self):
-        typed(self)
-        within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
-        among(self, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS, frames=(None, *FRAMES))
-        among(self, attributes=("", *choices.ATTRIBUTE_KINDS))
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
-            among(self, split_by=(*SPLIT_BY, None))
+            one_of((*SPLIT_BY, None), split_by=self.split_by)
 
     @classmethod
     def of(cls, run: "Run") -> "DataChoice":
         """Read the data part of the recipe of a run, also of one whose model was trained elsewhere."""
-        return cls(name=run.read("contract.json")["data"]) if run.own else Recipe.of(run).data
+        return cls(name=run.contract.data) if run.own else Recipe.of(run).data
 
 
 METRICS = ("accuracy", "precision", "recall")
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Training:
     """How the model learns.
 
@@ -113,49 +119,36 @@ class Training:
         seed: of weights, order and augmentation.
     """
 
-    optimizer: str = "rmsprop"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    l2: float = 0.0
-    decay_scope: str = "kernels"
-    label_smoothing: float = 0.0
-    epochs: int = 60
-    batch_size: int = 32
-    early_stop_patience: int = 12
-    early_stop_reductions: int = 0
-    lr_factor: float = 0.2
-    lr_patience: int = 5
+    optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
+    learning_rate: Rate = 1e-3
+    momentum: Share = 0.9
+    weight_decay: Rate = 0.0
+    l2: Rate = 0.0
+    decay_scope: Literal["kernels", "all"] = "kernels"
+    label_smoothing: Share = 0.0
+    epochs: Positive = 60
+    batch_size: Size = 32
+    early_stop_patience: Count = 12
+    early_stop_reductions: Count = 0
+    lr_factor: Share = 0.2
+    lr_patience: Count = 5
     metrics: tuple[str, ...] = ("accuracy",)
     monitor: str = "val_loss"
-    head_epochs: int = 0
-    head_learning_rate: float = 1e-3
+    head_epochs: Count = 0
+    head_learning_rate: Rate = 1e-3
     class_weights: bool = False
     balanced: bool = False
     augmentation: Augmentation | None = None
     mixed_precision: bool = False
-    bank: int = 0
-    bank_dtype: str = "float32"
-    jit_compile: str = "auto"
-    calibration: float = 0.0
-    seed: int = 0
+    bank: Count = 0
+    bank_dtype: Literal["float32", "float16"] = "float32"
+    jit_compile: Literal["auto", "on", "off"] = "auto"
+    calibration: Share = 0.0
+    seed: Seed = 0
 
     def __post_init__(self):
-        typed(self)
-        rates = dict.fromkeys(("learning_rate", "head_learning_rate", "weight_decay", "l2"), (0, inf))
-        shares = dict.fromkeys(("momentum", "label_smoothing", "lr_factor", "calibration"), (0, 1))
-        waits = ("early_stop_patience", "early_stop_reductions", "lr_patience", "head_epochs", "bank")
-        counts = {"epochs": (1, inf), "batch_size": (1, 65536), "seed": (0, 2**32 - 1)}
-        within(self, **rates, **shares, **dict.fromkeys(waits, (0, inf)), **counts)
         if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
-        among(
-            self,
-            optimizer=("rmsprop", "adam", "sgd"),
-            decay_scope=("kernels", "all"),
-            jit_compile=choices.JIT_COMPILE,
-            bank_dtype=choices.BANK_DTYPES,
-        )
 
     @property
     def exact_bank(self) -> bool:
@@ -163,8 +156,7 @@ class Training:
         return self.bank > 0 and self.bank_dtype == "float32"
 
 
-@spelled
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Recipe:
     """An experiment: data, image, model and training, and what a report published of it.
 
@@ -191,7 +183,6 @@ class Recipe:
     budget: str = ""
 
     def __post_init__(self):
-        typed(self)
         logged = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged for part in ("val_", "")]
         if self.training.monitor not in known:
@@ -217,7 +208,7 @@ class Recipe:
             ValueError: a part is missing or has an unknown entry.
         """
         try:
-            recipe = build(cls, {**data, "model": _model(data)}, "Recipe")
+            recipe = build(cls, {**data, "model": _model(data.get("model"))}, "Recipe")
             check_published(recipe.published)
             return recipe
         except (TypeError, ValueError) as error:
@@ -235,9 +226,10 @@ class Recipe:
                 f"The model of {run.folder} was trained elsewhere, so there is no recipe to train by: it cannot be "
                 "resumed, trained in folds or trained again. Expected a run that pretrain or finetune made."
             )
+        data = run.read("recipe.json")
         with run.mending("recipe.json"):
             try:
-                return cls.from_dict(read_json(run.path("recipe.json")))
+                return cls.from_dict(data)
             except ValueError as error:
                 raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
@@ -257,15 +249,11 @@ class Recipe:
 def check_published(published: dict[str, dict]) -> None:
     """Raise ValueError where a published figure of a split is no text, or its n no whole number."""
     for split, figures in published.items():
-        for name, figure in figures.items():
-            checked(figure, int if name == "n" else str, f"{name!r} of the published {split!r}")
-        if figures.get("n", 1) < 1:
-            raise ValueError(f"'n' of the published {split!r} is {figures['n']}. Expected at least one image.")
+        for name, figure in convert(figures, dict[str, Any], f"The published {split!r}").items():
+            convert(figure, Positive if name == "n" else str, f"{name!r} of the published {split!r}")
 
 
-def _model(data: dict) -> ModelChoice:
-    entries = take(data, "model", kind=dict, what="Recipe")
-    kind = take(entries, "kind", kind=str, what="'model' of Recipe")
-    if kind not in MODELS:
-        raise ValueError(f"{kind!r} is no kind of model. Expected one of {', '.join(MODELS)}.")
-    return build(MODELS[kind], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")
+def _model(data: Any) -> ModelChoice:
+    entries = convert(data, dict[str, Any], "'model' of Recipe")
+    one_of(MODELS, kind=entries.get("kind"))
+    return build(MODELS[entries["kind"]], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")

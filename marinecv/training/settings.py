@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.schema import read_json, read_toml
 from marinecv.training.model_choice import MODELS
 from marinecv.training.recipe import DataChoice, Recipe
 
@@ -80,10 +81,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        return Recipe.from_dict(_with_none(table) if path.suffix == ".toml" else table)
-    except (OSError, ValueError) as error:
+        return Recipe.from_dict(_with_none(read_toml(path)) if path.suffix == ".toml" else read_json(path))
+    except ValueError as error:
         raise ValueError(f"{path} is no recipe: {error} `recipes show NAME` prints one.") from error
 
 
@@ -98,7 +97,7 @@ def _with_none(table: dict) -> dict:
     for name, kind in {"data": DataChoice, "image": ImageSpec, "model": MODELS.get(model, Recipe)}.items():
         hints = get_type_hints(kind)
         for key, value in table.get(name, {}).items():
-            if value == "none" and key in hints and not {str} & {*_options(hints[key])}:
+            if value == "none" and key in hints and not {str, "none"} & {*_options(hints[key])}:
                 table[name][key] = None
     return table
 
@@ -148,8 +147,8 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
 
 
 def _options(hint: Any) -> tuple:
-    """What a type may be, where it is a union."""
-    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    """What a value may be, of a union or a list of words."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType, Literal) else (hint,)
 
 
 def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:

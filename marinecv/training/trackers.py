@@ -18,8 +18,9 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.plugins.hparams import api as hparams
 
-from marinecv.checked import read_json
+from marinecv.run_records import Timing
 from marinecv.runs import read_history
+from marinecv.schema import read, read_json
 from marinecv.training.callbacks import learning_rate_of
 from marinecv.training.recipe import Recipe
 
@@ -126,7 +127,7 @@ def final_values(folder: Path) -> dict[str, float]:
     """
     if not (folder / "timing.json").is_file():
         return {}
-    best = read_json(folder / "timing.json")["best_epoch"]
+    best = read(folder / "timing.json", Timing).best_epoch
     history = read_history(folder / "history.csv").set_index("epoch")
     values = {"best_epoch": float(best)} | {f"best/{name}": float(value) for name, value in history.loc[best].items()}
     metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}

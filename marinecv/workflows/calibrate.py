@@ -16,7 +16,9 @@ from marinecv.evaluation.review import judge_review
 from marinecv.features.distance import distances, fit_distance, write_codes
 from marinecv.hashes import sha256
 from marinecv.inputs.pixels import rows_of
+from marinecv.run_records import Calibration
 from marinecv.runs import Run
+from marinecv.schema import convert
 from marinecv.training.recipe import Recipe
 
 SHARE = 1 / 3  # of validation, where the training has held out none of it
@@ -53,9 +55,10 @@ def calibrate(
         }
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
-        log(f"  {temperature_sentence(found)}")
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
     write_json(run.path("calibration.json"), found)
+    if not found["reason"]:
+        log(f"  {temperature_sentence(convert(found, Calibration, run.folder))}")
 
 
 def sets_of(held: pd.DataFrame, found: dict, grouped: bool) -> dict:

@@ -141,7 +141,7 @@ def images_of(table: pd.DataFrame, split: str) -> pd.Series:
 
 def hashes_of(same: list[Run]) -> set[str | None]:
     """The hashes of the splits of some runs; older runs have none."""
-    return {run.read("contract.json").get("split_sha256") for run in same}
+    return {run.contract.split_sha256 for run in same}
 
 
 def differences(

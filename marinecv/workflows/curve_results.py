@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.checked import checked, read_json
 from marinecv.console import Log
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.figures import interval_words
@@ -17,6 +16,7 @@ from marinecv.inputs.synthesise import PREFIX
 from marinecv.recipes.butterflies import PUBLISHED_METRICS
 from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run
+from marinecv.schema import convert, read_json
 from marinecv.studies import CURVE, Study
 from marinecv.tables import write_table
 from marinecv.training.recipe import Recipe
@@ -46,8 +46,7 @@ def write_curve(study: Study, log: Log) -> Path:
     differences = (
         {split: line_differences(cells, first, split, groups=groups[split]) for split in splits} if others else {}
     )
-    goal = read_json(study.folder / CURVE).get("goal")
-    goal = None if goal is None else checked(goal, float, f"The goal of {study.folder / CURVE}")
+    goal = convert(read_json(study.folder / CURVE).get("goal"), float | None, f"The goal of {study.folder / CURVE}")
     needed = {
         line: photographs_needed(cells, counts[counts["line"] == line], line, goal)
         for line, part in cells.groupby("line", sort=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import replaced
-from marinecv.checked import did_you_mean
 from marinecv.console import Log, quiet
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import latent as space
@@ -20,6 +19,7 @@ from marinecv.models.load import load_model
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.report.latent_page import write_latent_report
 from marinecv.runs import Run
+from marinecv.schema import did_you_mean
 from marinecv.tables import write_table
 from marinecv.workflows.opened import open_run
 from marinecv.workflows.run_images import chosen_images, moved_images, readable_images

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import whole_file, write_text
-from marinecv.checked import one_of, whole
 from marinecv.console import Log, import_tensorflow, quiet
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.review import triage_sentence
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.runs import Run
+from marinecv.schema import one_of, whole
 from marinecv.tables import numbers, parse_table, read_table
 from marinecv.workflows.opened import find_images, open_classifier
 from marinecv.workflows.ray_workers import import_ray, ray_workers
@@ -168,7 +168,7 @@ class Work:
         """Say how many were predicted, and how many somebody should look at."""
         predicted = len(self.files) - failed
         self.log(f"{where}{predicted} predicted" + (f", {failed} failed (column problem)" if failed else ""))
-        if self.review and self.calibration and self.calibration["review"]:
+        if self.review and self.calibration and self.calibration.review:
             self.log(f"  {triage_sentence(flagged, predicted, self.calibration)}")
         elif self.review:
             self.log("  The column review is empty: which images to look at is not known without calibration images.")
@@ -190,16 +190,16 @@ def calibration_of(run: Run, log: Log) -> Mapping | None:
         )
         return None
     calibration = run.calibration
-    if calibration["reason"]:
-        log(f"probabilities are not calibrated: {calibration['reason']}. Train with more validation images.")
+    if calibration.reason:
+        log(f"probabilities are not calibrated: {calibration.reason}. Train with more validation images.")
         return calibration
-    seen = "" if calibration["unseen"] else ", by which the training stopped"
+    seen = "" if calibration.unseen else ", by which the training stopped"
     log(temperature_sentence(calibration))
-    log(f"checked on {calibration['n_held']} other images of validation{seen}")
-    if sets := calibration["sets"]:
+    log(f"checked on {calibration.n_held} other images of validation{seen}")
+    if sets := calibration.sets:
         log(
-            f"prediction_set holds the true class of about {sets['coverage']:.0%} of images or more; with {sets['n']} "
-            f"held out it may be {sets['low']:.0%} to {sets['high']:.0%} ({sets['meaning']})"
+            f"prediction_set holds the true class of about {sets.coverage:.0%} of images or more; with {sets.n} "
+            f"held out it may be {sets.low:.0%} to {sets.high:.0%} ({sets.meaning})"
         )
     return calibration
 

@@ -16,6 +16,7 @@ from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
 from marinecv.hashes import sha256
 from marinecv.inputs.pixels import read_pixels
+from marinecv.run_records import Calibration
 from marinecv.runs import Run
 from marinecv.tables import table_text
 
@@ -65,15 +66,15 @@ def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, 
 
 
 def looker(
-    trained: Run, model: keras.Model, calibration: Mapping | None, review: bool
+    trained: Run, model: keras.Model, calibration: Calibration | None, review: bool
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
     """Return a function of pixels and batch size: probabilities, and by column what else is said of each image.
 
     Without a calibration probabilities are as the model gives them. Doubt and flags are empty where it has no review.
     Raises ValueError where what the run keeps of its train images is broken, or of another training.
     """
-    rules = calibration["review"] if review and calibration else None
-    by_distance = rules is not None and rules["distance"] is not None
+    rules = calibration.review if review and calibration else None
+    by_distance = rules is not None and rules.distance is not None
     fitted = codes_of(trained, calibration) if by_distance else None
     wanted = {"probabilities": model.outputs[0]} | ({"code": up_to_code(model).output} if by_distance else {})
     whole = keras.Model(model.inputs[0], wanted)
@@ -84,9 +85,9 @@ def looker(
             seen = whole.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
         probabilities, beside = seen["probabilities"], {}
         if calibration:
-            probabilities = calibrated(probabilities, calibration["temperature"])
-        if sets := calibration and calibration["sets"]:
-            inside = prediction_sets(probabilities, sets["threshold"])
+            probabilities = calibrated(probabilities, calibration.temperature)
+        if sets := calibration and calibration.sets:
+            inside = prediction_sets(probabilities, sets.threshold)
             names = np.array(trained.class_names, dtype=object)
             beside["prediction_set"] = ["|".join(names[row]) for row in inside]
         if review and not rules:
@@ -94,16 +95,16 @@ def looker(
         elif review:
             far = np.zeros(len(pixels), bool)
             if by_distance:
-                far = distances(seen["code"], fitted) > rules["distance"]
+                far = distances(seen["code"], fitted) > rules.distance
             confidence = probabilities.max(axis=1)
             beside["doubt"] = doubts(confidence, far)
-            beside["review"] = flags(confidence, far, rules["probability"])
+            beside["review"] = flags(confidence, far, rules.probability)
         return probabilities, beside
 
     return look
 
 
-def codes_of(trained: Run, calibration: Mapping) -> dict[str, np.ndarray]:
+def codes_of(trained: Run, calibration: Calibration) -> dict[str, np.ndarray]:
     """What the run keeps of the codes of its train images.
 
     Raises:
@@ -112,6 +113,6 @@ def codes_of(trained: Run, calibration: Mapping) -> dict[str, np.ndarray]:
     path = trained.path("codes.npz")
     with trained.mending("codes.npz"):
         fitted = read_codes(path)
-        if sha256(path) != calibration["codes_sha256"]:
+        if sha256(path) != calibration.codes_sha256:
             raise ValueError(f"{path} is another file than the one that calibration.json was measured with.")
     return fitted

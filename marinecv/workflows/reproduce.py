@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from marinecv.atomic import write_json
-from marinecv.checked import checked, no_such, read_json
 from marinecv.console import Log, quiet
 from marinecv.data.catalog import class_names_of
 from marinecv.data.locate import locate
@@ -16,6 +15,7 @@ from marinecv.data.manifests import list_manifests
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, QUICK, RECIPES, REPORTS, command_of, for_another
 from marinecv.runs import fresh_folder, next_folder
+from marinecv.schema import convert, no_such, read_json
 from marinecv.studies import REPRODUCTION
 from marinecv.tables import read_table
 from marinecv.training.recipe import DataChoice, Recipe
@@ -48,8 +48,7 @@ class Reproduction(Experiment):
         path = self.folder / REPRODUCTION
         if not path.is_file():
             raise ValueError(f"{folder} is no reproduction: it has no {path.name}. Expected what `reproduce` made.")
-        kept = read_json(path).get("results_dir")
-        kept = None if kept is None else checked(kept, str, f"The results_dir of {path}")
+        kept = convert(read_json(path).get("results_dir"), str | None, f"The results_dir of {path}")
         self.results_dir = Path(kept or self.folder / "results")
 
     @property

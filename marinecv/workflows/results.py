@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.checked import take
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.restoration import ERRORS
 from marinecv.evaluation.verdicts import attainable, verdict
 from marinecv.runs import Run
+from marinecv.schema import convert
 from marinecv.studies import Study
 from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
@@ -81,27 +81,23 @@ def fold_lines(runs: list[tuple[Recipe, Run]]) -> list[dict]:
 
 def seed_lines(recipe: Recipe, run: Run, names: Sequence[str] = METRICS) -> list[dict]:
     """A row a split and metric of one run, with the figure's own 95% interval; of an autoencoder its errors."""
-    metrics, timing, environment = run.metrics, run.timing, run.read("environment.json")
-    with run.mending("environment.json"):
-        command, commit = (
-            take(environment, name, kind=str, what=run.path("environment.json")) for name in ("command", "commit")
-        )
+    metrics, timing, environment = run.metrics, run.timing, run.environment
     cost = {
-        "epochs": timing["epochs"],
+        "epochs": timing.epochs,
         "image_size": recipe.image.height,
         "n_train": int((usable(run.catalog)["split"] == "train").sum()),
-        "command": without_places(command),
-        "commit": commit,
-        "train_seconds": timing["train_seconds"],
-        "device": timing["device"],
-        "parameters": timing["parameters"],
-        "latency_ms": timing["latency_ms_per_image"],
+        "command": without_places(environment.command),
+        "commit": environment.commit,
+        "train_seconds": timing.train_seconds,
+        "device": timing.device,
+        "parameters": timing.parameters,
+        "latency_ms": timing.latency_ms_per_image,
     }
     lines = []
     for split in SCORED_SPLITS:
         for name in () if split not in metrics else ERRORS if run.restores else names:
             with run.mending("metrics.json"):
-                figure = take(metrics, split, name, kind=dict, what=run.path("metrics.json"))
+                figure = convert(metrics[split].get(name), dict, f"'{split}.{name}' of {run.path('metrics.json')}")
             key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
             figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
             lines.append({**key, **figures, **judged(recipe, split, name, figure["value"], figure["n"]), **cost})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marinecv.checked import one_of
+from marinecv.schema import one_of
 
 
 @dataclass(frozen=True, kw_only=True)

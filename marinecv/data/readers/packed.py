@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pandas as pd
+from msgspec import Struct
 
-from marinecv.checked import check_entries, checked, read_json
 from marinecv.data.columns import read_columns
 from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.manifests import Manifest, is_file_name
@@ -12,20 +12,39 @@ from marinecv.data.readers import Reader
 from marinecv.data.records import MEND, record_path
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK
+from marinecv.schema import Count, read
 
 VERSION = 2
 PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
 INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
-# Of the manifest, which a pack keeps.
-FACTS = {"name": str, "title": str, "class_names": tuple[str, ...], "merge_case": bool, "licence": str}
-FACTS |= {"citation": str, "homepage": str, "demonstration": bool}
-ABOUT = FACTS | {"version": int, "layout": str, "class_order": tuple[str, ...], "images": int}
-ABOUT |= {"shards": dict[str, int], "tables": dict[str, str], "source": str}
 
 
-def read_about(root: Path) -> dict:
-    """Read what a pack says of itself: `ABOUT`, in `pack.json`.
+class About(Struct, frozen=True, kw_only=True):
+    """`pack.json`: what a pack says of itself, from `FACTS` of its manifest on; `shards` has bytes, `tables` hashes."""
+
+    name: str
+    title: str
+    class_names: tuple[str, ...]
+    merge_case: bool
+    licence: str
+    citation: str
+    homepage: str
+    demonstration: bool
+    version: Count
+    layout: str
+    class_order: tuple[str, ...]
+    images: Count
+    shards: dict[str, Count]
+    tables: dict[str, str]
+    source: str
+
+
+FACTS = About.__struct_fields__[:8]
+
+
+def read_about(root: Path) -> About:
+    """Read what a pack says of itself.
 
     Raise ValueError where it is not complete, it is broken, or another version of marinecv made it.
     """
@@ -34,11 +53,10 @@ def read_about(root: Path) -> dict:
             f"The pack in {root} is not complete: it was stopped. Give the `data pack` command that began it again; it "
             "goes on where it stopped."
         )
-    about = read_json(root / PACK)
-    check_entries(about, ABOUT, root / PACK)
-    if about["version"] != VERSION:
+    about = read(root / PACK, About)
+    if about.version != VERSION:
         raise ValueError(
-            f"{root / PACK} is of version {about['version']}. Expected {VERSION}: pack the images again, or read it "
+            f"{root / PACK} is of version {about.version}. Expected {VERSION}: pack the images again, or read it "
             "with the marinecv that made it."
         )
     return about
@@ -53,13 +71,13 @@ def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         ValueError: as `read_about`; a shard is absent or cut short; a table is not the one that was written.
     """
     root, about = manifest.root, read_about(manifest.root)
-    for shard, size in about["shards"].items():
+    for shard, size in about.shards.items():
         found = (root / shard).stat().st_size if (root / shard).is_file() else None
         if found != size:
             state = "is absent" if found is None else f"holds {found:,} bytes"
             raise ValueError(f"The shard {root / shard} {state}. Expected {size:,} bytes. {MEND}")
-    index, boxes = (_read_table(root / name, about["tables"].get(name)) for name in (INDEX, BOXES))
-    return index.assign(path=_paths(root, index, list(about["shards"])))[IMAGE_COLUMNS], boxes
+    index, boxes = (_read_table(root / name, about.tables.get(name)) for name in (INDEX, BOXES))
+    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], boxes
 
 
 def _read_table(path: Path, expected: str | None) -> pd.DataFrame:
@@ -80,13 +98,13 @@ def _paths(root: Path, index: pd.DataFrame, shards: list[str]) -> pd.Series:
 def _facts(root: Path) -> dict:
     """What a pack says of the data set that it was made of, as its manifest takes it."""
     about = read_about(root)
-    if not is_file_name(about["name"]):
-        raise ValueError(f"The name {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out.")
-    return {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
+    if not is_file_name(about.name):
+        raise ValueError(f"The name {root / PACK} gives is {about.name!r:.60}. Expected that of a file, no way out.")
+    return {name: getattr(about, name) for name in FACTS}
 
 
 def _tables(manifest: Manifest) -> list[Path]:
-    return [manifest.root / name for name in (PACK, INDEX, BOXES, LOCK, *read_about(manifest.root)["shards"])]
+    return [manifest.root / name for name in (PACK, INDEX, BOXES, LOCK, *read_about(manifest.root).shards)]
 
 
 READER = Reader(
@@ -94,8 +112,8 @@ READER = Reader(
     detects=lambda root: (root / PACK).is_file() or (root / PACKING).is_file(),
     read=read_packed,
     holds=f"{PACK} (of `data pack`)",
-    class_order=lambda manifest: read_about(manifest.root)["class_order"],
+    class_order=lambda manifest: list(read_about(manifest.root).class_order),
     tables=_tables,
     facts=_facts,
-    source=lambda root: read_about(root)["layout"],
+    source=lambda root: read_about(root).layout,
 )

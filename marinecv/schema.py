@@ -1,0 +1,187 @@
+"""Typed records of JSON and TOML, which a fault or a person may have changed: read back, or refused by name."""
+
+import copy
+import difflib
+import functools
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+LARGEST = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Size = Annotated[int, Meta(ge=1, le=65536)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Rate = Annotated[float, Meta(ge=0, le=1e9)]
+T = TypeVar("T")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON object; ValueError where there is no such file, or it holds something else: NaN or 1e999, say."""
+    return _parsed(path, functools.partial(msgspec.json.decode, type=dict))
+
+
+def read_toml(path: str | Path) -> dict:
+    """Read TOML; ValueError where there is no such file, or it holds something else."""
+    return _parsed(path, tomllib.loads)
+
+
+def read(path: str | Path, kind: type[T]) -> T:
+    """Read a JSON object as a typed record; ValueError as `read_json` and `convert`."""
+    return convert(read_json(path), kind, path)
+
+
+def convert(data: Any, kind: Any, what: object) -> Any:
+    """Return plain data as a type, as `msgspec.convert` does.
+
+    Raises ValueError, which names `what`, the value in it that is refused, and what was expected.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        reason, _, way = str(error).partition(" - at `")
+        keys, value = _refused(data, kind, way.rpartition("$")[2].rstrip("`"))
+        where = f"{'.'.join(keys)!r} of {what}" if keys else what
+        raise ValueError(f"{where} is {value!r:.60}. {reason.rstrip('.')}.") from error
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def checked_dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass of named arguments, refused where an annotation does not allow them.
+
+    Numbers of NumPy become Python's and lists tuples, then comes `__post_init__`. A name that is no field is a
+    TypeError that ends in the nearest that is.
+    """
+    then = getattr(cls, "__post_init__", lambda self: None)
+
+    def check(self):
+        for name, kind in _hints(type(self)).items():
+            object.__setattr__(self, name, _checked(getattr(self, name), kind, name))
+        then(self)
+
+    cls.__post_init__ = check
+    cls = dataclass(frozen=True, kw_only=True)(cls)
+    init, known = cls.__init__, [entry.name for entry in fields(cls)]
+
+    @functools.wraps(init)
+    def spelled(self, *args, **settings):
+        for name in [name for name in settings if name not in known]:
+            hint = f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
+            raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint}")
+        init(self, *args, **settings)
+
+    cls.__init__ = spelled
+    return cls
+
+
+def build(cls: type[T], data: Any, what: object) -> T:
+    """Make a dataclass of plain data, its parts too.
+
+    Raises ValueError where an entry is missing, unknown or refused.
+    """
+    data = dict(convert(data, dict[str, Any], what))
+    for name, kind in _hints(cls).items():
+        part = next(filter(is_dataclass, (kind, *get_args(kind))), None)
+        if part and isinstance(data.get(name), dict):
+            data[name] = build(part, data[name], f"{name!r} of {what}")
+    try:
+        return cls(**data)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def of_type(kind: Any, **argument: object) -> None:
+    """Refuse an argument that is no object of a class."""
+    for name, value in argument.items():
+        if not isinstance(value, kind):
+            raise ValueError(
+                f"Expected {name} of type {' or '.join(part.__name__ for part in get_args(kind) or (kind,))}. "
+                f"Received: {value!r:.60} ({type(value).__name__})."
+            )
+
+
+def one_of(known: Collection, **argument: object) -> None:
+    """Refuse an argument that is none of its words, and say which was probably meant: `one_of(KINDS, kind="a")`."""
+    for name, value in argument.items():
+        if value not in tuple(known):
+            hint = did_you_mean(str(value), filter(None, known))
+            raise ValueError(f"Expected {name} to be one of {tuple(known)}. Received: {name}={value!r:.60}.{hint}")
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """Return a sentence that there is nothing of a name, with the name that was probably meant and those there are."""
+    return f'There is no {what} "{name}".{did_you_mean(name, known)} Expected one of {", ".join(known)}.'
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "..."?` with the closest of the known names, or nothing where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def whole(value: Any, name: str, low: int = 0) -> int:
+    """Return an argument that must be a whole number, numpy's too; true or false is none.
+
+    Raises ValueError where it is another object, below `low`, or more than 64 bits hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= LARGEST:
+        raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
+    return int(value)
+
+
+def names(values: Sequence[str], what: object) -> tuple[str, ...]:
+    """Return names, or raise ValueError where one is empty or occurs twice."""
+    wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
+    if wrong:
+        raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")
+    return tuple(values)
+
+
+def _parsed(path: str | Path, parse: Callable[[str], dict]) -> dict:
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    value = value.tolist() if hasattr(value, "dtype") else value
+    if any(map(is_dataclass, (kind, *get_args(kind)))):
+        of_type(kind, **{name: value})
+        return value
+    if get_origin(kind) is Literal:
+        one_of(get_args(kind), **{name: value})
+    made = convert(value, kind, name)
+    return value if made == value else made
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _refused(data: Any, kind: Any, way: str) -> tuple[list[str], Any]:
+    """The keys of the value that msgspec refuses, and it. Which key of a dict, `[...]`, is tried without the others."""
+    data, keys = copy.deepcopy(data), []
+    value = data
+    for step in re.findall(r"\.\.\.|[^.\[\]]+", way):
+        for key, entry in list(value.items()) if step == "..." else ():
+            value.clear()
+            value[key] = entry
+            with suppress(msgspec.ValidationError):
+                msgspec.convert(data, kind)
+                continue
+            step = key
+            break
+        keys.append(step)
+        value = value[step if isinstance(value, dict) else int(step)]
+    return keys, value
