@@ -117,8 +117,8 @@ def child(where: str, words: list[str]) -> int:
     watch = Watch()
     whole_load, whole_end = fit.load_pixels, Checkpoint.on_epoch_end
 
-    def load_pixels(*args):
-        loaded = whole_load(*args, memory_budget_bytes=0 if where == "on disk" else 2**40)
+    def load_pixels(*args, **options):
+        loaded = whole_load(*args, **options, memory_budget_bytes=0 if where == "on disk" else 2**40)
         watch.say()
         return loaded
 

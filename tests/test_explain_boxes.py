@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -176,18 +177,17 @@ def test_animals_are_hidden_by_the_boxes_of_every_class_and_padding_stays_black(
         assert not animals[padding].any() and not background[padding].any()
 
 
-def test_the_real_heat_of_a_model_that_sees_the_box_lies_in_the_box(tank):
+def test_the_real_heat_of_a_model_that_sees_the_box_lies_in_the_box(tank, monkeypatch):
     pixels, catalog, boxes = tank
     seen = keras.Input((16, 16, 3))
     x = layers.Conv2D(2, 1, activation="relu", name="conv")(seen * (np.arange(16) < 8).reshape(1, 1, 16, 1) / 255)
     model = keras.Model(seen, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
     model.set_weights([np.eye(3)[:, :2][None, None], np.zeros(2), np.eye(2, 3) * 9, np.zeros(3)])
     steps = []
-    measured = measure_boxes(
-        model, pixels, catalog, boxes, SPEC, CLASSES, np.zeros(3), progress=lambda *step: steps.append(step)
-    )
+    monkeypatch.setattr(in_box, "progress_bar", lambda *_, **__: nullcontext(steps.append))
+    measured = measure_boxes(model, pixels, catalog, boxes, SPEC, CLASSES, np.zeros(3))
     np.testing.assert_allclose(measured["heat"][:3], 1)
-    assert measured[["pointing", "accuracy"]].iloc[:3].all(axis=None) and steps == [(4, 4)]
+    assert measured[["pointing", "accuracy"]].iloc[:3].all(axis=None) and steps == [4]
 
 
 def test_the_neutral_colour_is_that_of_the_pictures_without_their_padding(tank):

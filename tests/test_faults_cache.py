@@ -20,11 +20,14 @@ from marinecv.mapped import make_array
 LARGE = ImageSpec(height=800, width=900, canvas_px=64)  # 2,160,000 bytes an image
 CHILD = """
 import os, sys, time
+from contextlib import nullcontext
+from marinecv.inputs import pixels as room
 from test_inputs_pixels import catalog_of, mapped
-def wait(done, total):
+def wait(done):
     print("decoded", flush=True)
     {act}
-pixels, catalog = mapped(catalog_of(sys.argv[1:]), progress=wait)
+room.progress_bar = lambda *_, **__: nullcontext(wait)
+pixels, catalog = mapped(catalog_of(sys.argv[1:]))
 print(int(pixels.sum()), (catalog["problem"] == "").all())
 """
 
@@ -91,7 +94,7 @@ def test_a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing(fil
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot take room")
 def test_room_is_taken_for_real_before_the_first_pixel(files, monkeypatch):
-    def fill(pixels, paths, spec, progress):
+    def fill(pixels, paths, spec, log):
         (part,) = (path for path in store_path("pixels").iterdir() if path.name.endswith(".npy"))
         assert part.stat().st_blocks * 512 >= pixels.nbytes
         return {}

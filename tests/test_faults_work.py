@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
+from marinecv.studies import Study
 from marinecv.workflows import train, train_runs
 from pipelines.cli import main
 from pipelines.faults import in_words
@@ -232,7 +233,7 @@ def test_a_store_that_may_not_be_written_is_blamed(shared_tank, tmp_path, monkey
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "splits"))
 
-    monkeypatch.setattr("marinecv.workflows.prepare.mcv.keep_split", refuse)
+    monkeypatch.setattr("marinecv.workflows.prepare.keep_split", refuse)
     words = ["--data-dir", str(shared_tank), "--split-by", "stratified", "--output-dir", str(tmp_path / "run")]
     assert main(["pretrain", *words]) == 1
     assert "MARINECV_HOME for the store" in capsys.readouterr().err
@@ -267,11 +268,11 @@ def test_killed_before_there_is_a_run_it_says_to_start_again(shared_tank, tmp_pa
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no polite kill")
 def test_a_polite_kill_ends_the_work_as_control_c_does(finished_run, shared_tank, tmp_path, monkeypatch, capsys):
-    def killed(*work):
+    def killed(*args, **how):
         signal.raise_signal(signal.SIGTERM)
 
     copy = shutil.copytree(finished_run, tmp_path / "run")
-    monkeypatch.setattr(train, "finish", killed)
+    monkeypatch.setattr("marinecv.workflows.resume.finish", killed)
     assert main(["pretrain", "--resume", str(copy)]) == 130
     assert f"go on with --resume {copy}" in capsys.readouterr().err
 
@@ -279,6 +280,6 @@ def test_a_polite_kill_ends_the_work_as_control_c_does(finished_run, shared_tank
 def test_a_run_of_a_study_without_its_page_gets_it_on_resume(finished_run, tmp_path, monkeypatch):
     copy = shutil.copytree(finished_run, tmp_path / "study" / "cell")
     (copy / "report.html").unlink()
-    train.Study.create(tmp_path / "study", "study", "A study", ["cell"])
+    Study.create(tmp_path / "study", "study", "A study", ["cell"])
     assert main(["pretrain", "--resume", str(tmp_path / "study")]) == 0
     assert (copy / "report.html").is_file()

@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -38,7 +39,7 @@ def rows(tmp_path):
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(room, "CHUNK", 3)
-    monkeypatch.setattr(room, "SAY_EVERY_S", 0.0)
+    monkeypatch.setattr(room, "KEEP_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -107,17 +108,18 @@ def test_a_killed_build_goes_on_where_it_was(rows, front, monkeypatch):
     [folder] = store_path("features").iterdir()
     for path in folder.iterdir():
         path.unlink()
-    said, steps = [], []
+    steps = []
 
-    def killed(line):
-        said.append(line)
-        if len(said) == 4:
+    def killed(step):
+        if step == 4:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(room, "progress_bar", lambda *_, **__: nullcontext(killed))
     with pytest.raises(KeyboardInterrupt):
-        open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2), say=killed)
-    resumed = open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2), say=steps.append)
-    assert [line.split(":")[1].split(" b")[0] for line in steps] == [" 5 of 6", " 6 of 6"]
+        open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2))
+    monkeypatch.setattr(room, "progress_bar", lambda total, *_, done, **__: nullcontext(steps.append))
+    resumed = open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2))
+    assert steps == [5, 6]
     for mine, theirs in zip(resumed.arrays, whole, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

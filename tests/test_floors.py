@@ -20,6 +20,7 @@ FLOORS = {
     "hashes": 0,
     "hold": 0,
     "mapped": 0,
+    "progress": 0,
     "tables": 0,
     "data": 1,
     "inputs": 2,

@@ -309,7 +309,7 @@ def test_as_a_callback_the_counter_follows_fit(make, tmp_path, batch_size):
     model = keras.Sequential([seen, layers.Flatten(), layers.Dense(3)])  # not built: Keras looks at a batch
     model.compile("sgd", "mse", run_eagerly=True)
     first_of(train)
-    options = {"shuffle": False, "verbose": 0}
+    options = {"verbose": 0}
     model.fit(train, initial_epoch=1, epochs=3, callbacks=[counter], **options)
     assert seen.numbers == epochs[1] + epochs[2]
     for times in (2, 4):  # stopped after two epochs, gone on with
@@ -335,7 +335,7 @@ def test_a_deleted_dataset_frees_its_pixels(catalog, pixels, training):
     [copy] = dataset.held
     held = weakref.ref(copy)
     del copy
-    for use in (numbers_of, first_of, lambda dataset: model.fit(dataset, shuffle=False, verbose=0), model.evaluate):
+    for use in (numbers_of, first_of, lambda dataset: model.fit(dataset, verbose=0), model.evaluate):
         use(dataset)
     derived = dataset.map(lambda images, labels: (images + 1, labels)).shuffle(3).prefetch(2).take(3)
     del dataset
@@ -387,7 +387,7 @@ for counter, first in ((mcv.EpochCounter(), 2), (0, 0)):
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
     own = [counter] if first else []
-    model.fit(train.map(note), initial_epoch=first, epochs=first + 3, callbacks=own, shuffle=False, verbose=0)
+    model.fit(train.map(note), initial_epoch=first, epochs=first + 3, callbacks=own, verbose=0)
     assert len(seen) == 4 + 3 * count  # Keras looked at a batch
     assert seen[4:] == sum(expected[first : first + 3], [])
     model.predict(train, verbose=0)
@@ -399,4 +399,8 @@ assert held() is None
 
 @pytest.mark.slow
 def test_on_jax_epochs_and_memory_are_the_same():
-    subprocess.run([sys.executable, "-c", ON_JAX], env=os.environ | {"KERAS_BACKEND": "jax"}, check=True)
+    subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", ON_JAX],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        check=True,
+    )

@@ -1,4 +1,5 @@
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -193,9 +194,10 @@ def test_no_usable_row_gives_no_pixels(files):
     assert pixels.shape == (0, 20, 30, 3)
 
 
-def test_progress_ends_with_all_images(files):
+def test_progress_ends_with_all_images(files, monkeypatch):
     seen = []
-    load_pixels(catalog_of(files), SPEC, progress=lambda done, total: seen.append((done, total)))
+    monkeypatch.setattr(room, "progress_bar", lambda total, *_, **__: nullcontext(lambda n: seen.append((n, total))))
+    load_pixels(catalog_of(files), SPEC)
     assert seen == [(5, 5)]
 
 

@@ -77,7 +77,7 @@ def catalog(cub):
 @pytest.fixture(scope="module")
 def run(cub, catalog, tmp_path_factory):
     """A finished run. Only to be read."""
-    run = train_runs.start(tmp_path_factory.mktemp("runs") / "run", SMALL, catalog, cub)
+    run = train_runs.start(tmp_path_factory.mktemp("runs") / "run", SMALL, catalog, cub, print)
     train.finish(run)
     return run
 

@@ -95,7 +95,7 @@ def shown_by(notebook):
     shown = []
     for cell in code_cells(notebook):
         texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-        text = re.sub(r" at most \S+ \S+ left|.*Temperature scaling.*", "", "\n".join(texts))
+        text = re.sub(r" about \S+ \S+ left|.*Temperature scaling.*", "", "\n".join(texts))
         text = re.sub("|".join(sorted(REEF_CLASSES, key=len, reverse=True)), "@", text)
         shown.append(re.sub(r"[\s-]+", " ", re.sub(r"\d[\d.,]*(e-?\d+)?", "#", text)).strip())
     return shown

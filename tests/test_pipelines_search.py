@@ -240,14 +240,6 @@ def test_searches_without_a_name_are_called_by_their_recipe_and_data(shared_tank
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["search-tank_four_conv-1"]
 
 
-def test_passing_lines_are_for_a_terminal_alone(capsys, monkeypatch):
-    command.passing("epoch 1")
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    command.passing("epoch 1")
-    assert "epoch 1" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["kerastuner", "optuna"])
 def test_a_search_killed_outright_goes_on(shared_tank, tmp_path, engine):

@@ -10,14 +10,14 @@ from marinecv.atomic import write_json
 from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.tables import write_table
-from marinecv.workflows import train
+from marinecv.workflows import train, train_runs
 from pipelines.cli import main
 
 
 @pytest.fixture
 def unfinished(monkeypatch):
     """The command ends when its runs and its study are made, before the training."""
-    monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
+    monkeypatch.setattr(train_runs, "finish", lambda run, *args, **how: None)
     monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
 
 
@@ -46,7 +46,7 @@ def test_otherwise_nothing_is_said_and_validation_decides(shared_tank, tmp_path,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "chooses between rows, and this command trains one. Leave it out, or train several with --grid"),
+        ((), "--select-on test chooses between runs, and this is one. Leave it out"),
         (("--grid", "--folds", "2"), "needs test images, and there are none here .*Leave it out"),
     ],
 )
@@ -67,7 +67,7 @@ def test_figures_of_all_folds_over_few_groups_say_so_on_the_console_and_the_page
     recipe["data"]["fold"] = "1/2"
     write_json(run.path("recipe.json"), recipe)
     write_table(run.path("catalog.csv"), run.catalog.assign(group="tank"))
-    assert train.finish_study(Study.create(tmp_path, "s", "S", ["a"])) == 0
+    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a"]), print)
     said = "from 1 group of related images: no interval"
     assert said in capsys.readouterr().out and said in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -78,7 +78,7 @@ def test_the_best_on_test_is_named_with_its_warning(finished_run, tmp_path, caps
     metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
     metrics["test"]["accuracy"] |= {"value": 1.0, "high": 1.0}
     (tmp_path / "b" / "metrics.json").write_text(json.dumps(metrics))
-    assert train.finish_study(Study.create(tmp_path, "s", "S", ["a", "b"], select_on="test")) == 0
+    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a", "b"], select_on="test"), print)
     said = capsys.readouterr().out
     assert "best on test: b (1.000, n=3)" in said and "best on validation" not in said
     assert "WARNING: chosen on test, which flatters it: no figure of test stands for new images any more." in said

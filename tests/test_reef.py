@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -60,37 +61,39 @@ def test_two_makings_give_the_same_bytes_and_another_seed_gives_others(small_ree
     assert not images[0] & images[1]
 
 
-def test_a_second_call_draws_nothing(small_reef, tmp_path):
+def test_a_second_call_draws_nothing(small_reef, tmp_path, monkeypatch):
     drawn = []
+    monkeypatch.setattr(reef, "progress_bar", lambda total, *_, **__: nullcontext(lambda n: drawn.append((n, total))))
     for _ in range(2):
-        reef.make_reef(tmp_path / "reef", progress=lambda done, total: drawn.append((done, total)))
+        reef.make_reef(tmp_path / "reef")
     assert drawn == [(number, 5) for number in range(1, 6)]
 
 
-def test_an_interrupted_making_leaves_no_picture(small_reef, tmp_path):
-    def stop(done, total):
+def test_an_interrupted_making_leaves_no_picture(small_reef, tmp_path, monkeypatch):
+    def stop(done):
         if done == 4:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(reef, "progress_bar", lambda *_, **__: nullcontext(stop))
     with pytest.raises(KeyboardInterrupt):
-        reef.make_reef(tmp_path / "reef", progress=stop)
+        reef.make_reef(tmp_path / "reef")
     assert [path.name for path in tmp_path.rglob("*")] == [".reef.making", LOCK]
 
 
-def test_who_asks_for_the_reef_while_it_is_drawn_waits_and_draws_nothing(small_reef, tmp_path):
+def test_who_asks_for_the_reef_while_it_is_drawn_waits_and_draws_nothing(small_reef, tmp_path, monkeypatch):
     folder, drawn, waits = tmp_path / "reef", [], threading.Event()
-    other = threading.Thread(
-        target=lambda: reef.make_reef(folder, 0, lambda *done: drawn.append(done), lambda line: waits.set())
-    )
+    other = threading.Thread(target=lambda: reef.make_reef(folder, say=lambda line: waits.set()))
 
-    def start_the_other(done, total):
+    def start_the_other(done):
+        drawn.append(done)
         if done == 1:
             other.start()
             assert waits.wait(30)
 
-    assert reef.make_reef(folder, progress=start_the_other) == folder
+    monkeypatch.setattr(reef, "progress_bar", lambda *_, **__: nullcontext(start_the_other))
+    assert reef.make_reef(folder) == folder
     other.join()
-    assert drawn == []
+    assert drawn == [1, 2, 3, 4, 5]
 
 
 def test_a_rename_that_fails_is_an_error(small_reef, tmp_path, monkeypatch):

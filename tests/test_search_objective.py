@@ -44,7 +44,7 @@ def history(run, *accuracies, losses=None):
 def fitting(*accuracies, error=None, losses=None):
     """A training that gives these epochs, and then an error."""
 
-    def fit(recipe, run, pixels, also, say):
+    def fit(recipe, run, pixels, also):
         for epoch in range(1, len(accuracies) + 1):
             history(run, *accuracies[:epoch], losses=losses and losses[:epoch])
             for callback in also:
@@ -115,7 +115,7 @@ def killed(search, monkeypatch, *accuracies):
     """Train until the process dies, which no handler sees: a copy of the search keeps what lay on the disk then."""
     seen = []
 
-    def dying(recipe, run, pixels, also, say):
+    def dying(recipe, run, pixels, also):
         if accuracies:
             history(run, *accuracies)
         seen.append(search.trial(1))
@@ -182,7 +182,7 @@ def test_a_trial_that_was_begun_keeps_its_own_catalog(search, monkeypatch):
     write_table(search.base.path("catalog.csv"), base.assign(problem=["broken"] + [""] * (len(base) - 1)))
     shapes = []
 
-    def fit(recipe, run, pixels, also, say):
+    def fit(recipe, run, pixels, also):
         shapes.append(len(pixels))
         history(run, 0.5)
 

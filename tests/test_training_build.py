@@ -151,7 +151,8 @@ def test_coupled_weight_decay_is_part_of_the_gradient(optimizer):
     def stepped(l2, own=None):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
-        compile_model(model, Training(optimizer=optimizer, learning_rate=0.1, momentum=0.0, l2=l2))
+        settings = {"optimizer": optimizer, "learning_rate": 0.1, "momentum": 0.0, "l2": l2, "decay_scope": "all"}
+        compile_model(model, Training(**settings))
         x, y = np.ones((1, 3), np.float32), np.array([[1.0, 0.0]], np.float32)
         if own:  # the same gradient written down
             with tf.GradientTape() as tape:
@@ -166,6 +167,63 @@ def test_coupled_weight_decay_is_part_of_the_gradient(optimizer):
     for coupled, written in zip(stepped(0.5), stepped(0.0, own=0.5), strict=True):
         np.testing.assert_allclose(coupled, written, atol=1e-6)
     assert not np.allclose(stepped(0.5)[0], stepped(0.0)[0], atol=1e-3)
+
+
+def normalized(policy="float32"):
+    """A model with kernels of three kinds, biases, a normalization, and weights of which none is 0."""
+    x = inputs = keras.Input((4, 4, 3))
+    for layer in (keras.layers.DepthwiseConv2D(3, dtype=policy), keras.layers.BatchNormalization(dtype=policy)):
+        x = layer(x)
+    x = keras.layers.Reshape((1, 3))(keras.layers.Conv2D(3, 2, dtype=policy)(x))
+    x = keras.layers.MultiHeadAttention(2, 2, dtype=policy)(x, x)  # whose biases have two axes
+    x = keras.layers.Dense(2, activation="softmax", dtype="float32")(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, x)
+    for number, variable in enumerate(model.trainable_variables):
+        variable.assign(np.random.default_rng(number).uniform(0.5, 1, variable.shape))
+    return model
+
+
+def is_decayed(variable, scope):
+    return scope == "all" or "kernel" in variable.name
+
+
+@pytest.mark.parametrize("scope", ["kernels", "all"])
+def test_l2_is_half_the_squares_of_its_scope_in_the_loss(scope):
+    model = normalized()
+    compile_model(model, Training(l2=0.2, decay_scope=scope))
+    decayed = [variable.numpy() for variable in model.trainable_variables if is_decayed(variable, scope)]
+    assert 7 <= len(decayed) < len(model.trainable_variables) or scope == "all"
+    assert float(sum(model.losses)) == pytest.approx(0.1 * sum((array**2).sum() for array in decayed))
+    compile_model(model, Training())
+    assert not model.losses
+
+
+def test_a_regularizer_of_the_model_itself_stays():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer="l2")])
+    compile_model(model, Training())
+    assert len(model.losses) == 1
+
+
+@pytest.mark.parametrize("scope", ["kernels", "all"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_decoupled_weight_decay_shrinks_its_scope_alone(policy, optimizer, scope):
+    model = normalized(policy)
+    compile_model(model, Training(optimizer=optimizer, learning_rate=0.1, weight_decay=0.5, decay_scope=scope))
+    before = [variable.numpy() for variable in model.trainable_variables]
+    x, y = np.ones((2, 4, 4, 3), np.float32), np.eye(2, dtype=np.float32)
+    model.train_on_batch(x, y, sample_weight=np.zeros(2))  # no gradient
+    for variable, was in zip(model.trainable_variables, before, strict=True):
+        expected = was * 0.95 if is_decayed(variable, scope) else was
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("decay", ["l2", "weight_decay"])
+def test_decay_of_a_model_without_variables_is_refused(decay):
+    model = keras.Sequential([keras.layers.Dense(2)])
+    compile_model(model, Training())
+    with pytest.raises(ValueError, match="Expected a built model, whose variables l2 and weight_decay"):
+        compile_model(model, Training(**{decay: 0.1}))
 
 
 def test_history_may_keep_precision_and_recall(cnn):
@@ -244,7 +302,7 @@ def test_xla_takes_a_step_of_half_precision(name):
 @pytest.mark.parametrize("name", ["aquarium_four_conv", "birds_mobilenet", "butterflies_vae", "butterflies_b1"])
 def test_a_step_compiled_by_xla_runs(name):
     learns, batch = step_of(distinct_recipes()[name])
-    history = learns.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0).history
+    history = learns.fit(tf.data.Dataset.from_tensors(batch), verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks, duration
+from marinecv.progress import duration
+from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks
 from marinecv.training.checkpoint import read_checkpoint
 from marinecv.training.identity import structure
 from marinecv.training.recipe import Training
@@ -145,7 +146,7 @@ def test_an_epoch_is_one_calm_line():
         line.started -= 100
         line.on_epoch_end(epoch, {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0})
     assert said[0].startswith("  epoch  1/2  loss 0.500  accuracy 0.750  validation 1.000 (loss 0.250)  100.0 s")
-    assert said[0].endswith("at most 2 min left") and said[1].endswith("100.0 s")
+    assert said[0].endswith("about 2 min left") and said[1].endswith("100.0 s")
     line.on_epoch_end(1, {"loss": 0.5, "accuracy": 0.75})
     assert "validation" not in said[2]
     measured = line_of(2, said.append, validation_images=38)

@@ -171,8 +171,8 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--output-dir", "x", "--grid"], "2 processes train one classifier together. Leave out --grid"),
-        (["--output-dir", "x", "--image-size", "32", "64"], "name one --image-size"),
+        (["--output-dir", "x", "--grid"], "2 processes train one classifier together. Leave out grid"),
+        (["--output-dir", "x", "--image-size", "32", "64"], "name one image size"),
         (["--resume", "STUDY"], "resume one run of a study"),
         ([], "Name the folder of the run with --output-dir"),
     ],

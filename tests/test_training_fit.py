@@ -13,11 +13,15 @@ import tensorflow as tf
 from marinecv.data.catalog import class_names_of, read_catalog, usable
 from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pixels import split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone
 from marinecv.runs import Run
 from marinecv.training import fit as room
 from marinecv.training.autoencode import fit_autoencoder
+from marinecv.training.build import build_model, compile_model
+from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import best_epoch, fit_recipe, load_run
 from marinecv.training.model_choice import BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
@@ -84,6 +88,26 @@ def make_run(tmp_path, catalog, roboflow_folder):
 
 def train(run, recipe=CNN, say=lambda line: None):
     return fit_recipe(recipe, run, load_run(run, recipe, say=say), say=say)
+
+
+def test_a_plain_fit_is_the_training_of_the_recipe(make_run):
+    """As a notebook writes it: no shuffle=False, no counter of epochs, after a look at a batch."""
+    run = make_run("run")
+    wanted, pixels, rows = train(run).get_weights(), load_run(run, CNN), usable(run.catalog)
+    keras.utils.set_random_seed(CNN.training.seed)
+    model = build_model(CNN, 3)
+    compile_model(model, CNN.training)
+    drawn = {"training": True, "augmentation": MOVES, "seed": CNN.training.seed}
+    batches = {
+        split: make_dataset(of_split, CNN.image, run.class_names, batch_size=4, pixels=of_pixels, **options)
+        for split, options in (("train", drawn), ("validation", {}))
+        for of_split, of_pixels in [split_of(rows, pixels, split)]
+    }
+    next(iter(batches["train"]))
+    options = {"epochs": CNN.training.epochs, "callbacks": callbacks(CNN.training), "verbose": 0}
+    model.fit(batches["train"], validation_data=batches["validation"], **options)
+    for mine, theirs in zip(model.get_weights(), wanted, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 class Reaper(keras.callbacks.Callback):

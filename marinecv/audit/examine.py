@@ -24,7 +24,6 @@ def audit_images(
     *,
     frames: str | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
     """Decode every usable image and measure what an audit judges.
@@ -38,8 +37,7 @@ def audit_images(
         boxes: as `read_boxes` returns them; may be empty.
         frames: what says which images follow each other, see `find_links`.
         seed: of samples and folds, and of the random split where there is none.
-        progress: called with the number of images decoded so far, and of all.
-        say: as `find_links` calls it.
+        say: called with a line of text where something takes more than a moment.
     Returns:
         `(catalog, tables, looked_at)`: the catalog with the problems of files that do not decode and a `group` for the
         others; the tables of `explore`, and `links` (of `find_links`, and the near copies that only the codes of a
@@ -49,7 +47,7 @@ def audit_images(
         ValueError: `frames` is none of those that `find_links` takes.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
-    as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, progress)
+    as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, say)
     # Of the catalog as it was read, so that a training finds them in the store.
     links = find_links(as_read, frames, (thumbs, catalog), say=say)
     catalog = group_catalog(first_level(catalog), links)

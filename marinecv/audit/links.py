@@ -56,7 +56,7 @@ def find_links(
         return numbers(read_table(place), ["likeness"], place)
     if say is not None and len(rows) > MANY:
         say(f"Looking for copies and neighbouring frames among {len(rows):,} images; what is found is kept.")
-    thumbs, catalog = load_thumbs(catalog) if loaded is None else loaded
+    thumbs, catalog = load_thumbs(catalog, say) if loaded is None else loaded
     rows = usable(catalog)
     found = [exact_copies(rows), near_copies(thumbs), versions(thumbs, rows["image_id"])]
     copies = pd.concat([pairs for pairs in found if len(pairs)] or found[:1])

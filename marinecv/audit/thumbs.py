@@ -15,9 +15,7 @@ CHUNK = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
-def load_thumbs(
-    catalog: pd.DataFrame, progress: Callable[[int, int], None] | None = None
-) -> tuple[np.ndarray, pd.DataFrame]:
+def load_thumbs(catalog: pd.DataFrame, log: Callable[[str], None] | None = None) -> tuple[np.ndarray, pd.DataFrame]:
     """Decode every usable image of a catalog to 128x128.
 
     A header can be sound where the pixels are cut short, so every file is decoded to its last pixel.
@@ -25,7 +23,7 @@ def load_thumbs(
     Returns:
         `(thumbs, catalog)` as `load_pixels` gives them: a file that fails has its reason as `problem`.
     """
-    return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), progress=progress)
+    return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), log=log)
 
 
 def in_chunks(see: Callable[[np.ndarray], np.ndarray], thumbs: np.ndarray) -> np.ndarray:

@@ -82,8 +82,4 @@ def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note:
 def _reef(manifest: Manifest, say: Callable[[str], None] | None) -> Manifest:
     from marinecv.data.reef import make_reef
 
-    def progress(drawn: int, total: int) -> None:
-        if say is not None and drawn % 100 == 1:
-            say(f"Drawing the reef, once: picture {drawn} of {total}")
-
-    return manifest_at(manifest, make_reef(store_path("data", REEF), progress=progress, say=say))
+    return manifest_at(manifest, make_reef(store_path("data", REEF), say=say))

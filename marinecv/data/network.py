@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from marinecv.atomic import write_text
+from marinecv.progress import progress_bar
 
 TIMEOUT_S = 30
 RETRIES = 3
@@ -119,16 +120,15 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
             raise ConnectionError("the server sent another piece than the one asked for")
         done, length = (had if resumed else 0), answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else None
-        told = time.monotonic()
-        with part.open("ab" if resumed else "wb") as file:
+        in_mb = total and round(total / 1e6)
+        bar = progress_bar(in_mb, "downloading", unit="MB", done=round(done / 1e6), log=progress)
+        with part.open("ab" if resumed else "wb") as file, bar as show:
             if not resumed:  # the part is empty now, so that no bytes of another edition stand before it
                 write_text(_edition(part), _edition_of(answer.headers))
             while chunk := _read(answer):
                 file.write(chunk)
                 done += len(chunk)
-                if time.monotonic() - told > 2:
-                    progress(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB")
-                    told = time.monotonic()
+                show(round(done / 1e6))
     if total is not None and done < total:
         raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")
 

@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import struct
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
+from marinecv.progress import progress_bar
 
 SHARD_BYTES = 128 * 2**20
 Decode = Callable[[Iterable[str]], Iterator[tuple[bytes, bool, str]]]
@@ -51,7 +51,7 @@ def pack(
         decode: `read_decodable` of inputs: from paths to their bytes, whether only Pillow decodes them, and "" or why
             nothing does.
         shard_bytes: about as many a shard; an image is in one shard as a whole.
-        say: called with a line of text on each shard.
+        say: called with a line of text now and then.
     Returns:
         The folder.
     Raises:
@@ -71,12 +71,13 @@ def pack(
         write_json(folder / PACKING, {"version": VERSION, "source": source})
         parts = _deal(sizes, shard_bytes)
         _refuse_without_room(folder, parts, sizes)
-        started, done = time.monotonic(), 0
-        for number, part in enumerate(parts):
-            if not _rows(folder, number).is_file():
-                _write_shard(folder, number, images["path"].iloc[part], decode)
-                done += len(part)
-            _say_how_far(say, number, parts, done, time.monotonic() - started)
+        missing = [number for number in range(len(parts)) if not _rows(folder, number).is_file()]
+        total, left = sum(map(len, parts)), sum(len(parts[number]) for number in missing)
+        with progress_bar(total, "packing images", done=total - left, log=say) as show:
+            for number in missing:
+                _write_shard(folder, number, images["path"].iloc[parts[number]], decode)
+                left -= len(parts[number])
+                show(total - left)
         records = [read_columns(_rows(folder, number)) for number in range(len(parts))]
         for number, rows in enumerate(records):
             _check(_shard(folder, number), rows[rows["problem"] == ""])
@@ -155,12 +156,6 @@ def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) ->
     except tf.errors.OpError as error:
         raise ValueError(f"{_shard(folder, number)} cannot be written: {error.message}. Make room there.") from error
     write_columns(_rows(folder, number), pd.DataFrame(rows, columns=[*RECORD_COLUMNS, "problem"]))
-
-
-def _say_how_far(say: Callable[[str], None], number: int, parts: list[np.ndarray], done: int, seconds: float) -> None:
-    packed, total = (sum(map(len, some)) for some in (parts[: number + 1], parts))
-    left = f", about {seconds / done * (total - packed):.0f} s left" if done and packed < total else ""
-    say(f"  shard {number + 1} of {len(parts)}: {packed:,} of {total:,} images{left}")
 
 
 def _check(shard: Path, rows: pd.DataFrame) -> None:

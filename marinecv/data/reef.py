@@ -15,6 +15,7 @@ import pandas as pd
 
 from marinecv.data.reef_scene import draw_scene
 from marinecv.data.store import making
+from marinecv.progress import progress_bar
 
 VERSION = 1
 STAMP = "reef.json"
@@ -29,7 +30,6 @@ COUNTS = {
 def make_reef(
     folder: str | Path,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw the reef into a folder, once; a second call finds it there.
@@ -40,8 +40,7 @@ def make_reef(
     Args:
         folder: where it shall lie; its parents are made.
         seed: which reef.
-        progress: called with (images drawn, images in all) after each image.
-        say: called with a line of text where another process draws it, which is waited for.
+        say: called with a line of text where it takes long, or another process draws it, which is waited for.
     Returns:
         The folder.
     Raises:
@@ -53,19 +52,19 @@ def make_reef(
         return folder
     with making(folder, say) as workplace:
         if not _is_complete(folder, stamp):
-            _draw(workplace / "reef", seed, progress)
+            _draw(workplace / "reef", seed, say)
             (workplace / "reef" / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
             os.replace(workplace / "reef", folder)
     return folder
 
 
-def _draw(folder: Path, seed: int, progress: Callable[[int, int], None] | None) -> None:
+def _draw(folder: Path, seed: int, say: Callable[[str], None] | None) -> None:
     total, done = sum(sum(counts.values()) for counts in COUNTS.values()), 0
-    for number, (split, counts) in enumerate(COUNTS.items()):
-        for _ in _draw_split(folder / split, counts, (seed, number)):
-            done += 1
-            if progress is not None:
-                progress(done, total)
+    with progress_bar(total, "drawing demo images", log=say) as show:
+        for number, (split, counts) in enumerate(COUNTS.items()):
+            for _ in _draw_split(folder / split, counts, (seed, number)):
+                done += 1
+                show(done)
 
 
 def _is_complete(folder: Path, stamp: dict) -> bool:

@@ -10,6 +10,7 @@ from marinecv.data.catalog import CATALOG_COLUMNS, usable
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec
+from marinecv.progress import progress_bar
 
 if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFlow
     import keras
@@ -21,7 +22,13 @@ def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> n
 
     The model takes pixels (batch, height, width, 3) in [0, 255]; batches are of images, or of (images, labels).
     """
-    return np.asarray(model.predict(dataset, verbose=0), dtype=np.float32)
+    import keras
+
+    batches = max(0, int(dataset.cardinality())) or None  # negative where nobody knows
+    with progress_bar(batches, "predicting", unit="batches") as show:
+        # Keras waits for what each batch gives, unless all callbacks are async_safe.
+        bar = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: show(batch + 1), async_safe=True)
+        return np.asarray(model.predict(dataset, verbose=0, callbacks=[bar]), dtype=np.float32)
 
 
 def predict_table(

@@ -1,6 +1,6 @@
 """How much of an image's heat falls on its animal, and what a model says of the animal or the background alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from marinecv.inputs.pipeline import label_indices
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import flat
 from marinecv.models.outputs import with_probabilities
+from marinecv.progress import progress_bar
 
 NO_BOX = "no box of its class"
 
@@ -45,7 +46,6 @@ def measure_boxes(
     class_names: Sequence[str],
     neutral: np.ndarray,
     layer: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Hold the heat of each image's true class against the boxes of that class, and hide the animals or all else.
 
@@ -62,7 +62,6 @@ def measure_boxes(
         class_names: in the order of the model's outputs.
         neutral: `(3,)` red, green and blue in [0, 255] of what is hidden, as `neutral_colour` gives it.
         layer: whose maps; None takes the final convolution.
-        progress: called with images done and images in all.
     Returns:
         DataFrame, one row a usable image: `image_id, class_name`, a column each of `MEASURES` (`SHARES` from 0 to 1,
         `HITS` 0 or 1; NaN where there is nothing to measure), and why in `problem`.
@@ -76,18 +75,18 @@ def measure_boxes(
     label_indices(rows[rows["class_name"] != ""], class_names)
     by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
     measured = []
-    for start in range(0, len(rows), BATCH):
-        images, part = pixels[start : start + BATCH].astype(np.float32), rows.iloc[start : start + BATCH]
-        facts = [_facts(row, by_image.get(row.image_id, boxes.iloc[:0]), spec) for row in part.itertuples()]
-        # An image without a class has no box of it either; it is carried along to a row that says so.
-        classes = label_indices(part, class_names, allow_unknown=True).clip(0)
-        hits = _hits(model, images, classes, facts, neutral)
-        heats = heatmaps(model, images, classes, "gradcam", layer)
-        for fact, hit, heat in zip(facts, hits, heats, strict=True):
-            in_box = fact["own"].any()
-            measured.append(hit | fact["baselines"] | _in_box(heat, fact["own"]) if in_box else {"problem": NO_BOX})
-        if progress:
-            progress(len(measured), len(rows))
+    with progress_bar(len(rows), "heat in boxes", unit="images") as show:
+        for start in range(0, len(rows), BATCH):
+            images, part = pixels[start : start + BATCH].astype(np.float32), rows.iloc[start : start + BATCH]
+            facts = [_facts(row, by_image.get(row.image_id, boxes.iloc[:0]), spec) for row in part.itertuples()]
+            # An image without a class has no box of it either; it is carried along to a row that says so.
+            classes = label_indices(part, class_names, allow_unknown=True).clip(0)
+            hits = _hits(model, images, classes, facts, neutral)
+            heats = heatmaps(model, images, classes, "gradcam", layer)
+            for fact, hit, heat in zip(facts, hits, heats, strict=True):
+                in_box = fact["own"].any()
+                measured.append(hit | fact["baselines"] | _in_box(heat, fact["own"]) if in_box else {"problem": NO_BOX})
+            show(len(measured))
     table = pd.DataFrame(measured, columns=[*MEASURES, "problem"], index=rows.index)
     return pd.concat([rows[["image_id", "class_name"]], table], axis=1).reset_index(drop=True)
 

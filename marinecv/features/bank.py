@@ -24,10 +24,11 @@ from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.pixels import files_key
 from marinecv.inputs.spec import ImageSpec
 from marinecv.mapped import make_array, open_array
+from marinecv.progress import progress_bar
 
 VERSION = 2  # raised when the same front gives other numbers for the same images
 CHUNK = 64  # images a step
-SAY_EVERY_S = 5.0  # and keep what is done: what a killed build can lose
+KEEP_EVERY_S = 5.0  # what a killed build can lose
 BUDGET_BYTES = 50 * 2**30
 ABOUT = "about.json"
 
@@ -138,25 +139,25 @@ def _build(front, pixels, views, folder, about, say) -> None:
     some = tf.TensorSpec((None, *front.input_shape[1:]), tf.uint8), tf.TensorSpec((None, DRAWS), tf.float32)
     move = tf.function(move, input_signature=some).get_concrete_function()
     see = run_front(front, CHUNK, views.count * total)
-    told = started = time.monotonic()
-    for step in range(done, steps):
-        view, place = divmod(step, steps // views.count)
-        start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
-        seen = see(move(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop]))
-        for array, tensor in zip(arrays, seen, strict=True):
-            if (largest := float(np.abs(tensor).max())) > float(np.finfo(dtype).max):
-                raise ValueError(
-                    f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them as "
-                    "float32, which is the default."
-                )
-            array[view * total + start : view * total + stop] = tensor
-        if step + 1 == steps or time.monotonic() - told > SAY_EVERY_S:
-            for array in arrays:
-                array.flush()
-            write_json(folder / ABOUT, {**about, "done": step + 1})
-            told = time.monotonic()
-            left = (told - started) / (step + 1 - done) * (steps - step - 1)
-            say(f"  frozen layers: {step + 1} of {steps} batches" + (f", about {left:.0f} s left" if left else ""))
+    kept = time.monotonic()
+    with progress_bar(steps, "frozen layers", unit="batches", done=done, log=say) as show:
+        for step in range(done, steps):
+            view, place = divmod(step, steps // views.count)
+            start, stop = place * CHUNK, min((place + 1) * CHUNK, total)
+            seen = see(move(tf.constant(pixels[start:stop]), views.draws(view, total)[start:stop]))
+            for array, tensor in zip(arrays, seen, strict=True):
+                if (largest := float(np.abs(tensor).max())) > float(np.finfo(dtype).max):
+                    raise ValueError(
+                        f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them "
+                        "as float32, which is the default."
+                    )
+                array[view * total + start : view * total + stop] = tensor
+            if step + 1 == steps or time.monotonic() - kept > KEEP_EVERY_S:
+                for array in arrays:
+                    array.flush()
+                write_json(folder / ABOUT, {**about, "done": step + 1})
+                kept = time.monotonic()
+            show(step + 1)
 
 
 def _steps(about: dict) -> int:

@@ -1,5 +1,6 @@
 """A catalog -> a `tf.data.Dataset`. The only place that orders shuffle, gather, augment, batch and prefetch."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_aut
 from marinecv.inputs.share import ALONE, Share
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, check_spec
 from marinecv.inputs.stream import Stream, gather, keep_alive
+
+# `fit` shuffles by default, and warns of every dataset that this does not apply to: ours shuffle themselves.
+warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored since .*tf.data.Dataset", UserWarning)
 
 
 def make_dataset(

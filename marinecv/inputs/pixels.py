@@ -23,6 +23,7 @@ from marinecv.inputs.resize import exceeds_canvas
 from marinecv.inputs.spec import ImageSpec, check_spec
 from marinecv.inputs.stream import Stream, fitted, fitted_bytes
 from marinecv.mapped import make_array, open_array
+from marinecv.progress import progress_bar
 
 MEMORY_BUDGET_BYTES = 32 * 2**20  # what is decoded again in a blink
 DISK_BUDGET_BYTES = 50 * 2**30  # of all kept pixels
@@ -36,7 +37,7 @@ def load_pixels(
     spec: ImageSpec,
     *,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
-    progress: Callable[[int, int], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 
@@ -52,7 +53,7 @@ def load_pixels(
         catalog: rows to load; those with a `problem` are left alone.
         spec: the geometry.
         memory_budget_bytes: the largest array that is held in memory.
-        progress: called now and then with images done and images in all.
+        log: called with a line of text now and then, where decoding takes long and no bar is shown.
     Returns:
         `(pixels, catalog)`: uint8 `(n, height, width, 3)`, or a `Stream` of them, row i for row i of `usable(catalog)`;
         and the catalog, in which an image that could not be loaded has its reason as `problem`.
@@ -70,7 +71,7 @@ def load_pixels(
     shape = (len(paths), *spec.shape)
     if int(np.prod(shape)) <= memory_budget_bytes:
         pixels = np.empty(shape, np.uint8)
-        reasons = _fill(pixels, paths, spec, progress)
+        reasons = _fill(pixels, paths, spec, log)
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, reasons)
     needed, packed = int(np.prod(shape)), all(map(is_record, paths))
     if packed and needed > STREAMED_BYTES:
@@ -87,19 +88,19 @@ def load_pixels(
         if (pixels := open_array(place, shape, np.uint8)) is not None:  # another process has made it meanwhile
             return pixels, catalog
         make_room(place, needed, DISK_BUDGET_BYTES)
-        reasons = _keep(place, shape, paths, spec, progress)
+        reasons = _keep(place, shape, paths, spec, log)
     if reasons:  # what is kept holds good images alone: once more, without the broken ones
         catalog = _with_reasons(catalog, reasons)
-        return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, progress=progress)
+        return load_pixels(catalog, spec, memory_budget_bytes=memory_budget_bytes, log=log)
     return open_array(place, shape, np.uint8), catalog
 
 
-def _keep(place, shape, paths, spec, progress) -> dict[int, str]:
+def _keep(place, shape, paths, spec, log) -> dict[int, str]:
     """Fill the file of an array, whole or not at all: where images fail, it is not kept, and they are returned."""
     part = part_of(place)
     try:
         pixels = _new_array(part, shape)
-        reasons = _fill(pixels, paths, spec, progress)
+        reasons = _fill(pixels, paths, spec, log)
         pixels.flush()
         del pixels
         if not reasons:
@@ -187,7 +188,7 @@ def _too_large(spec) -> str:
     return f"larger than the canvas of {spec.canvas_px} px"
 
 
-def _fill(pixels, paths, spec, progress, refused=None) -> dict[int, str]:
+def _fill(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     """Write the images into the array; return why, for those that failed or are refused before any is opened."""
     opened = (index for index, path in enumerate(paths) if not is_record(path))  # that of a record raises
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
@@ -200,11 +201,11 @@ def _fill(pixels, paths, spec, progress, refused=None) -> dict[int, str]:
     dataset = tf.data.Dataset.from_tensor_slices((np.array(wanted, int), as_tensor(paths[index] for index in wanted)))
     dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
     missing = set(wanted)
-    for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
-        pixels[indices] = images
-        missing.difference_update(indices.tolist())
-        if progress:
-            progress(len(paths) - len(missing), len(paths))
+    with progress_bar(len(paths), "decoding images", log=log) as show:
+        for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
+            pixels[indices] = images
+            missing.difference_update(indices.tolist())
+            show(len(paths) - len(missing))
     for index in sorted(missing):
         _, image, refused_too = retry_with_pillow(paths[index], spec.decode_ratio, spec.white)
         if refused_too:

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from marinecv.checked import no_such
-from marinecv.data.manifests import Manifest
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
+
+if TYPE_CHECKING:  # `--help` reads recipes, too, and no pandas
+    from marinecv.data.manifests import Manifest
 
 FAMILIES = {
     "aquarium_pretrain": aquarium.SCRATCH,
@@ -35,12 +38,12 @@ def command_of(recipe: Recipe) -> str:
     return "finetune" if recipe.model.is_pretrained else "pretrain"
 
 
-def is_own(manifest: Manifest, recipe: Recipe) -> bool:
+def is_own(manifest: "Manifest", recipe: Recipe) -> bool:
     """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
 
-def recipe_for(manifest: Manifest | None) -> Recipe:
+def recipe_for(manifest: "Manifest | None") -> Recipe:
     """Return the recipe for images where none is named: the report's best on its own, else a head on MobileNet."""
     best = aquarium.row("mobilenetv3large", aquarium.WINNER)
     return own_data.head() if manifest and is_own(manifest, best) else best

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner import oracles
-from keras_tuner.engine.base_tuner import BaseTuner
 
 from marinecv.search.folder import Search, Trial
 from marinecv.search.space import Parameter, are_same
@@ -44,7 +43,8 @@ class KerasTunerEngine:
             max_consecutive_failed_trials=search.count + 1,  # a failed trial is a row and not the end
         )
         self.oracle.verbose = 0
-        BaseTuner(oracle=self.oracle, directory=scratch, project_name="oracle")  # an oracle gets its folder by a tuner
+        builds_nothing = {"hypermodel": lambda values: None, "project_name": "oracle"}
+        keras_tuner.Tuner(self.oracle, directory=scratch, **builds_nothing)  # an oracle gets its folder by a tuner
         self.asked, self.told = [], set()
 
     def learn(self, trials: Sequence[Trial]) -> None:

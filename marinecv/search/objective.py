@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.progress import progress_bar
 from marinecv.runs import Run
 from marinecv.search.folder import Search, Trial
 from marinecv.search.loop import Report
@@ -49,8 +50,10 @@ def trainer(
         trial = replace(trial, epochs=trained, tries=trial.tries + 1 if trained == trial.epochs else 1)
         search.write_trial(trial)
         try:
-            with tracked(track, run.folder, of_trial) as followers:
-                fit_recipe(of_trial, run, shown, also=[*followers, Watch(run, report)], say=say)
+            bar = progress_bar(of_trial.training.epochs, f"trial {trial.number}", unit="epochs")
+            with tracked(track, run.folder, of_trial) as followers, bar as show:
+                watch = Watch(run, lambda epoch, value: show(epoch) or report(epoch, value))
+                fit_recipe(of_trial, run, shown, also=[*followers, watch])
             return replace(trial, status="done", **figures(run))
         except Pruned as stopped:
             return replace(trial, status="pruned", reason=str(stopped), **figures(run))

@@ -14,9 +14,10 @@ from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.noise import with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of
+from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.training.build import build_model, compile_with
-from marinecv.training.callbacks import callbacks, duration
+from marinecv.training.callbacks import batch_bar, callbacks
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import share_here
 from marinecv.training.fit import check_finite, keep, prepared
@@ -66,15 +67,15 @@ def fit_autoencoder(
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
     beside = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
-    learns.fit(
-        pairs("train", counter),
-        validation_data=pairs("validation", None),
-        initial_epoch=done,
-        epochs=training.epochs,
-        callbacks=[counter, *callbacks(training, run.folder, **beside), *also],
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
+    with batch_bar(say) as bar:
+        learns.fit(
+            pairs("train", counter),
+            validation_data=pairs("validation", None),
+            initial_epoch=done,
+            epochs=training.epochs,
+            callbacks=[bar, counter, *callbacks(training, run.folder, **beside), *also],
+            verbose=0,
+        )
     check_finite(model, run, training.learning_rate, say)
     for name, part in (("encoder", encoder_of(model)), ("decoder", decoder_of(model))):
         with whole_file(run.path(f"{name}.keras")) as file:

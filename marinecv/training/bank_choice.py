@@ -7,7 +7,7 @@ from marinecv.data.store import store_home
 from marinecv.features.bank import BUDGET_BYTES
 from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
-from marinecv.training.callbacks import duration
+from marinecv.progress import duration
 from marinecv.training.estimate import bank_bytes_per_view, estimate_seconds
 from marinecv.training.recipe import Recipe
 

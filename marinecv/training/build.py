@@ -25,7 +25,7 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
 def compile_model(
     model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
 ) -> None:
-    """Compile with the optimiser of the recipe, categorical cross-entropy and the metrics of an epoch.
+    """Compile with the optimizer, the loss and the metrics of the settings: the one place that acts on them.
 
     Args:
         model: compiled in place.
@@ -33,7 +33,7 @@ def compile_model(
         learning_rate: another one than the recipe's.
         weighted: whether what an image counts holds for the metrics too.
     Raises:
-        ValueError: the settings are no `Training`.
+        ValueError: the settings are no `Training`, or ask for decay of a model that has no variables yet.
     """
     of_type(keras.Model, model=model)
     of_type(Training, training=training)
@@ -49,17 +49,30 @@ def compile_model(
 
 
 def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
-    """Compile with the optimiser of the recipe and any loss; see `compile_model`."""
+    """Compile with the optimizer of the settings and any loss; see `compile_model`."""
+    if (training.l2 or training.weight_decay) and not model.built:
+        raise ValueError("Expected a built model, whose variables l2 and weight_decay act on: call model.build first.")
     options = {"learning_rate": learning_rate or training.learning_rate}
-    if training.weight_decay:
-        options["weight_decay"] = training.weight_decay
-    if training.optimizer == "sgd":
-        options["momentum"] = training.momentum
-    for variable in model.trainable_variables if training.l2 else ():
-        variable.regularizer = keras.regularizers.L2(training.l2 / 2)
+    options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
+    options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
     optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+    optimizer = optimizers[training.optimizer](**options)
+    left_out = [variable for variable in model.trainable_variables if not _is_decayed(variable, training.decay_scope)]
+    optimizer.exclude_from_weight_decay(left_out)
+    for variable in model.trainable_variables:
+        if training.l2 or isinstance(variable.regularizer, L2OfTraining):
+            acts = training.l2 and _is_decayed(variable, training.decay_scope)
+            variable.regularizer = L2OfTraining(training.l2 / 2) if acts else None
     jit_compile = {"auto": "auto", "on": True, "off": False}[training.jit_compile]
-    model.compile(optimizer=optimizers[training.optimizer](**options), jit_compile=jit_compile, **how)
+    model.compile(optimizer=optimizer, jit_compile=jit_compile, **how)
+
+
+class L2OfTraining(keras.regularizers.L2):
+    """That of `Training.l2`: a model compiled again loses it, and keeps a regularizer of its own."""
+
+
+def _is_decayed(variable: keras.Variable, scope: str) -> bool:
+    return scope == "all" or (len(variable.shape) > 1 and variable.name != "bias")
 
 
 def backbone_of(model: keras.Model) -> keras.Model:

@@ -1,14 +1,17 @@
 """What happens between epochs: stop, slow down, say a line."""
 
 import math
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import keras
 
 from marinecv.checked import did_you_mean, of_type
+from marinecv.progress import duration, progress_bar
 from marinecv.training.checkpoint import Checkpoint, learning_rate_of
 from marinecv.training.recipe import METRICS, Training
 
@@ -164,11 +167,11 @@ class StopAfterReductions(Watch):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """One calm line an epoch, with what remains at most, and on how many images validation is measured."""
+    """One line an epoch, with about how long the others take, and on how many images validation is measured."""
 
     def __init__(self, training: Training, say: Callable[[str], None], validation_images: int | None = None):
         super().__init__()
-        self.monitor, self.say = training.monitor, say
+        self.monitor, self.say, self.seconds = training.monitor, say, []
         self.images = "" if validation_images is None else f"n={validation_images}"
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -179,7 +182,8 @@ class EpochLine(keras.callbacks.Callback):
         """Say the line."""
         seconds = time.perf_counter() - self.started
         epochs = self.params["epochs"]
-        left = (epochs - epoch - 1) * seconds
+        self.seconds.append(seconds)
+        left = (epochs - epoch - 1) * statistics.median(self.seconds)
         parts = [f"epoch {epoch + 1:>2}/{epochs}"]
         if "accuracy" not in logs:  # an autoencoder, or a model of the user's own
             named = {"loss": "loss", "val_loss": "validation"}
@@ -191,13 +195,19 @@ class EpochLine(keras.callbacks.Callback):
             if "val_loss" in logs:
                 measured = ", ".join(filter(None, [f"loss {logs['val_loss']:.3f}", self.images]))
                 parts.append(f"validation {logs['val_accuracy']:.3f} ({measured})")
-        parts.append(f"{seconds:.1f} s" + (f"  at most {duration(left)} left" if left else ""))
+        parts.append(f"{seconds:.1f} s" + (f"  about {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+@contextmanager
+def batch_bar(log: Callable[[str], None] | None = None) -> Iterator[keras.callbacks.Callback]:
+    """Yield a callback that shows the batches of each epoch; it goes first, so that the others print below no bar."""
+    with ExitStack() as stack:
+
+        def begin(epoch: int, logs: dict | None) -> None:
+            doing = f"epoch {epoch + 1:>2}/{bar.params['epochs']}"
+            show = stack.enter_context(progress_bar(bar.params["steps"], doing, unit="batches", log=log))
+            bar.on_train_batch_end = lambda batch, logs: show(batch + 1)
+
+        bar = keras.callbacks.LambdaCallback(begin, on_epoch_end=lambda epoch, logs: stack.close())
+        yield bar

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
 
 import keras
 import numpy as np
@@ -113,6 +115,19 @@ def accelerator() -> str:
     """What Keras computes on beside the processor: `"GPU"`, `"TPU"` or nothing."""
     kinds = {device.lower().split(":")[0] for device in keras.distribution.list_devices()}
     return "GPU" if kinds & {"gpu", "cuda"} else "TPU" if "tpu" in kinds else ""
+
+
+def device_sentence() -> str:
+    """Return what Keras computes with and on: "TensorFlow 2.21.0 on 2 CPU cores", "JAX 0.5.0 on 2 x NVIDIA H200"."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        names = [device.device_kind for device in import_module("jax").devices() if device.platform != "cpu"]
+    else:
+        gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+        names = [gpu.get("device_name", "GPU") for gpu in gpus]
+    devices = f"{len(names)} x {names[0]}".removeprefix("1 x ") if names else f"{os.cpu_count()} CPU cores"
+    name = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend, backend)
+    return f"{name} {version(backend)} on {devices}"
 
 
 def wait_for_all(point: str) -> None:

@@ -19,10 +19,11 @@ from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.backbones import set_batch_norm_statistics
+from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.tables import write_table
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
-from marinecv.training.callbacks import callbacks, duration
+from marinecv.training.callbacks import batch_bar, callbacks
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
@@ -40,7 +41,7 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None)
     of_type(Run, run=run)
     of_type(Recipe, recipe=recipe)
     before = run.catalog
-    pixels, catalog = load_pixels(before, recipe.image)
+    pixels, catalog = load_pixels(before, recipe.image, log=say)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
         in_all, say = (catalog["problem"] != "").sum(), say or quiet
@@ -120,16 +121,16 @@ def fit_recipe(
             writes=leads,
             validation_images=len(parts["validation"][0]),
         )
-        learns.fit(
-            train,
-            validation_data=validation,
-            initial_epoch=first,
-            epochs=last,
-            class_weight=by_fit,
-            callbacks=[clock, *own, *also],
-            shuffle=False,  # the data set shuffles itself
-            verbose=0,
-        )
+        with batch_bar(say) as bar:
+            learns.fit(
+                train,
+                validation_data=validation,
+                initial_epoch=first,
+                epochs=last,
+                class_weight=by_fit,
+                callbacks=[bar, clock, *own, *also],
+                verbose=0,
+            )
         if leads:
             check_finite(model, run, learning_rate, say)
 

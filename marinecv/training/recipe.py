@@ -84,9 +84,10 @@ class Training:
         optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
         learning_rate: at the start.
         momentum: of SGD.
-        weight_decay: of the optimiser, decoupled from its steps, as in AdamW.
-        l2: weight of half the squares of all that learns, in the loss: weight decay coupled to the steps, as in
-            PyTorch's Adam and SGD.
+        weight_decay: of the optimizer, decoupled from its steps, as in AdamW.
+        l2: weight of half the squares of the variables, in the loss: weight decay coupled to the steps.
+        decay_scope: what both act on: `"kernels"`, without biases and the parameters of normalization, which hardly
+            overfit; or `"all"` that learns, as `weight_decay` of PyTorch's Adam, AdamW and SGD does.
         label_smoothing: share of the label spread over all classes.
         epochs: at most.
         batch_size: images a step.
@@ -116,6 +117,7 @@ class Training:
     momentum: float = 0.9
     weight_decay: float = 0.0
     l2: float = 0.0
+    decay_scope: str = "kernels"
     label_smoothing: float = 0.0
     epochs: int = 60
     batch_size: int = 32
@@ -149,6 +151,7 @@ class Training:
         among(
             self,
             optimizer=("rmsprop", "adam", "sgd"),
+            decay_scope=("kernels", "all"),
             jit_compile=("auto", "on", "off"),
             bank_dtype=("float32", "float16"),
         )

@@ -9,8 +9,9 @@ import pandas as pd
 
 from marinecv.atomic import replaced
 from marinecv.checked import did_you_mean
+from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log, quiet
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import usable
 from marinecv.evaluation import latent as space
 from marinecv.evaluation.probe import linear_probe
 from marinecv.features.embeddings import embed
@@ -58,7 +59,7 @@ class LatentSpace:
 
 def latent(
     run: str | os.PathLike | Run,
-    splits: str | Sequence[str] = ("train", "validation"),
+    splits: str | Sequence[str] = FITTED_SPLITS,
     *,
     clusters: int | None = None,
     neighbors: Sequence[str] | None = None,

@@ -215,15 +215,15 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
     data = replace(choice, **{name: getattr(changed.data, name) for name in PER_RECIPE})
-    title = recipe.title
-    if is_other:
-        title = REPORT.sub("", title)
-        title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
     named = [
         f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
         for name, value in changes.items()
         if name.startswith(NAMED) and value != ()
     ]
+    title = "; here ".join(filter(None, [recipe.title, ", ".join(named)]))
+    if is_other:
+        title = REPORT.sub("", title)
+        title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
     smaller = replace(
         recipe,
         data=replace(recipe.data, limit=data.limit, split_by=recipe.data.split_by or "published"),
@@ -233,7 +233,7 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
     now = replace(changed, data=data, image=image, training=training)
     return replace(
         now,
-        title="; here ".join(filter(None, [title, ", ".join(named)])),
+        title=title,
         report="" if is_other else recipe.report,
         published=changed.published if now == smaller else {},  # another experiment is not held against the report's
         budget=", ".join(filter(None, less)),

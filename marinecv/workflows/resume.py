@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from marinecv.console import Log, quiet
 from marinecv.studies import Study, resumable
+from marinecv.training.distribution import device_sentence
 from marinecv.workflows.devices import follow, meet
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment, Run
@@ -41,6 +42,7 @@ def resume(
     is_study = isinstance(stopped, Study)
     if meet(distribute, folder, is_one_classifier=not (is_study or stopped.restores)).process:
         return Run(follow(folder, log).folder)
+    log(device_sentence())
     how = {"track": track, "distribute": distribute, "callbacks": callbacks}
     with at_work(folder):
         if is_study:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marinecv import runs
+from marinecv.choices import FITTED_SPLITS
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, Images, explain
@@ -41,7 +42,7 @@ class Run(runs.Run):
         """Show where it looks, as `mcv.explain` does."""
         return explain(self, images, method, **options)
 
-    def latent(self, splits: str | Sequence[str] = ("train", "validation"), **options: Any) -> LatentSpace:
+    def latent(self, splits: str | Sequence[str] = FITTED_SPLITS, **options: Any) -> LatentSpace:
         """Show the space in which it tells images apart, as `mcv.latent` does."""
         return latent(self, splits, **options)
 

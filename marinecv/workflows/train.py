@@ -12,6 +12,7 @@ from marinecv.recipes.butterflies import DENOISE
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.studies import FLATTERED
+from marinecv.training.distribution import device_sentence
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import named_changes
 from marinecv.workflows.devices import follow, meet
@@ -63,6 +64,7 @@ def train(
     log = log or quiet
     if meet(distribute, folder, is_one_classifier=True).process:
         return Run(follow(folder, log).folder)
+    log(device_sentence())
     data, recipe = settled(data, recipe, log)
     changes = named_changes(recipe, changes, **settings)
     plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
@@ -135,15 +137,18 @@ def grid(
     """
     log = log or quiet
     meet(distribute, folder, is_one_classifier=False)
+    log(device_sentence())
     several = [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) or recipes is None else list(recipes)
     data, first = settled(data, several[0], log)
     rows = [first, *(recipe_named(recipe) for recipe in several[1:])]
     changes = named_changes(first, changes, **settings)
     if len(rows) * max(1, len(sizes)) * (folds or 1) == 1:
-        nothing = ', and select_on="test" nothing to choose' * (select_on == "test")
-        raise ValueError(
-            f"One recipe at one size makes one run{nothing}. Expected several recipes, sizes=(64, 128) or folds=5."
-        )
+        if select_on == "test":
+            raise ValueError(
+                'select_on="test" chooses between runs, and this is one. Leave it out, or train several recipes, sizes '
+                "or folds."
+            )
+        raise ValueError("One recipe at one size makes one run. Expected several recipes, sizes=(64, 128) or folds=5.")
     plan = plan_runs(data, rows, changes, log, sizes=sizes, folds=folds, may_cache=not distribute)
     if select_on == "test":
         choose_on_test(plan, log)

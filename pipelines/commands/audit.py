@@ -1,7 +1,6 @@
 """What the images are, and what makes a score on them wrong: findings, one page and a CSV a table."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from marinecv import console
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     demo = "demo-" if manifest.demonstration else ""
     folder = fresh_folder(args.output_dir or next_folder(Path("runs"), f"{demo}audit-{manifest.name}"))
-    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, progress=_count, say=print)
+    catalog, tables, said = audit_images(catalog, boxes, frames=args.frames, seed=args.seed, say=print)
     leak = leak_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, args.seed)
     page = write_audit_report(
@@ -71,9 +70,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"{title}: nothing" if not lines else "\n".join([f"{title}:", *(f"  {line}" for line in lines)]))
     print(f"\n{page}")
     return int(args.strict and any(finding.serious for finding in findings))
-
-
-def _count(done: int, total: int) -> None:
-    """Show on a terminal how far the decoding is."""
-    if sys.stderr.isatty() and (done % 25 == 0 or done == total):
-        print(f"\rdecoding images: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     from marinecv.atomic import whole_file, write_text
+    from marinecv.progress import is_interactive, progress_bar
     from marinecv.workflows.resumable import at_work
 
     if args.workers:
@@ -63,10 +64,13 @@ def run(args: argparse.Namespace) -> int:
     parts.mkdir(parents=True, exist_ok=True)
     with at_work(parts, go_on="the same command again"), closing(texts):
         done = sum(len(chunks[start]) for start in chunks if place[start].is_file())
-        for start, text in texts:
-            write_text(place[start], text)
-            done += len(chunks[start])
-            print(f"  {done}/{len(files)} images")
+        with progress_bar(len(files), "predicting images", done=done) as show:
+            for start, text in texts:
+                write_text(place[start], text)
+                done += len(chunks[start])
+                show(done)
+                if not is_interactive():
+                    print(f"  {done}/{len(files)} images")
         with whole_file(args.output) as whole, open(whole, "wb") as out:
             for part in sorted(parts.glob("*.csv")):
                 with open(part, "rb") as rows:

@@ -1,8 +1,6 @@
 """Hyper-parameter search: trials of one recipe, the best of them trained again, scored and reported."""
 
 import argparse
-import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,11 +116,14 @@ def go_on(folder: Path, track: str | None, workers: str | None = None) -> int:
     """Train the trials that are not over yet, then the winner, and write the page."""
     from marinecv.report.search_page import write_search_report
     from marinecv.search.folder import Search
+    from marinecv.training.distribution import device_sentence
     from marinecv.workflows.resumable import noting
 
     search = Search(folder)
     check_workers(search.engine, workers)
     with noting(folder, f"search --resume {folder}"):
+        if not workers:
+            print(device_sentence())
         if begun := len(search.trials):
             print(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
         all_over = work_on_ray(search, track) if workers else work(search, track, lambda trial: tell(search, trial))
@@ -152,7 +153,7 @@ def work(search, track: str | None, say=lambda trial: None) -> bool:
     from marinecv.search.objective import trainer
 
     with open_engine(search) as engine:
-        return run_trials(search, engine, trainer(search, passing, track), say)
+        return run_trials(search, engine, trainer(search, print, track), say)
 
 
 def work_apart(folder: Path, track: str | None) -> None:
@@ -201,9 +202,8 @@ def work_on_ray(search, track: str | None) -> bool:
 
 def tell(search, trial, workers: int = 1) -> None:
     """Print a line for a trial that is over, with about how long the others will take."""
-    from marinecv.training.callbacks import duration
+    from marinecv.progress import duration
 
-    passing("")
     trials = search.trials
     seconds = [found.seconds for found in trials if found.over and found.seconds]
     left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials)) / workers
@@ -216,9 +216,9 @@ def tell(search, trial, workers: int = 1) -> None:
         said.append(f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}")
     said += [trial.reason] if trial.reason else []
     said += ["best so far"] if search.best and search.best.number == trial.number else []
-    print(f"[{trial.number}/{search.count}] {', '.join(said)}; {', '.join(settings)}", end="")
-    print(f"; {duration(trial.seconds)}" if trial.seconds else "", end="")
-    print(f", about {duration(left)} left" if left else "", flush=True)
+    took = f"; {duration(trial.seconds)}" if trial.seconds else ""
+    took += f", about {duration(left)} left" if left else ""
+    print(f"[{trial.number}/{search.count}] {', '.join(said)}; {', '.join(settings)}{took}", flush=True)
 
 
 def train_winner(search, track: str | None) -> None:
@@ -234,10 +234,3 @@ def train_winner(search, track: str | None) -> None:
         recipe = recipe_of(Recipe.of(search.base), best.values)
         recipe = replace(recipe, title=f"{recipe.title}, trial {best.number} of {len(search.trials)}")
         train.finish(search.run_of(folder, recipe), track)
-
-
-def passing(line: str) -> None:
-    """Show a line until the next one, on a terminal."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
