@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -37,9 +38,9 @@ from memory import now_mib
 from PIL import Image
 
 import marinecv as mcv
-from marinecv.data import catalog as reading
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.pack import pack
+from marinecv.data.readers import folders
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "growth.csv"
@@ -123,7 +124,7 @@ def write_pack(drawn: list[Path], folder: Path, rows: int) -> None:
             "problem": "",
         }
     )
-    reading.READERS["folders"] = lambda manifest: (images, pd.DataFrame(columns=BOX_COLUMNS))
+    folders.READER = replace(folders.READER, read=lambda manifest: (images, pd.DataFrame(columns=BOX_COLUMNS)))
     manifest = mcv.Manifest(name="growth", layout="folders", root=drawn[0].parent)
     pack(manifest, folder, lambda paths: ((data[path], False, "") for path in paths), say=lambda line: None)
 

@@ -8,7 +8,8 @@ from marinecv.data.manifests import manifest_of_folder as manifest_of_folder, Ma
 from marinecv.data.reef import make_reef as make_reef
 from marinecv.data.user_catalog import catalog_of as catalog_of
 from marinecv.data.catalog import read_boxes as read_boxes, read_catalog as read_catalog
-from marinecv.data.catalog import class_names_of as class_names_of, usable as usable, limit_catalog as limit_catalog
+from marinecv.data.catalog import class_names_of as class_names_of, limit_catalog as limit_catalog
+from marinecv.data.user_tables import usable as usable
 from marinecv.data.labels import dominant_class as dominant_class, ranked_classes as ranked_classes
 from marinecv.data.splits import split_catalog as split_catalog, write_split as write_split, read_split as read_split
 from marinecv.data.splits import keep_split as keep_split

@@ -1,14 +1,38 @@
-"""The words that settings may be, in one place and without imports, for recipes and `--help` read them too."""
+"""The words that settings may be, in one place, for recipes and `--help` read them too; nothing heavy is imported."""
+
+from typing import Literal, get_args
 
 SPLITS = ("train", "validation", "test")
 MADE = ("random", "stratified", "grouped")
 SPLIT_BY = ("published", *MADE)
-LABEL_RULES = ("dominant", "area", "count", "union")
-NO_BOX = ("skip", "empty")
+LabelRule = Literal["dominant", "area", "count", "union"]
+LABEL_RULES = get_args(LabelRule)
+NoBox = Literal["skip", "empty"]
+NO_BOX = get_args(NoBox)
 FLAT_BOXES = ("keep", "error")
-CLASS_LEVELS = ("", "first", "leaf")
-FRAMES = ("number", "time", "none")
+ClassLevel = Literal["", "first", "leaf"]
+CLASS_LEVELS = get_args(ClassLevel)
+Frames = Literal["number", "time", "none", None]
+FRAMES = get_args(Frames)[:-1]
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
 TRACKERS = ("tensorboard", "wandb")
 WEIGHTS = ("imagenet", "none")
 """Of a pretrained network, where they are no file."""
+FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
+"""What a training sees, and what a model is judged by."""
+ATTRIBUTE_KINDS = ("image", "class")
+FITS = ("pad", "stretch")
+LARGER = ("shrink", "refuse")
+Pooling = Literal["flatten", "avg"]
+POOLINGS = get_args(Pooling)
+BackbonePooling = Literal["avg", "max", "avg_max"]
+BACKBONE_POOLINGS = get_args(BackbonePooling)
+Normalisation = Literal["standardise", "unit", "imagenet"]
+NORMALISATIONS = get_args(Normalisation)
+Fusion = Literal["concatenate", "gated"]
+FUSIONS = get_args(Fusion)
+JitCompile = Literal["auto", "on", "off"]
+JIT_COMPILE = get_args(JitCompile)
+BankDtype = Literal["float32", "float16"]
+BANK_DTYPES = get_args(BankDtype)
+DISTRIBUTED = ("mirrored", "data-parallel")

@@ -6,11 +6,11 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.checked import names, read_json, take
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.names import leads_out
 from marinecv.runs import COSTS, Run
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
-SELECT_ON = ("validation", "test")
 FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
 
 
@@ -52,7 +52,7 @@ class Study:
             title: one line.
             cells: names of its runs.
             demonstration: its images are drawn.
-            select_on: the split that its best row is chosen on, one of `SELECT_ON`.
+            select_on: the split that its best row is chosen on, one of `SCORED_SPLITS`.
         """
         about = {"name": name, "title": title, "demonstration": demonstration, "select_on": select_on}
         write_json(Path(folder) / "study.json", {**about, "cells": {cell: cell for cell in cells}})
@@ -110,8 +110,8 @@ class Study:
         self.cells: dict[str, str] = take(about, "cells", kind=dict[str, str], what=path)
         self.demonstration: bool = take(about, "demonstration", kind=bool, what=path)
         self.select_on: str = take({"select_on": "validation", **about}, "select_on", kind=str, what=path)
-        if self.select_on not in SELECT_ON:
-            raise ValueError(f"{path} selects on {self.select_on!r:.60}. Expected one of {', '.join(SELECT_ON)}.")
+        if self.select_on not in SCORED_SPLITS:
+            raise ValueError(f"{path} selects on {self.select_on!r:.60}. Expected one of {', '.join(SCORED_SPLITS)}.")
         names(list(self.cells), f"The cells of {path}")
         names(list(self.cells.values()), f"The folders of the cells of {path}")
         for cell, place in self.cells.items():
@@ -141,7 +141,7 @@ def run_row(run: Run) -> dict:
     """
     metrics, timing, restores = run.metrics, run.timing, run.restores
     row, name = {}, "mse" if restores else "accuracy"
-    for split in ("validation", "test", "train"):
+    for split in (*SCORED_SPLITS, "train"):
         if split not in metrics:
             continue
         figure = metrics[split][name]

@@ -68,11 +68,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
-def check_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> None:
-    """Raise ValueError where a table that was read lacks a column."""
-    if missing := [column for column in columns if column not in table]:
-        expected, found = ", ".join(columns), ", ".join(table)
-        raise ValueError(f"{path} lacks the column {missing[0]!r}. Expected {expected}; found {found:.200}.")
+def check_columns(table: Iterable[object], columns: Iterable[str], what: object) -> None:
+    """Raise ValueError, which calls it `what`, where a table, or the header of one, lacks a column."""
+    if missing := [repr(column) for column in columns if column not in [*table]]:
+        expected, found = ", ".join(columns), ", ".join(map(str, table)) or "nothing"
+        raise ValueError(f"{what} lacks the column {', '.join(missing)}. Expected {expected}; found {found:.200}.")
 
 
 def numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:

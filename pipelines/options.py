@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
+from marinecv import choices
 from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY, SPLITS, TRACKERS
 from marinecv.inputs.spec import MAX_SIDE
 
@@ -175,7 +176,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
     parser.add_argument(
         "--select-on",
-        choices=("validation", "test"),
+        choices=choices.SCORED_SPLITS,
         help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
     )
     parser.add_argument("--epochs", type=epochs, metavar="N", help="at most N epochs")
@@ -194,10 +195,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add_track(parser)
     parser.add_argument(
         "--distribute",
-        choices=("mirrored", "data-parallel"),
+        choices=choices.DISTRIBUTED,
         help="train on all GPUs of this machine (mirrored), or of several machines (data-parallel, on JAX)",
     )
-    parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA (default: auto, off on a CPU)")
+    parser.add_argument("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")
 
 
 def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from marinecv.data.accounting import ANNOTATION, IMAGE, SYSTEM, count_files, reading_lines
-from marinecv.data.catalog import READERS, read_catalog
+from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.readers import reader_of
 
 
 def pixel(format="PNG"):
@@ -74,7 +75,7 @@ def test_image_rows_annotations_and_counted_files_are_all_files_of_200_trees(tmp
         manifest = manifest_of_folder(root)
         if layout != "folders":
             assert manifest.layout == layout
-        images, _ = READERS[manifest.layout](replace(manifest, class_level="first"))
+        images, _ = reader_of(manifest.layout).read(replace(manifest, class_level="first"))
         counts, layouts = count_files(manifest, images), layouts + Counter([manifest.layout])
         files = [os.path.join(here, name) for here, _, names in os.walk(root) for name in names]
         rows = [path for path in images["path"] if os.path.lexists(path)]

@@ -71,7 +71,7 @@ def test_union_counts_each_pixel_once():
 def test_unknown_rule_and_missing_column_are_refused():
     with pytest.raises(ValueError, match="Expected rule to be one of .*'union'.*biggest"):
         dominant_class(MIXED, "biggest")
-    with pytest.raises(ValueError, match="boxes table lacks the column xmax. Expected image_id, .*found image_id"):
+    with pytest.raises(ValueError, match="boxes table lacks the column 'xmax'. Expected image_id, .*found image_id"):
         dominant_class(MIXED.drop(columns="xmax"))
 
 

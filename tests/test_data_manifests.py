@@ -81,7 +81,10 @@ def test_a_users_toml_states_a_root_relative_to_itself(tmp_path):
         (MINIMAL + 'folder_classes = {granchio = "crab", gambero = "crab"}', "'crab' is empty or there twice"),
         (MINIMAL + 'class_level = "last"', "Expected class_level to be one of"),
         (MINIMAL + 'folder = "tank"', 'unknown key "folder"'),
-        ('name = "tank"\nlayout = "tiles"', 'layout "tiles". Expected one of roboflow, yolo, cub, labels_csv, folders'),
+        (
+            'name = "tank"\nlayout = "tiles"',
+            'layout "tiles". Expected one of cub, folders, labels_csv, packed, roboflow, yolo',
+        ),
     ],
 )
 def test_a_bad_toml_says_what_is_wrong(tmp_path, text, message):
@@ -120,7 +123,9 @@ def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
     with pytest.raises(ValueError, match="There is no image file in .* Expected some that end in .jpg"):
         manifest_of_folder(tmp_path)
     write(tmp_path / "photo.jpg")
-    with pytest.raises(ValueError, match=r"Looked for _annotations.csv.*YOLO.*Found note_0.txt.* and 1 more"):
+    with pytest.raises(
+        ValueError, match=r"Looked for pack.json .*, _annotations.csv.*YOLO.*Found note_0.txt.* and 1 more"
+    ):
         manifest_of_folder(tmp_path)
 
 

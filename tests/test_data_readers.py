@@ -7,8 +7,8 @@ from marinecv.data import images as room
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.formats import RAW, UNSUPPORTED_SUFFIXES
 from marinecv.data.images import read_header
-from marinecv.data.layouts import GROUP, PLACE
 from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.readers.folders import GROUP, PLACE
 from marinecv.data.splits import folder_splits
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
@@ -58,7 +58,7 @@ def test_absent_unlabelled_and_unreadable_images_keep_their_rows(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("filename,class\na.jpg,eel\n", "lacks the column xmin, ymin, xmax, ymax. Expected .*; found filename,class"),
+        ("filename,class\na.jpg,eel\n", "lacks the column 'xmin', 'ymin', .*. Expected .*; found filename, class"),
         ("", "found nothing"),
         (HEADER + "a.jpg,64,48,,1,2,3,4\n", "1 of 1 .*_annotations.csv:2: bad row 'a.jpg,64,48,,1,2,3,4': lacks"),
         (HEADER + "a.jpg,64\n", "_annotations.csv:2: bad row 'a.jpg,64': lacks its class"),

@@ -12,7 +12,7 @@ from marinecv.data.data_yaml import MAX_ALIASES, read_names
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, manifest_of_folder
 from marinecv.data.names import normalize_name
-from marinecv.data.yolo import OUTSIDE, annotation_files, read_yolo
+from marinecv.data.readers.yolo import OUTSIDE, annotation_files, read_yolo
 
 FISH, SHARK = "0 0.5703125 0.900390625 0.23307291666666666 0.1083984375", "4 0.58203125 0.2958984375 0 0"
 NAMES = "names: ['fish', 'jellyfish', 'penguin', 'puffin', 'shark']\n"

@@ -18,12 +18,13 @@ from conftest import draw_image
 from PIL import Image, PngImagePlugin
 from test_inputs_decode import WORLDS, eagerly, saved
 
-from marinecv.data.catalog import read_catalog, usable
+from marinecv.data.catalog import read_catalog
 from marinecv.data.formats import NOT_UTF8
 from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, NO_TARGET, read_header
 from marinecv.data.layouts import image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.records import MAX_BYTES, read_bytes, record_path
+from marinecv.data.user_tables import usable
 from marinecv.inputs.decode import decode_with_pillow
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels, read_pixels

@@ -15,8 +15,8 @@ from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
 from marinecv.data.images import ABSENT, FOLDER_LINK
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.roboflow import NO_SPLIT, OTHER_SIZE, UNNAMED
-from marinecv.data.yolo import OUTSIDE
+from marinecv.data.readers.roboflow import NO_SPLIT, OTHER_SIZE, UNNAMED
+from marinecv.data.readers.yolo import OUTSIDE
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
 ROWS = [HEADER, "a.jpg,64,48,eel,4,6,40,36", "b.jpg,64,48,ray,1,2,30,40"]

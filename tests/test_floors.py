@@ -8,6 +8,8 @@ import pytest
 import marinecv
 from marinecv import choices
 from marinecv.explain.heatmaps import METHODS
+from marinecv.models.normalise import NORMALISATIONS
+from marinecv.training.distribution import BACKENDS
 from marinecv.training.trackers import LOGS
 
 HOUSE = Path(marinecv.__file__).parent
@@ -110,3 +112,16 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_words_of_choices_are_those_that_are_known():
     assert tuple(METHODS) == choices.HEAT_METHODS
     assert tuple(LOGS) == choices.TRACKERS
+    assert tuple(NORMALISATIONS) == choices.NORMALISATIONS
+    assert tuple(BACKENDS) == choices.DISTRIBUTED
+
+
+def test_lists_of_words_stand_in_choices_alone():
+    known = {frozenset(words): name for name, words in vars(choices).items() if isinstance(words, tuple)}
+    copies = []
+    for path in {*MODULES, *(HOUSE.parent / "pipelines").rglob("*.py")} - {HOUSE / "choices.py"}:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            words = getattr(node, "elts", []) if isinstance(node, ast.Tuple | ast.List | ast.Set) else []
+            if name := known.get(frozenset(getattr(word, "value", None) for word in words)):
+                copies.append(f"{path}:{node.lineno} writes out {name}")
+    assert not copies

@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.special import softmax
 
 import marinecv as mcv
-from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.export.certificate import calibration_of

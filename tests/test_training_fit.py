@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from marinecv.data.catalog import class_names_of, read_catalog, usable
+from marinecv.data.catalog import class_names_of, read_catalog
 from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.user_tables import usable
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec

@@ -13,9 +13,9 @@ from marinecv.audit.quality import measure_quality
 from marinecv.audit.relative_findings import crossing_pairs
 from marinecv.audit.thumbs import load_thumbs, tiny
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import first_level, group_catalog
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, usable
 
 
 def audit_images(

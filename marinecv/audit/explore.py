@@ -4,8 +4,8 @@ import pandas as pd
 
 from marinecv.audit import pixels, tables
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import CATALOG_COLUMNS, usable
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.user_tables import as_catalog, is_usable, usable
 from marinecv.inputs.rgb import find_white
 
 
@@ -43,5 +43,5 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
                 labels = tables.labels_by_rule(boxes, catalog)
                 found["class_changes"] = tables.class_changes(labels, catalog)
                 found["label_flips"] = tables.label_flips(labels)
-            found["box_problems"] = boxes.loc[boxes["problem"] != "", ["image_id", "class_name", "source", "problem"]]
+            found["box_problems"] = boxes.loc[~is_usable(boxes), ["image_id", "class_name", "source", "problem"]]
     return found

@@ -10,7 +10,7 @@ from scipy.stats import mannwhitneyu
 
 from marinecv.audit.moments import blank_dates, read_times
 from marinecv.audit.versions import one_each, photograph_names
-from marinecv.data.splits import folder_splits
+from marinecv.data.layouts import folder_splits
 
 BLOCK = 50  # file numbers that are kept together
 SECONDS = 10  # that lie between neighbours, at most

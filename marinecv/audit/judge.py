@@ -6,17 +6,18 @@ from marinecv.audit.findings import Finding
 from marinecv.audit.labelling import label_findings
 from marinecv.audit.relative_findings import relative_findings
 from marinecv.audit.unfit import image_findings
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import NEIGHBOUR
 from marinecv.data.splits import split_catalog
-from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
 
 
 def is_split(catalog: pd.DataFrame) -> bool:
     """Whether some images are to be learned from and others to judge by."""
     splits = set(usable(catalog)["split"])
-    return "train" in splits and bool(splits & {"validation", "test"})
+    return "train" in splits and not splits.isdisjoint(SCORED_SPLITS)
 
 
 def as_split(catalog: pd.DataFrame, seed: int = 0) -> pd.DataFrame:

@@ -5,8 +5,8 @@ import pandas as pd
 from marinecv.audit.findings import Finding, agree, counted, finding_of, make_cases
 from marinecv.audit.tables import OTHER_RULES, UNSURE_BELOW
 from marinecv.data.boxes import CORNERS, is_bad_row
-from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.data.user_tables import is_usable, usable
 
 BOXES, UNSURE, FLIPS = "odd boxes", "labels that hardly won", "labels that another rule changes"
 FEW = 20  # train images of a class
@@ -108,10 +108,10 @@ def _boxes(boxes: pd.DataFrame, catalog: pd.DataFrame) -> Finding | None:
     sizes = catalog.set_index("image_id").reindex(boxes["image_id"])
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
     share = area / (sizes["width"] * sizes["height"]).where(sizes["width"] > 0).to_numpy()
-    known = (boxes["problem"] == "") & share.notna()
-    twice = boxes.duplicated(["image_id", "class_name", *CORNERS]) & (boxes["problem"] == "")
+    known = is_usable(boxes) & share.notna()
+    twice = boxes.duplicated(["image_id", "class_name", *CORNERS]) & is_usable(boxes)
     odd = {  # the worst first
-        "unusable": boxes["problem"] != "",
+        "unusable": ~is_usable(boxes),
         "there twice": twice,
         "cut at the edge": boxes["clipped"].astype(bool),
         "tiny": known & (share < SPECK),

@@ -12,10 +12,9 @@ from marinecv.audit.thumbs import SMALL, load_thumbs, tiny
 from marinecv.audit.versions import versions
 from marinecv.checked import one_of
 from marinecv.choices import FRAMES
-from marinecv.data.catalog import usable
 from marinecv.data.groups import BLOCK, LINK_COLUMNS, NEIGHBOUR
 from marinecv.data.store import store_path
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, usable
 from marinecv.inputs.pixels import files_key
 from marinecv.tables import numbers, read_table, write_table
 

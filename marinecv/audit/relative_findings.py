@@ -6,8 +6,8 @@ import pandas as pd
 from marinecv.audit.findings import HYPOTHETICAL, Finding, agree, counted, make_cases
 from marinecv.audit.leak import APART, AS_SPLIT
 from marinecv.choices import SPLITS
-from marinecv.data.catalog import usable
 from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOUR, group_catalog, relatives_in_train
+from marinecv.data.user_tables import usable
 
 LEAK = 0.05  # of accuracy, from which a leak is serious
 GROUPED = "Split with --split-by grouped"

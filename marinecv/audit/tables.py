@@ -3,8 +3,8 @@
 import pandas as pd
 
 from marinecv.choices import LABEL_RULES, SPLITS
-from marinecv.data.catalog import usable
 from marinecv.data.labels import dominant_class
+from marinecv.data.user_tables import is_usable, usable
 
 UNSURE_BELOW = 0.6
 OTHER_RULES = LABEL_RULES[1:]
@@ -24,7 +24,7 @@ def sample_of(catalog: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
 
 def problems(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return the images that cannot be used: `image_id, split, problem`."""
-    return catalog.loc[catalog["problem"] != "", ["image_id", "split", "problem"]].reset_index(drop=True)
+    return catalog.loc[~is_usable(catalog), ["image_id", "split", "problem"]].reset_index(drop=True)
 
 
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 import pandas as pd
 
 from marinecv.audit.findings import Finding, finding_of, make_cases
-from marinecv.data.folders import NO_FOLDER
+from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
+from marinecv.data.user_tables import is_usable
 
 NO_BOX = ("no box", "no usable box")  # problems begin so
 NO_PLACE = (NO_FOLDER, NO_SPLIT)
@@ -16,7 +17,7 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
 
     The catalog is as `load_thumbs` returns it, so that a file that does not decode has its problem.
     """
-    bad = catalog[catalog["problem"] != ""]
+    bad = catalog[~is_usable(catalog)]
     of_box, of_place = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin(NO_PLACE)
     odd = quality[quality["remark"] != ""]
     found = [

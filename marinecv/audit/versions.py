@@ -10,7 +10,7 @@ import pandas as pd
 
 from marinecv.audit.thumbs import colours
 from marinecv.data.groups import LINK_COLUMNS, NEAR_COPY
-from marinecv.data.splits import folder_splits
+from marinecv.data.layouts import folder_splits
 
 MIN_SIMILARITY = 0.9  # of colors: 1 in 20 pairs by chance has it, and 19 in 20 that were turned, sheared or cropped
 MAX_VERSIONS = 50  # names with more count something else

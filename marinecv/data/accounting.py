@@ -6,15 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.cub import BOXES, SPLIT
-from marinecv.data.folders import level_sentence
 from marinecv.data.formats import is_image
-from marinecv.data.layouts import ANNOTATIONS, CUB_TABLES, LABELS, PACK, is_hidden, printable, split_folders
+from marinecv.data.layouts import is_hidden, printable
 from marinecv.data.manifests import Manifest
-from marinecv.data.packed import BOXES as PACKED_BOXES
-from marinecv.data.packed import INDEX, read_about
-from marinecv.data.yolo import annotation_files
-from marinecv.hold import LOCK
+from marinecv.data.readers import reader_of
 
 IMAGE, ANNOTATION, SYSTEM = "image", "annotation", "system file"
 MOST_KINDS = 8
@@ -31,7 +26,11 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
         said.append(f"{sum(counts[kind] for kind in rest):,} files in {len(rest)} other kinds and folders")
     system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
     unread = "; ".join(filter(None, (", ".join(said), system)))
-    return [line for line in (level_sentence(manifest, images), unread and f"not read: {unread}") if line]
+    return [
+        line
+        for line in (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")
+        if line
+    ]
 
 
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
@@ -42,7 +41,10 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     and of each other kind: a suffix, or a folder with images in which nothing was read.
     """
     top = (manifest.folder or manifest.root).absolute()
-    rows, tables = set(images["path"]), {printable(path.absolute()) for path in _tables(manifest)}
+    rows, tables = (
+        set(images["path"]),
+        {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)},
+    )
     used: set[str] = set()  # folders with something read in them, at any depth
     for path in rows | tables:
         while (path := os.path.dirname(path)) not in used:
@@ -68,15 +70,3 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
         else:
             counts.update(printable(path.suffix.lower()) or "without a suffix" for path in paths)
     return counts
-
-
-def _tables(manifest: Manifest) -> list[Path]:
-    """The files that a reader reads beside the images, if they are there."""
-    root, layout = manifest.root, manifest.layout
-    if layout == "roboflow":
-        return [folder / ANNOTATIONS for folder in (root, *split_folders(root).values())]
-    if layout == "yolo":
-        return annotation_files(manifest)
-    if layout == "packed":
-        return [root / name for name in (PACK, INDEX, PACKED_BOXES, LOCK, *read_about(root)["shards"])]
-    return [root / name for name in {"cub": (*CUB_TABLES, SPLIT, BOXES), "labels_csv": (LABELS,)}.get(layout, ())]

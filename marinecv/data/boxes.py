@@ -6,7 +6,7 @@ import pandas as pd
 from marinecv.checked import one_of
 from marinecv.choices import FLAT_BOXES
 from marinecv.data.names import match_names, normalize_name
-from marinecv.data.user_tables import as_catalog, as_numbers, as_table, renamed
+from marinecv.data.user_tables import as_catalog, as_numbers, as_table, is_usable, renamed
 
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
@@ -59,8 +59,8 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
         "a corner is no number of pixels": ~(boxes[CORNERS].abs() < LARGEST_PX).all(axis=1),
     }
     for reason, rows in reasons.items():
-        if (rows & (boxes["problem"] == "")).any():
-            boxes = boxes.assign(problem=boxes["problem"].mask(rows & (boxes["problem"] == ""), reason))
+        if (rows & is_usable(boxes)).any():
+            boxes = boxes.assign(problem=boxes["problem"].mask(rows & is_usable(boxes), reason))
     return boxes
 
 
@@ -82,7 +82,7 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
         **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},
         **{f"_{corner}": boxes[corner] for corner in CORNERS},
     )
-    wrong = ~np.isfinite(boxes[CORNERS]).all(axis=1) & (boxes["problem"] == "")
+    wrong = ~np.isfinite(boxes[CORNERS]).all(axis=1) & is_usable(boxes)
     if wrong.any():
         first = boxes[wrong].iloc[0]
         raise ValueError(
@@ -93,7 +93,7 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
     boxes = boxes[BOX_COLUMNS]
     if flat_boxes == "error":
         refuse_flat(boxes)
-    boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & (boxes["problem"] == ""), "no area")
+    boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & is_usable(boxes), "no area")
     return _clip(boxes, sizes)
 
 
@@ -110,7 +110,7 @@ def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -
                 f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
                 f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
             )
-        strange = found.isna() & (boxes["problem"] == "")
+        strange = found.isna() & is_usable(boxes)
         problem = boxes["problem"].mask(strange, "its image is not in the catalog")
         boxes = boxes.assign(image_id=found.fillna(boxes["image_id"]), problem=problem)
     clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
@@ -124,7 +124,7 @@ def is_flat(boxes: pd.DataFrame) -> pd.Series:
 
 def refuse_flat(boxes: pd.DataFrame) -> None:
     """Raise ValueError if a box that no `problem` excuses has no area."""
-    flat = is_flat(boxes) & (boxes["problem"] == "")
+    flat = is_flat(boxes) & is_usable(boxes)
     if flat.any():
         first = boxes[flat].iloc[0]
         file, _, line = first["source"].rpartition(":")
@@ -143,7 +143,7 @@ def _clip(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
         edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
         for corner in (f"{axis}min", f"{axis}max"):
             inside[corner] = inside[corner].clip(lower=0, upper=edge)
-    known = (of_image["width"] > 0).to_numpy() & (boxes["problem"] == "")
+    known = (of_image["width"] > 0).to_numpy() & is_usable(boxes)
     outside = known & is_flat(inside)
     clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)
     boxes["problem"] = boxes["problem"].mask(outside, "outside the image")

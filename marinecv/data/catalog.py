@@ -1,6 +1,6 @@
 """The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -8,29 +8,14 @@ import pandas as pd
 from marinecv.checked import of_type, one_of, whole
 from marinecv.choices import NO_BOX
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
-from marinecv.data.cub import cub_classes, read_cub
 from marinecv.data.deal import allocate
-from marinecv.data.folders import read_folders
 from marinecv.data.labels import dominant_class
-from marinecv.data.labels_csv import read_labels_csv
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import merge_spellings
-from marinecv.data.packed import read_about, read_packed
-from marinecv.data.roboflow import read_roboflow
+from marinecv.data.readers import reader_of
 from marinecv.data.splits import sort_by_split
-from marinecv.data.user_tables import as_catalog
-from marinecv.data.yolo import read_yolo
+from marinecv.data.user_tables import as_catalog, is_usable, usable
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
-READERS = {
-    "roboflow": read_roboflow,
-    "yolo": read_yolo,
-    "cub": read_cub,
-    "labels_csv": read_labels_csv,
-    "folders": read_folders,
-    "packed": read_packed,
-}
-BOX_LAYOUTS = ("roboflow", "yolo")
 EMPTY = "empty"
 
 
@@ -39,7 +24,7 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
     of_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
-    images, boxes = READERS[manifest.layout](manifest)
+    images, boxes = reader_of(manifest.layout).read(manifest)
     boxes = clean_boxes(boxes, images, flat_boxes)
     images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
     known = boxes[boxes["class_name"] != ""]
@@ -97,7 +82,7 @@ def read_catalog(
     if log and (sentence := describe_bad_rows(boxes)):
         log(sentence)
     catalog = images.assign(share=1.0)
-    if source_layout(manifest) in BOX_LAYOUTS:
+    if reader_of(source_layout(manifest)).class_from_boxes:
         catalog = _label(catalog, boxes, label_rule, no_box)
         catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
     return sort_by_split(catalog[CATALOG_COLUMNS])
@@ -115,36 +100,46 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> t
     good = usable(catalog)
     present = {*good["class_name"]} - {""}
     if manifest is None or not manifest.class_names:
-        order = class_order(manifest) if manifest else []
+        order = reader_of(manifest.layout).class_order(manifest) if manifest else []
         return tuple(name for name in order or sorted(present) if name in present)
     names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
     _refuse_unknown(good, good["image_id"], names, manifest)
     return names
 
 
-def class_order(manifest: Manifest) -> list[str]:
-    """The classes in the order that the data themselves give them; none where they give no order."""
-    if manifest.layout == "packed":
-        return read_about(manifest.root)["class_order"]
-    return list(cub_classes(manifest)["class_name"]) if manifest.layout == "cub" else []
-
-
 def source_layout(manifest: Manifest) -> str:
     """The layout; of a pack, that of the files which it was made of."""
-    return read_about(manifest.root)["layout"] if manifest.layout == "packed" else manifest.layout
+    return reader_of(manifest.layout).source(manifest.root) or manifest.layout
 
 
-def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
-    table = as_catalog(catalog, needed)
-    return table[table["problem"] == ""]
+def merge_spellings(
+    images: pd.DataFrame, boxes: pd.DataFrame, class_names: tuple[str, ...], merge_case: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
+
+    Both tables have `image_id` and `class_name`, "" where there is none. Without `merge_case` such names are a
+    ValueError.
+    """
+    labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
+    counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda name: (name not in class_names, -counts[name], name)):
+        spellings.setdefault(name.casefold(), []).append(name)
+    others = {other: first for first, *rest in spellings.values() for other in rest}
+    if others and not merge_case:
+        pairs = [f'"{name}" ({counts[name]} images) and "{other}" ({counts[other]})' for other, name in others.items()]
+        raise ValueError(
+            f"Class names differ only in case: {', '.join(pairs[:5])}. Expected one spelling of each class. Correct "
+            "the labels, or take each pair as one class with --merge-case (merge_case of mcv.locate)."
+        )
+    return tuple(table.assign(class_name=table["class_name"].replace(others)) for table in (images, boxes))
 
 
 def check_trainable(catalog: pd.DataFrame) -> None:
     """Raise ValueError, saying why, where nothing can be trained: no usable train image, or one class only."""
     train = usable(catalog).query("split == 'train'")
     if train.empty:
-        problems = catalog["problem"][catalog["problem"] != ""]
+        problems = catalog["problem"][~is_usable(catalog)]
         why = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
         counts = usable(catalog)["split"].value_counts().to_dict()
         raise ValueError(
@@ -182,7 +177,7 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
 def _label(catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, no_box: str) -> pd.DataFrame:
     labels = dominant_class(boxes, label_rule).set_index("image_id").reindex(catalog["image_id"])
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabelled, fine = labels["class_name"].isna().to_numpy(), catalog["problem"] == ""
+    unlabelled, fine = labels["class_name"].isna().to_numpy(), is_usable(catalog)
     catalog = catalog.assign(class_name=labels["class_name"].fillna("").to_numpy(), share=labels["share"].to_numpy())
     first = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
     why = ("no usable box: " + first["problem"] + " (" + first["source"] + ")").to_numpy()

@@ -9,12 +9,13 @@ import yaml
 
 from marinecv import checked
 from marinecv.data.foreign_csv import utf8_text
-from marinecv.data.layouts import find_data_yaml, image_files
+from marinecv.data.layouts import HIDDEN, image_files
 from marinecv.data.names import normalize_name, plain, refuse_unmatched
 
 SPLIT_KEYS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 MAX_ALIASES = 30  # so that a small file cannot grow without bound
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which no file of ours could hold
+NAMES_KEY = re.compile(rb"""^(\xef\xbb\xbf)?({|{.*, *)?["']?names["']?\s*:""", re.MULTILINE)  # of data.yaml
 TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 _EXPECTED = "Expected names: [fish, shark], or a mapping that counts from 0: fish on."
 
@@ -42,6 +43,18 @@ class _Loader(yaml.SafeLoader):
 
     def _refuse(self, problem: str, at):
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+
+
+def find_data_yaml(root: Path) -> Path | None:
+    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one; of several ValueError."""
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+    found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
+    found = [path for path in found if path.stem.lower() == "data"] or found
+    if len(found) > 1:
+        raise ValueError(
+            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one, called data.yaml."
+        )
+    return found[0] if found else None
 
 
 def read_yaml(path: Path) -> dict:

@@ -80,6 +80,11 @@ def has_groups(rows: pd.DataFrame, least: int = 3) -> bool:
     return (rows["group"] != "").all() and rows["group"].nunique() >= least
 
 
+def class_by_class(rows: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Return the index of the rows, class after class, the images of each in an order that `rng` decides."""
+    return np.concatenate([rng.permutation(of_class.index) for _, of_class in rows.groupby("class_name")])
+
+
 def _shuffled(rows: pd.DataFrame, rng: np.random.Generator, counts: list[int]) -> pd.Series:
     return pd.Series(np.repeat(np.arange(len(counts)), counts), index=rng.permutation(rows.index))
 

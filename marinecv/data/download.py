@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from marinecv.console import quiet
-from marinecv.data.layouts import ATTRIBUTES, find_layout
+from marinecv.data.layouts import find_layout
 from marinecv.data.manifests import Manifest, manifest_at
 from marinecv.data.network import download, download_from_drive, reachable
+from marinecv.data.readers import reader_of
 from marinecv.data.store import making, store_path, stored
 from marinecv.data.unpack import safe_unpack
 from marinecv.data.verify import verify
@@ -114,8 +115,9 @@ def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[s
         safe_unpack(place, content, below=manifest.archive_subdir)
     wanted = content / manifest.archive_subdir
     root, layout = find_layout(wanted if wanted.is_dir() else content)
-    if layout == "cub" and (root.parent / ATTRIBUTES).is_file():  # the published archive has it beside its folder
-        os.replace(root.parent / ATTRIBUTES, root / ATTRIBUTES)
+    for name in reader_of(layout).beside:
+        if (root.parent / name).is_file():
+            os.replace(root.parent / name, root / name)
     return root
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from marinecv.checked import one_of
-from marinecv.data.deal import deal_groups
+from marinecv.data.deal import class_by_class, deal_groups
 from marinecv.data.groups import put_back
 from marinecv.data.splits import sort_by_split
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, is_usable
 
 FOLDS_BY = ("stratified", "grouped")
 
@@ -31,18 +31,15 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     """
     one_of(FOLDS_BY, by=by)
     catalog = put_back(as_catalog(catalog).reset_index(drop=True))
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     if not 2 <= k <= good.sum():
         raise ValueError(
             f"There are {good.sum()} usable images for {k} folds. Expected 2 folds at least, and an image each."
         )
     rows, rng = catalog[good].sort_values("image_id"), np.random.default_rng(seed)
-    fold = deal_groups(rows, rng, [1 / k] * k) if by == "grouped" else _in_turn(rows, rng, k)
+    if by == "grouped":
+        fold = deal_groups(rows, rng, [1 / k] * k)
+    else:  # like cards, going on where the class before ended
+        fold = pd.Series(np.arange(len(rows)) % k, index=class_by_class(rows, rng))
     splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
     return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
-
-
-def _in_turn(rows: pd.DataFrame, rng: np.random.Generator, k: int) -> pd.Series:
-    """Deal like cards, class after class, going on where the class before ended."""
-    order = np.concatenate([rng.permutation(of_class.index) for _, of_class in rows.groupby("class_name")])
-    return pd.Series(np.arange(len(order)) % k, index=order)

@@ -10,6 +10,8 @@ import pandas as pd
 
 from marinecv.data.boxes import bad_row, refuse_mostly_bad
 from marinecv.data.names import leads_out, match_names, normalize_name
+from marinecv.data.user_tables import is_usable
+from marinecv.tables import check_columns
 
 MARKS = (",", ";", "\t")
 
@@ -51,10 +53,10 @@ def read_strings(
         ) from None
     table = pd.DataFrame(rows, columns=[*wanted, "source", "problem", "text"], dtype=str)
     for column in numbers:
-        wrong = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & (table["problem"] == "")
+        wrong = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & is_usable(table)
         wrong &= (table[column] != "") | (column in columns)
         table["problem"] = table["problem"].mask(wrong, table[column].map(f"{column} is {{!r:.40}}, no number".format))
-    bad = table["problem"] != ""
+    bad = ~is_usable(table)
     table.loc[bad, "problem"] = [*map(bad_row, table["text"][bad], table["problem"][bad])]
     refuse_mostly_bad(table)
     return table.drop(columns="text")
@@ -80,11 +82,7 @@ def utf8_text(path: Path) -> str:
 
 
 def _check_header(path: Path, found: list[str], columns: list[str], optional: tuple[str, ...]) -> None:
-    if missing := [column for column in columns if column not in found]:
-        raise ValueError(
-            f"{path} lacks the column {', '.join(missing)}. Expected {','.join(columns)}; "
-            f"found {','.join(found) or 'nothing'}."
-        )
+    check_columns(found, columns, path)
     if twice := [column for column in (*columns, *optional) if found.count(column) > 1]:
         raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
 

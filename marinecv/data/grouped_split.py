@@ -8,6 +8,7 @@ import pandas as pd
 from marinecv.choices import SPLITS
 from marinecv.data.deal import deal_groups, has_groups
 from marinecv.data.groups import folder_levels, group_catalog, leave_out_duplicates
+from marinecv.data.user_tables import is_usable
 
 
 def split_in_groups(
@@ -34,7 +35,7 @@ def split_in_groups(
         how = "related images: near-duplicates and frames of one sequence stay together"
         how += "; no depth of sub-folders leaves every class in train" if levels else ""
     log(f"split in {best['group'].nunique()} groups of {len(best)} images by {how}")
-    if out := (best["problem"] != "").sum():
+    if out := (~is_usable(best)).sum():
         log(f"left out of train: {out} near-duplicates of images in validation or test")
     return best
 

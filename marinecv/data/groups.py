@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table
+from marinecv.choices import SCORED_SPLITS
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, is_usable
 
 LINK_COLUMNS = ["first", "second", "kind", "likeness", "found_by"]
 COPY, NEAR_COPY, NEIGHBOUR, BLOCK = "copy", "near copy", "neighbour", "block"
@@ -35,7 +36,7 @@ def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
         The catalog; a group that links make is named after its first image.
     """
     catalog, links = as_catalog(catalog).reset_index(drop=True), as_links(links)
-    free = catalog[(catalog["problem"] == "") & (catalog["group"] == "")]
+    free = catalog[is_usable(catalog) & (catalog["group"] == "")]
     ids = pd.Index(free["image_id"])
     kept = links[links["kind"].isin(TOGETHER) & links["first"].isin(ids) & links["second"].isin(ids)]
     pairs = ids.get_indexer(kept["first"]), ids.get_indexer(kept["second"])
@@ -52,7 +53,7 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
     paths = catalog["group"].where(~catalog["group"].isin(catalog["image_id"]), "")
     for depth in range(1, 2 + int(paths.str.count("/").max() if len(paths) else 0)):
         level = catalog["group"].mask(paths != "", paths.str.split("/").str[:depth].str.join("/"))
-        if level[catalog["problem"] == ""].nunique() > 1:
+        if level[is_usable(catalog)].nunique() > 1:
             yield catalog.assign(group=level)
 
 
@@ -85,12 +86,12 @@ def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFra
         DataFrame: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
     """
     catalog, links = as_catalog(catalog), as_links(links)
-    split = catalog[catalog["problem"] == ""].set_index("image_id")["split"]
+    split = catalog[is_usable(catalog)].set_index("image_id")["split"]
     pairs = links[links["kind"].isin(RELATIVES)]
     swapped = pairs.rename(columns={"first": "second", "second": "first"})
     pairs = pd.concat([pairs, swapped], ignore_index=True)
     judged, taught = pairs["first"].map(split), pairs["second"].map(split)
-    crossing = pairs[(taught == "train") & judged.isin(["validation", "test"])]
+    crossing = pairs[(taught == "train") & judged.isin(SCORED_SPLITS)]
     crossing = crossing.assign(split=judged[crossing.index]).rename(columns={"first": "image_id", "second": "relative"})
     crossing = crossing.assign(order=crossing["kind"].map({kind: number for number, kind in enumerate(RELATIVES)}))
     crossing = crossing.sort_values(["order", "likeness", "image_id"], ascending=[True, False, True])

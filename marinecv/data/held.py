@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.data.deal import deal_groups, has_groups
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.deal import class_by_class, deal_groups, has_groups
+from marinecv.data.user_tables import as_catalog, is_usable
 
 
 def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
@@ -22,21 +22,18 @@ def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.S
     """
     catalog = as_catalog(catalog)
     index, catalog = catalog.index, catalog.reset_index(drop=True)
-    rows = catalog[(catalog["split"] == "validation") & (catalog["problem"] == "")].sort_values("image_id")
+    rows = catalog[(catalog["split"] == "validation") & is_usable(catalog)].sort_values("image_id")
     if not share or rows.empty:
         return pd.Series(False, index=index)
     rng = np.random.default_rng(seed)
-    held = deal_groups(rows, rng, (1 - share, share)) == 1 if are_related(rows) else _in_turn(rows, rng, share)
+    if are_related(rows):
+        held = deal_groups(rows, rng, (1 - share, share)) == 1
+    else:  # class by class: one is held whenever the share of those passed makes another
+        due = np.floor(np.arange(len(rows) + 1) * share + 1e-9)
+        held = pd.Series(np.diff(due) == 1, index=class_by_class(rows, rng))
     return held.reindex(catalog.index, fill_value=False).set_axis(index)
 
 
 def are_related(rows: pd.DataFrame) -> bool:
     """Whether every row has a group, there are some to deal out, and one of them holds several images."""
     return bool(has_groups(rows, 2) and rows["group"].duplicated().any())
-
-
-def _in_turn(rows: pd.DataFrame, rng: np.random.Generator, share: float) -> pd.Series:
-    """Go through the images class by class, and hold one whenever the share of those passed makes another."""
-    order = np.concatenate([rng.permutation(of_class.index) for _, of_class in rows.groupby("class_name")])
-    due = np.floor(np.arange(len(order) + 1) * share + 1e-9)
-    return pd.Series(np.diff(due) == 1, index=order)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.data.user_tables import is_usable
+
 
 def labelled_share(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
     """Say which usable train images are labelled, of each class the same share, one at least.
@@ -13,7 +15,7 @@ def labelled_share(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Ser
     if not 0 < share <= 1:
         raise ValueError(f"Expected a share of labelled images above 0 and at most 1. Received: {share}.")
     rng, labelled = np.random.default_rng(seed), pd.Series(False, index=catalog.index)
-    train = catalog[(catalog["problem"] == "") & (catalog["split"] == "train")].sort_values("image_id")
+    train = catalog[is_usable(catalog) & (catalog["split"] == "train")].sort_values("image_id")
     for _, of_class in train.groupby("class_name"):
         drawn = rng.permutation(of_class.index)
         labelled[drawn[: max(1, round(share * len(drawn)))]] = True
@@ -31,7 +33,7 @@ def keep_unlabelled(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Da
     Raise ValueError where all that can be used are labelled.
     """
     unlabelled = (catalog["split"] == "train") & ~labelled_share(catalog, share, seed)
-    if not (unlabelled & (catalog["problem"] == "")).any():
+    if not (unlabelled & is_usable(catalog)).any():
         raise ValueError(f"With {share:.0%} of the labels no train image is without one. Expected a smaller share.")
     return _train_on(catalog, unlabelled)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from marinecv.checked import one_of
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS, as_boxes, refuse_flat
+from marinecv.data.user_tables import is_usable
 
 
 def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
@@ -54,7 +55,7 @@ def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
     one_of(LABEL_RULES, rule=rule)
     boxes = as_boxes(boxes)
     refuse_flat(boxes)
-    good = boxes[boxes["problem"] == ""]
+    good = boxes[is_usable(boxes)]
     (image, images), (name, names) = (pd.factorize(good[key], sort=True) for key in ("image_id", "class_name"))
     pair = image * max(1, len(names)) + name
     order = np.argsort(pair, kind="stable")

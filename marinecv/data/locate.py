@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from marinecv.data.cub import absent_classes, cub_classes
-from marinecv.data.data_yaml import published_split
 from marinecv.data.download import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
+from marinecv.data.readers import reader_of
 from marinecv.data.store import store_path, stored
 
 REEF = "reef"
@@ -46,13 +45,8 @@ def locate(
     manifest = replace(
         manifest, class_level=class_level or manifest.class_level, merge_case=merge_case or manifest.merge_case
     )
-    for sentence in published_split(manifest.root)[3] if manifest.layout == "yolo" else ():
+    for sentence in reader_of(manifest.layout).notes(manifest):
         note(sentence)
-    if manifest.layout == "cub" and len(absent := absent_classes(manifest)):
-        note(
-            f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
-            f"{absent.sum():,} images that its tables name of them are left out."
-        )
     return manifest
 
 

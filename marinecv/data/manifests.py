@@ -9,14 +9,13 @@ from typing import get_type_hints
 
 from marinecv.checked import among, checked, names, no_such, spelled, take
 from marinecv.choices import CLASS_LEVELS
-from marinecv.data.layouts import PACK, find_layout
+from marinecv.data.layouts import find_layout
 from marinecv.data.names import leads_out, normalize_name
-from marinecv.data.packed import FACTS, read_about
+from marinecv.data.readers import layout_names, reader_of
 from marinecv.data.store import making, store_path
 from marinecv.data.unpack import safe_unpack
 from marinecv.hashes import sha256
 
-LAYOUTS = ("roboflow", "yolo", "cub", "labels_csv", "folders", "packed")
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -29,7 +28,7 @@ class Manifest:
     Attributes:
         name: the word a user types after `--data`, and the name of its folder in the store.
         title: one line for a listing.
-        layout: one of `LAYOUTS`.
+        layout: one of `layout_names()`.
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
         folder_classes: class folder -> class name, of the layouts `folders` and `cub`: which are read, and what each is
             called. Empty reads all. They are the class names, too, where none are stated.
@@ -69,9 +68,9 @@ class Manifest:
     toml: Path | None = None
 
     def __post_init__(self):
-        if self.layout not in LAYOUTS:
+        if self.layout not in layout_names():
             raise ValueError(
-                f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(LAYOUTS)}.'
+                f'Manifest {self.name!r} has layout "{self.layout}". Expected one of {", ".join(layout_names())}.'
             )
         among(self, class_level=CLASS_LEVELS)
         classes = tuple(map(normalize_name, self.class_names))
@@ -121,7 +120,7 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
         path: of the folder or archive.
         say: called with a line of text where another process unpacks the archive, which is waited for.
     Raises:
-        ValueError: there is no such place, no layout fits it, or as `read_about`.
+        ValueError: there is no such place, no layout fits it, or it says something broken of itself.
     """
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
@@ -132,24 +131,14 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
     else:
         raise ValueError(f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive.")
     root, layout = find_layout(folder)
-    if layout == "packed":
-        return _of_pack(root)
     name = path.name[: -len(archive)] if path.is_file() else path.name
-    return Manifest(name=name, layout=layout, root=root, folder=folder)
+    return Manifest(**{"name": name} | reader_of(layout).facts(root), layout=layout, root=root, folder=folder)
 
 
 def manifest_at(manifest: Manifest, place: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
     """Return the manifest with its facts kept, and root and layout as found at a place."""
     found = manifest_of_folder(place, say)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
-
-
-def _of_pack(root: Path) -> Manifest:
-    about = read_about(root)
-    if not _is_file_name(about["name"]):
-        raise ValueError(f"The name {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out.")
-    facts = {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
-    return Manifest(**facts, layout="packed", root=root)
 
 
 def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
@@ -182,7 +171,7 @@ def _read_toml(path: Path) -> Manifest:
         facts[key] = checked(facts[key], hints[key], f"{key!r} of {path}")
     called = names(tuple(facts.get("folder_classes", {}).values()), f"The folder_classes of {path}")
     facts["class_names"] = facts.get("class_names") or called
-    for key, is_fine in {"name": _is_file_name, "hashes": _is_file_name, "archive_subdir": _is_below}.items():
+    for key, is_fine in {"name": is_file_name, "hashes": is_file_name, "archive_subdir": _is_below}.items():
         if facts.get(key, "tank") and not is_fine(facts.get(key, "tank")):
             raise ValueError(
                 f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder, no way out."
@@ -200,7 +189,8 @@ def _check_expected(expected: dict, path: Path) -> None:
         checked(counts, kinds[key], f"'expected.{key}' of {path}")
 
 
-def _is_file_name(name: str) -> bool:
+def is_file_name(name: str) -> bool:
+    """Whether a name is that of one file or folder, on any system."""
     return _is_below(name) and len(PureWindowsPath(name).parts) == 1
 
 

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from marinecv.data.catalog import usable
 from marinecv.data.records import is_record, read_bytes
 from marinecv.data.store import making
+from marinecv.data.user_tables import usable
 
 LONGEST = 200  # bytes of a folder's name; file systems take 255
 

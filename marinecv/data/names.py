@@ -5,35 +5,10 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
-import pandas as pd
-
 
 def normalize_name(text: str) -> str:
     """Return a name in the form in which names are compared: Unicode NFC, stripped, inner white space one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def merge_spellings(
-    images: pd.DataFrame, boxes: pd.DataFrame, class_names: tuple[str, ...], merge_case: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
-
-    Both tables have `image_id` and `class_name`, "" where there is none. Without `merge_case` such names are a
-    ValueError.
-    """
-    labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
-    counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
-    spellings: dict[str, list[str]] = {}
-    for name in sorted(counts, key=lambda name: (name not in class_names, -counts[name], name)):
-        spellings.setdefault(name.casefold(), []).append(name)
-    others = {other: first for first, *rest in spellings.values() for other in rest}
-    if others and not merge_case:
-        pairs = [f'"{name}" ({counts[name]} images) and "{other}" ({counts[other]})' for other, name in others.items()]
-        raise ValueError(
-            f"Class names differ only in case: {', '.join(pairs[:5])}. Expected one spelling of each class. Correct "
-            "the labels, or take each pair as one class with --merge-case (merge_case of mcv.locate)."
-        )
-    return tuple(table.assign(class_name=table["class_name"].replace(others)) for table in (images, boxes))
 
 
 def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:

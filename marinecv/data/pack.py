@@ -18,12 +18,13 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.checked import read_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
-from marinecv.data.catalog import READERS, class_order, source_layout
+from marinecv.data.catalog import source_layout
 from marinecv.data.columns import read_columns, write_columns
-from marinecv.data.layouts import PACK, PACKING
 from marinecv.data.manifests import Manifest
-from marinecv.data.packed import BOXES, FACTS, INDEX, RECORD_COLUMNS, VERSION
+from marinecv.data.readers import reader_of
+from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
+from marinecv.data.user_tables import is_usable
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK, hold
 from marinecv.progress import progress_bar
@@ -59,7 +60,7 @@ def pack(
             what was written.
     """
     folder, say = Path(folder).absolute(), say or quiet
-    images, boxes = READERS[manifest.layout](manifest)
+    images, boxes = reader_of(manifest.layout).read(manifest)
     clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
     sizes, source = _look_at(images, boxes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def pack(
                 show(total - left)
         records = [read_columns(_rows(folder, number)) for number in range(len(parts))]
         for number, rows in enumerate(records):
-            _check(_shard(folder, number), rows[rows["problem"] == ""])
+            _check(_shard(folder, number), rows[is_usable(rows)])
         _finish(folder, manifest, images, boxes, parts, records, source)
         _tidy(folder)
     return folder
@@ -88,7 +89,7 @@ def pack(
 
 def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
     """Bytes of each image, -1 for one with a problem; and what this pack is known by while it is made."""
-    good = images["problem"] == ""
+    good = is_usable(images)
     sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
     digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
     for path in images["path"][good & ~images["path"].map(is_record)]:  # that of a record has a checksum
@@ -183,7 +184,7 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
     about = {name: getattr(manifest, name) for name in FACTS} | {
         "version": VERSION,
         "layout": source_layout(manifest),
-        "class_order": class_order(manifest),
+        "class_order": reader_of(manifest.layout).class_order(manifest),
         "images": len(images),
         "shards": {shard.name: shard.stat().st_size for shard in shards},
         "tables": {name: sha256(folder / name) for name in (INDEX, BOXES)},

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,45 +14,16 @@ from marinecv.console import quiet
 from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
 from marinecv.data.grouped_split import split_in_groups
 from marinecv.data.groups import first_level, group_catalog
+from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
-from marinecv.data.user_tables import as_catalog, why_none
+from marinecv.data.user_tables import as_catalog, is_usable, why_none
 from marinecv.hashes import sha256
 from marinecv.tables import check_columns, read_table, write_table
 
 STORE = "splits"  # of the user's store: what was made before, by name
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks between its words
-    rf"(?:\d+ )?(?:(?P<prefix>.*[^\d ].*) )?(?P<word>{'|'.join(SPLIT_NAMES)})"
-    r"(?: ?(?:set|split|data|dataset|images?|imgs?))* ?\d*"
-)
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
-
-
-def folder_splits(names: Iterable[str]) -> dict[str, str]:
-    """Say which names of folders beside each other stand for a split, and for which.
-
-    Those are the words of `SPLIT_NAMES`, perhaps with `set`, `images` or a year behind them. One with another word
-    before it (`seg_train`) is one only where the same word stands before another split (`seg_test`), for a steam_train
-    is none. `eval` is validation, since training looks at it to choose; beside a validation folder it is test, unless
-    there is a test folder too.
-    """
-    plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
-    found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
-    of_prefix: dict[str | None, set[str]] = {}
-    for match in found.values():
-        of_prefix.setdefault(match["prefix"], set()).add(SPLIT_NAMES[match["word"]])
-    found = {name: match for name, match in found.items() if not match["prefix"] or len(of_prefix[match["prefix"]]) > 1}
-    splits = {name: SPLIT_NAMES[match["word"]] for name, match in found.items()}
-    evals = [name for name, match in found.items() if match["word"].startswith("eval")]
-    if "test" not in splits.values() and list(splits.values()).count("validation") > len(evals):
-        splits |= dict.fromkeys(evals, "test")
-    return splits
 
 
 def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
@@ -128,7 +99,7 @@ def split_catalog(
         )
     catalog = catalog if split_by == "grouped" else first_level(catalog)
     rng = np.random.default_rng(seed)
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     if split_by == "published":
         chosen = _published(catalog, good, rng, fractions)
         catalog = catalog.assign(problem=catalog["problem"].mask(good & (chosen == ""), NO_SPLIT))
@@ -159,7 +130,7 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
         The SHA-256 of the file: equal where the split is equal.
     """
     catalog = as_catalog(catalog)
-    rows = catalog[(catalog["problem"] == "") & catalog["split"].isin(SPLITS)].sort_values("image_id")
+    rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
     return sha256(path)
 
@@ -222,7 +193,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
             f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."
         )
     said = known.map(dict(zip(ids, table["split"].map(splits), strict=True))).fillna("")
-    good = catalog["problem"] == ""
+    good = is_usable(catalog)
     problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
     return first_level(sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem)))
 

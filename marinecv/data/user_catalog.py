@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.catalog import CATALOG_COLUMNS, merge_spellings
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.names import merge_spellings
 from marinecv.data.splits import known_splits
 from marinecv.data.user_tables import OPTIONAL, as_table, check_extra, renamed
 

@@ -8,6 +8,7 @@ from pandas.api.types import infer_dtype, is_integer_dtype, is_scalar
 
 from marinecv.checked import names
 from marinecv.data.names import normalize_name
+from marinecv.tables import check_columns
 
 TEXT = ("image_id", "path", "split", "class_name", "group", "source", "problem", "true_class", "predicted_class")
 TEXT_OF_AUDIT = (*TEXT, "first", "second", "kind", "found_by", "relative", "remark", "vote", "neighbour_id")
@@ -22,6 +23,17 @@ def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> 
     table = as_table(catalog, needed, OPTIONAL, "catalog")
     sides = [side for side in ("width", "height") if side in table and not is_integer_dtype(table[side])]
     return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
+
+
+def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
+    """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
+    table = as_catalog(catalog, needed)
+    return table[is_usable(table)]
+
+
+def is_usable(table: pd.DataFrame) -> pd.Series:
+    """True for the rows of a table, of images or of boxes, that have no `problem`."""
+    return table["problem"] == ""
 
 
 def why_none(catalog: pd.DataFrame) -> str:
@@ -57,11 +69,7 @@ def as_table(
     """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")
-    if missing := [name for name in needed if name not in table]:
-        raise ValueError(
-            f"The {what} lacks the column {', '.join(missing)}. Expected {', '.join(needed)}; found "
-            f"{', '.join(map(str, table.columns)) or 'none'}. Rename or add it."
-        )
+    check_columns(table, needed, f"The {what}")
     if (twice := table.columns.duplicated()).any():
         raise ValueError(f"The {what} has the column {table.columns[twice][0]!r} twice. Expected each once; drop one.")
     changed = {name: value for name, value in (optional or {}).items() if name not in table}

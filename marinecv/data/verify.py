@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.catalog import read_images_and_boxes
+from marinecv.data.layouts import SPLIT_NAMES
 from marinecv.data.manifests import Manifest
-from marinecv.data.splits import SPLIT_NAMES
 from marinecv.hashes import sha256
 
 _LISTED = re.compile(r"([0-9a-f]{64})  (.+)")

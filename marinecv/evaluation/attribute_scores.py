@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.attributes import class_mean_attributes, shuffled_attributes
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.inputs.pixels import rows_of

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.audit.leak import APART, AS_SPLIT
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
@@ -36,7 +37,7 @@ def honest_scores(
         bounds are where the images come from fewer than six groups.
     """
     predictions, rows = as_predictions(predictions), []
-    for split in ("validation", "test"):
+    for split in SCORED_SPLITS:
         part = predictions[(predictions["split"] == split) & (predictions["true_class"] != "")]
         if len(part):
             rows += _scored(AS_SPLIT, split, part, groups)

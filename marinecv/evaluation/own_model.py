@@ -10,9 +10,8 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.choices import SPLITS
-from marinecv.data.catalog import usable
 from marinecv.data.splits import write_split
-from marinecv.data.user_tables import as_class_names
+from marinecv.data.user_tables import as_class_names, usable
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions

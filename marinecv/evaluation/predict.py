@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from marinecv.data.catalog import CATALOG_COLUMNS, usable
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.predictions import make_table
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.spec import ImageSpec

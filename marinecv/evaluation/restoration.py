@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import whole_file
-from marinecv.data.catalog import usable
-from marinecv.data.user_tables import as_table
+from marinecv.data.user_tables import as_table, usable
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.inputs.spec import ImageSpec

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import CORNERS, as_boxes
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
@@ -73,7 +73,7 @@ def measure_boxes(
     if len(boxes) and not boxes["image_id"].isin(catalog["image_id"]).any():
         raise ValueError(f"Expected boxes of the images. Received: those of {boxes['image_id'].iloc[0]!r} and others.")
     label_indices(rows[rows["class_name"] != ""], class_names)
-    by_image = dict(list(boxes[boxes["problem"] == ""].groupby("image_id")))
+    by_image = dict(list(boxes[is_usable(boxes)].groupby("image_id")))
     measured = []
     with progress_bar(len(rows), "heat in boxes", unit="images") as show:
         for start in range(0, len(rows), BATCH):

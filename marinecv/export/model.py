@@ -10,7 +10,7 @@ import pandas as pd
 
 from marinecv.atomic import replaced, write_json, write_text
 from marinecv.checked import of_type
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
@@ -141,7 +141,7 @@ def _load(run: Run, split: str, most: int | None = None, say=None) -> tuple[pd.D
     if most:
         part = part.sample(min(most, len(part)), random_state=SEED)
     pixels, part = load_pixels(part, run.spec)
-    rows, left_out = usable(part), part[part["problem"] != ""]
+    rows, left_out = usable(part), part[~is_usable(part)]
     if rows.empty:
         raise ValueError(
             f"No {split} image of {run.folder} can be read. Expected its data where catalog.csv says: "

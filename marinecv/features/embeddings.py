@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import usable
 from marinecv.features.bank import CHUNK, open_bank, values_per_view
 from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec

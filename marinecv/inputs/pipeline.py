@@ -8,8 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.checked import whole
-from marinecv.data.catalog import usable
-from marinecv.data.user_tables import as_class_names, why_none
+from marinecv.data.user_tables import as_class_names, is_usable, usable, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
@@ -81,7 +80,7 @@ def make_dataset(
         raise ValueError(f"No usable image. {why_none(catalog)}")
     if pixels is None:
         pixels, checked = load_pixels(rows, spec)
-        broken = checked[checked["problem"] != ""]
+        broken = checked[~is_usable(checked)]
         if len(broken):
             first = broken.iloc[0]
             raise ValueError(

@@ -12,11 +12,10 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.atomic import part_of
-from marinecv.data.catalog import usable
 from marinecv.data.images import ABSENT, read_header
 from marinecv.data.records import file_problem, is_record
 from marinecv.data.store import make_room, store_path
-from marinecv.data.user_tables import as_table
+from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.hold import hold
 from marinecv.inputs.decode import CORES, as_tensor, reader_of, retry_with_pillow, without_autotune
 from marinecv.inputs.resize import exceeds_canvas
@@ -123,7 +122,7 @@ def _new_array(part, shape) -> np.memmap:
 
 def _with_reasons(catalog, reasons) -> pd.DataFrame:
     """Say why of usable rows, by their number: an index may be repeated."""
-    places = np.flatnonzero(catalog["problem"] == "")[list(reasons)]
+    places = np.flatnonzero(is_usable(catalog))[list(reasons)]
     catalog.iloc[places, catalog.columns.get_loc("problem")] = list(reasons.values())
     return catalog
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from marinecv.data.catalog import usable
 from marinecv.data.images import open_image
+from marinecv.data.user_tables import usable
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest numbers of 1 to 16 bits; 1 of floating ones alone
 SAMPLE = 500  # images that say which of these is white

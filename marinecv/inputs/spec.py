@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from numbers import Real
 
 from marinecv.checked import among, spelled, whole
+from marinecv.choices import FITS, LARGER
 
-FITS = ("pad", "stretch")
-LARGER = ("shrink", "refuse")
 MAX_SIDE = 4096
 MAX_CANVAS_PX = 16384
 COPIES = {"none": 1, "simple": 2, "quadruple": 4}

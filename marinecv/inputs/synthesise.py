@@ -7,8 +7,8 @@ import pandas as pd
 from PIL import Image, ImageChops, ImageDraw, ImageOps, ImageStat
 
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import usable
 from marinecv.data.labels import ranked_classes
+from marinecv.data.user_tables import usable
 from marinecv.inputs.rgb import open_rgb
 
 PREFIX = "synthetic"

@@ -6,9 +6,8 @@ import keras
 from keras import layers
 
 from marinecv.checked import one_of
+from marinecv.choices import FUSIONS
 from marinecv.models.backbones import backbone_features, head
-
-FUSIONS = ("concatenate", "gated")
 
 
 def multimodal_classifier(

@@ -9,7 +9,7 @@ from marinecv.atomic import write_text
 from marinecv.audit.findings import Finding, agree, cases_table, counted, findings_table
 from marinecv.audit.judge import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.figures import interval_words
 from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
@@ -197,7 +197,7 @@ def _samples(
     shuffled = usable(catalog).sample(frac=1.0, random_state=seed)
     turn = shuffled.groupby("class_name").cumcount()
     chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
-    good = boxes[boxes["problem"] == ""]
+    good = boxes[is_usable(boxes)]
     colours = audit_figures.class_colours(sorted({*good["class_name"], *chosen["class_name"]}))
     pictures, titles, items = [], [], []
     for row in chosen.itertuples():

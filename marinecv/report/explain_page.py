@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from marinecv.atomic import write_text
 from marinecv.data.boxes import CORNERS
+from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam, superpixels
 from marinecv.explain.geometry import picture_corners
 from marinecv.inputs.rgb import open_rgb
@@ -66,7 +67,7 @@ def write_explanation(
     Returns:
         Path of the page.
     """
-    explained = cases[cases["problem"] == ""]
+    explained = cases[is_usable(cases)]
     page = render(
         "explain.html",
         title=title,
@@ -77,7 +78,7 @@ def write_explanation(
         heat=heat_tables(figures),
         groups=_groups(explained.head(MOST_ON_PAGE)),
         more=max(0, len(explained) - MOST_ON_PAGE),
-        problems=cases[cases["problem"] != ""].to_dict("records"),
+        problems=cases[~is_usable(cases)].to_dict("records"),
     )
     write_text(Path(folder) / "explanation.html", page)
     return Path(folder) / "explanation.html"
@@ -153,7 +154,7 @@ def overlay_figure(
 
 def _summary(method: str, layer: str | None, cases: pd.DataFrame) -> str:
     of = f" at the layer {layer}" if layer else ""
-    dark = int((cases["problem"] != "").sum())
+    dark = int((~is_usable(cases)).sum())
     rest = f"; {dark} could not be explained, for the reasons below" if dark else ""
     count = len(cases) - dark
     return f"{TITLES[method]}{of}: {count} image{'s' * (count != 1)} beside what speaks for the predicted class{rest}."

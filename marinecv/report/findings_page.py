@@ -4,6 +4,7 @@ import pandas as pd
 
 from marinecv.audit.findings import Finding
 from marinecv.audit.labelling import BOXES, FLIPS, UNSURE
+from marinecv.data.user_tables import is_usable
 from marinecv.report.audit_figures import boxed_picture, class_colours
 from marinecv.report.html import jpeg_address, thumbnail
 
@@ -20,7 +21,7 @@ def shown_findings(findings: list[Finding], catalog: pd.DataFrame, boxes: pd.Dat
         be held against each other, and a `note`; and `more`: how many cases are not shown.
     """
     about = catalog.set_index("image_id")
-    good = boxes[boxes["problem"] == ""] if not boxes.empty else boxes
+    good = boxes[is_usable(boxes)] if not boxes.empty else boxes
     colours = class_colours(sorted(good["class_name"].unique())) if not good.empty else {}
 
     def picture(image_id, with_boxes):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from marinecv.atomic import write_text
 from marinecv.checked import take
+from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
@@ -266,7 +267,7 @@ def _picture(image_id: str, paths: dict[str, str], lines: list[str]) -> dict:
 
 
 def _left_out(catalog: pd.DataFrame) -> list[dict]:
-    bad = catalog[catalog["problem"] != ""]
+    bad = catalog[~is_usable(catalog)]
     groups = bad.groupby("problem")["image_id"]
     return [
         {"problem": problem, "count": len(ids), "examples": ", ".join(ids.iloc[:3])}

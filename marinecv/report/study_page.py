@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import write_text
+from marinecv.choices import SCORED_SPLITS
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.figures import has_interval, interval_words
 from marinecv.evaluation.folds import fold_metrics, fold_words
@@ -64,7 +65,7 @@ def write_study_report(study_folder: str | Path) -> Path:
                     if split in tables
                 ],
             }
-            for split in ("validation", "test")
+            for split in SCORED_SPLITS
             if any(split in tables for tables in predictions.values())
         ],
     )

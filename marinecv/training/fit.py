@@ -11,9 +11,10 @@ import pandas as pd
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.checked import of_type
+from marinecv.choices import FITTED_SPLITS
 from marinecv.console import quiet
-from marinecv.data.catalog import usable
 from marinecv.data.held import calibration_rows
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.epochs import EpochCounter
@@ -44,7 +45,7 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None)
     pixels, catalog = load_pixels(before, recipe.image, log=say)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        in_all, say = (catalog["problem"] != "").sum(), say or quiet
+        in_all, say = (~is_usable(catalog)).sum(), say or quiet
         say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
@@ -169,11 +170,11 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
     rows, training = usable(run.catalog), recipe.training
     if (expected := (len(rows), *recipe.image.shape)) != np.shape(pixels):
         raise ValueError(f"Expected pixels as load_run(run, recipe) gives: {expected}. Received: {np.shape(pixels)}.")
-    parts = {split: split_of(rows, pixels, split) for split in ("train", "validation")}
+    parts = {split: split_of(rows, pixels, split) for split in FITTED_SPLITS}
     for split, (part, _) in parts.items():
         if part.empty:
-            bad = run.catalog.query("split == @split and problem != ''")[["image_id", "problem"]].to_numpy().tolist()
-            first = f"; the first, {bad[0][0]}: {bad[0][1]}" if bad else ""
+            bad = run.catalog[~is_usable(run.catalog) & (run.catalog["split"] == split)]
+            first = f"; the first, {bad['image_id'].iloc[0]}: {bad['problem'].iloc[0]}" if len(bad) else ""
             raise ValueError(f"The {split} split holds no usable image{first}. `marinecv audit` shows the reasons.")
     if training.calibration:
         part, of_part = parts["validation"]

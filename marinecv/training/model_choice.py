@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, get_args
 
 from marinecv.checked import among, spelled, typed, within
+from marinecv.choices import BACKBONE_POOLINGS, FUSIONS, NORMALISATIONS, POOLINGS
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +57,7 @@ class ScratchModel(ModelConfig):
         typed(self)
         sizes = dict.fromkeys(("filters", "kernels", "pools", "dense"), (1, 65536))
         within(self, **sizes, dropout=(0, 1), padding=(0, 64))
-        among(self, pooling=("flatten", "avg"), normalisation=("standardise", "unit", "imagenet"))
+        among(self, pooling=POOLINGS, normalisation=NORMALISATIONS)
 
 
 @spelled
@@ -83,8 +84,7 @@ class BackboneModel(ModelConfig):
     def __post_init__(self):
         typed(self)
         within(self, trainable_layers=(0, inf), alpha=(0.01, 10), hidden=(1, 65536), dropout=(0, 1))
-        ranges = ("backbone", "standardise", "unit", "imagenet")
-        among(self, pooling=("avg", "max", "avg_max"), normalisation=ranges)
+        among(self, pooling=BACKBONE_POOLINGS, normalisation=("backbone", *NORMALISATIONS))
 
 
 @spelled
@@ -102,7 +102,7 @@ class MultimodalModel(BackboneModel):
     def __post_init__(self):
         super().__post_init__()
         within(self, attributes=(1, 65536), attribute_units=(1, 65536))
-        among(self, fusion=("concatenate", "gated"))
+        among(self, fusion=FUSIONS)
 
 
 @spelled
@@ -168,7 +168,7 @@ class EncoderModel(ModelConfig):
         typed(self)
         within(self, filters=(1, 65536), bottleneck=(1, 65536), convolutions=(1, 16))
         within(self, hidden=(1, 65536), dropout=(0, 1))
-        among(self, pooling=("avg", "flatten"))
+        among(self, pooling=POOLINGS)
 
 
 @spelled

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from marinecv import choices
 from marinecv.checked import among, build, checked, no_such, read_json, spelled, take, typed, within
 from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY
 from marinecv.inputs.spec import Augmentation, ImageSpec
@@ -62,7 +63,7 @@ class DataChoice:
         typed(self)
         within(self, limit=(1, inf), labelled=(0, 1), pseudo_labels=(0, 1), min_certainty=(1, 4))
         among(self, label_rule=LABEL_RULES, no_box=NO_BOX, class_level=CLASS_LEVELS, frames=(None, *FRAMES))
-        among(self, attributes=("", "image", "class"))
+        among(self, attributes=("", *choices.ATTRIBUTE_KINDS))
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
             among(self, split_by=(*SPLIT_BY, None))
 
@@ -152,8 +153,8 @@ class Training:
             self,
             optimizer=("rmsprop", "adam", "sgd"),
             decay_scope=("kernels", "all"),
-            jit_compile=("auto", "on", "off"),
-            bank_dtype=("float32", "float16"),
+            jit_compile=choices.JIT_COMPILE,
+            bank_dtype=choices.BANK_DTYPES,
         )
 
     @property

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import write_json
+from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log
 from marinecv.data.held import are_related, calibration_rows
 from marinecv.evaluation.calibration import calibrated, judge_temperature, temperature_sentence, truth_of
@@ -87,7 +88,7 @@ def unlike(
     far = np.zeros(len(rows), bool)
     if recipe.model.takes_attributes:
         return far, None
-    places = np.flatnonzero(rows["split"].isin(("train", "validation")))
+    places = np.flatnonzero(rows["split"].isin(FITTED_SPLITS))
     seen = rows.iloc[places]
     together = bool(recipe.data.fold)  # all folds have the same images, and share what is frozen
     kept = {"bank": recipe.training.exact_bank, "together": together}

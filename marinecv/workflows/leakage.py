@@ -6,10 +6,10 @@ import pandas as pd
 
 from marinecv.audit.links import find_links
 from marinecv.console import Log
-from marinecv.data.catalog import usable
 from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, relatives_in_train
 from marinecv.data.records import is_present
 from marinecv.data.splits import is_grouped
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_predictions
 from marinecv.evaluation.leaks import honest_scores
 from marinecv.runs import Run

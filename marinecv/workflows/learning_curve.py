@@ -9,6 +9,7 @@ import pandas as pd
 import marinecv as mcv
 from marinecv.atomic import write_json
 from marinecv.checked import checked, read_json
+from marinecv.choices import SCORED_SPLITS
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
@@ -91,7 +92,7 @@ def write_curve(study: Study) -> Path:
     recipes = {cell: Recipe.of(run) for cell, run in runs.items()}
     told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
-    splits = [split for split in ("validation", "test") if split in set(cells["split"])]
+    splits = [split for split in SCORED_SPLITS if split in set(cells["split"])]
     catalogs = [run.catalog for run in runs.values()]
     groups = {
         split: common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates()) for split in splits

@@ -10,15 +10,16 @@ from typing import Any
 import pandas as pd
 
 from marinecv.audit.links import find_links
-from marinecv.choices import MADE, SPLITS
+from marinecv.choices import FITTED_SPLITS, MADE, SPLITS
 from marinecv.console import Log
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
-from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes, usable
+from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
 from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import default_split_by, is_grouped, keep_split, split_catalog
+from marinecv.data.user_tables import usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
@@ -278,7 +279,7 @@ def with_feature_cache(
 def images_of(catalog: pd.DataFrame) -> dict[str, int]:
     """How many usable images train and validation hold."""
     good = usable(catalog)
-    return {split: int((good["split"] == split).sum()) for split in ("train", "validation")}
+    return {split: int((good["split"] == split).sum()) for split in FITTED_SPLITS}
 
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:

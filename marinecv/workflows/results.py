@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.checked import take
-from marinecv.data.catalog import usable
+from marinecv.choices import SCORED_SPLITS
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.restoration import ERRORS
 from marinecv.evaluation.verdicts import attainable, verdict
@@ -97,7 +98,7 @@ def seed_lines(recipe: Recipe, run: Run, names: Sequence[str] = METRICS) -> list
         "latency_ms": timing["latency_ms_per_image"],
     }
     lines = []
-    for split in ("validation", "test"):
+    for split in SCORED_SPLITS:
         for name in () if split not in metrics else ERRORS if run.restores else names:
             with run.mending("metrics.json"):
                 figure = take(metrics, split, name, kind=dict, what=run.path("metrics.json"))

@@ -8,10 +8,10 @@ import pandas as pd
 
 from marinecv.checked import did_you_mean
 from marinecv.console import Log
-from marinecv.data.catalog import check_trainable, read_catalog, usable
+from marinecv.data.catalog import check_trainable, read_catalog
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_tables import as_catalog, usable
 from marinecv.training.recipe import DataChoice
 
 CATALOG = "catalog"

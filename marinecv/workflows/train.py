@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marinecv.console import Log, quiet
-from marinecv.data.catalog import usable
+from marinecv.data.user_tables import usable
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.runs import fresh_folder, next_folder

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import write_json
+from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
-from marinecv.data.catalog import class_names_of, read_boxes, usable
+from marinecv.data.catalog import class_names_of, read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import write_split
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.attribute_scores import attribute_scores
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
 from marinecv.evaluation.folds import fold_metrics, fold_words
@@ -88,7 +90,7 @@ def finish(
             score(run, recipe, [*followers, *callbacks], log, distribute, number)
         write_run_report(run.folder)
     metrics = run.metrics
-    for split in ("validation", "test"):
+    for split in SCORED_SPLITS:
         if split in metrics:
             log(f"  {split:<10} {figure(metrics[split])}")
     if run.path("honest.csv").is_file() and not run.fold:

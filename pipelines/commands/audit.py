@@ -39,11 +39,12 @@ def run(args: argparse.Namespace) -> int:
     console.import_tensorflow()
     from marinecv.audit.examine import audit_images
     from marinecv.audit.judge import list_findings
+    from marinecv.data.user_tables import is_usable
     from marinecv.evaluation.leaks import leak_index
     from marinecv.report.audit_page import audit_summary, write_audit_report
 
     if args.limit:
-        bad = catalog[catalog["problem"] != ""]
+        bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([options.limited(catalog, args.limit, args.seed), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     demo = "demo-" if manifest.demonstration else ""

@@ -59,8 +59,9 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _materialise(args: argparse.Namespace) -> int:
-    from marinecv.data.catalog import read_catalog, usable
+    from marinecv.data.catalog import read_catalog
     from marinecv.data.materialise import materialise
+    from marinecv.data.user_tables import usable
 
     manifest = options.located(args)
     catalog = read_catalog(manifest)
@@ -74,17 +75,20 @@ def _pack(args: argparse.Namespace) -> int:
     console.import_tensorflow()
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
-    from marinecv.data.packed import read_packed
+    from marinecv.data.readers.packed import read_packed
+    from marinecv.data.user_tables import usable
     from marinecv.inputs.decode import read_decodable
 
     manifest = options.located(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
-    print(f"{(images['problem'] == '').sum():,} images packed in {folder}; train on them with --data-dir {folder}")
+    print(f"{len(usable(images)):,} images packed in {folder}; train on them with --data-dir {folder}")
     _say_problems(images, "without a record")
     return 0
 
 
 def _say_problems(images, state: str) -> None:
-    for problem, rows in images[images["problem"] != ""].groupby("problem"):
+    from marinecv.data.user_tables import is_usable
+
+    for problem, rows in images[~is_usable(images)].groupby("problem"):
         print(f"{len(rows)} {state}: {problem} (the first: {rows['image_id'].iloc[0]})")

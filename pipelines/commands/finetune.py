@@ -2,6 +2,8 @@
 
 import argparse
 
+from marinecv.choices import BANK_DTYPES
+
 from .. import options
 
 HELP = "Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
     )
     parser.add_argument(
-        "--bank-dtype", choices=("float32", "float16"), help="float16 keeps them in half the room (default: float32)"
+        "--bank-dtype", choices=BANK_DTYPES, help="float16 keeps them in half the room (default: float32)"
     )
     parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from marinecv import console
 from marinecv.checked import no_such
+from marinecv.choices import SCORED_SPLITS
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of, for_another
 
@@ -58,7 +59,7 @@ def print_figures(recipes: list, folder: Path) -> None:
         claim = f"; the report: {recipe.claim}" if recipe.claim else ""
         about = f"{command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim}"
         print(f"{recipe.name}  ({about})")
-        for split in ("validation", "test"):
+        for split in SCORED_SPLITS:
             figure = recipe.published.get(split, {})
             theirs = "not in the report"
             if "mse" in figure:

@@ -5,11 +5,13 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
-from marinecv.data.layouts import LABELS, image_files
+from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import refuse_unmatched
+from marinecv.data.readers import Reader
 from marinecv.data.splits import known_splits
 
+LABELS = "labels.csv"
 NO_CLASS = "no class in labels.csv"
 
 
@@ -41,3 +43,12 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     bad = [of_path[path][2] if path in of_path else "" for path, *_ in named]
     images["problem"] = images["problem"].where(pd.Series(bad) == "", bad)
     return images, pd.DataFrame(columns=BOX_COLUMNS)
+
+
+READER = Reader(
+    rank=4,
+    detects=lambda root: (root / LABELS).is_file(),
+    read=read_labels_csv,
+    holds=f"{LABELS} with columns file,class",
+    tables=lambda manifest: [manifest.root / LABELS],
+)

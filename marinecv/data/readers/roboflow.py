@@ -7,11 +7,14 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
 from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
-from marinecv.data.layouts import ANNOTATIONS, image_files, split_folders
+from marinecv.data.layouts import image_files, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import refuse_unmatched
+from marinecv.data.readers import Reader
 from marinecv.data.splits import NO_SPLIT
+from marinecv.data.user_tables import is_usable
 
+ANNOTATIONS = "_annotations.csv"
 SIZE = ("width", "height")
 UNNAMED = "lies in a sub-folder and no row of the CSV names it"
 OTHER_SIZE = "its image has another size"
@@ -66,7 +69,7 @@ def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Say where the size that a row states is not that of the image; the boxes may be of the stored, unturned one."""
-    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & (boxes["problem"] == "")]
+    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & is_usable(boxes)]
     numbers = said[[*SIZE]].apply(pd.to_numeric)
     of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)
     differs = (of_file["width"] > 0) & (numbers != of_file).any(axis=1)
@@ -76,5 +79,19 @@ def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFr
     }
     pairs = zip(images["image_id"], images["problem"], strict=True)
     images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]
-    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & (boxes["problem"] == ""), OTHER_SIZE)
+    boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin(reasons) & is_usable(boxes), OTHER_SIZE)
     return images, boxes[BOX_COLUMNS]
+
+
+def _tables(root: Path) -> list[Path]:
+    return [folder / ANNOTATIONS for folder in (root, *split_folders(root).values())]
+
+
+READER = Reader(
+    rank=1,
+    detects=lambda root: any(table.is_file() for table in _tables(root)),
+    read=read_roboflow,
+    holds=f"{ANNOTATIONS} (here or in train/, valid/, test/)",
+    class_from_boxes=True,
+    tables=lambda manifest: _tables(manifest.root),
+)

@@ -8,16 +8,22 @@ import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.foreign_csv import find_named, utf8_text
+from marinecv.data.formats import printable
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.layouts import CUB_TABLES, image_files
+from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import leads_out, normalize_name
+from marinecv.data.readers import Reader
 
-IMAGES, CLASSES, LABELS = CUB_TABLES
+IMAGES, CLASSES, LABELS = CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 SPLIT, BOXES = "train_test_split.txt", "bounding_boxes.txt"  # both may be absent
 FOLDER = "images"
 UNNAMED = f"{IMAGES} does not name it"
 NO_FILE = f"named in {IMAGES} but the file is absent"
+ATTRIBUTES, ATTRIBUTE_FOLDER = "attributes.txt", "attributes"
+OF_IMAGES, OF_CLASSES = "image_attribute_labels.txt", "class_attribute_labels_continuous.txt"
+CERTAINTIES = (1, 4)  # 1 not visible, 2 guessing, 3 probably, 4 definitely
+_COLUMNS = ["image", "attribute", "present", "certainty"]
 _SPLITS = {"1": "train", "0": "test"}
 
 
@@ -183,3 +189,119 @@ def _numbers(text: str) -> list[float]:
     except ValueError:
         return []
     return found if np.isfinite(found).all() else []
+
+
+def cub_attributes(manifest: Manifest, kind: str, min_certainty: int, min_percent: float) -> pd.DataFrame:
+    """Return which attributes each image or class has, see `read_attributes`."""
+    low, high = CERTAINTIES
+    if not low <= min_certainty <= high:
+        raise ValueError(f"min_certainty is {min_certainty}. Expected {low} (not visible) to {high} (definitely).")
+    if not 0 <= min_percent <= 100:
+        raise ValueError(f"min_percent is {min_percent}. Expected 0 to 100.")
+    attributes = read_numbered(_attribute_table(manifest.root))["value"]
+    if kind == "image":
+        return _of_images(manifest, attributes, min_certainty)
+    return _of_classes(manifest, attributes, min_percent)
+
+
+def _attribute_table(root: Path) -> Path:
+    """The file of names: where the set's README has it, beside the tables, or beside their folder, as published."""
+    places = [folder / ATTRIBUTES for folder in (root / ATTRIBUTE_FOLDER, root, root.parent)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise ValueError(
+            f"There is no {ATTRIBUTES} in {root / ATTRIBUTE_FOLDER}, nor in {root}, nor beside it. Expected it: it "
+            "names the attributes. It comes with the published archive."
+        )
+    return found
+
+
+def _of_images(manifest: Manifest, attributes: pd.Series, min_certainty: int) -> pd.DataFrame:
+    path, images = manifest.root / ATTRIBUTE_FOLDER / OF_IMAGES, cub_images(manifest)
+    answers = _read(path, names=_COLUMNS, usecols=range(4), dtype="int32")
+    rows = _places(answers["image"], images.index, path, f"an image of {IMAGES}")
+    columns = _places(answers["attribute"], attributes.index, path, f"an attribute of {ATTRIBUTES}")
+    # Some lines of the published file have a column too many, and all have four that mean what they should.
+    wrong = ~answers["present"].isin([0, 1]) | ~answers["certainty"].between(0, CERTAINTIES[1])
+    if wrong.any():
+        said = " ".join(str(cell) for cell in answers[wrong].iloc[0])
+        raise ValueError(
+            f'{wrong.sum()} of {len(answers)} answers of {path} cannot be; the first begins "{said}". Expected numbers '
+            f"of an image and an attribute, 0 or 1, and a certainty up to {CERTAINTIES[1]}."
+        )
+    shape = (len(images), len(attributes))
+    counts = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
+    if (counts != 1).any():
+        row, column = divmod(int(np.argmax(counts != 1)), shape[1])
+        raise ValueError(
+            f"{path} lacks {(counts == 0).sum():,} answers and gives {(counts > 1).sum():,} more than once; the first "
+            f"is of image {images.index[row]}, attribute {attributes.index[column]}. Expected one for each of "
+            f"{shape[0]:,} images and {shape[1]} attributes. Fetch it again."
+        )
+    present = np.zeros(shape, dtype=np.uint8)
+    present[rows, columns] = (answers["present"] == 1) & (answers["certainty"] >= min_certainty)
+    ids = [printable(place.relative_to(manifest.root).as_posix()) for place in images["path"]]
+    table = pd.DataFrame(present, columns=attributes.to_list(), index=pd.Index(ids, name="image_id"))
+    return table[images["at_hand"].to_numpy()]
+
+
+def _of_classes(manifest: Manifest, attributes: pd.Series, min_percent: float) -> pd.DataFrame:
+    path, classes = manifest.root / ATTRIBUTE_FOLDER / OF_CLASSES, read_numbered(manifest.root / CLASSES)
+    percent = _read(path, dtype=float)
+    if percent.shape != (len(classes), len(attributes)) or not ((percent >= 0) & (percent <= 100)).all(axis=None):
+        low, high = percent.min(axis=None), percent.max(axis=None)
+        raise ValueError(
+            f"{path} holds {len(percent)} lines of {percent.shape[1]} numbers from {low:g} to {high:g}. Expected "
+            f"{len(classes)} lines, a class of {CLASSES} each, of {len(attributes)} percentages. Fetch it again."
+        )
+    chosen = cub_classes(manifest)["class_name"]
+    present = (percent > min_percent).astype(np.uint8).set_axis(attributes.to_list(), axis=1).set_axis(classes.index)
+    return present.loc[chosen.index].set_axis(pd.Index(chosen, name="class_name"))
+
+
+def _read(path: Path, **options) -> pd.DataFrame:
+    """Read numbers between blanks; a table of millions of lines takes a second or two."""
+    if not path.is_file():
+        raise ValueError(
+            f"There is no {path}. Expected it: it comes with the published archive of CUB-200-2011. Fetch that, or "
+            "read the attributes of the other kind, image or class."
+        )
+    try:
+        return pd.read_csv(path, sep=r"\s+", header=None, index_col=False, **options)
+    except ValueError as error:  # pandas' own are among them
+        raise ValueError(
+            f"{path} cannot be read: {error}. Expected numbers with blanks between. Fetch it again."
+        ) from None
+
+
+def _places(numbers: pd.Series, known: pd.Index, path: Path, expected: str) -> np.ndarray:
+    """The place of each number among the known ones, which are text."""
+    codes, found = pd.factorize(numbers)
+    places = known.get_indexer([str(number) for number in found])
+    if (unknown := places < 0).any():
+        raise ValueError(
+            f"{path} names {unknown.sum()} unknown numbers, the first {found[unknown][0]}. Expected {expected}."
+        )
+    return places[codes]
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    if not len(absent := absent_classes(manifest)):
+        return []
+    return [
+        f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
+        f"{absent.sum():,} images that its tables name of them are left out."
+    ]
+
+
+READER = Reader(
+    rank=3,
+    detects=lambda root: all((root / table).is_file() for table in CUB_TABLES),
+    read=read_cub,
+    holds=f"{', '.join(CUB_TABLES)} (CUB)",
+    class_order=lambda manifest: [*cub_classes(manifest)["class_name"]],
+    tables=lambda manifest: [manifest.root / name for name in (*CUB_TABLES, SPLIT, BOXES)],
+    notes=_notes,
+    beside=(ATTRIBUTES,),
+    attributes=cub_attributes,
+)

@@ -1,5 +1,6 @@
 """Read class folders: every image lies below a folder named after its class, perhaps inside split folders."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,11 +10,21 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.formats import printable
 from marinecv.data.images import image_table
-from marinecv.data.layouts import BESIDE, GROUP, IMAGES, PLACE, class_folders, class_places, image_files, sub_folders
+from marinecv.data.layouts import BESIDE, IMAGES, image_files, split_folders, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
+from marinecv.data.readers import Reader
 
 NO_FOLDER = "lies in no class folder"
+_YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
+PLACE = re.compile(  # what cameras, sites, memory cards (DCIM, 100MEDIA) and days are called, and no class
+    r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
+    r"[ _-]?\d+([ _-]\d+)*[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
+    rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
+)
+GROUP = re.compile(  # what groups within a class are called beside those: 2021, b, C03, S1_R2
+    rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
+)
 Folders = tuple[str, ...]
 """The names of the folders that an image lies in, from the class folder down."""
 
@@ -63,6 +74,28 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     return images, pd.DataFrame(columns=BOX_COLUMNS)
 
 
+def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
+    """Return the folders whose sub-folders are classes, by split; without splits `root` alone, by "".
+
+    A folder called `images`, or like the one folder it lies in (`seg_train/seg_train/`), is gone through. A single
+    folder named after a split is a class among others: where it holds images itself, or sub-folders that look like
+    cameras, dates or numbers, as other folders beside it do. Where the manifest's `class_level` is "first", a folder
+    that could be a split or a class is a class; without a level it is a ValueError. Others are those of
+    `split_folders`.
+    """
+    splits = split_folders(root)
+    if not splits and (top := _through(root)) != root:
+        return class_places(top, class_level)
+    if len(splits) == 1 and _is_class(*splits.values(), class_level):
+        splits = {}
+    return {split: _through(place) for split, place in (splits or {"": root}).items()}
+
+
+def class_folders(place: Path) -> list[Path]:
+    """Return the folders below a place that may be classes; those of labels and masks, and `images`, are none."""
+    return [path for path in sub_folders(place) if not (IMAGES.fullmatch(path.name) or BESIDE.fullmatch(path.name))]
+
+
 def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
     """Say which folders are the classes: the "first" ones, or each "leaf" of a taxonomy.
 
@@ -107,7 +140,7 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
 
 def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
     """Say how nested class folders were read where nobody said how, "" where there is nothing to say."""
-    if manifest.layout != "folders" or manifest.class_level or manifest.folder_classes:
+    if manifest.class_level or manifest.folder_classes:
         return ""
     first = {
         printable(normalize_name(folder.name))
@@ -158,3 +191,45 @@ def _images_in_no_class(root: Path, places: Mapping[str, Path]) -> dict[Path, st
             if IMAGES.fullmatch(folder.name) and folder not in places.values():
                 loose |= dict.fromkeys(image_files(folder, deep=True), split)
     return loose
+
+
+def _through(place: Path) -> Path:
+    folders = sub_folders(place)
+    for path in folders:
+        if (IMAGES.fullmatch(path.name) and sub_folders(path)) or (len(folders) == 1 and path.name == place.name):
+            return _through(path)
+    return place
+
+
+def _is_class(folder: Path, class_level: str) -> bool:
+    """Whether a folder named after a split is a class among the folders beside it."""
+    others = [path for path in class_folders(folder.parent) if path != folder and image_files(path, deep=True)]
+    names, flat = [path.name for path in class_folders(folder)], bool(image_files(folder))
+    if not others or not (flat or any(map(class_folders, others))) or not image_files(folder, deep=True):
+        return False
+    if class_level:
+        return class_level == "first" or not names
+    if len(others) > 1 and all(map(GROUP.fullmatch, names)):
+        return True
+    raise ValueError(
+        f"{printable(folder)} could be a split, or a class like {printable(others[0].name)}/ beside it. Take it for a "
+        "class with --class-level first. If it is a split, move the folders beside it away, or name them after splits."
+    )
+
+
+def _is_folders(root: Path) -> bool:
+    voc = root / "JPEGImages"  # of Pascal VOC, whose folders of masks are no classes
+    if voc.is_dir() and not sub_folders(voc):
+        return False
+    places = class_places(root, "first").values()
+    return any(image_files(each, deep=True) for place in places for each in class_folders(place))
+
+
+READER = Reader(
+    rank=9,
+    detects=_is_folders,
+    read=read_folders,
+    holds="folders of images named after their class, which images/, labels/ and train/ are not",
+    has_table=False,
+    sentence=level_sentence,
+)

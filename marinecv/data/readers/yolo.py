@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
-from marinecv.data.data_yaml import published_split, read_names, read_yaml
+from marinecv.data.data_yaml import find_data_yaml, published_split, read_names, read_yaml
 from marinecv.data.formats import printable, unsupported
 from marinecv.data.images import ABSENT, image_table
-from marinecv.data.layouts import HIDDEN, find_data_yaml, folder_named, image_files, paths_below, split_folders
+from marinecv.data.layouts import HIDDEN, folder_named, image_files, paths_below, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import plain, refuse_unmatched
+from marinecv.data.readers import Reader
+from marinecv.data.user_tables import is_usable
 
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
@@ -198,7 +200,24 @@ def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
             pixels = boxes[axis].astype(float) * size + side * boxes[extent].astype(float) * size
             # Fractions are stored short of a half pixel by a rounding error: 348.4999999 means 348.5.
             boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
-    unknown = (of_path["width"].to_numpy() == 0) & (boxes["problem"] == "")
+    unknown = (of_path["width"].to_numpy() == 0) & is_usable(boxes)
     boxes.loc[unknown, CORNERS] = np.nan
     boxes["problem"] = boxes["problem"].mask(unknown, "the size of its image is unknown")
     return boxes.assign(image_id=of_path["image_id"].to_numpy())[BOX_COLUMNS]
+
+
+def _is_yolo(root: Path) -> bool:
+    places = (root, *split_folders(root).values())
+    pairs = ((folder_named(folder, "images"), folder_named(folder, "labels")) for folder in places)
+    return any(map(all, pairs)) or find_data_yaml(root) is not None
+
+
+READER = Reader(
+    rank=2,
+    detects=_is_yolo,
+    read=read_yolo,
+    holds="images/ with labels/ (YOLO)",
+    class_from_boxes=True,
+    tables=annotation_files,
+    notes=lambda manifest: published_split(manifest.root)[3],
+)

@@ -1,21 +1,20 @@
 """Read a pack: shards of image files as they were, an index of every image, and its boxes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from marinecv.checked import check_entries, read_json
+from marinecv.checked import check_entries, checked, read_json
 from marinecv.data.columns import read_columns
 from marinecv.data.images import IMAGE_COLUMNS
-from marinecv.data.layouts import PACK, PACKING
+from marinecv.data.manifests import Manifest, is_file_name
+from marinecv.data.readers import Reader
 from marinecv.data.records import MEND, record_path
 from marinecv.hashes import sha256
-
-if TYPE_CHECKING:
-    from marinecv.data.manifests import Manifest
+from marinecv.hold import LOCK
 
 VERSION = 2
+PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
 INDEX, BOXES = "index.npz", "boxes.npz"
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
 # Of the manifest, which a pack keeps.
@@ -45,7 +44,7 @@ def read_about(root: Path) -> dict:
     return about
 
 
-def read_packed(manifest: "Manifest") -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`), as the reader of the layout they came from did.
 
     The path of an image is that of its record, see `record_path`; an image that has none is a row with its problem.
@@ -76,3 +75,27 @@ def _paths(root: Path, index: pd.DataFrame, shards: list[str]) -> pd.Series:
     unread = index["shard"].to_numpy() < 0
     paths = pd.Series(paths, index=index.index, dtype=str)
     return paths.mask(unread, str(root.absolute()) + "/" + index["image_id"]) if unread.any() else paths
+
+
+def _facts(root: Path) -> dict:
+    """What a pack says of the data set that it was made of, as its manifest takes it."""
+    about = read_about(root)
+    if not is_file_name(about["name"]):
+        raise ValueError(f"The name {root / PACK} gives is {about['name']!r:.60}. Expected that of a file, no way out.")
+    return {key: checked(about[key], kind, key) for key, kind in FACTS.items()}
+
+
+def _tables(manifest: Manifest) -> list[Path]:
+    return [manifest.root / name for name in (PACK, INDEX, BOXES, LOCK, *read_about(manifest.root)["shards"])]
+
+
+READER = Reader(
+    rank=0,
+    detects=lambda root: (root / PACK).is_file() or (root / PACKING).is_file(),
+    read=read_packed,
+    holds=f"{PACK} (of `data pack`)",
+    class_order=lambda manifest: read_about(manifest.root)["class_order"],
+    tables=_tables,
+    facts=_facts,
+    source=lambda root: read_about(root)["layout"],
+)

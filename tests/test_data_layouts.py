@@ -1,0 +1,131 @@
+"""A format is one module of `marinecv.data.readers`: nothing else has to know it."""
+
+import ast
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import marinecv as mcv
+from marinecv.data import readers
+from marinecv.data.accounting import reading_lines
+from marinecv.data.layouts import find_layout
+from marinecv.data.readers import all_readers, layout_names, reader_of
+
+COCO = '''
+"""Read one file of boxes, corner and size, in JSON."""
+
+import json
+
+import pandas as pd
+
+from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.images import image_table
+from marinecv.data.readers import Reader
+
+TABLE = "instances.json"
+
+
+def read_coco(manifest):
+    table = json.loads((manifest.root / TABLE).read_text(encoding="utf-8"))
+    names = {each["id"]: each["file_name"] for each in table["images"]}
+    classes = {each["id"]: each["name"] for each in table["categories"]}
+    rows = []
+    for number, each in enumerate(table["annotations"]):
+        x, y, width, height = each["bbox"]
+        source = f"{TABLE}:{number}"
+        name, class_name = names[each["image_id"]], classes[each["category_id"]]
+        rows.append((name, class_name, x, y, x + width, y + height, source, ""))
+    images = image_table(manifest.root, [(manifest.root / name, "") for name in sorted(names.values())])
+    return images, pd.DataFrame(rows, columns=BOX_COLUMNS)
+
+
+READER = Reader(
+    detects=lambda root: (root / TABLE).is_file(),
+    read=read_coco,
+    holds=f"{TABLE} (COCO)",
+    class_from_boxes=True,
+    class_order=lambda manifest: ["ray", "crab"],
+    tables=lambda manifest: [manifest.root / TABLE],
+    notes=lambda manifest: ["read as COCO"],
+)
+'''
+
+
+@pytest.fixture
+def coco_folder(tmp_path, monkeypatch):
+    """A folder in a format that a module beside the readers, planted for this test, reads."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "toy_coco.py").write_text(COCO, encoding="utf-8")
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path / "more")])
+    root = tmp_path / "tank" / "images of 2021"
+    for name, color in (("a.jpg", "red"), ("b.jpg", "blue"), ("sub/c.jpg", "green")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), color).save(root / name)
+    table = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg"))],
+        "categories": [{"id": 7, "name": "crab"}, {"id": 9, "name": "ray"}],
+        "annotations": [
+            {"image_id": 0, "category_id": 7, "bbox": [1, 2, 10, 20]},
+            {"image_id": 0, "category_id": 9, "bbox": [0, 0, 5, 5]},
+            {"image_id": 2, "category_id": 9, "bbox": [60, 0, 10, 48]},
+        ],
+    }
+    (root / "instances.json").write_text(json.dumps(table), encoding="utf-8")
+    yield root.parent
+    monkeypatch.delitem(sys.modules, "marinecv.data.readers.toy_coco", raising=False)
+
+
+def test_a_new_format_is_one_module(coco_folder):
+    manifest = mcv.manifest_of_folder(coco_folder)
+    assert (manifest.layout, manifest.root) == ("toy_coco", coco_folder / "images of 2021")
+    boxes = mcv.read_boxes(manifest)
+    assert boxes[["image_id", "class_name", "xmin", "ymax", "clipped"]].values.tolist() == [
+        ["a.jpg", "crab", 1.0, 22.0, False],
+        ["a.jpg", "ray", 0.0, 5.0, False],
+        ["sub/c.jpg", "ray", 60.0, 48.0, True],
+    ]
+    catalog = mcv.read_catalog(manifest)
+    assert catalog[["image_id", "class_name", "problem"]].values.tolist() == [
+        ["a.jpg", "crab", ""],
+        ["b.jpg", "", "no box"],
+        ["sub/c.jpg", "ray", ""],
+    ]
+    assert mcv.class_names_of(catalog, manifest) == ("ray", "crab")
+    assert reading_lines(manifest, catalog) == []  # all images and the table are accounted for
+    said = []
+    assert mcv.locate(data_dir=coco_folder, say=said.append).layout == "toy_coco" and said == ["read as COCO"]
+    with pytest.raises(ValueError, match='has the layout "toy_coco". Expected "cub"'):
+        mcv.read_attributes(manifest)
+
+
+def test_messages_name_a_new_format(coco_folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "other" / "photo.jpg")
+    with pytest.raises(ValueError, match=r"Looked for .*instances.json \(COCO\), and folders of images named after"):
+        find_layout(tmp_path / "other")
+    with pytest.raises(ValueError, match="Expected one of cub, .*, toy_coco, yolo"):
+        mcv.Manifest(name="tank", layout="tiles")
+
+
+def test_readers_are_asked_in_an_order_and_class_folders_last(tmp_path):
+    assert [*all_readers()] == ["packed", "roboflow", "yolo", "cub", "labels_csv", "folders"]
+    with open(tmp_path / "_annotations.csv", "w", newline="") as first, open(tmp_path / "labels.csv", "w") as second:
+        csv.writer(first).writerow(["filename", "class", "xmin", "ymin", "xmax", "ymax"])
+        csv.writer(second).writerow(["file", "class"])
+    assert find_layout(tmp_path) == (tmp_path, "roboflow")
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(ValueError, match="Expected layout to be one of .*Received: layout='tiles'"):
+        reader_of("tiles")
+
+
+def test_no_other_module_names_a_layout():
+    package = Path(mcv.__file__).parent
+    for path in {*package.rglob("*.py")} - {*(package / "data" / "readers").glob("*.py")}:
+        words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not words & ({*layout_names()} - {"folders"}), path
