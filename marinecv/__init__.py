@@ -39,14 +39,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return [*globals(), *_MODULES]
-
-
-class _Package(ModuleType):
-    """Whose functions are not hidden by packages of the same name, once these are imported: `mcv.search`."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _MODULES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -269,7 +269,7 @@ def _backbone(model: ModelChoice, side: int) -> list[str]:
     settings = ["include_top=False", 'weights="imagenet"' if known else "weights=None", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
     lines = [
-        f"x = {RANGES[entry.normalise.__name__ if model.normalisation == 'backbone' else model.normalisation]}",
+        f"x = {RANGES.get(model.normalisation, RANGES[entry.normalise.__name__])}",
         f"base = keras.applications.{entry.factory}(",
         f"    {', '.join(settings)}",
         ")",

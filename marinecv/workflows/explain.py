@@ -14,7 +14,7 @@ import pandas as pd
 from marinecv.atomic import replaced
 from marinecv.console import Log, quiet
 from marinecv.data.layouts import printable
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.explain.cases import explain_cases
@@ -55,7 +55,7 @@ class Explanation:
     report: Path
 
     def __repr__(self) -> str:
-        failed = int((self.cases["problem"] != "").sum())
+        failed = int((~is_usable(self.cases)).sum())
         count = f"{len(self.cases) - failed} explained" + (f", {failed} not (column problem)" if failed else "")
         return f"{count}\n{self.report}"
 
@@ -129,7 +129,7 @@ def explain(
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
     if localization is not None and not limit and run.path("report.html").is_file():
         write_run_report(run.folder)
-    if rows is not None and (cases["problem"] != "").all():
+    if rows is not None and not is_usable(cases).any():
         log("None of these images can be read. If they have moved, name their folder with data=.")
     return Explanation(cases.drop(columns="source"), localization, place / page.name)
 
@@ -175,11 +175,11 @@ def draw_cases(
         chunk = cases[["image_id", "path", "split", "true_class"]].iloc[start : start + CHUNK].reset_index(drop=True)
         said, heats = explained(chunk["path"])
         chunk = pd.concat([chunk, said], axis=1).assign(picture="", source="")
-        for place in chunk.index[chunk["problem"] == ""]:
+        for place in chunk.index[is_usable(chunk)]:
             row = chunk.loc[place]
             stem = re.sub(r"[^\w.-]", "_", Path(row["image_id"]).stem)[:60]
             chunk.loc[place, "picture"] = f"{start + place + 1:03d}-{stem}.png"
-            own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & (boxes["problem"] == "")]
+            own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
             chunk.loc[place, "source"] = save_overlay(
                 folder / chunk.loc[place, "picture"], row, heats[place], run.spec, own, run.demonstration
             )
@@ -192,15 +192,11 @@ def measure(
     run: Run, model: keras.Model, layer: str, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
 ) -> tuple[pd.DataFrame | None, str]:
     """Hold the heat of a whole split against its boxes: the figures, None where no image can be read, and in words."""
-    pixels, rows = load_pixels(rows, run.spec)
+    pixels, rows = load_pixels(rows, run.spec, log=log)
     if not len(pixels):
         return None, ""
     neutral = neutral_colour(pixels, rows, run.spec)
-
-    def progress(done: int, total: int) -> None:
-        log(f"  {done}/{total} images held against their boxes")
-
-    measured = measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer, progress)
+    measured = measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer)
     write_table(folder / "boxes.csv", measured, float_format="%.6f")
     groups, split = rows.set_index("image_id")["group"], rows["split"].iloc[0]
     figures, chance = box_figures(measured, run.class_names, groups=groups), chance_sentence(measured, groups)

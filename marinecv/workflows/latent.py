@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.atomic import replaced
+from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log, quiet
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import latent as space
@@ -58,7 +59,7 @@ class LatentSpace:
 
 def latent(
     run: str | os.PathLike | Run,
-    splits: str | Sequence[str] = ("train", "validation"),
+    splits: str | Sequence[str] = FITTED_SPLITS,
     *,
     clusters: int | None = None,
     neighbors: Sequence[str] | None = None,

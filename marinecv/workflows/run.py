@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from marinecv import runs
+from marinecv.choices import FITTED_SPLITS
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, Images, explain
@@ -45,7 +46,7 @@ class Run(runs.Run):
         """Show where it looks, as `mcv.explain` does."""
         return explain(self, images, method, **options)
 
-    def latent(self, splits: str | Sequence[str] = ("train", "validation"), **options: Any) -> LatentSpace:
+    def latent(self, splits: str | Sequence[str] = FITTED_SPLITS, **options: Any) -> LatentSpace:
         """Show the space in which it tells images apart, as `mcv.latent` does."""
         return latent(self, splits, **options)
 

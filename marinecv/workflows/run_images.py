@@ -14,7 +14,7 @@ from marinecv.data.groups import first_level
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
 from marinecv.data.splits import is_grouped, split_catalog
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.pixels import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.stream import Stream
@@ -36,8 +36,8 @@ def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | Non
 
 def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Return pixels and catalog as `load_pixels`; tell of unreadable images, raise ValueError if all are."""
-    pixels, catalog = load_pixels(catalog, spec)
-    bad = catalog[catalog["problem"] != ""]
+    pixels, catalog = load_pixels(catalog, spec, log=log)
+    bad = catalog[~is_usable(catalog)]
     if len(bad):
         first = bad.iloc[0]
         log(f"{len(bad)} of {len(catalog)} images left out; the first, {first['image_id']}: {first['problem']}")

@@ -3,6 +3,7 @@
 import argparse
 
 from marinecv import console
+from marinecv.choices import FITTED_SPLITS, SPLITS
 
 from .. import options
 
@@ -19,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         nargs="+",
-        choices=("train", "validation", "test"),
-        default=["train", "validation"],
+        choices=SPLITS,
+        default=list(FITTED_SPLITS),
         help="one split or several (default: train validation)",
     )
     parser.add_argument(
