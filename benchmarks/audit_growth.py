@@ -34,7 +34,11 @@ from machine import machine
 import marinecv as mcv
 from marinecv.audit import pairing
 from marinecv.audit.copies import NEIGHBOURS, RADIUS
+from marinecv.audit.links import find_links
+from marinecv.audit.thumbs import load_thumbs
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import usable
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "audit_growth.csv"
@@ -58,7 +62,7 @@ def main() -> None:
                 if what != "every pair by xor" or n <= MOST_BY_XOR:
                     rows.append(in_own_process(what, n, place))
         data = args.data or ("aquarium" if store_path("data", "aquarium").exists() else "reef")
-        make_images(mcv.usable(mcv.read_catalog(mcv.locate(data))), Path(place) / "images", max(args.images))
+        make_images(usable(mcv.read_catalog(mcv.locate(data))), Path(place) / "images", max(args.images))
         rows += [in_own_process("find_links", n, place) for n in args.images]
     table = pd.DataFrame(rows)
     growth = np.log(table[["n", "cpu_seconds"]]).groupby(table["what"], sort=False).diff()
@@ -173,12 +177,12 @@ def make_images(rows: pd.DataFrame, folder: Path, n: int) -> None:
 
 
 def measure_links(n: int, folder: Path) -> dict:
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(folder)).sample(n, random_state=0).reset_index(drop=True)
-    mcv.load_thumbs(catalog.iloc[:8])  # TensorFlow is loaded, graphs are traced
+    catalog = mcv.read_catalog(manifest_of_folder(folder)).sample(n, random_state=0).reset_index(drop=True)
+    load_thumbs(catalog.iloc[:8])  # TensorFlow is loaded, graphs are traced
     start, worked = time.perf_counter(), time.process_time()
-    loaded = mcv.load_thumbs(catalog)
+    loaded = load_thumbs(catalog)
     decoded = time.process_time() - worked
-    links = mcv.find_links(catalog, None, loaded, say=lambda line: None)
+    links = find_links(catalog, None, loaded, say=lambda line: None)
     return {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - worked, 2),

@@ -69,6 +69,7 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
     import tempfile
 
     import marinecv as mcv
+    from marinecv.data.user_tables import usable
     from marinecv.inputs.spec import NONE
     from marinecv.recipes.birds import CUSTOM_CNN, SIMPLE
     from marinecv.training.fit import fit_recipe, load_run
@@ -88,7 +89,7 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
         fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
         best = run.history["val_accuracy"].max()
         seconds, every = run.timing.train_seconds, run.timing.seconds_per_epoch
-    n = int((mcv.usable(catalog)["split"] == "validation").sum())
+    n = int((usable(catalog)["split"] == "validation").sum())
     said = {"epochs": epochs, "image_size": side, "validation_accuracy": round(best, 4), "n": n}
     said |= {"seconds_per_epoch": every, "seconds": seconds, "peak_mib": watch.peaks[1]}
     print(SAID + json.dumps(said))

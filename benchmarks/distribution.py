@@ -90,9 +90,10 @@ def measure(data_dir: Path | None, epochs: int) -> None:
 def make_run(folder: Path, data_dir: Path | None, epochs: int) -> None:
     """A run that is not trained yet."""
     import marinecv as mcv
+    from marinecv.data.manifests import manifest_of_folder
     from marinecv.recipes.aquarium import BEST
 
-    manifest = mcv.manifest_of_folder(data_dir) if data_dir else mcv.locate("aquarium")
+    manifest = manifest_of_folder(data_dir) if data_dir else mcv.locate("aquarium")
     catalog = mcv.read_catalog(manifest)
     recipe = BEST.with_model(dropout=0.0).with_training(optimizer="sgd", learning_rate=0.01, epochs=epochs)
     folder.mkdir()
@@ -107,11 +108,13 @@ def train(how: str, folder: str) -> None:
         processors = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(processors[0], [tf.config.LogicalDeviceConfiguration()] * 2)
     import marinecv as mcv
+    from marinecv.training.distribution import distributed
+    from marinecv.training.fit import fit_recipe, load_run
 
     run = mcv.Run(folder)
     recipe = mcv.Recipe.of(run)
-    with mcv.distributed(None if how == "None" else how):
-        mcv.fit_recipe(recipe, run, mcv.load_run(run, recipe))
+    with distributed(None if how == "None" else how):
+        fit_recipe(recipe, run, load_run(run, recipe))
 
 
 def start(how: str | None, folder: Path, processes: int) -> list[subprocess.Popen]:

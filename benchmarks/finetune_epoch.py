@@ -143,14 +143,16 @@ def main() -> None:
 def prepare(place: Path, args: argparse.Namespace) -> dict:
     """The list of files and labels, the file of random weights, and all that a contestant must know."""
     import marinecv as mcv
+    from marinecv.data.reef import make_reef
     from marinecv.data.store import store_path
+    from marinecv.data.user_tables import usable
 
     aquarium = store_path("data", "aquarium")
-    folder = args.data_dir or (aquarium if aquarium.exists() else mcv.make_reef(store_path("data", "reef")))
+    folder = args.data_dir or (aquarium if aquarium.exists() else make_reef(store_path("data", "reef")))
     job = {"data_dir": str(folder.absolute()), "limit": args.limit, "epochs": args.epochs}
     job |= {"list": str(place / "list.csv"), "weights": str(place / "random.weights.h5")}
     manifest, catalog = read_data(job)
-    rows = mcv.usable(catalog)
+    rows = usable(catalog)
     rows = rows[rows["split"].isin(["train", "validation"])]
     class_names = mcv.class_names_of(catalog, manifest)
     with open(job["list"], "w", newline="", encoding="utf-8") as file:
@@ -165,12 +167,14 @@ def prepare(place: Path, args: argparse.Namespace) -> dict:
 def read_data(job: dict) -> tuple:
     """The manifest and the catalog, split as the data or their groups say; the same in every process."""
     import marinecv as mcv
+    from marinecv.data.catalog import limit_catalog
+    from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.splits import default_split_by
 
-    manifest = mcv.manifest_of_folder(job["data_dir"])
+    manifest = manifest_of_folder(job["data_dir"])
     catalog = mcv.read_catalog(manifest)
     catalog = mcv.split_catalog(catalog, default_split_by(catalog), seed=0)
-    return manifest, mcv.limit_catalog(catalog, job["limit"], seed=0) if job["limit"] else catalog
+    return manifest, limit_catalog(catalog, job["limit"], seed=0) if job["limit"] else catalog
 
 
 def measure(contestant: Contestant, job: dict, place: Path, python: str) -> dict:

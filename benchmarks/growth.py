@@ -39,8 +39,10 @@ from PIL import Image
 
 import marinecv as mcv
 from marinecv.data.boxes import BOX_COLUMNS
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.pack import pack
 from marinecv.data.readers import folders
+from marinecv.data.user_tables import usable
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "growth.csv"
@@ -144,7 +146,7 @@ def child(pixels_are: str, size: int, folder: Path) -> dict:
         marks.append(time.perf_counter())
         return round(marks[-1] - marks[-2], 2)
 
-    manifest = mcv.manifest_of_folder(folder)
+    manifest = manifest_of_folder(folder)
     catalog = mcv.read_catalog(manifest)
     line = {"catalog_seconds": lap()}
     catalog = mcv.split_catalog(catalog, "stratified")
@@ -155,7 +157,7 @@ def child(pixels_are: str, size: int, folder: Path) -> dict:
     room.DISK_BUDGET_BYTES = 2**40
     room.STREAMED_BYTES = 0 if pixels_are == "streamed" else 2**40
     pixels, catalog = room.load_pixels(catalog, spec, memory_budget_bytes=0)
-    rows, part = room.split_of(mcv.usable(catalog), pixels, "train")
+    rows, part = room.split_of(usable(catalog), pixels, "train")
     names = mcv.class_names_of(catalog, manifest)
     batches = mcv.make_dataset(rows, spec, names, training=True, augmentation=SMALL_MOVES, pixels=part)
     batches = iter(batches.repeat())

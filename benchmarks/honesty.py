@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-import marinecv as mcv
 from marinecv.audit.leak import thumbnail_votes
 from marinecv.audit.thumbs import load_thumbs, tiny
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.leaks import leak_index, read_honest_scores
 from marinecv.runs import Run, is_begun
 from marinecv.tables import write_table
@@ -51,7 +51,7 @@ def marinecv(*words: object) -> None:
 def thumbnails(run: Run) -> pd.DataFrame:
     """The same scores of a memory of thumbnails, on the images and in the groups of a run."""
     thumbs, catalog = load_thumbs(run.catalog)
-    scores = leak_index(thumbnail_votes(mcv.usable(catalog), tiny(thumbs)))["scores"]
+    scores = leak_index(thumbnail_votes(usable(catalog), tiny(thumbs)))["scores"]
     names = {"majority class": "most frequent class"}
     return scores.assign(model=scores["images"].map(names).fillna("nearest 16x16 thumbnail"))
 

@@ -36,7 +36,10 @@ import tensorflow as tf
 from machine import machine
 
 import marinecv as mcv
+from marinecv.data.catalog import limit_catalog
+from marinecv.data.materialise import materialise
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import usable
 from marinecv.inputs.stream import fitted_bytes
 from marinecv.recipes.aquarium import SMALL_MOVES
 from marinecv.tables import write_table
@@ -61,13 +64,13 @@ def main() -> None:
         args.data = "aquarium" if store_path("data", "aquarium").exists() else "reef"
 
     manifest = mcv.locate(args.data, args.data_dir)
-    catalog = mcv.usable(mcv.read_catalog(manifest))
+    catalog = usable(mcv.read_catalog(manifest))
     catalog = catalog[catalog["path"].str.lower().str.endswith((".jpg", ".jpeg"))]  # the floor decodes JPEG
     if args.limit:
-        catalog = mcv.limit_catalog(catalog, args.limit, seed=0)
+        catalog = limit_catalog(catalog, args.limit, seed=0)
     print(f"{len(catalog)} images of {manifest.name}, {args.rounds} rounds, {machine()}")
     with tempfile.TemporaryDirectory() as folder:
-        mcv.materialise(catalog.assign(split="all"), folder)
+        materialise(catalog.assign(split="all"), folder)
         rows = [row for size in args.image_size for row in measure(catalog, size, f"{folder}/all", args.rounds)]
     table = pd.DataFrame(rows).assign(n=len(catalog), rounds=args.rounds, data=manifest.name, machine=machine())
     print(table.drop(columns=["n", "rounds", "data", "machine"]).to_string(index=False))

@@ -23,7 +23,10 @@ import pandas as pd
 from machine import machine
 
 import marinecv as mcv
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.reef import make_reef
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import usable
 from marinecv.tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "memory.csv"
@@ -69,8 +72,8 @@ def main() -> None:
 
 def link_often(data_dir: Path | None, folder: Path, images: int) -> str:
     """Class folders with so many links to the images of a folder, else of the reef; returns the name of the data."""
-    manifest = mcv.manifest_of_folder(data_dir or mcv.make_reef(store_path("data", "reef")))
-    catalog = mcv.usable(mcv.read_catalog(manifest))
+    manifest = manifest_of_folder(data_dir or make_reef(store_path("data", "reef")))
+    catalog = usable(mcv.read_catalog(manifest))
     for name in catalog["class_name"].unique():
         (folder / name).mkdir(parents=True)
     rows = list(catalog[["class_name", "path"]].itertuples(index=False))

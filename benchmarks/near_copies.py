@@ -34,8 +34,10 @@ from PIL import Image, ImageEnhance, ImageOps
 import marinecv as mcv
 from marinecv.audit import copies
 from marinecv.audit.codes import ALPHA, BACKBONE
-from marinecv.audit.thumbs import SMALL
+from marinecv.audit.copies import near_copies
+from marinecv.audit.thumbs import SMALL, load_thumbs
 from marinecv.data.store import store_path
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.intervals import wilson
 from marinecv.inputs.pixels import read_pixels
 from marinecv.inputs.rgb import open_rgb
@@ -82,8 +84,8 @@ def main() -> None:
     copies.NEAR = min(LIKENESSES)  # pairs are sorted out by likeness afterwards, which comes to the same
     tables = []
     for data in args.data or ["aquarium" if store_path("data", "aquarium").exists() else "reef"]:
-        thumbs, catalog = mcv.load_thumbs(mcv.read_catalog(mcv.locate(data)))
-        rows = mcv.usable(catalog)
+        thumbs, catalog = load_thumbs(mcv.read_catalog(mcv.locate(data)))
+        rows = usable(catalog)
         sample = min(args.sample, len(rows))
         table = pd.DataFrame(counted(search(rows, thumbs, sample), sample))
         shown = table.pivot(index=["likeness", "change", "planted"], columns="ways", values=["found", "others"])
@@ -128,7 +130,7 @@ def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -
 
 def pairs_among(model, rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
     codes = None if model is None else mcv.embed(model, rows, SMALL, thumbs, keep=False)
-    return mcv.near_copies(thumbs, codes)
+    return near_copies(thumbs, codes)
 
 
 def planted(paths: np.ndarray, thumbs: np.ndarray, places: np.ndarray, kinds: np.ndarray, rng) -> np.ndarray:

@@ -219,6 +219,7 @@ def ultralytics_yolo(images, job):
 
 def ours(images, job, settings):
     import marinecv as mcv
+    from marinecv.training.fit import fit_recipe, load_run
 
     class_names = sorted(set(images["class_name"]))
     size = job["image_size"]
@@ -236,7 +237,7 @@ def ours(images, job, settings):
         ),
     )
     run = mcv.Run.create("run", recipe.to_dict(), recipe.contract(class_names), images)
-    model = mcv.fit_recipe(recipe, run, mcv.load_run(run, recipe))
+    model = fit_recipe(recipe, run, load_run(run, recipe))
     validation = images[images["split"] == "validation"]
     return list(mcv.predict_table(model, validation, recipe.image, class_names)["predicted_class"])
 
@@ -332,8 +333,11 @@ def main() -> None:
 def read_splits(folder: Path, limit: int | None) -> dict:
     """The catalogs of train and validation, as published or drawn and, where there are scenes, as grouped."""
     import marinecv as mcv
+    from marinecv.data.catalog import limit_catalog
+    from marinecv.data.manifests import manifest_of_folder
+    from marinecv.data.user_tables import usable
 
-    catalog = mcv.usable(mcv.read_catalog(mcv.manifest_of_folder(folder)))
+    catalog = usable(mcv.read_catalog(manifest_of_folder(folder)))
     if (catalog["split"] == "").all():
         splits = {"validation": mcv.split_catalog(catalog, "stratified", seed=0, fractions=(0.8, 0.2, 0.0))}
     else:  # a number that occurs twice is of one film, or of two cameras: one scene, to be on the safe side
@@ -343,7 +347,7 @@ def read_splits(folder: Path, limit: int | None) -> dict:
         share = (catalog["split"] == "train").mean()
         grouped = mcv.split_catalog(catalog, "grouped", seed=0, fractions=(share, 1 - share, 0.0))
         splits = {"validation": catalog, "grouped": grouped}
-    return {name: mcv.limit_catalog(rows, limit, seed=0) if limit else rows for name, rows in splits.items()}
+    return {name: limit_catalog(rows, limit, seed=0) if limit else rows for name, rows in splits.items()}
 
 
 def measure(contestant: Contestant, job: dict, splits: dict, python: str) -> dict | str:

@@ -30,7 +30,7 @@ def main() -> None:
     from finetune_epoch import random_weights
     from machine import machine
 
-    import marinecv as mcv
+    from marinecv.data.reef import make_reef
     from marinecv.tables import write_table
 
     rows = []
@@ -39,7 +39,7 @@ def main() -> None:
         random_weights({"weights": weights})
         words = ["finetune", "--recipe", "aquarium_mobilenetv3large_p2", "--weights", weights, "--bank", "5"]
         words += ["--epochs", "1"]
-        words += ["--data-dir", str(args.data_dir or mcv.make_reef(Path(place) / "reef"))]
+        words += ["--data-dir", str(args.data_dir or make_reef(Path(place) / "reef"))]
         environment = os.environ | {"MARINECV_HOME": f"{place}/home", "TF_CPP_MIN_LOG_LEVEL": "3"}
         for number in range(1 + args.rounds):
             command = [sys.executable, __file__, MARK, *words, "--output-dir", f"{place}/run{number}"]

@@ -12,7 +12,10 @@ from scenes import CHANGES, draw_scene, save
 from test_report_pages import assert_self_contained, open_in_browser
 
 import marinecv as mcv
+from marinecv.audit.examine import audit_images
 from marinecv.audit.findings import cases_table, findings_table
+from marinecv.audit.judge import list_findings
+from marinecv.evaluation.leaks import leak_index
 from marinecv.tables import read_table, write_table
 from pipelines.cli import main
 
@@ -225,9 +228,9 @@ def test_the_library_says_what_the_command_writes(planted, tmp_path):
     folder = planted[0]
     manifest = mcv.locate(None, folder.parent / "tank")
     as_read, boxes = mcv.read_catalog(manifest), mcv.read_boxes(manifest)
-    catalog, tables, said = mcv.audit_images(as_read, boxes)
-    leak = mcv.leak_index(tables["votes"])
-    findings = mcv.list_findings(catalog, boxes, tables, leak)
+    catalog, tables, said = audit_images(as_read, boxes)
+    leak = leak_index(tables["votes"])
+    findings = list_findings(catalog, boxes, tables, leak)
     written = tables | {"leak": leak["scores"], "findings": findings_table(findings), "cases": cases_table(findings)}
     for name, table in written.items():
         write_table(tmp_path / f"{name}.csv", table)

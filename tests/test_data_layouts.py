@@ -12,7 +12,9 @@ from PIL import Image
 import marinecv as mcv
 from marinecv.data import readers
 from marinecv.data.accounting import reading_lines
+from marinecv.data.attributes import read_attributes
 from marinecv.data.layouts import find_layout
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.readers import all_readers, layout_names, reader_of
 
 COCO = '''
@@ -80,7 +82,7 @@ def coco_folder(tmp_path, monkeypatch):
 
 
 def test_a_new_format_is_one_module(coco_folder):
-    manifest = mcv.manifest_of_folder(coco_folder)
+    manifest = manifest_of_folder(coco_folder)
     assert (manifest.layout, manifest.root) == ("toy_coco", coco_folder / "images of 2021")
     boxes = mcv.read_boxes(manifest)
     assert boxes[["image_id", "class_name", "xmin", "ymax", "clipped"]].values.tolist() == [
@@ -99,7 +101,7 @@ def test_a_new_format_is_one_module(coco_folder):
     said = []
     assert mcv.locate(data_dir=coco_folder, say=said.append).layout == "toy_coco" and said == ["read as COCO"]
     with pytest.raises(ValueError, match='has the layout "toy_coco". Expected "cub"'):
-        mcv.read_attributes(manifest)
+        read_attributes(manifest)
 
 
 def test_messages_name_a_new_format(coco_folder, tmp_path):

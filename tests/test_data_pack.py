@@ -16,11 +16,14 @@ from conftest import COLOURS, draw_image
 
 import marinecv as mcv
 from marinecv.audit.copies import exact_copies
+from marinecv.audit.links import find_links
 from marinecv.data import pack as room
 from marinecv.data import records
 from marinecv.data.accounting import reading_lines
+from marinecv.data.attributes import read_attributes
 from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.images import open_image, read_header
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
 from marinecv.data.pack import pack
 from marinecv.data.records import byte_size, is_present, is_record, read_bytes, record_path
@@ -39,12 +42,12 @@ def packed(manifest, folder, **options) -> mcv.Manifest:
         say=lambda line: None,
         **{"shard_bytes": SMALL, **options},
     )
-    return mcv.manifest_of_folder(folder)
+    return manifest_of_folder(folder)
 
 
 @pytest.fixture
 def tank(roboflow_folder) -> mcv.Manifest:
-    return mcv.manifest_of_folder(roboflow_folder)
+    return manifest_of_folder(roboflow_folder)
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def by_class(tmp_path) -> mcv.Manifest:
     (eel / "text.jpg").write_text("Dear diary")
     draw_image("eel", seed=3).save(eel / "cut.jpg")
     (eel / "cut.jpg").write_bytes((eel / "cut.jpg").read_bytes()[:700])
-    return mcv.manifest_of_folder(tmp_path / "shore")
+    return manifest_of_folder(tmp_path / "shore")
 
 
 def without_path(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +110,7 @@ def test_every_room_opens_a_record_by_its_path(tank, tmp_path):
         assert image.size == (64, 48)
     assert open_rgb(new).tobytes() == open_rgb(old).tobytes()
     pd.testing.assert_frame_equal(exact_copies(after), exact_copies(before))
-    links = [mcv.find_links(catalog, say=lambda line: None) for catalog in (before, after)]
+    links = [find_links(catalog, say=lambda line: None) for catalog in (before, after)]
     pd.testing.assert_frame_equal(*links)
     files = materialise(after, tmp_path / "links").rglob("*.jpg")
     assert {file.read_bytes() for file in files} == {Path(path).read_bytes() for path in before["path"]}
@@ -134,10 +137,10 @@ def test_a_pack_of_numbered_classes_keeps_their_order_and_has_no_attributes(tmp_
         lines["image_class_labels.txt"] += f"{number} {number}\n"
     for name, text in lines.items():
         (birds / name).write_text(text)
-    again = packed(mcv.manifest_of_folder(birds), tmp_path / "pack")
+    again = packed(manifest_of_folder(birds), tmp_path / "pack")
     assert mcv.class_names_of(mcv.read_catalog(again), again) == ("Wren", "Auk")
     with pytest.raises(ValueError, match="a pack keeps none. Name the folder"):
-        mcv.read_attributes(again)
+        read_attributes(again)
 
 
 @pytest.mark.parametrize("stop", range(6))
@@ -160,7 +163,7 @@ def test_a_killed_pack_goes_on(stop, tank, tmp_path, monkeypatch):
         with pytest.raises(Killed):
             packed(tank, folder)
     with pytest.raises(ValueError, match="is not complete: it was stopped. Give the `data pack` command"):
-        mcv.manifest_of_folder(folder)
+        manifest_of_folder(folder)
     done = set(written)
     kept = {
         path.name: path.stat().st_mtime_ns
@@ -287,7 +290,7 @@ def test_a_pack_json_that_says_what_cannot_be_is_refused(entry, value, said, tan
     about = tmp_path / "pack" / "pack.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {entry: value}))
     with pytest.raises(ValueError, match=said):
-        mcv.manifest_of_folder(tmp_path / "pack")
+        manifest_of_folder(tmp_path / "pack")
 
 
 def test_tables_of_columns_come_back_as_they_were(tmp_path):

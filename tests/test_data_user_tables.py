@@ -14,9 +14,35 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import marinecv as mcv
+from marinecv.audit.examine import audit_images
+from marinecv.audit.explore import explore
+from marinecv.audit.judge import list_findings
+from marinecv.audit.leak import thumbnail_votes
+from marinecv.audit.links import find_links
+from marinecv.audit.quality import measure_quality
+from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.boxes import CORNERS
-from marinecv.data.catalog import CATALOG_COLUMNS
-from marinecv.data.user_tables import as_text
+from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
+from marinecv.data.folds import kfold
+from marinecv.data.groups import group_catalog, relatives_in_train
+from marinecv.data.held import calibration_rows
+from marinecv.data.labels import ranked_classes
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.materialise import materialise
+from marinecv.data.splits import keep_split, read_split, write_split
+from marinecv.data.user_tables import as_text, usable
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures
+from marinecv.evaluation.leaks import honest_scores, leak_index
+from marinecv.evaluation.metrics import confused_pairs, worst_losses
+from marinecv.evaluation.predictions import write_predictions
+from marinecv.evaluation.probe import linear_probe
+from marinecv.evaluation.restoration import restoration_metrics
+from marinecv.evaluation.seeds import compare_seeds, seed_spread
+from marinecv.explain.figures import box_figures
+from marinecv.explain.in_box import measure_boxes
+from marinecv.inputs.rgb import find_white
+from marinecv.inputs.synthesise import synthesise
 
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
 SPEC = mcv.ImageSpec(height=8, width=8)
@@ -54,7 +80,7 @@ def ours(tmp_path_factory):
     boxes = [[row.image_id, name, *corners[row.Index]] for row in catalog.itertuples() for name in "12"]
     boxes = pd.DataFrame(boxes, columns=["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"])
     boxes.loc[5, "problem"] = "no area"
-    good = mcv.usable(catalog)
+    good = usable(catalog)
     chances = rng.dirichlet([1, 1, 1], len(good))
     predictions = mcv.make_table(good["image_id"], good["split"], good["class_name"], chances, NAMES)
     predictions.loc[[3, 20], "true_class"] = ""
@@ -93,44 +119,42 @@ def pixels_of(t):
 
 
 def codes_of(t):
-    return np.random.default_rng(0).random((len(mcv.usable(t.catalog)), 4))
+    return np.random.default_rng(0).random((len(usable(t.catalog)), 4))
 
 
 def written(t):
-    mcv.write_predictions(t.predictions, t.folder / "p.csv")
+    write_predictions(t.predictions, t.folder / "p.csv")
     return (t.folder / "p.csv").read_text()
 
 
 def splits_of_file(t):
-    mcv.write_split(t.catalog, t.folder / "split.csv")
-    return mcv.read_split(t.catalog, t.folder / "split.csv")
+    write_split(t.catalog, t.folder / "split.csv")
+    return read_split(t.catalog, t.folder / "split.csv")
 
 
 def latent(t):
-    points = mcv.latent_points(mcv.usable(t.catalog), codes_of(t))
-    return points, mcv.cluster_table(t.form(points)), mcv.latent_measures(t.form(points), codes_of(t))
+    points = latent_points(usable(t.catalog), codes_of(t))
+    return points, cluster_table(t.form(points)), latent_measures(t.form(points), codes_of(t))
 
 
 def neighbors(t):
-    nearest = mcv.nearest_images(mcv.usable(t.catalog), codes_of(t))
-    return nearest, mcv.neighbour_measures(mcv.usable(t.catalog), t.form(nearest))
+    nearest = nearest_images(usable(t.catalog), codes_of(t))
+    return nearest, neighbour_measures(usable(t.catalog), t.form(nearest))
 
 
 def leakage(t):
-    rows = mcv.group_catalog(t.catalog, t.links)
-    votes = mcv.thumbnail_votes(t.form(mcv.usable(rows)), codes_of(t))
-    scores = mcv.leak_index(t.form(votes))
-    honest = mcv.honest_scores(
-        t.predictions, rows.set_index("image_id")["group"], mcv.relatives_in_train(rows, t.links)
-    )
+    rows = group_catalog(t.catalog, t.links)
+    votes = thumbnail_votes(t.form(usable(rows)), codes_of(t))
+    scores = leak_index(t.form(votes))
+    honest = honest_scores(t.predictions, rows.set_index("image_id")["group"], relatives_in_train(rows, t.links))
     return votes, scores, honest
 
 
 def audit(t):
-    catalog, tables, sentence = mcv.audit_images(t.catalog, t.boxes)
-    leak = mcv.leak_index(tables["votes"])
+    catalog, tables, sentence = audit_images(t.catalog, t.boxes)
+    leak = leak_index(tables["votes"])
     tables = {name: t.form(table) for name, table in tables.items()}
-    return catalog, tables["links"], sentence, len(mcv.list_findings(t.form(catalog), t.boxes, tables, leak))
+    return catalog, tables["links"], sentence, len(list_findings(t.form(catalog), t.boxes, tables, leak))
 
 
 def run(t):
@@ -143,50 +167,50 @@ def ids(t, batches):
 
 
 FUNCTIONS = {
-    "usable": lambda t: mcv.usable(t.catalog),
+    "usable": lambda t: usable(t.catalog),
     "class_names_of": lambda t: mcv.class_names_of(t.catalog),
-    "limit_catalog": lambda t: mcv.limit_catalog(t.catalog, 4, 0),
+    "limit_catalog": lambda t: limit_catalog(t.catalog, 4, 0),
     "split_catalog published": lambda t: mcv.split_catalog(t.catalog, log=quiet),
     "split_catalog random": lambda t: mcv.split_catalog(t.catalog, "random", log=quiet),
     "split_catalog stratified": lambda t: mcv.split_catalog(t.catalog, "stratified", log=quiet),
     "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", links=t.links, log=quiet),
     "write_split, read_split": splits_of_file,
-    "keep_split": lambda t: mcv.keep_split(t.catalog, "mine"),
-    "kfold": lambda t: mcv.kfold(t.catalog, 3),
-    "group_catalog": lambda t: mcv.group_catalog(t.catalog, t.links),
-    "kfold grouped": lambda t: mcv.kfold(mcv.group_catalog(t.catalog, t.links), 3, by="grouped"),
-    "relatives_in_train": lambda t: mcv.relatives_in_train(t.catalog, t.links),
-    "calibration_rows": lambda t: mcv.calibration_rows(t.catalog, 0.5).to_numpy(),
-    "find_white": lambda t: mcv.find_white(t.catalog),
-    "find_links": lambda t: mcv.find_links(t.catalog, say=quiet),
-    "materialise": lambda t: sorted(p.name for p in mcv.materialise(t.catalog, t.folder / "links").rglob("*")),
+    "keep_split": lambda t: keep_split(t.catalog, "mine"),
+    "kfold": lambda t: kfold(t.catalog, 3),
+    "group_catalog": lambda t: group_catalog(t.catalog, t.links),
+    "kfold grouped": lambda t: kfold(group_catalog(t.catalog, t.links), 3, by="grouped"),
+    "relatives_in_train": lambda t: relatives_in_train(t.catalog, t.links),
+    "calibration_rows": lambda t: calibration_rows(t.catalog, 0.5).to_numpy(),
+    "find_white": lambda t: find_white(t.catalog),
+    "find_links": lambda t: find_links(t.catalog, say=quiet),
+    "materialise": lambda t: sorted(p.name for p in materialise(t.catalog, t.folder / "links").rglob("*")),
     "dominant_class": lambda t: mcv.dominant_class(t.boxes),
-    "ranked_classes": lambda t: mcv.ranked_classes(t.boxes, "union"),
+    "ranked_classes": lambda t: ranked_classes(t.boxes, "union"),
     "read_boxes": lambda t: mcv.read_boxes(t.boxes, sizes=t.catalog),
-    "synthesise": lambda t: mcv.synthesise(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
-    "explore": lambda t: mcv.explore(t.catalog, t.boxes),
+    "synthesise": lambda t: synthesise(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
+    "explore": lambda t: explore(t.catalog, t.boxes),
     "audit_images, list_findings": audit,
-    "measure_quality": lambda t: mcv.measure_quality(mcv.usable(t.catalog), mcv.load_thumbs(t.catalog)[0]),
+    "measure_quality": lambda t: measure_quality(usable(t.catalog), load_thumbs(t.catalog)[0]),
     "thumbnail_votes, leak_index, honest_scores": leakage,
     "make_dataset": lambda t: ids(t, mcv.make_dataset(t.catalog, SPEC, NAMES)),
     "predict_table": lambda t: mcv.predict_table(t.model, t.catalog, SPEC, NAMES),
     "embed": lambda t: mcv.embed(t.model, t.catalog, SPEC, pixels_of(t), keep=False),
-    "measure_boxes": lambda t: mcv.measure_boxes(t.model, pixels_of(t), t.catalog, t.boxes, SPEC, NAMES, np.zeros(3)),
-    "box_figures": lambda t: mcv.box_figures(t.measured, NAMES),
+    "measure_boxes": lambda t: measure_boxes(t.model, pixels_of(t), t.catalog, t.boxes, SPEC, NAMES, np.zeros(3)),
+    "box_figures": lambda t: box_figures(t.measured, NAMES),
     "latent_points, cluster_table, latent_measures": latent,
     "nearest_images, neighbour_measures": neighbors,
-    "linear_probe": lambda t: mcv.linear_probe(mcv.usable(t.catalog), codes_of(t)),
-    "restoration_metrics": lambda t: mcv.restoration_metrics(
-        t.form(mcv.usable(t.catalog)[["image_id", "split"]].assign(mse=1.0, mse_of_input=2.0, mse_of_mean=3.0))
+    "linear_probe": lambda t: linear_probe(usable(t.catalog), codes_of(t)),
+    "restoration_metrics": lambda t: restoration_metrics(
+        t.form(usable(t.catalog)[["image_id", "split"]].assign(mse=1.0, mse_of_input=2.0, mse_of_mean=3.0))
     ),
     "classification_metrics": lambda t: mcv.classification_metrics(t.predictions),
     "per_class_metrics": lambda t: mcv.per_class_metrics(t.predictions),
     "confusion": lambda t: mcv.confusion(t.predictions),
-    "confused_pairs": lambda t: mcv.confused_pairs(t.predictions),
-    "worst_losses": lambda t: mcv.worst_losses(t.predictions),
-    "compare_runs": lambda t: mcv.compare_runs(t.predictions, t.predictions, "test"),
-    "seed_spread": lambda t: mcv.seed_spread({0: t.predictions, 1: t.predictions}, "test"),
-    "compare_seeds": lambda t: mcv.compare_seeds({0: t.predictions}, {0: t.predictions}, "test"),
+    "confused_pairs": lambda t: confused_pairs(t.predictions),
+    "worst_losses": lambda t: worst_losses(t.predictions),
+    "compare_runs": lambda t: compare_runs(t.predictions, t.predictions, "test"),
+    "seed_spread": lambda t: seed_spread({0: t.predictions, 1: t.predictions}, "test"),
+    "compare_seeds": lambda t: compare_seeds({0: t.predictions}, {0: t.predictions}, "test"),
     "write_predictions": written,
     "Run.create": run,
 }
@@ -265,18 +289,18 @@ def test_what_is_no_table_is_refused(ours):
             lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES),
             "catalog lacks.* 'path'",
         ),
-        (lambda: mcv.usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
+        (lambda: usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
         (
-            lambda: mcv.limit_catalog(catalog.drop(columns="image_id"), 3, 0),
+            lambda: limit_catalog(catalog.drop(columns="image_id"), 3, 0),
             "catalog lacks.* 'image_id'.*found",
         ),
         (
-            lambda: mcv.explore(catalog.drop(columns=["width", "share"]), ours["boxes"]),
+            lambda: explore(catalog.drop(columns=["width", "share"]), ours["boxes"]),
             "lacks .* 'width', 'share'",
         ),
-        (lambda: mcv.usable(pd.concat([catalog, catalog], axis=1)), "has the column 'image_id' twice"),
+        (lambda: usable(pd.concat([catalog, catalog], axis=1)), "has the column 'image_id' twice"),
         (
-            lambda: mcv.group_catalog(catalog, ours["links"][["first"]]),
+            lambda: group_catalog(catalog, ours["links"][["first"]]),
             "table of links lacks.* 'second', 'kind'",
         ),
         (lambda: mcv.confusion(catalog), "This is no predictions table: expected the columns image_id, split"),
@@ -299,7 +323,7 @@ def test_why_nothing_can_be_used_is_told_apart(ours):
 
 def test_a_catalog_needs_no_manifest_and_no_column_that_says_nothing(ours):
     bare = ours["catalog"].head(23)[["image_id", "path", "class_name"]].set_axis([7] * 23)
-    assert mcv.class_names_of(bare) == NAMES and len(mcv.usable(bare)) == 23
+    assert mcv.class_names_of(bare) == NAMES and len(usable(bare)) == 23
     split = mcv.split_catalog(bare.assign(class_name=[1.0, 2.0, 3.0] * 7 + [1.0, np.nan]), "stratified", log=quiet)
     assert mcv.class_names_of(split) == NAMES and set(split["split"]) == {"train", "validation", "test"}
 
@@ -338,7 +362,7 @@ class TestCatalogOf:
         found = catalog["problem"].tolist()
         assert found[0] == "" and found[1].startswith("cannot be read") and found[2] == "no class"
         assert found[3:6] == [""] * 3 and found[6] == "there is no such file"
-        assert (mcv.catalog_of(files)["class_name"] == "").all() and len(mcv.usable(mcv.catalog_of(files))) == 5
+        assert (mcv.catalog_of(files)["class_name"] == "").all() and len(usable(mcv.catalog_of(files))) == 5
         assert mcv.catalog_of(pd.DataFrame({"path": files, "problem": ["blurred"] + [None] * 5})).loc[0, "problem"]
 
     def test_one_file_and_ids_of_ones_own(self, files):
@@ -350,13 +374,13 @@ class TestCatalogOf:
     def test_own_columns_travel_to_the_predictions(self, files, model, tmp_path):
         table = pd.DataFrame({"path": files, "class": list("123123"), "order": range(6), "site": list("aabbcc")})
         catalog = mcv.catalog_of(table.assign(temperature=np.arange(6) / 8))
-        split = mcv.limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=quiet), 5, 0)
+        split = limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=quiet), 5, 0)
         pixels, loaded = mcv.load_pixels(split, SPEC)
         predictions = mcv.predict_table(model, loaded, SPEC, NAMES, pixels=pixels)
         assert list(predictions)[4:] == ["p_1", "p_2", "p_3", "order", "site", "temperature"]
         order = [files.index(Path(path)) for path in split["path"]]
         assert predictions["order"].tolist() == order and (predictions["temperature"] == np.array(order) / 8).all()
-        mcv.write_predictions(predictions, tmp_path / "p.csv")
+        write_predictions(predictions, tmp_path / "p.csv")
         back = mcv.read_predictions(tmp_path / "p.csv", NAMES)
         pd.testing.assert_frame_equal(back.iloc[:, :7], predictions.iloc[:, :7])
         assert back["order"].tolist() == [*map(str, order)]
@@ -397,7 +421,7 @@ class TestBoxesOfAUser:
 
     def test_roboflows_own_columns_suffice(self, shared_tank):
         table = pd.read_csv(shared_tank / "train" / "_annotations.csv")
-        boxes = mcv.read_boxes(mcv.manifest_of_folder(shared_tank))
+        boxes = mcv.read_boxes(manifest_of_folder(shared_tank))
         ours = boxes[boxes["image_id"].str.startswith("train/")].reset_index(drop=True)
         found, keys = mcv.read_boxes(table), ["class_name", *CORNERS, "problem", "clipped"]
         pd.testing.assert_frame_equal(found[keys], ours[keys])

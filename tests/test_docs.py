@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import marinecv as mcv
+from marinecv.inputs.pixels import read_pixels
 from pipelines.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +110,7 @@ def photographs(tmp_path_factory):
 
 
 def assert_same_answers(paths, model, spec):
-    ours, problems = mcv.read_pixels([str(path) for path in paths], spec)
+    ours, problems = read_pixels([str(path) for path in paths], spec)
     theirs = np.stack([the_page_s_load()(path, asdict(spec)) for path in paths])
     assert not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 2
     one, other = (model.predict(pixels.astype(np.float32), verbose=0) for pixels in (ours, theirs))

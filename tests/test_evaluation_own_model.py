@@ -8,8 +8,10 @@ from keras import layers
 
 import marinecv as mcv
 from marinecv.evaluation.own_model import run_of_model
+from marinecv.export.model import export_model
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.load import check_stock
+from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.recipe import DataChoice, Recipe
 from pipelines.cli import main
@@ -58,7 +60,7 @@ def test_it_is_finished_and_says_what_the_model_says(own, data):
 
 
 def test_its_page_has_no_settings_of_a_training(own):
-    html = mcv.write_run_report(own.folder).read_text(encoding="utf-8")
+    html = write_run_report(own.folder).read_text(encoding="utf-8")
     assert "Own model: guide" in html and "learning rate" not in html and "epochs" not in html and "--folds" not in html
 
 
@@ -94,7 +96,7 @@ def test_it_is_compared_with_a_trained_one(own, data, tmp_path, capsys):
 def test_it_is_exported_with_its_augmentation_left_out(own, format):
     for package in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
         pytest.importorskip(package)
-    certificate = mcv.export_model(own, format)
+    certificate = export_model(own, format)
     assert certificate["agreement"]["value"] == 1 and certificate["largest_difference"] < 1e-5
 
 

@@ -310,6 +310,8 @@ ON_JAX = """
 import sys
 import keras, numpy as np, pandas as pd
 import marinecv as mcv
+from marinecv.evaluation.own_model import run_of_model
+from marinecv.report.page import write_run_report
 from marinecv.explain.heatmaps import METHODS
 folder = sys.argv[1]
 model, given = keras.saving.load_model(f"{folder}/model.keras"), np.load(f"{folder}/given.npz")
@@ -319,8 +321,8 @@ found["early"] = mcv.heatmaps(model, images, given["classes"], "gradcam++", "ear
 spec, names = mcv.ImageSpec(height=16, width=16), ["a", "b", "c"]
 predictions = mcv.predict_table(model, catalog, spec, names)
 assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
-run = mcv.run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
-assert run.metrics["validation"]["accuracy"]["n"] == 3 and mcv.write_run_report(run.folder).is_file()
+run = run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
+assert run.metrics["validation"]["accuracy"]["n"] == 3 and write_run_report(run.folder).is_file()
 found["probabilities"] = predictions.filter(like="p_").to_numpy()
 found["codes"] = mcv.embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
 np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)

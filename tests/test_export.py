@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -19,6 +20,8 @@ from marinecv.export import model as exporting
 from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, check_export
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
+from marinecv.export.model import export_model, measure_original
+from marinecv.export.table import read_exports
 from marinecv.hashes import sha256
 from marinecv.runs import Run
 from marinecv.schema import read_json
@@ -69,9 +72,9 @@ def run(finished_run, tmp_path):
 def exported(finished_run, tmp_path_factory):
     """A run with every export. Only to be read."""
     run = run_with(colour_reader(), finished_run, tmp_path_factory.mktemp("exported") / "run")
-    original = mcv.measure_original(run)
+    original = measure_original(run)
     for format, kind in KINDS:
-        mcv.export_model(run, format, kind, original=original)
+        export_model(run, format, kind, original=original)
     return run
 
 
@@ -145,7 +148,7 @@ def test_where_too_few_images_were_held_out_there_is_no_temperature(finished_run
 def test_a_calibration_of_another_model_is_refused_before_anything_is_converted(run, finished_run):
     shutil.copyfile(finished_run / "calibration.json", run.path("calibration.json"))
     with pytest.raises(ValueError, match="was measured with another contract.json"):
-        mcv.export_model(run, "litert")
+        export_model(run, "litert")
     assert not run.path("exports").exists()
 
 
@@ -172,7 +175,7 @@ def test_full_integers_are_calibrated_on_images_of_train_alone(run, monkeypatch)
     )
     monkeypatch.setattr(exporting, "write_model", lambda *words: given.append(words[-1]) or write(*words))
     monkeypatch.setattr(exporting, "CALIBRATION_IMAGES", 4)
-    mcv.export_model(run, "litert", "int8-full")
+    export_model(run, "litert", "int8-full")
     assert seen == [{"validation"}, {"train"}] and given[0].shape == (4, 32, 32, 3)
     catalog = run.catalog
     train = {image.tobytes() for image in mcv.load_pixels(catalog[catalog["split"] == "train"], run.spec)[0]}
@@ -190,13 +193,13 @@ def test_what_loses_more_than_the_margin_is_not_written_and_leaves_nothing(run, 
     one_wrong(monkeypatch)
     said = r"savedmodel is not written: .* is 0.6667 and that of the Keras model 1.0000 \(n=3\). Expected at most 0.02"
     with pytest.raises(ValueError, match=said):
-        mcv.export_model(run, "savedmodel")
+        export_model(run, "savedmodel")
     assert os.listdir(run.path("exports")) == [".lock"]
 
 
 def test_what_loses_just_the_margin_is_written(run, monkeypatch):
     one_wrong(monkeypatch)
-    assert mcv.export_model(run, "savedmodel", margin=1 - 2 / 3)["agreement"]["value"] == pytest.approx(2 / 3)
+    assert export_model(run, "savedmodel", margin=1 - 2 / 3)["agreement"]["value"] == pytest.approx(2 / 3)
 
 
 def test_probabilities_of_8_bits_that_miss_a_sum_of_1_are_scored_all_the_same(run, monkeypatch):
@@ -207,7 +210,7 @@ def test_probabilities_of_8_bits_that_miss_a_sum_of_1_are_scored_all_the_same(ru
         return lambda pixels: 0.9 * see(pixels)
 
     monkeypatch.setattr(exporting, "load_exported", rounded)
-    found = mcv.export_model(run, "savedmodel")
+    found = export_model(run, "savedmodel")
     assert found["agreement"]["value"] == 1 and found["largest_difference"] < 1e-5
 
 
@@ -216,14 +219,14 @@ def state(folder):
 
 
 def test_an_interrupted_or_refused_export_leaves_the_older_one(run, monkeypatch):
-    mcv.export_model(run, "savedmodel")
+    export_model(run, "savedmodel")
     before = state(run.path("exports"))
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="is not written"):
         one_wrong(patch)
-        mcv.export_model(run, "savedmodel")
+        export_model(run, "savedmodel")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(exporting, "write_json", interrupted)
-        mcv.export_model(run, "savedmodel")
+        export_model(run, "savedmodel")
     assert state(run.path("exports")) == before
 
 
@@ -265,7 +268,7 @@ def test_an_export_that_stayed_as_it_was_is_as_certified(exported):
 
 @pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "contract.json"])
 def test_the_check_notices_a_changed_file_and_does_not_load_it(litert, name, monkeypatch):
-    monkeypatch.setattr("marinecv.export.engines.load_exported", interrupted)
+    monkeypatch.setattr(sys.modules["marinecv.export.engines"], "load_exported", interrupted)
     (litert / name).write_bytes((litert / name).read_bytes()[:-1] + b"~")
     assert check_export(litert) == f"{name} is not as it was certified. Export it again."
 
@@ -316,7 +319,7 @@ def test_the_canary_is_drawn_by_seed_and_shows_different_pictures():
 
 
 def test_the_table_has_the_keras_model_first_and_a_row_an_export(exported):
-    found = mcv.read_exports(exported)
+    found = read_exports(exported)
     assert found["export"].tolist() == [table.ORIGINAL, *sorted(NAMES)] and found.columns.tolist() == table.COLUMNS
     first, others = found.iloc[0], found.iloc[1:]
     assert first["bytes"] == exported.path("model.keras").stat().st_size and np.isnan(first["agreement_value"])
@@ -327,13 +330,13 @@ def test_the_table_has_the_keras_model_first_and_a_row_an_export(exported):
 
 
 def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
-    assert mcv.read_exports(run) is None
+    assert read_exports(run) is None
     run.path("exports").mkdir()
     good = pd.DataFrame([{"export": "keras", **dict.fromkeys(table.COLUMNS[1:], 1)}])
     for broken in (good.assign(accuracy_value=2), good.drop(columns="export"), good.drop(columns="bytes")):
         broken.to_csv(run.path("exports", "exports.csv"), index=False)
         with pytest.raises(ValueError, match="Delete it; `export` writes it again"):
-            mcv.read_exports(run)
+            read_exports(run)
 
 
 @pytest.mark.parametrize(
@@ -350,14 +353,14 @@ def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
 )
 def test_an_export_that_there_is_not_is_refused(run, words, said):
     with pytest.raises(ValueError, match=said):
-        mcv.export_model(run, *words)
+        export_model(run, *words)
     assert not run.path("exports").exists()
 
 
 @pytest.mark.parametrize("margin", [-0.01, 1.5, float("nan")])
 def test_a_margin_is_a_fraction(run, margin):
     with pytest.raises(ValueError, match="Expected a margin from 0 to 1"):
-        mcv.export_model(run, "litert", margin=margin)
+        export_model(run, "litert", margin=margin)
 
 
 @pytest.mark.parametrize(("format", "package"), [("litert", "ai_edge_litert"), ("onnx", "tf2onnx")])
@@ -365,14 +368,14 @@ def test_a_missing_package_is_named_with_what_brings_it(run, format, package, mo
     found = formats.importlib.util.find_spec
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None if name == package else found(name))
     with pytest.raises(ValueError, match=rf"{package} is not installed.*pip install 'marinecv\[{format}\]'"):
-        mcv.export_model(run, format)
+        export_model(run, format)
 
 
 def test_a_class_with_a_line_break_has_no_line_in_the_labels(run):
     contract = json.loads(run.path("contract.json").read_text())
     run.path("contract.json").write_text(json.dumps({**contract, "class_names": ["crab", "e\nel", "ray"]}))
     with pytest.raises(ValueError, match="'e.nel' has a line break in its name"):
-        mcv.export_model(run, "litert")
+        export_model(run, "litert")
 
 
 def test_a_model_that_takes_attributes_is_refused(run):
@@ -380,7 +383,7 @@ def test_a_model_that_takes_attributes_is_refused(run):
     x = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), told])
     keras.Model([pixels, told], layers.Dense(3, activation="softmax")(x)).save(run.path("model.keras"))
     with pytest.raises(ValueError, match="takes attributes beside the image"):
-        mcv.export_model(run, "litert")
+        export_model(run, "litert")
 
 
 def test_images_that_are_gone_are_said_and_without_any_nothing_is_measured(run, capsys):
@@ -391,12 +394,12 @@ def test_images_that_are_gone_are_said_and_without_any_nothing_is_measured(run, 
         catalog.to_csv(run.path("catalog.csv"), index=False)
         if len(places) == 1:
             said = []
-            assert mcv.measure_original(run, say=said.append).figures["accuracy"]["n"] == 2
-            mcv.measure_original(run)
+            assert measure_original(run, say=said.append).figures["accuracy"]["n"] == 2
+            measure_original(run)
             assert "1 of 3 validation images left out; the first, valid/crab" in said[0] and len(said) == 1
     assert not capsys.readouterr().out
     with pytest.raises(ValueError, match="No validation image of .* can be read. Expected its data where .*gone.jpg"):
-        mcv.measure_original(run)
+        measure_original(run)
 
 
 def test_a_folder_without_a_model_and_a_damaged_file_are_named(litert):
@@ -439,6 +442,6 @@ def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path)
 def test_a_model_is_no_run():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="Expected run of type Run. Received: <Sequential"):
-        mcv.export_model(model, "litert")
+        export_model(model, "litert")
     with pytest.raises(ValueError, match="Expected run of type Run"):
-        mcv.measure_original("runs/mine")
+        measure_original("runs/mine")

@@ -8,6 +8,7 @@ from PIL import Image
 
 import marinecv as mcv
 from marinecv.data import images as room
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.pack import pack
 from marinecv.inputs.decode import decode, decode_with_pillow, read_decodable
 from marinecv.inputs.pixels import load_pixels, read_pixels
@@ -131,9 +132,9 @@ def test_the_gray_levels_of_a_data_set_are_scaled_by_one_rule(tmp_path, names, w
     for name in names:
         Image.fromarray((ramp * TOPS[name]).astype(np.uint16)).save(folder / name)
     picture().save(folder / "photo.png")
-    manifest = mcv.manifest_of_folder(tmp_path / "tank")
+    manifest = manifest_of_folder(tmp_path / "tank")
     if packed:
-        manifest = mcv.manifest_of_folder(pack(manifest, tmp_path / "pack", read_decodable, say=lambda line: None))
+        manifest = manifest_of_folder(pack(manifest, tmp_path / "pack", read_decodable, say=lambda line: None))
     catalog = mcv.read_catalog(manifest)
     assert find_white(catalog) == white
     spec = ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch", canvas_px=None, white=find_white(catalog))
@@ -165,10 +166,10 @@ def test_data_without_deep_images_have_no_white(tmp_path):
     picture().save(tmp_path / "crab" / "a.png")
     Image.fromarray(np.full((HEIGHT, WIDTH), -1, np.int32)).save(tmp_path / "crab" / "negative.tif")
     (tmp_path / "crab" / "broken.png").write_bytes(b"no image")
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(tmp_path))
+    catalog = mcv.read_catalog(manifest_of_folder(tmp_path))
     assert find_white(catalog) is None and find_white(catalog[:0]) is None
     Image.fromarray(np.full((HEIGHT, WIDTH), 300, np.uint16)).save(tmp_path / "crab" / "deep.jpg", format="PNG")
-    assert find_white(mcv.read_catalog(mcv.manifest_of_folder(tmp_path))) == 1023  # under a wrong suffix too
+    assert find_white(mcv.read_catalog(manifest_of_folder(tmp_path))) == 1023  # under a wrong suffix too
 
 
 def test_a_number_a_pixel_up_to_255_is_a_grey_level():

@@ -364,6 +364,7 @@ ON_JAX = """
 import gc, weakref
 import keras, numpy as np, pandas as pd, tensorflow as tf
 import marinecv as mcv
+from marinecv.inputs.epochs import EpochCounter
 
 assert keras.backend.backend() == "jax"
 spec, names, count = mcv.ImageSpec(height=8, width=10), ("a", "b"), 44
@@ -376,7 +377,7 @@ expected = []
 for epoch in range(5):
     batches = mcv.make_dataset(rows, spec, names, start_epoch=epoch, **options)
     expected.append([number for images, _ in batches for number in images.numpy()[:, 0, 0, 0]])
-for counter, first in ((mcv.EpochCounter(), 2), (0, 0)):
+for counter, first in ((EpochCounter(), 2), (0, 0)):
     seen = []
 
     def note(images, labels):

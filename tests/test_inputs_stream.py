@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import COLOURS, draw_image
 
 import marinecv as mcv
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.pack import pack
 from marinecv.inputs import decode as decoding
 from marinecv.inputs import pixels as room
@@ -36,8 +37,8 @@ def catalog(tmp_path):
         place.mkdir(parents=True, exist_ok=True)
         image = draw_image(name, seed=number)
         (image.rotate(90, expand=True) if number % 5 == 0 else image).save(place / f"{number:02d}{ending}")
-    pack(mcv.manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable, shard_bytes=9000)
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(tmp_path / "pack"))
+    pack(manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable, shard_bytes=9000)
+    catalog = mcv.read_catalog(manifest_of_folder(tmp_path / "pack"))
     return catalog.set_index(np.arange(100, 100 + len(catalog)))
 
 
@@ -151,8 +152,8 @@ def test_an_image_that_pillow_alone_decodes_is_streamed_too(tmp_path, streamed, 
         place = tmp_path / "shore" / list(COLOURS)[number]
         place.mkdir(parents=True)
         draw_image("eel", seed=number).save(place / f"{number}{ending}")
-    pack(mcv.manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable)
-    packed = mcv.read_catalog(mcv.manifest_of_folder(tmp_path / "pack"))
+    pack(manifest_of_folder(tmp_path / "shore"), tmp_path / "pack", read_decodable)
+    packed = mcv.read_catalog(manifest_of_folder(tmp_path / "pack"))
     assert packed["path"].str.endswith("-pillow").tolist() == [True, False, True]
     np.testing.assert_array_equal(streamed(packed)[:], in_memory(packed))
 

@@ -90,7 +90,7 @@ def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed,
 
 def test_the_installed_package_has_its_types_and_imports_no_name_before_it_is_used(installed, tmp_path):
     assert (installed / "marinecv" / "py.typed").is_file()
-    code = "import sys, marinecv as mcv; some = set(sys.modules); mcv.coverage_range(9); print(mcv.__file__, some)"
+    code = "import sys, marinecv as mcv; some = set(sys.modules); mcv.ImageSpec(); print(mcv.__file__, some)"
     said = run_python(installed, code, tmp_path)
     assert said.startswith(str(installed)) and not any(f"'{name}'" in said for name in ("numpy", "pandas", "keras"))
 

@@ -13,13 +13,15 @@ from conftest import COLOURS, draw_image
 from PIL import Image
 from scipy.special import softmax
 
-import marinecv as mcv
 from marinecv.data.held import calibration_rows
 from marinecv.data.user_tables import usable
-from marinecv.evaluation.calibration import temperature_sentence
+from marinecv.evaluation.calibration import calibrated, temperature_sentence
+from marinecv.evaluation.conformal import coverage_range, prediction_sets
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.export.certificate import calibration_of
+from marinecv.features.distance import fit_distance
 from marinecv.hashes import sha256
+from marinecv.inputs.pixels import read_pixels
 from marinecv.recipes.aquarium import BEST
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
@@ -95,7 +97,7 @@ def test_a_training_leaves_what_its_probabilities_mean_and_names_what_it_is_of(s
     assert found.model_sha256 == sha256(run.path("model.keras"))
     assert found.codes_sha256 == sha256(run.path("codes.npz"))
     assert found.ece.after <= 1 and found.sets.coverage == 0.9
-    assert (found.sets.low, found.sets.high) == mcv.coverage_range(20)
+    assert (found.sets.low, found.sets.high) == coverage_range(20)
     assert found.sets.meaning.startswith("marginal: over images like those of validation, not class by class")
 
 
@@ -132,8 +134,8 @@ def test_the_console_the_page_and_predict_say_whether_the_temperature_is_used(co
         assert sentence in write_run_report(copy.folder).read_text(encoding="utf-8")
         rows_of_predict = predicted(copy, mixed, tmp_path / f"{factor}.csv")
         assert sentence in capsys.readouterr().out
-        seen, _ = mcv.read_pixels([str(mixed / "crab.png")], copy.spec)
-        given = mcv.calibrated(model.predict(seen.astype(np.float32), verbose=0), found.temperature)
+        seen, _ = read_pixels([str(mixed / "crab.png")], copy.spec)
+        given = calibrated(model.predict(seen.astype(np.float32), verbose=0), found.temperature)
         good = rows_of_predict[rows_of_predict["problem"] == ""]
         np.testing.assert_allclose(good[names].astype(float).iloc[:1], given, atol=1e-5)
 
@@ -240,12 +242,12 @@ def test_predict_calibrates_and_states_sets(sure_run, mixed, tmp_path, capsys):
         "true class of about 90% of images or more; with 20 held out it may be 75% to 99% (marginal:" in said
         and "look at" not in said
     )
-    pixels, _ = mcv.read_pixels([str(mixed / name) for name in ("crab.png", "eel.png", "noise.png")], run.spec)
+    pixels, _ = read_pixels([str(mixed / name) for name in ("crab.png", "eel.png", "noise.png")], run.spec)
     raw = run.load_model().predict(pixels.astype(np.float32), verbose=0)
-    expected = mcv.calibrated(raw, run.calibration.temperature)
+    expected = calibrated(raw, run.calibration.temperature)
     good = rows[rows["problem"] == ""]
     np.testing.assert_allclose(good[["p_crab", "p_eel", "p_ray"]].astype(float), expected, atol=1e-5)
-    inside = mcv.prediction_sets(expected, run.calibration.sets.threshold)
+    inside = prediction_sets(expected, run.calibration.sets.threshold)
     names = np.array(run.class_names)
     assert good["prediction_set"].tolist() == ["|".join(names[row]) for row in inside]
     assert (rows.loc[rows["problem"] != "", ["prediction_set", "probability"]] == "").all(axis=None)
@@ -327,7 +329,7 @@ def test_a_calibration_of_another_model_or_contract_is_refused(copy, name, mixed
 
 
 def test_codes_of_another_training_are_refused(copy, mixed, tmp_path, capsys):
-    fitted = mcv.fit_distance(np.eye(4, 9), list("abab"))
+    fitted = fit_distance(np.eye(4, 9), list("abab"))
     np.savez(copy.path("codes.npz"), **fitted)
     words = ["predict", str(copy.folder), str(mixed), "--output", str(tmp_path / "out.csv")]
     assert main([*words, "--review"]) == 1
@@ -386,7 +388,7 @@ def test_the_page_says_in_words_what_a_probability_means(sure_run):
         "Which images to look at",
         "for about\n90% of images",
         "With 20 held out it may be 75% to 99%.",
-        "mcv.calibrated(probabilities",
+        "calibrated(probabilities",
     ):
         assert words in page
     assert (sure_run / "figures" / "reliability.png").is_file() and (sure_run / "figures" / "triage.png").is_file()

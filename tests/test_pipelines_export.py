@@ -8,6 +8,7 @@ from test_report_pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.export import model as exporting
+from marinecv.export.table import read_exports
 from pipelines.cli import main
 
 
@@ -63,7 +64,7 @@ def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
     assert said.err.startswith("error: litert-float16 is not written: its validation accuracy is 0.0000 and that of")
     assert said.err.count("\n") == 1
     assert sorted(path.name for path in (run / "exports").glob("[!.]*")) == ["exports.csv", "litert"]
-    assert mcv.read_exports(mcv.Run(run))["export"].tolist() == ["keras", "litert"]
+    assert read_exports(mcv.Run(run))["export"].tolist() == ["keras", "litert"]
     assert not (run / "report.html").exists()
 
 

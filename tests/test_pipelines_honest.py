@@ -10,7 +10,10 @@ from conftest import COLOURS, draw_image
 from PIL import Image, ImageFilter
 
 import marinecv as mcv
+from marinecv.audit.links import find_links
 from marinecv.data.groups import group_catalog
+from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.splits import keep_split
 from marinecv.evaluation.leaks import GROUPED, WITHOUT, read_honest_scores
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -141,29 +144,29 @@ def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(fo
 
 def test_many_images_are_not_searched_unasked(run, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(honest, "MOST", 3)
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
+    catalog = mcv.read_catalog(manifest_of_folder(folder))
     assert honest.note_relatives(tmp_path, mcv.Recipe.of(run), catalog, print) is catalog and not list(
         tmp_path.iterdir()
     )
 
 
 def test_groups_of_a_catalog_are_those_of_its_links(folder):
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
-    links = mcv.find_links(catalog)
+    catalog = mcv.read_catalog(manifest_of_folder(folder))
+    links = find_links(catalog)
     assert links[["first", "second", "kind"]].values.tolist() == [
         ["train/crab/a.png", "test/crab/copied.jpg", "near copy"]
     ] and set(group_catalog(catalog, links)["group"]) == set(catalog["image_id"]) - {"train/crab/a.png"}
 
 
 def test_drawn_tanks_have_no_relatives(shared_tank):
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(shared_tank))
-    assert draw_image("crab", 0).size == (64, 48) and "neighbour" not in set(mcv.find_links(catalog)["kind"])
+    catalog = mcv.read_catalog(manifest_of_folder(shared_tank))
+    assert draw_image("crab", 0).size == (64, 48) and "neighbour" not in set(find_links(catalog)["kind"])
 
 
 def test_folds_of_a_split_that_is_taken_again_by_its_name_are_grouped_too(folder):
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
-    catalog = mcv.group_catalog(catalog, mcv.find_links(catalog))
-    for name in ("grouped", mcv.keep_split(catalog, "odd:name/of-grouped")):
+    catalog = mcv.read_catalog(manifest_of_folder(folder))
+    catalog = group_catalog(catalog, find_links(catalog))
+    for name in ("grouped", keep_split(catalog, "odd:name/of-grouped")):
         choice = mcv.DataChoice(name="scenes", split_by=name)
         for part, split in plan.folded(choice, catalog, 2, seed=0).values():
             sides = split.set_index("image_id")["split"]
@@ -171,7 +174,7 @@ def test_folds_of_a_split_that_is_taken_again_by_its_name_are_grouped_too(folder
 
 
 def test_pseudo_labels_bring_their_own_relatives(run, folder, tmp_path):
-    catalog = mcv.read_catalog(mcv.manifest_of_folder(folder))
+    catalog = mcv.read_catalog(manifest_of_folder(folder))
     unlabelled = catalog.assign(split=catalog["split"].mask(catalog["image_id"] == "train/crab/a.png", ""))
     recipe = mcv.Recipe.of(run)
     honest.note_relatives(tmp_path, recipe, unlabelled, print)

@@ -16,6 +16,9 @@ import pandas as pd
 import pytest
 
 import marinecv as mcv
+from marinecv.audit.links import find_links
+from marinecv.data.manifests import load_manifest
+from marinecv.training.model_choice import MultimodalModel
 
 ROOT = Path(mcv.__file__).resolve().parents[1]
 STUB = ast.parse((ROOT / "marinecv" / "__init__.pyi").read_text(encoding="utf-8"))
@@ -36,7 +39,7 @@ model = mcv.cnn((64, 64, 3), len(names), filters=[8, 16], kernels=[3, 3], pools=
 mcv.compile_model(model, mcv.Training(epochs=2, learning_rate=1e-3))
 history = model.fit(train, epochs=2, callbacks=mcv.callbacks(mcv.Training(epochs=2), "out"))
 predictions = mcv.predict_table(model, catalog, spec, list(names))
-mcv.write_predictions(predictions, "predictions.csv")
+predictions.to_csv("predictions.csv")
 print(mcv.classification_metrics(predictions, seed=1)["accuracy"])
 for figure in (mcv.curves(history), mcv.curves(history.history), mcv.confusion_figure(np.eye(2), class_names=names)):
     figure.savefig("figure.png")
@@ -99,7 +102,7 @@ def test_nothing_prints_unless_it_is_given_print():
         (lambda: mcv.Training(epoch=5), "argument 'epoch'. Did you mean \"epochs\"?"),
         (lambda: mcv.DataChoice(name="a", lable_rule="area"), 'Did you mean "label_rule"?'),
         (lambda: mcv.ScratchModel(filter=(8,)), 'Did you mean "filters"?'),
-        (lambda: mcv.MultimodalModel(fusoin="gated"), 'MultimodalModel has no argument .* Did you mean "fusion"?'),
+        (lambda: MultimodalModel(fusoin="gated"), 'MultimodalModel has no argument .* Did you mean "fusion"?'),
         (lambda: replace(mcv.ImageSpec(), widht=3), 'Did you mean "width"?'),
     ],
 )
@@ -117,8 +120,8 @@ def test_an_argument_that_no_part_of_a_recipe_has_ends_in_the_nearest_one(build,
         (lambda: mcv.cnn((64, 64, 3), 2, normalisation="standardize"), 'Did you mean "standardise"?'),
         (lambda: mcv.backbone_classifier((64, 64, 3), 2, normalisation="back"), 'Did you mean "backbone"?'),
         (lambda: mcv.backbone_classifier((64, 64, 3), 2, backbone="mobilnetv2"), 'Did you mean "mobilenetv2"?'),
-        (lambda: mcv.find_links(None, "numbers"), "Received: frames='numbers'. Did you mean \"number\"?"),
-        (lambda: mcv.load_manifest("aquarum"), 'Did you mean "aquarium"?'),
+        (lambda: find_links(None, "numbers"), "Received: frames='numbers'. Did you mean \"number\"?"),
+        (lambda: load_manifest("aquarum"), 'Did you mean "aquarium"?'),
     ],
 )
 def test_a_word_that_is_none_of_an_argument_s_ends_in_the_nearest_one(call, sentence):

@@ -296,12 +296,14 @@ import tensorflow as tf
 processors = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processors[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import marinecv as mcv
+from marinecv.training.distribution import distributed
+from marinecv.training.fit import fit_recipe, load_run
 
 for how, folder in zip((None, "mirrored"), sys.argv[1:]):
     run = mcv.Run(folder)
     recipe = mcv.Recipe.of(run)
-    with mcv.distributed(how) as share:
-        mcv.fit_recipe(recipe, run, mcv.load_run(run, recipe))
+    with distributed(how) as share:
+        fit_recipe(recipe, run, load_run(run, recipe))
     assert share.devices == (2 if how else 1)
 """
 

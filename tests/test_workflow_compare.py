@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import marinecv as mcv
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.predictions import write_predictions
+from marinecv.studies import Study
 from pipelines.cli import main
 from pipelines.options import in_flags
 
@@ -26,11 +29,11 @@ def test_a_row_holds_what_compare_runs_says_and_nothing_is_printed(finished_run,
     table["predicted_class"] = np.roll(table["predicted_class"], 1)
     scores = [column for column in table if column.startswith("p_")]
     table[scores] = np.roll(table[scores], 1, axis=0)
-    mcv.write_predictions(table, other / "predictions.csv")
+    write_predictions(table, other / "predictions.csv")
     comparison = mcv.compare(mcv.Run(finished_run), str(other), split="test")
     assert capsys.readouterr() == ("", "")
     [row] = comparison.table.to_dict("records")
-    oracle = mcv.compare_runs(mcv.read_predictions(finished_run / "predictions.csv"), table, "test")
+    oracle = compare_runs(mcv.read_predictions(finished_run / "predictions.csv"), table, "test")
     assert {name: row[name] for name in ("accuracy_a", "accuracy_b", "difference", "low", "high", "n", "p")} == {
         name: oracle[name] for name in ("accuracy_a", "accuracy_b", "difference", "low", "high", "n", "p")
     }
@@ -42,8 +45,8 @@ def test_a_row_holds_what_compare_runs_says_and_nothing_is_printed(finished_run,
 def test_an_experiment_stands_for_its_runs_and_seeds_are_one_row(finished_run, tmp_path):
     cells = {f"{name}{seed}": copy_of(finished_run, tmp_path / f"{name}{seed}", name=name, seed=seed).name
              for name in "ab" for seed in range(3)}  # fmt: skip
-    mcv.Study.create(tmp_path, "s", "s", list(cells))
-    [row] = mcv.compare(mcv.Study(tmp_path)).table.to_dict("records")
+    Study.create(tmp_path, "s", "s", list(cells))
+    [row] = mcv.compare(Study(tmp_path)).table.to_dict("records")
     accuracy = mcv.Run(finished_run).metrics["validation"]["accuracy"]["value"]
     assert row["first"], row["second"] == ("a", "b")
     assert row["accuracy_a"] == row["accuracy_b"] == pytest.approx(accuracy)

@@ -8,6 +8,7 @@ import pytest
 from test_evaluation_own_model import SPEC, guide
 
 import marinecv as mcv
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.evaluation.leaks import honest_sentences
 from marinecv.workflows.run import Run
 from pipelines.cli import main
@@ -80,7 +81,7 @@ def test_a_model_alone_does_not_say_what_it_was_trained_with(catalog):
 
 
 def test_drawn_images_say_nothing_of_a_model_of_photographs(finished_run, shared_tank):
-    manifest = mcv.manifest_of_folder(shared_tank)
+    manifest = manifest_of_folder(shared_tank)
     with pytest.raises(ValueError, match="A demonstration model and real photographs say nothing of each other"):
         mcv.evaluate(finished_run, data=mcv.Manifest(**{**vars(manifest), "demonstration": True}))
 

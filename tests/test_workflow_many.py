@@ -8,12 +8,15 @@ from conftest import COLOURS, draw_image
 
 import marinecv as mcv
 from marinecv.atomic import write_json
+from marinecv.data.manifests import manifest_of_folder
 from marinecv.recipes.aquarium import BEST
 from marinecv.recipes.butterflies import UNET, A
 from marinecv.search.space import TRAINING
 from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import learning_curve, resume, search, train_runs
+from marinecv.workflows.learning_curve import LearningCurve
+from marinecv.workflows.reproduce import Reproduction
 from pipelines.options import in_flags
 
 TINY = A.with_model(filters=(4,), bottleneck=6)
@@ -29,7 +32,7 @@ def catalog(tmp_path_factory) -> pd.DataFrame:
         folder = root / ("train", "train", "valid", "test")[number // 3 % 4] / name
         folder.mkdir(parents=True, exist_ok=True)
         draw_image(name, seed=number).save(folder / f"{number}.jpg", quality=95)
-    return mcv.read_catalog(mcv.manifest_of_folder(root))
+    return mcv.read_catalog(manifest_of_folder(root))
 
 
 def test_a_search_of_a_catalog_returns_its_trials_and_the_best_run_and_says_nothing(
@@ -61,7 +64,7 @@ def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_p
     assert curve.differences is None and curve.sample_size is None  # of one line, at two fractions
 
     again = mcv.resume(curve.folder, goal=0.9, log=None)
-    assert isinstance(again, mcv.LearningCurve) and capsys.readouterr() == ("", "")
+    assert isinstance(again, LearningCurve) and capsys.readouterr() == ("", "")
     (curve.folder / "curve.csv").unlink()
     with pytest.raises(ValueError, match=r'has no curve.csv yet. Go on with resume\("'):
         curve.curve  # noqa: B018
@@ -90,16 +93,16 @@ def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_i
     settings = {"recipes": ["aquarium_three_conv"], "quick": True, "log": None, "changes": SMALL}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train_runs, "fit_recipe", killed)
-        mcv.reproduce("aquarium", data=mcv.manifest_of_folder(shared_tank), folder="again", seeds=2, **settings)
+        mcv.reproduce("aquarium", data=manifest_of_folder(shared_tank), folder="again", seeds=2, **settings)
     done = mcv.resume("again", log=None)
     assert capsys.readouterr() == ("", "")
-    assert isinstance(done, mcv.Reproduction) and done.results_dir == Path("again") / "results"
+    assert isinstance(done, Reproduction) and done.results_dir == Path("again") / "results"
     assert [recipe.name for recipe in done.recipes] == ["aquarium_three_conv"]
     rows = done.results.query("recipe == 'aquarium_three_conv' and metric == 'accuracy' and split == 'test'")
     assert rows["seed"].tolist() == ["0", "1", "all"] and set(rows["verdict"]) == {"reduced budget"}
     (done.folder / "reproduction.json").write_text('{"results_dir": 3}')
     with pytest.raises(ValueError, match="The results_dir of again"):
-        mcv.Reproduction("again")
+        Reproduction("again")
 
 
 @pytest.mark.parametrize(
@@ -139,11 +142,11 @@ def test_what_is_resumed_takes_what_it_has_a_use_for(tmp_path):
     Study.create(tmp_path, "grid", "A grid", [])
     with pytest.raises(ValueError, match="has no use for workers=. Expected some of track, distribute, callbacks"):
         resume.resume(tmp_path, workers="ray")
-    for kind, said in ((mcv.LearningCurve, "is no learning curve"), (mcv.Reproduction, "is no reproduction")):
+    for kind, said in ((LearningCurve, "is no learning curve"), (Reproduction, "is no reproduction")):
         with pytest.raises(ValueError, match=said):
             kind(tmp_path)
     write_json(tmp_path / "curve.json", {})
-    assert isinstance(resume.opened(tmp_path), mcv.LearningCurve)
+    assert isinstance(resume.opened(tmp_path), LearningCurve)
     with pytest.raises(ValueError, match="has no use for distribute=. Expected some of track, goal, or none."):
         resume.resume(tmp_path, distribute="mirrored")
     (tmp_path / "search").mkdir()

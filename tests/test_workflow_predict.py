@@ -9,6 +9,7 @@ import pytest
 from conftest import draw_image
 
 import marinecv as mcv
+from marinecv.inputs.pixels import read_pixels
 from marinecv.workflows import predict
 from marinecv.workflows.run import Run
 from pipelines.cli import main
@@ -53,7 +54,7 @@ def test_in_memory_it_is_what_the_file_and_the_command_hold(finished_run, photos
     assert good["probability"].tolist() == good[["p_crab", "p_eel", "p_ray"]].max(axis=1).tolist()
     assert table["probability"].isna().sum() == 1 and table["doubt"].dtype == float
     model = Run(finished_run).model
-    pixels = np.stack([mcv.read_pixels(good["path"], Run(finished_run).spec)[0]])[0].astype(np.float32)
+    pixels = np.stack([read_pixels(good["path"], Run(finished_run).spec)[0]])[0].astype(np.float32)
     np.testing.assert_allclose(good[["p_crab", "p_eel", "p_ray"]], model.predict(pixels, verbose=0), atol=1e-5)
 
 

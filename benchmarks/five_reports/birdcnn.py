@@ -4,7 +4,7 @@ from five_reports import printed
 from five_reports.claims import map_sides
 from five_reports.words import CANNOT, FITS, accuracy, claim, filled, listed, section
 
-import marinecv as mcv
+from marinecv.data.manifests import load_manifest
 from marinecv.evaluation.intervals import smallest_difference, smallest_paired_difference
 from marinecv.recipes.birdcnn import BASE, RECIPES
 from marinecv.recipes.birds import CUSTOM_CNN
@@ -36,7 +36,7 @@ def flattened(recipe) -> tuple[list[int], int]:
 
 
 def split() -> str:
-    total = sum(mcv.load_manifest("cub_x20").expected["images"].values())
+    total = sum(load_manifest("cub_x20").expected["images"].values())
     train = int(0.8 * total)
     return claim(
         "The split.",

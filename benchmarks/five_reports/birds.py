@@ -18,7 +18,7 @@ from five_reports.words import (
     section,
 )
 
-import marinecv as mcv
+from marinecv.data.manifests import load_manifest
 from marinecv.evaluation.published import counts_behind
 from marinecv.recipes.birds import CUSTOM_CNN, EFFICIENTNETB4, MULTIMODAL, RECIPES, RESNET50, N
 
@@ -63,7 +63,7 @@ def on_20() -> str:
 
 
 def on_200() -> str:
-    total = sum(mcv.load_manifest("cub_x200").expected["images"].values())
+    total = sum(load_manifest("cub_x200").expected["images"].values())
     fifths = [total // 5, MANY]
     alone = [
         f"of {size:,} images only {listed([f for f in X200.values() if counts_behind(f, size)])} can be"

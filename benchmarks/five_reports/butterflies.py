@@ -16,7 +16,7 @@ from five_reports.claims import (
 )
 from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
 
-import marinecv as mcv
+from marinecv.data.manifests import load_manifest
 from marinecv.evaluation.intervals import smallest_difference, wilson
 from marinecv.recipes.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
 
@@ -53,7 +53,7 @@ def findings() -> str:
 
 def species() -> dict[int, int]:
     """Images a species by number of species: of the report's, and of the set that they come from."""
-    few = len(mcv.load_manifest("butterflies20").folder_classes)
+    few = len(load_manifest("butterflies20").folder_classes)
     return {classes: N // classes for classes in (few, printed.BUTTERFLIES_SPECIES)}
 
 
@@ -63,7 +63,7 @@ def at(share: float, figure: str) -> dict[str, str]:
 
 
 def how_many() -> str:
-    manifest = mcv.load_manifest("butterflies20")
+    manifest = load_manifest("butterflies20")
     ours, classes = manifest.expected["images"]["test"], len(manifest.folder_classes)
     figures = [figures["accuracy"] for figures in ROWS.values()]
     first, following, *_ = fitting_sizes(figures, range(1, 2 * N))

@@ -28,9 +28,9 @@ def audit_images(
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
     """Decode every usable image and measure what an audit judges.
 
-        catalog, tables, looked_at = mcv.audit_images(mcv.read_catalog(manifest), mcv.read_boxes(manifest))
-        leak = mcv.leak_index(tables["votes"])
-        findings = mcv.list_findings(catalog, boxes, tables, leak)
+        catalog, tables, looked_at = audit_images(mcv.read_catalog(manifest), mcv.read_boxes(manifest))
+
+    `mcv.audit` does this and all that follows from it.
 
     Args:
         catalog: as `read_catalog` returns it.

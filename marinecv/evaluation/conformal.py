@@ -48,7 +48,7 @@ def coverage_range(n: int, coverage: float = COVERAGE) -> tuple[float, float]:
         ValueError: as `set_threshold`.
     Source: Vovk (2012), Conditional validity of inductive conformal predictors, https://arxiv.org/abs/1209.2673.
     Example:
-        >>> print("{:.2f} to {:.2f}".format(*mcv.coverage_range(100, coverage=0.9)))
+        >>> print("{:.2f} to {:.2f}".format(*coverage_range(100, coverage=0.9)))
         0.84 to 0.95
     """
     place = _place(n, coverage)
@@ -66,7 +66,7 @@ def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
         probabilities: (n, C), calibrated as those that gave the threshold.
         threshold: what `set_threshold` gave.
     Example:
-        >>> mcv.prediction_sets(np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]), threshold=0.7).tolist()
+        >>> prediction_sets(np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]), threshold=0.7).tolist()
         [[True, True, False], [False, True, True]]
     """
     probabilities = np.asarray(probabilities, np.float64)

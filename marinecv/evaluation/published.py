@@ -24,7 +24,7 @@ def counts_behind(figure: str, n: int) -> dict[int, tuple[str, ...]]:
     Raises:
         ValueError: figure is no printed fraction from 0 to 1, or n is below 1.
     Example:
-        >>> mcv.counts_behind("0.873", n=63)
+        >>> counts_behind("0.873", n=63)
         {55: ('rounded', 'truncated')}
     """
     units, scale = printed_units(figure)

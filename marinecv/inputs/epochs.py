@@ -14,7 +14,7 @@ class EpochCounter(keras.callbacks.Callback):
     is set by Keras, so that `initial_epoch` and `BackupAndRestore` are followed too. A dataset of a single batch, or of
     a few with a `prefetch` behind them, needs that: there a look is a whole pass.
 
-        counter = mcv.EpochCounter()
+        counter = EpochCounter()
         train = mcv.make_dataset(rows, spec, class_names, training=True, start_epoch=counter)
         model.fit(train, initial_epoch=3, epochs=10, callbacks=[counter])
 
