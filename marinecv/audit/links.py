@@ -31,6 +31,10 @@ def find_links(
 ) -> pd.DataFrame:
     """Link copies, near copies and images taken one after the other.
 
+        >>> import marinecv as mcv
+        >>> mcv.find_links(mcv.read_catalog(mcv.demo_images())[:8]).columns[:3].tolist()
+        ['first', 'second', 'kind']
+
     What was found is kept in the store and known by the files, their times and sizes, and their classes.
 
     Args:

@@ -87,9 +87,11 @@ def evaluate(
 ) -> Evaluation:
     """Score a run on one of its splits, or on images from elsewhere, with and without related training images.
 
-        evaluation = mcv.evaluate("runs/my_photos_mobilenet_head-1", "test", folds=5)
-        evaluation.metrics["accuracy"]
-        mcv.evaluate(model, data=catalog, spec=spec, class_names=["crab", "eel"], folder="runs/mine")
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> evaluation = mcv.evaluate(run, "test", log=None)
+        >>> evaluation.metrics["accuracy"]["n"]
+        24
 
     Args:
         run: a run, its folder, or a Keras model of your own, of which a run is made first as `run_of_model` does.
