@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -77,6 +78,26 @@ def test_the_readme_names_the_files_that_a_run_leaves(finished_run):
     listed = text[text.index("## What a run leaves") :].split("\n\n")[1].split()
     left = {path.name for path in finished_run.iterdir() if path.is_file() and path.name != ".lock"}
     assert left - {name for name in listed if "/" not in name} == set()
+
+
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+
+
+def test_the_pages_name_public_names_alone_and_import_the_others():
+    for page, text in PAGES.items():
+        assert set(re.findall(r"\bmcv\.(\w+)", text)) <= set(mcv.__all__), page
+
+
+@pytest.mark.parametrize(
+    "block", [block for text in PAGES.values() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+)
+def test_python_on_the_pages_calls_what_is_there_with_arguments_that_it_takes(block):
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("marinecv"):
+            assert all(hasattr(importlib.import_module(node.module), name.name) for name in node.names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("mcv."):
+            parameters = inspect.signature(getattr(mcv, node.func.attr)).parameters
+            assert {word.arg for word in node.keywords} <= {*parameters} or "settings" in parameters, ast.unparse(node)
 
 
 def the_page_s_load():

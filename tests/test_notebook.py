@@ -112,7 +112,7 @@ def test_notebook_runs(notebook, tmp_path):
     NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False, resources=resources).execute()
     tidy(notebook)
     figures = [output for output in outputs_of(notebook) if "image/png" in output.get("data", {})]
-    assert len(figures) == 2
+    assert len(figures) == 4
     if os.environ.get("MARINECV_REFRESH_NOTEBOOK"):
         nbformat.write(notebook, NOTEBOOK)
     else:

@@ -41,7 +41,7 @@ def find_links(
         catalog: columns `CATALOG_COLUMNS`; its usable rows are looked at, those that do not decode are left alone.
         frames: what says which images follow each other: `"number"` in the file name, `"time"` in the EXIF data or
             the file name, or `"none"`; None takes what tells best, see `find_frames`.
-        loaded: what `load_thumbs(catalog)` gave, to save decoding again.
+        loaded: what `marinecv.audit.thumbs.load_thumbs(catalog)` gave, to save decoding again.
         say: called with a line of text where the search takes more than a moment.
     Returns:
         DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids), `kind`: `copy` (the same bytes), `near

@@ -94,7 +94,7 @@ def evaluate(
         24
 
     Args:
-        run: a run, its folder, or a Keras model of your own, of which a run is made first as `run_of_model` does.
+        run: a run, its folder, or a Keras model of your own, of which a run is made first.
         split: `"train"`, `"validation"` or `"test"`. Other images without splits are all taken.
         data: other images, as `train` takes them; None takes the run's own.
         folds: train the recipe of the run so many times, below it, with related images kept together; what is trained
