@@ -29,10 +29,8 @@ def test_the_example_of(name, store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     public = getattr(mcv, name)
     module = importlib.import_module(public.__module__)
-    [test, *_] = doctest.DocTestFinder(recurse=False).find(public, name, module, globs={})
-    assert [example.source for example in test.examples][:1] != [] and test.examples[0].source.startswith(
-        "import marinecv as mcv"
-    )
+    found = doctest.DocTestFinder(recurse=False).find(public, name, module, globs={})
+    assert found and found[0].examples[0].source.startswith("import marinecv as mcv"), f"{name} has no whole example"
     said = []
-    assert doctest.DocTestRunner().run(test, out=said.append).failed == 0, "".join(said)
+    assert doctest.DocTestRunner().run(found[0], out=said.append).failed == 0, "".join(said)
     assert capsys.readouterr().out == ""  # a workflow with log=None is silent

@@ -21,6 +21,7 @@ METADATA = {
 }
 MACHINE_PATH = re.compile(r"/(tmp|work|root|home|Users|usr|opt|var|content)\b|[A-Z]:\\\\|site-packages")
 MAX_BYTES = 300_000
+IMPORTS = ("import keras", "import matplotlib.pyplot as plt", "import marinecv as mcv")
 REEF_CLASSES = ("fish", "jellyfish", "penguin", "puffin", "shark", "starfish", "stingray")
 
 
@@ -67,6 +68,8 @@ def test_notebook_uses_public_names_only(notebook):
     for cell in code_cells(notebook):
         source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
         for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert ast.unparse(node) in IMPORTS
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mcv":
                 used.add(node.attr)
     assert len(used) > 15

@@ -69,8 +69,7 @@ def read_catalog(
     """Read a data set: every image a row, sorted by split and image id.
 
         >>> import marinecv as mcv
-        >>> catalog = mcv.read_catalog(mcv.demo_images())
-        >>> catalog["split"].unique().tolist()
+        >>> mcv.read_catalog(mcv.demo_images())["split"].unique().tolist()
         ['train', 'validation', 'test']
 
     Args:

@@ -63,9 +63,8 @@ def split_catalog(
     keeps each group on one side and comes as near to the fractions of every class as whole groups allow.
 
         >>> import marinecv as mcv
-        >>> catalog = mcv.read_catalog(mcv.demo_images())
-        >>> mcv.split_catalog(catalog, "stratified", fractions=(0.8, 0.2, 0.0))["split"].unique().tolist()
-        ['train', 'validation']
+        >>> mcv.split_catalog(mcv.read_catalog(mcv.demo_images()), "stratified")["split"].unique().tolist()
+        ['train', 'validation', 'test']
 
     Groups are the sub-folders of a class at the first depth (a camera before its days) that leaves every class in train
     and most of them in each other split; a train image with a near-duplicate on another side is left out, and its row

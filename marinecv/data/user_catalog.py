@@ -27,8 +27,7 @@ def catalog_of(
 
         >>> import marinecv as mcv
         >>> files = sorted(mcv.demo_images().root.rglob("*.jpg"))
-        >>> catalog = mcv.catalog_of(files[:2], ["fish", "shark"])
-        >>> catalog["image_id"].tolist()
+        >>> mcv.catalog_of(files[:2], ["fish", "shark"])["image_id"].tolist()
         ['reef_test_0000.jpg', 'reef_test_0001.jpg']
 
     Args:

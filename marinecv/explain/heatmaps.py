@@ -33,8 +33,7 @@ def heatmaps(
 ) -> np.ndarray:
     """Show where in each image a model finds its evidence for a class.
 
-        >>> import marinecv as mcv
-        >>> import numpy as np
+        >>> import marinecv as mcv, numpy as np
         >>> mcv.heatmaps(mcv.cnn((64, 64, 3), 7), np.zeros((2, 64, 64, 3)), classes=[0, 3]).shape
         (2, 64, 64)
 

@@ -89,8 +89,7 @@ def evaluate(
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-        >>> evaluation = mcv.evaluate(run, "test", log=None)
-        >>> evaluation.metrics["accuracy"]["n"]
+        >>> mcv.evaluate(run, "test", log=None).metrics["accuracy"]["n"]
         24
 
     Args:

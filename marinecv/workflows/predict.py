@@ -48,8 +48,7 @@ def predict(
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-        >>> table = mcv.predict(run, run.catalog["path"].tolist()[:2], demonstration=True, log=None)
-        >>> table.columns[:3].tolist()
+        >>> mcv.predict(run, run.catalog["path"].tolist()[:2], demonstration=True, log=None).columns[:3].tolist()
         ['path', 'predicted_class', 'probability']
 
     Args:

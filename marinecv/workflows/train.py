@@ -80,8 +80,7 @@ def autoencode(data: Data = None, recipe: RecipeLike = None, **options: Any) -> 
     """Train an autoencoder, measure what it gives back, and keep its encoder and decoder.
 
         >>> import marinecv as mcv
-        >>> run = mcv.autoencode(mcv.demo_images(), epochs=1, limit=24, size=32, log=None)
-        >>> run.finished
+        >>> mcv.autoencode(mcv.demo_images(), epochs=1, limit=24, size=32, log=None).finished
         True
 
     Args:
