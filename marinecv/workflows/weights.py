@@ -29,7 +29,7 @@ def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = N
         return recipe
     asked, alpha = changes.get("model.weights"), changes.get("model.alpha")
     if alpha is not None and not BACKBONES[model.backbone].has_alpha:
-        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha.")
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={alpha}.")
     named = asked or (model.weights if model.weights != "imagenet" else None)
     if named not in (None, *WEIGHTS):
         if not Path(named).is_file():
