@@ -43,13 +43,10 @@ def intensity_summary(histogram: pd.DataFrame, dark: int = 32, middle: int = 128
 
 
 def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
-    """Estimate the noise of a sample of images, each by Immerkaer's Laplacian difference on grey pixels.
+    """Estimate the noise of a sample of images: `image_id, split, class_name, sigma` (grey levels, 0 to 255).
 
-    Fine texture reads as noise, so the figure is an upper bound; JPEG compression lowers it. An image with a side
-    below 3 px has no estimate (NaN). All usable ones decode, see `load_thumbs`. A row an image: `image_id, split,
-    class_name, sigma` (grey levels, 0 to 255).
-
-    Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996.
+    By the Laplacian difference of grey pixels (Immerkaer, CVIU 64(2), 1996); NaN of a side below 3 px. An upper bound,
+    for fine texture reads as noise; JPEG compression lowers it.
     """
     chosen, white = sample_of(catalog, sample, seed), find_white(catalog)
     sigmas = [noise_sigma(np.asarray(open_rgb(path, white).convert("L"))) for path in chosen["path"]]

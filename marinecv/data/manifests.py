@@ -108,13 +108,7 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
 def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
     """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
 
-    A pack is described as the data set that it was made of.
-
-    Args:
-        path: of the folder or archive.
-        say: called with a line of text where another process unpacks the archive, which is waited for.
-    Raises:
-        ValueError: there is no such place, no layout fits it, or it says something broken of itself.
+    A pack is described as the data set that it was made of. ValueError where no layout fits.
     """
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")

@@ -36,11 +36,10 @@ def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
 def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, float]:
     """Bound a figure by percentiles of its bootstrap replicates, further out the fewer units were resampled.
 
-    Resamples of few units vary too little: their spread lacks the factor sqrt(units / (units - 1)), and so few units
-    ask for Student's distribution instead of the normal one. Both are made good in the level of the percentiles.
-    `units` is how many images or groups were resampled; of uneven groups as `effective_number` counts them. Of fewer
-    than two nothing is known, and the bounds are the least and the largest replicate.
-    Source: Hesterberg (2015), What teachers should know about the bootstrap, the expanded percentile interval.
+    Resamples of few units vary too little by the factor sqrt(units / (units - 1)), and ask for Student's distribution:
+    both are made good in the level of the percentiles. `units` are images or groups, uneven ones as `effective_number`
+    counts them; of fewer than two the bounds are the least and the largest replicate. Source: Hesterberg (2015), What
+    teachers should know about the bootstrap, the expanded percentile interval.
     """
     tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2)) if units >= 2 else 0.0
     low, high = np.quantile(replicates, [tail, 1 - tail])

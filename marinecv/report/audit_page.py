@@ -36,22 +36,9 @@ def write_audit_report(
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
-    """Write `report.html`, every table as CSV, and the figures as PNG.
+    """Write `report.html`, every table as CSV, and the figures as PNG into an existing folder; return the page.
 
-    Args:
-        folder: an existing folder.
-        name: of the data set.
-        catalog: every image, with its problem if it has one.
-        boxes: as `read_boxes` returns them; may be empty.
-        tables: as `audit.explore` returns them, and any others to be kept beside the page.
-        findings: as `list_findings` returns them.
-        leak: as `leak_index` returns it.
-        looked_at: what the findings rest on.
-        samples: how many images to show.
-        seed: which ones.
-        demonstration: mark the page and its figures as made of drawn pictures.
-    Returns:
-        Path of the page.
+    `tables` are those of `audit_images`, `leak` is the `leak_index`; `looked_at` says what the findings rest on.
     """
     folder = Path(folder)
     for table_name, table in tables.items():

@@ -26,19 +26,10 @@ def write_curve_report(
     published: pd.DataFrame | None = None,
     demonstration: bool = False,
 ) -> Path:
-    """Write `curve.html`, and its figures as PNG.
+    """Write `curve.html`, and its figures as PNG, into an existing folder; return the page.
 
-    Args:
-        folder: an existing one.
-        title: of the page.
-        tables: split -> `curve_table` of it; `validation` is one of them.
-        differences: split -> `line_differences` of it, against the first line of its table.
-        needed: line -> `photographs_needed` on validation; empty where there are too few shares for a law.
-        published: `line, labelled, split, metric, value` (text, as printed), `n`, of what is in the tables; None or
-            empty where nothing is.
-        demonstration: mark the page and its figures as made of drawn pictures.
-    Returns:
-        Path of the page.
+    `tables` and `differences` (`curve_table`, `line_differences`) are by split, `needed` (`photographs_needed`) by
+    line; `published` has `line, labelled, split, metric, value` (text, as printed), `n`.
     """
     folder = Path(folder)
     figures = folder / "figures"

@@ -52,20 +52,10 @@ def write_explanation(
     demonstration: bool = False,
     chance: str = "",
 ) -> Path:
-    """Write `explanation.html` into a folder.
+    """Write `explanation.html` into the folder where its pictures lie; return the page.
 
-    Args:
-        folder: an existing one, where the pictures lie.
-        title: of the page.
-        method: as `heatmaps` takes it.
-        layer: whose maps; None where the method has none.
-        cases: a row an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
-            and `source`, what `save_overlay` gave, "" where it was not called.
-        figures: rows of `heat_in_box.csv` to show.
-        demonstration: mark the page as made by a model of drawn pictures.
-        chance: what `chance_sentence` says.
-    Returns:
-        Path of the page.
+    A row of `cases` is an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
+    and `source`, what `save_overlay` gave, or "". `figures` are rows of `heat_in_box.csv`.
     """
     explained = cases[is_usable(cases)]
     page = render(
@@ -92,17 +82,9 @@ def save_overlay(
     boxes: pd.DataFrame | None = None,
     demonstration: bool = False,
 ) -> str:
-    """Write a picture and its heat side by side as PNG.
+    """Write a picture and its heat, in [0, 1], side by side as PNG; return both as one JPEG in a `data:` address.
 
-    Args:
-        path: of the PNG.
-        case: `path` of the image, `true_class` ("" where not known), `predicted_class`, `probability`.
-        heat: `(spec.height, spec.width)` in [0, 1].
-        spec: the geometry of the heat.
-        boxes: of the image, to be drawn; corners in pixels of the upright image.
-        demonstration: mark the figure as made by a model of drawn pictures.
-    Returns:
-        Both as one JPEG in a `data:` address, for the page.
+    `case` has the `path`, `true_class` ("" where not known), `predicted_class` and `probability` of the image.
     """
     picture, overlay = overlay_pictures(case["path"], heat, spec, boxes)
     truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class not known"

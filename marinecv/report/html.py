@@ -18,13 +18,9 @@ from marinecv.report.figures import THUMBNAIL_PX, figure_svg
 
 
 def render(template_name: str, **context) -> str:
-    """Fill a template of `marinecv/report/templates`; every value is escaped unless it is `Markup`.
+    """Fill a template of `marinecv/report/templates`; a value that is no `Markup` is escaped, and none may be missing.
 
-    A page extends `base.html`, which wants `title` and `demonstration`, and fills its block `content`; `parts.html` has
-    the macros for figures, tables and pictures.
-
-    Raises:
-        jinja2.UndefinedError: the template names a value that is not in the context.
+    A page extends `base.html`, which wants `title` and `demonstration`; `parts.html` has macros for figures and tables.
     """
     return _environment().get_template(template_name).render(**context)
 

@@ -54,23 +54,10 @@ def write_latent_report(
     salt: float = 0.0,
     pepper: float = 0.0,
 ) -> Path:
-    """Write `latent.html`, and its figures as PNG.
+    """Write `latent.html`, and its figures as PNG, into an existing folder; return the page.
 
-    Args:
-        folder: an existing one.
-        title: of the page.
-        rows: of the catalog; where the pictures lie.
-        values: numbers of a code.
-        points: as `latent_points` returns them.
-        measures: as `latent_measures`, `neighbour_measures` and `linear_probe` return them, together.
-        clusters: as `cluster_table` returns it.
-        nearest: as `nearest_images` returns it.
-        images: ids of those to show beside their neighbours.
-        demonstration: mark the page and its figures as made of drawn pictures.
-        salt: share of pixels that were made white before the codes were computed.
-        pepper: share that were made black.
-    Returns:
-        Path of the page.
+    `values` are the numbers of a code, `measures` all of `latent_measures`, `neighbour_measures` and `linear_probe`,
+    `images` the ids of those to show beside their neighbours, `salt` and `pepper` the noise behind the codes.
     """
     folder, n = Path(folder), len(points)
     drawn = {

@@ -38,15 +38,7 @@ codes = encoder.predict(pixels)
 
 
 def write_restoration_report(run: Run) -> Path:
-    """Write `report.html` and `figures/*.png` of a finished run of an autoencoder.
-
-    Reads `recipe.json`, `metrics.json`, `timing.json`, `history.csv`, `environment.json` and `restorations.npz`.
-
-    Returns:
-        The path of the page.
-    Raises:
-        ValueError: one of its files is missing or broken.
-    """
+    """Write `report.html` and `figures/*.png` of a finished run of an autoencoder; return the page."""
     recipe, metrics, environment = run.read("recipe.json"), run.metrics, run.read("environment.json")
     figures, mse = run.path("figures"), metrics["validation"]["mse"]
     with run.mending("restorations.npz"):

@@ -55,18 +55,9 @@ CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration.te
 
 
 def write_run_report(run_folder: str | Path | Run) -> Path:
-    """Write `report.html` and `figures/*.png` of a run that has its predictions, or of an autoencoder's.
+    """Write `report.html` and `figures/*.png` of a run that has its predictions, or an autoencoder's; return the page.
 
-    Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
-    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`,
-    `exports/exports.csv`, `calibration.json`, `honest.csv`.
-    Files that contradict each other give no page.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no run, has no predictions, or one of its files is broken.
+    Metrics are computed where there are none. Files that contradict each other give no page but a ValueError.
     """
     run = run_folder if isinstance(run_folder, Run) else Run(run_folder)
     if run.restores:

@@ -17,14 +17,7 @@ LAST = {"best_epoch": "best epoch", "epochs": "epochs", "seconds": "seconds"}
 
 
 def write_search_report(search_folder: str | Path) -> Path:
-    """Write `report.html` and `figures/*.png` of a search, finished or not.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no search, or one of its files is broken.
-    """
+    """Write `report.html` and `figures/*.png` of a search, finished or not; return the page."""
     search = Search(search_folder)
     table, best, demonstration = search.table(), search.best, search.base.demonstration
     figures, number = search.folder / "figures", best.number if best else None

@@ -23,17 +23,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 
 
 def write_study_report(study_folder: str | Path) -> Path:
-    """Write `report.html`, `table.md` and `figures/*.png` of a study.
-
-    Reads the study's table (`name`, figures, and `best`, chosen on `study.select_on`), and of each run its history and
-    predictions.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no study with a table, or a file of one of its runs is broken.
-    """
+    """Write `report.html`, `table.md` and `figures/*.png` of a study with a table; return the page."""
     study = Study(study_folder)
     folder, table, demonstration = study.folder, study.table, study.demonstration
     runs = {name: Run(study.cell_folder(name)) for name in table["name"]}
