@@ -35,8 +35,7 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     The class is the first folder or the leaf of a taxonomy, as the manifest's `class_level` or `choose_level` says. The
     folders below it (a camera, a day) are the `group`, such as "cam1/2021-05-03"; where a class has some, images
     directly in a class folder form the group ".". Images beside the class or split folders are rows with a problem;
-    folders beside split folders, and those of labels and masks, are not read. `folder_classes` limits them,
-    classes.
+    folders beside split folders, and those of labels and masks, are not read. `folder_classes` limits the classes.
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
