@@ -27,11 +27,7 @@ COUNTS = {
 }
 
 
-def make_reef(
-    folder: str | Path,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-) -> Path:
+def make_reef(folder: str | Path, seed: int = 0, say: Callable[[str], None] | None = None) -> Path:
     """Draw the reef into a folder, once; a second call finds it there, and FileExistsError of anything else.
 
     The layout is Roboflow's CSV. It appears whole or not at all; the same seed gives the same bytes on a machine.

@@ -74,10 +74,7 @@ def callbacks(
 
 def _watchers(training: Training) -> list:
     name = training.monitor  # where the name does not tell which value is better, Keras looks at the compiled metrics
-    watched = {
-        "monitor": name,
-        "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto",
-    }
+    watched = {"monitor": name, "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"}
     watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
         slower = {"factor": training.lr_factor, "patience": training.lr_patience}

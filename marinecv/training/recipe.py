@@ -8,19 +8,7 @@ from msgspec import Meta
 
 from marinecv.choices import SPLIT_BY, ClassLevel, Frames, LabelRule, NoBox
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.schema import (
-    Count,
-    Positive,
-    Rate,
-    Seed,
-    Share,
-    Size,
-    build,
-    checked_dataclass,
-    convert,
-    no_such,
-    one_of,
-)
+from marinecv.schema import Count, Positive, Rate, Seed, Share, Size, build, checked_dataclass, convert, no_such, one_of
 from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
