@@ -23,12 +23,8 @@ WEIGHTS = ("imagenet", "none")
 FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
 """What a training sees, and what a model is judged by."""
 ATTRIBUTE_KINDS = ("image", "class")
-FITS = ("pad", "stretch")
-LARGER = ("shrink", "refuse")
 Pooling = Literal["flatten", "avg"]
-POOLINGS = get_args(Pooling)
 BackbonePooling = Literal["avg", "max", "avg_max"]
-BACKBONE_POOLINGS = get_args(BackbonePooling)
 Normalisation = Literal["standardise", "unit", "imagenet"]
 NORMALISATIONS = get_args(Normalisation)
 Fusion = Literal["concatenate", "gated"]

@@ -28,17 +28,17 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
     return table.rename_axis("level").reset_index()
 
 
-def intensity_summary(histogram: pd.DataFrame, dark: int = 32, middle: int = 128) -> pd.DataFrame:
+def intensity_summary(histogram: pd.DataFrame) -> pd.DataFrame:
     """Summarise an `intensity_histogram`: a row a `channel`, `mean` and `deviation` in grey levels.
 
-    `dark_share` is the share of pixels below `dark`, and `lower_share` that below `middle`: above 0.5 images lean dark.
+    `dark_share` is the share of pixels below 32, and `lower_share` that below 128: above 0.5 images lean dark.
     """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
         share = histogram[channel]
         mean = (share * level).sum()
         deviation = np.sqrt((share * (level - mean) ** 2).sum())
-        rows.append((channel, mean, deviation, share[level < dark].sum(), share[level < middle].sum()))
+        rows.append((channel, mean, deviation, share[level < 32].sum(), share[level < 128].sum()))
     return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share", "lower_share"])
 
 

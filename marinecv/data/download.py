@@ -61,10 +61,10 @@ def fetch(
     return manifest_at(manifest, target)
 
 
-def network_reachable(manifest: Manifest, timeout: float = 5.0) -> bool:
-    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within `timeout` seconds."""
+def network_reachable(manifest: Manifest) -> bool:
+    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within 5 seconds."""
     url = "https://drive.google.com" if manifest.url.startswith(DRIVE) else manifest.url
-    return bool(url) and reachable(url, timeout)
+    return bool(url) and reachable(url, timeout=5.0)
 
 
 @contextmanager

@@ -98,9 +98,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def error_by_chance(confidence: np.ndarray, seed: int = 0, times: int = 200) -> float:
+def error_by_chance(confidence: np.ndarray, seed: int = 0) -> float:
     """Return the mean calibration error that these confidences would show if each were exactly right."""
-    drawn = np.random.default_rng(seed).random((times, len(confidence))) < confidence
+    drawn = np.random.default_rng(seed).random((200, len(confidence))) < confidence
     return float(np.mean([calibration_error(confidence, right) for right in drawn]))
 
 

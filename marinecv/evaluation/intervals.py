@@ -137,12 +137,8 @@ def smallest_paired_difference(discordant: int, n: int) -> float:
         raise ValueError(f"Expected 0 <= discordant <= n and n >= 1. Received: discordant={discordant}, n={n}.")
     while mcnemar(discordant, 0) >= 1 - LEVEL:
         discordant += 1
-    lead = next(lead for lead in range(discordant % 2, discordant + 1, 2) if _lead_shows(lead, discordant))
-    return lead / n
-
-
-def _lead_shows(lead: int, discordant: int) -> bool:
-    return mcnemar((discordant + lead) // 2, (discordant - lead) // 2) < 1 - LEVEL
+    leads = range(discordant % 2, discordant + 1, 2)
+    return next(k for k in leads if mcnemar((discordant + k) // 2, (discordant - k) // 2) < 1 - LEVEL) / n
 
 
 def _score_bounds(p: float, n: float, z: float) -> tuple[float, float]:

@@ -132,7 +132,7 @@ def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["of", "cluster", "size", "class_name", "share"]]
 
 
-def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIGHBOURS) -> pd.DataFrame:
+def nearest_images(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
     """Find for each image those of train (of all without two in train) whose codes point most nearly the same way.
 
     Columns, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id,
@@ -141,11 +141,11 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
     rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
     searched = np.flatnonzero(_searched(rows))
-    finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
+    finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(searched)), metric="cosine").fit(codes[searched])
     distances, found = finder.kneighbors(codes)
     own = searched[found] == np.arange(len(rows))[:, np.newaxis]
     rank = (~own).cumsum(axis=1)
-    image, column = np.nonzero(~own & (rank <= neighbours))
+    image, column = np.nonzero(~own & (rank <= NEIGHBOURS))
     told = rows[["image_id", "split", "class_name"]]
     near = told.iloc[searched[found[image, column]]].set_axis(
         ["neighbour_id", "neighbour_split", "neighbour_class"], axis=1
@@ -174,11 +174,11 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
-def some_images(nearest: pd.DataFrame, each: int = 3, seed: int = 0) -> list[str]:
-    """Draw images to look at: some whose nearest image is of their class, then some where it is not."""
+def some_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
+    """Draw images to look at: three whose nearest image is of their class, then three where it is not."""
     first = nearest[nearest["rank"] == 1].sort_values("image_id").sample(frac=1, random_state=seed)
     same = first["class_name"] == first["neighbour_class"]
-    return [*first["image_id"][same].head(each), *first["image_id"][~same].head(each)]
+    return [*first["image_id"][same].head(3), *first["image_id"][~same].head(3)]
 
 
 def by_image(rows: pd.DataFrame, codes: np.ndarray) -> np.ndarray:

@@ -23,12 +23,7 @@ REFUSALS = {
 
 
 def photographs_needed(
-    cells: pd.DataFrame,
-    counts: pd.DataFrame,
-    line: str,
-    goal: float | None = None,
-    split: str = "validation",
-    seed: int = 0,
+    cells: pd.DataFrame, counts: pd.DataFrame, line: str, goal: float | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """Fit error = level * images^-exponent to a line, over all images and by class, and follow it to a goal.
 
@@ -45,7 +40,7 @@ def photographs_needed(
     """
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: {goal}.")
-    rows = rows_of_line(judged_rows(cells, split), line)
+    rows = rows_of_line(judged_rows(cells, "validation"), line)
     n = rows["image_id"].nunique()
     points = rows.iloc[::n]  # one row a cell
     shares = points["labelled"].unique()

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.learning_curve import BATCH
 from marinecv.evaluation.photographs import next_class
 from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
-from marinecv.report.html import render
+from marinecv.report.html import write_page
 from marinecv.report.parts import shown
 
 DRAWN = ("accuracy", "macro_f1")
@@ -33,7 +32,8 @@ def write_curve_report(
     """
     folder = Path(folder)
     figures = folder / "figures"
-    page = render(
+    return write_page(
+        folder / "curve.html",
         "curve.html",
         title=title,
         demonstration=demonstration,
@@ -55,8 +55,6 @@ def write_curve_report(
             for number, (line, table) in enumerate(needed.items(), start=1)
         ],
     )
-    write_text(folder / "curve.html", page)
-    return folder / "curve.html"
 
 
 def _summary(table: pd.DataFrame) -> str:

@@ -8,7 +8,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from marinecv.atomic import write_text
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam, superpixels
@@ -17,7 +16,7 @@ from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.figures import save_png
 from marinecv.report.heat_tables import heat_tables
-from marinecv.report.html import jpeg_address, render
+from marinecv.report.html import jpeg_address, write_page
 from marinecv.report.style import new_figure, short, styled
 
 SIDE_PX = 360
@@ -58,7 +57,8 @@ def write_explanation(
     and `source`, what `save_overlay` gave, or "". `figures` are rows of `heat_in_box.csv`.
     """
     explained = cases[is_usable(cases)]
-    page = render(
+    return write_page(
+        Path(folder) / "explanation.html",
         "explain.html",
         title=title,
         demonstration=demonstration,
@@ -70,8 +70,6 @@ def write_explanation(
         more=max(0, len(explained) - MOST_ON_PAGE),
         problems=cases[~is_usable(cases)].to_dict("records"),
     )
-    write_text(Path(folder) / "explanation.html", page)
-    return Path(folder) / "explanation.html"
 
 
 def save_overlay(

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.inputs.rgb import open_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
@@ -23,6 +24,12 @@ def render(template_name: str, **context) -> str:
     A page extends `base.html`, which wants `title` and `demonstration`; `parts.html` has macros for figures and tables.
     """
     return _environment().get_template(template_name).render(**context)
+
+
+def write_page(path: Path, template_name: str, **context) -> Path:
+    """Write what `render` gives, whole or not at all; return the path."""
+    write_text(path, render(template_name, **context))
+    return path
 
 
 def inline(figure: Figure) -> Markup:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import write_text
 from marinecv.choices import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
 from marinecv.evaluation.probe import FOLDS
-from marinecv.report.html import render, thumbnail
+from marinecv.report.html import thumbnail, write_page
 from marinecv.report.latent_figures import MANY, latent_figure
 from marinecv.report.parts import shown
 
@@ -64,7 +63,8 @@ def write_latent_report(
         name: shown(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
         for name, by in MAPS.items()
     }
-    page = render(
+    return write_page(
+        folder / "latent.html",
         "latent.html",
         title=title,
         demonstration=demonstration,
@@ -84,8 +84,6 @@ def write_latent_report(
         sheets=_sheets(rows, nearest, images),
         **drawn,
     )
-    write_text(folder / "latent.html", page)
-    return folder / "latent.html"
 
 
 def _summary(points: pd.DataFrame, values: int) -> str:

@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from msgspec.structs import asdict
 
-from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.restoration import SHOWN, read_pictures
 from marinecv.report.figures import curves
-from marinecv.report.html import render
+from marinecv.report.html import write_page
 from marinecv.report.parts import flat, shown
 from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
@@ -49,7 +48,8 @@ def write_restoration_report(run: Run) -> Path:
         sheets["samples"] = {"drawn": pictures["samples"]}
         sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
     timing = run.timing
-    page = render(
+    return write_page(
+        run.path("report.html"),
         "restoration.html",
         title=recipe.get("title") or run.folder.name,
         demonstration=run.demonstration,
@@ -70,8 +70,6 @@ def write_restoration_report(run: Run) -> Path:
         command=environment.pop("command", ""),
         environment=flat(environment),
     )
-    write_text(run.path("report.html"), page)
-    return run.path("report.html")
 
 
 @styled
