@@ -24,13 +24,9 @@ FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
 """What a training sees, and what a model is judged by."""
 ATTRIBUTE_KINDS = ("image", "class")
 Fit = Literal["pad", "stretch"]
-FITS = get_args(Fit)
 Larger = Literal["shrink", "refuse"]
-LARGER = get_args(Larger)
 Pooling = Literal["flatten", "avg"]
-POOLINGS = get_args(Pooling)
 BackbonePooling = Literal["avg", "max", "avg_max"]
-BACKBONE_POOLINGS = get_args(BackbonePooling)
 Normalisation = Literal["standardise", "unit", "imagenet"]
 NORMALISATIONS = get_args(Normalisation)
 Fusion = Literal["concatenate", "gated"]

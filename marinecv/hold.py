@@ -15,10 +15,8 @@ LOCK = ".lock"
 def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
     """Hold a folder for this process; what a killed one has left half-written in it, and in its figures, is removed.
 
-    The operating system frees it when the process ends, killed or not. It is known to every process of the machine; to
-    other machines as far as their common drive tells of locks. The folder, an existing one, gets a file `.lock`, which
-    stays. When another process holds it, `waiting` is called once and its end waited for; without it that is a
-    ValueError.
+    The operating system frees it when the process ends, killed or not. The folder gets a file `.lock`, which stays.
+    When another process holds it, `waiting` is called once and its end waited for; without it that is a ValueError.
     """
     lock = FileLock(Path(folder) / LOCK, is_singleton=True)  # one process may hold a folder twice
     try:

@@ -15,14 +15,9 @@ _MARKS = ("recipe.json", "study.json", "search.json")
 def looks_at_test(run: Run) -> dict:
     """Count the looks at the test images of a run's split, by it and by all runs of its output folder.
 
-    A look is a line "looked at test" in the `log.txt` of a run: training ended with a score, or a command was asked for
-    test. The output folder is where the run lies, or the outermost study or search that it belongs to; of what lies
-    there every run counts, and every run of a study or a search, whose split has the same hash.
-
-    Args:
-        run: of a contract without the hash, as old ones are, it is counted alone.
-    Returns:
-        dict of `looks`, `runs` (how many looked), `split_sha256` (empty where there is none) and a `sentence`.
+    A look is a line "looked at test" in a `log.txt`. The output folder is where the run lies, or the outermost study or
+    search that it belongs to; every run there whose split has the same hash counts, of a contract without hash this one
+    alone. Returns `looks`, `runs` (how many looked), `split_sha256` and a `sentence`.
     """
     split = _split(run)
     beside = _runs_beside(run.folder) if split else ()

@@ -57,14 +57,9 @@ class Run:
     def create(cls, folder: str | Path, recipe: dict, contract: dict, catalog: pd.DataFrame) -> "Run":
         """Make a folder a run; an existing run is never overwritten.
 
-        Args:
-            folder: to be made; what a caller has put there before, synthetic images say, becomes part of the run.
-            recipe: `Recipe.to_dict()`.
-            contract: what the model cannot hold: class names, image spec, demonstration or not. The folders that the
-                images lie in are added as `data_dirs`.
-            catalog: every image, the unusable ones with their reason.
-        Raises:
-            ValueError: the folder is a run already.
+        What a caller has put into the folder before, synthetic images say, becomes part of the run. `recipe` is
+        `Recipe.to_dict()`, `contract` what the model cannot hold, to which the folders of the images are added as
+        `data_dirs`; `catalog` has every image, the unusable ones with their reason.
         """
         folder = Path(folder)
         if (folder / "recipe.json").exists():
@@ -82,11 +77,7 @@ class Run:
         return self.folder.joinpath(*parts)
 
     def read(self, name: str) -> dict:
-        """Read one of its JSON files.
-
-        Raises:
-            ValueError: the file is missing or broken.
-        """
+        """Read one of its JSON files; ValueError where it is missing or broken."""
         with self.mending(name):
             return read_json(self.path(name))
 
@@ -210,11 +201,7 @@ class Run:
             raise ValueError(f"{error} {mend.format(folder=self.folder)}") from error
 
     def load_model(self) -> "keras.Model":
-        """Load the trained model, in Keras' safe mode, for prediction.
-
-        Raises:
-            ValueError: there is no model yet, or it is damaged or none of ours.
-        """
+        """Load the trained model, in Keras' safe mode, for prediction; ValueError without a whole one."""
         if not self.path("model.keras").is_file():
             raise ValueError(
                 f"{self.folder} has no model.keras: it was not trained to the end. "
@@ -276,11 +263,7 @@ def _is_of_a_search(folder: Path) -> bool:
 
 
 def read_history(path: str | Path) -> pd.DataFrame:
-    """Read a `history.csv` to the last digit.
-
-    Raises FileNotFoundError where there is no such file, and ValueError where it is no table of numbers, or its epochs
-    do not count up from 1.
-    """
+    """Read a `history.csv` to the last digit; ValueError where its epochs do not count up from 1."""
     table = read_table(path)
     table = numbers(table, ["epoch", "loss", *table], path)
     if table["epoch"].tolist() != list(range(1, len(table) + 1)):

@@ -36,13 +36,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 class Study:
-    """A study folder: `study.json`, `table.csv`, `report.html` and a folder a cell.
-
-    Args:
-        folder: of an existing study.
-    Raises:
-        ValueError: the folder is no study, or its `study.json` is broken.
-    """
+    """A study folder: `study.json`, `table.csv`, `report.html` and a folder a cell; ValueError where it is none."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -67,16 +61,7 @@ class Study:
         demonstration: bool = False,
         select_on: str = "validation",
     ) -> "Study":
-        """Make a folder of runs a study; written last, so that a study always has all its runs.
-
-        Args:
-            folder: where a run folder of the name of each cell lies.
-            name: of the study.
-            title: one line.
-            cells: names of its runs.
-            demonstration: its images are drawn.
-            select_on: the split that its best row is chosen on, one of `SCORED_SPLITS`.
-        """
+        """Make a folder with a run of the name of each cell a study, whose best row the split `select_on` chooses."""
         about = {"name": name, "title": title, "demonstration": demonstration, "select_on": select_on}
         write_json(Path(folder) / "study.json", {**about, "cells": {cell: cell for cell in cells}})
         return cls(folder)
@@ -87,11 +72,7 @@ class Study:
 
     @property
     def table(self) -> pd.DataFrame:
-        """What `write_table` wrote last, numbers as numbers.
-
-        Raises:
-            ValueError: there is no table yet, or a broken one.
-        """
+        """What `write_table` wrote last, numbers as numbers; ValueError where there is none yet, or a broken one."""
         path = self.folder / "table.csv"
         if not path.is_file():
             raise ValueError(f"{self.folder} has no table.csv: no run is finished. Go on with --resume {self.folder}.")
@@ -110,10 +91,7 @@ class Study:
         """Write `table.csv`: a row a finished run, the best marked: on validation, unless the study selects on test.
 
         Ties on accuracy go to the lower log loss of that split. Of folds none is the best, for each is judged on other
-        images, and none of autoencoders, whose errors are in ranges of their own.
-
-        Raises:
-            ValueError: no run is finished.
+        images, and none of autoencoders, whose errors are in ranges of their own. ValueError without a finished run.
         """
         runs = self.finished_runs
         if not runs:

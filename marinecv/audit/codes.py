@@ -14,13 +14,10 @@ MOST = 20_000  # images; it takes about two milliseconds each
 
 
 def copies_by_codes(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame | None:
-    """Pair the near copies that neither hashes nor colours find, such as a crop that is brightened too.
+    """Pair the near copies that neither hashes nor colours find, such as a crop that is brightened too: `LINK_COLUMNS`.
 
-    They are for the audit's eyes alone: the links that make groups must not depend on what lies on a machine.
-
-    Takes usable rows and their thumbs (see `load_thumbs`); returns `LINK_COLUMNS`, `first` and `second` image ids, or
-    None where the ImageNet weights of MobileNet 0.25 are not where Keras keeps them (nothing is downloaded), or there
-    are no images or more than 20,000.
+    For the audit alone: the links that make groups must not depend on what lies on a machine. None where the ImageNet
+    weights of MobileNet 0.25 are not where Keras keeps them, or of no images or more than 20,000.
     """
     if not 0 < len(rows) <= MOST or not weights_file(BACKBONE, ALPHA).is_file():
         return None

@@ -34,16 +34,9 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
 def near_copies(thumbs: np.ndarray, codes: np.ndarray | None = None) -> pd.DataFrame:
     """Pair the images that show the same: re-encoded, resized, brightened, mirrored, cropped or shifted.
 
-    Candidates come from perceptual hashes, which brightness and compression hardly change, and from colours, as they
-    are and evened, which crops and mirrors hardly change; with `codes`, from the nearest of those. Which are copies is
-    settled by `overlap`.
-
-    Args:
-        thumbs: uint8 `(n, 128, 128, 3)`, see `load_thumbs`.
-        codes: float `(n, values)` of a backbone.
-    Returns:
-        DataFrame `LINK_COLUMNS`: positions (`first` < `second`), the kind `near copy`, likeness above 0.8, and found by
-        `hash`, `colours` or `embedding`, the first that did. An image of one grey is no copy of anything.
+    Candidates come from perceptual hashes, colours, as they are and evened, and the nearest `codes`, float `(n,
+    values)`, where given; `overlap` settles which are copies. From uint8 `(n, 128, 128, 3)` comes `LINK_COLUMNS`:
+    positions (`first` < `second`), likeness above 0.8, and what found them first. No image of one grey is a copy.
     """
     told = in_chunks(lambda images: greys(images, 64).std(axis=(1, 2)) >= FLAT, thumbs)
     by_colours = [nearest(colours(thumbs, even), NEIGHBOURS) for even in (False, True)]

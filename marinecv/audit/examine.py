@@ -26,25 +26,11 @@ def audit_images(
     seed: int = 0,
     say: Callable[[str], None] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
-    """Decode every usable image and measure what an audit judges.
+    """Decode every usable image and measure what an audit judges; `mcv.audit` does this and all that follows from it.
 
-        catalog, tables, looked_at = audit_images(mcv.read_catalog(manifest), mcv.read_boxes(manifest))
-
-    `mcv.audit` does this and all that follows from it.
-
-    Args:
-        catalog: as `read_catalog` returns it.
-        boxes: as `read_boxes` returns them; may be empty.
-        frames: what says which images follow each other, see `find_links`.
-        seed: of samples and folds, and of the random split where there is none.
-        say: called with a line of text where something takes more than a moment.
-    Returns:
-        `(catalog, tables, looked_at)`: the catalog with the problems of files that do not decode and a `group` for the
-        others; the tables of `explore`, and `links` (of `find_links`, and the near copies that only the codes of a
-        backbone find), `crossing` (of `crossing_pairs`), `votes` (of `thumbnail_votes`) and `quality` (of
-        `measure_quality`); and a sentence that says what they rest on.
-    Raises:
-        ValueError: `frames` is none of those that `find_links` takes.
+    Returns the catalog with the problems of files that do not decode and a `group` for the others; the tables of
+    `explore`, and `links` (of `find_links`, and of `copies_by_codes`), `crossing`, `votes` and `quality`; and a
+    sentence that says what they rest on. `frames` is as of `find_links`; the seed draws samples, folds and splits.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, say)

@@ -9,19 +9,12 @@ from marinecv.data.user_tables import as_catalog, is_usable, usable
 from marinecv.inputs.rgb import find_white
 
 
-def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Describe a data set.
+def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Describe a data set: tables by name, the pixel tables over a sample of images.
 
-    Args:
-        catalog: as `load_thumbs` returns it, so that every usable image decodes.
-        boxes: as `read_boxes` returns them; may be empty.
-        sample: how many images the pixel tables look at.
-        seed: which ones.
-    Returns:
-        Name -> table: `class_counts, size_table, distinct_sizes, problems`; where images have more than 8 bits a gray
-        pixel, `gray_scale`; with usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes too
-        `box_problems`, and where an image has two boxes that could disagree on its class, `label_shares,
-        class_changes, label_flips`.
+    `class_counts, size_table, distinct_sizes, problems`; `gray_scale` where images have more than 8 bits a gray pixel;
+    with usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes `box_problems`, and where an
+    image has two that could disagree on its class `label_shares, class_changes, label_flips`.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     found = {
@@ -33,10 +26,10 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, sample: int = 200, seed:
     if white := find_white(catalog):
         found["gray_scale"] = pd.DataFrame({"white": [white]})
     if not usable(catalog).empty:
-        histogram = pixels.intensity_histogram(catalog, sample, seed)
+        histogram = pixels.intensity_histogram(catalog, seed=seed)
         found["intensity_histogram"] = histogram
         found["intensity_summary"] = pixels.intensity_summary(histogram)
-        found["noise_estimate"] = pixels.noise_estimate(catalog, sample, seed)
+        found["noise_estimate"] = pixels.noise_estimate(catalog, seed=seed)
         if not boxes.empty:
             if boxes["image_id"].duplicated().any():
                 found["label_shares"] = tables.label_shares(catalog)

@@ -11,12 +11,10 @@ CASE_COLUMNS = ["image_id", "other", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a data set that a person should know of.
+    """Something in a data set that a person should know of; `serious` where it makes a score wrong or loses images.
 
-    It is `serious` where it makes a score wrong or loses images; otherwise it is worth a look. It concerns `count` `of`
-    so many of a `unit`: `images`, `pairs`, `boxes` or `classes`. `what` is a sentence with the number, `why` it
-    matters, and `todo` names the flag that helps where there is one. `cases` are `CASE_COLUMNS`, the worst first: an
-    image, the one it is held against or "", and a remark.
+    It concerns `count` `of` so many of a `unit`: `images`, `pairs`, `boxes` or `classes`. `what` is a sentence, `why`
+    it matters, and `todo` names the flag that helps. `cases` are `CASE_COLUMNS`, the worst first.
     """
 
     name: str
@@ -37,11 +35,7 @@ class Finding:
 
 
 def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:
-    """Make the finding that "ROWS of TOTAL images are ..."; None where there is no row.
-
-    `verbs` are those of one and of more, `rest` is that of the sentence, and `words` are the other entries of a
-    `Finding`, which is not serious and about images unless they say otherwise.
-    """
+    """Make the finding that "ROWS of TOTAL images are ...", `verbs` of one and of more; None where there is no row."""
     if rows.empty:
         return None
     words = {"serious": False, "unit": "images", **words}

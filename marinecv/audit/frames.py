@@ -63,16 +63,12 @@ class Frames:
 
 
 def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, seed: int = 0) -> Frames | None:
-    """Find out whether file numbers or times say which images were taken one after the other.
+    """Find out whether file numbers or times say which images were taken one after the other; None where neither does.
 
     A number in a file name may be a frame of a video or a line of somebody's list. It counts where images whose numbers
     are neighbours look more alike than two images of one class by chance (Mann-Whitney test of the distances of their
-    thumbnails); of the numbers in a name, and time, the one that tells most: of many images, and surely. Versions of
-    one photograph (`photograph_names`) are alike whatever its number says, so the test takes one of them.
-
-    Thumbs are float `(n, values)`, row i for row i of the usable `rows`, see `tiny`. `by` is `"number"` or `"time"`,
-    which is then taken at its word, or None for what the test says; `seed` is that of the pairs by chance. None is
-    returned where nothing of the kind is to be seen.
+    thumbnails); of the numbers in a name, and time, the one that tells most. Of versions of one photograph
+    (`photograph_names`) the test takes one. Thumbs are float `(n, values)`, see `tiny`; `by` is taken at its word.
     """
     paths = [PurePosixPath(name) for name in rows["image_id"]]
     (stems, names, marked), said = photograph_names(rows["image_id"]), []

@@ -31,17 +31,10 @@ def as_split(catalog: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 def list_findings(
     catalog: pd.DataFrame, boxes: pd.DataFrame, tables: dict[str, pd.DataFrame], leak: dict, seed: int = 0
 ) -> list[Finding]:
-    """Find what makes a score on these images wrong, and what a person should look at.
+    """Find what makes a score on these images wrong, and what a person should look at; the serious findings first.
 
-    Args:
-        catalog: as `load_thumbs` returns it.
-        boxes: as `read_boxes` returns them; may be empty.
-        tables: `links`; `crossing` and `votes`, both of `as_split(catalog, seed)`; `quality`; and where boxes decide on
-            labels `label_flips`.
-        leak: as `leak_index` returns it for the votes.
-        seed: of the random split, where there is none.
-    Returns:
-        Findings, the serious ones first; none for a clean set.
+    Of the tables `links`, `quality`, and where boxes decide on labels `label_flips` are read; `crossing` and `votes`,
+    both of `as_split(catalog, seed)`, and `leak`, the `leak_index` of the votes.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     tables = {name: as_table(table, text=TEXT_OF_AUDIT).reset_index(drop=True) for name, table in tables.items()}

@@ -17,15 +17,10 @@ AS_SPLIT, APART = "as split", "relatives apart"
 def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd.DataFrame:
     """Name each image after the one whose thumbnail is nearest, with nothing learned.
 
-    Once as the images are split: validation and test after train. Once in 5 folds that keep every group on one side.
-
-    Args:
-        rows: usable rows of a catalog, each with its `group`, see `group_catalog`; `split` may be empty.
-        thumbs: row i for row i of `rows`, as `load_thumbs` returns them, or float `(n, values)`.
-        seed: of the folds, and of the 5,000 images that are judged where there are more.
-    Returns:
-        DataFrame: `vote` (`as split` or `relatives apart`), `image_id, split, group, true_class, predicted_class`. No
-        row `as split` without train and others, none `relatives apart` with one group.
+    Once `as split`, validation and test after train; once with `relatives apart`, in 5 folds that keep every group on
+    one side. Row i of the thumbs, as of `load_thumbs` or float `(n, values)`, is of row i of the usable `rows`, which
+    have a `group`; of more than 5,000 images so many are drawn. Columns: `vote, image_id, split, group, true_class,
+    predicted_class`; a vote that cannot be taken has no row.
     """
     thumbs = tiny(thumbs) if thumbs.ndim == 4 else thumbs
     rows = as_catalog(rows).reset_index(drop=True)

@@ -17,12 +17,9 @@ BLUR = 3.0  # pixels of 64: what is broader is left out, for the same sky, tank 
 def overlap(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Say how well the pictures of each pair agree, where one may be a crop, a shift or a mirror image of the other.
 
-    The middle of one is slid over the other, at some scales, both ways round and mirrored; agreement is the normalised
-    cross-correlation of their details, so brightness and contrast do not matter. It is computed at 32 pixels, and for
-    pairs above 0.5 again at 64: only those can pass for copies.
-
-    From float `(n, 64, 64)`, see `details`, and int `(pairs, 2)` comes float32 `(pairs,)`: 1 where they are the same;
-    up to 0.5 by the coarse look alone.
+    The middle of one is slid over the other, at some scales, both ways round and mirrored; agreement, at most 1, is the
+    normalised cross-correlation of their details, float `(n, 64, 64)`: brightness and contrast do not matter. It is
+    computed at 32 pixels, and for pairs above 0.5 again at 64: only those can pass for copies.
     """
     found = _agreement(in_chunks(lambda pictures: shrunk(pictures.astype(np.float32), COARSE_PX), details), pairs)
     close = np.flatnonzero(found > WORTH_A_LOOK)

@@ -12,16 +12,12 @@ CHUNK = 512
 
 
 def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = ENOUGH) -> np.ndarray:
-    """Pair the hashes that differ in few bits, in time and memory that grow as n log n.
+    """Pair the hashes, bool `(n, bits)`, that differ in at most `radius` bits, in time and memory that grow as n log n.
 
-    Each table sorts the hashes by some drawn bits, about log2(n) of them, and compares those that agree in all. A pair
-    that differs in a share d of its bits is found with probability 1 - (1 - (1 - d)^bits)^32: of 100,000 hashes 0.99 at
-    a tenth of the bits, 0.5 at a fifth.
-
-    From bool `(n, bits)`, of which `radius` may differ, come int64 `(pairs, 2)`, each pair once, i < j, sorted. A hash
-    for which `enough` near ones are found is left out of the tables to come.
-
-    Source: bit sampling, Indyk and Motwani, STOC 1998.
+    Each table sorts the hashes by some drawn bits, about log2(n) of them, and compares those that agree in all: a pair
+    that differs in a share d of its bits is found with probability 1 - (1 - (1 - d)^bits)^32. Returns int64 `(pairs,
+    2)`, each pair once, i < j, sorted. A hash with `enough` near ones is left out of the tables to come. Source: bit
+    sampling, Indyk and Motwani, STOC 1998.
     """
     n, width = hashes.shape
     packed = np.packbits(hashes, axis=1)
@@ -49,9 +45,7 @@ def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = E
 def nearest(codes: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
     """Pair each code, float `(n, values)`, with its k nearest by cosine: int64 `(pairs, 2)`, as of `close_hashes`.
 
-    Of more than 20,000 codes only those are looked at whose signs along drawn directions nearly agree (`close_hashes`).
-
-    Source: sign random projections, Charikar, STOC 2002.
+    Of more than 20,000 those are looked at whose signs along drawn directions nearly agree (Charikar, STOC 2002).
     """
     n = len(codes)
     codes = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)

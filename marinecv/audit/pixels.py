@@ -28,28 +28,25 @@ def intensity_histogram(catalog: pd.DataFrame, sample: int = 200, seed: int = 0)
     return table.rename_axis("level").reset_index()
 
 
-def intensity_summary(histogram: pd.DataFrame, dark: int = 32, middle: int = 128) -> pd.DataFrame:
+def intensity_summary(histogram: pd.DataFrame) -> pd.DataFrame:
     """Summarise an `intensity_histogram`: a row a `channel`, `mean` and `deviation` in grey levels.
 
-    `dark_share` is the share of pixels below `dark`, and `lower_share` that below `middle`: above 0.5 images lean dark.
+    `dark_share` is the share of pixels below 32, and `lower_share` that below 128: above 0.5 images lean dark.
     """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
         share = histogram[channel]
         mean = (share * level).sum()
         deviation = np.sqrt((share * (level - mean) ** 2).sum())
-        rows.append((channel, mean, deviation, share[level < dark].sum(), share[level < middle].sum()))
+        rows.append((channel, mean, deviation, share[level < 32].sum(), share[level < 128].sum()))
     return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share", "lower_share"])
 
 
 def noise_estimate(catalog: pd.DataFrame, sample: int = 200, seed: int = 0) -> pd.DataFrame:
-    """Estimate the noise of a sample of images, each by Immerkaer's Laplacian difference on grey pixels.
+    """Estimate the noise of a sample of images: `image_id, split, class_name, sigma` (grey levels, 0 to 255).
 
-    Fine texture reads as noise, so the figure is an upper bound; JPEG compression lowers it. An image with a side
-    below 3 px has no estimate (NaN). All usable ones decode, see `load_thumbs`. A row an image: `image_id, split,
-    class_name, sigma` (grey levels, 0 to 255).
-
-    Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996.
+    By the Laplacian difference of grey pixels (Immerkaer, CVIU 64(2), 1996); NaN of a side below 3 px. An upper bound,
+    for fine texture reads as noise; JPEG compression lowers it.
     """
     chosen, white = sample_of(catalog, sample, seed), find_white(catalog)
     sigmas = [noise_sigma(np.asarray(open_rgb(path, white).convert("L"))) for path in chosen["path"]]

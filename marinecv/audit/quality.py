@@ -16,16 +16,10 @@ REMARKS = ("dark", "bright", "low contrast", "blurred", "small", "long", "large"
 def measure_quality(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
     """Measure how bright, how rich in contrast, how sharp and how large each image is, and remark on what is odd.
 
-    Odd is what lies beyond a bound and is unlike the set too: a dive at night is dark as a whole, and no image of it
-    stands out. Brightness, contrast and sharpness are those of the grey picture at 128x128 pixels. Sharpness is the
-    deviation of its Laplacian, which fine detail makes, relative to its own; noise passes for detail.
-
-    Args:
-        rows: usable rows of a catalog.
-        thumbs: uint8 `(n, 128, 128, 3)`, row i for row i of `rows`, see `load_thumbs`.
-    Returns:
-        DataFrame: `image_id, split, class_name`; `width, height` (px); `brightness` and `contrast` (mean and deviation,
-        grey levels from 0 to 255), `sharpness`, and `remark`: "" or some of `REMARKS`, by commas.
+    Odd is what lies beyond a bound and is unlike the set too: in a set of night dives no image stands out as dark.
+    Measured on the grey thumbs of the usable `rows`; sharpness is the deviation of the Laplacian relative to the
+    image's own. Columns: `image_id, split, class_name`; `width, height` (px); `brightness, contrast` (grey levels from
+    0 to 255), `sharpness`, and `remark`: "" or some of `REMARKS`, by commas.
     """
     light = in_chunks(lambda images: _measured(images @ LUMA), thumbs)
     table = as_catalog(rows)[["image_id", "split", "class_name", "width", "height"]].reset_index(drop=True)

@@ -14,11 +14,7 @@ GROUPED = "Split with --split-by grouped"
 
 
 def crossing_pairs(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
-    """Return `relatives_in_train` with how much the two `differ`, those first that do least.
-
-    That is in grey levels a pixel of their thumbs: float `(n, values)`, row i for row i of `usable(catalog)`, see
-    `tiny`.
-    """
+    """Return `relatives_in_train` with how much the two `differ` (grey levels a pixel of `tiny`), the least first."""
     pairs = relatives_in_train(catalog, links)
     place = pd.Index(usable(catalog)["image_id"])
     first, second = (thumbs[place.get_indexer(pairs[side])] for side in ("image_id", "relative"))
@@ -34,11 +30,9 @@ def relative_findings(
     leak: dict,
     published: bool = True,
 ) -> list[Finding]:
-    """Say where relatives make a score too good.
+    """Say where relatives make a score too good; `crossing`, `votes` and `leak` are of the split of the catalog.
 
-    The catalog is split, as published or as a random split would be; of this split are `crossing` (`crossing_pairs`),
-    `votes` (`thumbnail_votes`) and their `leak` (`leak_index`). Links may have pairs found by an embedding. `published`
-    is False for a random split that nobody has made yet: what lies across it is then no fault of the data.
+    `published` is False for a random split that nobody has made yet: what lies across it is then no fault of the data.
     """
     rows = usable(catalog).set_index("image_id")
     pairs = _pairs_of_copies(catalog, links)

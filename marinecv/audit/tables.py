@@ -78,11 +78,7 @@ def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Label the usable images that have boxes by each rule.
-
-    Columns: `image_id, split`, `share` (of the dominant class, 0 to 1), and the class by each rule: `dominant, area,
-    count, union`.
-    """
+    """Label the usable images that have boxes: `image_id, split, share` (of the dominant class), a column a rule."""
     labels = dominant_class(boxes)[["image_id", "class_name", "share"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
         other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})

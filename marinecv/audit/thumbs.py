@@ -16,13 +16,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
 def load_thumbs(catalog: pd.DataFrame, log: Callable[[str], None] | None = None) -> tuple[np.ndarray, pd.DataFrame]:
-    """Decode every usable image of a catalog to 128x128.
-
-    A header can be sound where the pixels are cut short, so every file is decoded to its last pixel.
-
-    Returns:
-        `(thumbs, catalog)` as `load_pixels` gives them: a file that fails has its reason as `problem`.
-    """
+    """Decode every usable image of a catalog to its last pixel, at 128x128: `(thumbs, catalog)` as of `load_pixels`."""
     return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), log=log)
 
 
@@ -51,8 +45,7 @@ def tiny(thumbs: np.ndarray, side: int = 16) -> np.ndarray:
 def colours(thumbs: np.ndarray, even: bool = False) -> np.ndarray:
     """Return the square roots of the shares of 64 colours, in the image and in its middle: `(n, 128)` float32.
 
-    A crop and a mirror image keep their colours nearly; where `even` brings images to one brightness and contrast, a
-    brightened crop does, too.
+    Crops and mirror images nearly keep them, brightened ones where `even` brings all to one brightness and contrast.
     """
 
     def shares(images):

@@ -22,13 +22,10 @@ _VERSION = re.compile(rf"(?<=.)(?:[-_. ]+(?:{_WORDS})(?:[-_ ]*\d+)*(?:{_COUNT})?
 
 
 def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np.ndarray]:
-    """Tell from its name of which photograph each image is a version.
+    """Tell from its name of which photograph each image is a version: `.rf.` and 32 digits, `_aug1`, `-Copy`...
 
-    A version ends in `.rf.` and 32 hexadecimal digits, in `_aug1`, `_crop2`, `_tile_0_3`, `-Copy` and the like, or in
-    `(1)` beside a file without it. Nothing is told of more than 50 files of one name.
-
-    Returns `(stems, names, marked)`, (n,) each: the file name without suffix and marks; the same with its folder,
-    without folders of a split; bool, whether it had a mark.
+    Nothing is told of more than 50 files of one name. Returns `(stems, names, marked)`, (n,) each: the file name
+    without suffix and marks; the same with its folder, without folders of a split; bool, whether it had a mark.
     """
     paths = [PurePosixPath(name) for name in image_ids]
     splits = folder_splits({part for path in paths for part in path.parts[:-1]})

@@ -13,23 +13,11 @@ from marinecv.schema import one_of
 def read_attributes(
     manifest: Manifest, kind: str = "image", min_certainty: int = 1, min_percent: float = 50.0
 ) -> pd.DataFrame:
-    """Return which attributes each image, or each class, has.
+    """Return which attributes each image, or each class, has: uint8 0 or 1, by `image_id` or `class_name`.
 
-    Those of an image are what a person saw on it, and at hand only where a person looked: a classifier that is given
-    them for a new photograph asks an oracle. Those of a class are the class in disguise.
-
-    Args:
-        manifest: of the layout `cub`, with its `root`.
-        kind: "image" or "class".
-        min_certainty: of "image": an answer counts as present where its certainty is at least this, 1 (not visible) to
-            4 (definitely). 1 takes every answer as it was given.
-        min_percent: of "class": an attribute is present where more than this share of answers say so, 0 to 100.
-    Returns:
-        DataFrame of 0 and 1 (uint8), a column an attribute in the order of attributes.txt. By `image_id`, those of all
-        images whose class is read and here; or by `class_name`, those of all classes that are read.
-    Raises:
-        ValueError: another layout or kind, a bound out of range, no such file, or one that is broken or whose images,
-            attributes or classes are not those of the other tables.
+    Those of an image are what a person saw on it: a classifier that is given them for a new photograph asks an oracle.
+    An answer of a certainty of `min_certainty` or more, 1 (not visible) to 4 (definitely), is present; of a class what
+    more than `min_percent` of answers say.
     """
     one_of(ATTRIBUTE_KINDS, kind=kind)
     if (read := reader_of(manifest.layout).attributes) is None:
@@ -42,16 +30,7 @@ def read_attributes(
 
 
 def class_mean_attributes(attributes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Give every image the mean attributes of its class's train images: all that a label can tell, and no oracle.
-
-    Args:
-        attributes: by `image_id`, see `read_attributes`.
-        catalog: with its splits; rows with a problem are left out.
-    Returns:
-        DataFrame by `image_id`, float32 from 0 to 1, in the order of the catalog.
-    Raises:
-        ValueError: an image without attributes, or a class without train images.
-    """
+    """Give every usable image the mean attributes of its class's train images, float32: all that a label can tell."""
     good = usable(catalog)
     check_told(good["image_id"], attributes)
     train = good[good["split"] == "train"]

@@ -65,16 +65,11 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
 
 
 def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:
-    """Make numbers of the corners, clip boxes to their image, and say which boxes cannot serve.
+    """Make float64 numbers of the corners (px as displayed), clip boxes to their image, and say which cannot serve.
 
-    A box that runs over the edge is clipped and kept; column `clipped` says so. A box wholly outside, or without
-    area, keeps its row and corners, with the reason in `problem`. Boxes of an image of unknown size are left as is.
-
-    `boxes` has `BOX_COLUMNS`, corners in pixels as displayed, numbers or strings, and comes back with float64 ones and
-    `clipped`; `sizes` has `image_id, width, height` in pixels, one row an image, 0 where unknown.
-
-    Raises:
-        ValueError: a corner is no number; `flat_boxes` is "error" (else "keep") and a box has no area, or another word.
+    A box that runs over the edge is `clipped` and kept. One wholly outside, or without area, keeps its row and corners,
+    with the reason in `problem`, or is a ValueError where `flat_boxes` is "error". `sizes` has `image_id, width,
+    height`, 0 where unknown; boxes of such images are left as is.
     """
     one_of(FLAT_BOXES, flat_boxes=flat_boxes)
     boxes = boxes.assign(

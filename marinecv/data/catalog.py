@@ -127,10 +127,9 @@ def source_layout(manifest: Manifest) -> str:
 def merge_spellings(
     images: pd.DataFrame, boxes: pd.DataFrame, class_names: tuple[str, ...], merge_case: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
+    """Give classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
 
-    Both tables have `image_id` and `class_name`, "" where there is none. Without `merge_case` such names are a
-    ValueError.
+    Without `merge_case` such names are a ValueError.
     """
     labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
     counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
@@ -168,11 +167,7 @@ def check_trainable(catalog: pd.DataFrame) -> None:
 def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """Keep at most `limit` usable images a split, each class in its proportion and at least one of each if possible.
 
-    Where there are more classes than that, those with the most images are kept, the same in every split. Rows with a
-    problem are left out. The same seed keeps the same images.
-
-    Raises:
-        ValueError: the limit is no whole number, or below 1.
+    With more classes than that, those with the most images are kept, the same in every split. The seed decides which.
     """
     whole(limit, "limit", 1)
     catalog = as_catalog(catalog).reset_index(drop=True)

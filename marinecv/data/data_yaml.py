@@ -78,12 +78,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Return the class names in index order, each as `normalize_name` gives it.
-
-    Raises:
-        ValueError: as `read_yaml`; there are no names, a name is empty or there twice, keys do not count up from 0, or
-            `nc` is another number.
-    """
+    """Return the normalized class names in index order; ValueError where keys or `nc` disagree with them."""
     data = read_yaml(path)
     names = data.get("names")
     if isinstance(names, dict):
@@ -107,10 +102,6 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
     its end is looked for below the data folder, as Roboflow writes ../train/images and other tools the whole path of
     another machine. Nothing outside the data folder is looked at. Returned are the split of each image, the folders
     named, the lists read, and the entries of validation and test that are not there, in words.
-
-    Raises:
-        ValueError: train is not there, an entry is no text or leads out of the folder, a list names none of the images,
-            or an image is in two splits.
     """
     path = find_data_yaml(root)
     data = read_yaml(path) if path else {}

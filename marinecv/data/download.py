@@ -27,19 +27,9 @@ def fetch(
 ) -> Manifest:
     """Bring a data set into the store, checked; its folder there exists only when it is complete.
 
-    Another process that fetches the same set is waited for. The same call goes on where a killed one stopped.
-
-    Args:
-        manifest: what to fetch, and the hashes and counts to check it against.
-        source: None for the manifest's own address, "gdrive:ID", a URL, or a local folder or archive.
-        accept_unknown_licence: fetch although the source states no licence.
-        progress: called with a line of text now and then.
-    Returns:
-        The manifest with `root` in the store and the layout found there.
-    Raises:
-        ValueError: no licence, no address, an unsafe archive, or files other than the measured ones.
-        ConnectionError: the source cannot be reached or breaks off; what came so far is kept and resumed.
-        OSError: the disk is full, or may not be written; what was downloaded is kept.
+    Another process that fetches the same set is waited for; the same call goes on where a killed one stopped. `source`
+    is None for the manifest's own address, "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no
+    licence, no address, an unsafe archive, other files), ConnectionError or OSError (disk); what came so far is kept.
     """
     progress = progress or quiet
     target = store_path("data", manifest.name)
@@ -71,10 +61,10 @@ def fetch(
     return manifest_at(manifest, target)
 
 
-def network_reachable(manifest: Manifest, timeout: float = 5.0) -> bool:
-    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within `timeout` seconds."""
+def network_reachable(manifest: Manifest) -> bool:
+    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within 5 seconds."""
     url = "https://drive.google.com" if manifest.url.startswith(DRIVE) else manifest.url
-    return bool(url) and reachable(url, timeout)
+    return bool(url) and reachable(url, timeout=5.0)
 
 
 @contextmanager

@@ -15,19 +15,9 @@ FOLDS_BY = ("stratified", "grouped")
 def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") -> list[pd.DataFrame]:
     """Return the catalog `k` times, split into train and validation; each usable image is validation in one of them.
 
-    `stratified` deals out each class in turn, so that no two folds differ by more than one image of a class, nor by
-    more than one in all; `grouped` keeps each value of the `group` column on one side, and the classes as even as whole
-    groups allow. There is no test split, and published ones are not looked at: leave out before what nobody may see.
-    Images that a split left out as near-duplicates are dealt out again; see `leave_out_duplicates`.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`; rows with a problem belong to no split.
-        k: number of folds, at least 2.
-        seed: the same seed gives the same images the same folds, in whatever order they come.
-        by: one of `FOLDS_BY`.
-    Raises:
-        ValueError: another way, fewer than 2 folds, fewer usable images than folds; or `grouped` with an image without
-            a group, or fewer groups than folds.
+    `stratified` folds differ by one image of a class at most, and by one in all; `grouped` keeps each value of `group`
+    on one side. There is no test split, and published ones are not looked at: leave out before what nobody may see.
+    Images that a split left out as near-duplicates are dealt out again. The order of rows does not matter.
     """
     one_of(FOLDS_BY, by=by)
     catalog = put_back(as_catalog(catalog).reset_index(drop=True))

@@ -21,16 +21,10 @@ def read_strings(
 ) -> pd.DataFrame:
     """Read some columns of a CSV as text; a row that cannot be read is one with a `problem` that quotes it.
 
-    Cells are divided by comma, semicolon or tab, whichever the header holds most of. Case and outer white space of the
-    header do not matter; rows without any text are passed over.
-
-    Returned are, as text, `columns`, of which the first names files below the CSV's own folder; `optional` ones, which
-    may be absent, or empty in a row (both give ""); `source`, such as "test/_annotations.csv:72" below `root` (the
-    header is line 1); and `problem`, "" where a row has none. Of these, `numbers` hold finite numbers.
-
-    Raises:
-        ValueError: not UTF-8, not divided into cells, a column is missing or there twice, most rows cannot be read, or
-            a file lies outside the folder.
+    Cells are divided by comma, semicolon or tab, whichever the header holds most of, in any case. Returned are
+    `columns`, of which the first names files below the CSV's own folder; `optional` ones, "" where absent; `source`,
+    such as "test/_annotations.csv:72" below `root`; and `problem`. Of these, `numbers` hold finite numbers. ValueError
+    where the file as a whole cannot be read, or names a file outside of its folder.
     """
     text, name = utf8_text(path), path.relative_to(root).as_posix()
     file, rows = io.StringIO(text, newline=""), []

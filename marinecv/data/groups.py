@@ -79,11 +79,7 @@ def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
 def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     """List the pairs of an image that is judged and one that is trained on, where one gives the other away.
 
-    Args:
-        catalog: split into train and others.
-        links: as `find_links` returns them; copies, near copies and neighbours count.
-    Returns:
-        DataFrame: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
+    Columns: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
     """
     catalog, links = as_catalog(catalog), as_links(links)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]

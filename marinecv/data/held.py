@@ -8,18 +8,7 @@ from marinecv.data.user_tables import as_catalog, is_usable
 
 
 def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
-    """Say which usable validation images are held out: of each class its share, or whole groups where some are related.
-
-    The same seed holds the same images, in whatever order they come.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`.
-        share: of the validation images, 0 to 1; 0 holds none. Without groups it is kept to an image, in all and of each
-            class.
-        seed: decides what the share leaves open.
-    Returns:
-        (n,) bool, by the index of the catalog.
-    """
+    """Hold out a share (0 to 1) of each class of validation, or whole groups where some are related: (n,) bool."""
     catalog = as_catalog(catalog)
     index, catalog = catalog.index, catalog.reset_index(drop=True)
     rows = catalog[(catalog["split"] == "validation") & is_usable(catalog)].sort_values("image_id")

@@ -83,10 +83,8 @@ def _absent(path: Path) -> str:
 def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
-    Raises:
-        ValueError: it has more than `MAX_PIXELS` pixels, is of a format that is not read, or as `read_bytes`.
-        OSError: it is no file that may be opened, see `file_problem`.
-        PIL.UnidentifiedImageError: it is none of `FORMATS`. Hostile bytes make Pillow raise many other kinds.
+    Raises ValueError (more than `MAX_PIXELS`, or another format), OSError (see `file_problem`),
+    PIL.UnidentifiedImageError; hostile bytes make Pillow raise many other kinds.
     """
     if isinstance(file, str | Path) and is_record(file):
         file = io.BytesIO(read_bytes(file))

@@ -44,12 +44,7 @@ def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
 
 
 def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
-    """Rank the classes in each image; arguments and errors as in `dominant_class`.
-
-    Returns:
-        DataFrame, one row an (image, class): `image_id`, `class_name`, `score`, `share`, `rank` (1 is the dominant
-        class), sorted by image and rank.
-    """
+    """Rank the classes in each image: `image_id, class_name, score, share, rank` (1 is the `dominant_class`)."""
     one_of(LABEL_RULES, rule=rule)
     boxes = as_boxes(boxes)
     refuse_flat(boxes)

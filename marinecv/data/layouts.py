@@ -49,12 +49,10 @@ def find_layout(folder: Path) -> tuple[Path, str]:
 
 
 def folder_splits(names: Iterable[str]) -> dict[str, str]:
-    """Say which names of folders beside each other stand for a split, and for which.
+    """Say which names of folders beside each other stand for a split: `SPLIT_NAMES`, a `set` or a year behind them.
 
-    Those are the words of `SPLIT_NAMES`, perhaps with `set`, `images` or a year behind them. One with another word
-    before it (`seg_train`) is one only where the same word stands before another split (`seg_test`), for a steam_train
-    is none. `eval` is validation, since training looks at it to choose; beside a validation folder it is test, unless
-    there is a test folder too.
+    One with another word before it (`seg_train`) does only where that word stands before another split, for a
+    steam_train is none. `eval` is validation; beside a validation folder it is test, unless there is a test folder too.
     """
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
     found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}

@@ -116,13 +116,7 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
 def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
     """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
 
-    A pack is described as the data set that it was made of.
-
-    Args:
-        path: of the folder or archive.
-        say: called with a line of text where another process unpacks the archive, which is waited for.
-    Raises:
-        ValueError: there is no such place, no layout fits it, or it says something broken of itself.
+    A pack is described as the data set that it was made of. ValueError where no layout fits.
     """
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
@@ -155,6 +149,8 @@ def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
 
 
 def _read_toml(path: Path) -> Manifest:
+    if not path.is_file():
+        raise ValueError(f"There is no manifest at {path}. Expected TOML with at least name and layout.")
     facts = read_toml(path)
     if unknown := {"toml", "folder"} & facts.keys():
         raise ValueError(f"{path} has an unknown key {unknown.pop()!r}. Expected root for the folder of the images.")

@@ -18,16 +18,8 @@ LONGEST = 200  # bytes of a folder's name; file systems take 255
 def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy, as always of a pack.
 
-    They appear when all are made. Classes whose folders macOS and Windows would merge, such as Eel and eel, become Eel
-    and eel_2.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`; rows with a problem are left out.
-        folder: new or empty.
-    Returns:
-        The folder.
-    Raises:
-        ValueError: the folder holds something.
+    They appear when all are made, in a new or empty folder. Classes whose folders macOS and Windows would merge, such
+    as Eel and eel, become Eel and eel_2.
     """
     folder, rows = Path(folder).absolute(), usable(catalog)
     _refuse_filled(folder)

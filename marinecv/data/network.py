@@ -51,13 +51,9 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
 
 
 def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
-    """Download a URL to a path, which appears only when it is complete; `<path>.part` is resumed.
+    """Download a URL to a path, which appears only when it is complete; `<path>.part` of the same file is resumed.
 
-    It is resumed only where the server says that its file is still the one the part came from; else it begins anew.
-
-    Raises:
-        ConnectionError: no answer, the server refuses, or the connection broke `RETRIES` times.
-        OSError: the disk is full, or may not be written.
+    Raises ConnectionError where the server refuses, or the connection broke `RETRIES` times.
     """
     if not reachable(url):
         raise ConnectionError(f"{urlsplit(url).hostname} does not answer. Run the command again with a network. {MEND}")

@@ -44,21 +44,9 @@ def pack(
 ) -> Path:
     """Pack the images and boxes of a data set of any layout; killed at any instant, the same call goes on.
 
-    Each image is decoded once while it is packed. One that cannot be is a row with its reason, as are those that have a
-    problem already, and has no record. At the end every shard is read back. Attributes of CUB-200-2011 are not packed.
-
-    Args:
-        manifest: with its `root`.
-        folder: a new or empty one, or that of a pack which was stopped.
-        decode: `read_decodable` of inputs: from paths to their bytes, whether only Pillow decodes them, and "" or why
-            nothing does.
-        shard_bytes: about as many a shard; an image is in one shard as a whole.
-        say: called with a line of text now and then.
-    Returns:
-        The folder.
-    Raises:
-        ValueError: as the reader of the layout; the folder holds anything else; the disk has no room; a shard is not
-            what was written.
+    Each image is decoded once, by `decode` (`read_decodable` of inputs); one that cannot be is a row with its reason
+    and no record. Shards have about `shard_bytes`, and all are read back at the end. Attributes of CUB-200-2011 are not
+    packed. ValueError where the folder holds anything else, the disk has no room, or a shard is not what was written.
     """
     folder, say = Path(folder).absolute(), say or quiet
     images, boxes = reader_of(manifest.layout).read(manifest)

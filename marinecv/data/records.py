@@ -63,12 +63,7 @@ def byte_size(path: str | Path) -> int:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Read a file, or a record.
-
-    Raises:
-        OSError: the file cannot be read, or is none that may be opened, see `file_problem`.
-        ValueError: the shard cannot be read, or is damaged where the record lies.
-    """
+    """Read a file (OSError where that fails, see `file_problem`), or a record (ValueError where it is damaged)."""
     record, problem = _RECORD.fullmatch(str(path)), file_problem(path)
     if problem:
         raise ValueError(f"The shard {record[1]} cannot be read: {problem}. {MEND}") if record else OSError(problem)

@@ -27,24 +27,10 @@ COUNTS = {
 }
 
 
-def make_reef(
-    folder: str | Path,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-) -> Path:
-    """Draw the reef into a folder, once; a second call finds it there.
+def make_reef(folder: str | Path, seed: int = 0, say: Callable[[str], None] | None = None) -> Path:
+    """Draw the reef into a folder, once; a second call finds it there, and FileExistsError of anything else.
 
-    The layout is Roboflow's CSV: `train/`, `valid/` and `test/`, each with JPEGs and `_annotations.csv`. The folder
-    appears whole or not at all. The same seed gives the same bytes on the same machine.
-
-    Args:
-        folder: where it shall lie; its parents are made.
-        seed: which reef.
-        say: called with a line of text where it takes long, or another process draws it, which is waited for.
-    Returns:
-        The folder.
-    Raises:
-        FileExistsError: the folder holds something else.
+    The layout is Roboflow's CSV. It appears whole or not at all; the same seed gives the same bytes on a machine.
     """
     folder = Path(folder).absolute()
     stamp = {"reef": VERSION, "seed": seed}

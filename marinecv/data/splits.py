@@ -126,11 +126,7 @@ def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
-    """Write which usable image is in which split: a CSV `image_id,split,class_name`, sorted by image.
-
-    Returns:
-        The SHA-256 of the file: equal where the split is equal.
-    """
+    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256, which tells splits apart."""
     catalog = as_catalog(catalog)
     rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
@@ -145,10 +141,7 @@ def is_grouped(split_by: str | None) -> bool:
 def keep_split(catalog: pd.DataFrame, name: str) -> str:
     """Keep in the store which usable image is in which split; return the name to split by again.
 
-    Args:
-        catalog: split.
-        name: what the returned one begins with, less what no file may be called; the first 8 digits of the hash follow,
-            so that another split of the same data has another name.
+    It begins with `name`; the first 8 digits of the hash follow, so that another split has another name.
     """
     folder = store_path(STORE)
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,14 +157,9 @@ def kept_splits() -> list[str]:
 
 
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Return the catalog split as a CSV says; usable images that it does not name are rows with a problem.
+    """Return the catalog split as a CSV with `image_id` and `split` says; images that it does not name have a problem.
 
-    Args:
-        catalog: columns `CATALOG_COLUMNS`.
-        path: a CSV with `image_id`, as `match_names` takes it, and `split`; other columns are not looked at.
-    Raises:
-        ValueError: no such file, a column is missing, an image that is not in the catalog, is there twice or has no
-            name, or a word that stands for no split.
+    Names are those of `match_names`; one that is unknown, there twice or empty is a ValueError.
     """
     try:
         table = read_table(path).rename(columns=normalize_name)

@@ -19,14 +19,8 @@ MAX_NAME_BYTES = 255  # what every common file system takes
 def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
     """Unpack a zip or a tar, packed with gzip or not, into a new folder; what is wrong leaves none.
 
-    Args:
-        archive: the file; what it is called does not matter.
-        folder: must not exist yet. Killed half-way it stays: give one inside of `store.making`.
-        below: unpack only what lies below this folder of the archive, if the archive has it.
-    Raises:
-        ValueError: no such archive, damaged, or an entry that could write elsewhere, overwrite another or fill the
-            disk.
-        OSError: the disk is full.
+    Only what lies `below` this folder of the archive, if it has it. Killed half-way the folder stays: give one inside
+    of `store.making`. ValueError of an archive that is damaged, writes elsewhere, overwrites or fills the disk.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with opened(archive) as (found, write):

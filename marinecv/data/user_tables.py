@@ -64,8 +64,7 @@ def as_table(
     """Return a table whose columns of `text` are text, in whatever way it came from a CSV, a database or a program.
 
     `table` is left as it is; rows and index of the returned one are its own, and `optional` columns that it lacks are
-    added with their value. Raise ValueError, which calls it `what`, where it is no DataFrame, or a column is missing or
-    there twice.
+    added with their value. A ValueError calls it `what`.
     """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")

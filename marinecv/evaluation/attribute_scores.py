@@ -23,17 +23,9 @@ MEANINGS = {
 
 
 def attribute_scores(model: "keras.Model", run: Run, pixels: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """Score a multimodal model on validation with three kinds of attributes.
+    """Score a multimodal model on validation with each kind of attributes of `MEANINGS`.
 
-    Args:
-        model: takes pixels and attributes.
-        run: its catalog, class names and attributes are read.
-        pixels: uint8, row i for row i of `usable(run.catalog)`.
-        seed: of the shuffle.
-    Returns:
-        DataFrame with `attributes` (a key of `MEANINGS`), `meaning`, `accuracy`, `low`, `high`, `n`.
-    Raises:
-        ValueError: as `predict_table`.
+    Pixels are uint8, row i for row i of `usable(run.catalog)`. Columns: `attributes, meaning, accuracy, low, high, n`.
     """
     rows = usable(run.catalog)
     chosen = np.flatnonzero(rows["split"] == "validation")

@@ -77,9 +77,8 @@ def cross_validated_loss(
 ) -> float:
     """Return the mean log loss (nats) where a temperature fitted on four folds of five scales the images of the other.
 
-    The network has not learned from the images, one at least. `true` (n,) is the number of the true class of each, and
-    `numbers` (n,) its group, which the seed puts into one fold; None where no two share one. A group alone is not
-    scaled.
+    `true` (n,) is the number of the true class, `numbers` (n,) the group, which the seed puts into one fold; None where
+    no two share one. A group alone is not scaled.
     """
     groups, of_group = np.unique(np.arange(len(true)) if numbers is None else numbers, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(groups))[of_group] % FOLDS
@@ -103,9 +102,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def error_by_chance(confidence: np.ndarray, seed: int = 0, times: int = 200) -> float:
+def error_by_chance(confidence: np.ndarray, seed: int = 0) -> float:
     """Return the mean calibration error that these confidences would show if each were exactly right."""
-    drawn = np.random.default_rng(seed).random((times, len(confidence))) < confidence
+    drawn = np.random.default_rng(seed).random((200, len(confidence))) < confidence
     return float(np.mean([calibration_error(confidence, right) for right in drawn]))
 
 
@@ -137,16 +136,11 @@ def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict:
-    """Fit a temperature on one part of validation, and say on the other what it brings.
+    """Fit a temperature on one part of validation, and say on the other what it brings; both are predictions tables.
 
-    Both are labelled predictions tables. The temperature is fitted on `chosen`, the calibration images, and is 1 where
-    `cross_validated_loss` is not below the log loss as it is; below `FEWEST` images in `held` none is used. `groups` is
-    as of `classification_metrics`.
-
-    Returns `method`, `temperature`, `reason` (why nothing is measured; else empty), `n_chosen`, `n_held`,
-    `cross_validated` (log loss of the calibration images `before` and `after`), and of the held images `accuracy` (a
-    figure), `ece` and `log_loss` (each `before` and `after`) and `reliability` (the rows of `reliability_table`,
-    `before` and `after`); the last five are None where there is a reason.
+    It is fitted on `chosen`, the calibration images, and is 1 where `cross_validated_loss` is not below the log loss as
+    it is; below `FEWEST` images in `held` none is used. Returns the first fields of `run_records.Calibration`: what is
+    measured of the held images is None where there is a `reason`.
     """
     counts = {"n_chosen": len(chosen), "n_held": len(held)}
     if len(held) < FEWEST:

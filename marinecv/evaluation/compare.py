@@ -21,27 +21,15 @@ from marinecv.evaluation.predictions import as_predictions
 def compare_runs(
     predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
-    """Compare the accuracies of two models, image by image.
+    """Compare the accuracies of two models on the same labelled images of a split, in any order.
 
     McNemar's test takes images for independent. Where images share a group, two models are told apart only if the
     interval over groups leaves 0 out as well.
 
-    Args:
-        predictions_a: predictions table of the first.
-        predictions_b: predictions table of the second; the same labelled images in this split, in any order.
-        split: which rows to compare.
-        seed: of the bootstrap.
-        groups: the group of an image by its `image_id`, as of `classification_metrics`.
-
-    Returns:
-        dict of `split`, `n`, `accuracy_a`, `accuracy_b`, `difference` (a - b) with its paired bootstrap bounds `low`
-        and `high`, `only_a` and `only_b` (images that only one has right), `p` (McNemar, exact), `smallest_difference`
-        (what could be shown at this many discordant images and in these groups), `distinguishable` and a `sentence`;
-        and `groups` (how many) where images share one; of fewer than `MIN_GROUPS` the bounds and the smallest
-        difference are NaN.
-
-    Raises:
-        ValueError: the split has no labelled image, or the two tables differ in images or in labels.
+    Returns `split, n, accuracy_a, accuracy_b`, `difference` (a - b) with its paired bootstrap bounds `low` and `high`,
+    `only_a` and `only_b` (images that only one has right), `p` (McNemar, exact), `smallest_difference` (what could be
+    shown at this many discordant images and in these groups), `distinguishable` and a `sentence`; and `groups` where
+    images share one: of fewer than `MIN_GROUPS` the bounds and the smallest difference are NaN.
     """
     right = paired(predictions_a, predictions_b, split)
     n, numbers = len(right), group_numbers(right.index.to_series(), groups)
@@ -96,8 +84,7 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
 def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) -> tuple[float, float]:
     """Bound the mean of differences, one an image, by a paired bootstrap, 95%: (low, high), in their unit.
 
-    `numbers` (n,) is the group of each, which is resampled whole; None resamples images. Of fewer than `MIN_GROUPS`
-    groups both bounds are NaN.
+    The groups `numbers` (n,), of which fewer than `MIN_GROUPS` give NaN, are resampled whole; None resamples images.
     """
     if numbers is None:
         values, counts = np.unique(gaps, return_counts=True)  # drawing images is drawing their few different values

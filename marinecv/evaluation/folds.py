@@ -12,15 +12,10 @@ from marinecv.runs import Run
 
 
 def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
-    """Score each recipe on the validation images of all its folds: each once, by a model that has not learned from it.
+    """Score each recipe on the validation images of all its folds, each by a model that has not learned from it.
 
-    Which epoch's weights a fold keeps goes by the same images, which flatters a little. Where the catalogs of the runs
-    group these images, the intervals resample groups.
-
-    Args:
-        runs: finished ones; those that are no fold are passed over.
-    Returns:
-        `classification_metrics` by name of the recipe.
+    Which epoch's weights a fold keeps goes by the same images, which flatters a little. Runs that are no fold are
+    passed over; intervals resample the groups of the catalogs. Returns `classification_metrics` by name of the recipe.
     """
     runs = list(runs)
     catalogs = {_name(run): run.catalog for run in runs if run.fold}  # of one recipe all hold the same images

@@ -36,11 +36,10 @@ def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
 def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, float]:
     """Bound a figure by percentiles of its bootstrap replicates, further out the fewer units were resampled.
 
-    Resamples of few units vary too little: their spread lacks the factor sqrt(units / (units - 1)), and so few units
-    ask for Student's distribution instead of the normal one. Both are made good in the level of the percentiles.
-    `units` is how many images or groups were resampled; of uneven groups as `effective_number` counts them. Of fewer
-    than two nothing is known, and the bounds are the least and the largest replicate.
-    Source: Hesterberg (2015), What teachers should know about the bootstrap, the expanded percentile interval.
+    Resamples of few units vary too little by the factor sqrt(units / (units - 1)), and ask for Student's distribution:
+    both are made good in the level of the percentiles. `units` are images or groups, uneven ones as `effective_number`
+    counts them; of fewer than two the bounds are the least and the largest replicate. Source: Hesterberg (2015), What
+    teachers should know about the bootstrap, the expanded percentile interval.
     """
     tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2)) if units >= 2 else 0.0
     low, high = np.quantile(replicates, [tail, 1 - tail])
@@ -138,12 +137,8 @@ def smallest_paired_difference(discordant: int, n: int) -> float:
         raise ValueError(f"Expected 0 <= discordant <= n and n >= 1. Received: discordant={discordant}, n={n}.")
     while mcnemar(discordant, 0) >= 1 - LEVEL:
         discordant += 1
-    lead = next(lead for lead in range(discordant % 2, discordant + 1, 2) if _lead_shows(lead, discordant))
-    return lead / n
-
-
-def _lead_shows(lead: int, discordant: int) -> bool:
-    return mcnemar((discordant + lead) // 2, (discordant - lead) // 2) < 1 - LEVEL
+    leads = range(discordant % 2, discordant + 1, 2)
+    return next(k for k in leads if mcnemar((discordant + k) // 2, (discordant - k) // 2) < 1 - LEVEL) / n
 
 
 def _score_bounds(p: float, n: float, z: float) -> tuple[float, float]:

@@ -41,20 +41,10 @@ def perplexity_of(images: int) -> float:
 def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = None, seed: int = 0) -> pd.DataFrame:
     """Lay the codes out in the plane by t-SNE, and part both the points and the codes by K-means.
 
-    Codes are not standardised: the units of one layer share a scale, and how much each varies is what the network has
-    learned; standardised, units that hardly ever fire would count as much as all others.
-
-    Args:
-        rows: usable rows of a catalog.
-        codes: as `embed` returns them.
-        clusters: how many; None takes as many as there are classes.
-        seed: of K-means; t-SNE begins at the principal components and draws nothing else.
-    Returns:
-        DataFrame, one row an image: `image_id, split, class_name, x, y, cluster_points, cluster_code`; clusters are
-        numbered from 1, the largest first.
-    Raises:
-        ValueError: not a code an image, fewer than two clusters, or no more different codes than clusters.
-    Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
+    Codes are not standardised: units that hardly ever fire would count as much as all others. `clusters` None takes as
+    many as there are classes; the seed is of K-means, for t-SNE begins at the principal components and draws nothing
+    else. Columns: `image_id, split, class_name, x, y, cluster_points, cluster_code`, numbered from 1, the largest
+    first. Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
     """
     rows = as_table(rows)
     clusters = rows["class_name"].nunique() if clusters is None else clusters
@@ -77,21 +67,12 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
 
 
 def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Hold both clusterings against the classes.
+    """Hold both clusterings of `latent_points` against the classes: `MEASURE_COLUMNS`.
 
-    Args:
-        points: as `latent_points` returns them.
-        codes: the same as there.
-        seed: of the intervals and of the labels shuffled for `chance`.
-        groups: as `classification_metrics` takes them; whole ones are drawn then.
-    Returns:
-        DataFrame with `MEASURE_COLUMNS`: `of` "points" or "code"; the `measure` `ari`, `ami`, `nmi`, `purity` or
-        `silhouette`; its 95% interval for other images in the same clusters: by halves drawn without replacement (a
-        bootstrap draws images twice, and twins are in one cluster and of one class) of `ari` and `ami`, by Wilson's
-        formula of `purity`, by bootstrap of `silhouette`, none of `nmi`, which falls with the number of images (and of
-        few groups none); and
-        what shuffled labels give, by `chance`: 0 for what is adjusted for it, nothing for `silhouette`, which knows no
-        labels.
+    `of` is "points" or "code"; `measure` `ari`, `ami`, `nmi`, `purity` or `silhouette`. The 95% interval is for other
+    images in the same clusters: of `ari` and `ami` by halves drawn without replacement (a bootstrap draws images twice,
+    and twins are in one cluster and of one class), of `purity` Wilson's, of `silhouette` by bootstrap, of `nmi` none,
+    for it falls with the number of images. `chance` is what shuffled labels give: none of `silhouette`.
     """
     points, order = as_table(points), by_image(points, codes)
     points, codes, n = points.iloc[order], codes[order], len(points)
@@ -140,12 +121,7 @@ def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
 
 
 def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
-    """Say of each cluster how many images it has and of which class most are.
-
-    Returns:
-        DataFrame with `of` ("points" or "code"), `cluster`, `size`, `class_name` (the most frequent, of equal ones the
-        first by name) and `share` (of the cluster, 0 to 1).
-    """
+    """Say of each cluster its `size`, its most frequent `class_name` (of equals the first) and its `share`, 0 to 1."""
     points, tables = as_table(points), []
     for of, column in CLUSTERINGS.items():
         counts = points.groupby([column, "class_name"]).size().rename("count").reset_index()
@@ -156,25 +132,20 @@ def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["of", "cluster", "size", "class_name", "share"]]
 
 
-def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIGHBOURS) -> pd.DataFrame:
-    """Find the images whose codes point most nearly the same way: among those of train if there are two, else all.
+def nearest_images(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+    """Find for each image those of train (of all without two in train) whose codes point most nearly the same way.
 
-    Args:
-        rows: usable rows of a catalog.
-        codes: as `embed` returns them.
-        neighbours: of each image at most; it is never its own.
-    Returns:
-        DataFrame, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id`,
-        `neighbour_split`, `neighbour_class`, `similarity` (cosine of the angle between the codes, -1 to 1).
+    Columns, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id,
+    neighbour_split, neighbour_class, similarity` (cosine of the angle between the codes, -1 to 1).
     """
     rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
     searched = np.flatnonzero(_searched(rows))
-    finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(searched)), metric="cosine").fit(codes[searched])
+    finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(searched)), metric="cosine").fit(codes[searched])
     distances, found = finder.kneighbors(codes)
     own = searched[found] == np.arange(len(rows))[:, np.newaxis]
     rank = (~own).cumsum(axis=1)
-    image, column = np.nonzero(~own & (rank <= neighbours))
+    image, column = np.nonzero(~own & (rank <= NEIGHBOURS))
     told = rows[["image_id", "split", "class_name"]]
     near = told.iloc[searched[found[image, column]]].set_axis(
         ["neighbour_id", "neighbour_split", "neighbour_class"], axis=1
@@ -185,15 +156,9 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray, neighbours: int = NEIG
 
 
 def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups = None) -> pd.DataFrame:
-    """The share of images whose nearest other image is of their class, split by split.
+    """The share of images whose nearest other image is of their class, split by split: `MEASURE_COLUMNS`.
 
-    Args:
-        rows: those that `nearest_images` was given.
-        nearest: what it returned.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        DataFrame with `MEASURE_COLUMNS`, the measure `nearest`; intervals (95%) are those of `mean_figure`, and
-        `chance` is what a neighbour drawn blindly from those searched would give.
+    `chance` is what a neighbour drawn blindly from those searched would give; intervals are those of `mean_figure`.
     """
     rows, nearest = as_table(rows).reset_index(drop=True), as_table(nearest, text=TEXT_OF_AUDIT).reset_index(drop=True)
     searched = _searched(rows)
@@ -209,11 +174,11 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
-def some_images(nearest: pd.DataFrame, each: int = 3, seed: int = 0) -> list[str]:
-    """Draw images to look at: some whose nearest image is of their class, then some where it is not."""
+def some_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
+    """Draw images to look at: three whose nearest image is of their class, then three where it is not."""
     first = nearest[nearest["rank"] == 1].sort_values("image_id").sample(frac=1, random_state=seed)
     same = first["class_name"] == first["neighbour_class"]
-    return [*first["image_id"][same].head(each), *first["image_id"][~same].head(each)]
+    return [*first["image_id"][same].head(3), *first["image_id"][~same].head(3)]
 
 
 def by_image(rows: pd.DataFrame, codes: np.ndarray) -> np.ndarray:

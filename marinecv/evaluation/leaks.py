@@ -23,18 +23,11 @@ HONEST_COLUMNS = ["images", "split", "figure", "value", "low", "high", "n", "gro
 def honest_scores(
     predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Score a model three ways, side by side.
+    """Score a model three ways, side by side: `HONEST_COLUMNS`, a row a figure (`accuracy`, `balanced_accuracy`).
 
-    Args:
-        predictions: predictions table of a model.
-        groups: of the images, by `image_id`, see `group_catalog`.
-        relatives: of the images in what it was trained on, see `relatives_in_train`.
-        folds: predictions of the validation images of grouped folds, each once; None where there are none.
-    Returns:
-        DataFrame `HONEST_COLUMNS`, a row a figure (`accuracy`, `balanced_accuracy`): on each split `as split`; on its
-        images with `no relative in train`, no copy, near copy or neighbouring frame; and of the `grouped folds`
-        together. Intervals (95%) resample groups. Where no image is left, value and bounds are missing and n is 0;
-        bounds are where the images come from fewer than six groups.
+    On each split `as split`; on its images with `no relative in train` (none of `relatives_in_train`); and of the
+    `grouped folds` together, the predictions of whose validation images are `folds`. Intervals (95%) resample groups,
+    six or more. Where no image is left, value and bounds are missing and n is 0.
     """
     predictions, rows = as_predictions(predictions), []
     for split in SCORED_SPLITS:
@@ -95,12 +88,9 @@ def _figure(row: pd.Series) -> str:
 def leak_index(votes: pd.DataFrame) -> dict:
     """Say how much of the score as split comes from relatives: what a memory of thumbnails loses where they are apart.
 
-    Args:
-        votes: as `thumbnail_votes` returns them.
-    Returns:
-        dict of `scores` (DataFrame `HONEST_COLUMNS`, `as split` and `majority class` a split, and of `relatives apart`
-        on all images), and on the judged images that have both votes `difference` (of accuracies),
-        its 95% bounds `low` and `high` over groups, and `n`; these are missing where nothing is split.
+    Of `thumbnail_votes`, `scores` (`HONEST_COLUMNS`: `as split` and `majority class` of each split, `relatives apart`
+    on all images), and on the images with both votes the `difference` of accuracies, its 95% bounds `low` and `high`
+    over groups, and `n`; these are missing where nothing is split.
     """
     votes = as_table(votes, text=TEXT_OF_AUDIT)
     groups = votes.drop_duplicates("image_id").set_index("image_id")["group"]

@@ -23,18 +23,14 @@ DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", 
 
 
 def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Score each line at each share of the cells of a curve, the mean over its seeds.
+    """Score each line at each share of the cells of a curve, the mean over its seeds: a row a line, share and metric.
 
-    Metrics are those of `classification_metrics`, whose `groups` are taken: `accuracy`, `macro_f1`, `macro_precision`,
-    `macro_recall`, `log_loss` (nats). Beside them stands `batched_macro_f1`, the mean of the macro-F1 of batches of 64
-    images in the order of their true classes, each over the classes that it holds or predicts. A batch of few classes
-    counts every other class that is predicted there as a failed one: this figure falls far below macro-F1 and is no
-    score. It is here because papers print it.
+    `batched_macro_f1` is the mean of the macro-F1 of batches of 64 images in the order of their true classes, each over
+    the classes that it holds or predicts: it falls far below macro-F1 and is no score, but papers print it.
 
-    Returns one row a line, share and metric: `line, labelled, images` (median over seeds), `metric, value` (mean over
-    seeds), `low, high` (95%: of accuracy Wilson's, else by a bootstrap over images, the same resamples for every seed;
-    over groups where images are related; NaN of few groups and of `batched_macro_f1`), `lowest, highest` (range over
-    seeds), `seeds, n`. Lines come as in `cells`, shares ascending. ValueErrors are as of `judged_rows`.
+    Columns: `line, labelled, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%: of
+    accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN of few groups
+    and of `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
     """
     rows = judged_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
@@ -58,12 +54,10 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 
 
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Compare the accuracy of every other line of a curve with that of the first, at each share that both have.
+    """Compare the accuracy of every other line with that of the first, at each share, over the seeds that both have.
 
-    Returns one row a line and share: `line, labelled, difference` (its mean accuracy over the seeds that both have
-    minus that of `first`), `low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or "worse" where the
-    interval leaves 0 out, else "not told apart". `groups` are as of `classification_metrics`. Raises ValueError as
-    `judged_rows`, or where there is no line `first`.
+    Columns: `line, labelled, difference, low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
+    "worse" where the interval leaves 0 out, else "not told apart".
     """
     rows = judged_rows(cells, split)
     rows_of_line(rows, first)

@@ -23,34 +23,24 @@ REFUSALS = {
 
 
 def photographs_needed(
-    cells: pd.DataFrame,
-    counts: pd.DataFrame,
-    line: str,
-    goal: float | None = None,
-    split: str = "validation",
-    seed: int = 0,
+    cells: pd.DataFrame, counts: pd.DataFrame, line: str, goal: float | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """Fit error = level * images^-exponent to a line, over all images and by class, and follow it to a goal.
 
-    The number of errors is fitted by maximum Poisson likelihood over all shares and seeds, so cells without an error
-    count as they are. All classes share one exponent and have a level each: so few images of a class are judged that an
-    exponent of its own would be noise. Intervals are 95% by a percentile bootstrap over the judged images, of the
-    classes within each class; other labelled images, and a law that bends, are not in them.
+    The number of errors is fitted by maximum Poisson likelihood over all shares and seeds; all classes share one
+    exponent, for one of its own would be noise. Intervals are 95% by a percentile bootstrap over the judged images;
+    other labelled images, and a law that bends, are not in them. `counts` are the labelled train images: `labelled,
+    seed, class_name, images`. The goal is accuracy, and recall of each class, between 0 and 1; None wants half of
+    today's errors.
 
-    `cells` are of a learning curve, `counts` its labelled train images of each class: `labelled, seed, class_name,
-    images`. The goal is the accuracy wanted, and recall of each class, between 0 and 1, set on validation; None wants
-    half of today's errors, however many they are, so that the exponent alone is uncertain.
-
-    Returns first a row of all images (`class_name` is ""), then one a class, largest `gain` first: `class_name, images`
+    Returns a row of all images (`class_name` is ""), then one a class, largest `gain` first: `class_name, images`
     (labelled at the largest share; mean over seeds, as `error`), `judged, error, fitted` (the law's error there),
-    `exponent, exponent_low, exponent_high, goal` (the error wanted), `needed, low, high` (labelled images in all; never
-    fewer than there are), `more` (whole), `gain` (by how much one more photograph of the class lowers its error; NaN of
-    all) and `said`: why the law is not followed, which leaves the figures from `needed` to `more` NaN, or "". Raises
-    ValueError as `judged_rows`; or there is no such line, it has fewer than three numbers of images; or no goal.
+    `exponent, exponent_low, exponent_high, goal` (the error wanted), `needed, low, high` (labelled images in all),
+    `more`, `gain` (by how much one more photograph of the class lowers its error), `said`: why no law is followed.
     """
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: {goal}.")
-    rows = rows_of_line(judged_rows(cells, split), line)
+    rows = rows_of_line(judged_rows(cells, "validation"), line)
     n = rows["image_id"].nunique()
     points = rows.iloc[::n]  # one row a cell
     shares = points["labelled"].unique()

@@ -23,21 +23,11 @@ STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the smaller, the more the cla
 
 
 def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Fit a logistic regression on the codes of train, and judge it on the other splits.
+    """Fit a logistic regression on the codes of train, and judge it on the other splits: `MEASURE_COLUMNS`.
 
-    The codes are standardised, and of a long one the 256 principal components of train are taken, for time: what is
-    fitted stays linear in the code. How much it is held back is chosen by folds of train alone. A class with fewer
-    images in train than there are folds is not learned, and its images count as wrong.
-
-    Args:
-        rows: usable rows of a catalog.
-        codes: `(n, values)` as `embed` returns them, row i for row i.
-        seed: of the folds and the components.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        DataFrame with `MEASURE_COLUMNS`, the measure `probe` of the `code`, one row a split other than train: the
-        accuracy, its 95% interval as of `mean_figure`, and as `chance` the share of the class that is most frequent in
-        train. No row without images of train, without others, or with fewer than two classes to learn.
+    Codes are standardised, and of a long one the 256 principal components of train are taken, for time; the penalty is
+    chosen by folds of train. A class with fewer images in train than folds is not learned, and its images count as
+    wrong. `chance` is the share of the class that is most frequent in train. With one class there is no row.
     """
     rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]

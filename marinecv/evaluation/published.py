@@ -12,21 +12,7 @@ WAYS = ("rounded", "truncated")
 
 
 def counts_behind(figure: str, n: int) -> dict[int, tuple[str, ...]]:
-    """Find every k of n images that prints as a published accuracy.
-
-    Args:
-        figure: a fraction as printed, such as "0.7480".
-        n: images it is said to stand on.
-
-    Returns:
-        The ways of printing (of `WAYS`) by k; empty where no k of n gives the figure.
-
-    Raises:
-        ValueError: figure is no printed fraction from 0 to 1, or n is below 1.
-    Example:
-        >>> counts_behind("0.873", n=63)
-        {55: ('rounded', 'truncated')}
-    """
+    """Return the ways of printing (of `WAYS`) by k, for every k of n images that prints as a figure such as "0.873"."""
     units, scale = printed_units(figure)
     if n < 1:
         raise ValueError(f"Expected at least one image. Received: n={n}.")

@@ -31,20 +31,10 @@ def restoration_table(
     pepper: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the error of every usable image, in the range of the model, beside what takes no network.
+    """Return the mean squared error of every usable image in the range of the model, beside what takes no network.
 
-    Args:
-        model: an autoencoder of ours.
-        catalog: one row an image.
-        spec: of the images.
-        pixels: what `load_pixels(catalog, spec)` gave.
-        salt: share of white pixels in what the model is shown, the same each time.
-        pepper: share of black ones.
-        seed: of that noise.
-    Returns:
-        DataFrame `image_id, split`, and three mean squared errors against the clean image: `mse` of what the model
-        gives, `mse_of_input` of the noisy image itself, `mse_of_mean` of the mean of all train images, which is NaN
-        where there are none.
+    Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image itself, with shares `salt` and `pepper` of white
+    and black pixels; `mse_of_mean`, of the mean of all train images, NaN without any.
     """
     from marinecv.inputs.pixels import split_of
     from marinecv.models.autoencoders import target_of
@@ -65,13 +55,7 @@ def restoration_table(
 
 
 def restoration_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict[str, dict]:
-    """Return the mean errors of each split, each with its n and 95% bootstrap interval over images, or their groups.
-
-    Args:
-        table: from `restoration_table`.
-        seed: of the bootstrap.
-        groups: as `classification_metrics` takes them.
-    """
+    """Return the mean errors of `restoration_table` by split, with n and 95% interval over images or groups."""
     metrics = {}
     for split, part in as_table(table).groupby("split", sort=False):
         metrics[split], numbers = {"n": len(part)}, group_numbers(part["image_id"], groups)
@@ -92,12 +76,10 @@ def restored_pictures(
     pepper: float = 0.0,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Return some validation images as they are, as they are shown and as they come back; of a code more.
+    """Return up to 8 drawn validation images as `original`, `noisy` and `restored`, uint8 in the model's shape.
 
-    Arguments are those of `restoration_table`; `seed` draws the images too. Returns uint8 arrays of up to 8 images,
-    `(n, height, width, channels)` as the model has them: `original`, `noisy` and `restored`. Of a variational one also
-    `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8, ...)`: from the code of one
-    image in steps to that of another.
+    Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8,
+    ...)`: from the code of one image in steps to that of another.
     """
     from marinecv.inputs.pixels import split_of
     from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels

@@ -15,12 +15,7 @@ SHARES = tuple(number / 10 for number in range(10))
 
 
 def doubts(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:
-    """Return the doubt of each image, (n,) from 0 to 1: 1 minus its confidence, and 1 where it is unlike the others.
-
-    Args:
-        confidence: (n,) calibrated probability of the predicted class.
-        unlike: (n,) whether the image lies farther from the training images than nearly all of validation.
-    """
+    """Return the doubt of each image, (n,) from 0 to 1: 1 minus its confidence, and 1 where it is unlike train."""
     return np.where(unlike, 1.0, 1 - np.asarray(confidence, np.float64))
 
 
@@ -36,8 +31,7 @@ def flags(confidence: np.ndarray, unlike: np.ndarray, threshold: float | None) -
 def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float = GOAL) -> float | None:
     """Return the smallest confidence from which on at least the goal of the images, a share, is right.
 
-    `confidence` (n,) is calibrated, of the predicted class. None where no confidence is high enough for that, or leaves
-    fewer than `FEWEST` images to tell it by.
+    None where no confidence is high enough for that, or leaves fewer than `FEWEST` images to tell it by.
     """
     order = np.argsort(-np.asarray(confidence), kind="stable")
     sure, hits = np.asarray(confidence)[order], np.cumsum(np.asarray(right)[order])
@@ -52,12 +46,8 @@ def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float
 def triage_curve(doubt: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """Say how often the rest is right once a share of the images is looked at, the most doubtful first.
 
-    Args:
-        doubt: (n,) as `doubts` gives it; of equal ones the first come first.
-        right: (n,) whether the predicted class is the true one.
-    Returns:
-        DataFrame, one row a share of `SHARES`: `share`, `looked_at` (images), `n` (the rest), `accuracy` of the rest
-        and its 95% interval `low`, `high` by Wilson's formula, which takes images for independent.
+    `doubt` (n,) is as of `doubts`; of equals the first come first. A row a share of `SHARES`: `share, looked_at`
+    (images), `n` (the rest), its `accuracy`, and `low, high` (95%, Wilson's, which takes images for independent).
     """
     order = np.argsort(-np.asarray(doubt), kind="stable")
     right, rows = np.asarray(right)[order], []
@@ -75,12 +65,9 @@ def judge_review(
 ) -> dict:
     """Choose from which probability on an image need not be looked at, and check it on images held out.
 
-    `chosen` has confidence, whether right, and whether unlike the training images, (n,) each; the thresholds are of
-    these, that of distance too. `held` has the same of other images, on which they are checked, and `numbers` (n,) the
-    group of each of these, see `mean_figure`.
-
-    Returns `goal`, `probability` (None: every image is to be looked at), and of the held images `looked_at`, `n` (all),
-    `rest` (the accuracy of the others as a figure; None where none is left) and `curve` (rows of `triage_curve`).
+    `chosen`, which the thresholds are of, and `held` have confidence, whether right, and whether unlike train, (n,)
+    each. Returns `goal`, `probability` (None: every image is to be looked at), and of the held images `looked_at`, `n`,
+    `rest` (the accuracy of the others; None where none is left) and `curve` (rows of `triage_curve`).
     """
     confidence, right, unlike = chosen
     threshold = probability_threshold(confidence[~unlike], right[~unlike])

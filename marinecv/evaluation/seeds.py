@@ -41,16 +41,9 @@ def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
 
 
 def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
-    """Return the mean accuracy of a recipe over seeds and its range.
+    """Return `mean, lowest, highest, seeds, n` and a `sentence` of the accuracy of a recipe's predictions by seed.
 
-    Args:
-        tables: its predictions tables by seed, of the same labelled images.
-        split: which rows count.
-    Returns:
-        dict of `mean, lowest, highest, seeds` (how many), `n` and a `sentence`. The range is no interval: it says how
-        far the seed moves the score, not what other images would have given.
-    Raises:
-        ValueError: as `compare_runs`.
+    The range is no interval: it says how far the seed moves the score, not what other images would have given.
     """
     first, *others = tables.values()
     right = [paired(first, table, split)["b"] for table in (first, *others)]
@@ -63,22 +56,12 @@ def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
 def compare_seeds(
     a: Mapping[int, pd.DataFrame], b: Mapping[int, pd.DataFrame], split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
-    """Compare two recipes seed by seed on the same images; images are never counted once a seed.
+    """Compare the predictions of two recipes by seed on the same images; images are never counted once a seed.
 
-    Args:
-        a: predictions tables of the first by seed.
-        b: predictions tables of the second; seeds that both have are compared.
-        split: which rows to compare.
-        seed: of the bootstrap.
-        groups: the group of an image by its `image_id`, as of `classification_metrics`.
-    Returns:
-        dict of `n`, `seeds` (how many), `difference` (mean of a - b), `lowest` and `highest` (of the seeds), `low` and
-        `high` (95% for other images and these seeds, by a paired bootstrap over images or groups), `seeds_low` and
-        `seeds_high` (95% for other seeds and these images, by Student's t; None of fewer than `FEWEST` seeds), `ahead`
-        (seeds in which the first is better), `distinguishable` (both leave 0 out and every seed agrees) and a
-        `sentence`.
-    Raises:
-        ValueError: no seed is common, or as `compare_runs`.
+    Returns `n`, `seeds` (how many are common), `difference` (mean of a - b), `lowest, highest` (of the seeds), `low,
+    high` (95% for other images and these seeds, by a paired bootstrap over images or groups), `seeds_low, seeds_high`
+    (95% for other seeds and these images, by Student's t; None of fewer than `FEWEST`), `ahead` (seeds in which the
+    first is better), `distinguishable` (both intervals leave 0 out and every seed agrees) and a `sentence`.
     """
     common = [number for number in a if number in b]
     if not common:

@@ -19,16 +19,11 @@ def attainable(figure: str, n: int) -> bool:
 def verdict(
     published: str, published_n: int | None, ours: int | float | None, n: int | None, same_split: bool = True
 ) -> dict:
-    """Judge our accuracy against a published one, as printed ("0.7480").
+    """Judge our accuracy against a published one, as printed ("0.7480"): one of `VERDICTS`, and a sentence.
 
-    *not run here* without a figure of ours; *not comparable* on another number of images or another split; *not
-    attainable* where no k of n prints as the published figure; *consistent* where the two differ by less than these n
-    could show (`smallest_difference`); else *exceeded* or *below*.
-
-    `published_n` is None where the source does not say. `ours`, on n images, is how many are right (an int) or the
-    accuracy (a float), and None where the recipe was not run; `same_split` says that both stand on the same split of
-    the same data. Returns `verdict` (one of `VERDICTS`), `smallest_difference` (None where nothing is compared) and a
-    `sentence`. Raises ValueError where `published` is no printed fraction.
+    *not run here* without a figure of ours (an int counts the images that are right, a float is the accuracy); *not
+    comparable* on another number of images or another split; *not attainable* where no k of n prints as the published
+    figure; *consistent* where the two differ by less than these n could show (`smallest_difference`).
     """
     attainable(published, published_n or 1)
     if ours is None:

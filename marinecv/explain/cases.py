@@ -21,12 +21,10 @@ def explain_cases(
     layer: str | None = None,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Predict some files, and show where the model finds its evidence for what it predicts.
+    """Predict some files, and show where a model of images alone finds its evidence for what it predicts.
 
-    The model is as of `predict_table`, of images alone, with its spec and `class_names`; `method`, `layer` and `seed`
-    are as of `heatmaps`. Returns a table, a row a file, `predicted_class`, `probability`, and `problem`, why there is
-    no heat; and the heat, float32 `(n, height, width)` in [0, 1], zeros where there is none. Raises ValueError as
-    `heatmaps`.
+    Returns a row a file, `predicted_class, probability`, and `problem`, why there is no heat; and the heat, float32
+    `(n, height, width)` in [0, 1], zeros where there is none. `method`, `layer` and `seed` are as of `heatmaps`.
     """
     model = with_probabilities(model, class_names)
     pixels, reasons = read_pixels(paths, spec)

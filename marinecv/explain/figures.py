@@ -21,16 +21,9 @@ COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low",
 def box_figures(
     measured: pd.DataFrame, class_names: Sequence[str], seed: int = 0, groups: Groups = None
 ) -> pd.DataFrame:
-    """Average `measure_boxes` over all images and over those of each class, with 95% intervals.
+    """Average `measure_boxes` over all images and over those of each class: `class_name, measure, value, low, high, n`.
 
-    Args:
-        measured: as `measure_boxes` gives it; what is NaN does not count, and `n` says so.
-        class_names: a class without images keeps its rows, with n 0.
-        seed: of the bootstrap.
-        groups: as `classification_metrics` takes them.
-    Returns:
-        DataFrame `class_name, measure, value, low, high, n`, first the class `ALL`: means as `mean_figure` gives them;
-        bounds are NaN where there is no interval.
+    First the class `ALL`; `n` leaves out what is NaN. 95% intervals are those of `mean_figure`, or NaN.
     """
     measured = as_table(measured).reset_index(drop=True)
     parts = [(ALL, measured)] + [(name, measured[measured["class_name"] == name]) for name in class_names]
@@ -66,11 +59,7 @@ def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
 
 
 def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.DataFrame) -> pd.DataFrame:
-    """Write the figures of a split into the run, in place of older ones of the same split; other splits stay.
-
-    The neutral colour, `#rrggbb`, stood in for what was hidden. Returns what the file holds now, or raises ValueError
-    where it is there and broken.
-    """
+    """Write the figures of a split into the run, other splits stay; return what the file holds now."""
     kept = read_figures(run)
     new = figures.assign(split=split, layer=layer, neutral=neutral)[COLUMNS]
     table = new if kept is None else pd.concat([kept[kept["split"] != split], new], ignore_index=True)

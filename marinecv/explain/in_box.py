@@ -21,15 +21,7 @@ NO_BOX = "no box of its class"
 
 
 def neutral_colour(pixels: np.ndarray, catalog: pd.DataFrame, spec: ImageSpec) -> np.ndarray:
-    """Return what stands in for what is hidden: the mean colour of the pictures, each weighing the same, no padding.
-
-    Args:
-        pixels: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`.
-        catalog: with `width` and `height` in pixels.
-        spec: the geometry of the pixels.
-    Returns:
-        `(3,)` whole grey levels of red, green and blue.
-    """
+    """Return what stands in for what is hidden: the mean colour of the pictures without padding, `(3,)` grey levels."""
     means = []
     for image, row in zip(pixels, usable(catalog).itertuples(), strict=True):
         weights = covered([picture_corners(row.width, row.height, spec)], spec)[..., np.newaxis]
@@ -51,22 +43,9 @@ def measure_boxes(
 
     Heat is measured over the whole input, padding too. The baselines know the picture and nothing more: `centre_heat`
     and `centre_pointing` those of `centre_blob`, `area` what heat spread evenly over the picture would have in the box.
-    Animals are hidden, or shown alone, by the boxes of every class; padding stays as it is.
-
-    Args:
-        model: as `predict_table` takes it, of images alone.
-        pixels: uint8 `(n, height, width, 3)`, row i for row i of `usable(catalog)`, as `load_pixels` gives them.
-        catalog: the images.
-        boxes: as `read_boxes` gives them.
-        spec: the geometry of the pixels.
-        class_names: in the order of the model's outputs.
-        neutral: `(3,)` red, green and blue in [0, 255] of what is hidden, as `neutral_colour` gives it.
-        layer: whose maps; None takes the final convolution.
-    Returns:
-        DataFrame, one row a usable image: `image_id, class_name`, a column each of `MEASURES` (`SHARES` from 0 to 1,
-        `HITS` 0 or 1; NaN where there is nothing to measure), and why in `problem`.
-    Raises:
-        ValueError: as `heatmaps`, the boxes are of other images, or a class is not among `class_names`.
+    Animals are hidden (by `neutral`), or shown alone, by the boxes of every class. Pixels are row i for row i of
+    `usable(catalog)`. Columns: `image_id, class_name`, each of `MEASURES` (`SHARES` from 0 to 1, `HITS` 0 or 1; NaN
+    where there is nothing to measure), and why in `problem`.
     """
     model, class_names = with_probabilities(flat(model), class_names), list(class_names)
     rows, boxes = usable(catalog).reset_index(drop=True), as_boxes(boxes)

@@ -21,19 +21,9 @@ NO_NEW_MAPS = (  # what may stand between the last maps and the head, and says n
 def final_convolution(model: keras.Model) -> str:
     """Name the layer whose maps are the last before pooling or flattening, with what follows the convolution applied.
 
-    | model | layer |
-    |---|---|
-    | our CNNs | the ReLU of the last convolution, before its pooling |
-    | InceptionV3 | `mixed10`, all its branches |
-    | ResNet50 | `conv5_block3_out` |
-    | MobileNet, MobileNetV2 | `conv_pw_13_relu`, `out_relu` |
-    | MobileNetV3Large | the activation behind `conv_1` |
-    | EfficientNetB4 | `top_activation` |
-
-    Args:
-        model: functional or sequential; of models in it, by the names of their own layers.
-    Raises:
-        ValueError: the model has no convolution, or no graph.
+    Of our CNNs the ReLU of the last convolution; of backbones InceptionV3 `mixed10`, ResNet50 `conv5_block3_out`,
+    MobileNet `conv_pw_13_relu`, MobileNetV2 `out_relu`, MobileNetV3Large the activation behind `conv_1`, EfficientNetB4
+    `top_activation`. Of models in the model, the names of their own layers.
     """
     model = flat(model)
     places = [place for place, layer in enumerate(model.layers) if isinstance(layer, CONVOLUTIONS)]

@@ -14,12 +14,10 @@ BATCH = 32
 
 
 def lime(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: None, seed: int) -> np.ndarray:
-    """Raw heat of one batch, as `cam` describes it: the weight of each superpixel that speaks for the class.
+    """Raw heat of one batch, as `cam` describes it: the weight of each superpixel that speaks for the class, else 0.
 
-    About `SUPERPIXELS` pieces by SLIC; `SAMPLES` versions of the image with a random half of them in their mean colour;
-    a linear model of the class's probability over which pieces are left, versions near the image weighing more. Pieces
-    that speak against the class have no heat. Raises ValueError where lime is not installed. Source: Ribeiro et al.
-    (2016).
+    About `SUPERPIXELS` pieces by SLIC; `SAMPLES` versions with a random half of them in their mean colour; a linear
+    model of the class's probability, near versions weighing more. Source: Ribeiro et al. (2016).
     """
     try:
         from lime.lime_image import LimeImageExplainer

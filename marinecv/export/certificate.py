@@ -50,9 +50,7 @@ def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Seri
 def calibration_of(run: Run) -> dict:
     """Return how the probabilities of the model are calibrated, which no export does by itself.
 
-    `temperature` is for `calibrated`, `calibration_sha256` of the file that it is of. The first is None where too few
-    images were held out to measure one, and both are in a run of an older version. Raises ValueError where the file is
-    broken, or of another model.
+    `temperature` is for `calibrated`, None where too few images were held out; `calibration_sha256` is of the file.
     """
     path = run.path("calibration.json")
     if not path.is_file():
@@ -75,11 +73,7 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def check_export(folder: str | Path) -> str:
-    """Compare an export with its certificate: first its files, then what it says of the canary.
-
-    Returns:
-        What differs, or nothing. Files that differ are not loaded.
-    """
+    """Compare an export with its certificate: first its files, then the canary; return what differs, or nothing."""
     folder = Path(folder)
     try:
         certificate = read(folder / CERTIFICATE, Certificate)

@@ -12,12 +12,10 @@ from marinecv.models.load import first_line
 
 
 def write_model(model: keras.Model, path: Path, format: str, quantise: str = "none", samples: np.ndarray = ()) -> None:
-    """Write a model for another runtime, with float32 pixels in and float32 probabilities out.
+    """Write a model for another runtime: one input, float32 pixels in [0, 255], and float32 probabilities.
 
-    It has one input, pixels in [0, 255]; any precision, float32 is written: to a file, or of `savedmodel` a folder.
-    `format` is a key of `formats.FILES`, and `quantise`, of `"litert"`, one of `formats.QUANTISATIONS`; no operations
-    but LiteRT's own are used. From the samples, uint8 `(n, height, width, 3)`, `"int8-full"` learns the range of each
-    tensor. Raises ValueError where the model has a part that the format does not know.
+    `format` is a key of `formats.FILES`, `quantise`, of `"litert"`, one of `formats.QUANTISATIONS`. From the samples,
+    uint8 `(n, height, width, 3)`, `"int8-full"` learns the range of each tensor.
     """
     plain = in_float32(model)
     plain(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports no model that was never called

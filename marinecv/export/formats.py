@@ -10,11 +10,7 @@ _NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onn
 
 
 def check_format(format: str, quantise: str = "none") -> None:
-    """Refuse what cannot be written here, before any work is done.
-
-    Raises:
-        ValueError: it is none of `FILES` or `QUANTISATIONS`, the two do not go together, or a package is missing.
-    """
+    """Refuse with a ValueError what cannot be written here, before any work is done."""
     one_of(FILES, format=format)
     one_of(QUANTISATIONS, quantise=quantise)
     if quantise != "none" and format != "litert":

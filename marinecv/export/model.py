@@ -48,13 +48,9 @@ class Original:
 
 
 def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> Original:
-    """Measure the Keras model of a run once, for several exports.
+    """Measure the Keras model of a finished run once, for several exports.
 
-    Args:
-        run: a finished run.
-        say: takes a line about images that are left out.
-    Raises:
-        ValueError: the run has no model, the model takes attributes, or no validation image can be read.
+    ValueError where the model takes attributes, there is none, or no validation image can be read.
     """
     of_type(Run, run=run)
     model, path = run.load_model(), run.path("model.keras")

@@ -36,13 +36,7 @@ def write_exports(run: Run, original: dict) -> None:
 
 
 def read_exports(run: Run) -> pd.DataFrame | None:
-    """Read what `write_exports` wrote: `COLUMNS`, fractions from 0 to 1; None where a run has no exports.
-
-    The first row is the Keras model itself, which agrees with nothing else: NaN.
-
-    Raises:
-        ValueError: the file is broken.
-    """
+    """Read what `write_exports` wrote: `COLUMNS`, NaN of what the Keras model has none of; None without exports."""
     path = run.path(EXPORTS, NAME)
     if not path.is_file():
         return None

@@ -62,19 +62,12 @@ def open_bank(
     budget_bytes: int = BUDGET_BYTES,
     say: Callable[[str], None] | None = None,
 ) -> Bank:
-    """Return the bank of a front and some images; build it where the store has none.
+    """Return the bank of a front (see `frontier.split`) and some images; build it where the store has none.
 
     It is known by the front's structure and weights, the files of the images, their geometry and the views, so that
-    rows of a grid, seeds and trials with the same front share it. A killed build goes on where it was.
-
-    `front` is the first part of `frontier.split`; pixels are uint8 `(n, height, width, 3)`, row i for row i of the
-    usable `rows`, made of the files after `spec`. Without `views` images are looked at as they are. `"float16"` takes
-    half the room, with three digits of each number. The budget is for all banks: those used longest ago are removed for
-    a new one. `say` is called with a line on how far it is.
-
-    Raises:
-        OSError: there is no room for it.
-        ValueError: a number is too large for float16.
+    rows of a grid, seeds and trials with the same front share it. A killed build goes on where it was. Pixels are row i
+    for row i of the usable `rows`; `"float16"` takes half the room, with three digits of each number, ValueError of one
+    too large. The budget is for all banks: those used longest ago are removed.
     """
     views, say = views or Views(), say or quiet
     shapes = [list(tensor.shape[1:]) for tensor in front.outputs]

@@ -18,14 +18,9 @@ COMPONENTS = 64
 def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     """Keep of the codes of train what `distances` needs: the mean of each class, and how images scatter about it.
 
-    Args:
-        codes: `(n, values)` of train images, two or more, as `embed` returns them.
-        class_names: (n,) the class of each.
-    Returns:
-        `centre` (values,), `whitening` (values, k), which takes a code less the centre to at most 64 principal
-        components in which images scatter about the mean of their class alike in all directions, and `means`
-        (classes, k) there. float32.
-    Source: Lee et al. (2018), https://arxiv.org/abs/1807.03888; the scatter is shrunk after Ledoit and Wolf (2004).
+    Codes are `(n, values)` of two images or more. Float32 `centre` (values,); `whitening` (values, k), which takes a
+    code less the centre to at most 64 components in which images scatter about their class alike in all directions;
+    `means` (classes, k) there. Source: Lee et al. (2018), https://arxiv.org/abs/1807.03888; Ledoit and Wolf (2004).
     """
     codes, labels = np.asarray(codes, np.float64), np.asarray(class_names)
     # Threads sum in any order; and codes that are all alike have no variance to share out among their axes.
@@ -46,12 +41,7 @@ def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.
 
 
 def distances(codes: np.ndarray, fitted: dict[str, np.ndarray]) -> np.ndarray:
-    """Return Mahalanobis' distance of each code to the nearest class mean, (n,) float64.
-
-    Args:
-        codes: `(n, values)`.
-        fitted: what `fit_distance` returned, of the same network.
-    """
+    """Return Mahalanobis' distance of each code, `(n, values)`, to the nearest mean of `fit_distance`: (n,) float64."""
     places = (np.asarray(codes, np.float64) - fitted["centre"]) @ fitted["whitening"]
     return np.min([np.linalg.norm(places - mean, axis=1) for mean in fitted["means"]], axis=0)
 

@@ -13,12 +13,7 @@ from marinecv.models.outputs import code_tensor
 
 
 def embed(
-    model: keras.Model,
-    catalog: pd.DataFrame,
-    spec: ImageSpec,
-    pixels: np.ndarray | None = None,
-    *,
-    keep: bool = True,
+    model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray | None = None, *, keep: bool = True
 ) -> np.ndarray:
     """Return the code of every usable image of a catalog.
 

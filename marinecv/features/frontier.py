@@ -9,12 +9,9 @@ from marinecv.models.flat import one_or_all
 def frontier(model: keras.Model) -> list[KerasTensor]:
     """The tensors that only frozen, deterministic operations have made and that something else goes on with.
 
-    An operation is frozen when training changes none of its variables and it does the same in training as in inference:
-    no trainable weights, no batch normalisation that follows its batches, no dropout that drops. The walk is over the
-    operations of the graph, for additions and the like are no layers. Where skips cross the cut there are several.
-
-    The model is functional, one flat graph; of several inputs the first is the image. The tensors are in the order of
-    the graph; the image itself where nothing is frozen before the first thing that learns.
+    An operation is frozen without trainable weights, batch normalisation that follows its batches, or dropout that
+    drops. The walk is over the operations of a flat functional graph, for additions are no layers; skips across the cut
+    make several tensors. Of several inputs the first is the image, and is itself the tensor where nothing is frozen.
     """
     pixels = model.inputs[0]
     fixed = {id(pixels): pixels}
@@ -30,10 +27,9 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a model at its frontier into `(front, rest)`, so that `rest(front(x))` is `model(x)`.
+    """Cut a model at its frontier into `(front, rest)`, so that `rest(front(x))` is `model(x)`; both share its layers.
 
-    Both share the layers of the original, so that training the rest trains the model. What the model takes beside the
-    image, the rest takes last.
+    What the model takes beside the image, the rest takes last.
     """
     cut = frontier(model)
     others = {id(tensor) for tensor in model.inputs[1:]}

@@ -25,11 +25,8 @@ def make_bank_dataset(
 ) -> tf.data.Dataset:
     """Batches of `(activations, one-hot labels)`: what `make_dataset` gives, as the frozen front passes it on.
 
-    The bank has one view of each image where it is not for `training`, which shuffles and shows the views in turn;
-    labels are `(n,)` places among the classes, which `balanced` draws with equal chance. `start_epoch` is the number of
-    the first pass, or an `EpochCounter` to follow `fit`. `attributes` are `(n, attributes)`, for a model that takes
-    them beside the image. The data set is finite; its activations are a tuple where the frontier has several tensors,
-    or attributes stand last.
+    The bank has one view of each image where it is not for `training`; labels are `(n,)` places among the classes. Its
+    activations are a tuple where the frontier has several tensors, or `attributes` `(n, attributes)` stand last.
     """
     one_hot = tf.one_hot(labels, num_classes)
     signature = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.float32) for array in bank.arrays)

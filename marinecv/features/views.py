@@ -13,9 +13,8 @@ from marinecv.inputs.spec import NONE, Augmentation
 class Views:
     """The views of each image that a bank holds, and which of them an epoch shows.
 
-    Augmentation and seed are those of the training. So many moves of each image, or of each of its variants, are
-    `drawn` where they are continuous; epoch e shows number e modulo this, so that the first epochs are those of
-    ordinary training.
+    So many moves of each image, or of each of its variants, are `drawn` where they are continuous; epoch e shows number
+    e modulo this, so that the first epochs are those of ordinary training.
     """
 
     augmentation: Augmentation = NONE
@@ -55,11 +54,7 @@ class Views:
         return tf.fill((images, DRAWS), 0.0 if view else 1.0)  # 1 is below no probability, 0 below each
 
     def shown(self, epoch: tf.Tensor, copies: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Which view each image of a batch shows in an epoch, from 0: int64 `(batch,)`.
-
-        Copies are `(batch,)`, 0 for the image itself, 1 and on for its variants; draws `(batch, DRAWS)`, those of
-        ordinary training.
-        """
+        """Which view each image shows in an epoch, from 0: int64 `(batch,)`; copies, draws as of `variant_draws`."""
         if self.kind == "mirrored":
             return tf.cast(draws[:, 0] < self.augmentation.flip, tf.int64)
         if self.augmentation.copies > 1:

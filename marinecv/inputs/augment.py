@@ -30,10 +30,9 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
 
 
 def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Leave of the draws what moves each copy: nothing of an original, one operation of a variant.
+    """Leave of the draws what moves each copy: nothing of an original (0), one operation of a variant.
 
-    Draws are as of `augment`, copies int64 `(batch,)`; 0 is the original. Without any variants the draws stay as they
-    are.
+    Without any variants the draws stay as they are.
     """
     if augmentation.copies == 1:
         return draws

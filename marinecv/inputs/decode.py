@@ -25,14 +25,11 @@ def decode_with_pillow(data: bytes, ratio: int = 1, white: int | None = None) ->
 
 
 def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
-    """Decode inside or outside `tf.data`: a plain JPEG by TensorFlow, everything else by Pillow.
+    """Decode the bytes of a file to uint8 `(height, width, 3)`: a plain JPEG by TensorFlow, everything else by Pillow.
 
     At ratio 1 both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray
-    levels. A reduced JPEG is averaged over its frequencies, everything else over its pixels.
-
-    `data` is a scalar string tensor, the bytes of a file. `ratio` and `white` are as of `decode_with_pillow`; a JPEG is
-    decoded at its reduced size. With `by_pillow` everything is decoded by Pillow: a JPEG that TensorFlow has refused.
-    Returns a uint8 tensor `(height, width, 3)`.
+    levels. A reduced JPEG is averaged over its frequencies, everything else over its pixels. `by_pillow` decodes a JPEG
+    that TensorFlow refused; `ratio` and `white` are as of `decode_with_pillow`.
     """
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),

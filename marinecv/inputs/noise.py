@@ -20,22 +20,10 @@ def with_noise(
     seed: int = 0,
     start_epoch: int | EpochCounter | None = None,
 ) -> tf.data.Dataset:
-    """Pairs `(noisy, clean)` of the images of a data set, whose labels are left out.
+    """Pairs `(noisy, clean)`, float32 in [0, 255], of the images of a data set, whose labels are left out.
 
-    The noise is a pure function of seed, epoch and place in the epoch, so that a training that was stopped goes on
-    with the noise it would have had.
-
-    Args:
-        batches: of `(images, labels)`, as `make_dataset` gives them, in [0, 255].
-        salt: share of pixels that become white, all channels together.
-        pepper: share of pixels that become black.
-        seed: of the noise.
-        start_epoch: number of the first pass, or the `EpochCounter` of `batches`; None for the same noise in each pass,
-            as validation has it.
-    Returns:
-        Float32 `(batch, height, width, 3)` twice: noisy and clean. The order is that of `batches`.
-    Raises:
-        ValueError: shares that are none, or of more than the whole; or batches whose number is not known.
+    The noise, shares of white (`salt`) and black (`pepper`) pixels, is a pure function of seed, epoch and place in the
+    epoch: a training that was stopped goes on with it. `start_epoch` None gives the same in each pass.
     """
     _check_shares(salt, pepper)
     seed = whole(seed, "seed")
@@ -59,20 +47,9 @@ def with_noise(
 
 
 def noisy_pixels(rows: pd.DataFrame, pixels: np.ndarray, *, salt: float, pepper: float, seed: int = 0) -> np.ndarray:
-    """Images with noise on them, in memory; that of an image is a pure function of seed and `image_id`.
+    """Images with noise on them; that of an image is a pure function of seed and `image_id`, whatever the others are.
 
-    So it stays whichever other images are looked at, and in whatever order.
-
-    Args:
-        rows: usable rows of a catalog.
-        pixels: uint8 `(n, height, width, 3)`, row i for row i of them; left as they are.
-        salt: share of pixels that become white, all channels together.
-        pepper: share of pixels that become black.
-        seed: of the noise.
-    Returns:
-        uint8, of the shape of `pixels`.
-    Raises:
-        ValueError: shares that are none, or of more than the whole; or pixels of other rows.
+    Pixels are uint8, row i for row i of the usable `rows`; shares `salt` and `pepper` become white and black.
     """
     _check_shares(salt, pepper)
     seed = whole(seed, "seed")

@@ -149,13 +149,7 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unk
 
 
 def drawn_batches(
-    labels: np.ndarray,
-    augmentation: Augmentation,
-    counter: EpochCounter,
-    *,
-    batch_size: int,
-    balanced: bool,
-    seed: int,
+    labels: np.ndarray, augmentation: Augmentation, counter: EpochCounter, *, batch_size: int, balanced: bool, seed: int
 ) -> tf.data.Dataset:
     """What each epoch draws: `(epoch, indices of the images of a batch, which copy of each, their DRAWS numbers)`.
 

@@ -6,12 +6,10 @@ from marinecv.inputs.spec import ImageSpec
 
 
 def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    """Centre on a black square canvas and resize, in one interpolation.
+    """Centre on a black square canvas and resize, in one interpolation: float32, in the range of the input.
 
     Equal to `tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, canvas, canvas), size)`, to 2e-3 of a grey level.
-    For an image larger than the canvas the canvas grows to its longer side, which shrinks the image whole. Pixels are
-    `(h, w, 3)`, any numeric type, decoded at `spec.decode_ratio`; they come back as float32 `(spec.height, spec.width,
-    3)`, in the range of the input.
+    For an image larger than the canvas the canvas grows to its longer side, which shrinks the image whole.
     """
     size = (spec.height, spec.width)
     if spec.fit == "stretch":

@@ -17,14 +17,9 @@ EIGHT_BITS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 def find_white(catalog: pd.DataFrame) -> int | None:
-    """Return the number that stands for white in all images of a data set that have more than 8 bits a gray pixel.
+    """Return what stands for white in all images of a data set with more than 8 bits a gray pixel; None without any.
 
     It is the smallest of `WHITES` that no pixel of 500 such images, spread over the data set, exceeds.
-
-    Args:
-        catalog: of the whole data set; images with a `problem` are left alone.
-    Returns:
-        None where there are no such images.
     """
     rows, highest = usable(catalog, ("image_id", "path")).sort_values("image_id"), []
     is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
@@ -57,11 +52,9 @@ def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Ima
 def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
     """Return a picture as a person sees it, RGB, decoded to its last pixel; the given one, of any mode, is not changed.
 
-    EXIF orientation is applied, an alpha channel is laid over black, and of an animation the first frame is taken. One
-    number a pixel, be it of 16 bits, 32 or floating, is a grey level from 0 to `white`: what `find_white` says of its
-    data set; None takes what that would say of this image alone. Colour profiles are not applied; CMYK becomes RGB by
-    the plain formula, with one or without. Raises ValueError of numbers that are no grey levels: negative, above white,
-    or none at all.
+    EXIF orientation is applied, alpha is laid over black, the first frame is taken. One number a pixel is a grey level
+    from 0 to `white`: what `find_white` says, None of this image alone; ValueError of a negative one or above. Colour
+    profiles are not applied; CMYK becomes RGB by the plain formula.
     """
     image = ImageOps.exif_transpose(image)
     if _is_deep(image):  # convert("RGB") would clip 16 bits at 255

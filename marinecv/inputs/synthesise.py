@@ -18,9 +18,8 @@ THUMBNAIL_PX = 200
 def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, ...] = ("fish",)) -> pd.DataFrame:
     """Find the train images that can give a synthetic one: two or more classes, the second not excluded.
 
-    Only usable train images are looked at. `exclude` are classes that shall not become labels; the report leaves out
-    fish, of which there are enough. Returns `image_id`, `dominant`, `class_name` (the second), `share` (the second's
-    part of the scores once the dominant class is gone, 0 to 1), `num_classes`.
+    The report leaves out fish, of which there are enough. Returns `image_id`, `dominant`, `class_name` (the second),
+    `share` (the second's part of the scores once the dominant class is gone, 0 to 1), `num_classes`.
     """
     train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
@@ -35,21 +34,11 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame, exclude: tuple[str, .
 def synthesise(
     catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path, exclude: tuple[str, ...] = ("fish",)
 ) -> pd.DataFrame:
-    """Write a synthetic image for each of the `candidates`, and return their catalog rows.
+    """Write a synthetic image for each of the `candidates` into the run's own folder, and return their catalog rows.
 
-    The dominant class's boxes are filled with the background colour, the median of the pixels outside all boxes; where
-    a box of the second class overlaps, its pixels stay. Originals are only read.
-
-    Args:
-        catalog: as `read_catalog` returns it; columns of your own are kept.
-        boxes: as `read_boxes` returns them.
-        folder: for the new JPEGs, at the sizes of the originals; the run's own.
-        exclude: classes that shall not become labels.
-    Returns:
-        Catalog rows (the columns of `catalog`): `image_id` is "synthetic/" before the original's; split, group and the
-        rest are the original's too; `share` as `candidates` has it.
-    Raises:
-        ValueError: an original lies in the folder.
+    The dominant class's boxes are filled with the median colour outside all boxes; where a box of the second class
+    overlaps, its pixels stay. Classes to `exclude` do not become labels. `image_id` is "synthetic/" before the
+    original's; split, group and columns of your own are the original's too.
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes, exclude)
@@ -83,8 +72,7 @@ def _train(catalog: pd.DataFrame) -> pd.DataFrame:
 def erase(image: Image.Image, boxes: pd.DataFrame, dominant: str, keep: str) -> Image.Image:
     """Fill the boxes of one class with the background colour, except where boxes of another lie, which `keep` names.
 
-    Boxes are of this RGB image, corners in pixels; it is not changed. Returns one of the same size. If boxes cover all
-    of it, the background is the median of all of it.
+    Corners are in pixels of this RGB image, which stays as it is. If boxes cover all of it, all of it is background.
     """
     outside = ImageChops.invert(covered(boxes, image.size))
     background = tuple(ImageStat.Stat(image, outside if outside.getbbox() else None).median)

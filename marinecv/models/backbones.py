@@ -18,12 +18,10 @@ WEIGHTS_URL = "https://storage.googleapis.com"
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a network of `keras.applications` expects, and the file its ImageNet weights lie in.
+    """What a network of `keras.applications` expects, and the file its ImageNet weights lie in, in `KERAS_HOME/models`.
 
-    `factory` is its name there, and `options` are for that. `normalise` brings [0, 255] to the range the network was
-    trained on; with `rescales_inside` it cannot be fed anything but [0, 255]. `weights_file` lies in
-    `KERAS_HOME/models`; `{alpha}` and `{digits}` of it are filled in. With `has_alpha` the network comes in several
-    widths.
+    `normalise` brings [0, 255] to the range it was trained on; with `rescales_inside` it cannot be fed anything but [0,
+    255]. `{alpha}` and `{digits}` of `weights_file` are filled in; with `has_alpha` there are several widths.
     """
 
     factory: str

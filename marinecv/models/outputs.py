@@ -17,12 +17,8 @@ ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # layers and operations of
 def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
     """Return a model that gives a probability for each class, sharing its layers; itself where it does so already.
 
-    Logits, which a `Dense` or convolution without activation gives, get a softmax. A model of one output is of two
-    classes: the sigmoid of its logit is the probability of the second, as Keras' `label_mode="binary"` has it. What
-    cannot be told, such as a layer of the user's own, is left to `make_table`, which looks at the sums.
-
-    Raises:
-        ValueError: it has no graph or several outputs, or they are not one a class.
+    Logits get a softmax. A model of one output is of two classes: the sigmoid of its logit is the probability of the
+    second, as of Keras' `label_mode="binary"`. What cannot be told is left to `make_table`, which looks at the sums.
     """
     class_names = as_class_names(class_names)
     check_graph(model, 2)

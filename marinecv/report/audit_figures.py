@@ -87,11 +87,11 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
 
 
 @styled
-def spread_figure(values: pd.Series, label: str, bins: int = 30, demonstration: bool = False) -> Figure:
+def spread_figure(values: pd.Series, label: str, demonstration: bool = False) -> Figure:
     """Draw how many images have which value; missing values are left out."""
     figure = new_figure(6, 2.6, demonstration)
     axis = figure.subplots()
-    axis.hist(values.dropna(), bins=bins, color=COLOURS[0], alpha=0.8)
+    axis.hist(values.dropna(), bins=30, color=COLOURS[0], alpha=0.8)
     axis.set_xlabel(label)
     axis.set_ylabel("images")
     axis.grid(axis="y")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import write_text
 from marinecv.audit.findings import Finding, agree, cases_table, counted, findings_table
 from marinecv.audit.judge import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
@@ -14,7 +13,7 @@ from marinecv.evaluation.figures import interval_words
 from marinecv.report import audit_figures
 from marinecv.report.figures import save_png
 from marinecv.report.findings_page import shown_findings
-from marinecv.report.html import jpeg_address, render
+from marinecv.report.html import jpeg_address, write_page
 from marinecv.report.parts import shown
 from marinecv.tables import write_table
 
@@ -36,22 +35,9 @@ def write_audit_report(
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
-    """Write `report.html`, every table as CSV, and the figures as PNG.
+    """Write `report.html`, every table as CSV, and the figures as PNG into an existing folder; return the page.
 
-    Args:
-        folder: an existing folder.
-        name: of the data set.
-        catalog: every image, with its problem if it has one.
-        boxes: as `read_boxes` returns them; may be empty.
-        tables: as `audit.explore` returns them, and any others to be kept beside the page.
-        findings: as `list_findings` returns them.
-        leak: as `leak_index` returns it.
-        looked_at: what the findings rest on.
-        samples: how many images to show.
-        seed: which ones.
-        demonstration: mark the page and its figures as made of drawn pictures.
-    Returns:
-        Path of the page.
+    `tables` are those of `audit_images`, `leak` is the `leak_index`; `looked_at` says what the findings rest on.
     """
     folder = Path(folder)
     for table_name, table in tables.items():
@@ -62,7 +48,8 @@ def write_audit_report(
     write_table(folder / "cases.csv", cases_table(findings))
     counts, sizes, changes = tables["class_counts"], tables["distinct_sizes"], tables.get("class_changes")
     splits = splits_of(catalog)
-    page = render(
+    return write_page(
+        folder / "report.html",
         "audit.html",
         title=f"Audit of {name}: what the images are",
         demonstration=demonstration,
@@ -103,8 +90,6 @@ def write_audit_report(
         total=len(catalog),
         **_figures(folder / "figures", catalog, tables, demonstration),
     )
-    write_text(folder / "report.html", page)
-    return folder / "report.html"
 
 
 def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
@@ -169,14 +154,14 @@ def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame
         figure = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
         drawn["intensity_figure"] = shown(figure, folder / "intensity.png")
         noise = tables["noise_estimate"]["sigma"]
-        figure = audit_figures.spread_figure(noise, "noise (grey levels)", demonstration=demonstration)
+        figure = audit_figures.spread_figure(noise, "noise (grey levels)", demonstration)
         drawn["noise_figure"] = shown(figure, folder / "noise.png")
     if not tables["distinct_sizes"].empty:
         figure = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
         drawn["sizes_figure"] = shown(figure, folder / "sizes.png")
     if "label_shares" in tables:
-        label = "share of the winning class"
-        figure = audit_figures.spread_figure(usable(catalog)["share"], label, demonstration=demonstration)
+        shares = usable(catalog)["share"]
+        figure = audit_figures.spread_figure(shares, "share of the winning class", demonstration)
         drawn["shares_figure"] = shown(figure, folder / "label_shares.png")
     return drawn
 

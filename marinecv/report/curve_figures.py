@@ -58,7 +58,9 @@ def learning_curves(
     shares = table.drop_duplicates("labelled")
     labels = [f"{percent(row.labelled)}\n{row.images:,.0f}" for row in shares.itertuples()]
     _image_axis(axis, dict(zip(shares["images"], labels, strict=True)))
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=_legend_columns(lines))
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="outside lower center", ncols=1 if max(map(len, lines)) > 28 else 2
+    )
     return figure
 
 
@@ -105,10 +107,6 @@ def _marker(number: int) -> str:
 
 def _hollow(marker: str) -> dict:
     return {"linestyle": "", "marker": marker, "markersize": 8, "markerfacecolor": "none"}
-
-
-def _legend_columns(lines: list[str]) -> int:
-    return 1 if max(map(len, lines)) > 28 else 2
 
 
 def _image_axis(axis: Axes, labels: dict[float, str]) -> None:

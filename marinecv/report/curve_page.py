@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.learning_curve import BATCH
 from marinecv.evaluation.photographs import next_class
 from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
-from marinecv.report.html import render
+from marinecv.report.html import write_page
 from marinecv.report.parts import shown
 
 DRAWN = ("accuracy", "macro_f1")
@@ -26,23 +25,15 @@ def write_curve_report(
     published: pd.DataFrame | None = None,
     demonstration: bool = False,
 ) -> Path:
-    """Write `curve.html`, and its figures as PNG.
+    """Write `curve.html`, and its figures as PNG, into an existing folder; return the page.
 
-    Args:
-        folder: an existing one.
-        title: of the page.
-        tables: split -> `curve_table` of it; `validation` is one of them.
-        differences: split -> `line_differences` of it, against the first line of its table.
-        needed: line -> `photographs_needed` on validation; empty where there are too few shares for a law.
-        published: `line, labelled, split, metric, value` (text, as printed), `n`, of what is in the tables; None or
-            empty where nothing is.
-        demonstration: mark the page and its figures as made of drawn pictures.
-    Returns:
-        Path of the page.
+    `tables` and `differences` (`curve_table`, `line_differences`) are by split, `needed` (`photographs_needed`) by
+    line; `published` has `line, labelled, split, metric, value` (text, as printed), `n`.
     """
     folder = Path(folder)
     figures = folder / "figures"
-    page = render(
+    return write_page(
+        folder / "curve.html",
         "curve.html",
         title=title,
         demonstration=demonstration,
@@ -64,8 +55,6 @@ def write_curve_report(
             for number, (line, table) in enumerate(needed.items(), start=1)
         ],
     )
-    write_text(folder / "curve.html", page)
-    return folder / "curve.html"
 
 
 def _summary(table: pd.DataFrame) -> str:

@@ -8,7 +8,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from marinecv.atomic import write_text
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam, superpixels
@@ -17,7 +16,7 @@ from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.figures import save_png
 from marinecv.report.heat_tables import heat_tables
-from marinecv.report.html import jpeg_address, render
+from marinecv.report.html import jpeg_address, write_page
 from marinecv.report.style import new_figure, short, styled
 
 SIDE_PX = 360
@@ -52,23 +51,14 @@ def write_explanation(
     demonstration: bool = False,
     chance: str = "",
 ) -> Path:
-    """Write `explanation.html` into a folder.
+    """Write `explanation.html` into the folder where its pictures lie; return the page.
 
-    Args:
-        folder: an existing one, where the pictures lie.
-        title: of the page.
-        method: as `heatmaps` takes it.
-        layer: whose maps; None where the method has none.
-        cases: a row an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
-            and `source`, what `save_overlay` gave, "" where it was not called.
-        figures: rows of `heat_in_box.csv` to show.
-        demonstration: mark the page as made by a model of drawn pictures.
-        chance: what `chance_sentence` says.
-    Returns:
-        Path of the page.
+    A row of `cases` is an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
+    and `source`, what `save_overlay` gave, or "". `figures` are rows of `heat_in_box.csv`.
     """
     explained = cases[is_usable(cases)]
-    page = render(
+    return write_page(
+        Path(folder) / "explanation.html",
         "explain.html",
         title=title,
         demonstration=demonstration,
@@ -80,8 +70,6 @@ def write_explanation(
         more=max(0, len(explained) - MOST_ON_PAGE),
         problems=cases[~is_usable(cases)].to_dict("records"),
     )
-    write_text(Path(folder) / "explanation.html", page)
-    return Path(folder) / "explanation.html"
 
 
 def save_overlay(
@@ -92,17 +80,9 @@ def save_overlay(
     boxes: pd.DataFrame | None = None,
     demonstration: bool = False,
 ) -> str:
-    """Write a picture and its heat side by side as PNG.
+    """Write a picture and its heat, in [0, 1], side by side as PNG; return both as one JPEG in a `data:` address.
 
-    Args:
-        path: of the PNG.
-        case: `path` of the image, `true_class` ("" where not known), `predicted_class`, `probability`.
-        heat: `(spec.height, spec.width)` in [0, 1].
-        spec: the geometry of the heat.
-        boxes: of the image, to be drawn; corners in pixels of the upright image.
-        demonstration: mark the figure as made by a model of drawn pictures.
-    Returns:
-        Both as one JPEG in a `data:` address, for the page.
+    `case` has the `path`, `true_class` ("" where not known), `predicted_class` and `probability` of the image.
     """
     picture, overlay = overlay_pictures(case["path"], heat, spec, boxes)
     truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class not known"

@@ -14,12 +14,7 @@ BOXED = (BOXES, UNSURE, FLIPS)
 
 
 def shown_findings(findings: list[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
-    """Prepare findings for `findings.html`.
-
-    Returns:
-        A dict a finding: its `name`, `serious`, `what`, `why`, `todo`; `cases`: up to eight, each one picture or two to
-        be held against each other, and a `note`; and `more`: how many cases are not shown.
-    """
+    """Prepare findings for `findings.html`: of each up to eight `cases`, one picture or two, and how many `more`."""
     about = catalog.set_index("image_id")
     good = boxes[is_usable(boxes)] if not boxes.empty else boxes
     colours = class_colours(sorted(good["class_name"].unique())) if not good.empty else {}

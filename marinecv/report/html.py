@@ -12,21 +12,24 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.inputs.rgb import open_rgb
 from marinecv.report.figures import THUMBNAIL_PX, figure_svg
 
 
 def render(template_name: str, **context) -> str:
-    """Fill a template of `marinecv/report/templates`; every value is escaped unless it is `Markup`.
+    """Fill a template of `marinecv/report/templates`; a value that is no `Markup` is escaped, and none may be missing.
 
-    A page extends `base.html`, which wants `title` and `demonstration`, and fills its block `content`; `parts.html` has
-    the macros for figures, tables and pictures.
-
-    Raises:
-        jinja2.UndefinedError: the template names a value that is not in the context.
+    A page extends `base.html`, which wants `title` and `demonstration`; `parts.html` has macros for figures and tables.
     """
     return _environment().get_template(template_name).render(**context)
+
+
+def write_page(path: Path, template_name: str, **context) -> Path:
+    """Write what `render` gives, whole or not at all; return the path."""
+    write_text(path, render(template_name, **context))
+    return path
 
 
 def inline(figure: Figure) -> Markup:

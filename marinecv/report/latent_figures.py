@@ -21,15 +21,7 @@ STEPS = 500
 
 @styled
 def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bool = False) -> Figure:
-    """Draw the points of `latent_points`, each group in a colour and shape of its own and named at its median point.
-
-    Args:
-        points: as `latent_points` returns them.
-        by: column of the groups: `class_name`, `cluster_points` or `cluster_code`; None draws them all alike.
-        demonstration: mark the figure as made of drawn pictures.
-    Raises:
-        ValueError: there is no point, a column is missing, or a coordinate is no finite number.
-    """
+    """Draw `latent_points`, each group of the column `by` in a colour and shape of its own, named at its median."""
     check_columns(pd.DataFrame(points).rename(columns=str), ["x", "y", *([] if by is None else [by])], "points")
     if points.empty or not np.isfinite(points[["x", "y"]].to_numpy(float)).all():
         raise ValueError("Expected finite numbers in x and y of points, one row at least.")

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import write_text
 from marinecv.choices import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
 from marinecv.evaluation.probe import FOLDS
-from marinecv.report.html import render, thumbnail
+from marinecv.report.html import thumbnail, write_page
 from marinecv.report.latent_figures import MANY, latent_figure
 from marinecv.report.parts import shown
 
@@ -54,30 +53,18 @@ def write_latent_report(
     salt: float = 0.0,
     pepper: float = 0.0,
 ) -> Path:
-    """Write `latent.html`, and its figures as PNG.
+    """Write `latent.html`, and its figures as PNG, into an existing folder; return the page.
 
-    Args:
-        folder: an existing one.
-        title: of the page.
-        rows: of the catalog; where the pictures lie.
-        values: numbers of a code.
-        points: as `latent_points` returns them.
-        measures: as `latent_measures`, `neighbour_measures` and `linear_probe` return them, together.
-        clusters: as `cluster_table` returns it.
-        nearest: as `nearest_images` returns it.
-        images: ids of those to show beside their neighbours.
-        demonstration: mark the page and its figures as made of drawn pictures.
-        salt: share of pixels that were made white before the codes were computed.
-        pepper: share that were made black.
-    Returns:
-        Path of the page.
+    `values` are the numbers of a code, `measures` all of `latent_measures`, `neighbour_measures` and `linear_probe`,
+    `images` the ids of those to show beside their neighbours, `salt` and `pepper` the noise behind the codes.
     """
     folder, n = Path(folder), len(points)
     drawn = {
         name: shown(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
         for name, by in MAPS.items()
     }
-    page = render(
+    return write_page(
+        folder / "latent.html",
         "latent.html",
         title=title,
         demonstration=demonstration,
@@ -97,8 +84,6 @@ def write_latent_report(
         sheets=_sheets(rows, nearest, images),
         **drawn,
     )
-    write_text(folder / "latent.html", page)
-    return folder / "latent.html"
 
 
 def _summary(points: pd.DataFrame, values: int) -> str:

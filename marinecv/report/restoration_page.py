@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from msgspec.structs import asdict
 
-from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.restoration import SHOWN, read_pictures
 from marinecv.report.figures import curves
-from marinecv.report.html import render
+from marinecv.report.html import write_page
 from marinecv.report.parts import flat, shown
 from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
@@ -38,15 +37,7 @@ codes = encoder.predict(pixels)
 
 
 def write_restoration_report(run: Run) -> Path:
-    """Write `report.html` and `figures/*.png` of a finished run of an autoencoder.
-
-    Reads `recipe.json`, `metrics.json`, `timing.json`, `history.csv`, `environment.json` and `restorations.npz`.
-
-    Returns:
-        The path of the page.
-    Raises:
-        ValueError: one of its files is missing or broken.
-    """
+    """Write `report.html` and `figures/*.png` of a finished run of an autoencoder; return the page."""
     recipe, metrics, environment = run.read("recipe.json"), run.metrics, run.read("environment.json")
     figures, mse = run.path("figures"), metrics["validation"]["mse"]
     with run.mending("restorations.npz"):
@@ -57,7 +48,8 @@ def write_restoration_report(run: Run) -> Path:
         sheets["samples"] = {"drawn": pictures["samples"]}
         sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
     timing = run.timing
-    page = render(
+    return write_page(
+        run.path("report.html"),
         "restoration.html",
         title=recipe.get("title") or run.folder.name,
         demonstration=run.demonstration,
@@ -78,8 +70,6 @@ def write_restoration_report(run: Run) -> Path:
         command=environment.pop("command", ""),
         environment=flat(environment),
     )
-    write_text(run.path("report.html"), page)
-    return run.path("report.html")
 
 
 @styled

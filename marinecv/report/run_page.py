@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 from msgspec.structs import asdict
 
-from marinecv.atomic import write_text
 from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.figures import interval_words
@@ -19,7 +18,7 @@ from marinecv.looks import looks_at_test
 from marinecv.report.calibration_figures import reliability_figure, triage_figure
 from marinecv.report.figures import class_bars, curves
 from marinecv.report.heat_tables import heat_tables
-from marinecv.report.html import number_text, render, thumbnail
+from marinecv.report.html import number_text, thumbnail, write_page
 from marinecv.report.parts import by_split, flat, matrix, shown
 from marinecv.report.restoration_page import write_restoration_report
 from marinecv.run_records import Calibration
@@ -55,18 +54,9 @@ CALIBRATED = """probabilities = mcv.calibrated(probabilities, run.calibration.te
 
 
 def write_run_report(run_folder: str | Path | Run) -> Path:
-    """Write `report.html` and `figures/*.png` of a run that has its predictions, or of an autoencoder's.
+    """Write `report.html` and `figures/*.png` of a run that has its predictions, or an autoencoder's; return the page.
 
-    Reads `recipe.json`, `contract.json`, `predictions.csv`, and where they are there `metrics.json` (computed where
-    not), `environment.json`, `history.csv`, `catalog.csv`, `timing.json`, `attribute_scores.csv`, `heat_in_box.csv`,
-    `exports/exports.csv`, `calibration.json`, `honest.csv`.
-    Files that contradict each other give no page.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no run, has no predictions, or one of its files is broken.
+    Metrics are computed where there are none. Files that contradict each other give no page but a ValueError.
     """
     run = run_folder if isinstance(run_folder, Run) else Run(run_folder)
     if run.restores:
@@ -90,7 +80,8 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
     figures = run.path("figures")
-    page = render(
+    return write_page(
+        run.path("report.html"),
         "run.html",
         title=recipe.get("title") or recipe.get("name") or run.folder.name,
         demonstration=demonstration,
@@ -127,8 +118,6 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         environment=flat(environment),
         usage=USAGE.format(run.folder.name) + (CALIBRATED if run.path("calibration.json").is_file() else ""),
     )
-    write_text(run.path("report.html"), page)
-    return run.path("report.html")
 
 
 def _recipe(run: Run) -> dict:

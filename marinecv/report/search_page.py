@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from marinecv.atomic import write_text
 from marinecv.evaluation.figures import interval_words
-from marinecv.report.html import render
+from marinecv.report.html import write_page
 from marinecv.report.parts import shown
 from marinecv.report.search_figures import importance_figure, parallel_figure, trials_figure
 from marinecv.runs import Run
@@ -17,14 +16,7 @@ LAST = {"best_epoch": "best epoch", "epochs": "epochs", "seconds": "seconds"}
 
 
 def write_search_report(search_folder: str | Path) -> Path:
-    """Write `report.html` and `figures/*.png` of a search, finished or not.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no search, or one of its files is broken.
-    """
+    """Write `report.html` and `figures/*.png` of a search, finished or not; return the page."""
     search = Search(search_folder)
     table, best, demonstration = search.table(), search.best, search.base.demonstration
     figures, number = search.folder / "figures", best.number if best else None
@@ -39,13 +31,14 @@ def write_search_report(search_folder: str | Path) -> Path:
     if mattered is not None:
         drawn["importances"] = shown(importance_figure(mattered, demonstration), figures / "importance.png")
     done = int((table["status"] == "done").sum()) if len(table) else 0
-    page = render(
+    return write_page(
+        search.folder / "report.html",
         "search.html",
         title=f"Search: {search.base.read('recipe.json')['title']}",
         demonstration=demonstration,
         summary=search_summary(search),
         rows=[
-            {name: _cell(value) for name, value in row.items()}
+            {name: float("nan") if value is None else value for name, value in row.items()}  # an empty cell
             | {"best": row["number"] == number, "seconds": round(row["seconds"])}
             for row in table.to_dict("records")
         ],
@@ -58,8 +51,6 @@ def write_search_report(search_folder: str | Path) -> Path:
         is_rough=done < ROUGH_BELOW,
         **drawn,
     )
-    write_text(search.folder / "report.html", page)
-    return search.folder / "report.html"
 
 
 def search_summary(search: Search) -> str:
@@ -89,8 +80,3 @@ def _said(parameter: Parameter, algorithm: str) -> str:
     else:
         said = f"{parameter.low:g} to {parameter.high:g}{', logarithmic' if parameter.log else ''}"
     return f"{said} (where {parameter.needs[0]} is {parameter.needs[1]})" if parameter.needs else said
-
-
-def _cell(value):
-    """What a trial does not have is an empty cell."""
-    return float("nan") if value is None else value

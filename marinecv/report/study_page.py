@@ -13,7 +13,7 @@ from marinecv.evaluation.folds import fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.figures import comparison_curves
-from marinecv.report.html import number_text, render
+from marinecv.report.html import number_text, write_page
 from marinecv.report.parts import by_split, matrix, shown
 from marinecv.runs import Run
 from marinecv.studies import FLATTERED, Study
@@ -23,17 +23,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 
 
 def write_study_report(study_folder: str | Path) -> Path:
-    """Write `report.html`, `table.md` and `figures/*.png` of a study.
-
-    Reads the study's table (`name`, figures, and `best`, chosen on `study.select_on`), and of each run its history and
-    predictions.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        ValueError: the folder is no study with a table, or a file of one of its runs is broken.
-    """
+    """Write `report.html`, `table.md` and `figures/*.png` of a study with a table; return the page."""
     study = Study(study_folder)
     folder, table, demonstration = study.folder, study.table, study.demonstration
     runs = {name: Run(study.cell_folder(name)) for name in table["name"]}
@@ -44,7 +34,8 @@ def write_study_report(study_folder: str | Path) -> Path:
     }
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
     figures = folder / "figures"
-    page = render(
+    page = write_page(
+        folder / "report.html",
         "study.html",
         title=study.title,
         demonstration=demonstration,
@@ -70,8 +61,7 @@ def write_study_report(study_folder: str | Path) -> Path:
         ],
     )
     write_text(folder / "table.md", _markdown(table))
-    write_text(folder / "report.html", page)
-    return folder / "report.html"
+    return page
 
 
 def _history(run: Run) -> pd.DataFrame:

@@ -41,11 +41,7 @@ def check_workers(engine: str, workers: str | None) -> None:
 
 
 def settled_engine(engine: str | None, algorithm: str | None, workers: str | None) -> tuple[str, str]:
-    """Return engine and algorithm, the default ones where none are named.
-
-    Raises:
-        ValueError: as `check_engine` and `check_workers`.
-    """
+    """Return engine and algorithm, the default ones where none are named; ValueError where they cannot be."""
     engine = engine or (SHARED if workers else next(iter(ENGINES)))
     check_engine(engine, algorithm)
     check_workers(engine, workers)
@@ -56,10 +52,9 @@ def settled_engine(engine: str | None, algorithm: str | None, workers: str | Non
 def open_engine(search: "Search") -> "Iterator[KerasTunerEngine | OptunaEngine]":
     """Open the engine of a search; it knows no trial yet.
 
-    An engine has `learn(trials)`, which tells it of all trials that it does not know yet; `ask(number)`, which
-    suggests the values of the next one, or None where there are no others; `watch(trial)`, which returns what each
-    epoch's value is reported to, and which says whether to end there; and `shared`, whether several processes may
-    work on the search.
+    It has `learn(trials)`, which tells it of all trials that it does not know yet; `ask(number)`, the values of the
+    next one, or None where there are no others; `watch(trial)`, what each epoch's value is reported to, and which says
+    whether to end there; and `shared`, whether several processes may work on the search.
     """
     if search.engine == "optuna":
         from marinecv.search.optuna_engine import OptunaEngine

@@ -26,11 +26,10 @@ WEIGHTS = ("model.keras", "checkpoint.npz")
 class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A training with some values, and what came of it; numbers of trials and epochs count from 1.
 
-    `values` has those of every hyper-parameter that plays a part. One that is `"running"` may have been left by a
-    process that was killed. `value` is the best validation accuracy of an epoch, None where no epoch gave one, and
-    `loss` the validation loss of that `best_epoch`; `epochs` were trained and took `seconds`. `reason` says why it was
-    pruned or failed, or whose figures these are, and `tries` how many processes have begun to train it since its last
-    epoch that is kept.
+    `values` are of every hyper-parameter that plays a part. One that is `"running"` may have been left by a killed
+    process. `value` is the best validation accuracy of an epoch, `loss` the validation loss of that `best_epoch`.
+    `reason` says why it was pruned or failed, or whose figures these are; `tries` counts processes since its last
+    epoch.
     """
 
     number: Positive
@@ -66,13 +65,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 class Search:
-    """A search folder: `search.json`, `base` with what all trials share, `trials/0001` and so on, `trials.csv`, `best`.
-
-    Args:
-        folder: of an existing search.
-    Raises:
-        ValueError: the folder is no search, or its `search.json` is broken.
-    """
+    """A search folder: `search.json`, `base` with what all trials share, `trials/0001` and on, `trials.csv`, `best`."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -91,16 +84,7 @@ class Search:
     def create(
         cls, folder: str | Path, engine: str, algorithm: str, trials: int, seed: int, space: tuple[Parameter, ...]
     ) -> "Search":
-        """Make a folder a search; written last, so that a search always has its `base`.
-
-        Args:
-            folder: where `base`, a run that is never trained, holds recipe, contract and catalog.
-            engine: who suggests values, of `engines.ENGINES`.
-            algorithm: by which of its algorithms.
-            trials: how many at most.
-            seed: of the suggestions.
-            space: what they are suggested from.
-        """
+        """Make a folder with its `base` a search, of so many trials at most."""
         about = About(engine=engine, algorithm=algorithm, trials=trials, seed=seed, space=space)
         write_json(Path(folder) / "search.json", to_builtins(about))
         return cls(folder)
@@ -112,20 +96,12 @@ class Search:
 
     @property
     def trials(self) -> list[Trial]:
-        """Every trial, by number.
-
-        Raises:
-            ValueError: a `trial.json` is broken, or one is missing before another.
-        """
+        """Every trial, by number; ValueError where a `trial.json` is broken, or one is missing before another."""
         found = (self.folder / "trials").glob("[0-9]*/trial.json")
         return [self.trial(number) for number, _ in enumerate(found, start=1)]
 
     def trial(self, number: int) -> Trial:
-        """One trial, as its file says now.
-
-        Raises:
-            ValueError: its `trial.json` is broken or missing.
-        """
+        """One trial, as its file says now; ValueError where that is broken or missing."""
         path = self.trial_folder(number) / "trial.json"
         try:
             trial = read(path, Trial)

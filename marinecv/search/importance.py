@@ -15,11 +15,8 @@ TREES, SHUFFLES = 100, 30
 def importance(search: Search) -> pd.DataFrame | None:
     """Fit a small forest to the trials that are done, and shuffle one hyper-parameter at a time (Breiman, 2001).
 
-    Trials that failed have no value, and those that were pruned one of fewer epochs: both are left out.
-
-    Returns:
-        `name, share, deviation`, the most important first: the loss of fit by shuffling, as a share of all, and its
-        standard deviation; None with fewer than `FEWEST` trials, or where nothing made a difference.
+    Returns `name, share, deviation`, the most important first: the loss of fit by shuffling, as a share of all; None
+    with fewer than `FEWEST` trials, or where nothing made a difference.
     """
     done = [trial for trial in search.trials if trial.status == "done"]
     if len(done) < FEWEST:

@@ -25,17 +25,8 @@ def run_trials(
 ) -> bool:
     """Train the trials of a search that are not over yet, those first that a killed process left.
 
-    Nothing is trained twice: values that were suggested before get the figures they have.
-
-    Args:
-        search: its folder is written into.
-        engine: of this search, from `open_engine`.
-        train: given a trial and what to report each epoch's value to, trains it and returns it with its figures.
-        say: is shown each trial that is over.
-    Returns:
-        Whether all are over; otherwise other processes are at work on the last.
-    Raises:
-        ValueError: another process works on a search that one process alone can work on.
+    Nothing is trained twice: values that were suggested before get the figures they have. Returns whether all are over;
+    otherwise other processes are at work on the last. ValueError where another works on one that is not shared.
     """
     with nullcontext() if engine.shared else hold(search.folder):
         while True:

@@ -24,10 +24,7 @@ DAMAGED = (SQLAlchemyError, optuna.exceptions.StorageInternalError, LookupError,
 class OptunaEngine:
     """Ask a study for values and tell it what came of them. `optuna.db` can be lost: the trials are told anew.
 
-    All but the reports of a trial is done while the search folder is held.
-
-    Raises:
-        OSError: `optuna.db` cannot be read or written.
+    All but the reports of a trial is done while the search folder is held. OSError where it cannot be read or written.
     """
 
     shared = True

@@ -34,20 +34,9 @@ def fit_autoencoder(
 ) -> keras.Model:
     """Train until the recipe's end and save `encoder.keras`, `decoder.keras` and `model.keras`; go on where it stopped.
 
-    Each is an ordinary Keras model: pixels in [0, 255] to the code, the code (and what skips hand across) to the image,
-    and both in one. Noise is drawn afresh each epoch; that of validation stays.
-
-    Args:
-        recipe: every choice; its model part is an `Autoencoder`.
-        run: its catalog is trained on, its folder is written into.
-        pixels: what `load_run(run, recipe)` gave.
-        also: callbacks of the caller, beside the recipe's own.
-        say: is told a line an epoch and what else is worth one, `print` say; None tells nothing.
-    Returns:
-        The trained autoencoder, with the weights of the best epoch.
-    Raises:
-        ValueError: train or validation holds no usable image, the checkpoint is of another model, there are several
-            devices, or the training diverged.
+    Each is an ordinary Keras model, `model.keras` both in one: pixels in [0, 255] to the code, and the code (and what
+    skips hand across) to the image. Noise is drawn afresh each epoch; that of validation stays. Arguments and errors
+    are those of `fit_recipe`; several devices are one more. Returns the autoencoder with the weights of the best epoch.
     """
     if share_here().devices > 1:
         raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")

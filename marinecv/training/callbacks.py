@@ -72,10 +72,7 @@ def callbacks(
 
 def _watchers(training: Training) -> list:
     name = training.monitor  # where the name does not tell which value is better, Keras looks at the compiled metrics
-    watched = {
-        "monitor": name,
-        "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto",
-    }
+    watched = {"monitor": name, "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"}
     watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
         slower = {"factor": training.lr_factor, "patience": training.lr_patience}
@@ -134,15 +131,9 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
 
 
 class StopAfterReductions(Watch):
-    """End training once the learning rate was reduced some times without a better value in between.
+    """End training once the learning rate was reduced some times without a better value of `monitor` in between.
 
-    Stands behind whatever reduces it, ReduceLROnPlateau say, and ends with the epoch of the last reduction.
-
-    Args:
-        reductions: how many.
-        monitor: what is watched, a name in the logs.
-        mode: `"max"` or `"min"`: which value is better; `"auto"` asks Keras.
-    Source: birds report, section 3.8.
+    Stands behind whatever reduces it, ReduceLROnPlateau say. Source: birds report, section 3.8.
     """
 
     def __init__(self, reductions: int, monitor: str = "val_accuracy", mode: str = "max"):

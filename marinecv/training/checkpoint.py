@@ -45,10 +45,9 @@ class State(Struct, frozen=True, kw_only=True):
 class Checkpoint(keras.callbacks.Callback):
     """Write `history.csv` and `checkpoint.npz` after each epoch; go on from the latter where it is asked for.
 
-    The history has the columns epoch (from 1), what Keras logs, learning_rate (that of the epoch) and seconds. Stands
-    last in the list of callbacks, so that the others have had their say about the epoch it saves. The arguments are as
-    `callbacks` has them. The watchers, which count epochs without progress, see those before a resume again; of another
-    stage only the weights and the history are taken back. That no epoch is left to train is said, or warned of.
+    The columns: epoch (from 1), what Keras logs, learning_rate (that of the epoch) and seconds. Stands last in the list
+    of callbacks, for it saves what the others have made of an epoch; on resuming, those that count epochs without
+    progress see the earlier ones again. Of another stage only the weights and the history are taken back.
     """
 
     def __init__(
@@ -162,11 +161,7 @@ def learning_rate_of(model: keras.Model) -> float:
 
 
 def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray]]]:
-    """Return the state and the groups of arrays of a checkpoint; None and none when there is no file.
-
-    Raises:
-        ValueError: the file is no checkpoint.
-    """
+    """Return the state and the groups of arrays of a checkpoint; None and none when there is no file."""
     if not path.is_file():
         return None, {}
     try:
@@ -182,11 +177,7 @@ def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray
 
 
 def restore_weights(model: keras.Model, path: Path) -> State | None:
-    """Give a model the weights and the random states of a checkpoint, where there is one; return its state.
-
-    Raises:
-        ValueError: it is no checkpoint, or of another model.
-    """
+    """Give a model the weights and the random states of a checkpoint, where there is one; return its state."""
     state, arrays = read_checkpoint(path)
     if state:
         _assign(_state_of(model), arrays["model"])

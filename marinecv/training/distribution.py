@@ -22,15 +22,8 @@ VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", PROCESSES, "KERAS_DISTRIBUTION_
 def distributed(how: str | None) -> Iterator[Share]:
     """Train on all devices what is trained in the block: each sees its part of every batch, all have the same weights.
 
-    What the block makes is only of use in it, for its weights lie on all devices: load the saved model behind it.
-
-    Args:
-        how: `"mirrored"`, the GPUs of this machine; `"data-parallel"`, all devices of every process that has joined, on
-            the JAX backend; None changes nothing.
-    Yields:
-        The share of this process.
-    Raises:
-        ValueError: as `join`.
+    `"mirrored"` is the GPUs of this machine; `"data-parallel"`, on JAX, all devices of every process that has joined;
+    None changes nothing. Yields the share of this process. Behind the block load the saved model.
     """
     join(how)
     if how == "mirrored":
@@ -73,13 +66,8 @@ def one_device(model: keras.Model) -> Iterator[keras.Model]:
 def join(how: str | None) -> Share:
     """Meet the other processes of a training and return who is who; call it before anything is computed.
 
-    Who they are is told by Keras' own variables: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, the address and port of the first
-    process; `KERAS_DISTRIBUTION_NUM_PROCESSES`; and `KERAS_DISTRIBUTION_PROCESS_ID`, which alone differs. Without them
-    there is one process.
-
-    Raises:
-        ValueError: Keras runs on a backend that cannot do it, one of the variables is missing beside the others, the
-            processes have unequal numbers of devices, or TensorFlow has taken a GPU already.
+    Keras' own variables tell it: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, the address and port of the first process;
+    `KERAS_DISTRIBUTION_NUM_PROCESSES`; `KERAS_DISTRIBUTION_PROCESS_ID`, which alone differs. Without them there is one.
     """
     if how and keras.backend.backend() != BACKENDS[how]:
         raise ValueError(

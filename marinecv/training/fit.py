@@ -34,11 +34,7 @@ STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
 
 
 def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None) -> np.ndarray:
-    """Decode every usable image of a run's catalog; images that fail become rows with a reason in `catalog.csv`.
-
-    Returns:
-        uint8 `(n, height, width, 3)`, row i for row i of `usable(run.catalog)`.
-    """
+    """Decode the usable images of a run to uint8, row i for row i of `usable(run.catalog)` as it is then."""
     of_type(Run, run=run)
     of_type(Recipe, recipe=recipe)
     before = run.catalog
@@ -60,20 +56,10 @@ def fit_recipe(
 ) -> keras.Model:
     """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
 
-    In the midst of `distributed` it is one training on all devices: of several processes, which see the folder at the
-    same place, the first alone writes.
-
-    Args:
-        recipe: every choice.
-        run: its catalog is trained on, its folder is written into.
-        pixels: what `load_run(run, recipe)` gave.
-        also: callbacks of the caller, beside the recipe's own: a tracker, a search that may end a trial.
-        say: is told a line an epoch and what else is worth one, `print` say; None tells nothing.
-    Returns:
-        The trained model, with the weights of the best epoch.
-    Raises:
-        ValueError: train or validation holds no usable image, all of validation is held out, the checkpoint is of
-            another model, a bank or a batch size does not go with several devices, or the training diverged.
+    Within `distributed` it is one training on all devices: of several processes, which see the folder at the same
+    place, the first alone writes. `pixels` are those of `load_run(run, recipe)`; `also` are more callbacks: a tracker,
+    a search that may end a trial. Returns the model with the weights of the best epoch. ValueError without images in
+    train or validation, of a checkpoint of another model, what several devices cannot do, or a training that diverged.
     """
     started, share, say = time.perf_counter(), share_here(), say or quiet
     parts, leads = prepared(recipe, run, pixels), share.process == 0
@@ -162,11 +148,7 @@ def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> Parts:
 
 
 def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
-    """The usable rows of train and validation, and their pixels, without what is held out to calibrate on.
-
-    Raises:
-        ValueError: one of the two holds no usable image, all of validation is held out, or the pixels are of others.
-    """
+    """The usable rows of train and validation, and their pixels, without what is held out to calibrate on."""
     rows, training = usable(run.catalog), recipe.training
     if (expected := (len(rows), *recipe.image.shape)) != np.shape(pixels):
         raise ValueError(f"Expected pixels as load_run(run, recipe) gives: {expected}. Received: {np.shape(pixels)}.")
@@ -189,11 +171,7 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
 
 
 def check_finite(model: keras.Model, run: Run, learning_rate: float, say: Callable[[str], None]) -> None:
-    """Say where the loss stopped being a number.
-
-    Raises:
-        ValueError: the weights have stopped being numbers too.
-    """
+    """Say where the loss stopped being a number; ValueError where the weights have, too."""
     if not np.isfinite(run.history["loss"].iloc[-1]):
         said = f"the loss was no number in epoch {len(run.history)}, so training ended; the best weights before stay"
         run.note(said)

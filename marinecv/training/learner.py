@@ -36,12 +36,9 @@ def learner(
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
     """Return the model to fit, its training batches and its validation batches.
 
-    Its layers are frozen as this part of the training wants them; with `bank` the frozen front is computed beforehand,
-    which is said. The parts are usable rows and their pixels, of `"train"` and `"validation"`; a model that takes
-    attributes beside the image gets those of each part. Weights, epoch and share are as in `make_dataset`.
-
-    Raises:
-        ValueError: several devices and a bank, or a batch that cannot be dealt evenly to them.
+    Its layers are frozen as this part of the training wants them; with `bank` the frozen front is computed beforehand.
+    The parts are usable rows and their pixels, of `"train"` and `"validation"`; `attributes` are those of each part.
+    ValueError of several devices and a bank, or a batch that cannot be dealt evenly to them.
     """
     training, beside = recipe.training, attributes or {}
     front, rest = split(model)

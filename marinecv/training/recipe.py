@@ -203,11 +203,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError: a part is missing or has an unknown entry.
-        """
+        """Read what `to_dict` wrote; ValueError where a part is missing or has an unknown entry."""
         try:
             recipe = build(cls, {**data, "model": _model(data.get("model"))}, "Recipe")
             check_published(recipe.published)
@@ -217,11 +213,7 @@ class Recipe:
 
     @classmethod
     def of(cls, run: "Run") -> "Recipe":
-        """Read the recipe of a run.
-
-        Raises:
-            ValueError: its file is missing, broken, or no recipe of this version, or the model was trained elsewhere.
-        """
+        """Read the recipe of a run; ValueError where it is broken or missing, or the model was trained elsewhere."""
         if run.own:
             raise ValueError(
                 f"The model of {run.folder} was trained elsewhere, so there is no recipe to train by: it cannot be "

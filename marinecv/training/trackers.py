@@ -56,11 +56,7 @@ class TensorBoardLog:
 class WandbLog:
     """A run of Weights & Biases, in `RUN/wandb`; offline where no account is known, for `wandb sync` later.
 
-    Args:
-        folder: of the run; killed and resumed, it is one run there too. The runs of a grid or a search are a group.
-        recipe: its settings are the run's.
-    Raises:
-        ValueError: wandb is not installed.
+    Killed and resumed, it is one run there too, with the recipe's settings; the runs of a grid or a search are a group.
     """
 
     def __init__(self, folder: Path, recipe: Recipe):

@@ -30,12 +30,8 @@ _SPLITS = {"1": "train", "0": "test"}
 def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels); the class is the table's.
 
-    The tables must name the same images. A file that is named but absent, and one in images/ that no table names, are
-    rows with a problem. Classes none of whose images is here are left out, for the tables of the whole set often come
-    with a part of its images: `absent_classes` counts them.
-
-    Raises:
-        ValueError: as `cub_images`, or a line of bounding_boxes.txt is not five numbers.
+    A file that is named but absent, and one in images/ that no table names, are rows with a problem. Classes none of
+    whose images is here are left out, for the tables of the whole set often come with a part: see `absent_classes`.
     """
     root, images = manifest.root, cub_images(manifest)
     named = images[images["at_hand"]]
@@ -56,9 +52,6 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
 
     "001.Black_footed_Albatross" is called "Black footed Albatross", unless `folder_classes` of the manifest says
     otherwise; where that names some, only those are read.
-
-    Raises:
-        ValueError: a name of the manifest is not in classes.txt, two classes get one name, or as `read_numbered`.
     """
     classes = read_numbered(manifest.root / CLASSES).rename(columns={"value": "folder"})[["folder"]]
     classes["folder"] = classes["folder"].map(normalize_name)
@@ -82,14 +75,10 @@ def cub_classes(manifest: Manifest) -> pd.DataFrame:
 
 
 def cub_images(manifest: Manifest) -> pd.DataFrame:
-    """Return the images that the tables name, in the order of images.txt, by number.
+    """Return the images that the tables name, as images.txt has them: `path, class_name, split, at_hand`, by number.
 
-    Columns: `path`; `class_name`, "" where the class is not read; `split`, "" where no table says; and `at_hand`,
-    whether the class is read and some image of it is here.
-
-    Raises:
-        ValueError: a table is broken or names other images than the rest, a class or a split has an unknown number, an
-            image lies outside the folder, or none is here.
+    `class_name` is "" where the class is not read, `split` "" where no table says; `at_hand` is True where the class is
+    read and some image of it is here.
     """
     root, classes = manifest.root, cub_classes(manifest)
     images = read_numbered(root / IMAGES)

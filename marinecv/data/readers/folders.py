@@ -32,15 +32,10 @@ Folders = tuple[str, ...]
 def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    The class is the first folder or the leaf of a taxonomy, as the manifest's `class_level` says, else as
-    `choose_level` does. The folders below that of the class (a camera, a day) are the image's `group`, such as
-    "cam1/2021-05-03"; where a class has some, images directly in a class folder form the group ".". Images beside the
-    class folders, or beside train/, valid/ and test/, are rows with a problem. Folders beside train/, valid/ and test/,
-    and those of labels and masks, are not read. Where the manifest's `folder_classes` names some, only those class
-    folders are read, and their classes are called what it says.
-
-    Raises:
-        ValueError: a folder that the manifest names is not there, or as `class_places` and `choose_level`.
+    The class is the first folder or the leaf of a taxonomy, as the manifest's `class_level` or `choose_level` says. The
+    folders below it (a camera, a day) are the `group`, such as "cam1/2021-05-03"; where a class has some, images
+    directly in a class folder form the group ".". Images beside the class or split folders are rows with a problem;
+    folders beside split folders, and those of labels and masks, are not read. `folder_classes` limits the classes.
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
@@ -77,11 +72,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
     """Return the folders whose sub-folders are classes, by split; without splits `root` alone, by "".
 
-    A folder called `images`, or like the one folder it lies in (`seg_train/seg_train/`), is gone through. A single
-    folder named after a split is a class among others: where it holds images itself, or sub-folders that look like
-    cameras, dates or numbers, as other folders beside it do. Where the manifest's `class_level` is "first", a folder
-    that could be a split or a class is a class; without a level it is a ValueError. Others are those of
-    `split_folders`.
+    A folder called `images`, or like the one folder it lies in, is gone through. A single folder named after a split is
+    a class among others; what could be either is a class of `class_level` "first", and a ValueError without a level.
     """
     splits = split_folders(root)
     if not splits and (top := _through(root)) != root:
@@ -97,15 +89,11 @@ def class_folders(place: Path) -> list[Path]:
 
 
 def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
-    """Say which folders are the classes: the "first" ones, or each "leaf" of a taxonomy.
+    """Say which folders are the classes: the "first" ones, or each "leaf" of a taxonomy; ValueError where both may be.
 
     Folders below a class folder are groups where they are numbers, letters, dates, cameras or sites, or lie below such,
     or where half of their names or more lie in several folders. Where no name does, every image lies in a leaf, and
-    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus. `folders` has those that
-    images lie in, each with its number of images.
-
-    Raises:
-        ValueError: a first folder looks like a place and not like a class, or both readings are possible.
+    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus.
     """
     levels = {}
     for level in ("first", "leaf"):

@@ -16,15 +16,10 @@ NO_CLASS = "no class in labels.csv"
 
 
 def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
+    """Return images (`IMAGE_COLUMNS`) and an empty boxes table; a column `split` is the published split.
 
-    The first sub-folder of an image (one a camera, a video, a day) is its `group`; beside labels.csv it has none.
-    Images the CSV does not name, or names in a row that cannot be read, are rows with a problem; so are files that are
-    named but absent. A column `split` is the published split.
-
-    Raises:
-        ValueError: the CSV lacks a column or most of its rows cannot be read, a row names no file, one that is named
-            before or an unknown split, or no file is there.
+    The first sub-folder of an image (one a camera, a video, a day) is its `group`. Images the CSV does not name, or
+    names in a row that cannot be read, are rows with a problem; so are files that are named but absent.
     """
     root, table = manifest.root, manifest.root / LABELS
     rows, found = read_strings(table, ["file", "class"], root, optional=("split",)), image_files(root, deep=True)

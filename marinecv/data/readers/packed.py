@@ -63,13 +63,7 @@ def read_about(root: Path) -> About:
 
 
 def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`), as the reader of the layout they came from did.
-
-    The path of an image is that of its record, see `record_path`; an image that has none is a row with its problem.
-
-    Raises:
-        ValueError: as `read_about`; a shard is absent or cut short; a table is not the one that was written.
-    """
+    """Return images and boxes as the reader of their layout did; the path of an image is its `record_path`."""
     root, about = manifest.root, read_about(manifest.root)
     for shard, size in about.shards.items():
         found = (root / shard).stat().st_size if (root / shard).is_file() else None

@@ -23,13 +23,9 @@ OTHER_SIZE = "its image has another size"
 def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners still as the CSV's strings).
 
-    A row that cannot be read is a box with the row as its `problem`. Images that no CSV row names are rows without
-    boxes, those in sub-folders rows with a problem; so are images beside the split folders, files that are named but
-    absent, and images whose size, as displayed, is not the one the CSV states, for then the boxes are of another
-    picture. Folders beside train/, valid/ and test/ are not read.
-
-    Raise ValueError where a split folder holds images and no CSV, two CSVs name one file, a CSV names no file that is
-    there, or as `read_strings`.
+    A row that cannot be read is a box with the row as its `problem`. Images that no CSV row names have no boxes; rows
+    with a problem are images in sub-folders or beside the split folders, files that are absent, and images whose size,
+    as displayed, is not the CSV's, for then the boxes are of another picture.
     """
     root, splits = manifest.root, split_folders(manifest.root)
     boxes = [pd.DataFrame(columns=[*BOX_COLUMNS, *SIZE], dtype=str)]

@@ -26,20 +26,14 @@ FRACTION = (-1, 2)  # a little beyond the image is a slip; what lies further is 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
 
-    The label file of an image is where Ultralytics looks for it, the last `images` of its path replaced by `labels`, in
-    any case, else beside the image. Read are `train/images`, `images/train` and `train`, with their sub-folders, images
-    beside `images/train` as of no split, and what data.yaml names; the split that data.yaml names goes before that of
-    the folders. An image without a label file has no boxes; a label file without an image is a row with a problem, and
-    so are images in a split folder, or beside the split folders, that are not below `images`. LabelImg's `classes.txt`
-    is no label file.
+    Label files are where Ultralytics looks: the last `images` of the path replaced by `labels`, else beside the image.
+    Read are `train/images`, `images/train` and `train`, images beside `images/train` as of no split, and what data.yaml
+    names, which goes before. An image without a label file has no boxes; a label file without an image is a row with a
+    problem, and so are images of a split that are not below `images`.
 
-    A line `class x y width height` holds fractions of the image, a confidence may follow; of a polygon (`class x y x y
-    x y` and more) the bounding box is taken. A corner is rounded half up to a whole pixel and clipped to the image, as
-    Roboflow does for its CSV. Any other line is a box with the line as its `problem`.
-
-    Raises:
-        ValueError: no class names, an images folder without labels, labels that are of no image, two images or label
-            files of one stem, a label file that cannot be read, most lines are bad, or as `published_split`.
+    A line `class x y width height` holds fractions of the image, a confidence may follow; of a polygon the bounding box
+    is taken. A corner is rounded half up and clipped to the image, as Roboflow does for its CSV. Any other line is a
+    box with the line as its `problem`.
     """
     root, names, lines = manifest.root, _class_names(manifest), []
     pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
