@@ -13,10 +13,9 @@ EXAMPLE = "audit --data-dir my_images --strict"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which images, where the page goes, and when the exit code is 1."""
-    options.add_data(parser)
+    options.add(parser, *options.DATA)
     options.add_output(parser, "the page and its tables")
-    options.add_subset(parser)
-    options.add_frames(parser)
+    options.add(parser, *options.SUBSET, "--frames")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a finding is serious")
 
 

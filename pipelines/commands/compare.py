@@ -10,10 +10,9 @@ EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Runs or studies, and a split."""
-    parser.add_argument(
-        "runs", nargs="+", type=options.run_folder, metavar="RUN", help="finished runs; a study stands for its runs"
-    )
-    options.add_split(parser, default="validation")
+    about = "finished runs; a study stands for its runs"
+    parser.add_argument("runs", nargs="+", type=options.run_folder, metavar="RUN", help=about)
+    options.add(parser, "--on")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,21 +15,10 @@ EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a split, and by choice other data."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
-    options.add_split(parser, default="validation")
-    options.add_data(parser)
-    options.add_labels(parser)
-    options.add_subset(parser)
+    options.add(parser, "run", "--on", *options.DATA, *options.LABELS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
-    parser.add_argument(
-        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
-    )
-    parser.add_argument(
-        "--folds",
-        type=options.several,
-        metavar="K",
-        help="train its recipe K times with relatives kept apart, beside it",
-    )
+    options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
+    options.add(parser, "--folds", help="train its recipe K times with relatives kept apart, beside it")
 
 
 def run(args: argparse.Namespace) -> int:

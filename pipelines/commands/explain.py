@@ -17,15 +17,13 @@ EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, what to look at, and by which method."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
+    options.add(parser, "run")
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
     )
     parser.add_argument("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
     parser.add_argument("--layer", metavar="NAME", help="whose maps (default: the final convolution)")
-    options.add_split(parser, default="validation")
-    options.add_data(parser)
-    options.add_subset(parser)
+    options.add(parser, "--on", *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:

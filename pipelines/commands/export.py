@@ -13,7 +13,7 @@ EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to make of it."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
+    options.add(parser, "run")
     parser.add_argument(
         "--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx"
     )

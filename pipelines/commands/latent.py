@@ -3,7 +3,7 @@
 import argparse
 
 from marinecv import console
-from marinecv.choices import FITTED_SPLITS, SPLITS
+from marinecv.choices import FITTED_SPLITS
 
 from .. import options
 
@@ -16,14 +16,9 @@ EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, splits, and how many clusters."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
-    parser.add_argument(
-        "--on",
-        nargs="+",
-        choices=SPLITS,
-        default=list(FITTED_SPLITS),
-        help="one split or several (default: train validation)",
-    )
+    options.add(parser, "run")
+    several = "one split or several (default: train validation)"
+    options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help=several)
     parser.add_argument(
         "--clusters", type=options.several, metavar="K", help="of K-means (default: as many as there are classes)"
     )
@@ -35,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="lay salt and pepper on the images first, a tenth of the pixels each; the page is in latent-noisy",
     )
-    options.add_data(parser)
-    options.add_subset(parser)
+    options.add(parser, *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:

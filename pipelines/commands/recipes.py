@@ -30,21 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
     times = replay.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
-    times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
+    options.add(times, "--folds", help="K folds of the images instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
-    replay.add_argument("--resume", type=options.run_folder, metavar="STUDY", help="go on with a stopped replay")
+    options.add(replay, "--resume", metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     replay.add_argument(
         "--budget",
         action="store_true",
         help=f"a quick look: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split",
     )
-    replay.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs: a reduced budget")
-    replay.add_argument(
-        "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
-    )
-    options.add_sizes(replay)
-    options.add_data(replay)
+    options.add(replay, "--epochs", help="at most N epochs: a reduced budget")
+    options.add(replay, "--limit", help="at most N images a split: a reduced budget")
+    options.add(replay, "--image-size", *options.DATA)
     options.add_output(replay, "the study")
 
 

@@ -10,7 +10,7 @@ EXAMPLE = "report runs/aquarium_four_conv-1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a study or a search."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a run, a study or a search")
+    options.add(parser, "run", help="folder of a run, a study or a search")
 
 
 def run(args: argparse.Namespace) -> int:

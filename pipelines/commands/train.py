@@ -13,19 +13,11 @@ EXAMPLE = "train my_photos"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The images, and the settings that most people change."""
     parser.add_argument("images", nargs="?", metavar="PATH", help="a folder or .zip of images, or a known data set")
-    parser.add_argument("--resume", type=options.run_folder, metavar="RUN", help="go on with a stopped run")
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe by name (`recipes`) or in a .toml or .json file")
-    options.add_settings(parser)
-    parser.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs")
-    parser.add_argument(
-        "--folds", type=options.several, metavar="K", help="train K times, so that each image is judged once"
-    )
-    options.add_sizes(parser)
-    options.add_output(parser)
-    options.add_subset(parser)
-    options.add_labels(parser)
-    options.add_reading(parser)
-    options.add_track(parser)
+    options.add(parser, "--resume")
+    options.add(parser, "--recipe", help="a recipe by name (`recipes`) or in a .toml or .json file")
+    options.add(parser, "--set", "--epochs")
+    options.add(parser, "--folds", help="train K times, so that each image is judged once")
+    options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.READING, "--track")
 
 
 def run(args: argparse.Namespace) -> int:
