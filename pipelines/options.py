@@ -114,9 +114,6 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     """Refuse flags that would be ignored beside one that settles what they say.
 
     By default these are all but those that change no training: --track, --goal, --workers and --distribute.
-
-    Raises:
-        ValueError: one of them was given.
     """
     free = (flag, "track", "goal", "workers", "distribute", "seed")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]

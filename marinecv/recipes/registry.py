@@ -29,10 +29,7 @@ QUICK = {"training.epochs": 2, "data.limit": 120}  # what a quick look leaves of
 
 
 def command_of(recipe: Recipe) -> str:
-    """Which command trains it.
-
-    An autoencoder `autoencode`, a line of a curve `learning-curve`, the rest `pretrain` from scratch or `finetune`.
-    """
+    """Which command trains it."""
     if recipe.model.is_autoencoder:
         return "autoencode"
     if recipe.name in butterflies.LINES:
@@ -52,11 +49,7 @@ def recipe_for(manifest: "Manifest | None") -> Recipe:
 
 
 def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Recipe:
-    """Return the recipe that is meant: itself, one by its name, or one in a `.toml` or `.json` file or a run's folder.
-
-    Raises:
-        ValueError: there is none, it cannot be read, or another command trains it.
-    """
+    """Return the recipe that is meant: itself, one by name, or that of a `.toml` or `.json` file or a run's folder."""
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
         if path.is_dir():
@@ -71,11 +64,7 @@ def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Rec
 
 
 def named(name: str, command: str = "") -> Recipe:
-    """Return a recipe by its name.
-
-    Raises:
-        ValueError: there is none, or another command trains it.
-    """
+    """Return a recipe by its name."""
     commands = (command, *ALSO.get(command, ()))
     known = [known for known in RECIPES if not command or command_of(RECIPES[known]) in commands]
     if name in known:

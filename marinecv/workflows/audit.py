@@ -68,11 +68,7 @@ class Audit:
         return cases_table(self._findings)
 
     def report(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write the page, every table as CSV and the figures, into a folder to be made; return the page.
-
-        Raises:
-            ValueError: something lies in the folder.
-        """
+        """Write the page, every table as CSV and the figures, into a folder to be made; return the page."""
         demo = "demo-" if self.manifest.demonstration else ""
         if folder or not self.folder:
             folder = fresh_folder(folder or next_folder("runs", f"{demo}audit-{self.manifest.name}"))

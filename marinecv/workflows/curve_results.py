@@ -25,11 +25,7 @@ from marinecv.workflows.train_runs import own_words
 
 
 def write_curve(study: Study, log: Log) -> Path:
-    """Write the tables and the page of a curve, and say what they come to; return the page.
-
-    Raises:
-        ValueError: none of its classifiers is finished, or a file of one is broken.
-    """
+    """Write the tables and the page of a curve, and say what they come to; return the page."""
     runs = {cell: run for cell, run in study.finished_runs.items() if not run.restores}
     if not runs:
         raise ValueError(f"No classifier of {study.folder} is finished. Go on with --resume {study.folder}.")

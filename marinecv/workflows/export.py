@@ -49,17 +49,7 @@ def export(
 
 
 def check_exports(run: str | os.PathLike | Run) -> dict[str, str]:
-    """Compare every export of a run with its certificate.
-
-        mcv.check_exports("runs/my_photos_mobilenet_head-1")  # {"litert": ""}
-
-    Args:
-        run: of a classifier, or its folder.
-    Returns:
-        What differs, by export; empty where it is as certified.
-    Raises:
-        ValueError: it has no exports.
-    """
+    """Return what differs of each export of a run, by its name, from its certificate; empty where nothing does."""
     run = open_classifier(run)
     folders = export_folders(run)
     if not folders:

@@ -14,17 +14,9 @@ DEFAULT = Path("runs")  # not there before something was trained
 
 
 def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
-    """List the experiments, searches and runs below a folder.
+    """List the experiments, searches and runs below a folder: a row each.
 
-        mcv.list_work()
-
-    Args:
-        folder: where to look.
-    Returns:
-        DataFrame, a row each: `folder`, `kind` (`study`, `search` or `run`) and `state`: its score on validation, how
-        far it came, or why it is broken.
-    Raises:
-        ValueError: there is no such folder.
+    `state` is its score on validation, how far it came, or why it is broken.
     """
     folder = Path(folder)
     if not folder.is_dir() and folder != DEFAULT:

@@ -190,11 +190,7 @@ def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data:
 
 
 def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
-    """Return the classifiers that are asked for.
-
-    Raises:
-        ValueError: there is none of a name, or they are of different data.
-    """
+    """Return the classifiers that are asked for."""
     found = []
     for recipe in [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) else recipes:
         found += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
@@ -226,9 +222,6 @@ def plan_cells(
 
     Own labels have one row, at the smallest fraction; an encoder trained on what has no label has none at all labels.
     Without `encoder_data` no encoder is trained.
-
-    Raises:
-        ValueError: a fraction leaves nothing without a label to a line that needs that.
     """
     encoders, cells, begins = {}, {}, {}
     unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in places)
@@ -291,12 +284,7 @@ def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: C
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
-    """The cells that want an encoder beginning with that of a finished run of an autoencoder.
-
-    Raises:
-        ValueError: the run has none, of other filters than theirs, or one that has learned from images that it is to be
-            judged on here.
-    """
+    """The cells that want an encoder beginning with that of a finished run of an autoencoder."""
     if not run.path("encoder.keras").is_file():
         raise ValueError(f"{run.folder} has no encoder.keras. Expected a finished run of `autoencode`, of a U-Net.")
     judged = usable(catalog).query("split in ('validation', 'test')")["image_id"]

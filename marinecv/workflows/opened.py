@@ -14,11 +14,7 @@ def open_run(run: str | os.PathLike | Run) -> Run:
 
 
 def open_classifier(run: str | os.PathLike | Run) -> Run:
-    """Open the run of a classifier.
-
-    Raises:
-        ValueError: it is no run, or an autoencoder's.
-    """
+    """Open the run of a classifier."""
     run = open_run(run)
     if run.restores:
         raise ValueError(
@@ -28,11 +24,7 @@ def open_classifier(run: str | os.PathLike | Run) -> Run:
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    """Return every file named, and every visible image file below a folder named, sorted.
-
-    Raises:
-        ValueError: a path is absent, or there is no image.
-    """
+    """Return every file named, and every visible image file below a folder named, sorted."""
     paths = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
     found = []
     for path in paths:

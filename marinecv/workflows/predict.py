@@ -175,11 +175,7 @@ class Work:
 
 
 def calibration_of(run: Run, log: Log) -> Mapping | None:
-    """What a run knows of its probabilities, None where it is of an older version; it is said.
-
-    Raises:
-        ValueError: its file is broken or of another model.
-    """
+    """What a run knows of its probabilities, None where it is of an older version; it is said."""
     if run.own:
         log("probabilities are not calibrated: the model was trained elsewhere.")
         return None

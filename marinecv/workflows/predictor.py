@@ -27,9 +27,6 @@ def open_run(
     """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
 
     Paths that are not absolute begin at `root`. With `review` it flags the images to look at.
-
-    Raises:
-        ValueError: the model takes more than an image.
     """
     run = Run(folder)
     model = run.load_model()
@@ -105,11 +102,7 @@ def looker(
 
 
 def codes_of(trained: Run, calibration: Calibration) -> dict[str, np.ndarray]:
-    """What the run keeps of the codes of its train images.
-
-    Raises:
-        ValueError: the file is broken, or another than the calibration was measured with.
-    """
+    """What the run keeps of the codes of its train images."""
     path = trained.path("codes.npz")
     with trained.mending("codes.npz"):
         fitted = read_codes(path)

@@ -32,16 +32,7 @@ COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduce
 
 
 class Reproduction(Experiment):
-    """A folder of the runs of a report's recipes, over seeds or folds.
-
-        reproduction = mcv.Reproduction("runs/replay-birdcnn-1")
-        reproduction.results
-
-    Args:
-        folder: of an existing reproduction.
-    Raises:
-        ValueError: the folder is no reproduction.
-    """
+    """A folder of the runs of a report's recipes, over seeds or folds."""
 
     def __init__(self, folder: str | os.PathLike):
         super().__init__(folder)
@@ -178,11 +169,7 @@ def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> Non
 
 
 def chosen(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
-    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them.
-
-    Raises:
-        ValueError: there is no such report, recipe or command, or none of them can be trained here.
-    """
+    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
     if report not in REPORTS:
         raise ValueError(no_such("report", report, REPORTS))
     every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}

@@ -69,11 +69,7 @@ def resume(
 
 
 def opened(folder: Path) -> Run | Experiment | Search:
-    """Open what a folder holds.
-
-    Raises:
-        ValueError: nothing that can be gone on with.
-    """
+    """Open what a folder holds."""
     if (folder / "search.json").is_file():
         return Search(folder)
     if not is_study(folder):

@@ -37,16 +37,7 @@ Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
 
 
 def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find the images that are asked for; None asks for those of the recipe.
-
-    Args:
-        data: a folder or archive, the name of a data set (`data list`) or its TOML file, a manifest, or a catalog.
-        choice: the data part of a recipe: its name stands in for None, and it says how folders are read.
-        log: called with each line of text for the user.
-    Raises:
-        ValueError: there is no such data set or folder, or the word names both.
-        ConnectionError: the data set is not here and cannot be fetched.
-    """
+    """Find the images that are asked for, read as the data part of a recipe says; None asks for the recipe's own."""
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
@@ -71,11 +62,7 @@ def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
 
 
 def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
-    """Read the catalog of a data set, before anything heavy is imported.
-
-    Raises:
-        ValueError: none of its images can be used, or there is nothing to tell apart.
-    """
+    """Read the catalog of a data set, before anything heavy is imported."""
     catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
     if usable(catalog).empty:
         reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()

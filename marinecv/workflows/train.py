@@ -176,11 +176,7 @@ def folder_of(plan: Plan, folder: str | os.PathLike | None, base: Recipe, name: 
 
 
 def choose_on_test(plan: Plan, log: Log) -> None:
-    """Say loudly what choosing on test costs; refuse it where there is no test split to do it on.
-
-    Raises:
-        ValueError: a run has no usable test image.
-    """
+    """Say loudly what choosing on test costs; refuse it where there is no test split to do it on."""
     if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
         raise ValueError(
             'select_on="test" needs test images, and there are none here (folds have no test split either). Leave it '

@@ -20,11 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode every image, look for what is wrong, write the page and print the findings.
-
-    Returns:
-        The exit code: 1 where a finding is serious and `--strict` asks for it.
-    """
+    """Decode every image, look for what is wrong, write the page and print the findings."""
     from marinecv.data.catalog import read_catalog
     from marinecv.workflows.sources import Source
 
