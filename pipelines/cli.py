@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     command = importlib.import_module(f".commands.{chosen.replace('-', '_')}", __package__)
     child = Parser(
         prog=f"{parser.prog} {chosen}",
-        description=command.HELP,
+        description=command.__doc__,
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""What the images are, and what makes a score on them wrong: findings, one page and a CSV a table."""
+"""Show what the images are, what is wrong with them, and which of them give each other away across splits."""
 
 import argparse
 
@@ -6,8 +6,6 @@ from marinecv import console
 
 from .. import options
 
-NAME = "audit"
-HELP = "Show what the images are, what is wrong with them, and which of them give each other away across splits."
 EXAMPLE = "audit --data-dir my_images --strict"
 
 

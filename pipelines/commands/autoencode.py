@@ -1,4 +1,4 @@
-"""Train a network that gives back its image: its code is what it has learned of them."""
+"""Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."""
 
 import argparse
 
@@ -7,7 +7,6 @@ from marinecv.recipes.butterflies import DENOISE, RECIPES
 
 from .. import options
 
-HELP = "Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."
 EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
 
 

@@ -1,10 +1,9 @@
-"""Tell whether runs differ by more than chance."""
+"""Compare runs on the same images: exact McNemar, paired bootstrap, and a plain sentence."""
 
 import argparse
 
 from .. import options
 
-HELP = "Compare runs on the same images: exact McNemar, paired bootstrap, and a plain sentence."
 EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
 
 

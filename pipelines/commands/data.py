@@ -1,4 +1,4 @@
-"""The data at hand: list the known sets, fetch one, write class folders of links, or pack very many images."""
+"""List known data sets, fetch one, write class folders of links, or pack very many images into few files."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,6 @@ from marinecv import console
 
 from .. import options
 
-HELP = "List known data sets, fetch one, write class folders of links, or pack very many images into few files."
 EXAMPLE = "data fetch aquarium"
 
 

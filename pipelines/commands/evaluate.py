@@ -1,4 +1,6 @@
-"""Score a run again, or on other images."""
+"""Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped
+folds; or on images from elsewhere (--data, --data-dir).
+"""
 
 import argparse
 
@@ -6,10 +8,6 @@ from marinecv import console
 
 from .. import options
 
-HELP = (
-    "Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped "
-    "folds; or on images from elsewhere (--data, --data-dir)."
-)
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 

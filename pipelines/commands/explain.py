@@ -1,4 +1,6 @@
-"""Show where a run looks: heat maps of its images or yours, and how much of the heat falls on the animals."""
+"""Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the heat
+falls into the boxes of the animals.
+"""
 
 import argparse
 from pathlib import Path
@@ -8,10 +10,6 @@ from marinecv.choices import HEAT_METHODS
 
 from .. import options
 
-HELP = (
-    "Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the "
-    "heat falls into the boxes of the animals."
-)
 EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam++"
 
 

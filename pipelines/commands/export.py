@@ -1,4 +1,4 @@
-"""Write a run as files for other runtimes, with a certificate of how well they agree with it; or check them again."""
+"""Write a run for another runtime, measured on its validation images; --check looks at what was written before."""
 
 import argparse
 
@@ -7,7 +7,6 @@ from marinecv.export.formats import FILES, QUANTISATIONS, check_format
 
 from .. import options
 
-HELP = "Write a run for another runtime, measured on its validation images; --check looks at what was written before."
 EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float16 int8-full"
 
 

@@ -1,4 +1,4 @@
-"""Train a head on a pretrained network."""
+"""Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."""
 
 import argparse
 
@@ -6,7 +6,6 @@ from marinecv.choices import BANK_DTYPES
 
 from .. import options
 
-HELP = "Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."
 EXAMPLE = "finetune --backbone mobilenetv3large"
 
 

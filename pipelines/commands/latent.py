@@ -1,4 +1,6 @@
-"""What a run's inner space looks like: a map of its images, clusters, nearest neighbours; one page and its tables."""
+"""Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a linear
+classifier, and each image's nearest neighbours.
+"""
 
 import argparse
 
@@ -7,10 +9,6 @@ from marinecv.choices import FITTED_SPLITS
 
 from .. import options
 
-HELP = (
-    "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a "
-    "linear classifier, and each image's nearest neighbours."
-)
 EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 

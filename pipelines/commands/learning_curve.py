@@ -1,4 +1,6 @@
-"""What labels are worth: classifiers at several shares of them, and how many more photographs a goal asks for."""
+"""Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what
+features learned without labels bring, and how many more photographs a goal asks for, class by class.
+"""
 
 import argparse
 
@@ -8,10 +10,6 @@ from marinecv.recipes.butterflies import FAMILY, FRACTIONS
 
 from .. import options
 
-HELP = (
-    "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
-    "features learned without labels bring, and how many more photographs a goal asks for, class by class."
-)
 EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
 
 

@@ -1,11 +1,10 @@
-"""Predict files or folders with a trained run."""
+"""Predict files or folders (recursively). Classes and geometry come from the run, never from flags."""
 
 import argparse
 from pathlib import Path
 
 from .. import options
 
-HELP = "Predict files or folders (recursively). Classes and geometry come from the run, never from flags."
 EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions.csv"
 
 

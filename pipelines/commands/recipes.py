@@ -1,4 +1,4 @@
-"""The reports' recipes: listed with what they published and what we measured, shown, and replayed over seeds."""
+"""List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."""
 
 import argparse
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, recip
 
 from .. import options
 
-HELP = "List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes show aquarium_four_conv --keras"
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

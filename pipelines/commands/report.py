@@ -1,10 +1,9 @@
-"""Write the page of a run, a study or a search again."""
+"""Write the report page of a run, a study, a curve or a search again, from what its folder holds."""
 
 import argparse
 
 from .. import options
 
-HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
 

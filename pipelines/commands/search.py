@@ -1,4 +1,4 @@
-"""Hyper-parameter search: trials of one recipe, the best of them trained again, scored and reported."""
+"""Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."""
 
 import argparse
 
@@ -7,7 +7,6 @@ from marinecv.search.engines import ENGINES, settled_engine
 
 from .. import options
 
-HELP = "Search hyper-parameters of a recipe: learning rate, batch, optimiser, and the shape of a CNN from scratch."
 EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
 
 

@@ -1,4 +1,4 @@
-"""Train a classifier on your own images."""
+"""Train a classifier on your own images: a folder a class, annotation files, or an archive of them."""
 
 import argparse
 
@@ -6,7 +6,6 @@ from marinecv import console
 
 from .. import options
 
-HELP = "Train a classifier on your own images: a folder a class, annotation files, or an archive of them."
 EXAMPLE = "train my_photos"
 
 
