@@ -1,13 +1,14 @@
 """The flags that mean the same on every command."""
 
 import argparse
+import importlib
 import os
 import re
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
-from marinecv import choices
+from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
@@ -49,6 +50,12 @@ def run_and_data(args: argparse.Namespace):
 
     run = open_run(args.run)
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
+
+
+def library():
+    """Import TensorFlow, without its remarks, and return marinecv."""
+    console.import_tensorflow()
+    return importlib.import_module("marinecv")
 
 
 def manifest(args: argparse.Namespace):

@@ -2,7 +2,6 @@
 
 import argparse
 
-from marinecv import console
 from marinecv.recipes.butterflies import DENOISE, RECIPES
 
 from .. import options
@@ -21,9 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen recipe, or go on with what `--resume` names."""
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     if args.resume:
         mcv.resume(args.resume, track=args.track, log=options.say)
         return 0

@@ -4,8 +4,6 @@ folds; or on images from elsewhere (--data, --data-dir).
 
 import argparse
 
-from marinecv import console
-
 from .. import options
 
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
@@ -22,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}
     print(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how))

@@ -5,7 +5,6 @@ falls into the boxes of the animals.
 import argparse
 from pathlib import Path
 
-from marinecv import console
 from marinecv.choices import HEAT_METHODS
 
 from .. import options
@@ -27,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
     print(explanation)

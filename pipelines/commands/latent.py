@@ -4,7 +4,6 @@ classifier, and each image's nearest neighbours.
 
 import argparse
 
-from marinecv import console
 from marinecv.choices import FITTED_SPLITS
 
 from .. import options
@@ -34,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
     print(mcv.latent(run, args.on, neighbors=args.neighbours, data=data, log=options.say, **how))
     return 0

@@ -4,7 +4,6 @@ features learned without labels bring, and how many more photographs a goal asks
 
 import argparse
 
-from marinecv import console
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS
 
@@ -65,9 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume and not (args.resume / CURVE).is_file():
         raise ValueError(f"{args.resume} is no curve: it has no {CURVE}. Expected a folder of `learning-curve`.")
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"goal": args.goal, "track": args.track, "log": options.say}
     if args.resume:
         mcv.resume(args.resume, **how)

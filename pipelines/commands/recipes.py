@@ -158,9 +158,7 @@ def replay(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
         )
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)
     else:

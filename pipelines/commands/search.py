@@ -2,7 +2,6 @@
 
 import argparse
 
-from marinecv import console
 from marinecv.search.engines import ENGINES, settled_engine
 
 from .. import options
@@ -33,9 +32,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
     if not args.resume:
         settled_engine(args.engine, args.algorithm, args.workers)  # refused before anything heavy is imported
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"track": args.track, "workers": args.workers, "log": options.say}
     if args.resume:
         mcv.resume(args.resume, **how)

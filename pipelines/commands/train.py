@@ -2,8 +2,6 @@
 
 import argparse
 
-from marinecv import console
-
 from .. import options
 
 EXAMPLE = "train my_photos"
@@ -23,9 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """Train the recipe for these images, or go on with what `--resume` names."""
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"track": args.track, "log": options.say}
     if args.resume:
         mcv.resume(args.resume, **how)
