@@ -46,7 +46,7 @@ def source(args: argparse.Namespace, choice=None):
 def run_and_data(args: argparse.Namespace):
     """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
     from marinecv.training.recipe import DataChoice
-    from marinecv.workflows.opened import open_run
+    from marinecv.workflows.sources import open_run
 
     run = open_run(args.run)
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None

@@ -49,10 +49,8 @@ def calibrate(
         found |= sets_of(predictions[held], found, are_related(rows[chosen | held]))
         far, distance = unlike(run, recipe, model, rows, pixels, chosen)
         of_part = [(*told(predictions[part], found["temperature"]), far[part]) for part in (chosen, held)]
-        found["review"] = {
-            **judge_review(*of_part, group_numbers(rows["image_id"][held], groups)),
-            "distance": distance,
-        }
+        review = judge_review(*of_part, group_numbers(rows["image_id"][held], groups))
+        found["review"] = {**review, "distance": distance}
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}

@@ -23,9 +23,8 @@ from marinecv.tables import write_table
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.workflows.folds import grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
-from marinecv.workflows.opened import open_classifier
 from marinecv.workflows.run_images import chosen_images, other_images, readable_images
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, open_classifier, source_of
 
 SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
 SHOWN_OF_A_CLASS = ["class_name", "precision", "recall", "specificity", "f1", "support"]

@@ -12,7 +12,7 @@ from marinecv.export.model import MARGIN, export_model, measure_original
 from marinecv.export.table import export_folders, exports_text, read_exports
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.workflows.opened import open_classifier
+from marinecv.workflows.sources import open_classifier
 
 
 def export(

@@ -3,9 +3,8 @@
 import csv
 import hashlib
 import os
-import random
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +20,11 @@ from marinecv.progress import is_interactive, progress_bar
 from marinecv.runs import Run
 from marinecv.schema import one_of, whole
 from marinecv.tables import numbers, parse_table, read_table
-from marinecv.workflows.opened import find_images, open_classifier
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.resumable import at_work
+from marinecv.workflows.sources import Paths, find_images, open_classifier
 
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
-Paths = str | os.PathLike | Sequence[str | os.PathLike]
 Chunk = tuple[int, list[Path]]
 """Files of a prediction, and the index of the first of them among all."""
 
@@ -71,7 +69,8 @@ def predict(
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or quiet}
     if output is not None:
-        return with_numbers(read_table(predict_to_csv(run, paths, output, **how).path), output)
+        predict_to_csv(run, paths, output, **how)
+        return with_numbers(read_table(Path(output)), output)
     work = Work(run, paths, **how)
     texts = dict(work.texts(work.chunks))
     table = parse_table("".join(texts[start] for start in sorted(texts)).encode(), "the prediction")
@@ -79,17 +78,8 @@ def predict(
     return with_numbers(table, "the prediction")
 
 
-@dataclass(frozen=True)
-class Written:
-    """A prediction in a CSV: how many `files` it has a row of, and how many of these `failed`."""
-
-    path: Path
-    files: int
-    failed: int
-
-
-def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> Written:
-    """Predict as `predict` does, with never more than some files in memory."""
+def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> bool:
+    """Predict as `predict` does, with never more than some files in memory; return whether any file could be read."""
     output = Path(output)
     work = Work(run, paths, output=output, **how)
     parts = output.with_name(f"{output.name}.{key_of(work.run, work.files, work.review)}.parts")
@@ -106,7 +96,7 @@ def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.
     shutil.rmtree(parts)
     failed = count_filled(output, "problem")
     work.tell(failed, count_filled(output, "review") if work.review else 0, f"{output}: ")
-    return Written(output, len(work.files), failed)
+    return failed < len(work.files)
 
 
 @dataclass(kw_only=True)
@@ -130,7 +120,8 @@ class Work:
     def __post_init__(self):
         one_of((None, "ray"), workers=self.workers)
         whole(self.batch_size, "batch_size", 1)
-        whole(1 if self.limit is None else self.limit, "limit", 1)
+        if self.limit is not None:
+            whole(self.limit, "limit", 1)
         if self.workers:
             import_ray()
         self.run = open_classifier(self.run)
@@ -139,9 +130,7 @@ class Work:
                 f"{self.run.folder} was trained on drawn pictures, so what it says of photographs means nothing. Train "
                 "on real images, or add demonstration=True to try it all the same."
             )
-        self.files = find_images(self.paths)
-        if self.limit and self.limit < len(self.files):
-            self.files = sorted(random.Random(self.seed).sample(self.files, self.limit))
+        self.files = find_images(self.paths, self.limit, self.seed)
         if self.output and self.output.exists():
             raise ValueError(f"{self.output} exists and is never overwritten. Name another with output=.")
         self.calibration = calibration_of(self.run, self.log)

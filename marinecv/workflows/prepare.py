@@ -105,8 +105,8 @@ def plan_runs(
 def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
     """Return recipes with the weights that are to be had, and say where there are none."""
     settled = [with_available_weights(recipe, changes) for recipe in recipes]
-    lacking = [recipe for recipe, before in zip(settled, recipes, strict=True) if is_random(recipe) > is_random(before)]
-    for name in dict.fromkeys(recipe.model.backbone for recipe in lacking):
+    pairs = [(now.model, before.model) for now, before in zip(settled, recipes, strict=True) if now.model.has_backbone]
+    for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(
             f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
             "network they come by themselves; without, name a file with weights=PATH."
@@ -125,13 +125,8 @@ def read_data(
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         default = {"split_by": None, "fractions": DataChoice.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
-    choice = replace(
-        choice,
-        name=manifest.name,
-        class_level=manifest.class_level,
-        merge_case=manifest.merge_case,
-        demonstration=manifest.demonstration,
-    )
+    reading = ("name", "class_level", "merge_case", "demonstration")
+    choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
     catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
@@ -233,11 +228,6 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         published=changed.published if now == smaller else {},  # another experiment is not held against the report's
         budget=", ".join(filter(None, less)),
     )
-
-
-def is_random(recipe: Recipe) -> bool:
-    """Whether a network that comes with pretrained weights begins without them."""
-    return recipe.model.has_backbone and recipe.model.weights == "none"
 
 
 def folded(

@@ -71,11 +71,10 @@ def fold_lines(runs: list[tuple[Recipe, Run]]) -> list[dict]:
         costs = pd.DataFrame([line for recipe, run in own for line in seed_lines(recipe, run)])
         cost = {column: costs[column].median() for column in ("epochs", "train_seconds", "latency_ms", "n_train")}
         for metric in METRICS:
-            figure = metrics[metric]
             key = {"recipe": name, "seed": f"{len(own)} folds", "split": "validation", "metric": metric}
-            figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
-            word = judged(own[0][0], "validation", metric, figure["value"], figure["n"])
-            lines.append({**costs.iloc[0], **key, **figures, **word, **cost})
+            lines.append(
+                {**costs.iloc[0], **key, **figures_of(own[0][0], "validation", metric, metrics[metric]), **cost}
+            )
     return lines
 
 
@@ -99,8 +98,7 @@ def seed_lines(recipe: Recipe, run: Run, names: Sequence[str] = METRICS) -> list
             with run.mending("metrics.json"):
                 figure = convert(metrics[split].get(name), dict, f"'{split}.{name}' of {run.path('metrics.json')}")
             key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
-            figures = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
-            lines.append({**key, **figures, **judged(recipe, split, name, figure["value"], figure["n"]), **cost})
+            lines.append({**key, **figures_of(recipe, split, name, figure), **cost})
     return lines
 
 
@@ -119,21 +117,19 @@ def all_seeds(lines: pd.DataFrame, recipes: dict[str, Recipe]) -> pd.DataFrame:
     rows = []
     for (name, split, metric), group in lines.groupby(KEYS, sort=False):
         ours, n = group["ours"].mean(), int(group["n"].iloc[0])
-        spread = {"ours": ours, "low": group["ours"].min(), "high": group["ours"].max()}
+        figure = {"value": ours, "n": n, "low": group["ours"].min(), "high": group["ours"].max()}
         cost = {column: group[column].median() for column in ("epochs", "train_seconds", "latency_ms")}
-        verdict_of_mean = judged(recipes[name], split, metric, ours, n)
-        rows.append({**group.iloc[0], "seed": "all", **spread, **cost, **verdict_of_mean})
+        rows.append({**group.iloc[0], "seed": "all", **cost, **figures_of(recipes[name], split, metric, figure)})
     return pd.DataFrame(rows)
 
 
-def judged(recipe: Recipe, split: str, metric: str, ours: float, n: int) -> dict:
-    """The published figure and the verdict; both empty where the report has none."""
-    theirs = recipe.published.get(split, {})
-    if recipe.budget:
-        return {"published": theirs.get(metric, ""), "verdict": "reduced budget"}
-    if metric != "accuracy" or metric not in theirs:
-        return {"published": theirs.get(metric, ""), "verdict": ""}  # the test is one of two accuracies
-    return {"published": theirs[metric], "verdict": verdict(theirs[metric], theirs["n"], ours, n)["verdict"]}
+def figures_of(recipe: Recipe, split: str, metric: str, figure: dict) -> dict:
+    """Our figure, the published one and the verdict; both empty where the report has none."""
+    theirs, word = recipe.published.get(split, {}), "reduced budget" if recipe.budget else ""
+    if not word and metric == "accuracy" and metric in theirs:  # the test is one of two accuracies
+        word = verdict(theirs[metric], theirs["n"], figure["value"], figure["n"])["verdict"]
+    ours = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
+    return {"published": theirs.get(metric, ""), **ours, "verdict": word}
 
 
 def not_run(recipes: list[Recipe]) -> list[dict]:

@@ -11,11 +11,11 @@ from marinecv import runs
 from marinecv.choices import FITTED_SPLITS
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
-from marinecv.workflows.explain import Explanation, Images, explain
+from marinecv.workflows.explain import Explanation, explain
 from marinecv.workflows.export import export
 from marinecv.workflows.latent import LatentSpace, latent
-from marinecv.workflows.predict import Paths, predict
-from marinecv.workflows.sources import Data
+from marinecv.workflows.predict import predict
+from marinecv.workflows.sources import Data, Paths
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,7 @@ class Run(runs.Run):
         """Score it again, or on other images, as `mcv.evaluate` does."""
         return evaluate(self, split, data, **options)
 
-    def explain(self, images: Images = None, method: str = "gradcam", **options: Any) -> Explanation:
+    def explain(self, images: Paths | None = None, method: str = "gradcam", **options: Any) -> Explanation:
         """Show where it looks, as `mcv.explain` does."""
         return explain(self, images, method, **options)
 

@@ -44,12 +44,7 @@ from marinecv.workflows.resumable import at_work
 
 
 def start(
-    folder: str | Path,
-    recipe: Recipe,
-    catalog: pd.DataFrame,
-    manifest: Manifest,
-    log: Log,
-    select_on: str = "validation",
+    folder: Path, recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest, log: Log, select_on: str = "validation"
 ) -> Run:
     """Make the folder of a run."""
     recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # of all the data, by one rule
@@ -136,16 +131,9 @@ def classified(
 ) -> dict[str, dict]:
     """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
     attributes = run.attributes if recipe.model.takes_attributes else None
-    predictions = predict_table(
-        model,
-        rows,
-        recipe.image,
-        run.class_names,
-        pixels=pixels,
-        attributes=attributes,
-        bank=recipe.training.exact_bank,
-        together=bool(recipe.data.fold),
-    )
+    how = {"bank": recipe.training.exact_bank, "together": bool(recipe.data.fold)}
+    how |= {"pixels": pixels, "attributes": attributes}
+    predictions = predict_table(model, rows, recipe.image, run.class_names, **how)
     write_predictions(predictions, run.path("predictions.csv"))
     if attributes is not None:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
@@ -153,9 +141,8 @@ def classified(
     groups = run.catalog.set_index("image_id")["group"]
     if run.path("relatives.csv").is_file():
         keep_honest_scores(run, predictions, log)
-    return {
-        split: classification_metrics(part, groups=groups) for split, part in predictions.groupby("split", sort=False)
-    }
+    parts = predictions.groupby("split", sort=False)
+    return {split: classification_metrics(part, groups=groups) for split, part in parts}
 
 
 def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -> None:
@@ -173,9 +160,8 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -
             score(teacher, first, [], log)
     rows = usable(teacher.catalog)
     places = np.flatnonzero(rows["split"] == "")
-    predictions = predict_table(
-        teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
-    )
+    unseen, model = rows.iloc[places], teacher.load_model()
+    predictions = predict_table(model, unseen, recipe.image, run.class_names, pixels=rows_of(pixels, places))
     table = pseudo_labels(predictions, recipe.data.pseudo_labels)
     catalog = with_pseudo_labels(teacher.catalog, table)
     if run.path("relatives.csv").is_file():
@@ -220,8 +206,7 @@ def finish_study(study: Study, log: Log, **how: Any) -> None:
 def train_cells(study: Study, is_done: Callable[[Run], bool], work: Callable[[Run, str], None]) -> None:
     """Work on each run of a study that is not done, one after the other, and hold its folder meanwhile."""
     for number, cell in enumerate(study.cells, start=1):
-        run = Run(study.cell_folder(cell))
-        if not is_done(run):
+        if not is_done(run := Run(study.cell_folder(cell))):
             with at_work(run.folder):
                 work(run, f"[{number}/{len(study.cells)}] ")
 

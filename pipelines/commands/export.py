@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write what agrees well enough and print the table of the run's exports; name what was refused at the end."""
-    from marinecv.workflows.opened import open_classifier
+    from marinecv.workflows.sources import open_classifier
 
     options.refuse_beside(args, "check", ("format", "quantise", "margin"))
     trained = open_classifier(args.run)

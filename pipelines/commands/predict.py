@@ -27,5 +27,4 @@ def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     from marinecv.workflows.predict import predict_to_csv
 
-    written = predict_to_csv(**vars(args), log=options.say)
-    return 0 if written.failed < written.files else 1
+    return 0 if predict_to_csv(**vars(args), log=options.say) else 1
