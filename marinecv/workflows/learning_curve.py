@@ -25,8 +25,8 @@ from marinecv.training.build import build_model
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, named_changes, with_changes
 from marinecv.training.trackers import tracked
-from marinecv.workflows.curve_results import write_curve
 from marinecv.workflows.prepare import Changes, adjusted, announce, read_data, with_weights_at_hand
+from marinecv.workflows.results import write_curve
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, source_of

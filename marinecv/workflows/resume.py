@@ -1,4 +1,4 @@
-"""Go on with what was stopped."""
+"""Go on with what was stopped, or write its page again."""
 
 import os
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marinecv.console import Log, quiet
-from marinecv.studies import CURVE, REPRODUCTION, is_study
+from marinecv.report.page import write_run_report, write_study_report
+from marinecv.report.search_page import write_search_report
+from marinecv.studies import CURVE, REPRODUCTION, Study, is_study, resumable
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.devices import follow, meet
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
+from marinecv.workflows.results import write_curve
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.search import Search, finish_search
@@ -76,3 +79,28 @@ def opened(folder: Path) -> Run | Experiment | Search:
         return Run(folder)
     kinds = {CURVE: LearningCurve, REPRODUCTION: Reproduction}
     return next((kind for name, kind in kinds.items() if (folder / name).is_file()), Experiment)(folder)
+
+
+def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
+    """Write the page of whatever lies in a folder again, from what it holds.
+
+        mcv.write_report("runs/my_photos_mobilenet_head-1")
+
+    Args:
+        folder: of a run, an experiment, a learning curve or a search.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        The page.
+    Raises:
+        ValueError: the folder is none of these, or nothing of it is finished.
+    """
+    folder = Path(folder)
+    if (folder / "search.json").is_file():
+        return write_search_report(folder)
+    opened = resumable(folder)
+    if (folder / CURVE).is_file():
+        return write_curve(opened, log or quiet)
+    if isinstance(opened, Study):
+        opened.write_table()
+        return write_study_report(folder)
+    return write_run_report(folder)

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write it and say where it lies."""
-    from marinecv.workflows.report import write_report
+    from marinecv.workflows.resume import write_report
 
     print(write_report(args.run, log=options.say))
     return 0
