@@ -100,17 +100,18 @@ def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -
     """Train these recipes as the flags say, one or several, or go on with what --resume names."""
     from marinecv.workflows.devices import choose_backend
 
-    choose_backend(args.distribute)
+    distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
+    choose_backend(distribute)
     from marinecv.workflows import resume, train
 
-    how = {"track": args.track, "distribute": args.distribute, "log": say}
+    how = {"track": args.track, "distribute": distribute, "log": say}
     if args.resume:
         resume.resume(args.resume, **how)
         return 0
     sizes = args.image_size if len(args.image_size or ()) > 1 else ()
     how |= {"folder": args.output_dir, "changes": changes(args)}
-    if len(rows) > 1 or sizes or args.folds or args.select_on == "test":
-        several = {"sizes": sizes, "folds": args.folds, "select_on": args.select_on or "validation"}
+    if len(rows) > 1 or sizes or args.folds or select_on == "test":
+        several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
         train.grid(source, rows, **several, name=name, title=title, **how)
     else:
         train.train(source, rows[0], **how)

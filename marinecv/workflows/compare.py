@@ -64,11 +64,8 @@ def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -
     check_splits(recipes, tables, split)
     first, *_ = next(iter(tables.values())).values()
     groups = common_groups([run.catalog for run in found], images_of(first, split))
-    sentences = [
-        f"{name} on {split}: {seed_spread(seeds, split)['sentence']}"
-        for name, seeds in tables.items()
-        if len(seeds) > 1
-    ]
+    several = {name: seeds for name, seeds in tables.items() if len(seeds) > 1}
+    sentences = [f"{name} on {split}: {seed_spread(seeds, split)['sentence']}" for name, seeds in several.items()]
     pairs = combinations(recipes, 2)
     rows = [row for pair in pairs for row in differences(*pair, recipes, tables, split, groups)]
     sentences += [in_words(row, split) for row in rows]

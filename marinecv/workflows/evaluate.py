@@ -138,8 +138,8 @@ def evaluate(
         Recipe.of(run)  # which must be one to train by
     catalog, where = run.catalog, ""
     if data is not None:
-        source, choice = source_of(data, DataChoice.of(run), log), replace(DataChoice.of(run), split_by=None)
-        choice = replace(choice, **reading)
+        source, choice = source_of(data, DataChoice.of(run), log), DataChoice.of(run)
+        choice = replace(choice, **{"split_by": None, **reading})
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         where = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
@@ -148,9 +148,8 @@ def evaluate(
     run.note(f"looked at {split}: evaluate{where}")
     pixels, part = readable_images(part, run.spec, log)
     attributes = run.attributes if run.path("attributes.csv").is_file() and data is None else None
-    predictions = predict_table(
-        model, part, run.spec, run.class_names, batch_size=batch_size, pixels=pixels, attributes=attributes
-    )
+    how = {"batch_size": batch_size, "pixels": pixels, "attributes": attributes}
+    predictions = predict_table(model, part, run.spec, run.class_names, **how)
     if data is None:
         groups, relatives = related(run, log)
         of_folds, searched = beside_the_run(run, predictions, groups, relatives, folds, log), ()

@@ -275,12 +275,8 @@ def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: C
     """The U-Net that the encoder of a line, before and after its changes, is the way down of."""
     same = {name: getattr(changed.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
     recipe = replace(AUTOENCODERS[changed.model.weights].with_model(**same), image=line.image)
-    changes = {
-        name: value
-        for name, value in changes.items()
-        if name.startswith("image.") or name in ("training.epochs", "training.batch_size", "training.seed")
-    }
-    return adjusted(recipe, choice, changes)
+    kept = ("image.", "training.epochs", "training.batch_size", "training.seed")
+    return adjusted(recipe, choice, {name: value for name, value in changes.items() if name.startswith(kept)})
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:

@@ -179,15 +179,13 @@ def write_curve(study: Study, log: Log) -> Path:
     told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
     splits = [split for split in ("validation", "test") if split in set(cells["split"])]
-    catalogs = [run.catalog for run in runs.values()]
-    groups = {
-        split: common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates()) for split in splits
-    }
-    curve = {split: curve_table(cells, split, groups=groups[split]) for split in splits}
+    catalogs, curve, differences = [run.catalog for run in runs.values()], {}, {}
     first, *others = dict.fromkeys(cells["line"])
-    differences = (
-        {split: line_differences(cells, first, split, groups=groups[split]) for split in splits} if others else {}
-    )
+    for split in splits:
+        groups = common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates())
+        curve[split] = curve_table(cells, split, groups=groups)
+        if others:
+            differences[split] = line_differences(cells, first, split, groups=groups)
     goal = convert(read_json(study.folder / CURVE).get("goal"), float | None, f"The goal of {study.folder / CURVE}")
     needed = {
         line: photographs_needed(cells, counts[counts["line"] == line], line, goal)

@@ -24,11 +24,9 @@ def run(args: argparse.Namespace) -> int:
 
     manifest = options.manifest(args)
     source = Source(manifest, read_catalog(manifest, log=options.say))
-    console.import_tensorflow()
-    from marinecv.workflows.audit import audit
-
+    mcv = options.library()
     how = {"frames": args.frames, "limit": args.limit, "seed": args.seed, "log": options.say}
-    found = audit(source, folder=args.output_dir, **how)
+    found = mcv.audit(source, folder=args.output_dir, **how)
     page, findings = found.report(), found.findings
     print(found.tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
     print("", found.summary, "", sep="\n")

@@ -21,15 +21,4 @@ def run(args: argparse.Namespace) -> int:
     """Train the recipe for these images, or go on with what `--resume` names."""
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
-    mcv = options.library()
-    how = {"track": args.track, "log": options.say}
-    if args.resume:
-        mcv.resume(args.resume, **how)
-        return 0
-    how |= {"folder": args.output_dir, "changes": options.changes(args)}
-    sizes = args.image_size if len(args.image_size or ()) > 1 else ()
-    if sizes or args.folds:
-        mcv.grid(args.source, args.recipe, sizes=sizes, folds=args.folds, name="train", title="Training", **how)
-    else:
-        mcv.train(args.source, args.recipe, **how)
-    return 0
+    return options.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")
