@@ -18,13 +18,11 @@ SETTINGS = {
     "model": ("alpha", "trainable_layers", "weights"),
 }
 """Parts of a recipe -> the settings that have a flag of their own."""
-ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
-ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
-ARGUMENTS |= {name: name for name in ("recipe", "engine", "algorithm", "trials", "workers", "seeds", "goal", "encoder")}
-ARGUMENTS |= {name: name for name in ("output", "demonstration", "format", "quantise", "margin")}
+SAME = ("select_on", "folds", "track", "distribute", "data_dir", "recipe", "engine", "algorithm", "trials", "workers")
+SAME += ("seeds", "goal", "encoder", "encoder_data", "results_dir", "output", "demonstration", "format", "quantise")
+ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME) for name in names}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share", "data": "data-dir"}
-ARGUMENTS |= {"fractions": "labelled", "encoder_data": "encoder-data", "recipes": "only", "results_dir": "results-dir"}
-ARGUMENTS |= {"split": "on"}
+ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "margin": "margin"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 

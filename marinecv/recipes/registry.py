@@ -50,26 +50,21 @@ def recipe_for(manifest: "Manifest | None") -> Recipe:
 
 def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Recipe:
     """Return the recipe that is meant: itself, one by name, or that of a `.toml` or `.json` file or a run's folder."""
+    commands = (command, *ALSO.get(command, ()))
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
         if path.is_dir():
             recipe = read_recipe(path / "recipe.json")
         elif path.suffix in (".toml", ".json"):
             recipe = read_recipe(path)
+        elif str(recipe) in RECIPES:
+            recipe = RECIPES[str(recipe)]
         else:
-            return named(str(recipe), command)
-    if command and command_of(recipe) not in (command, *ALSO.get(command, ())):
+            known = [name for name, known in RECIPES.items() if not command or command_of(known) in commands]
+            raise ValueError(no_such("recipe", str(recipe), known))
+    if command and command_of(recipe) not in commands:
         raise ValueError(for_another(recipe))
     return recipe
-
-
-def named(name: str, command: str = "") -> Recipe:
-    """Return a recipe by its name."""
-    commands = (command, *ALSO.get(command, ()))
-    known = [known for known in RECIPES if not command or command_of(RECIPES[known]) in commands]
-    if name in known:
-        return RECIPES[name]
-    raise ValueError(for_another(RECIPES[name]) if name in RECIPES else no_such("recipe", name, known))
 
 
 def for_another(recipe: Recipe) -> str:

@@ -12,15 +12,12 @@ EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to make of it."""
+    flag = parser.add_argument
     options.add(parser, "run")
-    parser.add_argument(
-        "--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx"
-    )
-    parser.add_argument("--quantise", nargs="+", choices=QUANTISATIONS, help="of litert, one or more (default: none)")
-    parser.add_argument(
-        "--margin", type=options.fraction, metavar="X", help="validation accuracy that it may lose (default: 0.02)"
-    )
-    parser.add_argument("--check", action="store_true", help="compare every export of RUN with its certificate")
+    flag("--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx")
+    flag("--quantise", nargs="+", choices=QUANTISATIONS, help="of litert, one or more (default: none)")
+    flag("--margin", type=options.fraction, metavar="X", help="validation accuracy that it may lose (default: 0.02)")
+    flag("--check", action="store_true", help="compare every export of RUN with its certificate")
 
 
 def run(args: argparse.Namespace) -> int:
