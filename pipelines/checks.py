@@ -14,7 +14,7 @@ from marinecv.recipes.registry import recipe_named
 from marinecv.runs import check_fresh
 from marinecv.schema import no_such
 from marinecv.search.folder import Search
-from marinecv.studies import Study, resumable
+from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.recipe import DataChoice
 from marinecv.workflows.sources import Source, read_early, source_of
 
@@ -23,6 +23,7 @@ from .options import refuse_beside, say, source
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
 RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
+MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("replay", REPRODUCTION, "recipes replay")}
 
 
 def check(command: str, args: argparse.Namespace) -> None:
@@ -43,6 +44,9 @@ def check(command: str, args: argparse.Namespace) -> None:
     _check_names(command, asked)
     if "resume" in asked:
         RESUMABLE.get(command, resumable)(args.resume)
+        kind, file, maker = MARKS.get(command, ("", "", ""))
+        if not (args.resume / file).exists():
+            raise ValueError(f"{args.resume} is no {kind}: it has no {file}. Expected a folder of `{maker}`.")
     elif command in TRAINING and {"data_dir", "images"} & {*asked} and "distribute" not in asked:
         args.source = _read_source(args)
 

@@ -2,16 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from marinecv.data.manifests import Manifest
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
 from marinecv.schema import no_such
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
-
-if TYPE_CHECKING:  # `--help` reads recipes, too, and no pandas
-    from marinecv.data.manifests import Manifest
 
 FAMILIES = {
     "aquarium_pretrain": aquarium.SCRATCH,
@@ -37,18 +33,18 @@ def command_of(recipe: Recipe) -> str:
     return "finetune" if recipe.model.is_pretrained else "pretrain"
 
 
-def is_own(manifest: "Manifest", recipe: Recipe) -> bool:
+def is_own(manifest: Manifest, recipe: Recipe) -> bool:
     """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
 
-def recipe_for(manifest: "Manifest | None") -> Recipe:
+def recipe_for(manifest: Manifest | None) -> Recipe:
     """Return the recipe for images where none is named: the report's best on its own, else a head on MobileNet."""
     best = aquarium.row("mobilenetv3large", aquarium.WINNER)
     return own_data.head() if manifest and is_own(manifest, best) else best
 
 
-def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Recipe:
+def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recipe:
     """Return the recipe that is meant: itself, one by name, or that of a `.toml` or `.json` file or a run's folder."""
     commands = (command, *ALSO.get(command, ()))
     if not isinstance(recipe, Recipe):

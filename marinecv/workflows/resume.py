@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from marinecv.console import Log, quiet
 from marinecv.report.page import write_run_report, write_study_report
@@ -19,9 +20,6 @@ from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.search import Search, finish_search
 from marinecv.workflows.train_runs import finish, finish_study
 
-if TYPE_CHECKING:
-    import keras
-
 FINISH = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
 FINISH |= {Experiment: finish_study, Run: finish}
 ARGUMENTS = {Search: ("track", "workers"), LearningCurve: ("track", "goal")}
@@ -35,7 +33,7 @@ def resume(
     distribute: str | None = None,
     workers: str | None = None,
     goal: float | None = None,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
 ) -> Run | Experiment | Search:
     """Go on with a run, an experiment or a search where it was stopped; one that is finished gets its page again.

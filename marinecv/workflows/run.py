@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import pandas as pd
 
 from marinecv import runs
@@ -16,9 +17,6 @@ from marinecv.workflows.export import export
 from marinecv.workflows.latent import LatentSpace, latent
 from marinecv.workflows.predict import predict
 from marinecv.workflows.sources import Data, Paths
-
-if TYPE_CHECKING:
-    import keras
 
 
 class Run(runs.Run):
@@ -34,7 +32,7 @@ class Run(runs.Run):
     """
 
     @cached_property
-    def model(self) -> "keras.Model":
+    def model(self) -> keras.Model:
         """The trained model: pixels in [0, 255] in, probabilities out."""
         return self.load_model()
 

@@ -60,10 +60,6 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
-    from marinecv.studies import CURVE
-
-    if args.resume and not (args.resume / CURVE).is_file():
-        raise ValueError(f"{args.resume} is no curve: it has no {CURVE}. Expected a folder of `learning-curve`.")
     mcv = options.library()
     how = {"goal": args.goal, "track": args.track, "log": options.say}
     if args.resume:

@@ -152,12 +152,6 @@ def replay(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "resume", tuple(vars(args).keys() - {"verb", "report", "seeds"}))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
-    from marinecv.studies import REPRODUCTION
-
-    if args.resume and not (args.resume / REPRODUCTION).is_file():
-        raise ValueError(
-            f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
-        )
     mcv = options.library()
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)
