@@ -27,10 +27,7 @@ MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("repl
 
 
 def check(command: str, args: argparse.Namespace) -> None:
-    """Raise ValueError for a path that is not there or cannot be made, an unknown name, or images to train nothing on.
-
-    The images of a training stay as `args.source`, so that nothing is read twice.
-    """
+    """Raise ValueError for a wrong path or name, or for images to train nothing on, which stay as `args.source`."""
     asked = {name: value for name, value in vars(args).items() if value is not None}
     if "resume" in asked and command in TRAINING:
         refuse_beside(args, "resume")

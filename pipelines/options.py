@@ -28,10 +28,7 @@ ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w.
 
 
 def source(args: argparse.Namespace, choice=None):
-    """Return the images that --data and --data-dir name, which an early check may have read before; None of neither.
-
-    How their folders are read the flags say, else the data part of a recipe.
-    """
+    """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
     if getattr(args, "source", None) or not (args.data or args.data_dir):
         return getattr(args, "source", None)
     from marinecv.data.locate import locate

@@ -169,10 +169,7 @@ def evaluate(
 def beside_the_run(
     run: Run, predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: int | None, log: Log
 ) -> pd.DataFrame | None:
-    """Hold new predictions of a run's images against its own, and keep its leakage check.
-
-    Returns the predictions of its grouped folds, trained now where `folds` asks for them; None where there are none.
-    """
+    """Hold new predictions of a run's images against its own, keep its leakage check, and return those of its folds."""
     kept = run.path("predictions.csv")
     before = read_predictions(kept, run.class_names) if kept.is_file() else None
     if before is not None:

@@ -249,11 +249,8 @@ def wants_encoder(line: Recipe) -> bool:
 
 
 def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
-    """The changes for a line. Where other lines learn their features, a head on a frozen backbone is not made smaller.
-
-    The weights of a backbone are settled before.
-    """
-    left_out = ("model.weights",) if line.model.has_backbone else ()
+    """The changes for a line: beside lines that learn their features a head on a frozen backbone keeps its size."""
+    left_out = ("model.weights",) if line.model.has_backbone else ()  # settled before
     if has_frozen_backbone(line) and not all(map(has_frozen_backbone, lines)):
         left_out += SIZES
     return {name: value for name, value in changes.items() if name not in left_out}

@@ -101,10 +101,7 @@ def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.
 
 @dataclass(kw_only=True)
 class Work:
-    """A prediction that is to be made, all of it checked that can be before anything heavy is imported.
-
-    What the probabilities mean is said. Its arguments are those of `predict`.
-    """
+    """A prediction as `predict` is asked for it, all checked that can be before anything heavy is imported."""
 
     run: str | os.PathLike | Run = field(kw_only=False)
     paths: Paths = field(kw_only=False)
@@ -221,10 +218,7 @@ def texts_here(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
 
 
 def texts_on_ray(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give index and rows of every chunk as `texts_here` does, in the order in which workers are done with them.
-
-    A worker opens the model once; one that is killed is replaced, and its chunk done again.
-    """
+    """Give index and rows of every chunk, as workers are done with them; of one that is killed it is done again."""
     import ray.data
 
     items = [{"place": place, "files": [str(file) for file in files]} for place, files in chunks]

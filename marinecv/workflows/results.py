@@ -120,10 +120,7 @@ def without_places(command: str) -> str:
 
 
 def all_seeds(lines: pd.DataFrame, recipes: dict[str, Recipe]) -> pd.DataFrame:
-    """One row a recipe, split and metric: the mean over seeds, their range as low and high.
-
-    Seeds are never pooled into a larger n.
-    """
+    """One row a recipe, split and metric: the mean over seeds, never pooled into a larger n, and their range."""
     rows = []
     for (name, split, metric), group in lines.groupby(KEYS, sort=False):
         ours, n = group["ours"].mean(), int(group["n"].iloc[0])

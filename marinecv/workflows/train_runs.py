@@ -74,11 +74,7 @@ def finish(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     number: str = "",
 ) -> None:
-    """Train, score and report a run, from wherever it stands.
-
-    By choice its training is followed elsewhere too, on several devices, with callbacks of the caller. Its `number`
-    among others begins the first line.
-    """
+    """Train, score and report a run, from wherever it stands; its `number` among others begins the first line."""
     recipe = Recipe.of(run)
     with tracked(None if run.finished else track, run.folder, recipe) as followers:
         if not run.finished:
@@ -146,10 +142,7 @@ def classified(
 
 
 def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -> None:
-    """Train once on what is labelled, then put the images that this model is sure of into train, as what it calls them.
-
-    `pseudo_labels.csv` says which; it is written last.
-    """
+    """Train once on what is labelled, then put images that this model is sure of into train, as what it calls them."""
     data = replace(recipe.data, pseudo_labels=0.0)
     first = replace(recipe, title=f"{recipe.title}: on the labels alone", data=data)
     folder = run.path("teacher")
@@ -167,7 +160,7 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -
     if run.path("relatives.csv").is_file():
         note_relatives(run.folder, recipe, catalog, log)  # train has other images now
     write_table(run.path("catalog.csv"), catalog)
-    write_table(run.path("pseudo_labels.csv"), table)
+    write_table(run.path("pseudo_labels.csv"), table)  # last: it says that this is done
     right = table["right"].sum()
     log(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
 
