@@ -175,7 +175,7 @@ def write_curve(study: Study, log: Log) -> Path:
     recipes = {cell: Recipe.of(run) for cell, run in runs.items()}
     told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
-    splits = [split for split in ("validation", "test") if split in set(cells["split"])]
+    splits = [split for split in SCORED_SPLITS if split in set(cells["split"])]
     catalogs, curve, differences = [run.catalog for run in runs.values()], {}, {}
     first, *others = dict.fromkeys(cells["line"])
     for split in splits:
