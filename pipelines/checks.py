@@ -31,6 +31,8 @@ def check(command: str, args: argparse.Namespace) -> None:
     asked = {name: value for name, value in vars(args).items() if value is not None}
     if "resume" in asked and command in TRAINING:
         refuse_beside(args, "resume")
+    elif "resume" in asked and command == "recipes":
+        refuse_beside(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
     _check_place(store_home(), "MARINECV_HOME")
     for name, value in asked.items():
         for path in value if isinstance(value, list) else [value]:

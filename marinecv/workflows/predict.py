@@ -138,7 +138,11 @@ class Work:
         """Predict some of the chunks: give the index and the rows, as CSV, of each, and say how far it is."""
         opening = (self.run.folder.absolute(), self.calibration, self.review, self.batch_size, Path.cwd())
         left = {start: self.chunks[start] for start in starts}
-        texts = (texts_on_ray if self.workers else texts_here)(left.items(), *opening)
+        if self.workers:
+            texts = texts_on_ray(left.items(), *opening)
+        else:
+            text_of = open_model(*opening)  # at once
+            texts = ((chunk[0], text_of(chunk)) for chunk in left.items())
         return self._counted(texts, len(self.files) - sum(map(len, left.values())))
 
     def _counted(self, texts: Iterator[tuple[int, str]], done: int) -> Iterator[tuple[int, str]]:
@@ -209,12 +213,6 @@ def with_numbers(table: pd.DataFrame, name: object) -> pd.DataFrame:
     """Return a prediction that was read with its numbers as numbers."""
     columns = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
     return numbers(table, columns, name)
-
-
-def texts_here(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give index and rows of every chunk, in order; the model is opened at once."""
-    text_of = open_model(*opening)
-    return ((chunk[0], text_of(chunk)) for chunk in chunks)
 
 
 def texts_on_ray(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,7 @@
 """List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."""
 
 import argparse
+import csv
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -114,15 +115,11 @@ def figure_lines(recipe, measured: dict) -> Iterator[str]:
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
     """The lines of results files for all seeds or all folds of a recipe, with the most labels, by recipe and split."""
-    import csv
-
     measured = {}
     for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if (
-                    line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit()
-                ):  # bank.csv is another table
+            for line in csv.DictReader(file):  # bank.csv is another table
+                if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
     most = {key: max(labelled(line) for line in lines) for key, lines in measured.items()}
     return {key: [line for line in lines if labelled(line) == most[key]] for key, lines in measured.items()}
@@ -149,7 +146,6 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
-    options.refuse_beside(args, "resume", tuple(vars(args).keys() - {"verb", "report", "seeds"}))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
     mcv = options.library()
