@@ -2,7 +2,7 @@
 
 # What people ask for: docs/api.md
 from marinecv.workflows.train import train as train, grid as grid, autoencode as autoencode
-from marinecv.workflows.resume import resume as resume
+from marinecv.workflows.resume import resume as resume, write_report as write_report
 from marinecv.workflows.search import search as search, Search as Search
 from marinecv.workflows.learning_curve import learning_curve as learning_curve, LearningCurve as LearningCurve
 from marinecv.workflows.reproduce import reproduce as reproduce
@@ -14,7 +14,6 @@ from marinecv.workflows.explain import explain as explain
 from marinecv.workflows.latent import latent as latent
 from marinecv.workflows.export import export as export
 from marinecv.workflows.audit import audit as audit
-from marinecv.workflows.report import write_report as write_report
 
 # Find, read and split a data set
 from marinecv.data.locate import locate as locate, demo_images as demo_images

@@ -14,7 +14,7 @@ from marinecv.recipes.registry import recipe_named
 from marinecv.runs import check_fresh
 from marinecv.schema import no_such
 from marinecv.search.folder import Search
-from marinecv.studies import Study, resumable
+from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.recipe import DataChoice
 from marinecv.workflows.sources import Source, read_early, source_of
 
@@ -23,16 +23,16 @@ from .options import refuse_beside, say, source
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
 RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
+MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("replay", REPRODUCTION, "recipes replay")}
 
 
 def check(command: str, args: argparse.Namespace) -> None:
-    """Raise ValueError for a path that is not there or cannot be made, an unknown name, or images to train nothing on.
-
-    The images of a training stay as `args.source`, so that nothing is read twice.
-    """
+    """Raise ValueError for a wrong path or name, or for images to train nothing on, which stay as `args.source`."""
     asked = {name: value for name, value in vars(args).items() if value is not None}
     if "resume" in asked and command in TRAINING:
         refuse_beside(args, "resume")
+    elif "resume" in asked and command == "recipes":
+        refuse_beside(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
     _check_place(store_home(), "MARINECV_HOME")
     for name, value in asked.items():
         for path in value if isinstance(value, list) else [value]:
@@ -43,6 +43,9 @@ def check(command: str, args: argparse.Namespace) -> None:
     _check_names(command, asked)
     if "resume" in asked:
         RESUMABLE.get(command, resumable)(args.resume)
+        kind, file, maker = MARKS.get(command, ("", "", ""))
+        if not (args.resume / file).exists():
+            raise ValueError(f"{args.resume} is no {kind}: it has no {file}. Expected a folder of `{maker}`.")
     elif command in TRAINING and {"data_dir", "images"} & {*asked} and "distribute" not in asked:
         args.source = _read_source(args)
 

@@ -67,11 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        The exit code: 0 done, 1 it did not end well, 2 the command line was wrong, 130 interrupted.
-    """
+    """Run one command; return 0 where it is done, 1 where not, 2 of a wrong command line, 130 where interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a letter that the console cannot show is no reason to stop
@@ -95,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     command = importlib.import_module(f".commands.{chosen.replace('-', '_')}", __package__)
     child = Parser(
         prog=f"{parser.prog} {chosen}",
-        description=command.HELP,
+        description=command.__doc__,
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,14 +1,14 @@
 """The flags that mean the same on every command."""
 
 import argparse
+import importlib
 import os
 import re
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
-from marinecv import choices
-from marinecv.choices import CLASS_LEVELS, FRAMES, LABEL_RULES, NO_BOX, SPLIT_BY, SPLITS, TRACKERS
+from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
@@ -18,62 +18,17 @@ SETTINGS = {
     "model": ("alpha", "trainable_layers", "weights"),
 }
 """Parts of a recipe -> the settings that have a flag of their own."""
-ARGUMENTS = {name: name.replace("_", "-") for names in SETTINGS.values() for name in names}
-ARGUMENTS |= {name: name.replace("_", "-") for name in ("select_on", "folds", "track", "distribute", "data_dir")}
-ARGUMENTS |= {name: name for name in ("recipe", "engine", "algorithm", "trials", "workers", "seeds", "goal", "encoder")}
-ARGUMENTS |= {name: name for name in ("output", "demonstration", "format", "quantise", "margin")}
+SAME = ("select_on", "folds", "track", "distribute", "data_dir", "recipe", "engine", "algorithm", "trials", "workers")
+SAME += ("seeds", "goal", "encoder", "encoder_data", "results_dir", "output", "demonstration", "format", "quantise")
+ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME) for name in names}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share", "data": "data-dir"}
-ARGUMENTS |= {"fractions": "labelled", "encoder_data": "encoder-data", "recipes": "only", "results_dir": "results-dir"}
-ARGUMENTS |= {"split": "on"}
+ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "margin": "margin"}
 """Arguments of the library -> the flags for them."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Which images."""
-    parser.add_argument("--data", metavar="NAME", help="a known data set (`data list`)")
-    parser.add_argument("--data-dir", type=Path, metavar="PATH", help="a folder or .zip of your own images")
-    add_reading(parser)
-
-
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """How folders are read."""
-    parser.add_argument("--class-level", choices=CLASS_LEVELS[1:], help="which of nested class folders is the class")
-    parser.add_argument("--merge-case", action="store_true", help="merge classes whose names differ only in case")
-
-
-def add_output(parser: argparse.ArgumentParser, what: str = "the run", default: str = "runs/...") -> None:
-    """Where results go."""
-    parser.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help=f"folder to be made for {what} (default: {default})"
-    )
-
-
-def add_subset(parser: argparse.ArgumentParser) -> None:
-    """A quick look at fewer images."""
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most N images a split, stratified")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
-
-
-def add_labels(parser: argparse.ArgumentParser) -> None:
-    """How boxes become classes and images become splits."""
-    parser.add_argument(
-        "--split-by",
-        type=split_by,
-        metavar="HOW",
-        help="published, random, stratified, grouped (sub-folders, else near-duplicates on one side), a CSV of splits, "
-        "or the name of one made before (default: as published, else grouped)",
-    )
-    add_frames(parser)
-    parser.add_argument("--label-rule", choices=LABEL_RULES, help="how boxes become a class")
-    parser.add_argument("--no-box", choices=NO_BOX, help="what an image without a box is")
-
-
 def source(args: argparse.Namespace, choice=None):
-    """Return the images that --data and --data-dir name, which an early check may have read before; None of neither.
-
-    How their folders are read the flags say, else the data part of a recipe.
-    """
+    """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
     if getattr(args, "source", None) or not (args.data or args.data_dir):
         return getattr(args, "source", None)
     from marinecv.data.locate import locate
@@ -86,10 +41,16 @@ def source(args: argparse.Namespace, choice=None):
 def run_and_data(args: argparse.Namespace):
     """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
     from marinecv.training.recipe import DataChoice
-    from marinecv.workflows.opened import open_run
+    from marinecv.workflows.sources import open_run
 
     run = open_run(args.run)
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
+
+
+def library():
+    """Import TensorFlow, without its remarks, and return marinecv."""
+    console.import_tensorflow()
+    return importlib.import_module("marinecv")
 
 
 def manifest(args: argparse.Namespace):
@@ -130,103 +91,22 @@ def in_flags(text: str) -> str:
     return ARGUMENT.sub(lambda found: " ".join(filter(None, ("--" + ARGUMENTS[found[1]], found[2], found[3]))), text)
 
 
-def add_frames(parser: argparse.ArgumentParser) -> None:
-    """Which images were taken one after the other."""
-    parser.add_argument(
-        "--frames",
-        choices=FRAMES,
-        help="what says which images follow each other: numbers in file names, or times in EXIF data or in names "
-        "(default: what tells best)",
-    )
-
-
-def add_track(parser: argparse.ArgumentParser) -> None:
-    """Where else a training is followed."""
-    parser.add_argument("--track", choices=TRACKERS, help="follow the training there too")
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Who shares the work."""
-    parser.add_argument(
-        "--workers",
-        choices=("ray",),
-        help="ray: on all CPUs or GPUs of a Ray cluster (RAY_ADDRESS), or of this machine; each machine of a cluster "
-        "must see the same files at the same places",
-    )
-
-
-def add_sizes(parser: argparse.ArgumentParser) -> None:
-    """How large the input is."""
-    parser.add_argument("--image-size", nargs="+", type=side, metavar="PX", help="side of the input; several compare")
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Any setting of a recipe."""
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        type=setting,
-        metavar="NAME=VALUE",
-        help="other settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)",
-    )
-
-
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """Everything the training commands share."""
-    add_data(parser)
-    add_output(parser)
-    add_subset(parser)
-    add_labels(parser)
-    parser.add_argument(
-        "--recipe", metavar="NAME", help="a recipe by name (`recipes`), or a .toml or .json file of one"
-    )
-    add_settings(parser)
-    parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
-    parser.add_argument("--resume", type=run_folder, metavar="RUN", help="go on with a stopped run or study")
-    parser.add_argument("--folds", type=several, metavar="K", help="train K times, each image in validation once")
-    parser.add_argument(
-        "--select-on",
-        choices=choices.SCORED_SPLITS,
-        help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
-    )
-    parser.add_argument("--epochs", type=epochs, metavar="N", help="at most N epochs")
-    parser.add_argument("--batch-size", type=batch, metavar="N", help="images a training step")
-    add_sizes(parser)
-    parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
-    parser.add_argument("--balanced", action="store_true", help="show every class equally often")
-    parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
-    parser.add_argument(
-        "--calibration-share",
-        type=held_share,
-        metavar="S",
-        help="of validation, held out to calibrate on (default: 1/3 of 60 or more on your images, none of a report's)",
-    )
-    parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
-    add_track(parser)
-    parser.add_argument(
-        "--distribute",
-        choices=choices.DISTRIBUTED,
-        help="train on all GPUs of this machine (mirrored), or of several machines (data-parallel, on JAX)",
-    )
-    parser.add_argument("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")
-
-
 def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
     """Train these recipes as the flags say, one or several, or go on with what --resume names."""
     from marinecv.workflows.devices import choose_backend
 
-    choose_backend(args.distribute)
+    distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
+    choose_backend(distribute)
     from marinecv.workflows import resume, train
 
-    how = {"track": args.track, "distribute": args.distribute, "log": say}
+    how = {"track": args.track, "distribute": distribute, "log": say}
     if args.resume:
         resume.resume(args.resume, **how)
         return 0
     sizes = args.image_size if len(args.image_size or ()) > 1 else ()
     how |= {"folder": args.output_dir, "changes": changes(args)}
-    if len(rows) > 1 or sizes or args.folds or args.select_on == "test":
-        several = {"sizes": sizes, "folds": args.folds, "select_on": args.select_on or "validation"}
+    if len(rows) > 1 or sizes or args.folds or select_on == "test":
+        several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
         train.grid(source, rows, **several, name=name, title=title, **how)
     else:
         train.train(source, rows[0], **how)
@@ -237,9 +117,6 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     """Refuse flags that would be ignored beside one that settles what they say.
 
     By default these are all but those that change no training: --track, --goal, --workers and --distribute.
-
-    Raises:
-        ValueError: one of them was given.
     """
     free = (flag, "track", "goal", "workers", "distribute", "seed")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
@@ -247,11 +124,6 @@ def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] |
     if getattr(args, flag) and ignored:
         words = ", ".join("--" + name.replace("_", "-") for name in ignored)
         raise ValueError(f"--{flag} settles what {words} would say. Leave out one or the other.")
-
-
-def add_split(parser: argparse.ArgumentParser, default: str) -> None:
-    """Which split is looked at."""
-    parser.add_argument("--on", choices=SPLITS, default=default, help=f"(default: {default})")
 
 
 def run_folder(text: str) -> Path:
@@ -272,7 +144,7 @@ def split_by(text: str) -> str:
     """A way to split, or a table of splits."""
     from marinecv.data.splits import kept_splits
 
-    known = (*SPLIT_BY, *kept_splits())
+    known = (*choices.SPLIT_BY, *kept_splits())
     if text not in known and not text.endswith(".csv"):
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, or a file .csv, not {text}")
     return text
@@ -313,3 +185,94 @@ share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
 inner_share = number("between 0 and 1", lambda value: 0 < value < 1)
 held_share = number("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number("from 0 to 1", lambda value: 0 <= value <= 1)
+
+FLAGS = {
+    "run": dict(type=run_folder, metavar="RUN", help="folder of a finished run"),
+    "--data": dict(metavar="NAME", help="a known data set (`data list`)"),
+    "--data-dir": dict(type=Path, metavar="PATH", help="a folder or .zip of your own images"),
+    "--class-level": dict(choices=choices.CLASS_LEVELS[1:], help="which of nested class folders is the class"),
+    "--merge-case": dict(action="store_true", help="merge classes whose names differ only in case"),
+    "--output-dir": dict(type=Path, metavar="DIR", help="folder to be made for the run (default: runs/...)"),
+    "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
+    "--seed": dict(type=seed, default=0, help="of everything random (default: 0)"),
+    "--split-by": dict(
+        type=split_by,
+        metavar="HOW",
+        help="published, random, stratified, grouped (sub-folders, else near-duplicates on one side), a CSV of splits, "
+        "or the name of one made before (default: as published, else grouped)",
+    ),
+    "--frames": dict(
+        choices=choices.FRAMES,
+        help="what says which images follow each other: numbers in file names, or times in EXIF data or in names "
+        "(default: what tells best)",
+    ),
+    "--label-rule": dict(choices=choices.LABEL_RULES, help="how boxes become a class"),
+    "--no-box": dict(choices=choices.NO_BOX, help="what an image without a box is"),
+    "--on": dict(choices=choices.SPLITS, default="validation", help="(default: validation)"),
+    "--recipe": dict(metavar="NAME", help="a recipe by name (`recipes`), or a .toml or .json file of one"),
+    "--set": dict(
+        nargs="+",
+        action="extend",
+        type=setting,
+        metavar="NAME=VALUE",
+        help="other settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)",
+    ),
+    "--resume": dict(type=run_folder, metavar="RUN", help="go on with a stopped run"),
+    "--folds": dict(type=several, metavar="K", help="train K times, each image in validation once"),
+    "--epochs": dict(type=epochs, metavar="N", help="at most N epochs"),
+    "--batch-size": dict(type=batch, metavar="N", help="images a training step"),
+    "--image-size": dict(nargs="+", type=side, metavar="PX", help="side of the input; several compare"),
+    "--track": dict(choices=choices.TRACKERS, help="follow the training there too"),
+    "--workers": dict(
+        choices=("ray",),
+        help="ray: on all CPUs or GPUs of a Ray cluster (RAY_ADDRESS), or of this machine; each machine of a cluster "
+        "must see the same files at the same places",
+    ),
+}
+"""Flags that several commands have: what `add_argument` takes of each."""
+READING = ("--class-level", "--merge-case")
+DATA = ("--data", "--data-dir", *READING)
+SUBSET = ("--limit", "--seed")
+LABELS = ("--split-by", "--frames", "--label-rule", "--no-box")
+
+
+def add(parser: argparse.ArgumentParser, *names: str, **changes) -> None:
+    """Add flags that several commands have, with what is different here."""
+    for name in names:
+        parser.add_argument(name, **{**FLAGS[name], **changes})
+
+
+def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/...") -> None:
+    """Where results other than a run go."""
+    add(parser, "--output-dir", help=f"folder to be made for {what} (default: {default})")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Everything that the commands of the reports' classifiers share."""
+    add(parser, *DATA, "--output-dir", *SUBSET, *LABELS, "--recipe", "--set")
+    parser.add_argument("--grid", action="store_true", help="all rows of the report's table instead of its best")
+    add(parser, "--resume", help="go on with a stopped run or study")
+    add(parser, "--folds")
+    parser.add_argument(
+        "--select-on",
+        choices=choices.SCORED_SPLITS,
+        help="which split the best row is chosen on (default: validation; test flatters it, and is recorded)",
+    )
+    add(parser, "--epochs", "--batch-size", "--image-size")
+    parser.add_argument("--class-weights", action="store_true", help="weigh rare classes more")
+    parser.add_argument("--balanced", action="store_true", help="show every class equally often")
+    parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
+    parser.add_argument(
+        "--calibration-share",
+        type=held_share,
+        metavar="S",
+        help="of validation, held out to calibrate on (default: 1/3 of 60 or more on your images, none of a report's)",
+    )
+    parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
+    add(parser, "--track")
+    parser.add_argument(
+        "--distribute",
+        choices=choices.DISTRIBUTED,
+        help="train on all GPUs of this machine (mirrored), or of several machines (data-parallel, on JAX)",
+    )
+    parser.add_argument("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")

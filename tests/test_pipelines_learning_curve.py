@@ -35,8 +35,8 @@ from marinecv.training.build import build_model
 from marinecv.training.fit import load_run
 from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import curve_results, reproduce, train_runs, weights
 from marinecv.workflows import learning_curve as workflow
+from marinecv.workflows import reproduce, results, train_runs, weights
 from pipelines.cli import main
 from pipelines.commands import recipes
 
@@ -234,7 +234,7 @@ def test_report_writes_the_page_and_the_tables_again_as_they_were(curve, tmp_pat
 
 def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cannot_be_told():
     needed = {"frozen": make_needed(["crab"]), "scratch": make_needed(["crab"], refused=["crab"], all_said="why not")}
-    assert list(curve_results.sentences(make_table(["scratch", "frozen"]), needed)) == [
+    assert list(results.sentences(make_table(["scratch", "frozen"]), needed)) == [
         "scratch: validation accuracy 0.500 (95% CI 0.420 to 0.580, n=100) with 2944 labels",
         "frozen: validation accuracy 0.550 (95% CI 0.470 to 0.630, n=100) with 2944 labels",
         "frozen: an error of 0.225 takes about 8,833 more photographs (8,000 to 20,000 in all)",
@@ -529,7 +529,7 @@ def test_the_goal_is_kept_for_the_next_time_and_a_reached_one_is_said(curve, tmp
     assert main(["report", str(folder)]) == 0
     assert read_table(folder / "photographs.csv")["goal"].tolist() == wanted.tolist()
     reached = make_needed([]).assign(more=0.0)
-    assert list(curve_results.sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
+    assert list(results.sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
 
 
 def test_flags_of_an_encoder_want_a_line_that_begins_with_one(photographs, tmp_path, capsys):

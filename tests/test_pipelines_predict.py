@@ -12,7 +12,7 @@ from conftest import draw_image
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.workflows import predict, predictor
-from marinecv.workflows.opened import find_images
+from marinecv.workflows.sources import find_images
 from pipelines.cli import main
 
 

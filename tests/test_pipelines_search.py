@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from marinecv.recipes.registry import FAMILIES, RECIPES, named
+from marinecv.recipes.registry import FAMILIES, RECIPES, recipe_named
 from marinecv.runs import Run
 from marinecv.search import objective, space
 from marinecv.search.folder import Search
@@ -170,7 +170,7 @@ def test_a_worker_leaves_the_winner_to_the_one_that_has_the_last_trial(shared_ta
 @pytest.mark.parametrize("family", ["aquarium_pretrain", "aquarium_finetune", "birds", "birdcnn", "animals"])
 def test_every_family_s_recipes_can_be_searched(family):
     for name in FAMILIES[family]:
-        assert named(name, "search") is RECIPES[name]
+        assert recipe_named(name, "search") is RECIPES[name]
 
 
 def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(

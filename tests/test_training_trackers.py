@@ -136,6 +136,6 @@ def test_a_tracker_that_is_not_installed_says_how(tmp_path, monkeypatch):
 
 def test_the_flag_knows_every_tracker():
     parser = argparse.ArgumentParser()
-    options.add_track(parser)
+    options.add(parser, "--track")
     [flag] = (action for action in parser._actions if action.dest == "track")
     assert set(LOGS) == set(flag.choices)

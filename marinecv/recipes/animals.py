@@ -13,6 +13,7 @@ from marinecv.training.model_choice import BackboneModel
 from marinecv.training.recipe import METRICS, DataChoice, Recipe, Training
 
 N = 2627
+FROM_SCRATCH = {"accuracy": "0.92", "macro_precision": "0.91", "macro_recall": "0.90", "macro_f1": "0.90"}
 ADAM = Recipe(
     name="animals_inceptionv3_adam",
     title="Animals, InceptionV3 from scratch, Adam",
@@ -22,27 +23,10 @@ ADAM = Recipe(
     model=BackboneModel(
         backbone="inceptionv3", weights="none", trainable_layers=None, dropout=0.0, freeze_batch_norm=False
     ),
-    training=Training(
-        optimizer="adam",
-        epochs=20,
-        batch_size=15,
-        metrics=METRICS,
-        early_stop_patience=20,
-        lr_factor=0.1,
-        lr_patience=20,
-        augmentation=Augmentation(flip=0.5),
-    ),
-    published={
-        "validation": {
-            "accuracy": "0.92",
-            "macro_precision": "0.91",
-            "macro_recall": "0.90",
-            "macro_f1": "0.90",
-            "n": N,
-        }
-    },
+    training=Training(optimizer="adam", metrics=METRICS, augmentation=Augmentation(flip=0.5)),
+    published={"validation": {**FROM_SCRATCH, "n": N}},
     chosen="the best epoch's weights, by validation loss; images stretched",
-)
+).with_training(epochs=20, batch_size=15, early_stop_patience=20, lr_factor=0.1, lr_patience=20)
 FROZEN = replace(
     ADAM,
     name="animals_inceptionv3",
@@ -58,19 +42,9 @@ MOBILENET = replace(  # ours: the head alone learns, on the bank, and gently
     title="Animals, mobilenet, all of it frozen",
     image=ImageSpec(height=288, width=288),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
-    training=replace(
-        FROZEN.training,
-        learning_rate=3e-3,
-        l2=2e-3,
-        epochs=120,
-        batch_size=32,
-        early_stop_patience=40,
-        lr_patience=12,
-        bank=1,
-    ),
     published={},
     chosen="everything, by cross-validation in some eight trials: 288 pixels, padded, l2",
-)
+).with_training(learning_rate=3e-3, l2=2e-3, epochs=120, batch_size=32, early_stop_patience=40, lr_patience=12, bank=1)
 RECIPES = {
     recipe.name: recipe
     for recipe in [

@@ -82,26 +82,16 @@ CHOSEN = (
 def row(backbone: str, patience: int) -> Recipe:
     """A row of the report's table, for its own backbone or another."""
     is_report = backbone == "mobilenetv3large"
-    return Recipe(
+    normalisation = "standardise" if is_report else "backbone"
+    return replace(
+        BEST,
         name=f"aquarium_{backbone}_p{patience}",
         title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
-        report="aquarium",
-        data=DataChoice(name="aquarium"),
         image=ImageSpec(height=224, width=224, canvas_px=1024),
-        model=BackboneModel(
-            backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalisation="standardise" if is_report else "backbone"
-        ),
-        training=Training(
-            learning_rate=1e-4,
-            lr_factor=0.2,
-            lr_patience=patience,
-            epochs=60 if is_report else 25,
-            monitor="val_accuracy",
-            augmentation=SMALL_MOVES,
-        ),
+        model=BackboneModel(backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalisation=normalisation),
         published=PUBLISHED[patience] if is_report else {},
         chosen=CHOSEN + ("; standardised per image, as the report says" if is_report else "; 25 epochs"),
-    )
+    ).with_training(learning_rate=1e-4, lr_patience=patience, epochs=60 if is_report else 25)
 
 
 MOBILENET = row("mobilenet", WINNER)
@@ -111,39 +101,18 @@ LARGE = replace(  # ours, not the report's: the detail that 224 pixels lose is w
     title="Aquarium, mobilenet at 448x448: head first, then the last 20 layers gently",
     image=replace(MOBILENET.image, height=448, width=448),
     model=replace(MOBILENET.model, dropout=0.4),
-    training=replace(
-        MOBILENET.training,
-        optimizer="adam",
-        epochs=16,
-        head_epochs=8,
-        head_learning_rate=3e-3,
-        learning_rate=1e-4,
-        lr_factor=0.5,
-        lr_patience=3,
-        label_smoothing=0.1,
-    ),
+    training=replace(MOBILENET.training, optimizer="adam", lr_factor=0.5, lr_patience=3, label_smoothing=0.1),
     chosen="everything; 448 pixels because a linear probe gains three points over 224",
-)
+).with_training(epochs=16, head_epochs=8, head_learning_rate=3e-3, learning_rate=1e-4)
 LARGER = replace(  # ours too: with the bank an epoch of the head takes a tenth of a second, so it may have many
     MOBILENET,
     name="aquarium_mobilenet_640",
     title="Aquarium, mobilenet at 640x640: only the head learns",
     image=replace(MOBILENET.image, height=640, width=640),
     model=replace(MOBILENET.model, trainable_layers=0),
-    training=replace(
-        MOBILENET.training,
-        optimizer="adam",
-        learning_rate=3e-3,
-        lr_factor=0.5,
-        lr_patience=15,
-        epochs=150,
-        early_stop_patience=40,
-        label_smoothing=0.1,
-        augmentation=Augmentation(flip=0.5),
-        bank=1,
-    ),
+    training=replace(MOBILENET.training, optimizer="adam", label_smoothing=0.1, augmentation=Augmentation(flip=0.5)),
     chosen="everything, by validation accuracy: 640 pixels, flip alone, so that the bank holds both images of each",
-)
+).with_training(learning_rate=3e-3, lr_factor=0.5, lr_patience=15, epochs=150, early_stop_patience=40, bank=1)
 PRETRAINED = {
     recipe.name: recipe
     for recipe in [row(name, patience) for name in ("mobilenetv3large", "mobilenet") for patience in PATIENCES]

@@ -22,50 +22,30 @@ def published(accuracy: str, data: str = "cub_x20") -> dict:
     return {"validation": {"accuracy": accuracy, "n": N[data]}}
 
 
-CUSTOM_CNN = Recipe(
-    name="birds_customcnn",
-    title="Birds from scratch: three convolutions with batch normalisation",
-    report="birds",
-    data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
-    image=ImageSpec(fit="stretch"),
-    model=ScratchModel(
-        filters=(32, 64, 128),
-        kernels=(3, 3, 3),
-        pools=(2, 2, 2),
-        dense=256,
-        batch_norm=True,
-        pooling="avg",
-        normalisation="unit",
-    ),
-    training=Training(
-        optimizer="adam",
-        epochs=50,
-        lr_factor=0.1,
-        lr_patience=3,
-        early_stop_patience=50,
-        early_stop_reductions=3,
-        monitor="val_accuracy",
-        augmentation=SIMPLE,
-    ),
-    published=published("0.3004"),
-    chosen=f"Adam 1e-3; {CHOSEN}",
+CUSTOM_CNN = (
+    Recipe(
+        name="birds_customcnn",
+        title="Birds from scratch: three convolutions with batch normalisation",
+        report="birds",
+        data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
+        image=ImageSpec(fit="stretch"),
+        model=ScratchModel(filters=(32, 64, 128), kernels=(3, 3, 3), pools=(2, 2, 2), dense=256, batch_norm=True),
+        training=Training(optimizer="adam", epochs=50, monitor="val_accuracy", augmentation=SIMPLE),
+        published=published("0.3004"),
+        chosen=f"Adam 1e-3; {CHOSEN}",
+    )
+    .with_model(pooling="avg", normalisation="unit")
+    .with_training(lr_factor=0.1, lr_patience=3, early_stop_patience=50, early_stop_reductions=3)
 )
 RESNET50 = replace(
     CUSTOM_CNN,
     name="birds_resnet50",
     title="Birds, ResNet50, its last block learns",
-    model=BackboneModel(
-        backbone="resnet50",
-        trainable_blocks=("conv5_",),
-        normalisation="unit",
-        hidden=(512,),
-        dropout=0.5,
-        freeze_batch_norm=False,
-    ),
+    model=BackboneModel(backbone="resnet50", trainable_blocks=("conv5_",), hidden=(512,), dropout=0.5),
     training=replace(CUSTOM_CNN.training, learning_rate=6.47e-5),
     published=published("0.8923"),
     chosen=f"pixels in [0, 1], for no other range is stated; batch statistics of the last block learn; {CHOSEN}",
-)
+).with_model(normalisation="unit", freeze_batch_norm=False)
 CONTRACT = replace(
     RESNET50,
     name="birds_resnet50_contract",
@@ -78,17 +58,11 @@ EFFICIENTNETB4 = replace(
     RESNET50,
     name="birds_efficientnetb4",
     title="Birds, EfficientNetB4, its last three blocks learn",
-    model=replace(
-        RESNET50.model,
-        backbone="efficientnetb4",
-        trainable_blocks=("block6h", "block7a", "block7b", "top_"),
-        normalisation="backbone",
-        hidden=(),
-    ),
+    model=replace(CONTRACT.model, backbone="efficientnetb4", hidden=()),
     training=replace(CUSTOM_CNN.training, learning_rate=1e-3),
     published=published("0.8520"),
     chosen=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
-)
+).with_model(trainable_blocks=("block6h", "block7a", "block7b", "top_"))
 MULTIMODAL = replace(
     RESNET50,
     name="birds_multimodal",
@@ -108,32 +82,20 @@ GATED = replace(  # the report's future work
     model=replace(MULTIMODAL.model, fusion="gated"),
     published={},
 )
-MOBILENET = replace(  # ours: the head alone learns, so that the bank holds both images of each
-    CONTRACT,
-    name="birds_mobilenet",
-    title="Birds, mobilenet, all of it frozen",
-    image=ImageSpec(height=320, width=320),
-    model=BackboneModel(
-        backbone="mobilenet",
-        alpha=0.75,
-        trainable_layers=0,
-        pooling="avg_max",
-        also_pooled=("conv_pw_12_relu",),
-        dropout=0.5,
-    ),
-    training=replace(
-        CUSTOM_CNN.training,
-        l2=6e-3,
-        lr_factor=0.5,
-        lr_patience=10,
-        epochs=100,
-        early_stop_patience=40,
-        early_stop_reductions=0,
-        label_smoothing=0.1,
-        augmentation=Augmentation(flip=0.5),
-        bank=1,
-    ),
-    chosen="everything, in some ten trials: 320 pixels, l2, flip; both maps by 5 folds of train",
+MOBILENET = (
+    replace(  # ours: the head alone learns, so that the bank holds both images of each
+        CONTRACT,
+        name="birds_mobilenet",
+        title="Birds, mobilenet, all of it frozen",
+        image=ImageSpec(height=320, width=320),
+        model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
+        training=replace(
+            CUSTOM_CNN.training, l2=6e-3, label_smoothing=0.1, augmentation=Augmentation(flip=0.5), bank=1
+        ),
+        chosen="everything, in some ten trials: 320 pixels, l2, flip; both maps by 5 folds of train",
+    )
+    .with_model(pooling="avg_max", also_pooled=("conv_pw_12_relu",))
+    .with_training(epochs=100, lr_factor=0.5, lr_patience=10, early_stop_patience=40, early_stop_reductions=0)
 )
 
 

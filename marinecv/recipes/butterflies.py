@@ -20,13 +20,7 @@ UNET = Recipe(
     image=ImageSpec(height=128, width=128, fit="stretch"),
     model=UNet(convolutions=1),
     training=Training(
-        optimizer="adam",
-        learning_rate=1e-3,
-        batch_size=64,
-        epochs=30,
-        early_stop_patience=5,
-        lr_patience=30,
-        monitor="loss",
+        optimizer="adam", batch_size=64, epochs=30, early_stop_patience=5, lr_patience=30, monitor="loss"
     ),
     chosen="32-64-128-256 filters and 256 for the code, one convolution a level; Adam 1e-3, batch 64, 30 epochs",
 )
@@ -37,16 +31,13 @@ WITHOUT_SKIPS = replace(  # ours: the report's future work
     model=replace(UNET.model, skips=False),
     chosen=f"no skips, past which the code can be left empty; {UNET.chosen}",
 )
-DENOISE = Recipe(
+DENOISE = replace(
+    UNET,
     name="butterflies_denoise",
     title="Butterflies, dense layers that take salt and pepper away",
-    report="butterflies",
-    data=DataChoice(name="butterflies20"),
     image=ImageSpec(height=28, width=28, fit="stretch"),
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
-    training=Training(
-        optimizer="adam", learning_rate=1e-3, batch_size=128, epochs=50, early_stop_patience=5, lr_patience=50
-    ),
+    training=replace(UNET.training, batch_size=128, epochs=50, lr_patience=50, monitor="val_loss"),
     published={"validation": {"mse": "0.0315"}},
     chosen="grey images; early stopping after 5 epochs, on validation loss",
 )
@@ -102,12 +93,10 @@ def published_at(line: str, share: float) -> dict[str, dict]:
     return {"test": {**dict(zip(PUBLISHED_METRICS, figures.split(), strict=True)), "n": PUBLISHED_N}} if figures else {}
 
 
-A = Recipe(
+A = replace(
+    UNET,
     name="butterflies_a",
     title="Butterflies, classifier A: from scratch",
-    report="butterflies",
-    data=UNET.data,
-    image=UNET.image,
     model=EncoderModel(convolutions=1, pooling="flatten"),
     training=replace(UNET.training, learning_rate=1e-4),
     chosen="the U-Net's encoder, its code flattened, dropout 0.2 and softmax",
@@ -146,19 +135,9 @@ MOBILENET = replace(  # ours: what a person should do
     title="Butterflies, mobilenet, all of it frozen",
     image=ImageSpec(height=224, width=224),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
-    training=replace(
-        A.training,
-        learning_rate=3e-3,
-        l2=2e-3,
-        epochs=100,
-        early_stop_patience=30,
-        lr_patience=12,
-        lr_factor=0.5,
-        monitor="val_loss",
-        bank=1,
-    ),
+    training=replace(A.training, learning_rate=3e-3, l2=2e-3, epochs=100, monitor="val_loss", bank=1),
     chosen="everything: 224 pixels, padded, mean pooled, Adam 3e-3, l2 2e-3; dropout 0.2 on held-out train images",
-)
+).with_training(early_stop_patience=30, lr_patience=12, lr_factor=0.5)
 PSEUDO = replace(  # the report's future work: semi-supervised
     MOBILENET,
     name="butterflies_mobilenet_pseudo",

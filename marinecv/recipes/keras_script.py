@@ -117,16 +117,8 @@ OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "sgd": "SGD"}
 def keras_script(recipe: Recipe) -> str:
     """Return a Keras script of a recipe: its data pipeline, its model layer by layer, its training and evaluation.
 
-    The script imports tensorflow, keras and pandas alone. Its first argument is a CSV with the columns `path`, `split`
-    and `class_name`, such as the `catalog.csv` of a run; the second is the `attributes.csv` of a multimodal model, or
-    the `encoder.keras` that a classifier begins with. Where stock Keras has no equal, a comment says so.
-
-    Args:
-        recipe: of a classifier, or of an autoencoder that is not variational.
-    Returns:
-        Python source text.
-    Raises:
-        ValueError: the recipe has a setting that a short script cannot show, or an unknown backbone.
+    Its first argument is a CSV with the columns `path`, `split` and `class_name`, such as the `catalog.csv` of a run;
+    the second is the `attributes.csv` of a multimodal model, or the `encoder.keras` that a classifier begins with.
     """
     of_type(Recipe, recipe=recipe)
     hidden = {

@@ -2,16 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from marinecv.data.manifests import Manifest
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
 from marinecv.schema import no_such
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
-
-if TYPE_CHECKING:  # `--help` reads recipes, too, and no pandas
-    from marinecv.data.manifests import Manifest
 
 FAMILIES = {
     "aquarium_pretrain": aquarium.SCRATCH,
@@ -29,10 +25,7 @@ QUICK = {"training.epochs": 2, "data.limit": 120}  # what a quick look leaves of
 
 
 def command_of(recipe: Recipe) -> str:
-    """Which command trains it.
-
-    An autoencoder `autoencode`, a line of a curve `learning-curve`, the rest `pretrain` from scratch or `finetune`.
-    """
+    """Which command trains it."""
     if recipe.model.is_autoencoder:
         return "autoencode"
     if recipe.name in butterflies.LINES:
@@ -40,47 +33,34 @@ def command_of(recipe: Recipe) -> str:
     return "finetune" if recipe.model.is_pretrained else "pretrain"
 
 
-def is_own(manifest: "Manifest", recipe: Recipe) -> bool:
+def is_own(manifest: Manifest, recipe: Recipe) -> bool:
     """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
 
-def recipe_for(manifest: "Manifest | None") -> Recipe:
+def recipe_for(manifest: Manifest | None) -> Recipe:
     """Return the recipe for images where none is named: the report's best on its own, else a head on MobileNet."""
     best = aquarium.row("mobilenetv3large", aquarium.WINNER)
     return own_data.head() if manifest and is_own(manifest, best) else best
 
 
-def recipe_named(recipe: "Recipe | str | os.PathLike", command: str = "") -> Recipe:
-    """Return the recipe that is meant: itself, one by its name, or one in a `.toml` or `.json` file or a run's folder.
-
-    Raises:
-        ValueError: there is none, it cannot be read, or another command trains it.
-    """
+def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recipe:
+    """Return the recipe that is meant: itself, one by name, or that of a `.toml` or `.json` file or a run's folder."""
+    commands = (command, *ALSO.get(command, ()))
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
         if path.is_dir():
             recipe = read_recipe(path / "recipe.json")
         elif path.suffix in (".toml", ".json"):
             recipe = read_recipe(path)
+        elif str(recipe) in RECIPES:
+            recipe = RECIPES[str(recipe)]
         else:
-            return named(str(recipe), command)
-    if command and command_of(recipe) not in (command, *ALSO.get(command, ())):
+            known = [name for name, known in RECIPES.items() if not command or command_of(known) in commands]
+            raise ValueError(no_such("recipe", str(recipe), known))
+    if command and command_of(recipe) not in commands:
         raise ValueError(for_another(recipe))
     return recipe
-
-
-def named(name: str, command: str = "") -> Recipe:
-    """Return a recipe by its name.
-
-    Raises:
-        ValueError: there is none, or another command trains it.
-    """
-    commands = (command, *ALSO.get(command, ()))
-    known = [known for known in RECIPES if not command or command_of(RECIPES[known]) in commands]
-    if name in known:
-        return RECIPES[name]
-    raise ValueError(for_another(RECIPES[name]) if name in RECIPES else no_such("recipe", name, known))
 
 
 def for_another(recipe: Recipe) -> str:

@@ -27,16 +27,12 @@ from marinecv.workflows.sources import Data, source_of
 class Audit:
     """What an audit found.
 
-    Args:
-        manifest: of the data set.
+    Attributes:
         catalog: as it was read, with the problems of files that do not decode, and a `group` of related images.
         boxes: as `read_boxes` returns them; may be empty.
         tables: what was measured, as `audit_images` returns it, by name.
         leak: as `leak_index` returns it.
         summary: what the images are, and which files were not read, in a few lines.
-        looked_at: what the findings rest on.
-        seed: of samples and folds.
-        folder: where `report` writes; None is the next free one below `runs/`.
     """
 
     manifest: Manifest
@@ -68,11 +64,7 @@ class Audit:
         return cases_table(self._findings)
 
     def report(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write the page, every table as CSV and the figures, into a folder to be made; return the page.
-
-        Raises:
-            ValueError: something lies in the folder.
-        """
+        """Write the page, every table as CSV and the figures, into a folder to be made; return the page."""
         demo = "demo-" if self.manifest.demonstration else ""
         if folder or not self.folder:
             folder = fresh_folder(folder or next_folder("runs", f"{demo}audit-{self.manifest.name}"))

@@ -34,10 +34,7 @@ def calibrate(
     predictions: pd.DataFrame,
     log: Log,
 ) -> None:
-    """Write `calibration.json`, and before it `codes.npz`, where enough of validation is held out.
-
-    The contract and the model of the run are written; pixels and predictions are those of the usable `rows` in a split.
-    """
+    """Write `calibration.json` of a trained run, and before it `codes.npz`, where enough of validation is held out."""
     share, seed = recipe.training.calibration, recipe.training.seed
     held = calibration_rows(rows, share or SHARE, seed).to_numpy()
     chosen = (rows["split"] == "validation").to_numpy() & ~held
@@ -49,10 +46,8 @@ def calibrate(
         found |= sets_of(predictions[held], found, are_related(rows[chosen | held]))
         far, distance = unlike(run, recipe, model, rows, pixels, chosen)
         of_part = [(*told(predictions[part], found["temperature"]), far[part]) for part in (chosen, held)]
-        found["review"] = {
-            **judge_review(*of_part, group_numbers(rows["image_id"][held], groups)),
-            "distance": distance,
-        }
+        review = judge_review(*of_part, group_numbers(rows["image_id"][held], groups))
+        found["review"] = {**review, "distance": distance}
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
     found |= {"contract_sha256": sha256(run.path("contract.json")), "model_sha256": sha256(run.path("model.keras"))}
@@ -84,12 +79,9 @@ def told(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.
 def unlike(
     run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, float | None]:
-    """Which rows lie farther from the train images than nearly all of the chosen, and the distance from which on.
-
-    Writes `codes.npz`. What a multimodal model makes of an image hangs on what it is told of it: it has no distance.
-    """
+    """Which rows lie farther from the train images than nearly all of the chosen, and how far; writes `codes.npz`."""
     far = np.zeros(len(rows), bool)
-    if recipe.model.takes_attributes:
+    if recipe.model.takes_attributes:  # what it makes of an image hangs on what it is told of it
         return far, None
     places = np.flatnonzero(rows["split"].isin(FITTED_SPLITS))
     seen = rows.iloc[places]

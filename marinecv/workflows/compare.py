@@ -15,7 +15,7 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.seeds import compare_seeds, runs_by_recipe, seed_spread
 from marinecv.runs import Run
 from marinecv.studies import Study, resumable
-from marinecv.workflows.opened import open_classifier
+from marinecv.workflows.sources import open_classifier
 
 COLUMNS = ["first", "second", "accuracy_a", "accuracy_b", "difference", "low", "high", "n", "groups", "seeds", "p"]
 BySeed, Tables = Mapping[int, list[Run]], Mapping[int, pd.DataFrame]
@@ -66,11 +66,8 @@ def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -
     check_splits(recipes, tables, split)
     first, *_ = next(iter(tables.values())).values()
     groups = common_groups([run.catalog for run in found], images_of(first, split))
-    sentences = [
-        f"{name} on {split}: {seed_spread(seeds, split)['sentence']}"
-        for name, seeds in tables.items()
-        if len(seeds) > 1
-    ]
+    several = {name: seeds for name, seeds in tables.items() if len(seeds) > 1}
+    sentences = [f"{name} on {split}: {seed_spread(seeds, split)['sentence']}" for name, seeds in several.items()]
     pairs = combinations(recipes, 2)
     rows = [row for pair in pairs for row in differences(*pair, recipes, tables, split, groups)]
     sentences += [in_words(row, split) for row in rows]
@@ -123,7 +120,7 @@ def table_of(same: list[Run]) -> pd.DataFrame:
 def check_splits(recipes: Mapping[str, BySeed], tables: Mapping[str, Tables], split: str) -> None:
     """Raise ValueError for runs that were split in different ways, so that they judge different images."""
     (first, images, ours), *others = [
-        (same[0], set(images_of(tables[name][seed], split)), hashes_of(same))
+        (same[0], set(images_of(tables[name][seed], split)), {run.contract.split_sha256 for run in same})
         for name, seeds in recipes.items()
         for seed, same in seeds.items()
     ]
@@ -139,11 +136,6 @@ def check_splits(recipes: Mapping[str, BySeed], tables: Mapping[str, Tables], sp
 def images_of(table: pd.DataFrame, split: str) -> pd.Series:
     """Which images of a predictions table are of a split."""
     return table.loc[table["split"] == split, "image_id"]
-
-
-def hashes_of(same: list[Run]) -> set[str | None]:
-    """The hashes of the splits of some runs; older runs have none."""
-    return {run.contract.split_sha256 for run in same}
 
 
 def differences(

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def choose_backend(distribute: str | None) -> None:
-    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that.
-
-    Raises:
-        ValueError: JAX is not there.
-    """
+    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that."""
     if distribute == "data-parallel":
         if importlib.util.find_spec("jax") is None:
             raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
@@ -28,13 +24,7 @@ def choose_backend(distribute: str | None) -> None:
 
 
 def meet(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> "Share":
-    """Meet the other processes of a training, and return who this one is among them.
-
-    Process 0 leads; the others `follow`.
-
-    Raises:
-        ValueError: several processes are asked for what one run is not, or for a folder that is not named.
-    """
+    """Meet the other processes of a training, and return who this one is: process 0 leads, the others `follow`."""
     from marinecv.training.distribution import join
 
     import_tensorflow()  # whose remarks on each model of a grid are none of a fault

@@ -23,9 +23,8 @@ from marinecv.tables import write_table
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.workflows.folds import grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
-from marinecv.workflows.opened import open_classifier
 from marinecv.workflows.run_images import chosen_images, other_images, readable_images
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, open_classifier, source_of
 
 SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
 SHOWN_OF_A_CLASS = ["class_name", "precision", "recall", "specificity", "f1", "support"]
@@ -140,8 +139,8 @@ def evaluate(
         Recipe.of(run)  # which must be one to train by
     catalog, where = run.catalog, ""
     if data is not None:
-        source, choice = source_of(data, DataChoice.of(run), log), replace(DataChoice.of(run), split_by=None)
-        choice = replace(choice, **reading)
+        source, choice = source_of(data, DataChoice.of(run), log), DataChoice.of(run)
+        choice = replace(choice, **{"split_by": None, **reading})
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         where = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
@@ -150,9 +149,8 @@ def evaluate(
     run.note(f"looked at {split}: evaluate{where}")
     pixels, part = readable_images(part, run.spec, log)
     attributes = run.attributes if run.path("attributes.csv").is_file() and data is None else None
-    predictions = predict_table(
-        model, part, run.spec, run.class_names, batch_size=batch_size, pixels=pixels, attributes=attributes
-    )
+    how = {"batch_size": batch_size, "pixels": pixels, "attributes": attributes}
+    predictions = predict_table(model, part, run.spec, run.class_names, **how)
     if data is None:
         groups, relatives = related(run, log)
         of_folds, searched = beside_the_run(run, predictions, groups, relatives, folds, log), ()
@@ -172,10 +170,7 @@ def evaluate(
 def beside_the_run(
     run: Run, predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: int | None, log: Log
 ) -> pd.DataFrame | None:
-    """Hold new predictions of a run's images against its own, and keep its leakage check.
-
-    Returns the predictions of its grouped folds, trained now where `folds` asks for them; None where there are none.
-    """
+    """Hold new predictions of a run's images against its own, keep its leakage check, and return those of its folds."""
     kept = run.path("predictions.csv")
     before = read_predictions(kept, run.class_names) if kept.is_file() else None
     if before is not None:

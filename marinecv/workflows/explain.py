@@ -1,9 +1,8 @@
 """Show where a run looks, and how much of the heat falls on the animals."""
 
 import os
-import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,13 +28,10 @@ from marinecv.report.heat_tables import MEASURE_NAMES
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import write_table
-from marinecv.workflows.opened import find_images, open_classifier
 from marinecv.workflows.run_images import boxes_of, chosen_images, moved_images
-from marinecv.workflows.sources import Data
+from marinecv.workflows.sources import Data, Paths, find_images, open_classifier
 
 CHUNK = 8
-NO_BOXES = "No boxes are known of these images, so how much heat falls on the animals is left out."
-Images = str | os.PathLike | Sequence[str | os.PathLike] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,7 +58,7 @@ class Explanation:
 
 def explain(
     run: str | os.PathLike | Run,
-    images: Images = None,
+    images: Paths | None = None,
     method: str = "gradcam",
     *,
     split: str = "validation",
@@ -104,7 +100,7 @@ def explain(
         if boxes is not None and not boxes["image_id"].isin(rows["image_id"]).any():
             boxes = None
         if boxes is None and method == "gradcam":
-            log(NO_BOXES)
+            log("No boxes are known of these images, so how much heat falls on the animals is left out.")
         cases = cases_of_run(run, rows, split, seed)
     model = run.load_model()
     if len(model.inputs) > 1:
@@ -118,10 +114,8 @@ def explain(
     place, localization, chance = run.path("explanations", method), None, ""
     place.parent.mkdir(exist_ok=True)
     with hold(place.parent), replaced(place, log) as folder:
-        explained = partial(
-            explain_cases, model, spec=run.spec, class_names=run.class_names, method=method, layer=layer
-        )
-        cases = draw_cases(run, partial(explained, seed=seed), cases, boxes, folder, log)
+        how = {"spec": run.spec, "class_names": run.class_names, "method": method, "layer": layer, "seed": seed}
+        cases = draw_cases(run, partial(explain_cases, model, **how), cases, boxes, folder, log)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
         if method == "gradcam" and boxes is not None:
             localization, chance = measure(run, model, layer, rows, boxes, folder, log)
@@ -136,7 +130,7 @@ def explain(
     return Explanation(cases.drop(columns="source"), localization, place / page.name)
 
 
-def cases_of_files(run: Run, images: Images, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
+def cases_of_files(run: Run, images: Paths, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
     """A row a file of the user's."""
     if run.demonstration:
         raise ValueError(
@@ -145,9 +139,7 @@ def cases_of_files(run: Run, images: Images, data: Data, limit: int | None, seed
         )
     if data is not None:
         raise ValueError("Images of your own are explained as they are. Leave them out, or data=.")
-    files = find_images(images)
-    if limit and limit < len(files):
-        files = sorted(random.Random(seed).sample(files, limit))
+    files = find_images(images, limit, seed)
     names = [printable(file.as_posix()) for file in files]
     return pd.DataFrame({"image_id": names, "path": [str(file) for file in files], "split": "", "true_class": ""})
 

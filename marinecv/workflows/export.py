@@ -12,7 +12,7 @@ from marinecv.export.model import MARGIN, export_model, measure_original
 from marinecv.export.table import export_folders, exports_text, read_exports
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.workflows.opened import open_classifier
+from marinecv.workflows.sources import open_classifier
 
 
 def export(
@@ -67,15 +67,7 @@ def export(
 
 
 def check_exports(run: str | os.PathLike | Run) -> dict[str, str]:
-    """Compare every export of a run with its certificate.
-
-    Args:
-        run: of a classifier, or its folder.
-    Returns:
-        What differs, by export; empty where it is as certified.
-    Raises:
-        ValueError: it has no exports.
-    """
+    """Return what differs of each export of a run, by its name, from its certificate; empty where nothing does."""
     run = open_classifier(run)
     folders = export_folders(run)
     if not folders:

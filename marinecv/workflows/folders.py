@@ -14,16 +14,7 @@ DEFAULT = Path("runs")  # not there before something was trained
 
 
 def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
-    """List the experiments, searches and runs below a folder.
-
-    Args:
-        folder: where to look.
-    Returns:
-        DataFrame, a row each: `folder`, `kind` (`study`, `search` or `run`) and `state`: its score on validation, how
-        far it came, or why it is broken.
-    Raises:
-        ValueError: there is no such folder.
-    """
+    """List the experiments, searches and runs below a folder, a row each: how far it came, its score or its fault."""
     folder = Path(folder)
     if not folder.is_dir() and folder != DEFAULT:
         raise ValueError(f"There is no folder {folder}. Expected one that holds runs, studies or searches.")

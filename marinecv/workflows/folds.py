@@ -20,14 +20,7 @@ from marinecv.workflows.train_runs import finish_study
 
 
 def grouped_folds(run: Run, folds: int, log: Log) -> None:
-    """Train a run's recipe in folds that keep relatives apart, below the run; what is trained already stays.
-
-    The run's `honest.csv` and page are written again.
-
-    Raises:
-        ValueError: the run is not finished, or was not trained on the labels of all its images; or there are fewer
-            groups than folds.
-    """
+    """Train a run's recipe in folds that keep relatives apart, below the run; what is trained already stays."""
     recipe, folder = Recipe.of(run), folds_folder(run, folds)
     if not run.finished:
         raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then ask for its folds.")

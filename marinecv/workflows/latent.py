@@ -22,9 +22,8 @@ from marinecv.report.latent_page import write_latent_report
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
 from marinecv.tables import write_table
-from marinecv.workflows.opened import open_run
 from marinecv.workflows.run_images import chosen_images, moved_images, readable_images
-from marinecv.workflows.sources import Data
+from marinecv.workflows.sources import Data, open_run
 
 NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
 
@@ -99,7 +98,7 @@ def latent(
     model = load_model(encoder) if encoder.is_file() else run.load_model()
     pixels, catalog = readable_images(catalog, run.spec, log)
     rows = usable(catalog)
-    check_asked(neighbors or [], rows)
+    check_asked(neighbors or [], set(rows["image_id"]))
     if noise:
         pixels = noisy_pixels(rows, pixels, **NOISE, seed=seed)
     codes = embed(model, catalog, run.spec, pixels, keep=not noise)
@@ -112,28 +111,23 @@ def latent(
         measures = space.latent_measures(points, codes, seed, groups), linear_probe(rows, codes, seed, groups)
         measures = *measures, space.neighbour_measures(rows, nearest, groups)
         measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one knows no types
-        tables = {
-            "points": points,
-            "clusters": space.cluster_table(points),
-            "measures": measures,
-            "neighbours": nearest,
-        }
+        parted = space.cluster_table(points)
+        tables = {"points": points, "clusters": parted, "measures": measures, "neighbours": nearest}
         for name, table in tables.items():
             write_table(folder / f"{name}.csv", table, float_format="%.6f")
         title = f"The inner space of {run.folder.resolve().name}" + ", under noise" * noise
         shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
-        measured = points, measures, tables["clusters"], nearest
-        laid = NOISE if noise else {}
-        page = write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **laid)
-    return LatentSpace(points, tables["clusters"], measures, nearest, place / page.name)
+        measured = points, measures, parted, nearest
+        page = write_latent_report(
+            folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **NOISE if noise else {}
+        )
+    return LatentSpace(points, parted, measures, nearest, place / page.name)
 
 
-def check_asked(asked: Sequence[str], rows: pd.DataFrame) -> None:
+def check_asked(asked: Sequence[str], known: set[str]) -> None:
     """Refuse images that are not among the chosen ones."""
-    known = set(rows["image_id"])
-    for image in asked:
-        if image not in known:
-            raise ValueError(
-                f"{image!r} is not among the {len(rows)} images of these splits.{did_you_mean(image, known)} "
-                "Expected an image_id of the run's catalog.csv."
-            )
+    if unknown := [image for image in asked if image not in known]:
+        raise ValueError(
+            f"{unknown[0]!r} is not among the {len(known)} images of these splits.{did_you_mean(unknown[0], known)} "
+            "Expected an image_id of the run's catalog.csv."
+        )

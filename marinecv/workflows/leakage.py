@@ -21,10 +21,7 @@ MOST = 5000  # images among which relatives are looked for unasked; that takes a
 
 
 def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
-    """Write `relatives.csv` of a run to be; return the catalog with its groups.
-
-    Neither where nothing is classified, nor where the images are many and nobody has asked for a grouped split.
-    """
+    """Write `relatives.csv` of a run to be, unless its images are too many; return the catalog with its groups."""
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog
@@ -69,10 +66,7 @@ def keep_honest_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int
 
 
 def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
-    """What the grouped folds of a run say of every image; None where they are not trained to the end.
-
-    Where several numbers of folds are trained and none is asked for, it is the most.
-    """
+    """What a run's grouped folds, the most that are trained to the end, say of every image; None where none are."""
     present = sorted(run.folder.glob(folds_folder(run, "*").name), key=lambda folder: (len(folder.name), folder.name))
     for folder in reversed(present) if folds is None else [folds_folder(run, folds)]:
         runs = Study(folder).finished_runs if is_study(folder) else {}

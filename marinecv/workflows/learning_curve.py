@@ -25,8 +25,8 @@ from marinecv.training.build import build_model
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, named_changes, with_changes
 from marinecv.training.trackers import tracked
-from marinecv.workflows.curve_results import write_curve
 from marinecv.workflows.prepare import Changes, adjusted, announce, read_data, with_weights_at_hand
+from marinecv.workflows.results import write_curve
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, source_of
@@ -198,11 +198,7 @@ def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data:
 
 
 def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
-    """Return the classifiers that are asked for.
-
-    Raises:
-        ValueError: there is none of a name, or they are of different data.
-    """
+    """Return the classifiers that are asked for."""
     found = []
     for recipe in [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) else recipes:
         found += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
@@ -234,9 +230,6 @@ def plan_cells(
 
     Own labels have one row, at the smallest fraction; an encoder trained on what has no label has none at all labels.
     Without `encoder_data` no encoder is trained.
-
-    Raises:
-        ValueError: a fraction leaves nothing without a label to a line that needs that.
     """
     encoders, cells, begins = {}, {}, {}
     unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in places)
@@ -264,11 +257,8 @@ def wants_encoder(line: Recipe) -> bool:
 
 
 def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
-    """The changes for a line. Where other lines learn their features, a head on a frozen backbone is not made smaller.
-
-    The weights of a backbone are settled before.
-    """
-    left_out = ("model.weights",) if line.model.has_backbone else ()
+    """The changes for a line: beside lines that learn their features a head on a frozen backbone keeps its size."""
+    left_out = ("model.weights",) if line.model.has_backbone else ()  # settled before
     if has_frozen_backbone(line) and not all(map(has_frozen_backbone, lines)):
         left_out += SIZES
     return {name: value for name, value in changes.items() if name not in left_out}
@@ -290,21 +280,12 @@ def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: C
     """The U-Net that the encoder of a line, before and after its changes, is the way down of."""
     same = {name: getattr(changed.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
     recipe = replace(AUTOENCODERS[changed.model.weights].with_model(**same), image=line.image)
-    changes = {
-        name: value
-        for name, value in changes.items()
-        if name.startswith("image.") or name in ("training.epochs", "training.batch_size", "training.seed")
-    }
-    return adjusted(recipe, choice, changes)
+    kept = ("image.", "training.epochs", "training.batch_size", "training.seed")
+    return adjusted(recipe, choice, {name: value for name, value in changes.items() if name.startswith(kept)})
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
-    """The cells that want an encoder beginning with that of a finished run of an autoencoder.
-
-    Raises:
-        ValueError: the run has none, of other filters than theirs, or one that has learned from images that it is to be
-            judged on here.
-    """
+    """The cells that want an encoder beginning with that of a finished run of an autoencoder."""
     if not run.path("encoder.keras").is_file():
         raise ValueError(f"{run.folder} has no encoder.keras. Expected a finished run of `autoencode`, of a U-Net.")
     judged = usable(catalog).query("split in ('validation', 'test')")["image_id"]

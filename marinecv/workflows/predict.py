@@ -3,9 +3,8 @@
 import csv
 import hashlib
 import os
-import random
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +20,11 @@ from marinecv.progress import is_interactive, progress_bar
 from marinecv.runs import Run
 from marinecv.schema import one_of, whole
 from marinecv.tables import numbers, parse_table, read_table
-from marinecv.workflows.opened import find_images, open_classifier
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.resumable import at_work
+from marinecv.workflows.sources import Paths, find_images, open_classifier
 
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
-Paths = str | os.PathLike | Sequence[str | os.PathLike]
 Chunk = tuple[int, list[Path]]
 """Files of a prediction, and the index of the first of them among all."""
 
@@ -73,7 +71,8 @@ def predict(
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or quiet}
     if output is not None:
-        return with_numbers(read_table(predict_to_csv(run, paths, output, **how).path), output)
+        predict_to_csv(run, paths, output, **how)
+        return with_numbers(read_table(Path(output)), output)
     work = Work(run, paths, **how)
     texts = dict(work.texts(work.chunks))
     table = parse_table("".join(texts[start] for start in sorted(texts)).encode(), "the prediction")
@@ -81,17 +80,8 @@ def predict(
     return with_numbers(table, "the prediction")
 
 
-@dataclass(frozen=True)
-class Written:
-    """A prediction in a CSV: how many `files` it has a row of, and how many of these `failed`."""
-
-    path: Path
-    files: int
-    failed: int
-
-
-def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> Written:
-    """Predict as `predict` does, with never more than some files in memory."""
+def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> bool:
+    """Predict as `predict` does, with never more than some files in memory; return whether any file could be read."""
     output = Path(output)
     work = Work(run, paths, output=output, **how)
     parts = output.with_name(f"{output.name}.{key_of(work.run, work.files, work.review)}.parts")
@@ -108,15 +98,12 @@ def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.
     shutil.rmtree(parts)
     failed = count_filled(output, "problem")
     work.tell(failed, count_filled(output, "review") if work.review else 0, f"{output}: ")
-    return Written(output, len(work.files), failed)
+    return failed < len(work.files)
 
 
 @dataclass(kw_only=True)
 class Work:
-    """A prediction that is to be made, all of it checked that can be before anything heavy is imported.
-
-    What the probabilities mean is said. Its arguments are those of `predict`.
-    """
+    """A prediction as `predict` is asked for it, all checked that can be before anything heavy is imported."""
 
     run: str | os.PathLike | Run = field(kw_only=False)
     paths: Paths = field(kw_only=False)
@@ -132,7 +119,8 @@ class Work:
     def __post_init__(self):
         one_of((None, "ray"), workers=self.workers)
         whole(self.batch_size, "batch_size", 1)
-        whole(1 if self.limit is None else self.limit, "limit", 1)
+        if self.limit is not None:
+            whole(self.limit, "limit", 1)
         if self.workers:
             import_ray()
         self.run = open_classifier(self.run)
@@ -141,9 +129,7 @@ class Work:
                 f"{self.run.folder} was trained on drawn pictures, so what it says of photographs means nothing. Train "
                 "on real images, or add demonstration=True to try it all the same."
             )
-        self.files = find_images(self.paths)
-        if self.limit and self.limit < len(self.files):
-            self.files = sorted(random.Random(self.seed).sample(self.files, self.limit))
+        self.files = find_images(self.paths, self.limit, self.seed)
         if self.output and self.output.exists():
             raise ValueError(f"{self.output} exists and is never overwritten. Name another with output=.")
         self.calibration = calibration_of(self.run, self.log)
@@ -154,7 +140,11 @@ class Work:
         """Predict some of the chunks: give the index and the rows, as CSV, of each, and say how far it is."""
         opening = (self.run.folder.absolute(), self.calibration, self.review, self.batch_size, Path.cwd())
         left = {start: self.chunks[start] for start in starts}
-        texts = (texts_on_ray if self.workers else texts_here)(left.items(), *opening)
+        if self.workers:
+            texts = texts_on_ray(left.items(), *opening)
+        else:
+            text_of = open_model(*opening)  # at once
+            texts = ((chunk[0], text_of(chunk)) for chunk in left.items())
         return self._counted(texts, len(self.files) - sum(map(len, left.values())))
 
     def _counted(self, texts: Iterator[tuple[int, str]], done: int) -> Iterator[tuple[int, str]]:
@@ -177,11 +167,7 @@ class Work:
 
 
 def calibration_of(run: Run, log: Log) -> Mapping | None:
-    """What a run knows of its probabilities, None where it is of an older version; it is said.
-
-    Raises:
-        ValueError: its file is broken or of another model.
-    """
+    """What a run knows of its probabilities, None where it is of an older version; it is said."""
     if run.own:
         log("probabilities are not calibrated: the model was trained elsewhere.")
         return None
@@ -231,17 +217,8 @@ def with_numbers(table: pd.DataFrame, name: object) -> pd.DataFrame:
     return numbers(table, columns, name)
 
 
-def texts_here(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give index and rows of every chunk, in order; the model is opened at once."""
-    text_of = open_model(*opening)
-    return ((chunk[0], text_of(chunk)) for chunk in chunks)
-
-
 def texts_on_ray(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give index and rows of every chunk as `texts_here` does, in the order in which workers are done with them.
-
-    A worker opens the model once; one that is killed is replaced, and its chunk done again.
-    """
+    """Give index and rows of every chunk, as workers are done with them; of one that is killed it is done again."""
     import ray.data
 
     items = [{"place": place, "files": [str(file) for file in files]} for place, files in chunks]

@@ -24,13 +24,7 @@ from marinecv.tables import table_text
 def open_run(
     folder: Path, calibration: Mapping | None, review: bool, batch_size: int, root: Path
 ) -> Callable[[tuple[int, list[Path]]], str]:
-    """Load the model of a run, and return what writes a chunk of files as rows of a CSV, under a header if the first.
-
-    Paths that are not absolute begin at `root`. With `review` it flags the images to look at.
-
-    Raises:
-        ValueError: the model takes more than an image.
-    """
+    """Load the model of a run; return what writes a chunk of files as rows of a CSV, under a header if the first."""
     run = Run(folder)
     model = run.load_model()
     check_inputs(model)
@@ -68,11 +62,7 @@ def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, 
 def looker(
     trained: Run, model: keras.Model, calibration: Calibration | None, review: bool
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
-    """Return a function of pixels and batch size: probabilities, and by column what else is said of each image.
-
-    Without a calibration probabilities are as the model gives them. Doubt and flags are empty where it has no review.
-    Raises ValueError where what the run keeps of its train images is broken, or of another training.
-    """
+    """Return a function of pixels and batch size: probabilities, and by column what else is said of each image."""
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
     fitted = codes_of(trained, calibration) if by_distance else None
@@ -105,11 +95,7 @@ def looker(
 
 
 def codes_of(trained: Run, calibration: Calibration) -> dict[str, np.ndarray]:
-    """What the run keeps of the codes of its train images.
-
-    Raises:
-        ValueError: the file is broken, or another than the calibration was measured with.
-    """
+    """What the run keeps of the codes of its train images."""
     path = trained.path("codes.npz")
     with trained.mending("codes.npz"):
         fitted = read_codes(path)

@@ -79,19 +79,8 @@ def plan_runs(
 ) -> Plan:
     """Read the images, and settle every choice of the runs that recipes, image sizes and folds make together.
 
-    What will run, what of it cannot act, and about how long it takes is said.
-
-    Args:
-        data: as `source_of` takes it.
-        recipes: as they stand in their files, all of one data set.
-        changes: settings by their whole names.
-        log: called with each line of text for the user.
-        sizes: of the input in pixels, each a run of every recipe; none leaves the recipes'.
-        folds: cross-validation in so many.
-        may_cache: compute the frozen layers beforehand where that pays and nothing else is asked for.
-        trials: how often each run is trained on the same frozen layers.
-    Raises:
-        ValueError: there are no such images or settings, or nothing can be trained on these images.
+    What will run, what of it cannot act, and about how long it takes is said. `trials` is how often each run is trained
+    on the same frozen layers, which with `may_cache` are computed beforehand where that pays.
     """
     recipes = with_weights_at_hand(recipes, changes, log)
     changes = {name: value for name, value in changes.items() if name != "model.weights"}
@@ -114,14 +103,10 @@ def plan_runs(
 
 
 def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
-    """Return recipes with the weights that are to be had, and say where there are none.
-
-    Raises:
-        ValueError: as `with_available_weights`.
-    """
+    """Return recipes with the weights that are to be had, and say where there are none."""
     settled = [with_available_weights(recipe, changes) for recipe in recipes]
-    lacking = [recipe for recipe, before in zip(settled, recipes, strict=True) if is_random(recipe) > is_random(before)]
-    for name in dict.fromkeys(recipe.model.backbone for recipe in lacking):
+    pairs = [(now.model, before.model) for now, before in zip(settled, recipes, strict=True) if now.model.has_backbone]
+    for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(
             f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
             "network they come by themselves; without, name a file with weights=PATH."
@@ -140,13 +125,8 @@ def read_data(
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         default = {"split_by": None, "fractions": DataChoice.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
-    choice = replace(
-        choice,
-        name=manifest.name,
-        class_level=manifest.class_level,
-        merge_case=manifest.merge_case,
-        demonstration=manifest.demonstration,
-    )
+    reading = ("name", "class_level", "merge_case", "demonstration")
+    choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
     catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
@@ -207,11 +187,7 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
 def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: int = 0) -> Recipe:
     """Return a recipe on these images and with these changes; what makes it smaller than it was is said in `budget`.
 
-    Args:
-        recipe: as it stands in its file.
-        choice: how the images are read and split.
-        changes: settings by their whole names.
-        validation: usable validation images. Of other data than the recipe's own some are held out where they are many.
+    Of other data than the recipe's own some of the `validation` images are held out where they are many.
     """
     if "model.trainable_layers" in changes and recipe.model.has_backbone:
         changes = {"model.trainable_blocks": (), **changes}
@@ -252,11 +228,6 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         published=changed.published if now == smaller else {},  # another experiment is not held against the report's
         budget=", ".join(filter(None, less)),
     )
-
-
-def is_random(recipe: Recipe) -> bool:
-    """Whether a network that comes with pretrained weights begins without them."""
-    return recipe.model.has_backbone and recipe.model.weights == "none"
 
 
 def folded(
@@ -331,11 +302,7 @@ def margin_note(specs: Iterable[ImageSpec], rows: pd.DataFrame) -> str:
 
 
 def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """The attributes that a multimodal recipe takes of each usable image, by `image_id`.
-
-    Raises:
-        ValueError: as `read_attributes`, or the recipe takes another number of attributes.
-    """
+    """The attributes that a multimodal recipe takes of each usable image, by `image_id`."""
     choice, good = recipe.data, usable(catalog)
     attributes = read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
     if attributes.shape[1] != recipe.model.attributes:

@@ -25,11 +25,7 @@ class Workers:
 
 
 def import_ray() -> None:
-    """Import Ray, without its remarks.
-
-    Raises:
-        ValueError: it is not installed.
-    """
+    """Import Ray, without its remarks."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process leaves GPUs to the workers
@@ -49,9 +45,6 @@ def ray_workers(most: int) -> Iterator[Workers]:
 
     A worker has a GPU where there are any, else a CPU. Its threads are not limited to that: the last digits of a
     result depend on how many threads TensorFlow has, and they are to be those of one process alone.
-
-    Raises:
-        OSError: there is no such cluster, or its workers are lost again and again.
     """
     import ray
 
@@ -88,11 +81,7 @@ def ray_workers(most: int) -> Iterator[Workers]:
 
 
 def check_answer(address: str) -> None:
-    """Knock at a cluster whose host and port are known, for Ray itself would wait for minutes.
-
-    Raises:
-        OSError: nobody opens.
-    """
+    """Knock at a cluster whose host and port are known, for Ray itself would wait for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return

@@ -32,13 +32,7 @@ COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduce
 
 
 class Reproduction(Experiment):
-    """A folder of the runs of a report's recipes, over seeds or folds.
-
-    Args:
-        folder: of an existing reproduction.
-    Raises:
-        ValueError: the folder is no reproduction.
-    """
+    """A folder of the runs of a report's recipes, over seeds or folds."""
 
     def __init__(self, folder: str | os.PathLike):
         super().__init__(folder)
@@ -58,14 +52,8 @@ class Reproduction(Experiment):
     def results(self) -> pd.DataFrame:
         """Published figures beside ours as `results_dir` has them, all as text: a row a recipe, seed, split, metric."""
         names = {recipe.name for recipe in self.recipes}
-        return pd.concat(
-            [
-                read_table(self.results_dir / f"{family}.csv")
-                for family, recipes in FAMILIES.items()
-                if names & set(recipes)
-            ],
-            ignore_index=True,
-        )
+        own = [family for family, recipes in FAMILIES.items() if names & set(recipes)]
+        return pd.concat([read_table(self.results_dir / f"{family}.csv") for family in own], ignore_index=True)
 
 
 def reproduce(
@@ -125,9 +113,10 @@ def reproduce(
     changes.pop("model.weights", None)
     for recipe in rows:
         with_changes(recipe, changes)  # a setting that it has not is no reason to leave it out
-    runs, absent = {}, []
-    for name, attributes in dict.fromkeys((recipe.data.name, recipe.data.attributes) for recipe in rows):
-        own = [recipe for recipe in rows if (recipe.data.name, recipe.data.attributes) == (name, attributes)]
+    runs, absent, sets = {}, [], {}
+    for recipe in rows:
+        sets.setdefault((recipe.data.name, recipe.data.attributes), []).append(recipe)
+    for (name, _), own in sets.items():
         try:
             manifest, catalog, choice = read_data(images_of_report(data, own[0].data, log), own, changes, log)
         except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
@@ -142,9 +131,8 @@ def reproduce(
                 "results_dir=."
             )
         first = with_changes(own[0], changes).training.seed
-        parts = {
-            word: (part, images, first) for word, (part, images) in folded(choice, catalog, folds, first).items()
-        } or {f"seed{seed}": (choice, catalog, seed) for seed in range(first, first + seeds)}
+        parts = {word: (*part, first) for word, part in folded(choice, catalog, folds, first).items()}
+        parts = parts or {f"seed{seed}": (choice, catalog, seed) for seed in range(first, first + seeds)}
         of_set = {
             f"{recipe.name}-{word}": (adjusted(recipe, part, {**changes, "training.seed": seed}), images, manifest)
             for recipe in own
@@ -161,8 +149,7 @@ def reproduce(
         for cell, (recipe, images, manifest) in runs.items():
             start(folder / cell, recipe, images, manifest, log)
         write_json(folder / REPRODUCTION, {"results_dir": kept})
-        how = f"{folds} folds" if folds else f"{seeds} seeds"
-        title = f"Replay of the {report} report, {how}"
+        title = f"Replay of the {report} report, {f'{folds} folds' if folds else f'{seeds} seeds'}"
         reproduction = Reproduction.create(folder, f"replay-{report}", title, list(runs))
         finish_reproduction(reproduction, log)
     return reproduction
@@ -178,11 +165,7 @@ def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> Non
 
 
 def chosen(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
-    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them.
-
-    Raises:
-        ValueError: there is no such report, recipe or command, or none of them can be trained here.
-    """
+    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
     if report not in REPORTS:
         raise ValueError(no_such("report", report, REPORTS))
     every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}

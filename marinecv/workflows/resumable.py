@@ -10,10 +10,7 @@ from marinecv.runs import is_begun
 
 @contextmanager
 def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
-    """Hold a folder; an interruption, or a disk that fails, carries a note with the way to go on.
-
-    By itself the way is `--resume FOLDER`, once there is a run or a study to resume.
-    """
+    """Hold a folder; an interruption, or a disk that fails, carries a note: `go_on`, else `--resume FOLDER`."""
     with noting(folder, go_on), hold(folder):
         yield
 

@@ -1,26 +1,25 @@
-"""Go on with what was stopped."""
+"""Go on with what was stopped, or write its page again."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from marinecv.console import Log, quiet
-from marinecv.studies import CURVE, REPRODUCTION, is_study
+from marinecv.report.page import write_run_report, write_study_report
+from marinecv.report.search_page import write_search_report
+from marinecv.studies import CURVE, REPRODUCTION, Study, is_study, resumable
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.devices import follow, meet
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
+from marinecv.workflows.results import write_curve
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.search import Search, finish_search
 from marinecv.workflows.train_runs import finish, finish_study
 
-if TYPE_CHECKING:
-    import keras
-
-FINISH = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
-FINISH |= {Experiment: finish_study, Run: finish}
 ARGUMENTS = {Search: ("track", "workers"), LearningCurve: ("track", "goal")}
 """What those that differ from a run take."""
 
@@ -32,7 +31,7 @@ def resume(
     distribute: str | None = None,
     workers: str | None = None,
     goal: float | None = None,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
 ) -> Run | Experiment | Search:
     """Go on with a run, an experiment or a search where it was stopped; one that is finished gets its page again.
@@ -59,7 +58,8 @@ def resume(
     if unknown := [name for name in how if name not in known]:
         raise ValueError(f"{folder} has no use for {unknown[0]}=. Expected some of {', '.join(known)}, or none.")
     log(device_sentence())
-    work = FINISH[type(stopped)]
+    works = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
+    work = (works | {Experiment: finish_study, Run: finish})[type(stopped)]
     if isinstance(stopped, Search):  # in which several processes may work
         work(stopped, log, **how)
         return stopped
@@ -72,14 +72,38 @@ def resume(
 
 
 def opened(folder: Path) -> Run | Experiment | Search:
-    """Open what a folder holds.
-
-    Raises:
-        ValueError: nothing that can be gone on with.
-    """
+    """Open what a folder holds."""
     if (folder / "search.json").is_file():
         return Search(folder)
     if not is_study(folder):
         return Run(folder)
     kinds = {CURVE: LearningCurve, REPRODUCTION: Reproduction}
     return next((kind for name, kind in kinds.items() if (folder / name).is_file()), Experiment)(folder)
+
+
+def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
+    """Write the page of whatever lies in a folder again, from what it holds.
+
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.write_report(run.folder, log=None).name
+        'report.html'
+
+    Args:
+        folder: of a run, an experiment, a learning curve or a search.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        The page.
+    Raises:
+        ValueError: the folder is none of these, or nothing of it is finished.
+    """
+    folder = Path(folder)
+    if (folder / "search.json").is_file():
+        return write_search_report(folder)
+    opened = resumable(folder)
+    if (folder / CURVE).is_file():
+        return write_curve(opened, log or quiet)
+    if isinstance(opened, Study):
+        opened.write_table()
+        return write_study_report(folder)
+    return write_run_report(folder)

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import pandas as pd
 
 from marinecv import runs
 from marinecv.choices import FITTED_SPLITS
 from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
-from marinecv.workflows.explain import Explanation, Images, explain
+from marinecv.workflows.explain import Explanation, explain
 from marinecv.workflows.export import export
 from marinecv.workflows.latent import LatentSpace, latent
-from marinecv.workflows.predict import Paths, predict
-from marinecv.workflows.sources import Data
-
-if TYPE_CHECKING:
-    import keras
+from marinecv.workflows.predict import predict
+from marinecv.workflows.sources import Data, Paths
 
 
 class Run(runs.Run):
@@ -36,7 +34,7 @@ class Run(runs.Run):
     """
 
     @cached_property
-    def model(self) -> "keras.Model":
+    def model(self) -> keras.Model:
         """The trained model: pixels in [0, 255] in, probabilities out."""
         return self.load_model()
 
@@ -44,7 +42,7 @@ class Run(runs.Run):
         """Score it again, or on other images, as `mcv.evaluate` does."""
         return evaluate(self, split, data, **options)
 
-    def explain(self, images: Images = None, method: str = "gradcam", **options: Any) -> Explanation:
+    def explain(self, images: Paths | None = None, method: str = "gradcam", **options: Any) -> Explanation:
         """Show where it looks, as `mcv.explain` does."""
         return explain(self, images, method, **options)
 

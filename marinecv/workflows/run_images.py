@@ -47,10 +47,7 @@ def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[n
 
 
 def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the usable images of a run where they lie in other data, and the boxes of these; None of a catalog.
-
-    Raise ValueError where none of them lies there.
-    """
+    """Return the usable images of a run where they lie in other data, with boxes if it has any, or raise ValueError."""
     source = source_of(data, DataChoice.of(run), log)
     images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
     here, catalog = images.set_index("image_id")["path"], usable(run.catalog)
@@ -88,11 +85,7 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
 def other_images(
     source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
 ) -> pd.DataFrame:
-    """Read the catalog of images from elsewhere, whose classes the model must know.
-
-    They are split as `choice` says; where neither that nor the data do, all of them are of the `split` asked for. Raise
-    ValueError where there is another class, or they alone or the images of the training alone are drawn.
-    """
+    """Read images from elsewhere, whose classes the model must know; without splits all are of the one asked for."""
     manifest = source.manifest
     if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")

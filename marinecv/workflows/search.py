@@ -128,11 +128,7 @@ def search(
 
 
 def finish_search(search: Search, log: Log, *, track: str | None = None, workers: str | None = None) -> None:
-    """Train the trials that are not over yet, then the winner, and write the page.
-
-    Raises:
-        ValueError: its engine has no use for workers, or no trial was trained to its end.
-    """
+    """Train the trials that are not over yet, then the winner, and write the page."""
     if workers:
         import_ray()
     check_workers(search.engine, workers)
@@ -155,11 +151,7 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
 
 
 def work(search: search_folder.Search, track: str | None, log: Log) -> bool:
-    """Train trials until there is none left to begin; several processes may do so at once.
-
-    Returns:
-        Whether all are over.
-    """
+    """Train trials until there is none left to begin, in several processes perhaps; return whether all are over."""
     with open_engine(search) as engine:
         return run_trials(search, engine, trainer(search, log, track), lambda trial: log(trial_line(search, trial)))
 
@@ -170,12 +162,9 @@ def work_apart(folder: Path, track: str | None) -> None:
 
 
 def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
-    """Have workers of Ray train the trials, and say a line for each that is over.
+    """Have workers of Ray train the trials, say a line for each that is over, and return whether all are.
 
     Where a worker is killed, Ray starts it again, and it takes up the trial it left. When this is stopped, so are they.
-
-    Returns:
-        Whether all trials are over.
     """
     import ray
 

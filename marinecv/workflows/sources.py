@@ -1,6 +1,8 @@
-"""Which images a workflow is asked to use: a path, the name of a data set, a manifest or a catalog."""
+"""What a workflow is handed: images by a path, the name of a data set, a manifest or a catalog; and a run."""
 
 import os
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import pandas as pd
 
 from marinecv.console import Log
 from marinecv.data.catalog import check_trainable, read_catalog
+from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
 from marinecv.data.user_tables import as_catalog, usable
+from marinecv.runs import Run
 from marinecv.schema import did_you_mean
 from marinecv.training.recipe import DataChoice
 
@@ -33,20 +37,12 @@ class Source:
         return read_catalog(self.manifest, choice.label_rule, choice.no_box, log=log)
 
 
+Paths = str | os.PathLike | Sequence[str | os.PathLike]
 Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
 
 
 def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find the images that are asked for; None asks for those of the recipe.
-
-    Args:
-        data: a folder or archive, the name of a data set (`data list`) or its TOML file, a manifest, or a catalog.
-        choice: the data part of a recipe: its name stands in for None, and it says how folders are read.
-        log: called with each line of text for the user.
-    Raises:
-        ValueError: there is no such data set or folder, or the word names both.
-        ConnectionError: the data set is not here and cannot be fetched.
-    """
+    """Find the images that are asked for, read as the data part of a recipe says; None asks for the recipe's own."""
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
@@ -71,11 +67,7 @@ def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
 
 
 def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
-    """Read the catalog of a data set, before anything heavy is imported.
-
-    Raises:
-        ValueError: none of its images can be used, or there is nothing to tell apart.
-    """
+    """Read the catalog of a data set, before anything heavy is imported."""
     catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
     if usable(catalog).empty:
         reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
@@ -88,3 +80,33 @@ def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
 def rules_of(choice: DataChoice) -> tuple[str, str]:
     """How boxes become classes."""
     return choice.label_rule, choice.no_box
+
+
+def open_run(run: str | os.PathLike | Run) -> Run:
+    """Open a run by its folder, or raise ValueError where that is none; one that is open is given back."""
+    return run if isinstance(run, Run) else Run(run)
+
+
+def open_classifier(run: str | os.PathLike | Run) -> Run:
+    """Open the run of a classifier."""
+    run = open_run(run)
+    if run.restores:
+        raise ValueError(
+            f"{run.folder} is the run of an autoencoder, which names no animal. Expected a run of pretrain or finetune."
+        )
+    return run
+
+
+def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
+    """Return every file named and every visible image file below a folder named, sorted, or so many of them, drawn."""
+    paths = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    found = []
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"There is no {path}. Expected an image file or a folder.")
+        found += image_files(path, deep=True) if path.is_dir() else [path]
+    if not found:
+        raise ValueError(
+            f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return sorted(random.Random(seed).sample(found, limit)) if limit and limit < len(found) else found

@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
 
 from marinecv.console import Log, quiet
 from marinecv.data.user_tables import usable
@@ -21,9 +23,6 @@ from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.sources import Data, Source, source_of
 from marinecv.workflows.train_runs import finish, finish_study, start
 
-if TYPE_CHECKING:
-    import keras
-
 RecipeLike = Recipe | str | os.PathLike | None
 
 
@@ -35,7 +34,7 @@ def train(
     changes: Mapping[str, Any] | None = None,
     track: str | None = None,
     distribute: str | None = None,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
     **settings: Any,
 ) -> Run:
@@ -113,7 +112,7 @@ def grid(
     changes: Mapping[str, Any] | None = None,
     track: str | None = None,
     distribute: str | None = None,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
     **settings: Any,
 ) -> Experiment:
@@ -182,11 +181,7 @@ def folder_of(plan: Plan, folder: str | os.PathLike | None, base: Recipe, name: 
 
 
 def choose_on_test(plan: Plan, log: Log) -> None:
-    """Say loudly what choosing on test costs; refuse it where there is no test split to do it on.
-
-    Raises:
-        ValueError: a run has no usable test image.
-    """
+    """Say loudly what choosing on test costs; refuse it where there is no test split to do it on."""
     if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
         raise ValueError(
             'select_on="test" needs test images, and there are none here (folds have no test split either). Leave it '

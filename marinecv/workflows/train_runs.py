@@ -44,12 +44,7 @@ from marinecv.workflows.resumable import at_work
 
 
 def start(
-    folder: str | Path,
-    recipe: Recipe,
-    catalog: pd.DataFrame,
-    manifest: Manifest,
-    log: Log,
-    select_on: str = "validation",
+    folder: Path, recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest, log: Log, select_on: str = "validation"
 ) -> Run:
     """Make the folder of a run."""
     recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # of all the data, by one rule
@@ -79,11 +74,7 @@ def finish(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     number: str = "",
 ) -> None:
-    """Train, score and report a run, from wherever it stands.
-
-    By choice its training is followed elsewhere too, on several devices, with callbacks of the caller. Its `number`
-    among others begins the first line.
-    """
+    """Train, score and report a run, from wherever it stands; its `number` among others begins the first line."""
     recipe = Recipe.of(run)
     with tracked(None if run.finished else track, run.folder, recipe) as followers:
         if not run.finished:
@@ -136,16 +127,9 @@ def classified(
 ) -> dict[str, dict]:
     """Write what a classifier predicts of every image that lies in a split, and how sure it is; return its figures."""
     attributes = run.attributes if recipe.model.takes_attributes else None
-    predictions = predict_table(
-        model,
-        rows,
-        recipe.image,
-        run.class_names,
-        pixels=pixels,
-        attributes=attributes,
-        bank=recipe.training.exact_bank,
-        together=bool(recipe.data.fold),
-    )
+    how = {"bank": recipe.training.exact_bank, "together": bool(recipe.data.fold)}
+    how |= {"pixels": pixels, "attributes": attributes}
+    predictions = predict_table(model, rows, recipe.image, run.class_names, **how)
     write_predictions(predictions, run.path("predictions.csv"))
     if attributes is not None:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
@@ -153,16 +137,12 @@ def classified(
     groups = run.catalog.set_index("image_id")["group"]
     if run.path("relatives.csv").is_file():
         keep_honest_scores(run, predictions, log)
-    return {
-        split: classification_metrics(part, groups=groups) for split, part in predictions.groupby("split", sort=False)
-    }
+    parts = predictions.groupby("split", sort=False)
+    return {split: classification_metrics(part, groups=groups) for split, part in parts}
 
 
 def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -> None:
-    """Train once on what is labelled, then put the images that this model is sure of into train, as what it calls them.
-
-    `pseudo_labels.csv` says which; it is written last.
-    """
+    """Train once on what is labelled, then put images that this model is sure of into train, as what it calls them."""
     data = replace(recipe.data, pseudo_labels=0.0)
     first = replace(recipe, title=f"{recipe.title}: on the labels alone", data=data)
     folder = run.path("teacher")
@@ -173,15 +153,14 @@ def take_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -
             score(teacher, first, [], log)
     rows = usable(teacher.catalog)
     places = np.flatnonzero(rows["split"] == "")
-    predictions = predict_table(
-        teacher.load_model(), rows.iloc[places], recipe.image, run.class_names, pixels=rows_of(pixels, places)
-    )
+    unseen, model = rows.iloc[places], teacher.load_model()
+    predictions = predict_table(model, unseen, recipe.image, run.class_names, pixels=rows_of(pixels, places))
     table = pseudo_labels(predictions, recipe.data.pseudo_labels)
     catalog = with_pseudo_labels(teacher.catalog, table)
     if run.path("relatives.csv").is_file():
         note_relatives(run.folder, recipe, catalog, log)  # train has other images now
     write_table(run.path("catalog.csv"), catalog)
-    write_table(run.path("pseudo_labels.csv"), table)
+    write_table(run.path("pseudo_labels.csv"), table)  # last: it says that this is done
     right = table["right"].sum()
     log(f"  {len(table)} of {len(places)} images without a label got one; for {right} it is the right one")
 
@@ -220,8 +199,7 @@ def finish_study(study: Study, log: Log, **how: Any) -> None:
 def train_cells(study: Study, is_done: Callable[[Run], bool], work: Callable[[Run, str], None]) -> None:
     """Work on each run of a study that is not done, one after the other, and hold its folder meanwhile."""
     for number, cell in enumerate(study.cells, start=1):
-        run = Run(study.cell_folder(cell))
-        if not is_done(run):
+        if not is_done(run := Run(study.cell_folder(cell))):
             with at_work(run.folder):
                 work(run, f"[{number}/{len(study.cells)}] ")
 

@@ -16,14 +16,7 @@ LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)" 
 
 
 def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a recipe with the weights that are to be had: of ImageNet, those of a file, or none.
-
-    Args:
-        recipe: one without a backbone is returned as it is.
-        changes: what is asked for as "model.weights" and "model.alpha".
-    Raises:
-        ValueError: weights were named and are not to be had, or a width that the network does not come in.
-    """
+    """Return a recipe with the weights that are to be had: of ImageNet, those of a file, or none."""
     model, changes = recipe.model, changes or {}
     if not model.has_backbone:
         return recipe

@@ -1,4 +1,4 @@
-"""What the images are, and what makes a score on them wrong: findings, one page and a CSV a table."""
+"""Show what the images are, what is wrong with them, and which of them give each other away across splits."""
 
 import argparse
 
@@ -6,36 +6,27 @@ from marinecv import console
 
 from .. import options
 
-NAME = "audit"
-HELP = "Show what the images are, what is wrong with them, and which of them give each other away across splits."
 EXAMPLE = "audit --data-dir my_images --strict"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which images, where the page goes, and when the exit code is 1."""
-    options.add_data(parser)
+    options.add(parser, *options.DATA)
     options.add_output(parser, "the page and its tables")
-    options.add_subset(parser)
-    options.add_frames(parser)
+    options.add(parser, *options.SUBSET, "--frames")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a finding is serious")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode every image, look for what is wrong, write the page and print the findings.
-
-    Returns:
-        The exit code: 1 where a finding is serious and `--strict` asks for it.
-    """
+    """Decode every image, look for what is wrong, write the page and print the findings."""
     from marinecv.data.catalog import read_catalog
     from marinecv.workflows.sources import Source
 
     manifest = options.manifest(args)
     source = Source(manifest, read_catalog(manifest, log=options.say))
-    console.import_tensorflow()
-    from marinecv.workflows.audit import audit
-
+    mcv = options.library()
     how = {"frames": args.frames, "limit": args.limit, "seed": args.seed, "log": options.say}
-    found = audit(source, folder=args.output_dir, **how)
+    found = mcv.audit(source, folder=args.output_dir, **how)
     page, findings = found.report(), found.findings
     print(found.tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
     print("", found.summary, "", sep="\n")

@@ -1,19 +1,17 @@
-"""Tell whether runs differ by more than chance."""
+"""Compare runs on the same images: exact McNemar, paired bootstrap, and a plain sentence."""
 
 import argparse
 
 from .. import options
 
-HELP = "Compare runs on the same images: exact McNemar, paired bootstrap, and a plain sentence."
 EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Runs or studies, and a split."""
-    parser.add_argument(
-        "runs", nargs="+", type=options.run_folder, metavar="RUN", help="finished runs; a study stands for its runs"
-    )
-    options.add_split(parser, default="validation")
+    about = "finished runs; a study stands for its runs"
+    parser.add_argument("runs", nargs="+", type=options.run_folder, metavar="RUN", help=about)
+    options.add(parser, "--on")
 
 
 def run(args: argparse.Namespace) -> int:

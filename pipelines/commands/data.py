@@ -1,4 +1,4 @@
-"""The data at hand: list the known sets, fetch one, write class folders of links, or pack very many images."""
+"""List known data sets, fetch one, write class folders of links, or pack very many images into few files."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,6 @@ from marinecv import console
 
 from .. import options
 
-HELP = "List known data sets, fetch one, write class folders of links, or pack very many images into few files."
 EXAMPLE = "data fetch aquarium"
 
 
@@ -20,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a folder or zip at hand")
     fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch though no licence is stated")
     links = verbs.add_parser("materialise", help="write split/class/image folders of links; no original is moved")
-    options.add_data(links)
+    options.add(links, *options.DATA)
     options.add_output(links, "the links", default="NAME_by_class")
     packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads quickly")
-    options.add_data(packed)
+    options.add(packed, *options.DATA)
     options.add_output(packed, "the pack", default="NAME_packed")
 
 

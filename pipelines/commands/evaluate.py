@@ -1,43 +1,26 @@
-"""Score a run again, or on other images."""
+"""Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped
+folds; or on images from elsewhere (--data, --data-dir).
+"""
 
 import argparse
 
-from marinecv import console
-
 from .. import options
 
-HELP = (
-    "Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped "
-    "folds; or on images from elsewhere (--data, --data-dir)."
-)
 EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a split, and by choice other data."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
-    options.add_split(parser, default="validation")
-    options.add_data(parser)
-    options.add_labels(parser)
-    options.add_subset(parser)
+    options.add(parser, "run", "--on", *options.DATA, *options.LABELS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
-    parser.add_argument(
-        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
-    )
-    parser.add_argument(
-        "--folds",
-        type=options.several,
-        metavar="K",
-        help="train its recipe K times with relatives kept apart, beside it",
-    )
+    options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
+    options.add(parser, "--folds", help="train its recipe K times with relatives kept apart, beside it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}
     print(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how))

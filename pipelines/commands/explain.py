@@ -1,39 +1,32 @@
-"""Show where a run looks: heat maps of its images or yours, and how much of the heat falls on the animals."""
+"""Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the heat
+falls into the boxes of the animals.
+"""
 
 import argparse
 from pathlib import Path
 
-from marinecv import console
 from marinecv.choices import HEAT_METHODS
 
 from .. import options
 
-HELP = (
-    "Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the "
-    "heat falls into the boxes of the animals."
-)
 EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam++"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, what to look at, and by which method."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
+    options.add(parser, "run")
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
     )
     parser.add_argument("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
     parser.add_argument("--layer", metavar="NAME", help="whose maps (default: the final convolution)")
-    options.add_split(parser, default="validation")
-    options.add_data(parser)
-    options.add_subset(parser)
+    options.add(parser, "--on", *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
     print(explanation)

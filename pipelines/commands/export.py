@@ -1,4 +1,4 @@
-"""Write a run as files for other runtimes, with a certificate of how well they agree with it; or check them again."""
+"""Write a run for another runtime, measured on its validation images; --check looks at what was written before."""
 
 import argparse
 
@@ -7,26 +7,22 @@ from marinecv.export.formats import FILES, QUANTISATIONS, check_format
 
 from .. import options
 
-HELP = "Write a run for another runtime, measured on its validation images; --check looks at what was written before."
 EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float16 int8-full"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to make of it."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
-    parser.add_argument(
-        "--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx"
-    )
-    parser.add_argument("--quantise", nargs="+", choices=QUANTISATIONS, help="of litert, one or more (default: none)")
-    parser.add_argument(
-        "--margin", type=options.fraction, metavar="X", help="validation accuracy that it may lose (default: 0.02)"
-    )
-    parser.add_argument("--check", action="store_true", help="compare every export of RUN with its certificate")
+    flag = parser.add_argument
+    options.add(parser, "run")
+    flag("--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx")
+    flag("--quantise", nargs="+", choices=QUANTISATIONS, help="of litert, one or more (default: none)")
+    flag("--margin", type=options.fraction, metavar="X", help="validation accuracy that it may lose (default: 0.02)")
+    flag("--check", action="store_true", help="compare every export of RUN with its certificate")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write what agrees well enough and print the table of the run's exports; name what was refused at the end."""
-    from marinecv.workflows.opened import open_classifier
+    from marinecv.workflows.sources import open_classifier
 
     options.refuse_beside(args, "check", ("format", "quantise", "margin"))
     trained = open_classifier(args.run)

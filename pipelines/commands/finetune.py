@@ -1,4 +1,4 @@
-"""Train a head on a pretrained network."""
+"""Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."""
 
 import argparse
 
@@ -6,39 +6,31 @@ from marinecv.choices import BANK_DTYPES
 
 from .. import options
 
-HELP = "Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."
 EXAMPLE = "finetune --backbone mobilenetv3large"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The shared training flags, and those of a backbone."""
+    flag = parser.add_argument
     options.add_training(parser)
-    parser.add_argument(
+    flag(
         "--backbone",
         nargs="+",
         metavar="NAME",
         help="mobilenet (default on your images), mobilenetv3large (on the report's), mobilenetv2, inceptionv3, "
         "resnet50, efficientnetb4; or several",
     )
-    parser.add_argument(
-        "--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)"
-    )
-    parser.add_argument(
-        "--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none"
-    )
-    parser.add_argument(
-        "--head-epochs", type=options.natural, metavar="N", help="first epochs in which only the head learns"
-    )
-    parser.add_argument(
+    flag("--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
+    flag("--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none")
+    flag("--head-epochs", type=options.natural, metavar="N", help="first epochs in which only the head learns")
+    flag(
         "--bank",
         type=bank,
         metavar="auto|off|N",
         help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
     )
-    parser.add_argument(
-        "--bank-dtype", choices=BANK_DTYPES, help="float16 keeps them in half the room (default: float32)"
-    )
-    parser.add_argument("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
+    flag("--bank-dtype", choices=BANK_DTYPES, help="float16 keeps them in half the room (default: float32)")
+    flag("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
 
 
 def run(args: argparse.Namespace) -> int:

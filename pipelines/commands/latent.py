@@ -1,29 +1,21 @@
-"""What a run's inner space looks like: a map of its images, clusters, nearest neighbours; one page and its tables."""
+"""Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a linear
+classifier, and each image's nearest neighbours.
+"""
 
 import argparse
 
-from marinecv import console
-from marinecv.choices import FITTED_SPLITS, SPLITS
+from marinecv.choices import FITTED_SPLITS
 
 from .. import options
 
-HELP = (
-    "Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a "
-    "linear classifier, and each image's nearest neighbours."
-)
 EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, splits, and how many clusters."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
-    parser.add_argument(
-        "--on",
-        nargs="+",
-        choices=SPLITS,
-        default=list(FITTED_SPLITS),
-        help="one split or several (default: train validation)",
-    )
+    options.add(parser, "run")
+    several = "one split or several (default: train validation)"
+    options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help=several)
     parser.add_argument(
         "--clusters", type=options.several, metavar="K", help="of K-means (default: as many as there are classes)"
     )
@@ -35,16 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="lay salt and pepper on the images first, a tenth of the pixels each; the page is in latent-noisy",
     )
-    options.add_data(parser)
-    options.add_subset(parser)
+    options.add(parser, *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
     print(mcv.latent(run, args.on, neighbors=args.neighbours, data=data, log=options.say, **how))
     return 0

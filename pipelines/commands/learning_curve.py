@@ -1,30 +1,26 @@
-"""What labels are worth: classifiers at several shares of them, and how many more photographs a goal asks for."""
+"""Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what
+features learned without labels bring, and how many more photographs a goal asks for, class by class.
+"""
 
 import argparse
 
-from marinecv import console
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS
 
 from .. import options
 
-HELP = (
-    "Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what "
-    "features learned without labels bring, and how many more photographs a goal asks for, class by class."
-)
 EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which classifiers, at which shares of the labels, how often."""
-    options.add_data(parser)
+    options.add(parser, *options.DATA)
     options.add_output(parser, "the study")
-    options.add_subset(parser)
-    options.add_labels(parser)
-    parser.add_argument(
+    options.add(parser, *options.SUBSET, *options.LABELS)
+    options.add(
+        parser,
         "--recipe",
         nargs="+",
-        metavar="NAME",
         help="classifiers by name (`recipes`; default on your images: a head on a frozen backbone); "
         f"{FAMILY}, the default on the report's, stands for {', '.join(FRACTIONS)}",
     )
@@ -50,17 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--goal", type=options.inner_share, metavar="ACCURACY", help="sought (default: half the errors of now)"
     )
-    parser.add_argument("--resume", type=options.run_folder, metavar="STUDY", help="go on with a stopped curve")
-    parser.add_argument(
+    options.add(parser, "--resume", metavar="STUDY", help="go on with a stopped curve")
+    options.add(
+        parser,
         "--epochs",
-        type=options.epochs,
-        metavar="N",
         help="at most N epochs; like --image-size not of a frozen backbone beside networks that learn",
     )
-    parser.add_argument("--batch-size", type=options.batch, metavar="N", help="images a training step")
-    options.add_sizes(parser)
-    options.add_settings(parser)
-    options.add_track(parser)
+    options.add(parser, "--batch-size", "--image-size", "--set", "--track")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,13 +60,7 @@ def run(args: argparse.Namespace) -> int:
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
-    from marinecv.studies import CURVE
-
-    if args.resume and not (args.resume / CURVE).is_file():
-        raise ValueError(f"{args.resume} is no curve: it has no {CURVE}. Expected a folder of `learning-curve`.")
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     how = {"goal": args.goal, "track": args.track, "log": options.say}
     if args.resume:
         mcv.resume(args.resume, **how)

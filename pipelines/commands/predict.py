@@ -1,34 +1,30 @@
-"""Predict files or folders with a trained run."""
+"""Predict files or folders (recursively). Classes and geometry come from the run, never from flags."""
 
 import argparse
 from pathlib import Path
 
 from .. import options
 
-HELP = "Predict files or folders (recursively). Classes and geometry come from the run, never from flags."
 EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what to look at."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a finished run")
+    options.add(parser, "run")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"
     )
-    parser.add_argument(
-        "--batch-size", type=options.batch, default=32, metavar="N", help="images at a time (default: 32)"
-    )
+    options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     parser.add_argument("--review", action="store_true", help="flag the images that somebody should look at")
-    parser.add_argument("--limit", type=options.positive, metavar="N", help="N of the images, drawn by --seed")
-    parser.add_argument("--seed", type=options.seed, default=0, help="of the draw (default: 0)")
+    options.add(parser, "--limit", help="N of the images, drawn by --seed")
+    options.add(parser, "--seed", help="of the draw (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="let a model of drawn pictures look at your files")
-    options.add_workers(parser)
+    options.add(parser, "--workers")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write a row an image; a file that cannot be read is a row with its reason. Stopped, the same command goes on."""
     from marinecv.workflows.predict import predict_to_csv
 
-    written = predict_to_csv(**vars(args), log=options.say)
-    return 0 if written.failed < written.files else 1
+    return 0 if predict_to_csv(**vars(args), log=options.say) else 1

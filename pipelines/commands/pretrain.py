@@ -1,10 +1,9 @@
-"""Train a CNN from scratch."""
+"""Train a CNN from scratch on your images, or the report's best row; with --grid its three, or a recipe by name."""
 
 import argparse
 
 from .. import options
 
-HELP = "Train a CNN from scratch on your images, or the report's best row; with --grid its three, or a recipe by name."
 EXAMPLE = "pretrain --grid"
 
 

@@ -1,6 +1,7 @@
-"""The reports' recipes: listed with what they published and what we measured, shown, and replayed over seeds."""
+"""List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."""
 
 import argparse
+import csv
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +12,6 @@ from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, recip
 
 from .. import options
 
-HELP = "List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."
 EXAMPLE = "recipes show aquarium_four_conv --keras"
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -30,21 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
     times = replay.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
-    times.add_argument("--folds", type=options.several, metavar="K", help="K folds of the images instead of seeds")
+    options.add(times, "--folds", help="K folds of the images instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
-    replay.add_argument("--resume", type=options.run_folder, metavar="STUDY", help="go on with a stopped replay")
+    options.add(replay, "--resume", metavar="STUDY", help="go on with a stopped replay")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     replay.add_argument(
         "--budget",
         action="store_true",
         help=f"a quick look: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split",
     )
-    replay.add_argument("--epochs", type=options.epochs, metavar="N", help="at most N epochs: a reduced budget")
-    replay.add_argument(
-        "--limit", type=options.positive, metavar="N", help="at most N images a split: a reduced budget"
-    )
-    options.add_sizes(replay)
-    options.add_data(replay)
+    options.add(replay, "--epochs", help="at most N epochs: a reduced budget")
+    options.add(replay, "--limit", help="at most N images a split: a reduced budget")
+    options.add(replay, "--image-size", *options.DATA)
     options.add_output(replay, "the study")
 
 
@@ -118,15 +115,11 @@ def figure_lines(recipe, measured: dict) -> Iterator[str]:
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
     """The lines of results files for all seeds or all folds of a recipe, with the most labels, by recipe and split."""
-    import csv
-
     measured = {}
     for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if (
-                    line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit()
-                ):  # bank.csv is another table
+            for line in csv.DictReader(file):  # bank.csv is another table
+                if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
     most = {key: max(labelled(line) for line in lines) for key, lines in measured.items()}
     return {key: [line for line in lines if labelled(line) == most[key]] for key, lines in measured.items()}
@@ -153,18 +146,9 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
-    options.refuse_beside(args, "resume", tuple(vars(args).keys() - {"verb", "report", "seeds"}))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
-    from marinecv.studies import REPRODUCTION
-
-    if args.resume and not (args.resume / REPRODUCTION).is_file():
-        raise ValueError(
-            f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
-        )
-    console.import_tensorflow()
-    import marinecv as mcv
-
+    mcv = options.library()
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)
     else:

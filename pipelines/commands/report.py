@@ -1,21 +1,20 @@
-"""Write the page of a run, a study or a search again."""
+"""Write the report page of a run, a study, a curve or a search again, from what its folder holds."""
 
 import argparse
 
 from .. import options
 
-HELP = "Write the report page of a run, a study, a curve or a search again, from what its folder holds."
 EXAMPLE = "report runs/aquarium_four_conv-1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, a study or a search."""
-    parser.add_argument("run", type=options.run_folder, metavar="RUN", help="folder of a run, a study or a search")
+    options.add(parser, "run", help="folder of a run, a study or a search")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write it and say where it lies."""
-    from marinecv.workflows.report import write_report
+    from marinecv.workflows.resume import write_report
 
     print(write_report(args.run, log=options.say))
     return 0

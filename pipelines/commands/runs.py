@@ -1,11 +1,10 @@
-"""List what was trained."""
+"""List the runs, studies and searches below a folder, with their state and validation accuracy."""
 
 import argparse
 from pathlib import Path
 
 from .. import options
 
-HELP = "List the runs, studies and searches below a folder, with their state and validation accuracy."
 EXAMPLE = "runs"
 
 
