@@ -41,6 +41,7 @@ from marinecv.evaluation.restoration import restoration_metrics
 from marinecv.evaluation.seeds import compare_seeds, seed_spread
 from marinecv.explain.figures import box_figures
 from marinecv.explain.in_box import measure_boxes
+from marinecv.features.embeddings import embed
 from marinecv.inputs.rgb import find_white
 from marinecv.inputs.synthesise import synthesise
 
@@ -194,7 +195,7 @@ FUNCTIONS = {
     "thumbnail_votes, leak_index, honest_scores": leakage,
     "make_dataset": lambda t: ids(t, mcv.make_dataset(t.catalog, SPEC, NAMES)),
     "predict_table": lambda t: mcv.predict_table(t.model, t.catalog, SPEC, NAMES),
-    "embed": lambda t: mcv.embed(t.model, t.catalog, SPEC, pixels_of(t), keep=False),
+    "embed": lambda t: embed(t.model, t.catalog, SPEC, pixels_of(t), keep=False),
     "measure_boxes": lambda t: measure_boxes(t.model, pixels_of(t), t.catalog, t.boxes, SPEC, NAMES, np.zeros(3)),
     "box_figures": lambda t: box_figures(t.measured, NAMES),
     "latent_points, cluster_table, latent_measures": latent,

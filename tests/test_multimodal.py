@@ -79,7 +79,7 @@ def catalog(cub):
 def run(cub, catalog, tmp_path_factory):
     """A finished run. Only to be read."""
     run = train_runs.start(tmp_path_factory.mktemp("runs") / "run", SMALL, catalog, cub, print)
-    train.finish(run)
+    train.finish(run, print)
     return run
 
 

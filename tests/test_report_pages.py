@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from conftest import draw_image
 from marinecv.atomic import write_json
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, write_predictions
+from marinecv.inputs.spec import ImageSpec
 from marinecv.report.html import number_text, thumbnail
 from marinecv.report.page import render, write_run_report, write_study_report
 from marinecv.report.parts import by_split, flat
@@ -44,10 +46,18 @@ def make_run(folder, seed=0, demonstration=False, right=0.7):
     table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), CLASSES)
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
-    contract = {"class_names": CLASSES, "demonstration": demonstration, "data_dirs": [str(pictures)]}
+    contract = {"class_names": CLASSES, "image": asdict(ImageSpec()), "demonstration": demonstration}
+    contract["data_dirs"] = [str(pictures)]
     write_json(folder / "contract.json", contract)
     write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
-    timing = {"best_epoch": 11, "train_seconds": 61.25, "parameters": 123456, "device": "cpu", "epochs": 12}
+    timing = {
+        "best_epoch": 11,
+        "train_seconds": 61.25,
+        "seconds_per_epoch": 5.1,
+        "parameters": 123456,
+        "device": "cpu",
+        "epochs": 12,
+    }
     write_json(folder / "timing.json", timing | {"latency_ms_per_image": 3.0, "trainable_parameters": 900})
     write_json(
         folder / "recipe.json",

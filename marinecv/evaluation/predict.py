@@ -25,7 +25,8 @@ def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> n
     """
     import keras
 
-    batches = max(0, int(dataset.cardinality())) or None  # negative where nobody knows
+    # Negative where nobody knows; arrays, which Keras takes too, have none.
+    batches = max(0, int(getattr(dataset, "cardinality", int)())) or None
     with progress_bar(batches, "predicting", unit="batches") as show:
         # Keras waits for what each batch gives, unless all callbacks are async_safe.
         bar = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: show(batch + 1), async_safe=True)

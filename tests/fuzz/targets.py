@@ -4,7 +4,6 @@ A target is a function of the bytes and of a folder, which `make_place` has made
 and then states what must hold of them; it returns too where they were refused. Anything else it raises is a finding.
 """
 
-import argparse
 import contextlib
 import hashlib
 import io
@@ -33,7 +32,7 @@ from marinecv.studies import Study, run_row
 from marinecv.tables import write_table
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
-from marinecv.workflows.folders import state
+from marinecv.workflows.folders import list_work, state
 
 NAMES = ("crab", "eel", "=NA")
 CATALOG = pd.DataFrame(
@@ -339,10 +338,8 @@ def list_of_runs(data: bytes, place: Path) -> None:
         (folder / "unfinished" / "metrics.json").unlink()
     for name in ("study/a/metrics.json", "unfinished/history.csv", "study/study.json"):
         (folder / name).write_bytes(data)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        hold(runs_command.run(argparse.Namespace(folder=folder)) == 0, "the list ends badly")
-    hold(all(f"{run.folder}  " in printed.getvalue() for run in list_runs(folder)), "a run is hidden")
+    listed = {Path(name) for name in list_work(folder)["folder"]}
+    hold({run.folder for run in list_runs(folder)} <= listed, "a run is hidden")
 
 
 @target()
