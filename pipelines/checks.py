@@ -18,7 +18,8 @@ from marinecv.studies import Study, resumable
 from marinecv.training.recipe import DataChoice
 from marinecv.workflows.sources import Source, read_early, source_of
 
-from .options import refuse_beside, say, source
+from .opened import source
+from .options import refuse_beside, say
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches

@@ -69,36 +69,6 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-box", choices=NO_BOX, help="what an image without a box is")
 
 
-def source(args: argparse.Namespace, choice=None):
-    """Return the images that --data and --data-dir name, which an early check may have read before; None of neither.
-
-    How their folders are read the flags say, else the data part of a recipe.
-    """
-    if getattr(args, "source", None) or not (args.data or args.data_dir):
-        return getattr(args, "source", None)
-    from marinecv.data.locate import locate
-    from marinecv.workflows.sources import Source
-
-    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return Source(locate(args.data, args.data_dir, say=say, **reading))
-
-
-def run_and_data(args: argparse.Namespace):
-    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
-    from marinecv.training.recipe import DataChoice
-    from marinecv.workflows.opened import open_run
-
-    run = open_run(args.run)
-    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
-
-
-def manifest(args: argparse.Namespace):
-    """Return the data set that --data and --data-dir name, else the aquarium."""
-    from marinecv.data.locate import locate
-
-    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
-
-
 def changes(args: argparse.Namespace) -> dict[str, object]:
     """Return the settings that flags change, by their whole names; those of --set stand above the others."""
     given = {f"{part}.{name}": getattr(args, name, None) for part, names in SETTINGS.items() for name in names}
@@ -210,27 +180,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="train on all GPUs of this machine (mirrored), or of several machines (data-parallel, on JAX)",
     )
     parser.add_argument("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")
-
-
-def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
-    """Train these recipes as the flags say, one or several, or go on with what --resume names."""
-    from marinecv.workflows.devices import choose_backend
-
-    choose_backend(args.distribute)
-    from marinecv.workflows import resume, train
-
-    how = {"track": args.track, "distribute": args.distribute, "log": say}
-    if args.resume:
-        resume.resume(args.resume, **how)
-        return 0
-    sizes = args.image_size if len(args.image_size or ()) > 1 else ()
-    how |= {"folder": args.output_dir, "changes": changes(args)}
-    if len(rows) > 1 or sizes or args.folds or args.select_on == "test":
-        several = {"sizes": sizes, "folds": args.folds, "select_on": args.select_on or "validation"}
-        train.grid(source, rows, **several, name=name, title=title, **how)
-    else:
-        train.train(source, rows[0], **how)
-    return 0
 
 
 def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:

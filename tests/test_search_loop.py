@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from marinecv.hold import hold
-from marinecv.search.engines import ENGINES, open_engine
+from marinecv.search.engines import ENGINES
 from marinecv.search.folder import Search, Trial
-from marinecv.search.loop import run_trials
+from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.space import TRAINING, Parameter
 
 PAIRS = [(engine, algorithm) for engine, algorithms in ENGINES.items() for algorithm in algorithms]

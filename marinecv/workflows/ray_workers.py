@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 from marinecv import console
 
@@ -24,8 +25,8 @@ class Workers:
     each: dict[str, int]
 
 
-def import_ray() -> None:
-    """Import Ray, without its remarks.
+def import_ray() -> ModuleType:
+    """Import Ray, without its remarks, and return it.
 
     Raises:
         ValueError: it is not installed.
@@ -41,6 +42,7 @@ def import_ray() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.raise_original_map_exception = True
+    return ray
 
 
 @contextmanager
@@ -53,8 +55,7 @@ def ray_workers(most: int) -> Iterator[Workers]:
     Raises:
         OSError: there is no such cluster, or its workers are lost again and again.
     """
-    import ray
-
+    ray = import_ray()
     address = os.environ.get("RAY_ADDRESS", "local")
     check_answer(address)
     resources = {"num_cpus": os.cpu_count()} if address == "local" else {}

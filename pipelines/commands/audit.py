@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog
     from marinecv.workflows.sources import Source
 
-    manifest = options.manifest(args)
+    from .. import opened
+
+    manifest = opened.manifest(args)
     source = Source(manifest, read_catalog(manifest, log=options.say))
     console.import_tensorflow()
     from marinecv.workflows.audit import audit

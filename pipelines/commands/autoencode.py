@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.recipes.butterflies import DENOISE, RECIPES
 
@@ -30,12 +31,13 @@ def run(args: argparse.Namespace) -> int:
     """Train the chosen recipe, or go on with what `--resume` names."""
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
+    from .. import opened
+
     console.import_tensorflow()
-    import marinecv as mcv
 
     if args.resume:
         mcv.resume(args.resume, track=args.track, log=options.say)
         return 0
     how = {"folder": args.output_dir, "changes": options.changes(args), "track": args.track, "log": options.say}
-    mcv.autoencode(options.source(args), args.recipe, **how)
+    mcv.autoencode(opened.source(args), args.recipe, **how)
     return 0

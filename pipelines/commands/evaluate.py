@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 
 from .. import options
@@ -34,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
-    run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
+    from .. import opened
 
+    run, data = opened.run_and_data(args)
+    console.import_tensorflow()
     names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}
     print(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how))

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.choices import HEAT_METHODS
 
@@ -30,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
-    run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
+    from .. import opened
 
+    run, data = opened.run_and_data(args)
+    console.import_tensorflow()
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
     print(explanation)

@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.choices import FITTED_SPLITS, SPLITS
 
@@ -41,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
-    run, data = options.run_and_data(args)
-    console.import_tensorflow()
-    import marinecv as mcv
+    from .. import opened
 
+    run, data = opened.run_and_data(args)
+    console.import_tensorflow()
     how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
     print(mcv.latent(run, args.on, neighbors=args.neighbours, data=data, log=options.say, **how))
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS
@@ -72,8 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume and not (args.resume / CURVE).is_file():
         raise ValueError(f"{args.resume} is no curve: it has no {CURVE}. Expected a folder of `learning-curve`.")
+    from .. import opened
+
     console.import_tensorflow()
-    import marinecv as mcv
 
     how = {"goal": args.goal, "track": args.track, "log": options.say}
     if args.resume:
@@ -81,5 +83,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     how |= {"encoder": args.encoder, "encoder_data": args.encoder_data or "train", "folder": args.output_dir}
     how |= {"fractions": args.labelled or LABEL_FRACTIONS, "seeds": args.seeds or 3}
-    mcv.learning_curve(options.source(args), args.recipe, **how, changes=options.changes(args))
+    mcv.learning_curve(opened.source(args), args.recipe, **how, changes=options.changes(args))
     return 0

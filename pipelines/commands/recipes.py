@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.choices import SCORED_SPLITS
 from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, recipe_named
@@ -162,14 +163,15 @@ def replay(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.resume} is no replay: it has no {REPRODUCTION}. Expected a folder of `recipes replay`."
         )
+    from .. import opened
+
     console.import_tensorflow()
-    import marinecv as mcv
 
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)
     else:
         how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.only, "quick": args.budget}
-        how |= {"data": options.source(args) if args.data else args.data_dir, "folder": args.output_dir}
+        how |= {"data": opened.source(args) if args.data else args.data_dir, "folder": args.output_dir}
         how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
         done = mcv.reproduce(args.report, **how)
     for recipe in done.recipes:

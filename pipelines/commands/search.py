@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 from marinecv.search.engines import ENGINES, settled_engine
 
@@ -42,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
     if not args.resume:
         settled_engine(args.engine, args.algorithm, args.workers)  # refused before anything heavy is imported
+    from .. import opened
+
     console.import_tensorflow()
-    import marinecv as mcv
 
     how = {"track": args.track, "workers": args.workers, "log": options.say}
     if args.resume:
@@ -51,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     how |= {"engine": args.engine, "algorithm": args.algorithm, "folder": args.output_dir}
     how |= {"trials": args.trials} if args.trials else {}
-    mcv.search(options.source(args), args.recipe, **how, changes=options.changes(args))
+    mcv.search(opened.source(args), args.recipe, **how, changes=options.changes(args))
     return 0

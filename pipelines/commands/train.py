@@ -2,6 +2,7 @@
 
 import argparse
 
+import marinecv as mcv
 from marinecv import console
 
 from .. import options
@@ -33,8 +34,6 @@ def run(args: argparse.Namespace) -> int:
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
     console.import_tensorflow()
-    import marinecv as mcv
-
     how = {"track": args.track, "log": options.say}
     if args.resume:
         mcv.resume(args.resume, **how)
