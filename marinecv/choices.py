@@ -23,8 +23,10 @@ WEIGHTS = ("imagenet", "none")
 FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
 """What a training sees, and what a model is judged by."""
 ATTRIBUTE_KINDS = ("image", "class")
-FITS = ("pad", "stretch")
-LARGER = ("shrink", "refuse")
+Fit = Literal["pad", "stretch"]
+FITS = get_args(Fit)
+Larger = Literal["shrink", "refuse"]
+LARGER = get_args(Larger)
 Pooling = Literal["flatten", "avg"]
 POOLINGS = get_args(Pooling)
 BackbonePooling = Literal["avg", "max", "avg_max"]

@@ -14,6 +14,7 @@ import marinecv as mcv
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.latent import latent_points
 from marinecv.features import bank
+from marinecv.features.embeddings import embed
 from marinecv.workflows import latent
 from pipelines.cli import main
 
@@ -73,7 +74,7 @@ def test_the_space_of_a_run_is_left_in_it(run_copy, capsys, monkeypatch):
 
     run = mcv.Run(run_copy)  # and the same in a few lines of Python
     pixels, catalog = mcv.load_pixels(run.catalog, run.spec)
-    codes = mcv.embed(run.load_model(), catalog, run.spec, pixels)
+    codes = embed(run.load_model(), catalog, run.spec, pixels)
     laid = latent_points(usable(catalog), codes)
     np.testing.assert_allclose(laid[["x", "y"]], points[["x", "y"]], atol=1e-6)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from marinecv.choices import Fit, Larger
 from marinecv.schema import Share, checked_dataclass
 
 MAX_SIDE = 4096
@@ -35,9 +36,9 @@ class ImageSpec:
 
     height: Side = 224
     width: Side = 224
-    fit: Literal["pad", "stretch"] = "pad"
+    fit: Fit = "pad"
     canvas_px: Annotated[int, Meta(ge=1, le=16384)] | None = None
-    larger: Literal["shrink", "refuse"] = "shrink"
+    larger: Larger = "shrink"
     antialias: bool = False
     reduced_decoding: bool = False
     white: Annotated[int, Meta(ge=1, le=65535)] | None = None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta
 
+from marinecv.choices import BackbonePooling, Fusion, Normalisation, Pooling
 from marinecv.schema import Count, Rate, Share, Size, checked_dataclass
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class ScratchModel(ModelConfig):
     dense: Size = 128
     dropout: Share = 0.5
     batch_norm: bool = False
-    pooling: Literal["flatten", "avg"] = "flatten"
-    normalisation: Literal["standardise", "unit", "imagenet"] = "standardise"
+    pooling: Pooling = "flatten"
+    normalisation: Normalisation = "standardise"
     padding: Annotated[int, Meta(ge=0, le=64)] | None = None
 
 
@@ -65,8 +66,8 @@ class BackboneModel(ModelConfig):
     trainable_layers: Count | None = 20
     trainable_blocks: tuple[str, ...] = ()
     alpha: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
-    normalisation: Literal["backbone", "standardise", "unit", "imagenet"] = "backbone"
-    pooling: Literal["avg", "max", "avg_max"] = "avg"
+    normalisation: Literal["backbone", Normalisation] = "backbone"
+    pooling: BackbonePooling = "avg"
     also_pooled: tuple[str, ...] = ()
     hidden: tuple[Size, ...] = ()
     dropout: Share = 0.2
@@ -80,7 +81,7 @@ class MultimodalModel(BackboneModel):
     kind, builder, takes_attributes = "multimodal", "multimodal:multimodal_classifier", True
     attributes: Size = 312
     attribute_units: Size = 256
-    fusion: Literal["concatenate", "gated"] = "concatenate"
+    fusion: Fusion = "concatenate"
     hidden: tuple[Size, ...] = (512,)
     dropout: Share = 0.5
 
@@ -129,7 +130,7 @@ class EncoderModel(ModelConfig):
     batch_norm: bool = False
     weights: str = "none"
     frozen: bool = False
-    pooling: Literal["avg", "flatten"] = "avg"
+    pooling: Pooling = "avg"
     hidden: tuple[Size, ...] = ()
     dropout: Share = 0.2
 

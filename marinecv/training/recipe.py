@@ -6,21 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from marinecv.choices import SPLIT_BY, ClassLevel, Frames, LabelRule, NoBox
+from marinecv.choices import SPLIT_BY, BankDtype, ClassLevel, Frames, JitCompile, LabelRule, NoBox
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.schema import (
-    Count,
-    Positive,
-    Rate,
-    Seed,
-    Share,
-    Size,
-    build,
-    checked_dataclass,
-    convert,
-    no_such,
-    one_of,
-)
+from marinecv.schema import Count, Positive, Rate, Seed, Share, Size, build, checked_dataclass, convert, no_such, one_of
 from marinecv.training.model_choice import MODELS, ModelChoice
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
@@ -141,8 +129,8 @@ class Training:
     augmentation: Augmentation | None = None
     mixed_precision: bool = False
     bank: Count = 0
-    bank_dtype: Literal["float32", "float16"] = "float32"
-    jit_compile: Literal["auto", "on", "off"] = "auto"
+    bank_dtype: BankDtype = "float32"
+    jit_compile: JitCompile = "auto"
     calibration: Share = 0.0
     seed: Seed = 0
 
