@@ -1,16 +1,18 @@
-"""Every setting of a recipe: changed by the command line, by `changes=` and by keyword, kept in `recipe.json`, and felt.
+"""Every setting of a recipe: changed by text, by `changes=` and by keyword, kept in `recipe.json`, and felt.
 
 A new setting is found by itself; one of `Training` is asked of `FELT` what it changes in a training.
 """
 
 import argparse
 import json
+from contextlib import suppress
 from dataclasses import fields, replace
 from types import NoneType
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import marinecv as mcv
@@ -20,7 +22,8 @@ from marinecv.runs import Run
 from marinecv.training import fit
 from marinecv.training.model_choice import MODELS
 from marinecv.training.recipe import Recipe, Training
-from marinecv.training.settings import OF_THE_DATA, named_changes, read_recipe, settings_of, to_toml, with_changes
+from marinecv.training.settings import OF_THE_DATA, read_recipe, settings_of, to_toml, with_changes
+from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
 
@@ -28,6 +31,8 @@ OTHER = {
     "data.fractions": (0.6, 0.2, 0.2),
     "data.split_by": "stratified",
     "image.canvas_px": 512,
+    "training.calibration": 0.5,
+    "training.jit_compile": "on",
     "training.metrics": ("accuracy", "recall"),
     "training.monitor": "loss",
     "training.augmentation.rotation_deg": 15.0,
@@ -63,7 +68,7 @@ def other(key, recipe):
     if key in OTHER:
         return OTHER[key]
     if key == "model.weights":
-        return "none" if value != "none" else "imagenet"
+        return "none" if value != "none" else "encoder.keras"
     return another(hint_of(key, recipe), value)
 
 
@@ -159,13 +164,11 @@ def together(recipe, keys):
     for key in keys:
         own = {**BESIDE.get(key, {}), key: other(key, recipe)}
         for group in groups:
-            try:
-                found = settings_of(with_changes(recipe, {**group, **own}))
-            except ValueError:
-                continue
-            if all(found[name] == value for name, value in {**group, **own}.items()):
-                group.update(own)
-                break
+            with suppress(ValueError):
+                both = {**group, **own}
+                if with_changes(recipe, both) == with_changes(recipe, {**own, **group}):
+                    group.update(own)
+                    break
         else:
             groups.append(own)
     return groups
@@ -173,8 +176,13 @@ def together(recipe, keys):
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """A training ends when the folder of the run stands."""
+    """A training ends when the folder of the run stands; how long it would take is not asked."""
     monkeypatch.setattr(workflow, "finish", lambda run, *args, **how: None)
+    monkeypatch.setattr(prepare, "estimate_seconds", lambda *args, **how: 1.0)
+    monkeypatch.setattr(prepare, "choose_bank", lambda *args: (0, ""))
+    monkeypatch.setattr("marinecv.workflows.weights.weights_host_answers", lambda: False)
+    for module in (prepare, train_runs):  # the tank has none, and the recipe of birds takes some
+        monkeypatch.setattr(module, "attributes_by_image", lambda *args: pd.DataFrame({"image_id": []}))
 
 
 @pytest.mark.parametrize("kind", BASES)
@@ -183,5 +191,106 @@ def test_settings_end_up_in_the_recipe_of_a_run(kind, shared_tank, tmp_path, unt
     keys = [key for key in keys_of(recipe) if kind == "cnn" or key.startswith("model.")]
     for number, group in enumerate(together(recipe, keys)):
         run = mcv.train(shared_tank, recipe, changes=group, folder=tmp_path / str(number), log=None)
-        found = settings_of(Recipe.of(Run(run.folder)))
-        assert {key: found[key] for key in group} == group
+        found, before = settings_of(Recipe.of(Run(run.folder))), settings_of(recipe)
+        asked = settings_of(with_changes(recipe, group))
+        lost = {key: found.get(key) for key in asked if asked[key] != before.get(key) and found.get(key) != asked[key]}
+        assert not lost
+
+
+SMALL = {
+    "cnn": BASES["cnn"],
+    "backbone": BASES["backbone"].with_model(backbone="mobilenet", weights="none", alpha=0.25, trainable_layers=2),
+}
+SMALL = {kind: with_changes(replace(recipe, training=Training()), {"image.size": 32}) for kind, recipe in SMALL.items()}
+FELT = {
+    "optimizer": ("cnn", {}, {"optimizer"}),
+    "learning_rate": ("cnn", {}, {"optimizer"}),
+    "momentum": ("cnn", {"optimizer": "sgd"}, {"optimizer"}),
+    "weight_decay": ("cnn", {}, {"optimizer"}),
+    "l2": ("cnn", {}, {"penalty"}),
+    "decay_scope": ("cnn", {"l2": 0.1}, {"penalty"}),
+    "label_smoothing": ("cnn", {}, {"loss"}),
+    "epochs": ("cnn", {}, {"epochs"}),
+    "batch_size": ("cnn", {}, {"batches"}),
+    "early_stop_patience": ("cnn", {}, {"callbacks"}),
+    "early_stop_reductions": ("cnn", {}, {"callbacks"}),
+    "lr_factor": ("cnn", {}, {"callbacks"}),
+    "lr_patience": ("cnn", {}, {"callbacks"}),
+    "metrics": ("cnn", {}, {"metrics"}),
+    "monitor": ("cnn", {}, {"callbacks"}),
+    "head_epochs": ("backbone", {}, {"optimizer", "epochs", "callbacks"}),
+    "head_learning_rate": ("backbone", {"head_epochs": 1}, {"optimizer"}),
+    "class_weights": ("cnn", {}, {"class_weight"}),
+    "balanced": ("cnn", {}, {"batches"}),
+    "augmentation": ("cnn", {}, {"batches"}),
+    "mixed_precision": ("cnn", {}, {"policy"}),
+    "bank": ("backbone", {}, {"input", "batches", "weights"}),
+    "bank_dtype": ("backbone", {"bank": 2}, {"batches"}),
+    "jit_compile": ("cnn", {}, {"jit_compile"}),
+    "calibration": ("cnn", {}, {"validation", "callbacks"}),
+    "seed": ("cnn", {}, {"weights", "batches"}),
+}
+"""Setting of a training -> the network that feels it, what it needs beside it, and all that it changes of a fit."""
+
+
+def fitted(recipe, run, pixels):
+    """What Keras is asked to fit, and how, in each stage of a training; nothing is trained."""
+    stages = []
+
+    def record(model, train, **how):
+        validation = sum(len(batch[0]) for batch in how["validation_data"])
+        plain = (bool, int, float, str, type(None))
+        told = [{name: each for name, each in vars(own).items() if isinstance(each, plain)} for own in how["callbacks"]]
+        config = model.get_compile_config()
+        acted_on = [variable.name for variable in model.trainable_variables if variable.regularizer is not None]
+        stages.append(
+            {
+                "optimizer": (type(model.optimizer), model.optimizer.get_config() | {"name": ""}),
+                "loss": config["loss"],
+                "metrics": str([config["metrics"], config["weighted_metrics"]]),
+                "jit_compile": config["jit_compile"],
+                "penalty": (acted_on, [float(loss) for loss in model.losses]),
+                "callbacks": [(type(own).__name__, of) for own, of in zip(how["callbacks"], told, strict=True)],
+                "epochs": (how["initial_epoch"], how["epochs"]),
+                "class_weight": how["class_weight"],
+                "batches": [np.asarray(part).tolist() for part in next(iter(train))],
+                "input": model.inputs[0].shape,
+                "policy": keras.config.dtype_policy().name,
+                "validation": validation,
+                "weights": [array.tolist() for array in model.get_weights()[:2]],
+            }
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", record)
+        for name in ("check_finite", "keep"):
+            patch.setattr(fit, name, lambda *args: None)
+        fit.fit_recipe(recipe, run, pixels)
+    return {name: [stage[name] for stage in stages] for name in stages[0]}
+
+
+@pytest.fixture(scope="module")
+def small(shared_tank, tmp_path_factory):
+    """A run that is not trained, and its pixels."""
+    recipe, catalog = SMALL["cnn"], mcv.read_catalog(mcv.locate(data_dir=shared_tank))
+    folder = tmp_path_factory.mktemp("small")
+    run = Run.create(folder, recipe.to_dict(), recipe.contract(mcv.class_names_of(catalog)), catalog)
+    return run, fit.load_run(run, recipe)
+
+
+@pytest.fixture
+def precision():
+    """As it was."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Training)])
+def test_a_setting_of_a_training_is_felt(key, small, precision):
+    assert key in FELT, f"what does training.{key} change of a fit? Write it into FELT"
+    kind, beside, changed = FELT[key]
+    without = SMALL[kind].with_training(**beside)
+    name = f"training.{key}"
+    value = Augmentation(flip=1.0) if key == "augmentation" else other(name, without)
+    before, after = (fitted(recipe, *small) for recipe in (without, with_changes(without, {name: value})))
+    assert {part for part in before if before[part] != after[part]} == changed

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.figures import interval_words
@@ -36,7 +37,7 @@ def write_curve(study: Study, log: Log) -> Path:
     recipes = {cell: Recipe.of(run) for cell, run in runs.items()}
     told = [told_by(run, recipes[cell]) for cell, run in runs.items()]
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*told, strict=True))
-    splits = [split for split in ("validation", "test") if split in set(cells["split"])]
+    splits = [split for split in SCORED_SPLITS if split in set(cells["split"])]
     catalogs = [run.catalog for run in runs.values()]
     groups = {
         split: common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates()) for split in splits

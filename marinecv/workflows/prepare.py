@@ -19,7 +19,7 @@ from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import default_split_by, is_grouped, keep_split, split_catalog
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
@@ -94,7 +94,6 @@ def plan_runs(
         ValueError: there are no such images or settings, or nothing can be trained on these images.
     """
     recipes = with_weights_at_hand(recipes, changes, log)
-    changes = {name: value for name, value in changes.items() if name != "model.weights"}
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)
     runs = {}
@@ -102,6 +101,8 @@ def plan_runs(
         for size in sizes or [None]:
             base = replace(recipe, name=f"{recipe.name}_{size}px") if len(sizes) > 1 else recipe
             asked = changes if size is None else {**changes, SIZE: size}
+            if recipe.model.has_backbone:  # whose weights are settled
+                asked = {name: value for name, value in asked.items() if name != "model.weights"}
             for fold, (part, images) in (parts or {"": (choice, catalog)}).items():
                 name = f"{base.name}-{fold}" if fold else base.name
                 runs[name] = adjusted(base, part, asked, images_of(images)["validation"]), images
@@ -297,7 +298,7 @@ def images_of(catalog: pd.DataFrame) -> dict[str, int]:
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
     """Say what will run, what of it cannot act, and about how long it takes."""
-    good, bad = usable(catalog), catalog[catalog["problem"] != ""]
+    good, bad = usable(catalog), catalog[~is_usable(catalog)]
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
     first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
     log(

@@ -11,6 +11,7 @@ from marinecv.choices import WEIGHTS
 from marinecv.data import network
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import with_changes
 
 LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
 
@@ -20,15 +21,18 @@ def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = N
 
     Args:
         recipe: one without a backbone is returned as it is.
-        changes: what is asked for as "model.weights" and "model.alpha".
+        changes: what is asked for as "model.weights", "model.backbone" and "model.alpha".
     Raises:
-        ValueError: weights were named and are not to be had, or a width that the network does not come in.
+        ValueError: weights were named and are not to be had, a network that there is not, or a width it does not come
+            in.
     """
-    model, changes = recipe.model, changes or {}
-    if not model.has_backbone:
+    changes = changes or {}
+    if not recipe.model.has_backbone:
         return recipe
-    asked, alpha = changes.get("model.weights"), changes.get("model.alpha")
-    if alpha is not None and not BACKBONES[model.backbone].has_alpha:
+    asked, of_file = changes.get("model.weights"), ("model.backbone", "model.alpha")
+    model = with_changes(recipe, {name: changes[name] for name in of_file if name in changes}).model
+    file = weights_file(model.backbone, model.alpha)
+    if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
         raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha.")
     named = asked or (model.weights if model.weights != "imagenet" else None)
     if named not in (None, *WEIGHTS):
@@ -37,7 +41,6 @@ def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = N
         return recipe.with_model(weights=str(Path(named).resolve()))
     if model.weights == "none" and asked is None:
         return recipe
-    file = weights_file(model.backbone, float(alpha or model.alpha))
     is_to_be_had = named != "none" and (file.is_file() or weights_host_answers())
     if named == "imagenet" and not is_to_be_had:
         raise ValueError(

@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
+    from marinecv.data.user_tables import is_usable
+
     from .. import opened
 
     run, data = opened.run_and_data(args)
@@ -38,4 +40,4 @@ def run(args: argparse.Namespace) -> int:
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
     print(explanation)
-    return 0 if (explanation.cases["problem"] == "").any() else 1
+    return 0 if is_usable(explanation.cases).any() else 1
