@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import draw_image
 
 import marinecv as mcv
 from marinecv.inputs.spec import Augmentation
@@ -26,6 +27,7 @@ from marinecv.training.settings import OF_THE_DATA, read_recipe, settings_of, to
 from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
+from pipelines.cli import main
 
 OTHER = {
     "data.fractions": (0.6, 0.2, 0.2),
@@ -202,6 +204,21 @@ SMALL = {
     "backbone": BASES["backbone"].with_model(backbone="mobilenet", weights="none", alpha=0.25, trainable_layers=2),
 }
 SMALL = {kind: with_changes(replace(recipe, training=Training()), {"image.size": 32}) for kind, recipe in SMALL.items()}
+
+
+@pytest.mark.parametrize("words", [["--class-level", "leaf"], ["--set", "data.class_level=leaf"]])
+def test_how_folders_are_read_is_a_setting_too(words, tmp_path, untrained):
+    for number, (split, family) in enumerate((split, family) for split in ("train", "valid") for family in "ab"):
+        folder = tmp_path / "photos" / split / family / f"eel_{family}"
+        folder.mkdir(parents=True)
+        for each in range(2):
+            draw_image("eel", seed=2 * number + each).save(folder / f"{each}.png")
+    assert main(["train", str(tmp_path / "photos"), *words, "--output-dir", str(tmp_path / "run")]) == 0
+    run = mcv.train(tmp_path / "photos", folder=tmp_path / "other", class_level="leaf", log=None)
+    for found in (Run(tmp_path / "run"), Run(run.folder)):
+        assert found.class_names == ("eel_a", "eel_b") and Recipe.of(found).data.class_level == "leaf"
+
+
 FELT = {
     "optimizer": ("cnn", {}, {"optimizer"}),
     "learning_rate": ("cnn", {}, {"optimizer"}),

@@ -29,7 +29,7 @@ from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, Source, source_of
 from marinecv.workflows.weights import with_available_weights
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
@@ -137,7 +137,10 @@ def read_data(
     first = recipes[0]
     choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
     source = source_of(data, choice, log)
-    manifest = source.manifest
+    reading = {name: getattr(choice, name) for name in ("class_level", "merge_case") if f"data.{name}" in changes}
+    manifest = replace(source.manifest, **reading)
+    if manifest.root and manifest != source.manifest:  # it was found before the changes were known
+        source = Source(manifest)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         default = {"split_by": None, "fractions": DataChoice.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
