@@ -182,7 +182,7 @@ def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypa
     [
         ("--nonsense", "required: COMMAND"),
         ("pretrian --epochs 3", 'no command "pretrian". Did you mean "pretrain"?'),
-        ("zzz", 'no command "zzz". Expected one of data, audit, pretrain,'),
+        ("zzz", 'no command "zzz". Expected one of data, audit, train, pretrain,'),
         ("pretrain --epochs 0", "--epochs: expected a whole number from 1 to 100000, not 0"),
         ("pretrain --limit few", "--limit: expected a whole number from 1 to 1000000000, not few"),
         ("pretrain --seed -1", "--seed: expected a whole number from 0 to 4294967295, not -1"),

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 import marinecv as mcv
 from marinecv.inputs.pixels import read_pixels
-from pipelines.cli import main
+from pipelines.commands.recipes import RECIPES, RESULTS, figure_lines, read_accuracies
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,15 +48,13 @@ def test_every_function_that_the_page_on_the_reports_names_is_tested():
     assert all(re.search(rf"\b{name}\(", tests) for name in named)
 
 
-def test_the_tables_of_results_say_what_the_command_recipes_says(capsys):
-    assert main(["recipes"]) == 0
-    said, name = {}, ""
-    for line in capsys.readouterr().out.splitlines():
-        if not line.startswith(" "):
-            name = line.split()[0]
-        elif found := re.match(r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\)", line):
-            split, ours, low, high = found.groups()
-            said.setdefault((name, split), f"{ours} ({low} to {high})" if low != high else ours)
+def test_the_tables_of_results_say_what_the_command_recipes_says():
+    said, measured = {}, read_accuracies(RESULTS)
+    for name, recipe in RECIPES.items():
+        for line in "\n".join(figure_lines(recipe, measured)).splitlines():
+            if found := re.match(r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\)", line):
+                split, ours, low, high = found.groups()
+                said.setdefault((name, split), f"{ours} ({low} to {high})" if low != high else ours)
     checked, columns = set(), []
     for line in (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().replace("*", "") for cell in line.strip("|").split("|")]
@@ -77,6 +76,26 @@ def test_the_readme_names_the_files_that_a_run_leaves(finished_run):
     listed = text[text.index("## What a run leaves") :].split("\n\n")[1].split()
     left = {path.name for path in finished_run.iterdir() if path.is_file() and path.name != ".lock"}
     assert left - {name for name in listed if "/" not in name} == set()
+
+
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+
+
+def test_the_pages_name_public_names_alone_and_import_the_others():
+    for page, text in PAGES.items():
+        assert set(re.findall(r"\bmcv\.(\w+)", text)) <= set(mcv.__all__), page
+
+
+@pytest.mark.parametrize(
+    "block", [block for text in PAGES.values() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+)
+def test_python_on_the_pages_calls_what_is_there_with_arguments_that_it_takes(block):
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("marinecv"):
+            assert all(hasattr(importlib.import_module(node.module), name.name) for name in node.names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("mcv."):
+            parameters = inspect.signature(getattr(mcv, node.func.attr)).parameters
+            assert {word.arg for word in node.keywords} <= {*parameters} or "settings" in parameters, ast.unparse(node)
 
 
 def the_page_s_load():

@@ -21,6 +21,7 @@ METADATA = {
 }
 MACHINE_PATH = re.compile(r"/(tmp|work|root|home|Users|usr|opt|var|content)\b|[A-Z]:\\\\|site-packages")
 MAX_BYTES = 300_000
+IMPORTS = ("import keras", "import matplotlib.pyplot as plt", "import marinecv as mcv")
 REEF_CLASSES = ("fish", "jellyfish", "penguin", "puffin", "shark", "starfish", "stingray")
 
 
@@ -67,6 +68,8 @@ def test_notebook_uses_public_names_only(notebook):
     for cell in code_cells(notebook):
         source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
         for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert ast.unparse(node) in IMPORTS
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mcv":
                 used.add(node.attr)
     assert len(used) > 15
@@ -112,7 +115,7 @@ def test_notebook_runs(notebook, tmp_path):
     NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False, resources=resources).execute()
     tidy(notebook)
     figures = [output for output in outputs_of(notebook) if "image/png" in output.get("data", {})]
-    assert len(figures) == 2
+    assert len(figures) == 4
     if os.environ.get("MARINECV_REFRESH_NOTEBOOK"):
         nbformat.write(notebook, NOTEBOOK)
     else:

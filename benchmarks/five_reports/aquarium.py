@@ -3,15 +3,15 @@
 from five_reports.bounds import fits_batch_average, fitting_sizes
 from five_reports.claims import expected_best, place_of, tell_apart
 from five_reports.words import CANNOT, PLACES, claim, could_be, filled, hits, in_images, listed, section
-from marinecv.pipelines.commands import finetune, pretrain
 
 from marinecv.evaluation.intervals import smallest_difference, wilson
 from marinecv.evaluation.published import counts_behind
+from marinecv.recipes import aquarium
 
 SPLITS = ("validation", "test")
-SCRATCH = {split: [recipe.published[split]["accuracy"] for recipe in pretrain.GRID] for split in SPLITS}
-TUNED = {split: [row[split]["accuracy"] for row in finetune.PUBLISHED.values()] for split in SPLITS}
-N = {split: pretrain.BEST.published[split]["n"] for split in SPLITS}
+SCRATCH = {split: [recipe.published[split]["accuracy"] for recipe in aquarium.GRID] for split in SPLITS}
+TUNED = {split: [row[split]["accuracy"] for row in aquarium.PUBLISHED.values()] for split in SPLITS}
+N = {split: aquarium.BEST.published[split]["n"] for split in SPLITS}
 TRIED = 1000  # sizes
 
 
@@ -87,7 +87,7 @@ def best_patience() -> str:
     counts = [hits(figure, n) for figure in TUNED["validation"]]
     return claim(
         "The best patience.",
-        f"{finetune.WINNER}; on validation {listed(TUNED['validation'])} for {listed(finetune.PATIENCES)}.",
+        f"{aquarium.WINNER}; on validation {listed(TUNED['validation'])} for {listed(aquarium.PATIENCES)}.",
         f"That is {listed(counts)} images: two are equal and the other is {max(counts) - min(counts)} behind. The tie "
         "was broken by test scores that cannot be.",
         f"{tell_apart(max(counts), min(counts), n)}; it says nothing about patience",
@@ -116,7 +116,7 @@ def taken() -> str:
     bounds = [wilson(hits(figure, N["test"]), N["test"]) for figure in SCRATCH["test"]]
     tuned, scratch = (sorted(hits(figure, n) for figure in part["validation"]) for part in (TUNED, SCRATCH))
     return (
-        f"**Aquarium.** Small images go a long way: networks that see {pretrain.BEST.image.height} pixels get most of "
+        f"**Aquarium.** Small images go a long way: networks that see {aquarium.BEST.image.height} pixels get most of "
         f"this test right, between {min(low for low, _ in bounds):.2f} and {max(high for _, high in bounds):.2f} over "
         "the three intervals. On validation every fine-tuning is ahead of every network from scratch, by "
         f"{tuned[0] - scratch[-1]} to {tuned[-1] - scratch[0]} images. And the report's own warning about frames of "

@@ -31,13 +31,17 @@ def find_links(
 ) -> pd.DataFrame:
     """Link copies, near copies and images taken one after the other.
 
+        >>> import marinecv as mcv
+        >>> mcv.find_links(mcv.read_catalog(mcv.demo_images())[:8]).columns[:3].tolist()
+        ['first', 'second', 'kind']
+
     What was found is kept in the store and known by the files, their times and sizes, and their classes.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`; its usable rows are looked at, those that do not decode are left alone.
         frames: what says which images follow each other: `"number"` in the file name, `"time"` in the EXIF data or
             the file name, or `"none"`; None takes what tells best, see `find_frames`.
-        loaded: what `load_thumbs(catalog)` gave, to save decoding again.
+        loaded: what `marinecv.audit.thumbs.load_thumbs(catalog)` gave, to save decoding again.
         say: called with a line of text where the search takes more than a moment.
     Returns:
         DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids), `kind`: `copy` (the same bytes), `near

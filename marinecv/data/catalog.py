@@ -37,6 +37,10 @@ def read_boxes(
 ) -> pd.DataFrame:
     """Return the clean boxes of a data set, or of a DataFrame; an empty table where the layout has none.
 
+        >>> import marinecv as mcv
+        >>> mcv.read_boxes(mcv.demo_images()).columns[:6].tolist()
+        ['image_id', 'class_name', 'xmin', 'ymin', 'xmax', 'ymax']
+
     Args:
         manifest: with its `root`; or a user's boxes as `dominant_class` takes them, a row each, `image_id` as the
             catalog has it; their other columns stay.
@@ -64,6 +68,10 @@ def read_catalog(
 ) -> pd.DataFrame:
     """Read a data set: every image a row, sorted by split and image id.
 
+        >>> import marinecv as mcv
+        >>> mcv.read_catalog(mcv.demo_images())["split"].unique().tolist()
+        ['train', 'validation', 'test']
+
     Args:
         manifest: with its `root`.
         label_rule: how boxes become one class, see `dominant_class`.
@@ -90,6 +98,10 @@ def read_catalog(
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:
     """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split.
+
+        >>> import marinecv as mcv
+        >>> mcv.class_names_of(mcv.read_catalog(mcv.demo_images()))[:3]
+        ('fish', 'jellyfish', 'penguin')
 
     Those present are sorted by name; of the layout `cub`, by number, and so of a pack that was made of it. Images
     without a class are passed over.

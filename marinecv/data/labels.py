@@ -21,14 +21,12 @@ def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
     Rows with a problem do not count; so does a row without class or image, and one with a corner that is missing,
     infinite or no number. `read_boxes(boxes)` names the problem of each. An image without any other row has no label.
 
-    Example:
-
-    >>> import pandas as pd
-    >>> columns = ["filename", "class", "xmin", "ymin", "xmax", "ymax"]
-    >>> boxes = pd.DataFrame([("a.jpg", "ray", 0, 0, 30, 20), ("a.jpg", "eel", 0, 0, 20, 10)], columns=columns)
-    >>> print(dominant_class(boxes))
-      image_id class_name  score  share
-    0    a.jpg        ray  600.0   0.75
+        >>> import marinecv as mcv, pandas as pd
+        >>> columns = ["filename", "class", "xmin", "ymin", "xmax", "ymax"]
+        >>> boxes = pd.DataFrame([("a.jpg", "ray", 0, 0, 30, 20), ("a.jpg", "eel", 0, 0, 20, 10)], columns=columns)
+        >>> mcv.dominant_class(boxes)
+          image_id class_name  score  share
+        0    a.jpg        ray  600.0   0.75
 
     Args:
         boxes: DataFrame, one row a box, corners in pixels as numbers or text: columns `BOX_COLUMNS`, of which `source`

@@ -23,6 +23,10 @@ def locate(
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
+        >>> import marinecv as mcv
+        >>> mcv.locate("reef").name
+        'reef'
+
     A folder or archive in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
     set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
     the drawn reef, said so in plain words. Classes that the tables of a CUB folder name and of which no image is here
@@ -53,7 +57,9 @@ def locate(
 def demo_images(say: Callable[[str], None] | None = None) -> Manifest:
     """Draw images of a reef, once, and return their data set: to try things out without data or network.
 
-        run = mcv.train(mcv.demo_images(), epochs=3)
+        >>> import marinecv as mcv
+        >>> mcv.demo_images().demonstration
+        True
 
     The command line uses them where no data set is named and none can be fetched. Scores on them say nothing about
     real animals.

@@ -23,6 +23,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class Manifest:
     """One data set, as its TOML file states it.
 
+        >>> import marinecv as mcv
+        >>> mcv.Manifest(name="mine", layout="folders", class_names=("crab", "eel")).class_names
+        ('crab', 'eel')
+
     Attributes:
         name: the word a user types after `--data`, and the name of its folder in the store.
         title: one line for a listing.
@@ -90,6 +94,10 @@ def list_manifests() -> list[Manifest]:
 
 def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     """Return the bundled manifest of this name, or the one a TOML file of the user's states.
+
+        >>> import marinecv as mcv
+        >>> mcv.load_manifest("aquarium").class_names[:3]
+        ('fish', 'jellyfish', 'penguin')
 
     Raises:
         ValueError: no such name, no such file, or a key that a manifest does not have.

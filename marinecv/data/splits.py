@@ -60,9 +60,11 @@ def split_catalog(
     at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
     `random`, `stratified` and `grouped` ignore published splits. `stratified` gives of each class the whole images in
     its fraction to validation and to test, at least one each where there are enough, and the rest to train; `grouped`
-    keeps each group on one side and comes as near to the fractions of every class as whole groups allow:
+    keeps each group on one side and comes as near to the fractions of every class as whole groups allow.
 
-        split_catalog(catalog, "grouped", links=mcv.find_links(catalog))
+        >>> import marinecv as mcv
+        >>> mcv.split_catalog(mcv.read_catalog(mcv.demo_images()), "stratified")["split"].unique().tolist()
+        ['train', 'validation', 'test']
 
     Groups are the sub-folders of a class at the first depth (a camera before its days) that leaves every class in train
     and most of them in each other split; a train image with a near-duplicate on another side is left out, and its row

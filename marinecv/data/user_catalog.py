@@ -25,9 +25,10 @@ def catalog_of(
 ) -> pd.DataFrame:
     """Make a catalog of image files: a row a file, in the order given, its size read from its header.
 
-        files = sorted(Path("photos").rglob("*.jpg"))
-        catalog = mcv.catalog_of(files, [file.parent.name for file in files])
-        catalog = mcv.split_catalog(mcv.catalog_of(pd.read_csv("photos.csv")), "stratified")
+        >>> import marinecv as mcv
+        >>> files = sorted(mcv.demo_images().root.rglob("*.jpg"))
+        >>> mcv.catalog_of(files[:2], ["fish", "shark"])["image_id"].tolist()
+        ['reef_test_0000.jpg', 'reef_test_0001.jpg']
 
     Args:
         paths: absolute, or relative to the current folder; or a DataFrame of them in a column `path`, `file` or

@@ -26,6 +26,10 @@ _SMALLEST = np.finfo(np.float64).eps
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Soften probabilities, or sharpen them: `softmax(log p / temperature)`. The most probable class stays.
 
+        >>> import marinecv as mcv
+        >>> mcv.calibrated([[0.9, 0.1]], temperature=2.0).round(2).tolist()
+        [[0.75, 0.25]]
+
     It is what the network's softmax would give of its logits divided by the temperature.
 
     Args:

@@ -18,6 +18,11 @@ def classification_metrics(
 ) -> dict:
     """Score a predictions table, every figure with its 95% interval.
 
+        >>> import marinecv as mcv
+        >>> table = mcv.make_table(range(2), "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+        >>> mcv.classification_metrics(table)["accuracy"]["n"]
+        2
+
     Near copies, neighbouring frames and pictures of one camera are right or wrong together: intervals over images are
     then far too narrow, and `groups` says what belongs together. What would come of other groups is then what the
     intervals bound.
@@ -67,6 +72,11 @@ def classification_metrics(
 def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
     """Score each class against the rest; an absent class keeps its row.
 
+        >>> import marinecv as mcv
+        >>> table = mcv.make_table(range(2), "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+        >>> mcv.per_class_metrics(table)["recall"].tolist()
+        [1.0, 0.0]
+
     Returns:
         DataFrame, one row a class in order: `class_name, precision, recall, specificity, f1, support`, and
         `<name>_low`, `<name>_high` (Wilson, 95%) of the first three. They take images for independent: with near copies
@@ -90,6 +100,11 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count images by true and predicted class: cell (i, j) has true class i and predicted class j.
+
+        >>> import marinecv as mcv
+        >>> table = mcv.make_table(range(2), "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+        >>> mcv.confusion(table).to_numpy().tolist()
+        [[1, 0], [1, 0]]
 
     Returns:
         DataFrame (C, C) of int, index `true_class` and columns `predicted_class`, all classes in order.

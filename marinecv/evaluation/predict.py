@@ -49,6 +49,12 @@ def predict_table(
 ) -> pd.DataFrame:
     """Predict the usable images of a catalog, whatever their split.
 
+        >>> import marinecv as mcv
+        >>> catalog = mcv.read_catalog(mcv.demo_images())
+        >>> model, spec = mcv.cnn((64, 64, 3), 7), mcv.ImageSpec(height=64, width=64)
+        >>> mcv.predict_table(model, catalog[:8], spec, mcv.class_names_of(catalog)).columns[:3].tolist()
+        ['image_id', 'split', 'true_class']
+
     Args:
         model: functional or sequential: a softmax over the classes, or the logits of a last layer without activation,
             which get a softmax here; for two classes also one sigmoid or its logit, which stands for the second. It

@@ -24,8 +24,10 @@ def make_table(
 ) -> pd.DataFrame:
     """Put predictions beside the truth, one row an image: of a network, or of any classifier.
 
-        table = mcv.make_table(range(len(X)), "test", y, classifier.predict_proba(X), classifier.classes_)
-        mcv.classification_metrics(table)
+        >>> import marinecv as mcv
+        >>> table = mcv.make_table(["a", "b"], "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+        >>> table["predicted_class"].tolist()
+        ['crab', 'crab']
 
     Args:
         image_ids: (n,) POSIX paths relative to the data root, or other names; unique within a split.
@@ -115,6 +117,12 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
 
 def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> pd.DataFrame:
     """Read what `write_predictions` wrote; the table comes back equal, columns that it does not need as text.
+
+        >>> import marinecv as mcv
+        >>> table = mcv.make_table(["a", "b"], "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+        >>> table.to_csv("predictions.csv", index=False)
+        >>> mcv.read_predictions("predictions.csv").equals(table)
+        True
 
     Args:
         path: of the CSV.

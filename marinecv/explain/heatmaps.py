@@ -33,6 +33,10 @@ def heatmaps(
 ) -> np.ndarray:
     """Show where in each image a model finds its evidence for a class.
 
+        >>> import marinecv as mcv, numpy as np
+        >>> mcv.heatmaps(mcv.cnn((64, 64, 3), 7), np.zeros((2, 64, 64, 3)), classes=[0, 3]).shape
+        (2, 64, 64)
+
     The score is that of the class before the softmax, be that an activation, a layer or an operation of its own. Each
     map is divided by its largest value; a map without any heat stays zero, and `NO_HEAT` says what that means. An
     image's map does not depend on the others.

@@ -39,6 +39,12 @@ def make_dataset(
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` of the usable rows of a catalog.
 
+        >>> import marinecv as mcv
+        >>> catalog = mcv.read_catalog(mcv.demo_images())
+        >>> train = mcv.make_dataset(catalog[:8], mcv.ImageSpec(), mcv.class_names_of(catalog), training=True)
+        >>> [batch.shape.as_list() for batch in next(iter(train))]
+        [[8, 224, 224, 3], [8, 7]]
+
     With `training` each pass over the data set is one epoch with its own order and its own augmentation, both pure
     functions of seed, epoch and image: a data set made with `start_epoch=k` goes on exactly where epoch k would have
     begun. Without it, rows come in the order of the catalog and are left as they are.

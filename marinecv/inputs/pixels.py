@@ -40,6 +40,11 @@ def load_pixels(
 ) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 
+        >>> import marinecv as mcv
+        >>> pixels, catalog = mcv.load_pixels(mcv.read_catalog(mcv.demo_images())[:4], mcv.ImageSpec())
+        >>> pixels.shape
+        (4, 224, 224, 3)
+
     Rounding to bytes moves a pixel by half a grey level at most. An array over the budget lies in a file of the store
     and is mapped from there; it is found again by the paths, times and sizes of the files and by the spec, so that the
     next row of a grid and the next command decode nothing. One that is damaged is made anew; those used longest ago are
@@ -160,6 +165,10 @@ def split_of(rows: pd.DataFrame, pixels: np.ndarray, split: str) -> tuple[pd.Dat
 
 def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
     """Decode and fit a handful of files, in memory.
+
+        >>> import marinecv as mcv
+        >>> mcv.read_pixels(mcv.read_catalog(mcv.demo_images())["path"][:4], mcv.ImageSpec())[0].shape
+        (4, 224, 224, 3)
 
     Returns:
         `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and why, for the positions that could not be read, whose

@@ -17,6 +17,10 @@ COPIES = {"none": 1, "simple": 2, "quadruple": 4}
 class ImageSpec:
     """How an image of any size becomes `(height, width, 3)` pixels in [0, 255].
 
+        >>> import marinecv as mcv
+        >>> mcv.ImageSpec(height=64, width=96).shape
+        (64, 96, 3)
+
     Args:
         height: rows of the tensor.
         width: columns of the tensor.
@@ -70,6 +74,10 @@ def check_spec(spec: ImageSpec) -> None:
 @checked_dataclass
 class Augmentation:
     """How far an image may be moved. Everything at 0 leaves it alone.
+
+        >>> import marinecv as mcv
+        >>> mcv.Augmentation(rotation_deg=10, zoom=0.1, variants="quadruple").copies
+        4
 
     Args:
         flip: probability of a horizontal flip.

@@ -67,6 +67,10 @@ def backbone_classifier(
 ) -> keras.Model:
     """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
 
+        >>> import marinecv as mcv
+        >>> mcv.backbone_classifier((64, 64, 3), 7, backbone="mobilenet", weights=None).output_shape
+        (None, 7)
+
     Args:
         image_shape: `(height, width, 3)`.
         num_classes: outputs.

@@ -25,6 +25,10 @@ def cnn(
 ) -> keras.Model:
     """Blocks of [convolution - (batch normalisation) - ReLU - max pooling], then one dense layer and softmax.
 
+        >>> import marinecv as mcv
+        >>> mcv.cnn((64, 64, 3), 7).output_shape
+        (None, 7)
+
     Args:
         image_shape: `(height, width, 3)`.
         num_classes: outputs.

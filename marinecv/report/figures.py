@@ -31,6 +31,11 @@ def curves(
 ) -> Figure:
     """Draw loss, accuracy, every other metric and the learning rate by epoch.
 
+        >>> import marinecv as mcv
+        >>> figure = mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9], "accuracy": [0.4, 0.7]})
+        >>> [axis.get_title(loc="left") for axis in figure.axes]
+        ['Loss', 'Accuracy']
+
     Args:
         history: what `model.fit` returned, its `history`, or a DataFrame with a row an epoch: `loss` and others, the
             same of validation (`val_loss`), and where known `epoch` (else counted from 1) and `learning_rate`.
@@ -38,10 +43,6 @@ def curves(
         demonstration: mark the figure as made of drawn pictures.
     Raises:
         ValueError: it holds no epoch or no metric, or not as many values of each.
-    Example:
-        >>> figure = mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9], "accuracy": [0.4, 0.7]})
-        >>> [axis.get_title(loc="left") for axis in figure.axes]
-        ['Loss', 'Accuracy']
     """
     history = by_epoch(history)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NO_METRICS))
@@ -105,6 +106,9 @@ def confusion_figure(
 ) -> Figure:
     """Draw a confusion matrix: rows are true classes, columns predicted ones; empty cells stay empty.
 
+        >>> import marinecv as mcv, numpy as np
+        >>> mcv.confusion_figure(np.array([[8, 2], [1, 9]]), class_names=["crab", "eel"]).savefig("confusion.png")
+
     Args:
         confusion: (C, C), as `confusion` or scikit-learn's `confusion_matrix` returns it: counts, sums of weights, or
             the fractions of a matrix that is normalized already, which are shown and coloured as they are.
@@ -114,9 +118,6 @@ def confusion_figure(
     Raises:
         ValueError: it is no square matrix of numbers from 0 on, or has other classes in its rows than in its columns;
             or the class names do not go with it.
-    Example:
-        >>> figure = mcv.confusion_figure(np.array([[8, 2], [1, 9]]), class_names=["crab", "eel"])
-        >>> figure.savefig("confusion.png")  # doctest: +SKIP
     """
     confusion = square_matrix(confusion, class_names)
     counts = confusion.to_numpy()
@@ -218,7 +219,11 @@ def figure_svg(figure: Figure) -> str:
 
 @styled
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Write the figure as PNG at 150 dots an inch, whole or not at all."""
+    """Write the figure as PNG at 150 dots an inch, whole or not at all.
+
+    >>> import marinecv as mcv
+    >>> mcv.save_png(mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9]}), "curves.png")
+    """
     _lay_out(figure)
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150)

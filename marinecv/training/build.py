@@ -9,6 +9,11 @@ from marinecv.training.recipe import Recipe, Training
 def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     """Build the model of a recipe: pixels in [0, 255] (and attributes) in, probabilities out; not compiled.
 
+        >>> import marinecv as mcv
+        >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
+        >>> mcv.build_model(mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts), 7).output_shape
+        (None, 7)
+
     An autoencoder gives back the image instead.
 
     Args:
@@ -26,6 +31,12 @@ def compile_model(
     model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
 ) -> None:
     """Compile with the optimizer, the loss and the metrics of the settings: the one place that acts on them.
+
+        >>> import marinecv as mcv
+        >>> model = mcv.cnn((64, 64, 3), 7)
+        >>> mcv.compile_model(model, mcv.Training(optimizer="adam"))
+        >>> model.optimizer.name
+        'adam'
 
     Args:
         model: compiled in place.

@@ -29,8 +29,6 @@ def callbacks(
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))` of any Keras model.
 
-    Example:
-
         >>> import marinecv as mcv
         >>> training = mcv.Training(monitor="val_loss", early_stop_patience=5, lr_patience=2)
         >>> [type(callback).__name__ for callback in mcv.callbacks(training)]

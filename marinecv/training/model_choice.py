@@ -39,7 +39,12 @@ class ModelConfig:
 
 @checked_dataclass
 class ScratchModel(ModelConfig):
-    """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`."""
+    """A convolutional network trained from scratch: the arguments of `marinecv.models.cnn.cnn`.
+
+    >>> import marinecv as mcv
+    >>> mcv.ScratchModel(filters=(8, 16), kernels=(3, 3), pools=(2, 2)).dropout
+    0.5
+    """
 
     kind, builder, is_cnn = "cnn", "cnn:cnn", True
     filters: tuple[Size, ...] = (32, 64, 128, 128)
@@ -56,6 +61,10 @@ class ScratchModel(ModelConfig):
 @checked_dataclass
 class BackboneModel(ModelConfig):
     """A pretrained network and a head: the arguments of `marinecv.models.backbones.backbone_classifier`.
+
+        >>> import marinecv as mcv
+        >>> mcv.BackboneModel(backbone="mobilenet", alpha=0.25).trainable_layers
+        20
 
     `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
     """

@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing hea
 class DataChoice:
     """Which images, how they are labelled and how they are split.
 
+        >>> import marinecv as mcv
+        >>> mcv.DataChoice(name="my_photos", split_by="grouped").fractions
+        (0.7, 0.15, 0.15)
+
     Args:
         name: of a manifest, or of the user's folder.
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
@@ -74,6 +78,10 @@ METRICS = ("accuracy", "precision", "recall")
 @checked_dataclass
 class Training:
     """How the model learns.
+
+        >>> import marinecv as mcv
+        >>> mcv.Training(epochs=5, optimizer="adam").learning_rate
+        0.001
 
     Args:
         optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
@@ -147,6 +155,11 @@ class Training:
 @checked_dataclass
 class Recipe:
     """An experiment: data, image, model and training, and what a report published of it.
+
+        >>> import marinecv as mcv
+        >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
+        >>> mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts).training.epochs
+        60
 
     Args:
         name: as a person types it.

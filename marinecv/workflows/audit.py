@@ -93,9 +93,10 @@ def audit(
 ) -> Audit:
     """Decode every image of a data set, and look for what makes a score on them wrong.
 
-        audit = mcv.audit("my_photos")
-        audit.findings
-        audit.report()
+        >>> import marinecv as mcv
+        >>> audit = mcv.audit(mcv.demo_images(), limit=24, log=None)
+        >>> audit.findings.columns[:3].tolist()
+        ['finding', 'serious', 'count']
 
     Args:
         data: a folder or archive of images, the name of a data set, a manifest or a catalog, which has no boxes.

@@ -43,8 +43,10 @@ class Comparison:
 def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -> Comparison:
     """Compare the accuracies of runs on the same images: exact McNemar, paired bootstrap, and a plain sentence.
 
-        comparison = mcv.compare("runs/aquarium_four_conv-1", "runs/aquarium_mobilenet_p2-1")
-        comparison.table
+        >>> import marinecv as mcv
+        >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
+        >>> mcv.compare(experiment).table["n"].tolist()
+        [24]
 
     Runs of one recipe with several seeds are taken together, and so are the folds of one seed.
 

@@ -87,12 +87,13 @@ def evaluate(
 ) -> Evaluation:
     """Score a run on one of its splits, or on images from elsewhere, with and without related training images.
 
-        evaluation = mcv.evaluate("runs/my_photos_mobilenet_head-1", "test", folds=5)
-        evaluation.metrics["accuracy"]
-        mcv.evaluate(model, data=catalog, spec=spec, class_names=["crab", "eel"], folder="runs/mine")
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.evaluate(run, "test", log=None).metrics["accuracy"]["n"]
+        24
 
     Args:
-        run: a run, its folder, or a Keras model of your own, of which a run is made first as `run_of_model` does.
+        run: a run, its folder, or a Keras model of your own, of which a run is made first.
         split: `"train"`, `"validation"` or `"test"`. Other images without splits are all taken.
         data: other images, as `train` takes them; None takes the run's own.
         folds: train the recipe of the run so many times, below it, with related images kept together; what is trained

@@ -74,8 +74,10 @@ def explain(
 ) -> Explanation:
     """Draw images beside the heat of what a run predicts of them, and hold the heat of a split against its boxes.
 
-        mcv.explain("runs/aquarium_mobilenet_p2-1").localization
-        mcv.explain("runs/aquarium_mobilenet_p2-1", "holiday_photos", "gradcam++").report
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.explain(run, limit=8, log=None).report.name
+        'explanation.html'
 
     Args:
         run: a run or its folder. The page is written into it, in place of an earlier one of the method.

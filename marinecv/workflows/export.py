@@ -23,7 +23,25 @@ def export(
     margin: float = MARGIN,
     log: Log | None = print,
 ) -> pd.DataFrame:
-    """Export a run as `Run.export` does: what loses too much accuracy is not written, and named at the end."""
+    """Export the model of a run to LiteRT, TensorFlow SavedModel or ONNX, into `exports` of its folder.
+
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.export(run, "savedmodel", log=None)["export"].tolist()
+        ['keras', 'savedmodel']
+
+    Args:
+        run: of a classifier of images alone, or its folder.
+        format: `"litert"`, `"savedmodel"` or `"onnx"`.
+        quantise: one or several, of `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
+        margin: by how much the validation accuracy may fall below the run's, 0 to 1.
+        log: called with each line of text; None tells nothing.
+    Returns:
+        DataFrame, a row an export of the run.
+    Raises:
+        ValueError: it is no such run or format, a package is not installed, or what is exported loses more than
+            `margin` and is not written; of several, when the others are.
+    """
     log, run = log or quiet, open_classifier(run)
     kinds = list(dict.fromkeys([quantise] if isinstance(quantise, str) else quantise))
     for kind in kinds:
@@ -50,8 +68,6 @@ def export(
 
 def check_exports(run: str | os.PathLike | Run) -> dict[str, str]:
     """Compare every export of a run with its certificate.
-
-        mcv.check_exports("runs/my_photos_mobilenet_head-1")  # {"litert": ""}
 
     Args:
         run: of a classifier, or its folder.

@@ -16,8 +16,6 @@ DEFAULT = Path("runs")  # not there before something was trained
 def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
     """List the experiments, searches and runs below a folder.
 
-        mcv.list_work()
-
     Args:
         folder: where to look.
     Returns:

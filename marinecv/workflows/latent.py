@@ -71,7 +71,10 @@ def latent(
 ) -> LatentSpace:
     """Lay the embeddings of a run's images out by t-SNE, part them by K-means, and find each image's nearest neighbors.
 
-        mcv.latent("runs/birds_mobilenet-1", clusters=20).neighbors
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.latent(run, limit=8, log=None).report.name
+        'latent.html'
 
     Args:
         run: a run or its folder, also of an autoencoder. Page and tables are written into it, in place of earlier ones.

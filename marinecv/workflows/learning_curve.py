@@ -43,8 +43,12 @@ TEXT = ("line", "split", "metric", "class_name", "said")
 class LearningCurve(Experiment):
     """A folder of classifiers at several fractions of the labels, with tables of what the labels are worth.
 
-        curve = mcv.LearningCurve("runs/curve-my_photos-1")
-        curve.sample_size
+        >>> import marinecv as mcv
+        >>> made = mcv.learning_curve(
+        ...     mcv.demo_images(), "aquarium_four_conv", fractions=(0.5, 1), seeds=1, epochs=1, limit=24, log=None
+        ... )
+        >>> "accuracy" in mcv.LearningCurve(made.folder).curve["metric"].unique()
+        True
 
     Args:
         folder: of an existing learning curve.
@@ -105,8 +109,12 @@ def learning_curve(
 ) -> LearningCurve:
     """Train classifiers at several fractions of the labels, and tell how many more photographs a goal asks for.
 
-        curve = mcv.learning_curve("my_photos", fractions=(0.25, 0.5, 1.0), goal=0.95)
-        curve.sample_size
+        >>> import marinecv as mcv
+        >>> curve = mcv.learning_curve(
+        ...     mcv.demo_images(), "aquarium_four_conv", fractions=(0.5, 1), seeds=1, epochs=1, limit=24, log=None
+        ... )
+        >>> list(curve.runs)
+        ['aquarium_four_conv-0.5-seed0', 'aquarium_four_conv-1-seed0']
 
     Args:
         data: as `mcv.train` takes it.

@@ -46,8 +46,10 @@ def predict(
 ) -> pd.DataFrame:
     """Predict image files with the model of a run, with calibrated probabilities where the run has any.
 
-        table = mcv.predict("runs/my_photos_mobilenet_head-1", "new_photos", review=True)
-        table[table["review"] != ""]
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.predict(run, run.catalog["path"].tolist()[:2], demonstration=True, log=None).columns[:3].tolist()
+        ['path', 'predicted_class', 'probability']
 
     Args:
         run: of a classifier, or its folder.

@@ -13,7 +13,10 @@ from marinecv.workflows.curve_results import write_curve
 def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
     """Write the page of whatever lies in a folder again, from what it holds.
 
-        mcv.write_report("runs/my_photos_mobilenet_head-1")
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.write_report(run.folder, log=None).name
+        'report.html'
 
     Args:
         folder: of a run, an experiment, a learning curve or a search.

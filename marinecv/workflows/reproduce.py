@@ -34,9 +34,6 @@ COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduce
 class Reproduction(Experiment):
     """A folder of the runs of a report's recipes, over seeds or folds.
 
-        reproduction = mcv.Reproduction("runs/replay-birdcnn-1")
-        reproduction.results
-
     Args:
         folder: of an existing reproduction.
     Raises:
@@ -87,8 +84,11 @@ def reproduce(
 ) -> Reproduction:
     """Train the recipes of a report over seeds or folds, and write its published figures beside ours.
 
-        reproduction = mcv.reproduce("birdcnn", seeds=3, quick=True)
-        reproduction.results
+        >>> import marinecv as mcv
+        >>> images, how = mcv.read_catalog(mcv.demo_images()), {"epochs": 1, "limit": 24, "size": 32, "log": None}
+        >>> reproduction = mcv.reproduce("birdcnn", recipes=["birdcnn_base"], quick=True, data=images, **how)
+        >>> reproduction.results.columns[:4].tolist()
+        ['recipe', 'seed', 'split', 'metric']
 
     What is not to be had here, data or pretrained weights, is said and left out. Stopped, `mcv.resume` goes on with it.
 

@@ -37,7 +37,10 @@ def resume(
 ) -> Run | Experiment | Search:
     """Go on with a run, an experiment or a search where it was stopped; one that is finished gets its page again.
 
-        run = mcv.resume("runs/my_photos_mobilenet_head-1")
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.resume(run.folder, log=None).finished
+        True
 
     Args:
         folder: of the run, the experiment (a grid, folds, a learning curve, a reproduction) or the search.

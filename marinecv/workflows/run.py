@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 class Run(runs.Run):
     """A run folder: what `mcv.train` makes, with all that can be asked of it.
 
-        run = mcv.Run("runs/my_photos_mobilenet_head-1")
-        run.evaluate("test")
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
+        24
 
     Args:
         folder: of an existing run.
@@ -55,27 +57,17 @@ class Run(runs.Run):
         return predict(self, paths, **options)
 
     def export(self, format: str, quantise: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
-        """Export the model to `"litert"`, `"savedmodel"` or `"onnx"`, into `exports` of its folder.
-
-            run.export("litert", quantise=("float16", "int8-full"), margin=0.01)
-
-        Args:
-            format: as `mcv.export_model` takes it.
-            quantise: one or several, as `mcv.export_model` takes one.
-            **options: `margin`, as `mcv.export_model` takes it, and `log`.
-        Returns:
-            The table of its exports.
-        Raises:
-            ValueError: as `mcv.export_model`; where one of several is refused, when the others are written.
-        """
+        """Export the model for another runtime, into `exports` of its folder, as `mcv.export` does."""
         return export(self, format, quantise, **options)
 
 
 class Experiment(Study):
     """A folder of runs: a grid, folds, label fractions or a reproduction.
 
-        experiment = mcv.grid("my_photos", folds=5)
-        experiment.table
+        >>> import marinecv as mcv
+        >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
+        >>> mcv.Experiment(experiment.folder).best.finished
+        True
 
     Args:
         folder: of an existing experiment.

@@ -35,8 +35,10 @@ CANCEL_S = 10
 class Search(search_folder.Search):
     """A folder of trials of one recipe, and the best of them trained again.
 
-        search = mcv.Search("runs/search-my_photos_mobilenet_head-1")
-        search.table()
+        >>> import marinecv as mcv
+        >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
+        >>> len(mcv.Search(search.folder).table())
+        1
 
     Args:
         folder: of an existing search.
@@ -72,8 +74,10 @@ def search(
 ) -> Search:
     """Search learning rate, batch size and optimizer of a recipe, and the shape of a CNN from scratch.
 
-        search = mcv.search("my_photos", trials=20)
-        search.best_run.metrics
+        >>> import marinecv as mcv
+        >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
+        >>> search.best_run.finished
+        True
 
     The trials are ranked on validation; the best is trained again, scored and reported. Stopped, `mcv.resume` goes on
     with it; several processes may do so with a search of Optuna.

@@ -41,8 +41,10 @@ def train(
 ) -> Run:
     """Train a classifier, score it and write its page.
 
-        run = mcv.train("my_photos")
-        run = mcv.train("aquarium", "aquarium_mobilenet_p8", epochs=5, changes={"training.lr_patience": 3})
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> sorted(run.metrics)
+        ['test', 'train', 'validation']
 
     Args:
         data: a folder or archive of images, the name of a data set, a manifest or a catalog; None takes the recipe's.
@@ -77,7 +79,9 @@ def train(
 def autoencode(data: Data = None, recipe: RecipeLike = None, **options: Any) -> Run:
     """Train an autoencoder, measure what it gives back, and keep its encoder and decoder.
 
-        run = mcv.autoencode("my_photos", "butterflies_vae")
+        >>> import marinecv as mcv
+        >>> mcv.autoencode(mcv.demo_images(), epochs=1, limit=24, size=32, log=None).finished
+        True
 
     Args:
         data: as `train` takes it.
@@ -115,8 +119,10 @@ def grid(
 ) -> Experiment:
     """Train several runs on the same images, and compare them: recipes, image sizes, folds, or all of these.
 
-        experiment = mcv.grid("my_photos", ["birds_mobilenet", "birdcnn_base"], folds=5)
-        experiment.table
+        >>> import marinecv as mcv
+        >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
+        >>> list(experiment.runs)
+        ['aquarium_four_conv_16px', 'aquarium_four_conv_32px']
 
     Args:
         data: as `train` takes it.

@@ -33,7 +33,7 @@ def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = N
     model = with_changes(recipe, {name: changes[name] for name in of_file if name in changes}).model
     file = weights_file(model.backbone, model.alpha)
     if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
-        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha.")
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
     named = asked or (model.weights if model.weights != "imagenet" else None)
     if named not in (None, *WEIGHTS):
         if not Path(named).is_file():
