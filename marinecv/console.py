@@ -1,5 +1,6 @@
 """What reaches the console and what is kept off it, such as remarks of C++ libraries, which Python cannot catch."""
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,20 @@ def silence(descriptor: int = 2) -> Iterator[None]:
         finally:
             os.dup2(kept, descriptor)
             os.close(kept)
+
+
+def choose_backend(distribute: str | None) -> None:
+    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that.
+
+    Raises:
+        ValueError: JAX is not there.
+    """
+    if distribute == "data-parallel":
+        if importlib.util.find_spec("jax") is None:
+            raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
+        if "keras" not in sys.modules:
+            os.environ["KERAS_BACKEND"] = "jax"
+    import_tensorflow()
 
 
 def import_tensorflow() -> None:

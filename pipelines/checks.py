@@ -10,18 +10,20 @@ from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
 from marinecv.recipes.aquarium import PRETRAINED
 from marinecv.recipes.butterflies import FAMILY
-from marinecv.recipes.registry import recipe_named
+from marinecv.recipes.registry import recipe_for, recipe_named
 from marinecv.runs import check_fresh
 from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
-from marinecv.training.recipe import DataChoice
+from marinecv.training.settings import with_changes
 from marinecv.workflows.sources import Source, read_early, source_of
 
-from .options import refuse_beside, say, source
+from .opened import source
+from .options import changes, refuse_beside, say
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
+READING = ("class_level", "merge_case", "label_rule", "no_box")  # how folders are read
 RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
 MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("replay", REPRODUCTION, "recipes replay")}
 
@@ -86,10 +88,8 @@ def _check_names(command: str, asked: dict) -> None:
 
 
 def _read_source(args: argparse.Namespace) -> Source:
-    rules = {name: value for name, value in vars(args).items() if name in ("label_rule", "no_box") and value}
-    if "images" in args:
-        reading = {"class_level": args.class_level or "", "merge_case": args.merge_case}
-        manifest = source_of(args.images, DataChoice(name="", **reading), say).manifest
-    else:
-        manifest = source(args).manifest
-    return read_early(manifest, DataChoice(name=manifest.name, **rules), say)
+    asked = {name.rpartition(".")[2]: value for name, value in changes(args).items()}
+    asked = {f"data.{name}": asked[name] for name in READING if name in asked}
+    choice = with_changes(recipe_for(None), asked).data
+    found = source_of(args.images, choice, say) if "images" in args else source(args, choice)
+    return read_early(found.manifest, choice, say)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+from marinecv import __version__
 from marinecv.schema import did_you_mean, no_such
 
 from . import faults
@@ -78,7 +79,6 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     if chosen is None and "--version" in argv:
-        from marinecv import __version__
         from marinecv.environment import environment
 
         parts = {name: environment()[name.lower()] for name in ("Python", "TensorFlow", "Keras")}

@@ -27,37 +27,10 @@ ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "margin
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
 
-def source(args: argparse.Namespace, choice=None):
-    """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
-    if getattr(args, "source", None) or not (args.data or args.data_dir):
-        return getattr(args, "source", None)
-    from marinecv.data.locate import locate
-    from marinecv.workflows.sources import Source
-
-    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return Source(locate(args.data, args.data_dir, say=say, **reading))
-
-
-def run_and_data(args: argparse.Namespace):
-    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
-    from marinecv.training.recipe import DataChoice
-    from marinecv.workflows.sources import open_run
-
-    run = open_run(args.run)
-    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
-
-
 def library():
     """Import TensorFlow, without its remarks, and return marinecv."""
     console.import_tensorflow()
     return importlib.import_module("marinecv")
-
-
-def manifest(args: argparse.Namespace):
-    """Return the data set that --data and --data-dir name, else the aquarium."""
-    from marinecv.data.locate import locate
-
-    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:
@@ -89,28 +62,6 @@ def in_flags(text: str) -> str:
     """Return a text of the library, which speaks of arguments, in the words of the command line."""
     text = re.sub(r'resume\("([^"]+)"\)', r"--resume \1", text.replace("as data_dir", "with --data-dir"))
     return ARGUMENT.sub(lambda found: " ".join(filter(None, ("--" + ARGUMENTS[found[1]], found[2], found[3]))), text)
-
-
-def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
-    """Train these recipes as the flags say, one or several, or go on with what --resume names."""
-    from marinecv.workflows.devices import choose_backend
-
-    distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
-    choose_backend(distribute)
-    from marinecv.workflows import resume, train
-
-    how = {"track": args.track, "distribute": distribute, "log": say}
-    if args.resume:
-        resume.resume(args.resume, **how)
-        return 0
-    sizes = args.image_size if len(args.image_size or ()) > 1 else ()
-    how |= {"folder": args.output_dir, "changes": changes(args)}
-    if len(rows) > 1 or sizes or args.folds or select_on == "test":
-        several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
-        train.grid(source, rows, **several, name=name, title=title, **how)
-    else:
-        train.train(source, rows[0], **how)
-    return 0
 
 
 def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import sys
 import threading
 from contextlib import closing
 from math import log10
@@ -11,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from marinecv.hold import hold
-from marinecv.search.engines import ENGINES, open_engine
+from marinecv.search.engines import ENGINES
 from marinecv.search.folder import Search, Trial
-from marinecv.search.loop import run_trials
+from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.space import TRAINING, Parameter
 
 PAIRS = [(engine, algorithm) for engine, algorithms in ENGINES.items() for algorithm in algorithms]
@@ -231,7 +232,7 @@ def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tm
         search.write_trial(train(trial, lambda epoch, value: False))
         return hold(folder)
 
-    monkeypatch.setattr("marinecv.search.loop.hold", end_then_hold)
+    monkeypatch.setattr(sys.modules["marinecv.search.loop"], "hold", end_then_hold)
     assert work(search, lambda trial, report: pytest.fail("trained again"))
     assert [trial.status for trial in search.trials] == ["done"]
 

@@ -163,7 +163,7 @@ def test_a_gpu_that_tensorflow_has_taken_is_said(as_on_jax, monkeypatch):
 
 
 def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["pretrain", "--distribute", "data-parallel"]) == 1
     assert "pip install 'marinecv[jax]'" in capsys.readouterr().err
 
@@ -180,7 +180,7 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
 def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(
     tmp_path, monkeypatch, capsys, words, said
 ):
-    monkeypatch.setattr("marinecv.training.distribution.join", lambda how: Share(process=1, processes=2, devices=2))
+    monkeypatch.setattr(devices, "join", lambda how: Share(process=1, processes=2, devices=2))
     study = Study.create(tmp_path, "s", "S", ["a"])
     words = [str(study.folder) if word == "STUDY" else word for word in words]
     assert main(["pretrain", "--distribute", "data-parallel", *words]) == 1
@@ -193,7 +193,7 @@ def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished
         (run / name).unlink()
     catalog = (run / "catalog.csv").read_text(encoding="utf-8").replace("crab_train_0.jpg,", "gone.jpg,")
     (run / "catalog.csv").write_text(catalog, encoding="utf-8")
-    monkeypatch.setattr("marinecv.training.distribution.distributed", lambda how: nullcontext(Share()))
+    monkeypatch.setattr(devices, "distributed", lambda how: nullcontext(Share()))
     with pytest.raises(ValueError, match="1 images that process 0 has read cannot be read here, the first is .*gone"):
         devices.follow(run, print)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file, write_json
@@ -131,8 +132,6 @@ def _rows(folder: Path, number: int) -> Path:
 
 
 def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) -> None:
-    import tensorflow as tf
-
     rows, place = [], 0
     try:
         with whole_file(_shard(folder, number)) as part, tf.io.TFRecordWriter(str(part)) as writer:

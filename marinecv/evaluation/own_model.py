@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import keras
 import pandas as pd
 
 from marinecv.atomic import write_json
@@ -15,15 +15,16 @@ from marinecv.data.user_tables import as_class_names, usable
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import write_predictions
+from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import check_graph, flat
+from marinecv.models.load import check_stock
+from marinecv.models.outputs import with_probabilities
 from marinecv.runs import OWN, Run, fresh_folder
-
-if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFlow
-    import keras
 
 
 def run_of_model(
-    folder: str | Path, model: "keras.Model", catalog: pd.DataFrame, spec: ImageSpec, class_names: Sequence[str]
+    folder: str | Path, model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, class_names: Sequence[str]
 ) -> Run:
     """Make a finished run of a model that was trained elsewhere, and score it on the splits of a catalog.
 
@@ -40,13 +41,6 @@ def run_of_model(
         ValueError: as `predict_table`; something lies in the folder, no validation image has a class, the model has
             layers that are not Keras' own, or the catalog is none that a run can read back.
     """
-    import keras
-
-    from marinecv.inputs.pixels import load_pixels, rows_of
-    from marinecv.models.flat import check_graph, flat
-    from marinecv.models.load import check_stock
-    from marinecv.models.outputs import with_probabilities
-
     check_graph(model, shape=spec.shape)
     class_names = as_class_names(class_names)
     model = with_probabilities(flat(model), class_names)

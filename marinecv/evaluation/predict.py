@@ -1,30 +1,33 @@
 """A model and a catalog in, a predictions table out."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.predictions import make_table
+from marinecv.features.bank import open_bank
+from marinecv.features.embeddings import embed, up_to_code
+from marinecv.features.frontier import frontier, split
+from marinecv.features.pipeline import make_bank_dataset
 from marinecv.inputs.attributes import attributes_of
+from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pixels import check_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import check_graph, flat, is_stock
+from marinecv.models.outputs import with_probabilities
 from marinecv.progress import progress_bar
 
-if TYPE_CHECKING:  # evaluation reads tables, mostly, and then needs no TensorFlow
-    import keras
-    import tensorflow as tf
 
-
-def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> np.ndarray:
+def predict_probabilities(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray:
     """Predict every image of a dataset, in its order: (n, C) float32.
 
     The model takes pixels (batch, height, width, 3) in [0, 255]; batches are of images, or of (images, labels).
     """
-    import keras
-
     # Negative where nobody knows; arrays, which Keras takes too, have none.
     batches = max(0, int(getattr(dataset, "cardinality", int)())) or None
     with progress_bar(batches, "predicting", unit="batches") as show:
@@ -34,7 +37,7 @@ def predict_probabilities(model: "keras.Model", dataset: "tf.data.Dataset") -> n
 
 
 def predict_table(
-    model: "keras.Model",
+    model: keras.Model,
     catalog: pd.DataFrame,
     spec: ImageSpec,
     class_names: Sequence[str],
@@ -76,10 +79,6 @@ def predict_table(
         ValueError: no image is usable, one cannot be loaded, one has no attributes, or the model has no graph, is for
             images of another size, or its outputs do not fit `class_names`.
     """
-    from marinecv.inputs.pipeline import make_dataset
-    from marinecv.models.flat import check_graph, flat, is_stock
-    from marinecv.models.outputs import with_probabilities
-
     rows = usable(catalog, ("image_id", "path"))
     model = with_probabilities(flat(model) if bank else model, class_names)
     check_graph(model, 2, spec.shape)
@@ -96,7 +95,7 @@ def predict_table(
 
 
 def predict_codes(
-    model: "keras.Model",
+    model: keras.Model,
     catalog: pd.DataFrame,
     spec: ImageSpec,
     pixels: np.ndarray,
@@ -109,14 +108,12 @@ def predict_codes(
     The model is as of `embed`, the rest as of `predict_table`. Returns float32 `(n, values)`, row i for row i of
     `usable(catalog)`. Raises OSError where a bank has no room, and ValueError as `embed`.
     """
-    from marinecv.features.embeddings import embed, up_to_code
-
     if bank:
         return _from_bank(up_to_code(model), usable(catalog), pixels, spec, 32, None, together)
     return embed(model, catalog, spec, pixels, keep=False)
 
 
-def check_inputs(model: "keras.Model", attributes: pd.DataFrame | None = None) -> None:
+def check_inputs(model: keras.Model, attributes: pd.DataFrame | None = None) -> None:
     """Raise ValueError where a model takes attributes and there are none."""
     if attributes is None and len(model.inputs) > 1:
         raise ValueError(
@@ -135,11 +132,6 @@ def _from_bank(
     together: bool = False,
 ) -> np.ndarray:
     """Split by split, as training has them, or together: what it has kept is found again."""
-    from marinecv.features.bank import open_bank
-    from marinecv.features.frontier import frontier, split
-    from marinecv.features.pipeline import make_bank_dataset
-    from marinecv.inputs.pixels import check_pixels, rows_of
-
     check_pixels(pixels, rows, spec.shape)
     frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the bank holds all that it gives
     front, rest = (model, None) if frozen else split(model)

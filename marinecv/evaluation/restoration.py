@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -11,10 +11,11 @@ from marinecv.atomic import whole_file
 from marinecv.data.user_tables import as_table, usable
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
+from marinecv.inputs.noise import with_noise
+from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pixels import split_of
 from marinecv.inputs.spec import ImageSpec
-
-if TYPE_CHECKING:
-    import keras
+from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels
 
 ERRORS = ("mse", "mse_of_input", "mse_of_mean")
 SHOWN = ("original", "noisy", "restored")
@@ -22,7 +23,7 @@ PICTURES, WALKS, STEPS = 8, 4, 8
 
 
 def restoration_table(
-    model: "keras.Model",
+    model: keras.Model,
     catalog: pd.DataFrame,
     spec: ImageSpec,
     pixels: np.ndarray,
@@ -36,9 +37,6 @@ def restoration_table(
     Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image itself, with shares `salt` and `pepper` of white
     and black pixels; `mse_of_mean`, of the mean of all train images, NaN without any.
     """
-    from marinecv.inputs.pixels import split_of
-    from marinecv.models.autoencoders import target_of
-
     rows, target = usable(catalog), target_of(model)
     _, train = split_of(rows, pixels, "train")
     mean = np.asarray(target(train.mean(axis=0, dtype=np.float64)[np.newaxis])) if len(train) else np.nan
@@ -67,7 +65,7 @@ def restoration_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = Non
 
 
 def restored_pictures(
-    model: "keras.Model",
+    model: keras.Model,
     catalog: pd.DataFrame,
     spec: ImageSpec,
     pixels: np.ndarray,
@@ -81,9 +79,6 @@ def restored_pictures(
     Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8,
     ...)`: from the code of one image in steps to that of another.
     """
-    from marinecv.inputs.pixels import split_of
-    from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of, to_pixels
-
     part, of_part = split_of(usable(catalog), pixels, "validation")
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(part))[:PICTURES])
@@ -105,9 +100,6 @@ def _shown(
     rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, salt: float, pepper: float, seed: int
 ) -> Iterator[tuple]:
     """Batches of noisy and clean images, in the order of the rows."""
-    from marinecv.inputs.noise import with_noise
-    from marinecv.inputs.pipeline import make_dataset
-
     images = make_dataset(rows, spec, (), pixels=pixels, allow_unknown=True)
     return iter(with_noise(images, salt=salt, pepper=pepper, seed=seed))
 

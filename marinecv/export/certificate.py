@@ -9,6 +9,7 @@ from msgspec import Struct
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predictions import probabilities_of_table
+from marinecv.export.engines import load_exported
 from marinecv.hashes import sha256
 from marinecv.run_records import read_contract
 from marinecv.runs import Run
@@ -81,8 +82,6 @@ def check_export(folder: str | Path) -> str:
         if changed := sorted(name for name in {*hashes, *found} if hashes.get(name) != found.get(name)):
             return f"{changed[0]} is not as it was certified. Export it again."
         spec, canary = read_contract(folder / "contract.json").image, certificate.canary
-        from marinecv.export.engines import load_exported
-
         images = canary_images(spec.shape, canary.seed)
         difference = np.abs(load_exported(folder)(images) - np.array(canary.probabilities)).max()
     except ValueError as error:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from marinecv.console import silence
 from marinecv.export.formats import FILES, check_format
+from marinecv.features.engine import litert_interpreter
 from marinecv.models.load import first_line
 
 THREADS = os.cpu_count() or 1
@@ -46,9 +48,7 @@ def load_exported(folder: str | Path) -> See:
 
 
 def _litert(path: Path) -> See:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=THREADS)
+    interpreter = litert_interpreter(path.read_bytes(), THREADS)
     with silence():  # XNNPACK greets
         interpreter.allocate_tensors()
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
@@ -65,8 +65,6 @@ def _litert(path: Path) -> See:
 
 
 def _savedmodel(path: Path) -> See:
-    import tensorflow as tf
-
     model = tf.saved_model.load(path)
     return lambda images: model.serve(images).numpy()
 

@@ -40,13 +40,18 @@ def run_front(front: keras.Model, batch: int, views: int) -> Callable[[tf.Tensor
     return see
 
 
-def _in_litert(folded: keras.Model, batch: int) -> Callable[[tf.Tensor], list[np.ndarray]]:
+def litert_interpreter(model: bytes, threads: int):
+    """Return LiteRT's interpreter of a model, with no tensors yet; its package is an extra."""
     from ai_edge_litert.interpreter import Interpreter
 
+    return Interpreter(model_content=model, num_threads=threads)
+
+
+def _in_litert(folded: keras.Model, batch: int) -> Callable[[tf.Tensor], list[np.ndarray]]:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "front.tflite"
         folded.export(file, format="litert", verbose=False)
-        interpreter = Interpreter(model_content=file.read_bytes(), num_threads=os.cpu_count())
+        interpreter = litert_interpreter(file.read_bytes(), os.cpu_count())
     whole = np.zeros((batch, *folded.input_shape[1:]), np.float32)  # of a shorter batch the end is not looked at
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(into["index"], whole.shape)

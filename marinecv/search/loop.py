@@ -1,20 +1,41 @@
 """Ask for a trial, train it, keep it, until there are no more: the same for every engine."""
 
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from marinecv.hold import hold
 from marinecv.search.folder import Search, Trial
+from marinecv.search.kerastuner_engine import KerasTunerEngine
 from marinecv.search.space import are_same
 
 if TYPE_CHECKING:
-    from marinecv.search.kerastuner_engine import KerasTunerEngine
     from marinecv.search.optuna_engine import OptunaEngine
 
 Report = Callable[[int, float], bool]
+
+
+@contextmanager
+def open_engine(search: Search) -> "Iterator[KerasTunerEngine | OptunaEngine]":
+    """Open the engine of a search; it knows no trial yet.
+
+    An engine has `learn(trials)`, which tells it of all trials that it does not know yet; `ask(number)`, which
+    suggests the values of the next one, or None where there are no others; `watch(trial)`, which returns what each
+    epoch's value is reported to, and which says whether to end there; and `shared`, whether several processes may
+    work on the search.
+    """
+    if search.engine == "optuna":
+        from marinecv.search.optuna_engine import OptunaEngine
+
+        with closing(OptunaEngine(search)) as engine:
+            yield engine
+        return
+    with TemporaryDirectory() as scratch:
+        yield KerasTunerEngine(search, Path(scratch))
 
 
 def run_trials(

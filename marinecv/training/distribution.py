@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -83,8 +83,7 @@ def join(how: str | None) -> Share:
     missing = [name for name in VARIABLES if name not in os.environ]
     if 0 < len(missing) < len(VARIABLES):
         raise ValueError(f"{missing[0]} is not set. Expected all of {', '.join(VARIABLES)}, or none.")
-    import jax
-
+    jax = _jax()
     if not missing and int(os.environ[PROCESSES]) > 1 and not jax.distributed.is_initialized():
         keras.distribution.initialize()
     return _of_jax()
@@ -94,9 +93,7 @@ def of_leader(weights: list[np.ndarray]) -> list[np.ndarray]:
     """Return what process 0 has of something that every process has computed, to the last digit."""
     if share_here().processes == 1:
         return weights
-    from jax.experimental import multihost_utils
-
-    return [np.asarray(array) for array in multihost_utils.broadcast_one_to_all(weights)]
+    return [np.asarray(array) for array in _jax().experimental.multihost_utils.broadcast_one_to_all(weights)]
 
 
 def accelerator() -> str:
@@ -109,7 +106,7 @@ def device_sentence() -> str:
     """Return what Keras computes with and on: "TensorFlow 2.21.0 on 2 CPU cores", "JAX 0.5.0 on 2 x NVIDIA H200"."""
     backend = keras.backend.backend()
     if backend == "jax":
-        names = [device.device_kind for device in import_module("jax").devices() if device.platform != "cpu"]
+        names = [device.device_kind for device in _jax().devices() if device.platform != "cpu"]
     else:
         gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
         names = [gpu.get("device_name", "GPU") for gpu in gpus]
@@ -121,23 +118,23 @@ def device_sentence() -> str:
 def wait_for_all(point: str) -> None:
     """Wait until every process that has joined has come to a point of this name."""
     if share_here().processes > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(point)
+        _jax().experimental.multihost_utils.sync_global_devices(point)
 
 
 def leave() -> None:
     """Part from the other processes for good, so that none waits for another's end."""
-    if keras.backend.backend() == "jax":
-        import jax
+    if keras.backend.backend() == "jax" and _jax().distributed.is_initialized():
+        _jax().distributed.shutdown()
 
-        if jax.distributed.is_initialized():
-            jax.distributed.shutdown()
+
+def _jax() -> ModuleType:
+    import jax.experimental.multihost_utils
+
+    return jax
 
 
 def _of_jax() -> Share:
-    import jax
-
+    jax = _jax()
     if jax.local_device_count() * jax.process_count() != jax.device_count():
         raise ValueError(
             f"This process has {jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} "

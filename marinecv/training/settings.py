@@ -1,6 +1,7 @@
 """The settings of a recipe by name, as in "training.lr_patience": read, changed, and kept in a file."""
 
 import difflib
+import functools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -12,14 +13,17 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.schema import read_json, read_toml
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
+from marinecv.schema import of_type, read_json, read_toml
 from marinecv.training.model_choice import MODELS
 from marinecv.training.recipe import DataChoice, Recipe
 
 SIZE = "image.size"
 """Stands for `image.height` and `image.width` together."""
+PARTS = ("data", "image", "model", "training")
+AUGMENTATION = "training.augmentation"
 OF_THE_DATA = {
+    "data.name": "data= names the images",
     "data.demonstration": "the images are drawn or not",
     "data.fold": "cross-validation sets it: folds=5",
     "image.white": "it is found in the images",
@@ -29,7 +33,7 @@ OF_THE_DATA = {
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Return every setting of a recipe by its name, such as `{"training.lr_patience": 5}`."""
-    return dict(_settings(recipe, ""))
+    return dict(setting for part in PARTS for setting in _settings(getattr(recipe, part), f"{part}."))
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> Recipe:
@@ -45,17 +49,25 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **key
     Raises:
         ValueError: there is no such setting, a keyword stands for several, or the value is none that it can have.
     """
-    for name, value in named_changes(recipe, changes, **keywords).items():
+    found, tree = named_changes(recipe, changes, **keywords), {}
+    if AUGMENTATION in found:  # of which others then change parts
+        tree = {"training": {"augmentation": found.pop(AUGMENTATION)}}
+        recipe, tree = _replaced(recipe, tree, ""), {}
+    for name, value in found.items():
         for each in ("image.height", "image.width") if name == SIZE else (name,):
-            recipe = _replaced(recipe, each.split("."), value, each)
-    return recipe
+            *parts, last = each.split(".")
+            functools.reduce(lambda node, part: node.setdefault(part, {}), parts, tree)[last] = value
+    return _replaced(recipe, tree, "")
 
 
 def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:
     """Return changes and keywords by their whole names; see `with_changes`."""
-    known = [*settings_of(recipe), "training.augmentation", SIZE]
+    of_type(Mapping | None, changes=changes)
+    known = [*settings_of(recipe), SIZE]
     if recipe.training.augmentation is None:
-        known += [f"training.augmentation.{field.name}" for field in fields(Augmentation)]
+        known += [f"{AUGMENTATION}.{field.name}" for field in fields(Augmentation)]
+    else:
+        known.append(AUGMENTATION)
     found = {}
     for name, value in [*(changes or {}).items(), *keywords.items()]:
         whole = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
@@ -111,22 +123,24 @@ def _settings(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + field.name, value
 
 
-def _replaced(part: Any, names: list[str], value: Any, whole: str) -> Any:
-    name, *rest = names
-    hint = get_type_hints(type(part), include_extras=True)[name]
-    if rest:
-        inner = getattr(part, name)
-        value = _replaced(Augmentation(flip=0.0) if inner is None else inner, rest, value, whole)
-    elif not is_dataclass(value):
-        value = _typed(part, name, value, hint, whole)
+def _replaced(part: Any, changes: Mapping[str, Any], prefix: str) -> Any:
+    """A record with other settings, changed at once, for one may be allowed only beside another."""
+    hints, values = get_type_hints(type(part), include_extras=True), {}
+    for name, value in changes.items():
+        if prefix + name in (*PARTS, AUGMENTATION) and isinstance(value, Mapping):
+            inner = getattr(part, name)
+            values[name] = _replaced(NONE if inner is None else inner, value, f"{prefix}{name}.")
+        else:
+            values[name] = value if is_dataclass(value) else _typed(part, name, value, hints[name], prefix + name)
     try:
-        return replace(part, **{name: value})
+        return replace(part, **values)
     except ValueError as error:
-        raise ValueError(f"{whole}: {error}") if not str(error).startswith(whole) else error from error
+        raise ValueError(f"{', '.join(prefix + name for name in changes)}: {error}") from error
 
 
 def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
     """A value as the type of its setting; text may be a number, a list or none."""
+    value = value.tolist() if hasattr(value, "dtype") else value
     attempts = [value]
     if isinstance(value, str):
         if value.lower() == "none" and NoneType in _options(hint):
@@ -136,7 +150,7 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
                 return None
         with suppress(tomllib.TOMLDecodeError):
             attempts.append(tomllib.loads(f"value = {value}")["value"])
-        attempts.append(value.split(","))
+        attempts.append([part.strip() for part in value.split(",")])
     errors = []
     for attempt in attempts:
         try:

@@ -15,6 +15,7 @@ from marinecv.data.accounting import reading_lines
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import read_boxes
 from marinecv.data.manifests import Manifest
+from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.leaks import leak_index
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from marinecv.runs import fresh_folder, next_folder
@@ -110,7 +111,7 @@ def audit(
     if manifest.root:
         boxes, reading = read_boxes(manifest), reading_lines(manifest, catalog)
     if limit is not None:
-        bad = catalog[catalog["problem"] != ""]
+        bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([limited(catalog, limit, seed, log), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     folder = folder and fresh_folder(folder)

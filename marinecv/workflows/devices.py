@@ -1,32 +1,19 @@
 """A training on several devices: who leads, and what the other processes do."""
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from marinecv.console import Log, import_tensorflow, silence
+from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.share import Share
 from marinecv.runs import Run, is_begun
-
-if TYPE_CHECKING:
-    from marinecv.inputs.share import Share
-
-
-def choose_backend(distribute: str | None) -> None:
-    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that."""
-    if distribute == "data-parallel":
-        if importlib.util.find_spec("jax") is None:
-            raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
-        if "keras" not in sys.modules:
-            os.environ["KERAS_BACKEND"] = "jax"
-    import_tensorflow()
+from marinecv.training.distribution import distributed, join, leave, wait_for_all
+from marinecv.training.fit import fit_recipe
+from marinecv.training.recipe import Recipe
 
 
-def meet(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> "Share":
+def meet(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> Share:
     """Meet the other processes of a training, and return who this one is: process 0 leads, the others `follow`."""
-    from marinecv.training.distribution import join
-
     import_tensorflow()  # whose remarks on each model of a grid are none of a fault
     with silence(1):  # where processes meet, Gloo says so
         share = join(distribute)
@@ -42,11 +29,6 @@ def meet(distribute: str | None, folder: str | os.PathLike | None, is_one_classi
 
 def follow(folder: str | os.PathLike, log: Log) -> Run:
     """Take part in the training that process 0 begins, or goes on with, in a folder; nothing is written."""
-    from marinecv.inputs.pixels import load_pixels
-    from marinecv.training.distribution import distributed, leave, wait_for_all
-    from marinecv.training.fit import fit_recipe
-    from marinecv.training.recipe import Recipe
-
     folder = Path(folder)
     if is_begun(folder) and Run(folder).finished:
         log(f"{folder} is finished")

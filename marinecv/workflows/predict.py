@@ -219,17 +219,16 @@ def with_numbers(table: pd.DataFrame, name: object) -> pd.DataFrame:
 
 def texts_on_ray(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
     """Give index and rows of every chunk, as workers are done with them; of one that is killed it is done again."""
-    import ray.data
-
     items = [{"place": place, "files": [str(file) for file in files]} for place, files in chunks]
     if not items:
         return
     with ray_workers(most=len(items)) as workers:
-        texts = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        data = import_ray().data
+        texts = data.from_items(items, override_num_blocks=len(items)).map_batches(
             RayWorker,
             fn_constructor_args=opening,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=workers.count),
+            compute=data.ActorPoolStrategy(size=workers.count),
             **workers.each,
         )
         for row in texts.iter_rows():

@@ -19,7 +19,7 @@ from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import default_split_by, is_grouped, keep_split, split_catalog
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
@@ -29,7 +29,7 @@ from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, Source, source_of
 from marinecv.workflows.weights import with_available_weights
 
 DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
@@ -83,7 +83,6 @@ def plan_runs(
     on the same frozen layers, which with `may_cache` are computed beforehand where that pays.
     """
     recipes = with_weights_at_hand(recipes, changes, log)
-    changes = {name: value for name, value in changes.items() if name != "model.weights"}
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)
     runs = {}
@@ -91,6 +90,8 @@ def plan_runs(
         for size in sizes or [None]:
             base = replace(recipe, name=f"{recipe.name}_{size}px") if len(sizes) > 1 else recipe
             asked = changes if size is None else {**changes, SIZE: size}
+            if recipe.model.has_backbone:  # whose weights are settled
+                asked = {name: value for name, value in asked.items() if name != "model.weights"}
             for fold, (part, images) in (parts or {"": (choice, catalog)}).items():
                 name = f"{base.name}-{fold}" if fold else base.name
                 runs[name] = adjusted(base, part, asked, images_of(images)["validation"]), images
@@ -121,7 +122,10 @@ def read_data(
     first = recipes[0]
     choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
     source = source_of(data, choice, log)
-    manifest = source.manifest
+    reading = {name: getattr(choice, name) for name in ("class_level", "merge_case") if f"data.{name}" in changes}
+    manifest = replace(source.manifest, **reading)
+    if manifest.root and manifest != source.manifest:  # it was found before the changes were known
+        source = Source(manifest)
     if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
         default = {"split_by": None, "fractions": DataChoice.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
@@ -268,7 +272,7 @@ def images_of(catalog: pd.DataFrame) -> dict[str, int]:
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
     """Say what will run, what of it cannot act, and about how long it takes."""
-    good, bad = usable(catalog), catalog[catalog["problem"] != ""]
+    good, bad = usable(catalog), catalog[~is_usable(catalog)]
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
     first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
     log(

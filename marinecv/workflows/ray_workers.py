@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 from marinecv import console
 
@@ -24,8 +25,8 @@ class Workers:
     each: dict[str, int]
 
 
-def import_ray() -> None:
-    """Import Ray, without its remarks."""
+def import_ray() -> ModuleType:
+    """Import Ray, without its remarks, and return it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process leaves GPUs to the workers
@@ -37,6 +38,7 @@ def import_ray() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.raise_original_map_exception = True
+    return ray
 
 
 @contextmanager
@@ -46,8 +48,7 @@ def ray_workers(most: int) -> Iterator[Workers]:
     A worker has a GPU where there are any, else a CPU. Its threads are not limited to that: the last digits of a
     result depend on how many threads TensorFlow has, and they are to be those of one process alone.
     """
-    import ray
-
+    ray = import_ray()
     address = os.environ.get("RAY_ADDRESS", "local")
     check_answer(address)
     resources = {"num_cpus": os.cpu_count()} if address == "local" else {}

@@ -11,9 +11,9 @@ from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
-from marinecv.search.engines import check_workers, open_engine, settled_engine
+from marinecv.search.engines import check_workers, settled_engine
 from marinecv.search.folder import MOST_TRIALS, Trial
-from marinecv.search.loop import run_trials
+from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.objective import TRIES, trainer
 from marinecv.search.space import recipe_of, space_of
 from marinecv.training.callbacks import duration
@@ -166,12 +166,11 @@ def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
 
     Where a worker is killed, Ray starts it again, and it takes up the trial it left. When this is stopped, so are they.
     """
-    import ray
-
     over = {trial.number for trial in search.trials if trial.over}
     if len(over) == search.count:
         return True
     with ray_workers(most=search.count - len(over)) as workers:
+        ray = import_ray()
         remote = ray.remote(work_apart).options(**workers.each, max_retries=TRIES * search.count)
         tasks = [remote.remote(search.folder.absolute(), track) for _ in range(workers.count)]
         try:

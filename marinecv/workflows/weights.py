@@ -11,18 +11,21 @@ from marinecv.choices import WEIGHTS
 from marinecv.data import network
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import with_changes
 
 LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
 
 
 def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe with the weights that are to be had: of ImageNet, those of a file, or none."""
-    model, changes = recipe.model, changes or {}
-    if not model.has_backbone:
+    changes = changes or {}
+    if not recipe.model.has_backbone:
         return recipe
-    asked, alpha = changes.get("model.weights"), changes.get("model.alpha")
-    if alpha is not None and not BACKBONES[model.backbone].has_alpha:
-        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={alpha}.")
+    asked, of_file = changes.get("model.weights"), ("model.backbone", "model.alpha")
+    model = with_changes(recipe, {name: changes[name] for name in of_file if name in changes}).model
+    file = weights_file(model.backbone, model.alpha)
+    if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
     named = asked or (model.weights if model.weights != "imagenet" else None)
     if named not in (None, *WEIGHTS):
         if not Path(named).is_file():
@@ -30,7 +33,6 @@ def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = N
         return recipe.with_model(weights=str(Path(named).resolve()))
     if model.weights == "none" and asked is None:
         return recipe
-    file = weights_file(model.backbone, float(alpha or model.alpha))
     is_to_be_had = named != "none" and (file.is_file() or weights_host_answers())
     if named == "imagenet" and not is_to_be_had:
         raise ValueError(

@@ -22,7 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog
     from marinecv.workflows.sources import Source
 
-    manifest = options.manifest(args)
+    from .. import opened
+
+    manifest = opened.manifest(args)
     source = Source(manifest, read_catalog(manifest, log=options.say))
     mcv = options.library()
     how = {"frames": args.frames, "limit": args.limit, "seed": args.seed, "log": options.say}

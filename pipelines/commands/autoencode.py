@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the chosen recipe, or go on with what `--resume` names."""
+    from .. import opened
+
     if len(args.image_size or ()) > 1:
         raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
     mcv = options.library()
@@ -25,5 +27,5 @@ def run(args: argparse.Namespace) -> int:
         mcv.resume(args.resume, track=args.track, log=options.say)
         return 0
     how = {"folder": args.output_dir, "changes": options.changes(args), "track": args.track, "log": options.say}
-    mcv.autoencode(options.source(args), args.recipe, **how)
+    mcv.autoencode(opened.source(args), args.recipe, **how)
     return 0

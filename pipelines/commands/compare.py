@@ -2,6 +2,8 @@
 
 import argparse
 
+import marinecv as mcv
+
 from .. import options
 
 EXAMPLE = "compare runs/aquarium_four_conv-1 runs/aquarium_mobilenet_p2-1"
@@ -16,7 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line a recipe that has several seeds, then how each two of the recipes differ. Folds count as one run."""
-    import marinecv as mcv
-
     print(mcv.compare(*args.runs, split=args.on))
     return 0

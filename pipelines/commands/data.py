@@ -62,7 +62,9 @@ def _materialise(args: argparse.Namespace) -> int:
     from marinecv.data.materialise import materialise
     from marinecv.data.user_tables import usable
 
-    manifest = options.manifest(args)
+    from .. import opened
+
+    manifest = opened.manifest(args)
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
     print(f"{len(usable(catalog))} images linked below {folder}")
@@ -71,6 +73,8 @@ def _materialise(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
+    from .. import opened
+
     console.import_tensorflow()
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
@@ -78,7 +82,7 @@ def _pack(args: argparse.Namespace) -> int:
     from marinecv.data.user_tables import usable
     from marinecv.inputs.decode import read_decodable
 
-    manifest = options.manifest(args)
+    manifest = opened.manifest(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
     print(f"{len(usable(images)):,} images packed in {folder}; train on them with --data-dir {folder}")

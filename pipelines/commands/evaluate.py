@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict anew, print the table, keep it where --output-dir says."""
-    run, data = options.run_and_data(args)
+    from .. import opened
+
+    run, data = opened.run_and_data(args)
     mcv = options.library()
     names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}

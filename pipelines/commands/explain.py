@@ -25,9 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
-    run, data = options.run_and_data(args)
+    from marinecv.data.user_tables import is_usable
+
+    from .. import opened
+
+    run, data = opened.run_and_data(args)
     mcv = options.library()
     how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
     explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
     print(explanation)
-    return 0 if (explanation.cases["problem"] == "").any() else 1
+    return 0 if is_usable(explanation.cases).any() else 1

@@ -39,16 +39,18 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.recipes.own_data import head
     from marinecv.recipes.registry import is_own, recipe_named
 
+    from .. import opened
+
     options.refuse_beside(args, "recipe", ("grid", "backbone"))
     options.refuse_beside(args, "distribute", ("bank",))
-    patiences, source = PATIENCES if args.grid else (WINNER,), options.source(args)
+    patiences, source = PATIENCES if args.grid else (WINNER,), opened.source(args)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
     if args.recipe:
         rows = [recipe_named(args.recipe, "finetune")]
     elif not args.grid and source and is_own(source.manifest, rows[0]):
         layers = args.trainable_layers or (20 if args.head_epochs and args.trainable_layers is None else 0)
         rows = [head(name, layers) for name in args.backbone or ["mobilenet"]]
-    return options.train(args, rows, source, "finetune", "Pretrained networks")
+    return opened.train(args, rows, source, "finetune", "Pretrained networks")
 
 
 def bank(text: str) -> str | int:

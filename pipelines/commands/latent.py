@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
-    run, data = options.run_and_data(args)
+    from .. import opened
+
+    run, data = opened.run_and_data(args)
     mcv = options.library()
     how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
     print(mcv.latent(run, args.on, neighbors=args.neighbours, data=data, log=options.say, **how))

@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train every cell that is not trained yet, then write tables and page."""
+    from .. import opened
+
     options.refuse_beside(args, "encoder", ("encoder_data",))
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
@@ -67,5 +69,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     how |= {"encoder": args.encoder, "encoder_data": args.encoder_data or "train", "folder": args.output_dir}
     how |= {"fractions": args.labelled or LABEL_FRACTIONS, "seeds": args.seeds or 3}
-    mcv.learning_curve(options.source(args), args.recipe, **how, changes=options.changes(args))
+    mcv.learning_curve(opened.source(args), args.recipe, **how, changes=options.changes(args))
     return 0

@@ -18,10 +18,12 @@ def run(args: argparse.Namespace) -> int:
     from marinecv.recipes.own_data import FOUR_CONV
     from marinecv.recipes.registry import is_own, recipe_named
 
+    from .. import opened
+
     options.refuse_beside(args, "recipe", ("grid",))
-    rows, source = GRID, options.source(args)
+    rows, source = GRID, opened.source(args)
     if args.recipe:
         rows = [recipe_named(args.recipe, "pretrain")]
     elif not args.grid:
         rows = [FOUR_CONV if source and is_own(source.manifest, BEST) else BEST]
-    return options.train(args, rows, source, "pretrain", "CNNs from scratch")
+    return opened.train(args, rows, source, "pretrain", "CNNs from scratch")

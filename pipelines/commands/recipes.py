@@ -146,6 +146,8 @@ def here(line: dict | None) -> str:
 
 def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
+    from .. import opened
+
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
     mcv = options.library()
@@ -153,7 +155,7 @@ def replay(args: argparse.Namespace) -> int:
         done = mcv.resume(args.resume, log=options.say)
     else:
         how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.only, "quick": args.budget}
-        how |= {"data": options.source(args) if args.data else args.data_dir, "folder": args.output_dir}
+        how |= {"data": opened.source(args) if args.data else args.data_dir, "folder": args.output_dir}
         how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
         done = mcv.reproduce(args.report, **how)
     for recipe in done.recipes:

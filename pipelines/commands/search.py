@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Begin a search, or go on with what `--resume` names."""
+    from .. import opened
+
     if len(args.image_size or ()) > 1:
         raise ValueError(f"A search has one image size. Received {args.image_size}: begin a search of each.")
     if not args.resume:
@@ -39,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     how |= {"engine": args.engine, "algorithm": args.algorithm, "folder": args.output_dir}
     how |= {"trials": args.trials} if args.trials else {}
-    mcv.search(options.source(args), args.recipe, **how, changes=options.changes(args))
+    mcv.search(opened.source(args), args.recipe, **how, changes=options.changes(args))
     return 0

@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the recipe for these images, or go on with what `--resume` names."""
+    from .. import opened
+
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
-    return options.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")
+    return opened.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")

@@ -1,0 +1,49 @@
+"""The images and the run that flags name, and the training that they ask for: what `--help` does not import."""
+
+import argparse
+
+import marinecv as mcv
+from marinecv import console
+from marinecv.data.locate import locate
+from marinecv.training.recipe import DataChoice
+from marinecv.workflows.sources import Source, open_run
+
+from .options import changes, say
+
+
+def source(args: argparse.Namespace, choice=None):
+    """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
+    if getattr(args, "source", None) or not (args.data or args.data_dir):
+        return getattr(args, "source", None)
+
+    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
+    return Source(locate(args.data, args.data_dir, say=say, **reading))
+
+
+def run_and_data(args: argparse.Namespace):
+    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
+    run = open_run(args.run)
+    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
+
+
+def manifest(args: argparse.Namespace):
+    """Return the data set that --data and --data-dir name, else the aquarium."""
+    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
+
+
+def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
+    """Train these recipes as the flags say, one or several, or go on with what --resume names."""
+    distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
+    console.choose_backend(distribute)
+    how = {"track": args.track, "distribute": distribute, "log": say}
+    if args.resume:
+        mcv.resume(args.resume, **how)
+        return 0
+    sizes = args.image_size if len(args.image_size or ()) > 1 else ()
+    how |= {"folder": args.output_dir, "changes": changes(args)}
+    if len(rows) > 1 or sizes or args.folds or select_on == "test":
+        several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
+        mcv.grid(source, rows, **several, name=name, title=title, **how)
+    else:
+        mcv.train(source, rows[0], **how)
+    return 0

@@ -1,0 +1,318 @@
+"""Every setting of a recipe: changed by text, by `changes=` and by keyword, kept in `recipe.json`, and felt.
+
+A new setting is found by itself; one of `Training` is asked of `FELT` what it changes in a training.
+"""
+
+import argparse
+import json
+from contextlib import suppress
+from dataclasses import fields, replace
+from types import NoneType, SimpleNamespace
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_image
+
+import marinecv as mcv
+from marinecv.inputs.spec import Augmentation
+from marinecv.recipes.registry import RECIPES
+from marinecv.runs import Run
+from marinecv.training import fit
+from marinecv.training.model_choice import MODELS
+from marinecv.training.recipe import Recipe, Training
+from marinecv.training.settings import OF_THE_DATA, read_recipe, settings_of, to_toml, with_changes
+from marinecv.workflows import prepare, train_runs
+from marinecv.workflows import train as workflow
+from pipelines import options
+from pipelines.cli import main
+
+OTHER = {
+    "data.fractions": (0.6, 0.2, 0.2),
+    "data.split_by": "stratified",
+    "image.canvas_px": 512,
+    "training.batch_size": 4,
+    "training.calibration": 0.5,
+    "training.jit_compile": "on",
+    "training.metrics": ("accuracy", "recall"),
+    "training.monitor": "loss",
+    "training.augmentation.rotation_deg": 15.0,
+    "model.backbone": "mobilenetv2",
+    "model.trainable_blocks": ("conv_pw_13", "conv_pw_12"),
+    "model.also_pooled": ("conv_pw_11_relu",),
+    "model.hidden": (64, 32),
+    "model.padding": 3,
+}
+"""Another value of what no annotation tells one of."""
+BESIDE = {
+    "image.reduced_decoding": {"image.canvas_px": 512},
+    "training.augmentation.variants": {
+        "training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1),
+    },
+}
+"""What a value needs beside it."""
+BASES = {kind: next(recipe for recipe in RECIPES.values() if recipe.model.kind == kind) for kind in MODELS}
+
+
+def hint_of(key, recipe):
+    """The annotation of a setting."""
+    kind = type(recipe)
+    for name in key.split("."):
+        hint = get_type_hints(kind, include_extras=True)[name] if name != "model" else type(recipe.model)
+        kind = next((part for part in (hint, *get_args(hint)) if part in (Augmentation,)), hint)
+    return hint
+
+
+def other(key, recipe):
+    """Another value that a setting can have."""
+    value = settings_of(recipe).get(key, getattr(Augmentation(flip=0.0), key.rpartition(".")[2], None))
+    if key in OTHER:
+        return OTHER[key]
+    if key == "model.weights":
+        return "none" if value != "none" else "encoder.keras"
+    return another(hint_of(key, recipe), value)
+
+
+def another(hint, value):
+    """Another value of a type; a word, a number within its bounds, or twice each number of a tuple."""
+    if get_origin(hint) is Literal:
+        return next(word for word in reversed(get_args(hint)) if word not in (value, None, "none"))
+    if get_origin(hint) is Annotated:
+        kind, meta = get_args(hint)
+        steps = [value * 2, value / 2, 0.25, 7, 2, 1] if value else [0.25, 7, 2, 1]
+        low, high = meta.ge if meta.ge is not None else -1, meta.le if meta.le is not None else meta.lt
+        return next(kind(step) for step in steps if low <= kind(step) <= high and kind(step) not in (value, 0))
+    if hint is bool:
+        return not value
+    if get_origin(hint) is tuple:
+        assert value, "no annotation tells another value of a tuple that may be empty: write it into OTHER"
+        return tuple(another(get_args(hint)[0], each) for each in value)
+    options = [part for part in get_args(hint) if part is not NoneType]
+    assert len(options) == 1, "no annotation tells another value: write it into OTHER"
+    return another(options[0], value)
+
+
+def keys_of(recipe):
+    """Every setting of a recipe, and those of an augmentation that it has not."""
+    augmentation = [f"training.augmentation.{field.name}" for field in fields(Augmentation)]
+    keys = dict.fromkeys([*settings_of(recipe), *augmentation])
+    return [key for key in keys if key not in OF_THE_DATA and key != "training.augmentation"]
+
+
+CASES = [(kind, key) for kind, recipe in BASES.items() for key in keys_of(recipe)]
+CASES = [(kind, key) for kind, key in CASES if kind == "cnn" or key.startswith("model.")]
+
+
+def as_text(value):
+    """A value as a person types it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+
+
+def typed(*words):
+    """The changes that a command line asks for."""
+    parser = argparse.ArgumentParser()
+    options.add_settings(parser)
+    return options.changes(parser.parse_args(["--set", *words]))
+
+
+def changed(key, recipe):
+    """The settings of a recipe when one has its other value."""
+    values = settings_of(with_changes(recipe, BESIDE.get(key, {}))) | {key: other(key, recipe)}
+    if key.startswith("training.augmentation"):
+        values = {
+            f"training.augmentation.{name}": value for name, value in vars(Augmentation(flip=0.0)).items()
+        } | values
+        values.pop("training.augmentation", None)
+    return values
+
+
+@pytest.mark.parametrize(("kind", "key"), CASES)
+def test_a_setting_is_changed_by_text_by_name_and_by_keyword(kind, key):
+    recipe, value, name = BASES[kind], other(key, BASES[kind]), key.rpartition(".")[2]
+    expected, beside = changed(key, recipe), BESIDE.get(key, {})
+    assert expected != settings_of(recipe)
+    recipe = with_changes(recipe, beside)
+    assert settings_of(with_changes(recipe, typed(f"{key}={as_text(value)}"))) == expected
+    assert settings_of(with_changes(recipe, {key: value})) == expected
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        assert settings_of(with_changes(recipe, {key: np.asarray(value)[()]})) == expected
+    namesakes = [each for each in keys_of(recipe) if each.rpartition(".")[2] == name]
+    if namesakes == [key]:
+        assert settings_of(with_changes(recipe, **{name: value})) == expected
+    else:
+        with pytest.raises(ValueError, match=f"{name!r} stands for several settings: {', '.join(namesakes)}. Write it"):
+            with_changes(recipe, **{name: value})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_in_a_file_is_read_back_equal(name, tmp_path):
+    for number, recipe in enumerate([RECIPES[name], *(RECIPES[name].with_training(augmentation=None),)]):
+        (tmp_path / f"{number}.toml").write_text(to_toml(recipe), encoding="utf-8")
+        assert read_recipe(tmp_path / f"{number}.toml") == recipe
+
+
+@pytest.mark.parametrize(("kind", "key"), CASES)
+def test_a_changed_recipe_in_a_file_is_read_back_equal(kind, key, tmp_path):
+    recipe = with_changes(BASES[kind], {**BESIDE.get(key, {}), key: other(key, BASES[kind])})
+    (tmp_path / "a.toml").write_text(to_toml(recipe), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps(recipe.to_dict()), encoding="utf-8")
+    assert read_recipe(tmp_path / "a.toml") == read_recipe(tmp_path / "a.json") == recipe
+
+
+def together(recipe, keys):
+    """Changes of as many settings as can be changed at once, and those of the others, and so on."""
+    groups = []
+    for key in keys:
+        own = {**BESIDE.get(key, {}), key: other(key, recipe)}
+        for group in groups:
+            with suppress(ValueError):
+                both = {**group, **own}
+                if with_changes(recipe, both) == with_changes(recipe, {**own, **group}):
+                    group.update(own)
+                    break
+        else:
+            groups.append(own)
+    return groups
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """A training ends when the folder of the run stands; how long it would take is not asked."""
+    monkeypatch.setattr(workflow, "finish", lambda run, *args, **how: None)
+    monkeypatch.setattr(prepare, "estimate_seconds", lambda *args, **how: 1.0)
+    monkeypatch.setattr(prepare, "choose_bank", lambda *args: (0, ""))
+    monkeypatch.setattr("marinecv.workflows.weights.weights_host_answers", lambda: False)
+    monkeypatch.setattr(prepare, "candidates", lambda *args: pd.DataFrame({"image_id": ["a"]}))
+    monkeypatch.setattr(train_runs, "synthesise", lambda train, *args: train.iloc[:0])
+    monkeypatch.setattr(train_runs, "contact_sheet", lambda rows: SimpleNamespace(save=lambda path: None))
+    for module in (prepare, train_runs):  # the tank has none, and the recipe of birds takes some
+        monkeypatch.setattr(module, "attributes_by_image", lambda *args: pd.DataFrame({"image_id": []}))
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_settings_end_up_in_the_recipe_of_a_run(kind, shared_tank, tmp_path, untrained):
+    recipe = BASES[kind]
+    keys = [key for key in keys_of(recipe) if kind == "cnn" or key.startswith("model.")]
+    for number, group in enumerate(together(recipe, keys)):
+        run = mcv.train(shared_tank, recipe, changes=group, folder=tmp_path / str(number), log=None)
+        found, before = settings_of(Recipe.of(Run(run.folder))), settings_of(recipe)
+        asked = settings_of(with_changes(recipe, group))
+        lost = {key: found.get(key) for key in asked if asked[key] != before.get(key) and found.get(key) != asked[key]}
+        assert not lost
+
+
+SMALL = {
+    "cnn": BASES["cnn"],
+    "backbone": BASES["backbone"].with_model(backbone="mobilenet", weights="none", alpha=0.25, trainable_layers=2),
+}
+SMALL = {kind: with_changes(replace(recipe, training=Training()), {"image.size": 32}) for kind, recipe in SMALL.items()}
+
+
+@pytest.mark.parametrize("words", [["--class-level", "leaf"], ["--set", "data.class_level=leaf"]])
+def test_how_folders_are_read_is_a_setting_too(words, tmp_path, untrained):
+    for number, (split, family) in enumerate((split, family) for split in ("train", "valid") for family in "ab"):
+        folder = tmp_path / "photos" / split / family / f"eel_{family}"
+        folder.mkdir(parents=True)
+        for each in range(2):
+            draw_image("eel", seed=2 * number + each).save(folder / f"{each}.png")
+    assert main(["train", str(tmp_path / "photos"), *words, "--output-dir", str(tmp_path / "run")]) == 0
+    run = mcv.train(tmp_path / "photos", folder=tmp_path / "other", class_level="leaf", log=None)
+    for found in (Run(tmp_path / "run"), Run(run.folder)):
+        assert found.class_names == ("eel_a", "eel_b") and Recipe.of(found).data.class_level == "leaf"
+
+
+FELT = {
+    "optimizer": ("cnn", {}, {"optimizer"}),
+    "learning_rate": ("cnn", {}, {"optimizer"}),
+    "momentum": ("cnn", {"optimizer": "sgd"}, {"optimizer"}),
+    "weight_decay": ("cnn", {}, {"optimizer"}),
+    "l2": ("cnn", {}, {"penalty"}),
+    "decay_scope": ("cnn", {"l2": 0.1}, {"penalty"}),
+    "label_smoothing": ("cnn", {}, {"loss"}),
+    "epochs": ("cnn", {}, {"epochs"}),
+    "batch_size": ("cnn", {}, {"batches"}),
+    "early_stop_patience": ("cnn", {}, {"callbacks"}),
+    "early_stop_reductions": ("cnn", {}, {"callbacks"}),
+    "lr_factor": ("cnn", {}, {"callbacks"}),
+    "lr_patience": ("cnn", {}, {"callbacks"}),
+    "metrics": ("cnn", {}, {"metrics"}),
+    "monitor": ("cnn", {}, {"callbacks"}),
+    "head_epochs": ("backbone", {}, {"epochs", "batches", "callbacks"}),
+    "head_learning_rate": ("backbone", {"head_epochs": 1}, {"optimizer"}),
+    "class_weights": ("cnn", {}, {"class_weight"}),
+    "balanced": ("cnn", {}, {"batches"}),
+    "augmentation": ("cnn", {}, {"batches"}),
+    "mixed_precision": ("cnn", {}, {"policy"}),
+    "bank": ("backbone", {}, {"input", "batches", "weights"}),
+    "bank_dtype": ("backbone", {"bank": 2}, {"batches"}),
+    "jit_compile": ("cnn", {}, {"jit_compile"}),
+    "calibration": ("cnn", {}, {"validation", "callbacks"}),
+    "seed": ("cnn", {}, {"weights", "batches"}),
+}
+"""Setting of a training -> the network that feels it, what it needs beside it, and all that it changes of a fit."""
+
+
+def fitted(recipe, run, pixels):
+    """What Keras is asked to fit, and how, in each stage of a training; nothing is trained."""
+    stages = []
+
+    def record(model, train, **how):
+        validation = sum(len(batch[0]) for batch in how["validation_data"])
+        plain = (bool, int, float, str, type(None))
+        told = [{name: each for name, each in vars(own).items() if isinstance(each, plain)} for own in how["callbacks"]]
+        config = model.get_compile_config()
+        acted_on = [variable.name for variable in model.trainable_variables if variable.regularizer is not None]
+        stages.append(
+            {
+                "optimizer": (type(model.optimizer), model.optimizer.get_config() | {"name": ""}),
+                "loss": config["loss"],
+                "metrics": str([config["metrics"], config["weighted_metrics"]]),
+                "jit_compile": config["jit_compile"],
+                "penalty": (acted_on, [float(loss) for loss in model.losses]),
+                "callbacks": [(type(own).__name__, of) for own, of in zip(how["callbacks"], told, strict=True)],
+                "epochs": (how["initial_epoch"], how["epochs"]),
+                "class_weight": how["class_weight"],
+                "batches": [np.asarray(part).tolist() for part in next(iter(train))],
+                "input": model.inputs[0].shape,
+                "policy": keras.config.dtype_policy().name,
+                "validation": validation,
+                "weights": [array.tolist() for array in model.get_weights()[:2]],
+            }
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", record)
+        for name in ("check_finite", "keep"):
+            patch.setattr(fit, name, lambda *args: None)
+        fit.fit_recipe(recipe, run, pixels)
+    return {name: [stage[name] for stage in stages] for name in stages[0]}
+
+
+@pytest.fixture(scope="module")
+def small(shared_tank, tmp_path_factory):
+    """A run that is not trained, and its pixels."""
+    recipe, catalog = SMALL["cnn"], mcv.read_catalog(mcv.locate(data_dir=shared_tank))
+    folder = tmp_path_factory.mktemp("small")
+    run = Run.create(folder, recipe.to_dict(), recipe.contract(mcv.class_names_of(catalog)), catalog)
+    return run, fit.load_run(run, recipe)
+
+
+@pytest.fixture
+def precision():
+    """As it was."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Training)])
+def test_a_setting_of_a_training_is_felt(key, small, precision):
+    assert key in FELT, f"what does training.{key} change of a fit? Write it into FELT"
+    kind, beside, changed = FELT[key]
+    without = SMALL[kind].with_training(**beside)
+    name = f"training.{key}"
+    value = Augmentation(flip=1.0) if key == "augmentation" else other(name, without)
+    before, after = (fitted(recipe, *small) for recipe in (without, with_changes(without, {name: value})))
+    stages = min(len(before["epochs"]), len(after["epochs"]))  # a stage for the head alone comes first
+    assert {part for part in before if before[part][-stages:] != after[part][-stages:]} == changed
