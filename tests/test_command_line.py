@@ -316,7 +316,10 @@ print(json.dumps([told, "tensorflow" in sys.modules]))
 def told_early(tmp_path_factory):
     """What each line of `EARLY` ends with, all in one process: code, output, error and seconds; and what is left."""
     folder = tmp_path_factory.mktemp("early")
-    for name, text in (("recipe", '{"model": {"kind": "cnn"}}'), ("contract", '{"demonstration": false}')):
+    for name, text in (
+        ("recipe", '{"model": {"kind": "cnn"}}'),
+        ("contract", '{"class_names": ["eel", "ray"], "image": {"height": 8, "width": 8}, "demonstration": false}'),
+    ):
         (folder / "run").mkdir(exist_ok=True)
         (folder / "run" / f"{name}.json").write_text(text)
     (folder / "file").touch()

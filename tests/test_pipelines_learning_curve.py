@@ -250,8 +250,8 @@ def test_the_list_of_recipes_has_the_figure_with_the_most_labels(curve, tmp_path
     own = table[(table[list(row)] == pd.Series(row)).all(axis=1)].set_index("labelled")["ours"].astype(float)
     for part, said in ((table, f"ours {own['1.0']:.3f} (n=12"), (table[table["labelled"] != "1.0"], "")):
         part.to_csv(tmp_path / "butterflies_fractions.csv", index=False)
-        assert main(["recipes"]) == 0
-        shown = capsys.readouterr().out.split(f"{A.name}  (")[1].split(f"{B1.name}  (")[0]
+        assert main(["recipes", "show", A.name]) == 0
+        shown = capsys.readouterr().out.split("\n\n")[0]
         said = said or f"ours {own['0.5']:.3f} with 50% of the labels (n=12"
         assert shown.count("validation ") == 1 and said in shown
 
@@ -498,10 +498,9 @@ def test_the_lines_of_the_report_differ_by_what_the_report_says():
 
 def test_other_commands_name_this_one_for_its_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(recipes, "RESULTS", tmp_path)
-    assert main(["recipes"]) == 0
-    shown = capsys.readouterr().out
     for name in LINES:
-        assert f"{name}  (learning-curve, report: butterflies, data: butterflies20)" in shown
+        assert main(["recipes", "show", name]) == 0
+        assert f"{name}  (learning-curve, report: butterflies, data: butterflies20)" in capsys.readouterr().out
         said = error_of(capsys, "pretrain", "--recipe", name)
         assert f"{name} is for another command: learning-curve --recipe {name}." in said
 

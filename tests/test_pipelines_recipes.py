@@ -1,6 +1,7 @@
 """`recipes`: the list of what was published and measured, and the replay that writes the results."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -73,7 +74,7 @@ def test_what_is_shown_of_a_recipe_is_read_back_as_it(name, tmp_path, capsys):
 def test_a_recipe_is_shown_of_a_file_and_of_a_run_too(finished_run, tmp_path, monkeypatch, capsys):
     recipe = Recipe.of(Run(finished_run))
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "one").symlink_to(finished_run)
+    shutil.copytree(finished_run, tmp_path / "runs" / "one")
     (tmp_path / "a.toml").write_text(to_toml(replace(recipe, claim="one\nname = 1")))
     monkeypatch.chdir(tmp_path)
     for name in (finished_run, finished_run / "recipe.json", "last", "a.toml"):

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from marinecv.recipes.registry import FAMILIES, RECIPES, recipe_named
 from marinecv.runs import Run

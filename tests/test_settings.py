@@ -113,7 +113,7 @@ def as_text(value):
 def typed(*words):
     """The changes that a command line asks for."""
     parser = argparse.ArgumentParser()
-    options.add_settings(parser)
+    options.add(parser, "--set")
     return options.changes(parser.parse_args(["--set", *words]))
 
 
