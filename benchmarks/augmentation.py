@@ -73,7 +73,7 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
     from marinecv.inputs.spec import NONE
     from marinecv.recipes.birds import CUSTOM_CNN, SIMPLE
     from marinecv.training.fit import fit_recipe, load_run
-    from marinecv.workflows.train import start
+    from marinecv.workflows.train_runs import start
 
     variants = {"simple": SIMPLE, "quadruple": replace(SIMPLE, variants="quadruple")}.get(way, NONE)
     recipe = replace(CUSTOM_CNN, image=replace(CUSTOM_CNN.image, height=side, width=side), published={})
@@ -85,7 +85,7 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
     catalog = mcv.read_catalog(manifest)
     catalog = mcv.split_catalog(catalog, recipe.data.split_by, fractions=recipe.data.fractions)
     with tempfile.TemporaryDirectory() as place:
-        run = start(Path(place) / "run", recipe, catalog, manifest)
+        run = start(Path(place) / "run", recipe, catalog, manifest, print)
         fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
         best = run.history["val_accuracy"].max()
         seconds, every = run.timing.train_seconds, run.timing.seconds_per_epoch

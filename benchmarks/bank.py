@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     quiet.import_tensorflow()
     from marinecv.recipes.aquarium import PRETRAINED as RECIPES
-    from marinecv.workflows.train import finish, start
+    from marinecv.workflows.train_runs import finish, start
 
     recipe = RECIPES[args.recipe]
     manifest = mcv.locate(recipe.data.name)
@@ -55,9 +55,9 @@ def main() -> None:
             cell = replace(recipe.with_training(seed=seed, **changes), published={})
             folder = args.output_dir / f"{recipe.name}-{way}-{views}-seed{seed}"
             begun = (folder / "recipe.json").is_file()
-            run = Run(folder) if begun else start(folder, cell, catalog, manifest)
+            run = Run(folder) if begun else start(folder, cell, catalog, manifest, print)
             if not run.finished:
-                finish(run)
+                finish(run, print)
             rows.append({"recipe": recipe.name, "bank": way, "views": views, "seed": seed, **figures(run)})
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
             about = {"data": manifest.name, "commit": commit(), "machine": machine()}

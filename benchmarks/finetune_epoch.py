@@ -369,17 +369,17 @@ def ours(job: dict) -> None:
 
     quiet.import_tensorflow()
     import keras
-    from marinecv.pipelines.commands import finetune
 
+    from marinecv.recipes.aquarium import row
     from marinecv.training import fit
-    from marinecv.workflows import train
+    from marinecv.workflows.train_runs import start
 
     mark("imported")
     whole = fit.callbacks
     manifest, catalog = read_data(job)
     bank = (VIEWS if job["moved"] else 1) if job["what"] == BANK else 0
     for patience in PATIENCES:
-        recipe = finetune.row("mobilenetv3large", patience)
+        recipe = row("mobilenetv3large", patience)
         recipe = replace(recipe, data=replace(recipe.data, name=manifest.name), published={})
         recipe = recipe.with_model(weights=job["weights"], trainable_layers=job["trainable"])
         recipe = recipe.with_training(epochs=job["epochs"], early_stop_patience=job["epochs"], bank=bank)
@@ -387,7 +387,7 @@ def ours(job: dict) -> None:
             recipe = recipe.with_training(augmentation=None)
         said = marking(keras, patience)
         fit.callbacks = lambda *args, said=said, **options: [*whole(*args, **options), said]
-        run = train.start(Path(job["place"]) / recipe.name, recipe, catalog, manifest)
+        run = start(Path(job["place"]) / recipe.name, recipe, catalog, manifest, print)
         fit.fit_recipe(recipe, run, fit.load_run(run, recipe), say=lambda line: None)
     mark("end", run.timing.trainable_parameters)
 

@@ -41,13 +41,13 @@ RESULTS = Path(__file__).parent / "results" / "kills.csv"
 MARK = "\x1ephase "
 FETCHING = "fetching"
 PHASES = {  # in the order they are met: the first call inside each, which the child process wraps
-    "reading": "marinecv.workflows.train:read_data",
+    "reading": "marinecv.workflows.train_runs:read_data",
     "pixel cache": "marinecv.training.fit:load_pixels",
     "epoch": "marinecv.training.checkpoint:Checkpoint.on_epoch_begin",
     "checkpoint": "marinecv.training.checkpoint:Checkpoint.on_epoch_end",
     "saving": "marinecv.training.fit:whole_file",
-    "evaluation": "marinecv.workflows.train:predict_table",
-    "report": "marinecv.workflows.train:write_run_report",
+    "evaluation": "marinecv.workflows.train_runs:predict_table",
+    "report": "marinecv.workflows.train_runs:write_run_report",
 }
 SHARES = {
     FETCHING: 8,

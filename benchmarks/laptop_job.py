@@ -132,10 +132,10 @@ def child(moves: str, words: list[str]) -> int:
     from pipelines.cli import main as command
 
     quiet.import_tensorflow()
+    from marinecv.recipes import aquarium, own_data
     from marinecv.training import fit, learner
     from marinecv.training.checkpoint import Checkpoint
-    from marinecv.workflows import train
-    from pipelines.commands import finetune
+    from marinecv.workflows import train_runs
 
     seconds = dict.fromkeys(("decode", "bank", "epochs", "predict"), 0.0)
     seen = {"views": 0, "epochs": 0}
@@ -150,7 +150,7 @@ def child(moves: str, words: list[str]) -> int:
 
         return wrapper
 
-    whole_row, whole_begin, whole_end = finetune.row, Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end
+    whole_row, whole_begin, whole_end = aquarium.row, Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end
 
     def row(*args):
         recipe = whole_row(*args).with_training(early_stop_patience=10**6)
@@ -171,10 +171,10 @@ def child(moves: str, words: list[str]) -> int:
         seen["views"] = max(seen["views"], views.count)
         return open_bank(front, rows, pixels, spec, views, **options)
 
-    finetune.own = lambda backbone, layers: row(backbone, finetune.WINNER)  # other epochs would be another job
+    own_data.head = lambda backbone, layers: row(backbone, aquarium.WINNER)  # other epochs would be another job
     learner.open_bank = open_and_count
     fit.load_pixels = timed("decode", fit.load_pixels)
-    train.predict_table = timed("predict", train.predict_table)
+    train_runs.predict_table = timed("predict", train_runs.predict_table)
     Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end = on_epoch_begin, on_epoch_end
     code = command(words)
     said = {"views": seen["views"], "epochs": seen["epochs"], "seconds": seconds, "peaks": watch.peaks}

@@ -95,7 +95,7 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.from_dict(_with_none(read_toml(path)) if path.suffix == ".toml" else read_json(path))
     except ValueError as error:
-        raise ValueError(f"{path} is no recipe: {error} `recipes show NAME` prints one.") from error
+        raise ValueError(f"{path}: {error} `recipes show NAME` prints one.") from error
 
 
 def to_toml(recipe: Recipe) -> str:
