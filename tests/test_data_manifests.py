@@ -72,7 +72,7 @@ def test_a_users_toml_states_a_root_relative_to_itself(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "tank.toml cannot be read: .*No such file"),
+        (None, "There is no manifest at .*tank.toml"),
         ("name = ", "tank.toml cannot be read: Invalid value"),
         (MINIMAL + "colour = 1", "has no argument .colour.. Expected some of"),
         ('name = "tank"', "missing 1 required keyword-only argument: 'layout'"),

@@ -8,7 +8,13 @@ from scipy.special import log_softmax, softmax
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
-from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table, with_truth
+from marinecv.evaluation.predictions import (
+    as_predictions,
+    class_names_of_table,
+    predicted_indices,
+    probabilities_of_table,
+    with_truth,
+)
 from marinecv.run_records import Calibration
 
 BINS = 15
@@ -155,7 +161,7 @@ def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, g
     before = float(_losses(probabilities, true).mean())
     temperature = fit_temperature(probabilities, true) if after < before else 1.0
     probabilities, true = truth_of(held)
-    right, numbers = probabilities.argmax(axis=1) == true, group_numbers(held["image_id"], groups)
+    right, numbers = predicted_indices(probabilities) == true, group_numbers(held["image_id"], groups)
     forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
     confidence = {when: form.max(axis=1) for when, form in forms.items()}
     return {

@@ -60,7 +60,7 @@ def make_table(
     table = pd.DataFrame({"image_id": image_ids, "split": splits, "true_class": true_classes})
     _refuse_unknown_classes(table, known)
     _refuse_repeated_images(table)
-    table["predicted_class"] = known[probabilities.argmax(axis=1)]
+    table["predicted_class"] = known[predicted_indices(probabilities)]
     columns = [PREFIX + name for name in class_names]
     parts = [table.astype(str), pd.DataFrame(probabilities, columns=columns)]
     if extra is not None and len(extra.columns):
@@ -108,6 +108,14 @@ def with_truth(probabilities: np.ndarray, true: np.ndarray) -> tuple[np.ndarray,
             f"{true!r:.100}, of shape {true.shape}, beside probabilities of shape {probabilities.shape}."
         )
     return probabilities, true
+
+
+def predicted_indices(probabilities: np.ndarray) -> np.ndarray:
+    """Return the predicted class of each row of probabilities (n, C): the index of the most probable, (n,) int.
+
+    The one place that says what is predicted: of equals the first, and of a row that is no number, any.
+    """
+    return np.nan_to_num(probabilities).argmax(axis=1)
 
 
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from marinecv.evaluation.predictions import predicted_indices
 from marinecv.explain.heatmaps import NO_HEAT, heatmaps
 from marinecv.inputs.pixels import read_pixels
 from marinecv.inputs.spec import ImageSpec
@@ -35,7 +36,7 @@ def explain_cases(
     if good:
         images = pixels[good].astype(np.float32)
         probabilities = model.predict(images, verbose=0)
-        best = probabilities.argmax(axis=1)
+        best = predicted_indices(probabilities)
         table.loc[good, "predicted_class"] = [class_names[index] for index in best]
         table.loc[good, "probability"] = probabilities.max(axis=1).astype(float)
         heat[good] = heatmaps(model, images, best, method, layer, seed=seed)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from marinecv.data.boxes import CORNERS, as_boxes
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.evaluation.predictions import predicted_indices
 from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
@@ -94,7 +95,7 @@ def _hits(model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neu
         "background_only": np.where(animals, neutral, images),
     }
     right = {
-        name: model.predict(version, batch_size=BATCH, verbose=0).argmax(axis=1) == classes
+        name: predicted_indices(model.predict(version, batch_size=BATCH, verbose=0)) == classes
         for name, version in versions.items()
     }
     return [{name: float(values[place]) for name, values in right.items()} for place in range(len(images))]

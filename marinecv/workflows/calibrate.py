@@ -12,6 +12,7 @@ from marinecv.evaluation.calibration import calibrated, judge_temperature, tempe
 from marinecv.evaluation.conformal import COVERAGE, FEWEST, MEANING, coverage_range, set_threshold
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predict import predict_codes
+from marinecv.evaluation.predictions import predicted_indices
 from marinecv.evaluation.review import judge_review
 from marinecv.features.distance import distances, fit_distance, write_codes
 from marinecv.hashes import sha256
@@ -73,7 +74,7 @@ def sets_of(held: pd.DataFrame, found: dict, grouped: bool) -> dict:
 def told(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """The calibrated probability of each predicted class, and whether it is the true one."""
     probabilities, true = truth_of(predictions)
-    return calibrated(probabilities, temperature).max(axis=1), probabilities.argmax(axis=1) == true
+    return calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
 
 
 def unlike(

@@ -11,6 +11,7 @@ from marinecv.data.layouts import printable
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
 from marinecv.evaluation.predict import check_inputs
+from marinecv.evaluation.predictions import predicted_indices
 from marinecv.evaluation.review import doubts, flags
 from marinecv.features.distance import distances, read_codes
 from marinecv.features.embeddings import up_to_code
@@ -47,7 +48,7 @@ def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, 
     probabilities = np.full((len(files), len(class_names)), np.nan)
     probabilities[good], beside = look(pixels[good], batch_size)
     names = np.array([*class_names, ""])
-    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), np.nan_to_num(probabilities).argmax(axis=1))
+    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), predicted_indices(probabilities))
     rows["predicted_class"] = names[best]
     rows["probability"] = probabilities.max(axis=1)
     for column, name in enumerate(class_names):
