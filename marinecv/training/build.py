@@ -35,8 +35,8 @@ def compile_model(
         >>> import marinecv as mcv
         >>> model = mcv.cnn((64, 64, 3), 7)
         >>> mcv.compile_model(model, mcv.Training(optimizer="adam"))
-        >>> model.optimizer.name
-        'adam'
+        >>> type(model.optimizer).__name__
+        'Adam'
 
     Args:
         model: compiled in place.
