@@ -24,6 +24,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.callbacks import duration
+from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
@@ -82,6 +83,7 @@ def plan_runs(
     What will run, what of it cannot act, and about how long it takes is said. `trials` is how often each run is trained
     on the same frozen layers, which with `may_cache` are computed beforehand where that pays.
     """
+    log(device_sentence())
     recipes = with_weights_at_hand(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)

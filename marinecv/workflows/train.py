@@ -12,7 +12,7 @@ from marinecv.console import Log, quiet
 from marinecv.data.user_tables import usable
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
-from marinecv.runs import fresh_folder, next_folder
+from marinecv.runs import check_fresh, fresh_folder, next_folder
 from marinecv.studies import FLATTERED
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import named_changes
@@ -64,6 +64,8 @@ def train(
     log = log or quiet
     if meet(distribute, folder, is_one_classifier=True).process:
         return Run(follow(folder, log).folder)
+    if folder is not None:
+        check_fresh(folder)
     data, recipe = settled(data, recipe, log)
     changes = named_changes(recipe, changes, **settings)
     plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
@@ -140,6 +142,8 @@ def grid(
     """
     log = log or quiet
     meet(distribute, folder, is_one_classifier=False)
+    if folder is not None:
+        check_fresh(folder)
     several = [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) or recipes is None else list(recipes)
     data, first = settled(data, several[0], log)
     rows = [first, *(recipe_named(recipe) for recipe in several[1:])]
