@@ -156,14 +156,17 @@ def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys)
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
     said = shown(capsys, run_copy)
-    assert said.count(explain.NO_BOXES) == 1 and read_figures(Run(run_copy)) is None
+    assert said.count("No boxes are known of these images") == 1 and read_figures(Run(run_copy)) is None
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").unlink()
     said = shown(capsys, run_copy)
-    assert "The boxes of these images cannot be read: No known layout in" in said and explain.NO_BOXES in said
+    assert (
+        "The boxes of these images cannot be read: No known layout in" in said
+        and "No boxes are known of these images" in said
+    )
     assert "No known layout" in refused(capsys, run_copy, "--data-dir", moved)
     shutil.rmtree(moved)
-    assert explain.NO_BOXES in shown(capsys, run_copy, code=1)
+    assert "No boxes are known of these images" in shown(capsys, run_copy, code=1)
 
 
 def test_data_that_has_moved_is_found_where_the_flag_says(run_copy, shared_tank, tmp_path, capsys):
