@@ -421,7 +421,7 @@ def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
 
 
 def test_a_training_that_diverges_leaves_no_model(make_run):
-    recipe = CNN.with_training(optimizer="sgd", learning_rate=1e30, epochs=3)
+    recipe = CNN.with_training(optimizer="sgd", learning_rate=1e9, epochs=3)
     run = make_run("run", recipe)
     with pytest.raises(
         ValueError, match=r"diverged: after 1 epochs.*lower learning rate. Received: learning_rate=1e\+30"

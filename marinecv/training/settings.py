@@ -105,10 +105,11 @@ def to_toml(recipe: Recipe) -> str:
 
 def _with_none(table: dict) -> dict:
     """The tables of a TOML file, which has no null: "none" is None where it can be no word."""
-    model = table.get("model", {}).get("kind")
-    for name, kind in {"data": DataChoice, "image": ImageSpec, "model": MODELS.get(model, Recipe)}.items():
+    parts = {name: part for name, part in table.items() if isinstance(part, dict)}
+    model = MODELS.get(str(parts.get("model", {}).get("kind")), Recipe)
+    for name, kind in {"data": DataChoice, "image": ImageSpec, "model": model}.items():
         hints = get_type_hints(kind)
-        for key, value in table.get(name, {}).items():
+        for key, value in parts.get(name, {}).items():
             if value == "none" and key in hints and not {str, "none"} & {*_options(hints[key])}:
                 table[name][key] = None
     return table
