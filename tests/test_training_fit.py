@@ -424,7 +424,7 @@ def test_a_training_that_diverges_leaves_no_model(make_run):
     recipe = CNN.with_training(optimizer="sgd", learning_rate=1e9, epochs=3)
     run = make_run("run", recipe)
     with pytest.raises(
-        ValueError, match=r"diverged: after 1 epochs.*lower learning rate. Received: learning_rate=1e\+30"
+        ValueError, match=r"diverged: after \d epochs.*lower learning rate. Received: learning_rate=1000000000.0"
     ):
         train(run, recipe)
     assert not run.path("model.keras").exists()
