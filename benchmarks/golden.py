@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def check(values: dict) -> int:
         found = list(differences(json.loads(file.read_text(encoding="utf-8"))["values"], values, tolerance))
         within = f"within {tolerance:g}" if tolerance else "equal"
         print(f"{file.relative_to(ROOT)}: {f'{len(found)} differences' if found else within}")
+        for name, count in Counter(re.split(r"[:\[]", line)[0] for line in found).items():
+            print(f"  {name}: {count} values")
         print("".join(f"  {line}\n" for line in found[:20]), end="")
         code = 1 if found else code
     return code
