@@ -41,7 +41,7 @@ RESULTS = Path(__file__).parent / "results" / "kills.csv"
 MARK = "\x1ephase "
 FETCHING = "fetching"
 PHASES = {  # in the order they are met: the first call inside each, which the child process wraps
-    "reading": "marinecv.workflows.train_runs:read_data",
+    "reading": "marinecv.workflows.prepare:read_data",
     "pixel cache": "marinecv.training.fit:load_pixels",
     "epoch": "marinecv.training.checkpoint:Checkpoint.on_epoch_begin",
     "checkpoint": "marinecv.training.checkpoint:Checkpoint.on_epoch_end",

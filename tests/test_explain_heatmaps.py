@@ -310,6 +310,7 @@ ON_JAX = """
 import sys
 import keras, numpy as np, pandas as pd
 import marinecv as mcv
+from marinecv.features.embeddings import embed
 from marinecv.evaluation.own_model import run_of_model
 from marinecv.report.page import write_run_report
 from marinecv.explain.heatmaps import METHODS
@@ -324,7 +325,7 @@ assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
 run = run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
 assert run.metrics["validation"]["accuracy"]["n"] == 3 and write_run_report(run.folder).is_file()
 found["probabilities"] = predictions.filter(like="p_").to_numpy()
-found["codes"] = mcv.embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
+found["codes"] = embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
 np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)
 """
 
