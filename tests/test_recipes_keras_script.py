@@ -34,7 +34,7 @@ QUICK = ["aquarium_four_conv", "butterflies_denoise"]
 
 def small(recipe):
     """The recipe without pretrained weights, on small images of unequal sides, for an epoch of each stage."""
-    side = min(recipe.image.height, 96 if recipe.model.has_backbone else 32)
+    side = min(recipe.image.height, 96 if recipe.model.has_backbone or recipe.name == "birdcnn_kernel6" else 32)
     image = replace(recipe.image, height=side, width=side + 16)
     heads = min(recipe.training.head_epochs, 1)
     training = replace(recipe.training, epochs=1 + heads, head_epochs=heads, batch_size=4)
