@@ -57,15 +57,16 @@ def resume(
     known = ARGUMENTS.get(type(stopped), ("track", "distribute", "callbacks"))
     if unknown := [name for name in how if name not in known]:
         raise ValueError(f"{folder} has no use for {unknown[0]}=. Expected some of {', '.join(known)}, or none.")
-    log(device_sentence())
     works = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
     work = (works | {Experiment: finish_study, Run: finish})[type(stopped)]
     if isinstance(stopped, Search):  # in which several processes may work
+        log(device_sentence())
         work(stopped, log, **how)
         return stopped
     is_one_classifier = isinstance(stopped, Run) and not stopped.restores
     if meet(distribute, folder, is_one_classifier).process:
         return Run(follow(folder, log).folder)
+    log(device_sentence())  # not before: processes meet before anything is computed
     with at_work(stopped.folder):
         work(stopped, log, **how)
     return stopped
