@@ -15,9 +15,7 @@ def source(args: argparse.Namespace, choice=None):
     """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
     if getattr(args, "source", None) or not (args.data or args.data_dir):
         return getattr(args, "source", None)
-
-    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return Source(locate(args.data, args.data_dir, say=say, **reading))
+    return Source(manifest(args, choice))
 
 
 def run_and_data(args: argparse.Namespace):
@@ -26,9 +24,10 @@ def run_and_data(args: argparse.Namespace):
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
 
 
-def manifest(args: argparse.Namespace):
-    """Return the data set that --data and --data-dir name, else the aquarium."""
-    return locate(args.data, args.data_dir, say=say, class_level=args.class_level, merge_case=args.merge_case)
+def manifest(args: argparse.Namespace, choice=None):
+    """Return the data set that --data and --data-dir name, else the aquarium, read as the flags or a recipe say."""
+    reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
+    return locate(args.data, args.data_dir, say=say, **reading)
 
 
 def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:

@@ -1,13 +1,13 @@
 """The flags that mean the same on every command."""
 
 import argparse
-import importlib
 import os
 import re
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
+import marinecv
 from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
@@ -30,7 +30,7 @@ ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w.
 def library():
     """Import TensorFlow, without its remarks, and return marinecv."""
     console.import_tensorflow()
-    return importlib.import_module("marinecv")
+    return marinecv
 
 
 def changes(args: argparse.Namespace) -> dict[str, object]:

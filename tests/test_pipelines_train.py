@@ -387,7 +387,7 @@ def test_the_recipe_as_it_was_run_is_kept_with_its_command(finished_run):
 @pytest.mark.slow
 def test_control_c_leaves_a_run_that_can_be_resumed(shared_tank, tmp_path):
     """The same with a true signal to a true process."""
-    root = Path(train.__file__).resolve().parents[1]
+    root = Path(mcv.__file__).resolve().parents[1]
     words = ["--data-dir", shared_tank, "--epochs", "200", "--image-size", "32", "--output-dir", tmp_path / "run"]
     program = subprocess.Popen(
         [sys.executable, "run.py", "pretrain", *map(str, words)], cwd=root, stderr=subprocess.PIPE, text=True

@@ -26,11 +26,7 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
         said.append(f"{sum(counts[kind] for kind in rest):,} files in {len(rest)} other kinds and folders")
     system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
     unread = "; ".join(filter(None, (", ".join(said), system)))
-    return [
-        line
-        for line in (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")
-        if line
-    ]
+    return list(filter(None, (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")))
 
 
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
@@ -41,10 +37,8 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     and of each other kind: a suffix, or a folder with images in which nothing was read.
     """
     top = (manifest.folder or manifest.root).absolute()
-    rows, tables = (
-        set(images["path"]),
-        {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)},
-    )
+    tables = {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)}
+    rows = set(images["path"])
     used: set[str] = set()  # folders with something read in them, at any depth
     for path in rows | tables:
         while (path := os.path.dirname(path)) not in used:

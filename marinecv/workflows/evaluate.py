@@ -139,8 +139,8 @@ def evaluate(
         Recipe.of(run)  # which must be one to train by
     catalog, where = run.catalog, ""
     if data is not None:
-        source, choice = source_of(data, DataChoice.of(run), log), DataChoice.of(run)
-        choice = replace(choice, **{"split_by": None, **reading})
+        choice = DataChoice.of(run)
+        source, choice = source_of(data, choice, log), replace(choice, **{"split_by": None, **reading})
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         where = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)

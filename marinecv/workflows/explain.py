@@ -164,7 +164,7 @@ def draw_cases(
     run: Run, explained: Callable, cases: pd.DataFrame, boxes: pd.DataFrame | None, folder: Path, log: Log
 ) -> pd.DataFrame:
     """Explain the cases some at a time, and save a PNG of each: the table with `picture` and `source`."""
-    done = []
+    done, spec, demonstration = [], run.spec, run.demonstration
     for start in range(0, len(cases), CHUNK):
         chunk = cases[["image_id", "path", "split", "true_class"]].iloc[start : start + CHUNK].reset_index(drop=True)
         said, heats = explained(chunk["path"])
@@ -175,7 +175,7 @@ def draw_cases(
             chunk.loc[place, "picture"] = f"{start + place + 1:03d}-{stem}.png"
             own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
             chunk.loc[place, "source"] = save_overlay(
-                folder / chunk.loc[place, "picture"], row, heats[place], run.spec, own, run.demonstration
+                folder / chunk.loc[place, "picture"], row, heats[place], spec, own, demonstration
             )
         done.append(chunk)
         log(f"  {start + len(chunk)}/{len(cases)} images explained")

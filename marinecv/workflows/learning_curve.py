@@ -30,7 +30,7 @@ from marinecv.workflows.results import write_curve
 from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, source_of
-from marinecv.workflows.train import RecipeLike
+from marinecv.workflows.train import RecipeLike, listed
 from marinecv.workflows.train_runs import score, start, train_cells
 
 Cells = dict[str, tuple[Recipe, pd.DataFrame]]
@@ -200,7 +200,7 @@ def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data:
 def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
     """Return the classifiers that are asked for."""
     found = []
-    for recipe in [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) else recipes:
+    for recipe in listed(recipes):
         found += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
     if len({recipe.data.name for recipe in found}) > 1:
         names = ", ".join(recipe.name for recipe in found)

@@ -96,8 +96,8 @@ def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.
                 with open(part, "rb") as rows:
                     shutil.copyfileobj(rows, out)
     shutil.rmtree(parts)
-    failed = count_filled(output, "problem")
-    work.tell(failed, count_filled(output, "review") if work.review else 0, f"{output}: ")
+    failed, flagged = count_filled(output, "problem", "review")
+    work.tell(failed, flagged, f"{output}: ")
     return failed < len(work.files)
 
 
@@ -205,10 +205,14 @@ def key_of(run: Run, files: list[Path], review: bool) -> str:
     return digest.hexdigest()[:8]
 
 
-def count_filled(table: Path, column: str) -> int:
-    """How many rows of a table have something in a column."""
+def count_filled(table: Path, *columns: str) -> list[int]:
+    """How many rows of a table have something in each column; none in one that it has not."""
+    counts = dict.fromkeys(columns, 0)
     with open(table, encoding="utf-8", newline="") as file:
-        return sum(row[column] != "" for row in csv.DictReader(file))
+        for row in csv.DictReader(file):
+            for column in columns:
+                counts[column] += row.get(column, "") != ""
+    return list(counts.values())
 
 
 def with_numbers(table: pd.DataFrame, name: object) -> pd.DataFrame:

@@ -22,8 +22,8 @@ from marinecv.data.splits import default_split_by, is_grouped, keep_split, split
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
+from marinecv.progress import duration
 from marinecv.training.bank_choice import choose_bank
-from marinecv.training.callbacks import duration
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.lint import lint
@@ -60,11 +60,13 @@ class Plan:
 
     def name(self, base: Recipe, default: str) -> str:
         """How a folder is called that holds these runs: by the recipe that stands for them, or by the data."""
-        if self.manifest.demonstration:
-            return f"demo-{default}"
-        if self.manifest.name != base.data.name:
-            return f"{self.manifest.name}_{default.removeprefix(base.report + '_')}"
-        return default
+        return f"demo-{default}" if self.manifest.demonstration else self.name_of_data(base, default)
+
+    def name_of_data(self, base: Recipe, default: str) -> str:
+        """A name that begins with the data in place of the report, where they are not the recipe's."""
+        if self.manifest.name == base.data.name:
+            return default
+        return f"{self.manifest.name}_{default.removeprefix(base.report + '_')}"
 
 
 def plan_runs(

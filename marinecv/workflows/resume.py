@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -9,7 +10,7 @@ import keras
 from marinecv.console import Log, quiet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.report.search_page import write_search_report
-from marinecv.studies import CURVE, REPRODUCTION, Study, is_study, resumable
+from marinecv.studies import CURVE, REPRODUCTION, is_study
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.devices import follow, meet
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
@@ -59,15 +60,11 @@ def resume(
         raise ValueError(f"{folder} has no use for {unknown[0]}=. Expected some of {', '.join(known)}, or none.")
     works = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
     work = (works | {Experiment: finish_study, Run: finish})[type(stopped)]
-    if isinstance(stopped, Search):  # in which several processes may work
-        log(device_sentence())
-        work(stopped, log, **how)
-        return stopped
-    is_one_classifier = isinstance(stopped, Run) and not stopped.restores
-    if meet(distribute, folder, is_one_classifier).process:
+    is_search, is_one_classifier = isinstance(stopped, Search), isinstance(stopped, Run) and not stopped.restores
+    if not is_search and meet(distribute, folder, is_one_classifier).process:
         return Run(follow(folder, log).folder)
     log(device_sentence())  # not before: processes meet before anything is computed
-    with at_work(stopped.folder):
+    with nullcontext() if is_search else at_work(stopped.folder):  # in a search several processes may work
         work(stopped, log, **how)
     return stopped
 
@@ -98,13 +95,12 @@ def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
     Raises:
         ValueError: the folder is none of these, or nothing of it is finished.
     """
-    folder = Path(folder)
-    if (folder / "search.json").is_file():
-        return write_search_report(folder)
-    opened = resumable(folder)
-    if (folder / CURVE).is_file():
-        return write_curve(opened, log or quiet)
-    if isinstance(opened, Study):
-        opened.write_table()
-        return write_study_report(folder)
-    return write_run_report(folder)
+    found = opened(Path(folder))
+    if isinstance(found, Search):
+        return write_search_report(found.folder)
+    if isinstance(found, LearningCurve):
+        return write_curve(found, log or quiet)
+    if isinstance(found, Experiment):
+        found.write_table()
+        return write_study_report(found.folder)
+    return write_run_report(found.folder)

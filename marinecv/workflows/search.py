@@ -7,6 +7,7 @@ from typing import Any
 
 from marinecv.console import Log, link, quiet
 from marinecv.hold import hold
+from marinecv.progress import duration
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
@@ -16,15 +17,14 @@ from marinecv.search.folder import MOST_TRIALS, Trial
 from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.objective import TRIES, trainer
 from marinecv.search.space import recipe_of, space_of
-from marinecv.training.callbacks import duration
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import named_changes
 from marinecv.workflows.prepare import Changes, plan_runs
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.resumable import at_work, noting
 from marinecv.workflows.run import Run
-from marinecv.workflows.sources import Data, source_of
-from marinecv.workflows.train import RecipeLike
+from marinecv.workflows.sources import Data
+from marinecv.workflows.train import RecipeLike, settled
 from marinecv.workflows.train_runs import finish, start
 
 TRIALS = 20
@@ -105,9 +105,8 @@ def search(
     if not 1 <= trials <= MOST_TRIALS:
         raise ValueError(f"Expected 1 to {MOST_TRIALS} trials. Received: trials={trials}.")
     if recipe is None and data is not None:
-        best = recipe_for(None)
-        data = source_of(data, best.data, log)
-        recipe = recipe_for(data.manifest) if is_own(data.manifest, best) else None
+        data, chosen = settled(data, None, log)
+        recipe = chosen if is_own(data.manifest, recipe_for(None)) else None
     if recipe is None:
         raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
     recipe = recipe_named(recipe, "search")
@@ -116,9 +115,7 @@ def search(
     plan = plan_runs(data, [recipe], changes, log, trials=trials)
     [(name, (planned, catalog))] = plan.runs.items()
     log(f"  at most {trials} trials by {algorithm} ({engine})")
-    if plan.manifest.name != recipe.data.name:
-        name = f"{plan.manifest.name}_{name.removeprefix(recipe.report + '_')}"
-    name = f"{'demo-' * plan.manifest.demonstration}search-{name}"
+    name = f"{'demo-' * plan.manifest.demonstration}search-{plan.name_of_data(recipe, name)}"
     folder = fresh_folder(folder or next_folder("runs", name))
     with at_work(folder):
         start(folder / "base", planned, catalog, plan.manifest, log)

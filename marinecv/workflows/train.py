@@ -144,9 +144,9 @@ def grid(
     meet(distribute, folder, is_one_classifier=False)
     if folder is not None:
         check_fresh(folder)
-    several = [recipes] if isinstance(recipes, (Recipe, str, os.PathLike)) or recipes is None else list(recipes)
-    data, first = settled(data, several[0], log)
-    rows = [first, *(recipe_named(recipe) for recipe in several[1:])]
+    first, *others = listed(recipes)
+    data, first = settled(data, first, log)
+    rows = [first, *map(recipe_named, others)]
     changes = named_changes(first, changes, **settings)
     if len(rows) * max(1, len(sizes)) * (folds or 1) == 1:
         if select_on == "test":
@@ -168,6 +168,11 @@ def grid(
         experiment = Experiment.create(folder, name, title, list(plan.runs), plan.manifest.demonstration, select_on)
         finish_study(experiment, log, track=track, distribute=distribute, callbacks=callbacks)
     return experiment
+
+
+def listed(recipes: RecipeLike | Sequence[RecipeLike]) -> list[RecipeLike]:
+    """Return recipes as a list, of one or several."""
+    return [recipes] if recipes is None or isinstance(recipes, (Recipe, str, os.PathLike)) else list(recipes)
 
 
 def settled(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]:

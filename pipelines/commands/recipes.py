@@ -158,6 +158,7 @@ def replay(args: argparse.Namespace) -> int:
         how |= {"data": opened.source(args) if args.data else args.data_dir, "folder": args.output_dir}
         how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
         done = mcv.reproduce(args.report, **how)
+    measured = read_accuracies(done.results_dir)
     for recipe in done.recipes:
-        print(*figure_lines(recipe, read_accuracies(done.results_dir)), sep="\n")
+        print(*figure_lines(recipe, measured), sep="\n")
     return 0
