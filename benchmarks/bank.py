@@ -1,12 +1,12 @@
-"""What the activation bank costs in accuracy: the same recipe and seeds without it, with it, and in half precision.
+"""Accuracy with and without the feature cache: the same recipe and seeds, also with the cache in half precision.
 
     python benchmarks/bank.py                      aquarium_mobilenet_p2, seeds 0 to 4, 8 drawn views an image
     python benchmarks/bank.py --seeds 3 --views 4  also --recipe, --ways, --output-dir
 
-The augmentation is continuous, so that the bank holds a few drawn views of each image and shows them in turn, where
-ordinary training draws new ones each epoch. Each cell is an ordinary run; stopped, the same command goes on. The table
-goes to results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest; rows of ways
-that are not run this time stay. What the bank saves in time is a question for benchmarks/finetune_epoch.py.
+The augmentation is continuous, so the cache holds a few random views of each image and uses them in turn, where
+ordinary training draws new ones each epoch. A stopped benchmark resumes with the same command. The table goes to
+results/bank.csv: a row a run, and for each way one of all seeds, with mean, smallest and largest; rows of ways
+that are not run this time stay. The time saved is measured by benchmarks/finetune_epoch.py.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def finetune(table: pd.DataFrame) -> Figure:
 
 @styled
 def front(table: pd.DataFrame) -> Figure:
-    """Images a second through the frozen front, an engine a bar."""
+    """Images a second through the feature extractor, an engine a bar."""
     figure = new_figure(6.4, 2.2)
     networks = list(table.groupby(["backbone", "image_size"], sort=False))
     axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
@@ -122,7 +122,7 @@ def peers(table: pd.DataFrame) -> Figure:
 
 @styled
 def heat_in_box(table: pd.DataFrame) -> Figure:
-    """The share of heat in the animal's box by class, beside what a blob in the middle of the picture would have."""
+    """Draw the fraction of Grad-CAM inside the animal's box by class, beside that of a blob in the middle of the image."""
     figure = new_figure(6.4, 4.6)
     axis = figure.subplots()
     by_class = table.pivot(index="class_name", columns="measure", values="value")
@@ -130,8 +130,8 @@ def heat_in_box(table: pd.DataFrame) -> Figure:
     heat = heat.loc[["all", *heat.drop(index="all").sort_values("value").index]]
     places = np.arange(len(heat))
     axis.hlines(places, heat["low"], heat["high"], color=OURS, linewidth=2)
-    axis.scatter(heat["value"], places, color=OURS, zorder=3, label="heat in the box")
-    baselines = {"centre_heat": "a blob in the middle", "area": "even heat"}
+    axis.scatter(heat["value"], places, color=OURS, zorder=3, label="inside the box")
+    baselines = {"centre_heat": "a blob in the middle", "area": "an even map"}
     for (measure, label), marker in zip(baselines.items(), ("|", "."), strict=True):
         axis.scatter(by_class.loc[heat.index, measure], places, color=INK, marker=marker, s=60, zorder=3, label=label)
     axis.set_yticks(places, heat.index + " (" + heat["n"].astype(str) + ")")

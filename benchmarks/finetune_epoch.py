@@ -1,6 +1,6 @@
 """Seconds an epoch, and to the end, of the report's fine-tuning: plain Keras, PyTorch with timm, and ours.
 
-    python benchmarks/finetune_epoch.py                    the aquarium images if they are at hand, else the drawn reef
+    python benchmarks/finetune_epoch.py                    the aquarium images if they are at hand, else demo images
     python benchmarks/finetune_epoch.py --data-dir FOLDER  your own images; also --epochs, --rounds, --limit
     python benchmarks/finetune_epoch.py --torch-python /path/to/python   where torch and timm are installed elsewhere
 
@@ -8,18 +8,18 @@ The job is the report's table: MobileNetV3Large at 224 pixels, global average, d
 32, three rows that differ in the patience of the learning rate (8, 4, 2), validation after every epoch. Goals: the
 whole job 5 times faster than plain Keras and 3 times faster than PyTorch; with everything frozen 20 times or more.
 
-    plain keras            what a notebook does: a `tf.data` pipeline from the files, decoded anew each epoch
+    plain keras            what a notebook does: a `tf.data` pipeline from the files, decoded in each epoch
     plain keras, cached    the same with `.cache()` behind the resizing, shared by the three rows
     pytorch timm           `mobilenetv3_large_100`, channels last, images decoded once by Pillow and kept as bytes, all
                            moves in one `grid_sample`, the frozen part in eval mode under `no_grad`
-    ours                   `Training(bank=0)`: the frozen layers are computed anew each epoch
-    ours, bank             they are computed once and kept, for 8 drawn views of each image or for the image as it is;
-                           the first row builds, the others find it in the store
+    ours                   `Training(bank=0)`: the frozen layers are computed in each epoch
+    ours, bank             they are computed once and cached, for 8 random views of each image or for the image itself;
+                           the first row fills the cache, the others use it
 
 Each contestant is a process of its own; they run in turn, round after round, on the same files and the same split.
 They are held against each other in four groups: the last 20 layers learn or none does, and images are moved or not.
 Within a group all have the same trainable parameters (the table counts them) and take the same number of steps; no one
-stops early. Seconds count from the start of the process, so imports and decoding are in them, and so is the bank.
+stops early. Seconds count from the start of the process, so imports, decoding and filling the cache are in them.
 `seconds_an_epoch` is the median over all epochs but the first of each row, validation included. Figures are medians
 over the rounds; a ratio is the median of the ratios within each round, above 1 where this row is the faster one:
 `ratio_to_...` of the whole job, `epoch_ratio_to_...` of an epoch.
@@ -30,8 +30,7 @@ pretrained ones; Keras and ours load the same file, timm starts from its own. Ac
 
 Not the same, and whom it helps:
 - Keras moves by three layers (flip, rotation, zoom), on batches; PyTorch and ours also crop, all in one step.
-- With the bank, epochs take turns with 8 moves of each image instead of ever new ones. That is the point of it, and no
-  like for like: `ours` beside it is.
+- With the feature cache, epochs take turns with 8 views of each image instead of new ones. Like for like is `ours`.
 - Ours finds and labels the images itself, and keeps pixels, history, checkpoint and model on disk, as the command
   does; the others get a list of files and labels, and keep nothing.
 - Pillow's resizing is antialiased; `tf.image.resize` is not. PyTorch runs eagerly, without `torch.compile`.

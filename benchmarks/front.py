@@ -1,10 +1,10 @@
-"""The frozen front of a network on several engines: images a second, and how far what they give is from Keras'.
+"""A feature extractor on several inference engines: images a second, and the difference of their outputs from Keras.
 
     python benchmarks/front.py                                    all engines that are installed
     python benchmarks/front.py --backbone mobilenet --size 448    also --trainable, --rounds
 
-    keras           the front as `features.frontier.split` cuts it, in a `tf.function`
-    folded          the same behind `models.fold.fold`: what the bank and ordinary training run
+    keras           the extractor of `features.frontier.split`, in a `tf.function`
+    folded          the same behind `models.fold.fold`: what the feature cache and ordinary training run
     litert          LiteRT with XNNPACK, two threads (`pip install ai-edge-litert`)
     onnx runtime    the CPU provider, two threads (`pip install onnxruntime tf2onnx`)
 

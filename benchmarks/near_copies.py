@@ -1,6 +1,6 @@
 """Whether planted near copies of real images are found, and what else is taken for one.
 
-    python benchmarks/near_copies.py                                   aquarium if it is at hand, else the drawn reef
+    python benchmarks/near_copies.py                                   aquarium if it is at hand, else demo images
     python benchmarks/near_copies.py --data aquarium cub_x20 --sample 200
 
 For each kind of change 200 drawn images get one changed copy each, written as a file and decoded as the audit decodes
@@ -12,7 +12,7 @@ A planted pair counts as found where it is itself among the pairs; a chain of li
 `others` are pairs that were not planted and do not follow from a pair that the set has without planting; some are true
 (frames of one scene), all count against precision. The row `none` has the pairs of the set as it is. Three columns of
 `ways`: the hash alone; hash and colours, which make the links of a set; and embeddings of MobileNet 0.25 as well, where
-its ImageNet weights are at hand, which the audit's page shows besides. Every row is at the library's likeness of 0.8;
+its ImageNet weights are at hand, which the audit's page shows besides. Every row is at the library's similarity of 0.8;
 those of `all` and `none` at others too. Intervals are Wilson's.
 
 The table goes to benchmarks/results/near_copies.csv.
@@ -100,7 +100,7 @@ def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -
     Returns:
         `LINK_COLUMNS` of the pairs, positions in the set with those of the planted behind; their
         `change` ("none": nothing was planted; "": both are images of the set); whether a pair is `planted`; and
-        `known`, the likeness of the pair of the set that it follows from, else 0.
+        `known`, the similarity of the pair of the set that it follows from, else 0.
     """
     rng = np.random.default_rng(seed)
     model = None
@@ -151,7 +151,7 @@ def planted(paths: np.ndarray, thumbs: np.ndarray, places: np.ndarray, kinds: np
 
 
 def counted(pairs: pd.DataFrame, sample: int) -> list[dict]:
-    """One row a change and way at the library's likeness, and of all and none at the others too."""
+    """One row a change and way at the library's similarity, and of all and none at the others too."""
     table = []
     for near in LIKENESSES:
         good = pairs[pairs["likeness"] > near]
