@@ -1,4 +1,4 @@
-"""Fetch a data set into the store: from its own address, another one, Google Drive, or a file at hand."""
+"""Fetch a data set into the cache: from a URL, Google Drive, or a local folder or archive."""
 
 import hashlib
 import os
@@ -25,11 +25,11 @@ def fetch(
     accept_unknown_licence: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """Bring a data set into the store, checked; its folder there exists only when it is complete.
+    """Bring a data set into the cache, verified; its folder there exists only when complete.
 
-    Another process that fetches the same set is waited for; the same call goes on where a killed one stopped. `source`
-    is None for the manifest's own address, "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no
-    licence, no address, an unsafe archive, other files), ConnectionError or OSError (disk); what came so far is kept.
+    The same call resumes what a killed one began, and waits for another process that fetches the same set. `source` is
+    the manifest's own address (None), "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no license,
+    no address, an unsafe archive, other files), ConnectionError, or OSError (disk); what was downloaded is kept.
     """
     progress = progress or quiet
     target = store_path("data", manifest.name)
@@ -38,21 +38,20 @@ def fetch(
         return manifest_at(manifest, target)
     if not manifest.licence and not accept_unknown_licence:
         raise ValueError(
-            f"The source of {manifest.name} states no licence, so nobody may be allowed to use it. Expected one in its "
-            f"manifest. Ask its authors ({manifest.homepage or 'no homepage given'}), or take it upon yourself with "
-            f"`marinecv data fetch {manifest.name} --accept-unknown-licence`."
+            f"The source of {manifest.name} states no license, so you may not be allowed to use it. Ask its authors "
+            f"({manifest.homepage or 'no homepage given'}), or accept that with `marinecv data fetch {manifest.name} "
+            "--accept-unknown-licence`."
         )
     source = source or manifest.url
     if not source:
-        where = f"Download them from {manifest.homepage} in a browser" if manifest.homepage else "Get the data by hand"
+        where = f"Download it from {manifest.homepage} in a browser" if manifest.homepage else "Get it by hand"
         raise ValueError(
-            f"The manifest of {manifest.name} names no address: its data cannot be fetched without a person. {where}, "
-            f"then `marinecv data fetch {manifest.name} --from FOLDER_OR_ZIP`, or use --data {manifest.name} "
-            "--data-dir FOLDER_OR_ZIP."
+            f"The manifest of {manifest.name} names no address to fetch it from. {where}, then `marinecv data fetch "
+            f"{manifest.name} --from FOLDER_OR_ZIP`, or use --data {manifest.name} --data-dir FOLDER_OR_ZIP."
         )
     with making(target, progress) as workplace:
         if not target.exists():
-            with _at_hand(manifest, source, progress) as place:
+            with _local(manifest, source, progress) as place:
                 root = _bring(manifest, place, workplace / "content", progress)
                 progress("Checking the files")
                 verify(manifest_at(manifest, root))
@@ -62,14 +61,14 @@ def fetch(
 
 
 def network_reachable(manifest: Manifest) -> bool:
-    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within 5 seconds."""
+    """Return within 5 seconds whether the manifest's source, or the proxy before it, accepts a TCP connection."""
     url = "https://drive.google.com" if manifest.url.startswith(DRIVE) else manifest.url
     return bool(url) and reachable(url, timeout=5.0)
 
 
 @contextmanager
-def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
-    """Give the folder or archive of a source; a download is kept only where the disk is to blame for what fails."""
+def _local(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
+    """Yield the folder or archive of a source; a download is kept only where the block fails for the disk."""
     if not source.startswith((DRIVE, "https://", "http://")):
         place = Path(os.path.expanduser(source))
         if not place.exists():
@@ -87,9 +86,9 @@ def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -
     try:
         yield archive
     except OSError as error:
-        error.add_note("What was downloaded is kept: the same command goes on from there.")
+        error.add_note("What was downloaded is kept: the same command resumes from there.")
         raise
-    except ValueError:  # not what was wanted, and never to be taken for it again
+    except ValueError:  # it is damaged, or another file
         shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)
@@ -97,26 +96,18 @@ def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -
 
 def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[str], None]) -> Path:
     """Copy or unpack a place and return the folder of it in which the layout begins."""
-    if place.is_dir():
-        progress(f"Copying {place}")
-        _copy(place, content)
-    else:
-        progress(f"Unpacking {place}")
-        safe_unpack(place, content, below=manifest.archive_subdir)
+    progress(f"{'Copying' if place.is_dir() else 'Unpacking'} {place}")
+    try:
+        if place.is_dir():
+            shutil.copytree(place, content)
+        else:
+            safe_unpack(place, content, below=manifest.archive_subdir)
+    except shutil.Error as error:
+        reason = error.args[0][0][2]
+        raise OSError(f"{len(error.args[0])} files were not copied; the first: {reason}. Make room.") from None
     wanted = content / manifest.archive_subdir
     root, layout = find_layout(wanted if wanted.is_dir() else content)
     for name in reader_of(layout).beside:
         if (root.parent / name).is_file():
             os.replace(root.parent / name, root / name)
     return root
-
-
-def _copy(folder: Path, target: Path) -> None:
-    try:
-        shutil.copytree(folder, target)
-    except shutil.Error as error:
-        file, _, reason = error.args[0][0]
-        raise OSError(
-            f"{len(error.args[0])} files of {folder} could not be copied; the first is {file}: {reason}. Make room or "
-            "set MARINECV_HOME, or use the folder where it is with --data-dir."
-        ) from None

@@ -1,4 +1,4 @@
-"""Are the fetched files the ones that were measured? Hashes of images, and counts of images and boxes."""
+"""Compare the files of a data set with its manifest: SHA-256 of the images, and counts of images and boxes."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ from marinecv.data.manifests import Manifest
 from marinecv.hashes import sha256
 
 _LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
-MEND = "Fetch it again, or use the folder as it is with --data-dir."
+MEND = "Fetch it again, or give the folder as data_dir."
 
 
 def verify(manifest: Manifest) -> None:
-    """Compare the files at `root` with the hashes and counts their manifest states; ValueError where one differs.
+    """Raise ValueError where the files at `root` do not have the hashes and counts that their manifest states.
 
-    Images are matched by split and file name, so any layout of the same pictures passes.
+    Images are matched by split and file name, so any layout of the same images passes.
     """
     images, boxes = read_images_and_boxes(manifest)
     if manifest.hashes:
@@ -29,35 +29,30 @@ def verify(manifest: Manifest) -> None:
     }
     for kind, splits in manifest.expected.items():
         for split, count in splits.items():
-            if (there := found[kind].get(split, 0)) != count:
+            if (number := found[kind].get(split, 0)) != count:
                 where = f" in {split}" if split else ""
-                raise ValueError(f"{manifest.name} has {there} {kind}{where}. Expected {count}. {MEND}")
+                raise ValueError(f"{manifest.name} has {number} {kind}{where}. Expected {count}. {MEND}")
 
 
 def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
-    expected = {(_split_of(name), Path(name).name): digest for digest, name in _read_listing(listing)}
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else [""]
+    matches = [_LISTED.fullmatch(line) for line in lines]
+    if None in matches:
+        number = matches.index(None)
+        raise ValueError(
+            f"Line {number + 1} of {listing} is {lines[number]!r:.80}. Expected the file that the manifest beside it "
+            "names, with a SHA-256, two spaces and a path on each line."
+        )
+    expected = {(_split_of(match[2]), Path(match[2]).name): match[1] for match in matches}
     found = {(split, Path(path).name): Path(path) for split, path in zip(images["split"], images["path"], strict=True)}
     wrong = {key: "is missing" for key in expected if key not in found or not found[key].is_file()}
     wrong |= {key: "differs" for key in expected if key not in wrong and sha256(found[key]) != expected[key]}
     if wrong:
         key, state = next(iter(wrong.items()))
         raise ValueError(
-            f"{len(wrong)} of {len(expected)} images are not the ones {listing.name} lists; the first is "
-            f"{'/'.join(key)}, which {state}. {MEND}"
+            f"{len(wrong)} of {len(expected)} images are not those of {listing.name}; the first is {'/'.join(key)}, "
+            f"which {state}. {MEND}"
         )
-
-
-def _read_listing(listing: Path) -> list[tuple[str, str]]:
-    if not listing.is_file():
-        raise ValueError(f"There is no {listing}, which the manifest beside it names. Put it there, or name no hashes.")
-    lines = listing.read_bytes().decode("utf-8", errors="replace").splitlines()
-    found = [_LISTED.fullmatch(line) for line in lines]
-    if None in found:
-        place = found.index(None)
-        raise ValueError(
-            f"Line {place + 1} of {listing} is {lines[place]!r:.80}. Expected a SHA-256, two spaces and a path."
-        )
-    return [match.groups() for match in found]
 
 
 def _split_of(name: str) -> str:
