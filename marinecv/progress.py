@@ -1,4 +1,4 @@
-"""How far long work is: a bar in a terminal or a notebook, a line now and then in a file."""
+"""Show the progress of long work: a bar in a terminal or a notebook, else a line from time to time."""
 
 import os
 import shutil
@@ -20,10 +20,10 @@ LOOK = {"bar_format": FORMAT, "dynamic_ncols": True, "miniters": 0, "leave": Fal
 def progress_bar(
     total: int | None, doing: str, *, unit: str = "", done: int = 0, log: Callable[[str], None] | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far the work of the block is: by a bar on standard error, or else by lines given to `log`.
+    """Show the progress of the block: a bar on standard error, or else lines given to `log`.
 
-    Yields `show(done)`, which takes how much is done by now, from any thread. `total` is None where nobody knows it;
-    `unit` says what is counted where `doing` does not; `done` was done before.
+    Yields `show(done)`, which takes the number done so far, from any thread. `total` is None where unknown, `unit` is
+    what is counted, and `done` was done before.
     """
     draws, started, lock, before = is_interactive(), time.monotonic(), Lock(), done
     due, bar = BAR_AFTER_S if draws else LINE_AFTER_S, None
@@ -54,18 +54,18 @@ def progress_bar(
 
 
 def is_interactive() -> bool:
-    """Whether this is a notebook, or a terminal with both outputs: what one sends to `tee` would break a bar."""
+    """Return whether this is a notebook, or a terminal with both outputs: `| tee` would break a bar."""
     if parent_process() is not None or os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") != "0":
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if "IPKernelApp" in getattr(shell, "config", ()):
         return True
     both = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    return both and 0 not in shutil.get_terminal_size((0, 0))  # one without a size is read later, as a file
+    return both and 0 not in shutil.get_terminal_size((0, 0))  # a terminal without a size is a log file, as in CI
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
+    """Return seconds as text: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

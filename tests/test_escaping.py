@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from scenes import FORMULA, as_a_spreadsheet_reads
 from test_report_pages import assert_self_contained, open_in_browser
-from test_tables import FORMULA, as_a_spreadsheet_reads
 
 from marinecv.atomic import write_json
 from marinecv.audit.explore import explore

@@ -115,57 +115,41 @@ def test_the_lines_of_epochs_come_out_clean():
     assert [line.split("  loss")[0] for line in lines] == [f"  epoch  {number}/3" for number in (1, 2, 3)] and not end
 
 
-@pytest.mark.parametrize("code", [WORK.format(after=0.15), EPOCHS], ids=["work", "epochs"])
-def test_a_pipe_gets_lines_alone(code):
+def test_a_pipe_gets_lines_alone():
     known = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}
+    code = WORK.format(after=0.15) + EPOCHS
     done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, check=True)
     assert "\r" not in done.stdout and "|" not in done.stdout and done.stderr == ""
-    assert done.stdout.count("\n") == (2 if code != EPOCHS else 3)
+    assert done.stdout.count("\n") == 2 + 3
+
+
+def lines_of(clock, total, steps, **options):
+    """The lines of work whose (second, done) are given."""
+    said = []
+    with progress_bar(total, "decoding images", log=said.append, **options) as show:
+        for clock.now, done in steps:
+            show(done)
+    return [line.removeprefix("  decoding images: ") for line in said]
 
 
 def test_lines_come_after_a_while_then_rarely_and_tell_about_how_long(clock):
-    said = []
-    with progress_bar(1000, "decoding images", log=said.append) as show:
-        for done in range(1, 1001):
-            clock.now += 0.6
-            show(done)
-    assert said[:2] == [
-        "  decoding images: 17 of 1,000, about 10 min left",
-        "  decoding images: 117 of 1,000, about 9 min left",
-    ]
-    assert len(said) == 10
+    lines = lines_of(clock, 1000, [(0.6 * done, done) for done in range(1, 1001)])
+    assert lines[:2] == ["17 of 1,000, about 10 min left", "117 of 1,000, about 9 min left"] and len(lines) == 10
+    clock.now = 0.0  # what was done before took none of the time
+    steps = [(20.0, 50), (20.0, 60)]
+    assert lines_of(clock, 100, steps, unit="batches", done=50) == ["60 of 100 batches, about 80 s left"]
+    clock.now = 0.0  # the end is unknown
+    lines = lines_of(clock, None, [(done, done) for done in range(1, 1000)], unit="MB")
+    assert lines[:3] == ["10 MB", "40 MB", "70 MB"] and len(lines) < 25
+    clock.now = 0.0
+    assert lines_of(clock, 2, [(9.0, 1)]) == []  # short work
 
 
-def test_what_was_done_before_took_none_of_the_time(clock):
-    said = []
-    with progress_bar(100, "frozen layers", unit="batches", done=50, log=said.append) as show:
-        clock.now = 20.0
-        show(50)
-        show(60)
-    assert said == ["  frozen layers: 60 of 100 batches, about 80 s left"]
-
-
-def test_where_nobody_knows_the_end_lines_say_what_is_done(clock):
-    said = []
-    with progress_bar(None, "downloading", unit="MB", log=said.append) as show:
-        for done in range(1, 1000):
-            clock.now += 1
-            show(done)
-    assert said[:3] == ["  downloading: 10 MB", "  downloading: 40 MB", "  downloading: 70 MB"] and len(said) < 25
-
-
-def test_short_work_and_work_without_a_log_say_nothing(clock, capfd):
-    said = []
-    with progress_bar(2, "decoding images", log=said.append) as show:
-        clock.now = 9.0
-        show(1)
+def test_work_without_a_log_says_nothing_and_an_error_clears_the_bar(clock, capfd, monkeypatch):
     with progress_bar(2, "decoding images") as show:
         clock.now = 99.0
         show(1)
-    assert said == [] and capfd.readouterr() == ("", "")
-
-
-def test_an_error_clears_the_bar(monkeypatch):
+    assert capfd.readouterr() == ("", "")
     monkeypatch.setattr(room, "is_interactive", lambda: True)
     monkeypatch.setattr(room, "BAR_AFTER_S", 0.0)
     with pytest.raises(KeyboardInterrupt), progress_bar(2, "decoding images") as show:
@@ -180,10 +164,9 @@ def test_a_notebook_a_terminal_and_what_is_neither(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
         assert is_interactive()
-        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(config={})))
-        assert not is_interactive()
-        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-        assert not is_interactive()
+        for shell in (SimpleNamespace(config={}), None):
+            patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+            assert not is_interactive()
     size = [80, 24]
     monkeypatch.setattr(room.shutil, "get_terminal_size", lambda fallback: size)
     for stream in ("stdout", "stderr"):  # of `| tee` the first is none

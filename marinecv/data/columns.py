@@ -1,4 +1,4 @@
-"""Tables of a million rows in a file that is read in a second: numbers as arrays, each text once."""
+"""Write and read tables of a million rows quickly: numbers as arrays, each distinct text once."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from marinecv.atomic import whole_file
+from marinecv.data.records import MEND
 
-WORDS = "words of "  # before the name of a column of text
+WORDS = "words of "  # before the name of a text column: its distinct values
 
 
 def write_columns(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table of numbers and text, whole or not at all; its index is not kept."""
+    """Write a table of numbers and text without its index, whole or not at all."""
     arrays = {}
     for name in table:
         if pd.api.types.is_numeric_dtype(table[name]):
@@ -26,16 +27,16 @@ def write_columns(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_columns(path: str | Path) -> pd.DataFrame:
-    """Read what `write_columns` wrote; OSError where there is no such file, ValueError where another or a damaged."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            columns = {name: found[name] for name in found.files if not name.startswith(WORDS)}
-            words = {name: json.loads(found[WORDS + name].tobytes()) for name in columns if WORDS + name in found}
-        for name, known in words.items():
-            texts = np.array([*known, None], dtype=object)[:-1]  # never an array of arrays
-            columns[name] = pd.Series(texts[columns[name]], dtype=str)
-        return pd.DataFrame(columns)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged zip file raises many kinds
-        raise ValueError(f"{path} cannot be read: {error}. Expected a table of a pack. Bring it back.") from error
+    """Read what `write_columns` wrote; raise OSError where it cannot be opened, and ValueError where it is damaged."""
+    columns = {}
+    with open(path, "rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            for name in (name for name in arrays.files if not name.startswith(WORDS)):
+                columns[name] = arrays[name]
+                if WORDS + name in arrays:
+                    texts = np.array([*json.loads(arrays[WORDS + name].tobytes()), None], object)  # never 2-D
+                    columns[name] = pd.Series(texts[columns[name]], dtype=str)
+            return pd.DataFrame(columns)
+        except Exception as error:  # a damaged zip file raises many kinds
+            raise ValueError(f"{path} cannot be read: {error}. Expected a table of a pack. {MEND}") from error
