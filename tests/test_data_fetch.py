@@ -139,10 +139,11 @@ def test_progress_of_a_slow_download_is_told(server, tmp_path, monkeypatch):
 
 
 def test_reachable_is_known_in_time_and_asks_the_proxy_where_there_is_one(monkeypatch, server, tmp_path):
+    server.errors = [403]
     assert reachable(server.url)
     asked, hang = [], threading.Event()
 
-    def connect(address, timeout):
+    def connect(address, *_):
         asked.append(address)
         hang.wait(0.6)
         raise OSError("no route")
@@ -152,6 +153,7 @@ def test_reachable_is_known_in_time_and_asks_the_proxy_where_there_is_one(monkey
     assert not reachable("https://example.org/a.zip", timeout=0.1) and time.monotonic() - start < 0.6
     hang.set()
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setattr("urllib.request._opener", None)
     assert not reachable("https://example.org/a.zip")
     monkeypatch.setenv("no_proxy", "example.org")
     with pytest.raises(ConnectionError, match="example.org does not answer"):

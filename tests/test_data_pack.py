@@ -21,11 +21,11 @@ from marinecv.data import pack as room
 from marinecv.data import records
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
-from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.images import open_image, read_header
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
 from marinecv.data.pack import pack
+from marinecv.data.readers.packed import read_columns, write_columns
 from marinecv.data.records import byte_size, is_present, is_record, read_bytes, record_path
 from marinecv.inputs.decode import read_decodable
 from marinecv.inputs.rgb import open_rgb
@@ -219,7 +219,7 @@ def test_a_damaged_record_says_which_shard_and_how_to_mend(tank, tmp_path, monke
     catalog = mcv.read_catalog(packed(tank, tmp_path / "pack", shard_bytes=2**20))
     flip(tmp_path / "pack" / "images-00000.tfrecord", 100)
     with pytest.raises(ValueError, match=r"images-00000.tfrecord is damaged at byte 12.*data pack"):
-        read_bytes(catalog["path"].iloc[0])
+        list(map(read_bytes, catalog["path"]))
     with pytest.raises(ValueError, match="is damaged at byte 12"):  # not one image fewer
         mcv.load_pixels(catalog, mcv.ImageSpec(height=20, width=30))
     with monkeypatch.context() as patch:

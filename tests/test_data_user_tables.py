@@ -1,5 +1,4 @@
-"""A user's own tables: whatever way they took (a CSV, pd.concat, other kinds of columns), every public function answers
-as it does for ours."""
+"""Every public function gives the same result for a user's table, whatever its index and the types of its columns."""
 
 import io
 import os
@@ -21,6 +20,7 @@ from marinecv.audit.leak import thumbnail_votes
 from marinecv.audit.links import find_links
 from marinecv.audit.quality import measure_quality
 from marinecv.audit.thumbs import load_thumbs
+from marinecv.console import quiet
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
 from marinecv.data.folds import kfold
@@ -62,10 +62,6 @@ TEXT = [
 ]
 
 
-def quiet(line):
-    pass
-
-
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
     """Tables as this package makes them: 24 small images, one that cannot be used, and what is made of them."""
@@ -97,12 +93,9 @@ def ours(tmp_path_factory):
 
 FORMS = {
     "a CSV": lambda table: pd.read_csv(io.StringIO(table.to_csv(index=False))),
-    "one index for all": lambda table: table.set_axis([0] * len(table)),
     "a repeated index": lambda table: table.set_axis(np.arange(len(table)) // 2),
-    "a shuffled index": lambda table: table.set_axis(np.random.default_rng(1).permutation(len(table))),
-    "missing text": lambda table: table.replace("", None),
+    "missing text": lambda table: table.replace("", None).set_axis([0] * len(table)),
     "nullable columns": lambda table: table.replace("", pd.NA).convert_dtypes(),
-    "objects": lambda table: table.astype({name: object for name in TEXT if name in table}),
     "categories": lambda table: table.astype({name: "category" for name in TEXT if name in table}),
 }
 
@@ -217,17 +210,8 @@ FUNCTIONS = {
 }
 
 
-SLOW = [name for name, call in FUNCTIONS.items() if call in (latent, leakage, audit)]
-SLOW += [
-    "make_dataset",
-    "predict_table",
-    "embed",
-    "measure_boxes",
-    "box_figures",
-    "explore",
-    "measure_quality",
-    "restoration_metrics",
-]
+SLOW = {name for name, call in FUNCTIONS.items() if call in (latent, leakage, audit)}
+SLOW |= {"make_dataset", "predict_table", "embed", "measure_boxes", "explore", "measure_quality"}
 
 
 def assert_same(found, expected):
@@ -269,57 +253,42 @@ def test_answers_do_not_depend_on_the_way_a_table_took(name, ours, model, tmp_pa
     assert_same(ours, before)
 
 
-def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again():
-    for column, text in (
-        ([1.0, None], ["1", ""]),
-        ([1, 2], ["1", "2"]),
-        ([0.5, 2.0], ["0.5", "2"]),
-        (["a", pd.NA], ["a", ""]),
-        ([Path("a") / "b", None], [str(Path("a") / "b"), ""]),
-    ):
-        assert as_text(pd.Series(column)).tolist() == text
-    assert as_text(pd.Series([1, None], dtype="Int64")).tolist() == ["1", ""]
-    assert as_text(pd.Series(["a", None], dtype="category")).tolist() == ["a", ""]
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (pd.Series([1.0, None]), ["1", ""]),
+        (pd.Series([0.5, 2.0]), ["0.5", "2"]),
+        (pd.Series(["a", pd.NA]), ["a", ""]),
+        (pd.Series([Path("a") / "b", None]), [str(Path("a") / "b"), ""]),
+        (pd.Series([1, None], dtype="Int64"), ["1", ""]),
+        (pd.Series(["a", None], dtype="category"), ["a", ""]),
+    ],
+)
+def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again(column, text):
+    assert as_text(column).tolist() == text
 
 
 def test_what_is_no_table_is_refused(ours):
-    catalog, predictions = ours["catalog"], ours["predictions"]
+    catalog, predictions, links = ours["catalog"], ours["predictions"], ours["links"]
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.Flatten(), keras.layers.Dense(3)])
     for call, message in (
-        (
-            lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES),
-            "catalog lacks.* 'path'",
-        ),
-        (lambda: usable("catalog.csv"), "Expected the catalog to be a pandas DataFrame. Received: str"),
-        (
-            lambda: limit_catalog(catalog.drop(columns="image_id"), 3, 0),
-            "catalog lacks.* 'image_id'.*found",
-        ),
-        (
-            lambda: explore(catalog.drop(columns=["width", "share"]), ours["boxes"]),
-            "lacks .* 'width', 'share'",
-        ),
-        (lambda: usable(pd.concat([catalog, catalog], axis=1)), "has the column 'image_id' twice"),
-        (
-            lambda: group_catalog(catalog, ours["links"][["first"]]),
-            "table of links lacks.* 'second', 'kind'",
-        ),
-        (lambda: mcv.confusion(catalog), "This is no predictions table: expected the columns image_id, split"),
-        (lambda: mcv.confusion(predictions.head(0)), "There is no row. Expected labelled images"),
+        (lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks.* 'path'"),
+        (lambda: usable("catalog.csv"), "DataFrame. Received: str"),
+        (lambda: limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks.* 'image_id'"),
+        (lambda: explore(catalog.drop(columns=["width", "share"]), ours["boxes"]), "lacks .* 'width', 'share'"),
+        (lambda: usable(pd.concat([catalog, catalog], axis=1)), "'image_id' twice"),
+        (lambda: group_catalog(catalog, links[["first"]]), "lacks.* 'second', 'kind'"),
+        (lambda: mcv.confusion(catalog), "no predictions table"),
+        (lambda: mcv.confusion(predictions.head(0)), "no row"),
         (lambda: mcv.confusion(predictions.assign(true_class="")), "None of the 23 rows has a true class"),
+        (lambda: mcv.make_dataset(catalog[catalog["split"] == "trian"], SPEC, NAMES), "catalog has no row"),
+        (lambda: mcv.make_dataset(catalog.assign(problem="torn"), SPEC, NAMES), "None of the 24 .* first: torn"),
+        (lambda: mcv.split_catalog(catalog.assign(split=None), log=quiet), "no published split"),
+        (lambda: mcv.read_catalog("my_photos"), "manifest of type Manifest"),
+        (lambda: mcv.read_boxes("my_photos"), "manifest of type Manifest"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
-
-
-def test_why_nothing_can_be_used_is_told_apart(ours):
-    catalog = ours["catalog"]
-    with pytest.raises(ValueError, match="No usable image. The catalog has no row.*no split is made yet, call split_c"):
-        mcv.make_dataset(catalog[catalog["split"] == "trian"], SPEC, NAMES)
-    with pytest.raises(ValueError, match="No usable image. None of the 24 images can be used, the first: torn. Expec"):
-        mcv.make_dataset(catalog.assign(problem="torn"), SPEC, NAMES)
-    with pytest.raises(ValueError, match='no published split. Expected split_by="grouped"'):
-        mcv.split_catalog(catalog.assign(split=None), log=quiet)
 
 
 def test_a_catalog_needs_no_manifest_and_no_column_that_says_nothing(ours):
@@ -394,24 +363,22 @@ class TestCatalogOf:
     def test_other_things_are_refused(self, files):
         table = pd.DataFrame({"path": files})
         for call, message in (
-            (lambda: mcv.catalog_of("photos"), "Expected paths to be a list.*Received: 'photos'"),
-            (lambda: mcv.catalog_of(3), "Expected paths to be a list.*Received: 3"),
-            (lambda: mcv.catalog_of({*files}), "Expected paths to be a list"),
-            (lambda: mcv.catalog_of([]), "There is no path. Expected one an image; check the folder"),
-            (lambda: mcv.catalog_of([files[0], None]), "Path 1 is None. Expected a str or Path"),
-            (lambda: mcv.catalog_of(["gs://bucket/a.jpg"]), "Path 0, 'gs://bucket/a.jpg', is an address"),
-            (lambda: mcv.catalog_of([Path("https://x.org/a.jpg")]), "is an address. Expected a file on this machine"),
-            (lambda: mcv.catalog_of(files, ["eel"]), "Expected classes of the 6 images, one each. Received: 1"),
-            (lambda: mcv.catalog_of(files, {"eel", "ray"}), "Expected classes to be a list"),
-            (lambda: mcv.catalog_of(files, split="trian"), '"trian" is no split. Expected one of train'),
-            (lambda: mcv.catalog_of([*files, files[2]]), "1 of 7 images have the path or image_id of another.*c.png"),
-            (lambda: mcv.catalog_of(table.assign(image_id="a")), "5 of 6 images have the path or image_id of another"),
-            (
-                lambda: mcv.catalog_of(table.rename(columns={"path": "photo"})),
-                "DataFrame of paths lacks the column 'pa",
-            ),
+            (lambda: mcv.catalog_of("photos"), "paths to be a list.*'photos'"),
+            (lambda: mcv.catalog_of(3), "paths to be a list"),
+            (lambda: mcv.catalog_of({*files}), "paths to be a list"),
+            (lambda: mcv.catalog_of([]), "There is no path"),
+            (lambda: mcv.catalog_of([files[0], None]), "Path 1 is None"),
+            (lambda: mcv.catalog_of(["gs://bucket/a.jpg"]), "Path 0, .* is an address"),
+            (lambda: mcv.catalog_of([Path("https://x.org/a.jpg")]), "is an address"),
+            (lambda: mcv.catalog_of(files, ["eel"]), "classes of the 6 images.*Received: 1"),
+            (lambda: mcv.catalog_of(files, {"eel", "ray"}), "classes to be a list"),
+            (lambda: mcv.catalog_of(files, split="trian"), '"trian" is no split'),
+            (lambda: mcv.catalog_of([*files, files[2]]), "1 of 7 images .*c.png"),
+            (lambda: mcv.catalog_of(table.assign(image_id="a")), "5 of 6 images"),
+            (lambda: mcv.catalog_of(table.rename(columns={"path": "photo"})), "lacks the column 'path'"),
             (lambda: mcv.catalog_of(files, ["eel", "Eel", "ray"] * 2), "differ only in case"),
-            (lambda: mcv.catalog_of(table.assign(p_eel=1)), "The column 'p_eel' cannot travel.*Rename it"),
+            (lambda: mcv.catalog_of(table.assign(p_eel=1)), "'p_eel' cannot travel"),
+            (lambda: mcv.catalog_of(table.assign(species="eel"), "species"), "classes='species'"),
         ):
             with pytest.raises(ValueError, match=message):
                 call()
@@ -426,7 +393,6 @@ class TestBoxesOfAUser:
         ours = boxes[boxes["image_id"].str.startswith("train/")].reset_index(drop=True)
         found, keys = mcv.read_boxes(table), ["class_name", *CORNERS, "problem", "clipped"]
         pd.testing.assert_frame_equal(found[keys], ours[keys])
-        assert found["width"].tolist() == table["width"].tolist()
         labels = mcv.dominant_class(table)
         pd.testing.assert_frame_equal(labels.assign(image_id="train/" + labels["image_id"]), mcv.dominant_class(ours))
 
@@ -457,12 +423,13 @@ class TestBoxesOfAUser:
     def test_boxes_of_other_images_are_refused(self):
         boxes = pd.DataFrame([("a.jpg", "eel", 0, 0, 4, 3)], columns=["image_id", "class_name", *CORNERS])
         sizes = pd.DataFrame({"image_id": ["train/b.jpg"], "width": 32, "height": 24})
-        with pytest.raises(ValueError, match="None of the 1 boxes is of an image of the catalog.*'a.jpg'.*train/b.jpg"):
-            mcv.read_boxes(boxes, sizes=sizes)
-        with pytest.raises(ValueError, match="boxes table lacks the column 'class_name', 'xmax'.*found image_id, xmin"):
-            mcv.read_boxes(boxes.drop(columns=["class_name", "xmax"]))
-        with pytest.raises(ValueError, match=r"the first is row 0 of boxes \(a.jpg, eel 0,0,0,3\)"):
-            mcv.read_boxes(boxes.assign(xmax=0), "error")
+        for call, message in (
+            (lambda: mcv.read_boxes(boxes, sizes=sizes), "None of the 1 boxes .*'a.jpg'.*train/b.jpg"),
+            (lambda: mcv.read_boxes(boxes.drop(columns=["class_name", "xmax"])), "lacks .* 'class_name', 'xmax'"),
+            (lambda: mcv.read_boxes(boxes.assign(xmax=0), "error"), r"row 0 of boxes \(a.jpg, eel 0,0,0,3\)"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
 
 def test_a_classifier_of_scikit_learn_is_scored():
@@ -476,20 +443,7 @@ def test_a_classifier_of_scikit_learn_is_scored():
     table = mcv.make_table(range(60), "test", labels, classifier.predict_proba(values), classifier.classes_, extra)
     assert table["site"].tolist() == ["a", "b"] * 30
     for name in ("split", "p_age"):
-        with pytest.raises(ValueError, match=f"The column '{name}' cannot travel to the predictions table"):
+        with pytest.raises(ValueError, match=f"'{name}' cannot travel"):
             mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({name: [1]}))
-    with pytest.raises(ValueError, match="Expected extra columns of the 1 images. Received: 2 rows"):
+    with pytest.raises(ValueError, match="1 images. Received: 2 rows"):
         mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({"site": [1, 2]}))
-
-
-def test_what_is_no_manifest_is_refused_in_words():
-    for call in (mcv.read_catalog, mcv.read_boxes):
-        with pytest.raises(ValueError, match="Expected manifest of type Manifest. Received: 'my_photos'"):
-            call("my_photos")
-
-
-def test_the_name_of_a_column_is_no_class_of_all_images():
-    table = pd.DataFrame({"path": ["a.png", "b.png"], "species": ["eel", "ray"]})
-    with pytest.raises(ValueError, match=r"classes='species' would be one word for all images"):
-        mcv.catalog_of(table, classes="species")
-    assert mcv.catalog_of(table, classes=table["species"])["class_name"].tolist() == ["eel", "ray"]

@@ -3,7 +3,6 @@
 import errno
 import http.client
 import os
-import socket
 import threading
 import time
 import urllib.error
@@ -18,33 +17,26 @@ from marinecv.progress import progress_bar
 
 TIMEOUT_S = 30
 RETRIES = 3
-MEND = (
-    "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE`, "
-    "or give a folder of your own as data_dir."
-)
+MEND = "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE`."
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _CHUNK = 2**20
-_PORTS = {"https": 443, "http": 80}
 
 
 def reachable(url: str, timeout: float = 5.0) -> bool:
-    """Return whether the host of a URL, or the proxy before it, accepts a TCP connection within `timeout` seconds."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.netloc):
-        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
-    answered = threading.Event()
+    """Return whether the host of a URL answers, through the proxy if there is one, within `timeout` seconds."""
+    answered, host = threading.Event(), f"{urlsplit(url).scheme}://{urlsplit(url).netloc}/"
 
-    def connect() -> None:
+    def ask() -> None:
         try:
-            address = parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)
-            socket.create_connection(address, timeout=timeout).close()
-        except OSError:
+            urllib.request.urlopen(urllib.request.Request(host, method="HEAD"), timeout=timeout).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except (OSError, http.client.HTTPException):
             return
         answered.set()
 
     # A name look-up has no timeout, so it runs in a thread that can be left behind.
-    threading.Thread(target=connect, daemon=True).start()
+    threading.Thread(target=ask, daemon=True).start()
     return answered.wait(timeout)
 
 
@@ -117,7 +109,7 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
         with part.open("ab" if resumed else "wb") as file, bar as show:
             if not resumed:  # the part is empty now, so that no bytes of another version stand before it
                 write_text(_version_file(part), _version(answer.headers))
-            while chunk := _read(answer):
+            while chunk := _read(answer):  # errors of writing are the disk's
                 file.write(chunk)
                 done += len(chunk)
                 show(round(done / 1e6))

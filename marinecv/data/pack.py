@@ -17,10 +17,20 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import source_layout
-from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
-from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION, About
+from marinecv.data.readers.packed import (
+    BOXES,
+    FACTS,
+    INDEX,
+    PACK,
+    PACKING,
+    RECORD_COLUMNS,
+    VERSION,
+    About,
+    read_columns,
+    write_columns,
+)
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.data.user_tables import is_usable
 from marinecv.hashes import sha256

@@ -20,10 +20,10 @@ from PIL import Image
 from marinecv.atomic import write_json
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import read_catalog
+from marinecv.data.download import verify
 from marinecv.data.images import read_header
 from marinecv.data.manifests import Manifest, load_manifest
 from marinecv.data.splits import split_catalog
-from marinecv.data.verify import verify
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, read_predictions, write_predictions
 from marinecv.inputs.decode import decode_with_pillow

@@ -1,11 +1,13 @@
 """Read a pack: shards of image files byte for byte, an index of every image, and its boxes."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from msgspec import Struct
 
-from marinecv.data.columns import read_columns
+from marinecv.atomic import whole_file
 from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.manifests import Manifest, is_file_name
 from marinecv.data.readers import Reader
@@ -17,6 +19,7 @@ from marinecv.schema import Count, read
 VERSION = 2
 PACK, PACKING = "pack.json", "packing.json"  # of a complete pack, and of an incomplete one
 INDEX, BOXES = "index.npz", "boxes.npz"
+WORDS = "words of "  # before the name of a text column: its distinct values
 RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # shard -1: an image with a problem
 
 
@@ -70,6 +73,36 @@ def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise ValueError(f"{root / table} is not the table that {PACK} names. {MEND}")
     index = read_columns(root / INDEX)
     return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], read_columns(root / BOXES)
+
+
+def write_columns(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table of numbers and text without its index: numbers as arrays, each distinct text once."""
+    arrays = {}
+    for name in table:
+        if pd.api.types.is_numeric_dtype(table[name]):
+            arrays[name] = table[name].to_numpy()
+        else:
+            codes, words = pd.factorize(table[name].astype(str).to_numpy(dtype=object))
+            arrays[name] = codes.astype(np.int32)
+            arrays[WORDS + name] = np.frombuffer(json.dumps(words.tolist()).encode(), np.uint8)
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_columns(path: str | Path) -> pd.DataFrame:
+    """Read what `write_columns` wrote; raise OSError where it cannot be opened, and ValueError where it is damaged."""
+    columns = {}
+    with open(path, "rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            for name in (name for name in arrays.files if not name.startswith(WORDS)):
+                columns[name] = arrays[name]
+                if WORDS + name in arrays:
+                    texts = np.array([*json.loads(arrays[WORDS + name].tobytes()), None], object)  # never 2-D
+                    columns[name] = pd.Series(texts[columns[name]], dtype=str)
+            return pd.DataFrame(columns)
+        except Exception as error:  # a damaged zip file raises many kinds
+            raise ValueError(f"{path} cannot be read: {error}. Expected a table of a pack. {MEND}") from error
 
 
 def _paths(root: Path, index: pd.DataFrame, shards: list[str]) -> pd.Series:
