@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from threading import Lock
 
@@ -25,32 +25,30 @@ def progress_bar(
     Yields `show(done)`, which takes the number done so far, from any thread. `total` is None where unknown, `unit` is
     what is counted, and `done` was done before.
     """
-    draws, started, lock, before = is_interactive(), time.monotonic(), Lock(), done
-    due, bar = BAR_AFTER_S if draws else LINE_AFTER_S, None
+    started, lock, before, due = time.monotonic(), Lock(), done, LINE_AFTER_S
 
-    def show(done: int) -> None:
-        nonlocal bar, due
+    def show_line(done: int) -> None:
+        nonlocal due
         elapsed = time.monotonic() - started
-        if elapsed < due or not (draws or log):
-            return
         with lock:
-            if draws:
-                if bar is None:
-                    with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
-                        from tqdm.auto import tqdm
-                    bar, due = stack.enter_context(tqdm(total=total, desc=doing, initial=before, **LOOK)), 0.0
-                    bar.start_t = bar.last_print_t = bar.start_t - elapsed
-                bar.update(done - bar.n)
-            elif done > before:
+            if log and done > before and elapsed >= due:
                 whole = elapsed * (total - before) / (done - before) if total else elapsed
                 due = elapsed + max(LINE_EVERY_S, whole / 10)
                 left = f", about {duration(whole - elapsed)} left" if whole > elapsed else ""
                 log(f"  {doing}: {done:,}{f' of {total:,}' if total else ''} {unit}".rstrip() + left)
 
-    with ExitStack() as stack:
-        yield show
-        if bar is not None:
-            bar.n = bar.total or bar.n  # a notebook marks a bar that is not full as an error
+    def show_bar(done: int) -> None:
+        with lock:
+            bar.update(done - bar.n)
+
+    if not is_interactive():
+        yield show_line
+        return
+    with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
+        from tqdm.auto import tqdm
+    with tqdm(total=total, desc=doing, initial=done, delay=BAR_AFTER_S, **LOOK) as bar:
+        yield show_bar
+        bar.n = bar.total or bar.n  # a notebook marks a bar that is not full as an error
 
 
 def is_interactive() -> bool:

@@ -2,22 +2,18 @@
 
 import http.client
 import random
-import re
 import shutil
 import socket
 import threading
 import time
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import gdown
 import pytest
 from test_data_attributes import draw_attributes
 
-from marinecv import progress
 from marinecv.console import quiet
-from marinecv.data import network
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import read_catalog
 from marinecv.data.download import fetch, network_reachable
@@ -129,13 +125,6 @@ def test_a_refusal_is_not_tried_again_and_a_busy_server_is(errors, reason, body,
             got(body, tmp_path)
     else:
         assert got(body, tmp_path) == BODY
-
-
-def test_progress_of_a_slow_download_is_told(server, tmp_path, monkeypatch):
-    server.content, told = b"x" * 3 * 2**20, []
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter(range(0, 1000, 10)).__next__))
-    network._continue(server.url, tmp_path / "a.part", told.append)
-    assert re.fullmatch(r"  downloading: \d of 3 MB(, about \d+ s left)?", told[0])
 
 
 def test_reachable_is_known_in_time_and_asks_the_proxy_where_there_is_one(monkeypatch, server, tmp_path):

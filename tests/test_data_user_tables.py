@@ -18,31 +18,23 @@ from marinecv.audit.explore import explore
 from marinecv.audit.judge import list_findings
 from marinecv.audit.leak import thumbnail_votes
 from marinecv.audit.links import find_links
-from marinecv.audit.quality import measure_quality
-from marinecv.audit.thumbs import load_thumbs
 from marinecv.console import quiet
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
 from marinecv.data.folds import kfold
 from marinecv.data.groups import group_catalog, relatives_in_train
 from marinecv.data.held import calibration_rows
-from marinecv.data.labels import ranked_classes
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
-from marinecv.data.splits import keep_split, read_split, write_split
+from marinecv.data.splits import read_split, write_split
 from marinecv.data.user_tables import as_text, usable
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures
 from marinecv.evaluation.leaks import honest_scores, leak_index
-from marinecv.evaluation.metrics import confused_pairs, worst_losses
+from marinecv.evaluation.metrics import confused_pairs
 from marinecv.evaluation.predictions import write_predictions
-from marinecv.evaluation.probe import linear_probe
-from marinecv.evaluation.restoration import restoration_metrics
-from marinecv.evaluation.seeds import compare_seeds, seed_spread
-from marinecv.explain.figures import box_figures
 from marinecv.explain.in_box import measure_boxes
 from marinecv.features.embeddings import embed
-from marinecv.inputs.rgb import find_white
 from marinecv.inputs.synthesise import synthesise
 
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
@@ -85,10 +77,7 @@ def ours(tmp_path_factory):
         [("000.png", "013.png", "near copy", 0.9, "hash"), ("020.png", "021.png", "copy", 1.0, "content")],
         columns=["first", "second", "kind", "likeness", "found_by"],
     )
-    heat = dict.fromkeys(("heat", "centre_heat", "area", "pointing", "centre_pointing", "accuracy"), 0.5)
-    heat |= {"animal_only": 1.0, "background_only": 0.0, "problem": ""}
-    measured = good[["image_id", "class_name"]].assign(**heat).reset_index(drop=True)
-    return dict(catalog=catalog, boxes=mcv.read_boxes(boxes), predictions=predictions, links=links, measured=measured)
+    return dict(catalog=catalog, boxes=mcv.read_boxes(boxes), predictions=predictions, links=links)
 
 
 FORMS = {
@@ -164,54 +153,40 @@ FUNCTIONS = {
     "usable": lambda t: usable(t.catalog),
     "class_names_of": lambda t: mcv.class_names_of(t.catalog),
     "limit_catalog": lambda t: limit_catalog(t.catalog, 4, 0),
-    "split_catalog published": lambda t: mcv.split_catalog(t.catalog, log=quiet),
     "split_catalog random": lambda t: mcv.split_catalog(t.catalog, "random", log=quiet),
     "split_catalog stratified": lambda t: mcv.split_catalog(t.catalog, "stratified", log=quiet),
     "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", links=t.links, log=quiet),
     "write_split, read_split": splits_of_file,
-    "keep_split": lambda t: keep_split(t.catalog, "mine"),
     "kfold": lambda t: kfold(t.catalog, 3),
     "group_catalog": lambda t: group_catalog(t.catalog, t.links),
-    "kfold grouped": lambda t: kfold(group_catalog(t.catalog, t.links), 3, by="grouped"),
     "relatives_in_train": lambda t: relatives_in_train(t.catalog, t.links),
     "calibration_rows": lambda t: calibration_rows(t.catalog, 0.5).to_numpy(),
-    "find_white": lambda t: find_white(t.catalog),
     "find_links": lambda t: find_links(t.catalog, say=quiet),
     "materialise": lambda t: sorted(p.name for p in materialise(t.catalog, t.folder / "links").rglob("*")),
     "dominant_class": lambda t: mcv.dominant_class(t.boxes),
-    "ranked_classes": lambda t: ranked_classes(t.boxes, "union"),
     "read_boxes": lambda t: mcv.read_boxes(t.boxes, sizes=t.catalog),
     "synthesise": lambda t: synthesise(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
     "explore": lambda t: explore(t.catalog, t.boxes),
     "audit_images, list_findings": audit,
-    "measure_quality": lambda t: measure_quality(usable(t.catalog), load_thumbs(t.catalog)[0]),
     "thumbnail_votes, leak_index, honest_scores": leakage,
     "make_dataset": lambda t: ids(t, mcv.make_dataset(t.catalog, SPEC, NAMES)),
     "predict_table": lambda t: mcv.predict_table(t.model, t.catalog, SPEC, NAMES),
     "embed": lambda t: embed(t.model, t.catalog, SPEC, pixels_of(t), keep=False),
     "measure_boxes": lambda t: measure_boxes(t.model, pixels_of(t), t.catalog, t.boxes, SPEC, NAMES, np.zeros(3)),
-    "box_figures": lambda t: box_figures(t.measured, NAMES),
     "latent_points, cluster_table, latent_measures": latent,
     "nearest_images, neighbour_measures": neighbors,
-    "linear_probe": lambda t: linear_probe(usable(t.catalog), codes_of(t)),
-    "restoration_metrics": lambda t: restoration_metrics(
-        t.form(usable(t.catalog)[["image_id", "split"]].assign(mse=1.0, mse_of_input=2.0, mse_of_mean=3.0))
-    ),
     "classification_metrics": lambda t: mcv.classification_metrics(t.predictions),
     "per_class_metrics": lambda t: mcv.per_class_metrics(t.predictions),
     "confusion": lambda t: mcv.confusion(t.predictions),
     "confused_pairs": lambda t: confused_pairs(t.predictions),
-    "worst_losses": lambda t: worst_losses(t.predictions),
     "compare_runs": lambda t: compare_runs(t.predictions, t.predictions, "test"),
-    "seed_spread": lambda t: seed_spread({0: t.predictions, 1: t.predictions}, "test"),
-    "compare_seeds": lambda t: compare_seeds({0: t.predictions}, {0: t.predictions}, "test"),
     "write_predictions": written,
     "Run.create": run,
 }
 
 
 SLOW = {name for name, call in FUNCTIONS.items() if call in (latent, leakage, audit)}
-SLOW |= {"make_dataset", "predict_table", "embed", "measure_boxes", "explore", "measure_quality"}
+SLOW |= {"make_dataset", "predict_table", "embed", "measure_boxes", "explore"}
 
 
 def assert_same(found, expected):
@@ -343,20 +318,17 @@ class TestCatalogOf:
 
     def test_own_columns_travel_to_the_predictions(self, files, model, tmp_path):
         table = pd.DataFrame({"path": files, "class": list("123123"), "order": range(6), "site": list("aabbcc")})
-        catalog = mcv.catalog_of(table.assign(temperature=np.arange(6) / 8))
+        catalog = mcv.catalog_of(table)
         split = limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=quiet), 5, 0)
         pixels, loaded = mcv.load_pixels(split, SPEC)
         predictions = mcv.predict_table(model, loaded, SPEC, NAMES, pixels=pixels)
-        assert list(predictions)[4:] == ["p_1", "p_2", "p_3", "order", "site", "temperature"]
-        order = [files.index(Path(path)) for path in split["path"]]
-        assert predictions["order"].tolist() == order and (predictions["temperature"] == np.array(order) / 8).all()
+        assert list(predictions)[4:] == ["p_1", "p_2", "p_3", "order", "site"]
+        assert predictions["order"].tolist() == [files.index(Path(path)) for path in split["path"]]
         write_predictions(predictions, tmp_path / "p.csv")
         back = mcv.read_predictions(tmp_path / "p.csv", NAMES)
         pd.testing.assert_frame_equal(back.iloc[:, :7], predictions.iloc[:, :7])
-        assert back["order"].tolist() == [*map(str, order)]
+        assert back["order"].tolist() == [*map(str, predictions["order"])]
         assert mcv.classification_metrics(back) == mcv.classification_metrics(predictions.drop(columns="site"))
-        ours = mcv.predict_table(model, loaded[CATALOG_COLUMNS], SPEC, NAMES, pixels=pixels)
-        pd.testing.assert_frame_equal(ours, predictions.iloc[:, :7])
         run = mcv.Run.create(tmp_path / "run", {}, CONTRACT, loaded)
         assert run.catalog["site"].tolist() == loaded["site"].tolist()
 
@@ -436,14 +408,14 @@ def test_a_classifier_of_scikit_learn_is_scored():
     rng = np.random.default_rng(0)
     values, labels = rng.random((60, 4)), rng.integers(0, 3, 60)
     classifier = LogisticRegression().fit(values, labels)
-    table = mcv.make_table(range(60), "test", labels, classifier.predict_proba(values), classifier.classes_)
+    chances, extra = classifier.predict_proba(values), pd.DataFrame({"site": ["a", "b"] * 30}, index=[0] * 60)
+    table = mcv.make_table(range(60), "test", labels, chances, classifier.classes_, extra)
     assert mcv.classification_metrics(table)["accuracy"]["value"] == classifier.score(values, labels)
-    assert list(mcv.confusion(table).index) == ["0", "1", "2"]
-    extra = pd.DataFrame({"site": ["a", "b"] * 30}, index=[0] * 60)
-    table = mcv.make_table(range(60), "test", labels, classifier.predict_proba(values), classifier.classes_, extra)
-    assert table["site"].tolist() == ["a", "b"] * 30
-    for name in ("split", "p_age"):
-        with pytest.raises(ValueError, match=f"'{name}' cannot travel"):
-            mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({name: [1]}))
-    with pytest.raises(ValueError, match="1 images. Received: 2 rows"):
-        mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], pd.DataFrame({"site": [1, 2]}))
+    assert list(mcv.confusion(table).index) == ["0", "1", "2"] and table["site"].tolist() == ["a", "b"] * 30
+    for extra, message in (
+        (pd.DataFrame({"split": [1]}), "'split' cannot travel"),
+        (pd.DataFrame({"p_age": [1]}), "'p_age' cannot travel"),
+        (pd.DataFrame({"site": [1, 2]}), "1 images. Received: 2 rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mcv.make_table(["a"], "test", ["0"], [[1.0]], ["0"], extra)

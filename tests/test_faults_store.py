@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from test_faults_work import room_for
@@ -113,12 +114,8 @@ def test_a_set_that_is_there_needs_no_lock_so_that_a_store_may_be_read_only(tank
     fetch(tank)
     archive = shutil.make_archive(str(tmp_path / "mine"), "zip", store_path("data", "tank"))
     unpacked = manifest_of_folder(archive).root
-
-    def refuse(*_):
-        raise PermissionError("read-only")
-
-    for room in (download, manifests):
-        monkeypatch.setattr(room, "making", refuse)
+    for module in (download, manifests):
+        monkeypatch.setattr(module, "making", Mock(side_effect=PermissionError("read-only")))
     assert fetch(tank).root == store_path("data", "tank")
     assert manifest_of_folder(archive).root == unpacked
 
@@ -173,25 +170,11 @@ reef.make_reef(sys.argv[1])
 
 def test_an_interrupted_materialise_leaves_an_empty_place_and_can_be_repeated(roboflow_folder, tmp_path, monkeypatch):
     catalog = read_catalog(manifest_of_folder(roboflow_folder))
-    links, real = [], materialise._link
-
-    def stop(*args):
-        links.append(real(*args))
-        if len(links) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(materialise, "_link", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(materialise, "_link", Mock(side_effect=[None] * 4 + [KeyboardInterrupt]))
         materialise.materialise(catalog, tmp_path / "links")
     assert not (tmp_path / "links").exists()
     assert len(list(materialise.materialise(catalog, tmp_path / "links").rglob("*.jpg"))) == 12
-
-
-def test_class_names_that_no_folder_can_have_get_one_that_can(roboflow_folder, tmp_path):
-    catalog = read_catalog(manifest_of_folder(roboflow_folder)).iloc[:3]
-    catalog = catalog.assign(split="train", class_name=["ä" * 300, "a\0b\nc", "con|1"])
-    folder = materialise.materialise(catalog, tmp_path / "links")
-    assert {path.name for path in (folder / "train").iterdir()} == {"ä" * 100, "a_b_c", "con_1"}
 
 
 def test_two_who_materialise_at_once_do_not_mix(roboflow_folder, tmp_path, monkeypatch):
@@ -206,6 +189,13 @@ def test_two_who_materialise_at_once_do_not_mix(roboflow_folder, tmp_path, monke
     with pytest.raises(ValueError, match="is not empty"):
         materialise.materialise(catalog, tmp_path / "links")
     assert [path.name for path in (tmp_path / "links").iterdir()] == ["other.jpg"]
+
+
+def test_class_names_that_no_folder_can_have_get_one_that_can(roboflow_folder, tmp_path):
+    catalog = read_catalog(manifest_of_folder(roboflow_folder)).iloc[:3]
+    catalog = catalog.assign(split="train", class_name=["ä" * 300, "a\0b\nc", "con|1"])
+    folder = materialise.materialise(catalog, tmp_path / "links")
+    assert {path.name for path in (folder / "train").iterdir()} == {"ä" * 100, "a_b_c", "con_1"}
 
 
 @pytest.mark.parametrize("name", ["../out", "/out", "a/b", "a\\b", "C:x", "..", "", ".tank.making", "a\0"])
