@@ -1,11 +1,17 @@
 """Load a saved model from an unknown source, in Keras' safe mode."""
 
+import json
+import re
 import zipfile
 from pathlib import Path
 
 import keras
 
+from marinecv.models.flat import is_stock
+
 MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
+# Keras refuses these too, unless the session has called keras.config.enable_unsafe_deserialization.
+_UNSAFE = re.compile(r'"(Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|StringLookup|IntegerLookup|TextVectorization)"')
 MEND = "Get it again from its source, or train it again."
 
 
@@ -25,6 +31,10 @@ def load_model(path: str | Path) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             if sorted(archive.namelist()) != MEMBERS:
                 raise ValueError(f"it holds other files than {', '.join(MEMBERS)}, each once")
+            with archive.open(MEMBERS[0]) as file:
+                config = json.dumps(json.loads(file.read(2**26)))
+        if unsafe := _UNSAFE.search(config):
+            raise ValueError(f"it holds {unsafe[0]}, which runs code or reads files")
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except FileNotFoundError:
         raise
@@ -36,17 +46,20 @@ def load_model(path: str | Path) -> keras.Model:
 
 
 def check_stock(model: keras.Model) -> None:
-    """Raise ValueError where `load_model` would not load a model again: a layer is a `Lambda` or not registered."""
+    """Raise ValueError where a flat model holds a layer, function or loss that is not Keras' own, or a `Lambda`."""
+    own = [each.name for each in model.operations if not is_stock(each)]
     try:
+        if own:
+            raise ValueError(f"{own[0]!r} is a Lambda or not Keras' own")
         keras.models.model_from_json(model.to_json())
     except Exception as error:  # of any layer
         raise ValueError(
-            f"The model {model.name!r} cannot be kept in a run: {first_line(error)} Expected Keras' own or registered "
-            "layers, activations and losses. predict_table and heatmaps take the model as it is."
+            f"The model {model.name!r} cannot be kept in a run: {first_line(error)} Expected Keras' own layers, "
+            "activations and operations of keras.ops. predict_table and heatmaps take the model as it is."
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message as a sentence."""
-    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return f"{line[:300].rstrip('.:')}."
+    """Return the first line of an error's message, of its innermost cause in Keras, as a sentence."""
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    return f"{next(iter(text.splitlines()), type(error).__name__)[:300].rstrip('.:')}."
