@@ -74,7 +74,7 @@ def test_only_the_wanted_folder_is_unpacked_where_the_archive_has_it(kind, tmp_p
 @each_kind
 @pytest.mark.parametrize("name", ["../a.txt", "ok/../../a.txt", "ok/..\\a.txt", "..\\a.txt", "a\nb", "\x1b[2Ja.jpg"])
 def test_a_harmful_name_is_refused(kind, name, tmp_path):
-    refused(PACKERS[kind](tmp_path / f"a.{kind}", {"fine.txt": "fine", name: ""}), tmp_path, "entry .* leads out")
+    refused(PACKERS[kind](tmp_path / f"a.{kind}", {"fine.txt": "fine", name: ""}), tmp_path, "or a control character")
 
 
 @each_kind
@@ -95,9 +95,9 @@ def test_an_absolute_or_deep_path_lands_below_the_folder(kind, name, tmp_path):
     ],
 )
 def test_a_link_or_device_is_refused(mode, type_of_tar, tmp_path):
-    refused(pack_zip(tmp_path / "a.zip", {"x": "/etc"}, mode=mode | 0o666), tmp_path, "is no file")
+    refused(pack_zip(tmp_path / "a.zip", {"x": "/etc"}, mode=mode | 0o666), tmp_path, "is a link or device")
     facts = {"type": type_of_tar, "linkname": "fine.txt"}
-    refused(pack_tar(tmp_path / "a.tgz", {"fine.txt": "fine", "x": ""}, **facts), tmp_path, "is no file")
+    refused(pack_tar(tmp_path / "a.tgz", {"fine.txt": "fine", "x": ""}, **facts), tmp_path, "is a link or device")
 
 
 @each_kind
@@ -107,7 +107,7 @@ def test_a_link_or_device_is_refused(mode, type_of_tar, tmp_path):
 )
 def test_names_of_which_one_would_overwrite_the_other_are_refused(kind, first, second, tmp_path):
     archive = PACKERS[kind](tmp_path / f"a.{kind}", {first: "1", second: "2"})
-    refused(archive, tmp_path, "two of its names are equal|a file is a folder")
+    refused(archive, tmp_path, "is there twice, .* below a file")
 
 
 def test_a_zip_with_the_paths_of_windows_is_read(tmp_path):

@@ -30,19 +30,19 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent, index):
         self.aliases += self.check_event(yaml.AliasEvent)
         if self.aliases > MAX_ALIASES:
-            self._refuse(f"more than {MAX_ALIASES} aliases", self.peek_event())
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MAX_ALIASES} aliases", problem_mark=self.peek_event().start_mark
+            )
         return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor):
         node, met = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or (key.value in met and key.value != "<<"):
-                self._refuse(f"the key {str(key.value)[:60]!r} is there twice or no text", key)
+                problem = f"the key {str(key.value)[:60]!r} is there twice or no text"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             met.add(key.value)
         return node
-
-    def _refuse(self, problem: str, at):
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
 def find_data_yaml(root: Path) -> Path | None:

@@ -7,8 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from marinecv.progress import progress_bar
 TIMEOUT_S = 30
 RETRIES = 3
 MEND = "Or download it in a browser and name the file: `marinecv data fetch NAME --from FILE`."
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EACCES, getattr(errno, "EDQUOT", errno.ENOSPC)}  # faults of the disk
 _CHUNK = 2**20
 
 
@@ -43,7 +42,7 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
 def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
     """Download a URL to a path, which exists only when complete; `<path>.part` of the same version is resumed.
 
-    Raises ConnectionError where the server refuses, or the connection broke `RETRIES` times.
+    Raises ConnectionError where the server refuses or the connection broke `RETRIES` times, OSError for the disk.
     """
     if not reachable(url):
         raise ConnectionError(f"{urlsplit(url).hostname} does not answer. Run the command again with a network. {MEND}")
@@ -63,7 +62,9 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
             elif error.code < 500:
                 raise ConnectionError(f"{url} answers {error.code} {error.reason}. {MEND}") from None
             failure = error
-        except ConnectionError as error:
+        except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in FULL:
+                raise
             failure = error
         progress(f"Attempt {attempt} of {RETRIES} failed: {failure}")
     raise ConnectionError(f"{url} could not be downloaded: {failure}. Run the same command again to resume. {MEND}")
@@ -95,8 +96,7 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
     version = _version_file(part).read_text(encoding="utf-8") if _version_file(part).is_file() else ""
     had = part.stat().st_size if part.is_file() and version else 0
     headers = {"Range": f"bytes={had}-", "If-Range": version} if had else {}
-    with _network_errors():
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
+    answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     with answer:
         resumed, range_sent = answer.status == 206, answer.headers.get("Content-Range", "")
         if resumed and not (range_sent.startswith(f"bytes {had}-") and _version(answer.headers) in ("", version)):
@@ -109,7 +109,7 @@ def _continue(url: str, part: Path, progress: Callable[[str], None]) -> None:
         with part.open("ab" if resumed else "wb") as file, bar as show:
             if not resumed:  # the part is empty now, so that no bytes of another version stand before it
                 write_text(_version_file(part), _version(answer.headers))
-            while chunk := _read(answer):  # errors of writing are the disk's
+            while chunk := answer.read(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 show(round(done / 1e6))
@@ -126,19 +126,3 @@ def _version(headers: http.client.HTTPMessage) -> str:
     """Return what identifies the bytes sent: a strong ETag, else the date."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
-
-
-def _read(answer: http.client.HTTPResponse) -> bytes:
-    with _network_errors():
-        return answer.read(_CHUNK)
-
-
-@contextmanager
-def _network_errors() -> Iterator[None]:
-    """Raise errors of the network as ConnectionError, to tell them from those of the disk."""
-    try:
-        yield
-    except urllib.error.HTTPError:
-        raise
-    except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(str(error) or type(error).__name__) from error

@@ -9,6 +9,7 @@ import stat
 import tarfile
 import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -110,14 +111,15 @@ def _checked(archive: Path, found: Iterator[Entry]) -> list[Entry]:
         entries.append(entry)
         size += entry.size
         if ".." in re.split(r"[/\\]", entry.name) or _CONTROL.search(entry.name) or not entry.is_plain:
-            raise ValueError(f"entry {entry.name!r:.200} leads out with '..', has a control character or is no file")
+            raise ValueError(f"entry {entry.name!r:.200} is a link or device, or has '..' or a control character in it")
         if size > limit or len(entries) > MAX_ENTRIES:
             raise ValueError(f"it would become {size:,} bytes in {len(entries):,} entries, expected at most {limit:,}")
     # One name for all file systems: without case, and with one way to write an accent.
     names = [unicodedata.normalize("NFC", _path(entry)).casefold() for entry in entries if entry.is_file]
-    files = set(names)
-    if len(files) < len(names) or any(str(parent) in files for name in files for parent in PurePosixPath(name).parents):
-        raise ValueError("two of its names are equal, perhaps but for upper and lower case, or a file is a folder too")
+    files = Counter(names)
+    for name, count in files.items():
+        if count > 1 or any(str(parent) in files for parent in PurePosixPath(name).parents):
+            raise ValueError(f"{name!r:.200} is there twice, perhaps in upper and lower case, or lies below a file")
     return entries
 
 
