@@ -27,7 +27,7 @@ from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
 from marinecv.data.splits import read_split, write_split
-from marinecv.data.user_tables import as_text, usable
+from marinecv.data.user_tables import TEXT, as_text, usable
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures
 from marinecv.evaluation.leaks import honest_scores, leak_index
@@ -40,18 +40,6 @@ from marinecv.inputs.synthesise import synthesise
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
 SPEC = mcv.ImageSpec(height=8, width=8)
 CONTRACT = {"class_names": NAMES, "image": {}, "demonstration": False}
-TEXT = [
-    "image_id",
-    "path",
-    "split",
-    "class_name",
-    "group",
-    "problem",
-    "source",
-    "true_class",
-    "predicted_class",
-    "kind",
-]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +73,7 @@ FORMS = {
     "a repeated index": lambda table: table.set_axis(np.arange(len(table)) // 2),
     "missing text": lambda table: table.replace("", None).set_axis([0] * len(table)),
     "nullable columns": lambda table: table.replace("", pd.NA).convert_dtypes(),
-    "categories": lambda table: table.astype({name: "category" for name in TEXT if name in table}),
+    "categories": lambda table: table.astype({name: "category" for name in (*TEXT, "kind") if name in table}),
 }
 
 
