@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place, flushed to the disk, then renamed."""
+"""Write files and folders whole or not at all: beside their place, flushed to the disk, then renamed."""
 
 import json
 import os
@@ -12,20 +12,20 @@ _PART = re.compile(r"\.\d+\..+")
 
 
 def part_of(path: Path) -> Path:
-    """The name under which this process writes a file; the suffix stays, for some writers choose the format by it."""
+    """Return the name under which this process writes a file; the suffix stays, since some writers need it."""
     return path.with_name(f".{os.getpid()}.{path.name}")
 
 
 def is_part(path: Path) -> bool:
-    """Whether a file has a name that `part_of` gives."""
+    """Return whether a file has a name that `part_of` gives."""
     return bool(_PART.fullmatch(path.name)) and path.is_file()
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well, what was written there takes its place.
+    """Yield a temporary path beside `path`, which is renamed to it when the block succeeds, and removed when it fails.
 
-    Killed at any instant, the old file stands or the new one does; a block that raises leaves nothing behind.
+    A process killed at any time leaves the old file or the new one.
     """
     path = Path(path)
     part = part_of(path)
@@ -51,9 +51,9 @@ def write_json(path: str | Path, data: dict) -> None:
 
 @contextmanager
 def replaced(place: Path, say: Callable[[str], object] | None = None) -> Iterator[Path]:
-    """Give a new folder that takes the place of an older one when the block ends well; the caller holds its parent.
+    """Yield a new folder that replaces an older one when the block succeeds; lock the parent before.
 
-    Stopped at any instant, the older one stands, or is put back by the next call. `say` is told that there was one.
+    Stopped at any time, the older one stays, or is put back by the next call. `say` gets a line if there was one.
     """
     new, old = (place.with_name(f".{place.name}.{word}") for word in ("new", "old"))
     _tidy(place, new, old)
@@ -62,7 +62,7 @@ def replaced(place: Path, say: Callable[[str], object] | None = None) -> Iterato
         yield new
         if place.exists():
             if say is not None:
-                say(f"What lay in {place} is replaced.")
+                say(f"The older {place} is replaced.")
             os.replace(place, old)
         os.replace(new, place)
     finally:

@@ -1,4 +1,4 @@
-"""The words that settings may be, in one place, for recipes and `--help` read them too; nothing heavy is imported."""
+"""The values that settings may have, for recipes and `--help`; nothing heavy is imported."""
 
 from typing import Literal, get_args
 
@@ -19,9 +19,9 @@ ENCODER_DATA = ("train", "unlabelled")
 LABEL_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 TRACKERS = ("tensorboard", "wandb")
 WEIGHTS = ("imagenet", "none")
-"""Of a pretrained network, where they are no file."""
+"""Initial weights of a backbone that are no file."""
 FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
-"""What a training sees, and what a model is judged by."""
+"""The splits that a training uses, and those that a model is evaluated on."""
 ATTRIBUTE_KINDS = ("image", "class")
 Fit = Literal["pad", "stretch"]
 Larger = Literal["shrink", "refuse"]

@@ -1,4 +1,4 @@
-"""What reaches the console and what is kept off it, such as remarks of C++ libraries, which Python cannot catch."""
+"""Write to the console, and keep messages of C++ libraries off it, which Python cannot catch."""
 
 import importlib.util
 import os
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 Log = Callable[[str], None]
-"""What a workflow calls with each line of text for its user, such as `print`."""
+"""A function that a workflow calls with each line of text for its user, such as `print`."""
 
 
 def quiet(line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def link(path: str | Path) -> str:
-    """Return a path as text; in a terminal as a link (OSC 8) that opens the file."""
+    """Return a path as text, in a terminal with an OSC 8 link that opens the file."""
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return str(path)
     return f"\033]8;;{Path(path).absolute().as_uri()}\033\\{path}\033]8;;\033\\"
@@ -24,7 +24,7 @@ def link(path: str | Path) -> str:
 
 @contextmanager
 def silence(descriptor: int = 2) -> Iterator[None]:
-    """Close standard error (or output, 1) while the block runs, for what C++ writes there."""
+    """Send standard error (or output, 1) of the process, C++ libraries included, to nowhere while the block runs."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     kept = os.dup(descriptor)
@@ -38,11 +38,7 @@ def silence(descriptor: int = 2) -> Iterator[None]:
 
 
 def choose_backend(distribute: str | None) -> None:
-    """Import TensorFlow without its remarks, and have Keras on JAX where a distribution asks for that.
-
-    Raises:
-        ValueError: JAX is not there.
-    """
+    """Import TensorFlow quietly, with Keras on JAX for `distribute="data-parallel"`; ValueError without JAX."""
     if distribute == "data-parallel":
         if importlib.util.find_spec("jax") is None:
             raise ValueError("JAX is not installed. Install it with: pip install 'marinecv[jax]'")
@@ -52,10 +48,10 @@ def choose_backend(distribute: str | None) -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow with the standard error of its C++ side closed; what Python raises is raised all the same."""
+    """Import TensorFlow without the messages of its C++ libraries; Python errors are raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-        tf.get_logger().setLevel("ERROR")  # a study builds a model a run; each is traced, and that is no fault
+        tf.get_logger().setLevel("ERROR")  # each model of an experiment is traced again, which is no fault

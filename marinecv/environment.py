@@ -1,4 +1,4 @@
-"""What a run ran on, and the command line that started it."""
+"""Record what a run ran on, and the command line that started it."""
 
 import importlib.metadata
 import os
@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+PACKAGES = ("marinecv", "tensorflow", "keras", "numpy", "pandas", "scikit-learn", "pillow")
+
 
 def environment() -> dict:
-    """What the run ran on, and the command line that started it."""
-    packages = ("marinecv", "tensorflow", "keras", "numpy", "pandas", "scikit-learn", "pillow")
+    """Return the command, commit, platform, time and versions of packages ("" where one is not installed)."""
     return {
         "command": command_line(),
         "commit": commit(),
@@ -21,32 +22,26 @@ def environment() -> dict:
         "cores": os.cpu_count(),
         "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        **{name: _version(name) for name in packages},
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
 def command_line() -> str:
-    """The command as typed, with the program's folder left out."""
+    """Return the command as typed, without the program's folder."""
     program = Path(sys.argv[0]).name
     return shlex.join((["python"] if program.endswith(".py") else []) + [program, *sys.argv[1:]])
 
 
 def commit() -> str:
-    """The commit of the marinecv that runs, where it lies in a git clone; `+` marks uncommitted changes."""
+    """Return the commit of this clone of marinecv, with `+` for uncommitted changes; "" where there is no clone."""
     clone = Path(__file__).parents[1]
-    if not (clone / ".git").exists():
-        return ""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=clone,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        if not (clone / ".git").exists():
+            return ""
+        return subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.strip()
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""One process at a time: a folder is held by the one that writes into it, and free again when that ends, however."""
+"""Lock a folder for one process; the operating system releases it when the process ends, killed or not."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +13,11 @@ LOCK = ".lock"
 
 @contextmanager
 def hold(folder: str | Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a folder for this process; what a killed one has left half-written in it, and in its figures, is removed.
+    """Lock a folder by its file `.lock`, which stays, and remove half-written files of a killed process in it.
 
-    The operating system frees it when the process ends, killed or not. The folder gets a file `.lock`, which stays.
-    When another process holds it, `waiting` is called once and its end waited for; without it that is a ValueError.
+    When another process holds the lock, `waiting` is called once and its end waited for; without it, raise ValueError.
     """
-    lock = FileLock(Path(folder) / LOCK, is_singleton=True)  # one process may hold a folder twice
+    lock = FileLock(Path(folder) / LOCK, is_singleton=True)  # one process may lock a folder twice
     try:
         lock.acquire(timeout=0)
     except Timeout:

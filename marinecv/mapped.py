@@ -1,4 +1,4 @@
-"""Arrays in files, mapped from there: their room truly taken, and looked at before they are used."""
+"""Memory-mapped arrays in files: disk space is taken before they are written, and they are checked before use."""
 
 import errno
 import os
@@ -9,9 +9,9 @@ import numpy as np
 
 
 def make_array(path: str | Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
-    """Make a `.npy` file of zeros to be written; to write to a file without room kills the process that maps it.
+    """Make and map a `.npy` file of zeros, its disk space allocated: a mapped write without space kills the process.
 
-    Raises OSError where there is no room; the message has the bytes wanted and free.
+    Raises OSError where there is no space; the message has the bytes needed and free.
     """
     path, size = Path(path), int(np.prod(shape)) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(path.parent).free
@@ -27,19 +27,18 @@ def make_array(path: str | Path, shape: tuple[int, ...], dtype: type) -> np.memm
             else:
                 file.truncate(file.tell() + size)
     except OSError as error:
-        raise OSError(
-            error.errno, f"{size:,} bytes are needed and {free:,} are free: {error.strerror}", str(path.parent)
-        ) from error
+        reason = f"{size:,} bytes are needed and {free:,} are free: {error.strerror}"
+        raise OSError(error.errno, reason, str(path.parent)) from error
     return np.load(path, mmap_mode="r+", allow_pickle=False)
 
 
 def open_array(path: str | Path, shape: tuple[int, ...], dtype: type, mode: str = "r") -> np.memmap | None:
-    """Map an array that `make_array` made; None where there is none, it is cut short, or it is another."""
+    """Map an array that `make_array` made; None where there is none, it is cut short, or has another shape or type."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # to write, NumPy would lengthen a file cut short
-        whole = Path(path).stat().st_size == array.offset + array.nbytes
-    except (OSError, ValueError, EOFError):  # absent; damaged, or shorter than it says; empty
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mode "r+" would lengthen a file cut short
+        is_whole = Path(path).stat().st_size == array.offset + array.nbytes
+    except (OSError, ValueError, EOFError):
         return None
-    if not (whole and array.dtype == dtype and array.shape == shape):
+    if not (is_whole and array.dtype == dtype and array.shape == shape):
         return None
     return array if mode == "r" else np.load(path, mmap_mode=mode, allow_pickle=False)

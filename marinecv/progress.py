@@ -1,4 +1,4 @@
-"""How far long work is: a bar in a terminal or a notebook, a line now and then in a file."""
+"""Show the progress of long work: a bar in a terminal or a notebook, else a line from time to time."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from threading import Lock
 
@@ -20,52 +20,50 @@ LOOK = {"bar_format": FORMAT, "dynamic_ncols": True, "miniters": 0, "leave": Fal
 def progress_bar(
     total: int | None, doing: str, *, unit: str = "", done: int = 0, log: Callable[[str], None] | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far the work of the block is: by a bar on standard error, or else by lines given to `log`.
+    """Show the progress of the block: a bar on standard error, or else lines given to `log`.
 
-    Yields `show(done)`, which takes how much is done by now, from any thread. `total` is None where nobody knows it;
-    `unit` says what is counted where `doing` does not; `done` was done before.
+    Yields `show(done)`, which takes the number done so far, from any thread. `total` is None where unknown, `unit` is
+    what is counted, and `done` was done before.
     """
-    draws, started, lock, before = is_interactive(), time.monotonic(), Lock(), done
-    due, bar = BAR_AFTER_S if draws else LINE_AFTER_S, None
+    started, lock, before, due = time.monotonic(), Lock(), done, LINE_AFTER_S
 
-    def show(done: int) -> None:
-        nonlocal bar, due
+    def show_line(done: int) -> None:
+        nonlocal due
         elapsed = time.monotonic() - started
-        if elapsed < due or not (draws or log):
-            return
         with lock:
-            if draws:
-                if bar is None:
-                    with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
-                        from tqdm.auto import tqdm
-                    bar, due = stack.enter_context(tqdm(total=total, desc=doing, initial=before, **LOOK)), 0.0
-                    bar.start_t = bar.last_print_t = bar.start_t - elapsed
-                bar.update(done - bar.n)
-            elif done > before:
+            if log and done > before and elapsed >= due:
                 whole = elapsed * (total - before) / (done - before) if total else elapsed
                 due = elapsed + max(LINE_EVERY_S, whole / 10)
                 left = f", about {duration(whole - elapsed)} left" if whole > elapsed else ""
                 log(f"  {doing}: {done:,}{f' of {total:,}' if total else ''} {unit}".rstrip() + left)
 
-    with ExitStack() as stack:
-        yield show
-        if bar is not None:
-            bar.n = bar.total or bar.n  # a notebook marks a bar that is not full as an error
+    def show_bar(done: int) -> None:
+        with lock:
+            bar.update(done - bar.n)
+
+    if not is_interactive():
+        yield show_line
+        return
+    with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
+        from tqdm.auto import tqdm
+    with tqdm(total=total, desc=doing, initial=done, delay=BAR_AFTER_S, **LOOK) as bar:
+        yield show_bar
+        bar.n = bar.total or bar.n  # a notebook marks a bar that is not full as an error
 
 
 def is_interactive() -> bool:
-    """Whether this is a notebook, or a terminal with both outputs: what one sends to `tee` would break a bar."""
+    """Return whether this is a notebook, or a terminal with both outputs: `| tee` would break a bar."""
     if parent_process() is not None or os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") != "0":
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if "IPKernelApp" in getattr(shell, "config", ()):
         return True
     both = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    return both and 0 not in shutil.get_terminal_size((0, 0))  # one without a size is read later, as a file
+    return both and 0 not in shutil.get_terminal_size((0, 0))  # a terminal without a size is a log file, as in CI
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
+    """Return seconds as text: `"40 s"`, `"3 min"`, `"1 h 10 min"`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Typed records of JSON and TOML, which a fault or a person may have changed: read back, or refused by name."""
+"""Read JSON and TOML as typed records; an error names the entry that is wrong and what was expected."""
 
 import copy
 import difflib
@@ -26,25 +26,22 @@ T = TypeVar("T")
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON object; ValueError where there is no such file, or it holds something else: NaN or 1e999, say."""
+    """Read a JSON object; raise ValueError where the file is missing or holds something else, such as NaN."""
     return _parsed(path, functools.partial(msgspec.json.decode, type=dict))
 
 
 def read_toml(path: str | Path) -> dict:
-    """Read TOML; ValueError where there is no such file, or it holds something else."""
+    """Read TOML; raise ValueError where the file is missing or holds something else."""
     return _parsed(path, tomllib.loads)
 
 
 def read(path: str | Path, kind: type[T]) -> T:
-    """Read a JSON object as a typed record; ValueError as `read_json` and `convert`."""
+    """Read a JSON object as a typed record; raise ValueError where it is none."""
     return convert(read_json(path), kind, path)
 
 
 def convert(data: Any, kind: Any, what: object) -> Any:
-    """Return plain data as a type, as `msgspec.convert` does.
-
-    Raises ValueError, which names `what`, the value in it that is refused, and what was expected.
-    """
+    """Return `msgspec.convert(data, kind)`; ValueError names `what`, the wrong value in it and what was expected."""
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
@@ -56,10 +53,10 @@ def convert(data: Any, kind: Any, what: object) -> Any:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def checked_dataclass(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass of named arguments, refused where an annotation does not allow them.
+    """Make a class a frozen dataclass of keyword arguments that are checked against their annotations.
 
-    Numbers of NumPy become Python's and lists tuples, then comes `__post_init__`. A name that is no field is a
-    TypeError that ends in the nearest that is.
+    NumPy numbers become Python's and lists tuples before `__post_init__`. A name that is no field is a TypeError with
+    the nearest field name.
     """
     then = getattr(cls, "__post_init__", lambda self: None)
 
@@ -84,10 +81,7 @@ def checked_dataclass(cls: type[T]) -> type[T]:
 
 
 def build(cls: type[T], data: Any, what: object) -> T:
-    """Make a dataclass of plain data, its parts too.
-
-    Raises ValueError where an entry is missing, unknown or refused.
-    """
+    """Make a dataclass, with its nested ones, of plain data; ValueError where an entry is missing, unknown or wrong."""
     data = dict(convert(data, dict[str, Any], what))
     for name, kind in _hints(cls).items():
         part = next(filter(is_dataclass, (kind, *get_args(kind))), None)
@@ -100,7 +94,7 @@ def build(cls: type[T], data: Any, what: object) -> T:
 
 
 def of_type(kind: Any, **argument: object) -> None:
-    """Refuse an argument that is no object of a class."""
+    """Raise ValueError where an argument is no object of a class: `of_type(Run, run=run)`."""
     for name, value in argument.items():
         if not isinstance(value, kind):
             raise ValueError(
@@ -110,7 +104,7 @@ def of_type(kind: Any, **argument: object) -> None:
 
 
 def one_of(known: Collection, **argument: object) -> None:
-    """Refuse an argument that is none of its words, and say which was probably meant: `one_of(KINDS, kind="a")`."""
+    """Raise ValueError, with the nearest choice, where an argument is none of `known`: `one_of(KINDS, kind="a")`."""
     for name, value in argument.items():
         if value not in tuple(known):
             hint = did_you_mean(str(value), filter(None, known))
@@ -118,28 +112,25 @@ def one_of(known: Collection, **argument: object) -> None:
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """Return a sentence that there is nothing of a name, with the name that was probably meant and those there are."""
+    """Return a sentence that there is nothing of this name, with the nearest name and all known ones."""
     return f'There is no {what} "{name}".{did_you_mean(name, known)} Expected one of {", ".join(known)}.'
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean "..."?` with the closest of the known names, or nothing where none is close."""
+    """Return ` Did you mean "..."?` with the nearest known name, or "" where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
 def whole(value: Any, name: str, low: int = 0) -> int:
-    """Return an argument that must be a whole number, numpy's too; true or false is none.
-
-    Raises ValueError where it is another object, below `low`, or more than 64 bits hold.
-    """
+    """Return an integer argument, NumPy's too, of at least `low` and at most 64 bits; else raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= LARGEST:
         raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
     return int(value)
 
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
-    """Return names, or raise ValueError where one is empty or occurs twice."""
+    """Return names as a tuple; raise ValueError where one is empty or occurs twice."""
     wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
     if wrong:
         raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")
@@ -170,7 +161,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _refused(data: Any, kind: Any, way: str) -> tuple[list[str], Any]:
-    """The keys of the value that msgspec refuses, and it. Which key of a dict, `[...]`, is tried without the others."""
+    """Return the keys of the value that msgspec refuses, and the value; keys of a dict, `[...]`, are tried."""
     data, keys = copy.deepcopy(data), []
     value = data
     for step in re.findall(r"\.\.\.|[^.\[\]]+", way):

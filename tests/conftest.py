@@ -1,8 +1,15 @@
 """Fake data: three coloured classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
 
+import contextlib
 import gc
+import hashlib
+import http.server
 import os
+import re
+import shutil
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +128,100 @@ def draw_tank(root: Path) -> Path:
                 rows.append(f"{name},64,48,eel,50,2,56,8")
         (folder / "_annotations.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return root
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serve `content` at any path, with ranges.
+
+    Attributes:
+        cuts: after how many bytes each of the next answers breaks off.
+        errors: status codes of the next answers instead.
+        edition: the ETag of the content; None for none.
+        headers: that replace those of an answer; None removes one.
+        gate: an event that the second half of an answer waits for.
+        ranges: the range of each request.
+    """
+
+    content, knows_range, edition, gate = b"", True, '"first"', None
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.cuts, self.errors, self.ranges, self.headers = [], [], [], {}
+        self.url = f"http://127.0.0.1:{self.server_port}/tank.zip"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, wanted = self.server, self.headers.get("Range")
+        server.ranges.append(wanted)
+        if server.errors:
+            self.send_error(server.errors.pop(0))
+            return
+        same = self.headers.get("If-Range") == server.edition
+        start = int(re.match(r"bytes=(\d+)-", wanted).group(1)) if wanted and same and server.knows_range else 0
+        if start >= len(server.content) > 0:
+            self.send_error(416)
+            return
+        body = server.content[start:]
+        self.send_response(206 if start else 200)
+        headers = {"ETag": server.edition, "Content-Length": str(len(body))}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
+        for name, value in (headers | server.headers).items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        body = body[: server.cuts.pop(0)] if server.cuts else body
+        self.wfile.write(body[: len(body) // 2])
+        if server.gate:
+            server.gate.wait(60)
+        with contextlib.suppress(ConnectionError):  # the client may have been killed
+            self.wfile.write(body[len(body) // 2 :])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A `Server` on this machine; retries do not wait."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("urllib.request._opener", None)  # which keeps the proxies of its first use
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def tank_zip(roboflow_folder, tmp_path) -> Path:
+    """The tank as GitHub packs it: in a folder of the commit, beside other things."""
+    packed = tmp_path / "packed" / "repo-1234"
+    shutil.copytree(roboflow_folder, packed / "data" / "tank")
+    (packed / "README.md").write_text("not data")
+    return Path(shutil.make_archive(str(tmp_path / "tank"), "zip", tmp_path / "packed"))
+
+
+@pytest.fixture
+def tank(tmp_path, roboflow_folder, tank_zip, server):
+    """The manifest of the tank, with hashes in YOLO's paths and counts; `server` serves its zip."""
+    from marinecv.data.manifests import load_manifest
+
+    server.content = tank_zip.read_bytes()
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.parent.name}/images/{path.name}"
+        for path in sorted(roboflow_folder.rglob("*.jpg"))
+    ]
+    (tmp_path / "tank.sha256").write_text("\n".join(lines) + "\n")
+    (tmp_path / "tank.toml").write_text(
+        f'name = "tank"\nlayout = "yolo"\nlicence = "CC0"\nurl = "{server.url}"\nhashes = "tank.sha256"\n'
+        'archive_subdir = "repo-1234/data/tank"\n'
+        "[expected.images]\ntrain = 6\nvalidation = 3\ntest = 3\n"
+        "[expected.boxes]\ntrain = {crab = 2, eel = 5, ray = 2}\n"
+    )
+    return load_manifest(tmp_path / "tank.toml")

@@ -1,4 +1,4 @@
-"""Which `raise` did no test reach? `python tests/raises.py coverage.json` lists them; it exits with 1 if there are any.
+"""List every `raise` that no test reached: `python tests/raises.py coverage.json`; the exit code is 1 if there is one.
 
 Make the report first: `python -m pytest --cov=marinecv --cov-report=json:coverage.json`.
 """
@@ -15,11 +15,9 @@ def raises(source: str) -> list[int]:
 
 
 def unreached(report: dict, folder: Path) -> list[str]:
-    """Return `file:line: source` of every `raise` below a folder that a coverage report does not count as executed.
+    """Return `file:line: source` of every `raise` below a folder that a report of `coverage json` has not as executed.
 
-    Args:
-        report: the JSON of `coverage json`; its paths are absolute, or relative to the working directory.
-        folder: of the sources; a file that the report does not name was never imported, so nothing of it was reached.
+    A file that the report does not name was never imported, so nothing of it was reached.
     """
     executed = {Path(path).resolve(): set(facts["executed_lines"]) for path, facts in report["files"].items()}
     found = []
@@ -31,11 +29,7 @@ def unreached(report: dict, folder: Path) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Print what no test reached.
-
-    Returns:
-        The exit code: 0 when every `raise` was reached, 1 when one was not.
-    """
+    """Print what no test reached and return the exit code."""
     found = unreached(json.loads(Path(argv[0]).read_text(encoding="utf-8")), Path("marinecv"))
     print(*found, f"{len(found)} raise statements were reached by no test", sep="\n")
     return 1 if found else 0

@@ -1,5 +1,6 @@
 """Drawn scenes with texture enough to be told apart, and what people do to a picture that is a copy all the same."""
 
+import csv
 import io
 from collections.abc import Callable
 from functools import cache
@@ -10,6 +11,12 @@ from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 SIZE_WH = (160, 120)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what begins a cell that a spreadsheet runs
+
+
+def as_a_spreadsheet_reads(text: str) -> list[list[str]]:
+    """Return the cells of a CSV; rows end at a carriage return, a line feed or both, outside of quotes."""
+    return list(csv.reader(io.StringIO(text, newline="")))
 
 
 @cache

@@ -9,10 +9,10 @@ import pytest
 
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog, read_images_and_boxes
+from marinecv.data.download import verify
 from marinecv.data.labels import ranked_classes
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest
-from marinecv.data.verify import verify
 
 pytestmark = pytest.mark.data
 FISH_TO_STINGRAY = {"fish", "jellyfish", "penguin", "puffin", "shark", "starfish", "stingray"}

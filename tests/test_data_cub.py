@@ -7,11 +7,11 @@ from PIL import Image
 
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
+from marinecv.data.download import verify
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.readers.cub import NO_FILE, UNNAMED, absent_classes, cub_images, read_numbered
 from marinecv.data.splits import split_catalog
-from marinecv.data.verify import verify
 
 TABLES = {
     "images.txt": "1 001.Zebra_Finch/a.jpg\n2 001.Zebra_Finch/b c.jpg\n3 002.Auk/a.jpg\n"

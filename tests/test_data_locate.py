@@ -116,7 +116,7 @@ def test_list_shows_every_set_and_whether_it_is_here(capsys, roboflow_folder):
 def test_fetch_brings_a_set_and_says_how_to_cite_it(capsys, tmp_path, roboflow_folder):
     (tmp_path / "mine.toml").write_text('name = "mine"\nlayout = "roboflow"\n')
     words = ["fetch", str(tmp_path / "mine.toml"), "--from", str(roboflow_folder)]
-    with pytest.raises(ValueError, match="states no licence"):
+    with pytest.raises(ValueError, match="states no lic"):
         run_command(*words)
     assert run_command(*words, "--accept-unknown-licence") == 0
     assert "cite: nothing stated" in capsys.readouterr().out and store_path("data", "mine").is_dir()

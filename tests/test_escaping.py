@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
+from scenes import FORMULA, as_a_spreadsheet_reads
 from test_report_pages import assert_self_contained, open_in_browser
-from test_tables import FORMULA, as_a_spreadsheet_reads
 
 from marinecv.atomic import write_json
 from marinecv.audit.explore import explore
@@ -125,31 +125,19 @@ def test_the_page_of_an_audit_shows_every_name_and_runs_none(roboflow_folder, tm
         assert_no_formula(file)
 
 
-@pytest.fixture
-def study_folder(run_folder, tmp_path):
-    folder = tmp_path / "study"
-    for number in range(len(NAMES)):
+def test_the_page_of_a_study_shows_every_name_and_runs_none(run_folder, tmp_path, monkeypatch):
+    folder, cells = tmp_path / "study", {name: f"run{number}" for number, name in enumerate(NAMES)}
+    for cell in cells.values():
+        (folder / cell).mkdir(parents=True)
         for name in ("recipe.json", "contract.json", "predictions.csv", "metrics.json"):
-            (folder / f"run{number}").mkdir(parents=True, exist_ok=True)
-            shutil.copy(run_folder / name, folder / f"run{number}" / name)
-    cells = {name: f"run{number}" for number, name in enumerate(NAMES)}
+            shutil.copy(run_folder / name, folder / cell / name)
     write_json(folder / "study.json", {"name": "s", "title": NAMES[1], "demonstration": False, "cells": cells})
     best = [number == 0 for number in range(len(NAMES))]
     write_table(folder / "table.csv", pd.DataFrame({"name": NAMES, "a|b": -0.5, "best": best}))
-    return folder
-
-
-def test_the_page_of_a_study_shows_every_name_and_runs_none(study_folder, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        "marinecv.report.study_page.matrix", lambda *_: drawn.append(1) or {"svg": "", "n": 1, "wide": 0}
-    )
-    opened = assert_harmless(write_study_report(study_folder), tmp_path)
-    assert len(drawn) == 2 * len(NAMES)
-    assert all(" ".join(name.split()) in shown(opened) for name in NAMES)
-    assert_no_formula(study_folder / "table.csv")
-
-    lines = (study_folder / "table.md").read_text(encoding="utf-8").splitlines()
+    monkeypatch.setattr("marinecv.report.study_page.matrix", lambda *_: {"svg": "", "n": 1, "wide": 0})
+    text = shown(assert_harmless(write_study_report(folder), tmp_path))
+    assert all(" ".join(name.split()) in text for name in NAMES)
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + len(NAMES)
     for name, line in zip(NAMES, lines[2:], strict=True):
         assert len(re.findall(r"(?<!\\)\|", line)) == 3  # two cells, whatever the name

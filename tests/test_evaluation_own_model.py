@@ -126,13 +126,13 @@ class Twice(layers.Layer):
     [
         (
             lambda: guide(Twice(np.ones(2)), layers.Softmax()),
-            "'guide' cannot be kept in a run: it holds 'twice', which",
+            "'guide' cannot be kept in a run: 'twice' is",
         ),
         (
             lambda: guide(layers.Lambda(lambda x: x, name="half"), layers.Softmax()),
-            "holds 'half', which is a Lambda or",
+            "'half' is a Lambda or",
         ),
-        (lambda: flat_model(activation=own_activation), "it holds 'dense.*', .* not Keras' own. Expected stock"),
+        (lambda: flat_model(activation=own_activation), "'dense.*' is .* not Keras' own"),
         (lambda: guide(layers.Dense(4)), r"gives \(4,\) for each image. Expected a softmax over the 3 class_names"),
         (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]), r"takes \(8, 8, 3\)"),
     ],
@@ -176,5 +176,5 @@ def test_a_loss_of_the_users_own_stays_out(data, tmp_path):
     model = flat_model()
     model.compile("adam", loss=OwnLoss())
     assert run_of_model(tmp_path / "run", model, data[0], SPEC, data[1]).finished
-    with pytest.raises(ValueError, match="cannot be kept in a run: it holds 'OwnLoss'"):
+    with pytest.raises(ValueError, match="cannot be kept in a run: .*OwnLoss"):
         check_stock(model)

@@ -253,7 +253,7 @@ def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypa
         assert (place / "older").is_file()
         (folder / "newer").touch()
     assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["newer"]
-    assert said == [f"What lay in {place} is replaced."]
+    assert said == [f"The older {place} is replaced."]
 
 
 @pytest.fixture

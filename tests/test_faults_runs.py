@@ -4,7 +4,6 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from fuzz.targets import CATALOG, NAMES, RECIPE, make_place
 
@@ -18,7 +17,7 @@ from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, list_runs
 from marinecv.schema import Count, Share, build, convert, names, read_json
 from marinecv.studies import Study, run_row
-from marinecv.tables import numbers, read_table, write_table
+from marinecv.tables import write_table
 from marinecv.training.checkpoint import read_checkpoint
 from marinecv.training.recipe import Recipe
 from pipelines.cli import main
@@ -130,44 +129,6 @@ def test_a_part_that_cannot_be_made_is_named(data, said):
 def test_names_that_are_empty_or_there_twice_are_refused(given):
     with pytest.raises(ValueError, match="The classes are .*: .* is empty or there twice"):
         names(given, "The classes")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (b"", "it is empty. Expected CSV in UTF-8 with a header"),
-        (b"a,b\n\xff,1\n", "'utf-8' codec can't decode"),
-        (b"a,b\n1,\x002\n", "it holds a zero byte"),
-        (b'a,b\n1,"2\n', "unexpected end of data"),
-        (b"a,a\n1,2\n", "its header names 'a' twice"),
-        (b"a,b\n1,2\n1\n", r"row 2 below the header has 1 cells \(\['1'\]\). Expected 2: a, b"),
-        (b"a,b\n1,2,3\n", "row 1 below the header has 3 cells"),
-    ],
-)
-def test_what_is_no_table_is_refused(tmp_path, text, said):
-    (tmp_path / "t.csv").write_bytes(text)
-    with pytest.raises(ValueError, match=f"t.csv is no table of marinecv: .*{said}") as refusal:
-        read_table(tmp_path / "t.csv")
-    assert type(refusal.value) is ValueError
-
-
-def test_a_table_that_a_spreadsheet_saved_again_is_read(tmp_path):
-    (tmp_path / "t.csv").write_bytes(b'\xef\xbb\xbfa,b\r\n"x, ""y""",0.5\r\n')
-    assert read_table(tmp_path / "t.csv").to_dict("list") == {"a": ['x, "y"'], "b": ["0.5"]}
-
-
-def test_a_cell_may_hold_any_line_end(tmp_path):
-    table = pd.DataFrame({"a": ["one\rtwo", "one\ntwo", "one\r\ntwo", ""], "b": ["1", "2", "3", "4"]})
-    write_table(tmp_path / "t.csv", table)
-    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), table, check_dtype=False)
-
-
-def test_a_cell_that_is_no_number_is_named_with_its_row():
-    table = pd.DataFrame({"a": ["1", "", "1_0"]}, dtype=str)
-    with pytest.raises(ValueError, match="t.csv has '1_0' for 'a', in row 3 below the header. Expected a number"):
-        numbers(table, ["a"], "t.csv")
-    with pytest.raises(ValueError, match="t.csv lacks the column 'b'. Expected b; found a"):
-        numbers(table, ["b"], "t.csv")
 
 
 CONTRACT = [

@@ -68,7 +68,7 @@ def test_the_space_of_a_run_is_left_in_it(run_copy, capsys, monkeypatch):
 
     monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again"))
     kept = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    assert f"What lay in {folder} is replaced." in shown(capsys, run_copy, *ALL)
+    assert f"The older {folder} is replaced." in shown(capsys, run_copy, *ALL)
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == kept
     assert not list(run_copy.glob(".latent*"))
 

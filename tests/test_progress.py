@@ -18,25 +18,11 @@ from marinecv import progress as room
 from marinecv.evaluation import predict
 from marinecv.evaluation.predict import predict_probabilities
 from marinecv.progress import is_interactive, progress_bar
-from marinecv.training.callbacks import EpochLine, batch_bar
+from marinecv.training.callbacks import EpochLine
 from marinecv.training.distribution import device_sentence
 from marinecv.training.recipe import Training
 
 ROOT = Path(room.__file__).resolve().parents[1]
-WORK = """
-import time
-from marinecv import progress
-progress.BAR_AFTER_S = {after}
-with progress.progress_bar(30, "decoding images", log=print) as show:
-    for done in range(1, 31):
-        time.sleep(0.02)
-        show(done)
-print("decoded")
-with progress.progress_bar(None, "predicting") as show:
-    time.sleep(0.2)
-    show(7)
-print("predicted")
-"""
 EPOCHS = """
 import time
 import numpy as np
@@ -98,74 +84,46 @@ def left_over(written: str) -> list[str]:
 
 
 def test_a_terminal_shows_a_bar_that_is_cleared_before_the_next_line():
-    written = in_a_terminal(WORK.format(after=0.15))
-    assert re.search(r"\rdecoding images: +[1-9]\d*%\|.*\| +\d+/30 \[00:00<00:0\d\]", written), written
-    assert re.search(r"\rpredicting: .*7/\? \[", written), written
-    assert left_over(written) == ["decoded", "predicted", ""]
-
-
-def test_short_work_shows_nothing_in_a_terminal():
-    assert in_a_terminal(WORK.format(after=60)) == "decoded\r\npredicted\r\n"
-
-
-def test_the_lines_of_epochs_come_out_clean():
     written = in_a_terminal(EPOCHS, KERAS_BACKEND="tensorflow")
     assert re.search(r"\repoch  2/3: +[1-9]\d*%\|.*\| +\d/3 \[", written), written
     *lines, end = left_over(written)
     assert [line.split("  loss")[0] for line in lines] == [f"  epoch  {number}/3" for number in (1, 2, 3)] and not end
 
 
-@pytest.mark.parametrize("code", [WORK.format(after=0.15), EPOCHS], ids=["work", "epochs"])
-def test_a_pipe_gets_lines_alone(code):
+def test_a_pipe_gets_lines_alone():
     known = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}
-    done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", EPOCHS], env=known, capture_output=True, text=True, check=True)
     assert "\r" not in done.stdout and "|" not in done.stdout and done.stderr == ""
-    assert done.stdout.count("\n") == (2 if code != EPOCHS else 3)
+    assert done.stdout.count("\n") == 3
+
+
+def lines_of(clock, total, steps, **options):
+    """The lines of work whose (second, done) are given."""
+    said = []
+    with progress_bar(total, "decoding images", log=said.append, **options) as show:
+        for clock.now, done in steps:
+            show(done)
+    return [line.removeprefix("  decoding images: ") for line in said]
 
 
 def test_lines_come_after_a_while_then_rarely_and_tell_about_how_long(clock):
-    said = []
-    with progress_bar(1000, "decoding images", log=said.append) as show:
-        for done in range(1, 1001):
-            clock.now += 0.6
-            show(done)
-    assert said[:2] == [
-        "  decoding images: 17 of 1,000, about 10 min left",
-        "  decoding images: 117 of 1,000, about 9 min left",
-    ]
-    assert len(said) == 10
+    lines = lines_of(clock, 1000, [(0.6 * done, done) for done in range(1, 1001)])
+    assert lines[:2] == ["17 of 1,000, about 10 min left", "117 of 1,000, about 9 min left"] and len(lines) == 10
+    clock.now = 0.0  # what was done before took none of the time
+    steps = [(20.0, 50), (20.0, 60)]
+    assert lines_of(clock, 100, steps, unit="batches", done=50) == ["60 of 100 batches, about 80 s left"]
+    clock.now = 0.0  # the end is unknown
+    lines = lines_of(clock, None, [(done, done) for done in range(1, 1000)], unit="MB")
+    assert lines[:3] == ["10 MB", "40 MB", "70 MB"] and len(lines) < 25
+    clock.now = 0.0
+    assert lines_of(clock, 2, [(9.0, 1)]) == []  # short work
 
 
-def test_what_was_done_before_took_none_of_the_time(clock):
-    said = []
-    with progress_bar(100, "frozen layers", unit="batches", done=50, log=said.append) as show:
-        clock.now = 20.0
-        show(50)
-        show(60)
-    assert said == ["  frozen layers: 60 of 100 batches, about 80 s left"]
-
-
-def test_where_nobody_knows_the_end_lines_say_what_is_done(clock):
-    said = []
-    with progress_bar(None, "downloading", unit="MB", log=said.append) as show:
-        for done in range(1, 1000):
-            clock.now += 1
-            show(done)
-    assert said[:3] == ["  downloading: 10 MB", "  downloading: 40 MB", "  downloading: 70 MB"] and len(said) < 25
-
-
-def test_short_work_and_work_without_a_log_say_nothing(clock, capfd):
-    said = []
-    with progress_bar(2, "decoding images", log=said.append) as show:
-        clock.now = 9.0
-        show(1)
+def test_work_without_a_log_says_nothing_and_an_error_clears_the_bar(clock, capfd, monkeypatch):
     with progress_bar(2, "decoding images") as show:
         clock.now = 99.0
         show(1)
-    assert said == [] and capfd.readouterr() == ("", "")
-
-
-def test_an_error_clears_the_bar(monkeypatch):
+    assert capfd.readouterr() == ("", "")
     monkeypatch.setattr(room, "is_interactive", lambda: True)
     monkeypatch.setattr(room, "BAR_AFTER_S", 0.0)
     with pytest.raises(KeyboardInterrupt), progress_bar(2, "decoding images") as show:
@@ -175,64 +133,35 @@ def test_an_error_clears_the_bar(monkeypatch):
 
 
 def test_a_notebook_a_terminal_and_what_is_neither(monkeypatch):
-    assert not is_interactive()
     kernel = SimpleNamespace(config={"IPKernelApp": {}})
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
-        assert is_interactive()
-        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(config={})))
-        assert not is_interactive()
-        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-        assert not is_interactive()
+    for shell in (kernel, SimpleNamespace(config={}), None):
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        assert is_interactive() == (shell is kernel)
     size = [80, 24]
     monkeypatch.setattr(room.shutil, "get_terminal_size", lambda fallback: size)
     for stream in ("stdout", "stderr"):  # of `| tee` the first is none
         monkeypatch.setattr(sys, stream, SimpleNamespace(isatty=lambda: True))
         assert is_interactive() == (stream == "stderr")
+    with monkeypatch.context() as patch:
+        patch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+        assert not is_interactive()
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "parent_process", lambda: "the parent")
+        assert not is_interactive()
     size[1] = 0  # such as a container in CI gives, whose output lands in a file
     assert not is_interactive()
-    size[1] = 24
-    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
-    assert not is_interactive()
-    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "0")
-    monkeypatch.setattr(room, "parent_process", lambda: "the parent")
-    assert not is_interactive()
-    monkeypatch.undo()
     monkeypatch.setattr(sys, "stderr", None)  # of a program without a console
     assert not is_interactive()
 
 
 def test_each_batch_of_a_prediction_moves_the_bar(monkeypatch):
-    shown, totals = [], []
-
-    def bar(total, *_, **__):
-        totals.append(total)
-        return nullcontext(shown.append)
-
-    monkeypatch.setattr(predict, "progress_bar", bar)
+    shown = []
+    monkeypatch.setattr(predict, "progress_bar", lambda total, *_, **__: nullcontext(shown.append))
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     data = tf.data.Dataset.from_tensor_slices(np.arange(10.0).reshape(5, 2)).batch(2)
     predicted = predict_probabilities(model, data)
     np.testing.assert_allclose(predicted, model.predict_on_batch(np.arange(10.0).reshape(5, 2)), rtol=1e-6)
-    assert sorted(shown) == [1, 2, 3] and totals == [3]
-    with pytest.warns(UserWarning, match="ran out of data"):  # by Keras, where the number of batches is not known
-        predict_probabilities(model, data.filter(lambda row: True))
-    assert totals == [3, None]
-
-
-def test_a_training_that_breaks_in_an_epoch_leaves_no_bar(monkeypatch):
-    monkeypatch.setattr(room, "is_interactive", lambda: True)
-    monkeypatch.setattr(room, "BAR_AFTER_S", 0.0)
-
-    def stop(batch, logs):
-        raise KeyboardInterrupt
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    breaks = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-    with pytest.raises(KeyboardInterrupt), batch_bar() as bar:
-        model.fit(np.zeros((6, 2)), np.zeros(6), 2, epochs=3, verbose=0, callbacks=[bar, breaks])
-    assert not list(tqdm._instances)
+    assert sorted(shown) == [1, 2, 3]
 
 
 def test_the_time_left_is_the_median_epoch_times_those_to_come():
@@ -246,21 +175,20 @@ def test_the_time_left_is_the_median_epoch_times_those_to_come():
     assert [text.split("about ")[1] for text in said] == ["4 min left", "2 min left", "24 s left"]
 
 
-def test_the_device_is_that_of_the_backend(monkeypatch):
+@pytest.mark.parametrize(
+    ("gpus", "name", "device"),
+    [(0, "", "3 CPU cores"), (2, "NVIDIA H200", "2 x NVIDIA H200"), (1, "NVIDIA H200", "NVIDIA H200"), (1, "", "GPU")],
+)
+def test_the_device_is_that_of_the_backend(gpus, name, device, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert device_sentence() == f"TensorFlow {tf.__version__} on 3 CPU cores"
-    gpus = ["/physical_device:GPU:0", "/physical_device:GPU:1"]
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
-        patch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": "NVIDIA H200"})
-        assert device_sentence().endswith(" on 2 x NVIDIA H200")
-        del gpus[1:]
-        assert device_sentence().endswith(" on NVIDIA H200")
-        patch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {})
-        assert device_sentence().endswith(" on GPU")
+    details = {"device_name": name} if name else {}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] * gpus if kind == "GPU" else [])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert device_sentence() == f"TensorFlow {tf.__version__} on {device}"
+
+
+def test_the_device_of_jax(monkeypatch):
     jax = pytest.importorskip("jax")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    assert device_sentence() == f"JAX {jax.__version__} on 3 CPU cores"
-    device = SimpleNamespace(platform="gpu", device_kind="NVIDIA H200")
-    monkeypatch.setattr(jax, "devices", lambda: [device])
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(platform="gpu", device_kind="NVIDIA H200")])
     assert device_sentence() == f"JAX {jax.__version__} on NVIDIA H200"

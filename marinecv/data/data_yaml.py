@@ -1,4 +1,4 @@
-"""Read the `data.yaml` of a YOLO data set: its class names, and the published split that it names."""
+"""Read the class names and the published split in the `data.yaml` of a YOLO data set."""
 
 import os
 import posixpath
@@ -21,7 +21,7 @@ _EXPECTED = "Expected names: [fish, shark], or a mapping that counts from 0: fis
 
 
 class _Loader(yaml.SafeLoader):
-    """Load scalars as the text that stands in the file; refuse a key given twice, and files that grow by aliases."""
+    """Load scalars as text; refuse repeated keys, tags and many aliases."""
 
     yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # merge keys alone
     yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (None, *TAGS)}  # None refuses others
@@ -30,23 +30,23 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent, index):
         self.aliases += self.check_event(yaml.AliasEvent)
         if self.aliases > MAX_ALIASES:
-            self._refuse(f"more than {MAX_ALIASES} aliases", self.peek_event())
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MAX_ALIASES} aliases", problem_mark=self.peek_event().start_mark
+            )
         return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor):
         node, met = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or (key.value in met and key.value != "<<"):
-                self._refuse(f"the key {str(key.value)[:60]!r} is there twice or no text", key)
+                problem = f"the key {str(key.value)[:60]!r} is there twice or no text"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             met.add(key.value)
         return node
 
-    def _refuse(self, problem: str, at):
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
-
 
 def find_data_yaml(root: Path) -> Path | None:
-    """Return the YAML file with `names:` of a YOLO data set: data.yaml, else the only one; of several ValueError."""
+    """Return the YAML file with `names:`: data.yaml, else the only one; raise ValueError where there are several."""
     found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
     found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
     found = [path for path in found if path.stem.lower() == "data"] or found
@@ -58,16 +58,14 @@ def find_data_yaml(root: Path) -> Path | None:
 
 
 def read_yaml(path: Path) -> dict:
-    """Read a YAML mapping; every scalar is text, so that a class may be called `yes`, `001` or `1.0`.
+    """Read a YAML mapping with every scalar as text, such as the class names `yes`, `001` or `1.0`.
 
-    Raise ValueError, which names file and line, where it is not UTF-8, not YAML, or no mapping.
+    Raises ValueError with file and line where it is not UTF-8, not YAML, or no mapping.
     """
     text = utf8_text(path)
     try:
         data = _Loader(text).get_single_data()
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply. Expected lines such as names: [fish, shark].") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
         problem = getattr(error, "problem", None) or getattr(error, "reason", error)
@@ -78,7 +76,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Return the normalized class names in index order; ValueError where keys or `nc` disagree with them."""
+    """Return the normalized class names in index order; raise ValueError where keys or `nc` disagree."""
     data = read_yaml(path)
     names = data.get("names")
     if isinstance(names, dict):
@@ -96,12 +94,11 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path], list[str]]:
-    """Read which images data.yaml puts into which split.
+    """Return the split of each image that data.yaml names, the folders and lists it names, and what is absent.
 
-    An entry is a folder, a text file that lists images, or a list of these; relative to `path:` or to data.yaml, else
-    its end is looked for below the data folder, as Roboflow writes ../train/images and other tools the whole path of
-    another machine. Nothing outside the data folder is looked at. Returned are the split of each image, the folders
-    named, the lists read, and the entries of validation and test that are not there, in words.
+    An entry is a folder, a text file that lists images, or a list of these, relative to `path:` or to data.yaml; else
+    its last parts are looked up below the data folder, since Roboflow writes ../train/images and other tools absolute
+    paths of another machine. Nothing outside the data folder is read. Absent are entries of validation and test.
     """
     path = find_data_yaml(root)
     data = read_yaml(path) if path else {}
@@ -134,7 +131,7 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
 
 
 def _listed(table: Path, root: Path, base: str) -> list[Path]:
-    """Return the images that a text file names, a line each; a path that does not exist where one is absent."""
+    """Return the images that a text file names, one a line; a path that does not exist for an absent one."""
     files = {plain(path.relative_to(root).as_posix()): path for path in image_files(root, deep=True)}
     here, found = table.parent.relative_to(root).as_posix(), {}
     for line in map(str.strip, utf8_text(table).splitlines()):
@@ -146,7 +143,7 @@ def _listed(table: Path, root: Path, base: str) -> list[Path]:
 
 
 def _places(entry: str, *bases: str) -> list[str]:
-    """Say what an entry may mean, the likeliest first, as paths relative to the root; none leads out of it."""
+    """Return the paths below the root that an entry may mean, the likeliest first."""
     path = PureWindowsPath(entry)  # knows both kinds of slash, and drives
     parts = [part for part in path.parts if part not in ("..", path.anchor)]
     ends = range(len(parts) - 1) if path.anchor else range(min(len(parts), 1))

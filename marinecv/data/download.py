@@ -1,22 +1,28 @@
-"""Fetch a data set into the store: from its own address, another one, Google Drive, or a file at hand."""
+"""Fetch a data set into the cache, from a URL, Google Drive, or a local folder or archive, and verify its files."""
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from marinecv.console import quiet
-from marinecv.data.layouts import find_layout
+from marinecv.data.catalog import read_images_and_boxes
+from marinecv.data.layouts import SPLIT_NAMES, find_layout
 from marinecv.data.manifests import Manifest, manifest_at
 from marinecv.data.network import download, download_from_drive, reachable
 from marinecv.data.readers import reader_of
 from marinecv.data.store import making, store_path, stored
 from marinecv.data.unpack import safe_unpack
-from marinecv.data.verify import verify
+from marinecv.hashes import sha256
 
 DRIVE = "gdrive:"
+AGAIN = "Fetch it again, or give the folder as data_dir."
+_LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def fetch(
@@ -25,11 +31,11 @@ def fetch(
     accept_unknown_licence: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """Bring a data set into the store, checked; its folder there exists only when it is complete.
+    """Bring a data set into the cache, verified; its folder there exists only when complete.
 
-    Another process that fetches the same set is waited for; the same call goes on where a killed one stopped. `source`
-    is None for the manifest's own address, "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no
-    licence, no address, an unsafe archive, other files), ConnectionError or OSError (disk); what came so far is kept.
+    The same call resumes what a killed one began, and waits for another process that fetches the same set. `source` is
+    the manifest's own address (None), "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no license,
+    no address, an unsafe archive, other files), ConnectionError, or OSError (disk); what was downloaded is kept.
     """
     progress = progress or quiet
     target = store_path("data", manifest.name)
@@ -38,21 +44,20 @@ def fetch(
         return manifest_at(manifest, target)
     if not manifest.licence and not accept_unknown_licence:
         raise ValueError(
-            f"The source of {manifest.name} states no licence, so nobody may be allowed to use it. Expected one in its "
-            f"manifest. Ask its authors ({manifest.homepage or 'no homepage given'}), or take it upon yourself with "
-            f"`marinecv data fetch {manifest.name} --accept-unknown-licence`."
+            f"The source of {manifest.name} states no license, so you may not be allowed to use it. Ask its authors "
+            f"({manifest.homepage or 'no homepage given'}), or accept that with `marinecv data fetch {manifest.name} "
+            "--accept-unknown-licence`."
         )
     source = source or manifest.url
     if not source:
-        where = f"Download them from {manifest.homepage} in a browser" if manifest.homepage else "Get the data by hand"
+        where = f"Download it from {manifest.homepage} in a browser" if manifest.homepage else "Get it by hand"
         raise ValueError(
-            f"The manifest of {manifest.name} names no address: its data cannot be fetched without a person. {where}, "
-            f"then `marinecv data fetch {manifest.name} --from FOLDER_OR_ZIP`, or use --data {manifest.name} "
-            "--data-dir FOLDER_OR_ZIP."
+            f"The manifest of {manifest.name} names no address to fetch it from. {where}, then `marinecv data fetch "
+            f"{manifest.name} --from FOLDER_OR_ZIP`, or use --data {manifest.name} --data-dir FOLDER_OR_ZIP."
         )
     with making(target, progress) as workplace:
         if not target.exists():
-            with _at_hand(manifest, source, progress) as place:
+            with _local(manifest, source, progress) as place:
                 root = _bring(manifest, place, workplace / "content", progress)
                 progress("Checking the files")
                 verify(manifest_at(manifest, root))
@@ -62,14 +67,14 @@ def fetch(
 
 
 def network_reachable(manifest: Manifest) -> bool:
-    """Whether the manifest's source, or the proxy before it, answers a TCP connect; known within 5 seconds."""
+    """Return within 5 seconds whether the manifest's source, or the proxy before it, accepts a TCP connection."""
     url = "https://drive.google.com" if manifest.url.startswith(DRIVE) else manifest.url
     return bool(url) and reachable(url, timeout=5.0)
 
 
 @contextmanager
-def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
-    """Give the folder or archive of a source; a download is kept only where the disk is to blame for what fails."""
+def _local(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
+    """Yield the folder or archive of a source; a download is kept only where the block fails for the disk."""
     if not source.startswith((DRIVE, "https://", "http://")):
         place = Path(os.path.expanduser(source))
         if not place.exists():
@@ -87,9 +92,9 @@ def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -
     try:
         yield archive
     except OSError as error:
-        error.add_note("What was downloaded is kept: the same command goes on from there.")
+        error.add_note("What was downloaded is kept: the same command resumes from there.")
         raise
-    except ValueError:  # not what was wanted, and never to be taken for it again
+    except ValueError:  # it is damaged, or another file
         shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)
@@ -97,12 +102,15 @@ def _at_hand(manifest: Manifest, source: str, progress: Callable[[str], None]) -
 
 def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[str], None]) -> Path:
     """Copy or unpack a place and return the folder of it in which the layout begins."""
-    if place.is_dir():
-        progress(f"Copying {place}")
-        _copy(place, content)
-    else:
-        progress(f"Unpacking {place}")
-        safe_unpack(place, content, below=manifest.archive_subdir)
+    progress(f"{'Copying' if place.is_dir() else 'Unpacking'} {place}")
+    try:
+        if place.is_dir():
+            shutil.copytree(place, content)
+        else:
+            safe_unpack(place, content, below=manifest.archive_subdir)
+    except shutil.Error as error:
+        reason = error.args[0][0][2]
+        raise OSError(f"{len(error.args[0])} files were not copied; the first: {reason}. Make room.") from None
     wanted = content / manifest.archive_subdir
     root, layout = find_layout(wanted if wanted.is_dir() else content)
     for name in reader_of(layout).beside:
@@ -111,12 +119,46 @@ def _bring(manifest: Manifest, place: Path, content: Path, progress: Callable[[s
     return root
 
 
-def _copy(folder: Path, target: Path) -> None:
-    try:
-        shutil.copytree(folder, target)
-    except shutil.Error as error:
-        file, _, reason = error.args[0][0]
-        raise OSError(
-            f"{len(error.args[0])} files of {folder} could not be copied; the first is {file}: {reason}. Make room or "
-            "set MARINECV_HOME, or use the folder where it is with --data-dir."
-        ) from None
+def verify(manifest: Manifest) -> None:
+    """Raise ValueError where the files at `root` do not have the hashes and counts that their manifest states.
+
+    Images are matched by split and file name, so any layout of the same images passes.
+    """
+    images, boxes = read_images_and_boxes(manifest)
+    if manifest.hashes:
+        _verify_hashes(images, manifest.toml.parent / manifest.hashes)
+    boxes = boxes.assign(split=boxes["image_id"].map(images.set_index("image_id")["split"]))
+    found = {
+        "images": images["split"].value_counts().to_dict(),
+        "boxes": {split: rows["class_name"].value_counts().to_dict() for split, rows in boxes.groupby("split")},
+    }
+    for kind, splits in manifest.expected.items():
+        for split, count in splits.items():
+            if (number := found[kind].get(split, 0)) != count:
+                where = f" in {split}" if split else ""
+                raise ValueError(f"{manifest.name} has {number} {kind}{where}. Expected {count}. {AGAIN}")
+
+
+def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else [""]
+    matches = [_LISTED.fullmatch(line) for line in lines]
+    if None in matches:
+        number = matches.index(None)
+        raise ValueError(
+            f"Line {number + 1} of {listing} is {lines[number]!r:.80}. Expected the file that the manifest beside it "
+            "names, with a SHA-256, two spaces and a path on each line."
+        )
+    expected = {(_split_of(match[2]), Path(match[2]).name): match[1] for match in matches}
+    found = {(split, Path(path).name): Path(path) for split, path in zip(images["split"], images["path"], strict=True)}
+    wrong = {key: "is missing" for key in expected if key not in found or not found[key].is_file()}
+    wrong |= {key: "differs" for key in expected if key not in wrong and sha256(found[key]) != expected[key]}
+    if wrong:
+        key, state = next(iter(wrong.items()))
+        raise ValueError(
+            f"{len(wrong)} of {len(expected)} images are not those of {listing.name}; the first is {'/'.join(key)}, "
+            f"which {state}. {AGAIN}"
+        )
+
+
+def _split_of(name: str) -> str:
+    return next((SPLIT_NAMES[part] for part in Path(name).parts[:-1] if part in SPLIT_NAMES), "")

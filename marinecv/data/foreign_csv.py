@@ -1,4 +1,4 @@
-"""Read a CSV of other people as the strings it holds, each row with the line it stands on."""
+"""Read a user's CSV as text, each row with its file and line."""
 
 import csv
 import io
@@ -19,21 +19,22 @@ MARKS = (",", ";", "\t")
 def read_strings(
     path: Path, columns: list[str], root: Path, optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """Read some columns of a CSV as text; a row that cannot be read is one with a `problem` that quotes it.
+    """Read some columns of a CSV as text; a bad row has a `problem` that quotes it.
 
-    Cells are divided by comma, semicolon or tab, whichever the header holds most of, in any case. Returned are
-    `columns`, of which the first names files below the CSV's own folder; `optional` ones, "" where absent; `source`,
-    such as "test/_annotations.csv:72" below `root`; and `problem`. Of these, `numbers` hold finite numbers. ValueError
-    where the file as a whole cannot be read, or names a file outside of its folder.
+    The delimiter is the comma, semicolon or tab that the header has most of; header names have any case. Returned are
+    `columns`, of which the first names files below the CSV's folder; `optional` ones, "" where absent; `source`, such
+    as "test/_annotations.csv:72" below `root`; and `problem`. Values of `numbers` are finite. Raises ValueError where
+    the whole file cannot be read, or names a file outside its folder.
     """
     text, name = utf8_text(path), path.relative_to(root).as_posix()
-    file, rows = io.StringIO(text, newline=""), []
-    mark = max(MARKS, key=file.readline().count)
-    file.seek(0)
-    reader, wanted = csv.reader(file, delimiter=mark, strict=True), [*columns, *optional]
+    wanted = [*columns, *optional]
+    mark = max(MARKS, key=io.StringIO(text, newline="").readline().count)
+    reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True), []
     try:
         header = [normalize_name(cell).casefold() for cell in next(reader, [])]
-        _check_header(path, header, columns, optional)
+        check_columns(header, columns, path)
+        if twice := [column for column in wanted if header.count(column) > 1]:
+            raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
         for cells in reader:
             row = dict(zip(header, cells, strict=False))
             if any(cell.strip() for cell in cells):
@@ -57,7 +58,7 @@ def read_strings(
 
 
 def find_named(folder: Path, names: Sequence[str], images: list[Path]) -> list[Path]:
-    """Say which file each name of a CSV in a folder means, see `match_names`; a path that is not there if none fits."""
+    """Return the image that each name of a CSV means, see `match_names`, else a path that does not exist."""
     files = {path.relative_to(folder).as_posix(): path for path in images}
     texts = {name: Path(name).as_posix() for name in names}
     found = match_names(texts.values(), files)
@@ -65,24 +66,18 @@ def find_named(folder: Path, names: Sequence[str], images: list[Path]) -> list[P
 
 
 def utf8_text(path: Path) -> str:
-    """Return the text of a file, without its byte order mark; raise ValueError where it is not UTF-8."""
+    """Return the text of a file without its byte order mark; raise ValueError where it is not UTF-8."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        if "\0" in text:
+            raise ValueError("it holds NUL characters, as UTF-16 does")
+    except ValueError as error:
         raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
-    if "\0" in text:
-        raise ValueError(f"{path} is not UTF-8: it holds NUL characters, as UTF-16 does. Save it as UTF-8.")
     return text
 
 
-def _check_header(path: Path, found: list[str], columns: list[str], optional: tuple[str, ...]) -> None:
-    check_columns(found, columns, path)
-    if twice := [column for column in (*columns, *optional) if found.count(column) > 1]:
-        raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
-
-
 def _row_problem(source: str, row: dict[str, str], columns: list[str], more: int) -> str:
-    """Return "", or why a row cannot be read; raise ValueError where its file lies outside the folder."""
+    """Return "", or why a row is bad; raise ValueError where its file is outside the folder."""
     if leads_out(row.get(columns[0], "")):
         raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
     if lacking := [column for column in columns if not row.get(column, "").strip()]:

@@ -1,4 +1,4 @@
-"""Which files are images: by the suffix of the name, else by the first bytes of the content."""
+"""Tell which files are images: by the suffix of the name, else by the first bytes of the content."""
 
 import os
 import re
@@ -9,7 +9,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".b
 CODECS = (".heic", ".heif", ".avif", ".jp2", ".jpx", ".j2k", ".jxl", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw")
 UNSUPPORTED_SUFFIXES = CODECS + RAW
-TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".log")  # not looked into
+TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".log")  # never opened
 HEAD_BYTES = 64
 _SIGNATURES = {  # of a file; those that are read come first
     "JPEG": rb"\xff\xd8\xff",
@@ -29,12 +29,12 @@ FOREIGN = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
 
 
 def format_of(head: bytes) -> str:
-    """Return the format of an image by its first `HEAD_BYTES`, "" where they are those of none."""
+    """Return the format of an image by its first `HEAD_BYTES`, "" for no known one."""
     return next((name for name, pattern in _SIGNATURES.items() if re.match(pattern, head, re.DOTALL)), "")
 
 
 def content_format(path: Path) -> str:
-    """Return the format of a file by its first bytes; "" for what is no regular file, which is never opened."""
+    """Return the format of a regular file by its first bytes, else ""; nothing else is opened."""
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb", buffering=0) as file:
@@ -45,7 +45,7 @@ def content_format(path: Path) -> str:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its suffix, even a pipe or dead link, else by its content; text is not opened."""
+    """Return whether a file is an image by its suffix, even a pipe or dead link, else by its content."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES:
         return not os.path.isdir(path)
@@ -53,14 +53,14 @@ def is_image(path: Path) -> bool:
 
 
 def printable(path: Path | str) -> str:
-    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become such as `\\xe9`."""
+    """Return a path as text with bytes that are not UTF-8 as `\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def unsupported(path: Path) -> str:
-    """Return "", or why an image of this name is not read; the content counts where it is one that is read.
+    """Return "", or why an image of this name is not read, unless its content is of a format that is read.
 
-    The suffix of a raw photograph counts more than its TIFF content, of which Pillow would read a thumbnail.
+    A raw photograph is not, though it is a TIFF: Pillow would read its thumbnail.
     """
     suffix = path.suffix.lower()
     if printable(path) != str(path):

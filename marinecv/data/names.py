@@ -1,4 +1,4 @@
-"""Names as people write them: classes in one normal form and one spelling, files found by a name that nearly fits."""
+"""Normalize class names, and find files by names that nearly fit."""
 
 import difflib
 import unicodedata
@@ -7,16 +7,15 @@ from pathlib import Path, PureWindowsPath
 
 
 def normalize_name(text: str) -> str:
-    """Return a name in the form in which names are compared: Unicode NFC, stripped, inner white space one space."""
+    """Return a name in Unicode NFC, stripped, each inner white space one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Find the files that names mean: the same name goes first, then the only file that fits.
+    """Return {name: file} of the names that fit exactly one of the `known` files, which have "/" between folders.
 
-    A backslash counts as a slash and an accent as the same however it is stored; failing that, names are compared
-    without case and outer white space, and then without the file's suffix, among the files that no other name means.
-    Those `known` have "/" between folders. Returned is name: file, of the names that fit exactly one.
+    Compared are equal names first, then names with slashes and accents in one form, then without case and outer white
+    space, then without the file's suffix; each time among the files that are not found yet.
     """
     names, left = dict.fromkeys(names), dict.fromkeys(known)
     found = {name: name for name in names if name in left}
@@ -32,7 +31,7 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Path], files: Iterable[Path]) -> None:
-    """Raise ValueError where there are files and none is among those that the names of a table mean."""
+    """Raise ValueError, with the nearest file, where none of the files that a table names is there."""
     names, files = list(map(str, names)), list(files)
     if names and files and set(files).isdisjoint(found):
         of_word = {path.name.casefold(): path.name for path in files[:10_000]}
@@ -44,13 +43,13 @@ def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Pat
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name, written on any system, leads to something that is not below the folder it is relative to."""
+    """Return whether a relative name, written on any system, leads out of its folder."""
     path = PureWindowsPath(name)  # knows both kinds of slash, and drives
     return bool(path.anchor) or ".." in path.parts
 
 
 def plain(name: str) -> str:
-    """Return a file name with slashes and composed letters, as any system would write it."""
+    """Return a file name with slashes and composed accents."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 

@@ -1,7 +1,4 @@
-"""Write a pack: the files of any data set in a few large shards, and an index, so that a million images start quickly.
-
-A shard is a TFRecord file whose records are image files as they were, byte for byte; `pack.json` says what all is.
-"""
+"""Write a pack: the image files of a data set, byte for byte, as TFRecord shards, with an index for a quick start."""
 
 import hashlib
 import os
@@ -20,10 +17,20 @@ from marinecv.atomic import whole_file, write_json
 from marinecv.console import quiet
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import source_layout
-from marinecv.data.columns import read_columns, write_columns
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
-from marinecv.data.readers.packed import BOXES, FACTS, INDEX, PACK, PACKING, RECORD_COLUMNS, VERSION, About
+from marinecv.data.readers.packed import (
+    BOXES,
+    FACTS,
+    INDEX,
+    PACK,
+    PACKING,
+    RECORD_COLUMNS,
+    VERSION,
+    About,
+    read_columns,
+    write_columns,
+)
 from marinecv.data.records import FRAME, MEND, byte_size, is_record
 from marinecv.data.user_tables import is_usable
 from marinecv.hashes import sha256
@@ -43,16 +50,16 @@ def pack(
     shard_bytes: int = SHARD_BYTES,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Pack the images and boxes of a data set of any layout; killed at any instant, the same call goes on.
+    """Pack the images and boxes of a data set of any layout; after a kill the same call goes on.
 
-    Each image is decoded once, by `decode` (`read_decodable` of inputs); one that cannot be is a row with its reason
-    and no record. Shards have about `shard_bytes`, and all are read back at the end. Attributes of CUB-200-2011 are not
-    packed. ValueError where the folder holds anything else, the disk has no room, or a shard is not what was written.
+    Each image is decoded once by `decode` (`read_decodable` of inputs); one that cannot be is a row with its reason and
+    no record. Shards have about `shard_bytes` and are read back at the end. Attributes of CUB-200-2011 are not packed.
+    Raises ValueError where the folder holds anything else, the disk has no space, or a shard is not what was written.
     """
     folder, say = Path(folder).absolute(), say or quiet
     images, boxes = reader_of(manifest.layout).read(manifest)
-    clean_boxes(boxes, images)  # what is wrong with them is said now, not when they are read
-    sizes, source = _look_at(images, boxes, shard_bytes)
+    clean_boxes(boxes, images)  # raises now rather than when the pack is read
+    sizes, source = _sizes_and_hash(images, boxes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder):
         if _is_complete(folder, source):
@@ -60,9 +67,14 @@ def pack(
             _tidy(folder)
             return folder
         write_json(folder / PACKING, {"version": VERSION, "source": source})
-        parts = _deal(sizes, shard_bytes)
-        _refuse_without_room(folder, parts, sizes)
+        parts = _partition(sizes, shard_bytes)
         missing = [number for number in range(len(parts)) if not _rows(folder, number).is_file()]
+        needed, free = sum(int(sizes[parts[number]].sum()) for number in missing), shutil.disk_usage(folder).free
+        if needed > free:
+            raise ValueError(
+                f"The pack takes {needed:,} bytes and {free:,} are free on the disk of {folder}. Make room, or name a "
+                "folder on another disk."
+            )
         total, left = sum(map(len, parts)), sum(len(parts[number]) for number in missing)
         with progress_bar(total, "packing images", done=total - left, log=say) as show:
             for number in missing:
@@ -77,12 +89,12 @@ def pack(
     return folder
 
 
-def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
-    """Bytes of each image, -1 for one with a problem; and what this pack is known by while it is made."""
+def _sizes_and_hash(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
+    """Return the bytes of each image, -1 for one with a problem, and a hash of all that the pack is made of."""
     good = is_usable(images)
     sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
     digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
-    for path in images["path"][good & ~images["path"].map(is_record)]:  # that of a record has a checksum
+    for path in images["path"][good & ~images["path"].map(is_record)]:  # the path of a record has a checksum
         digest.update(os.stat(path).st_mtime_ns.to_bytes(8, "little", signed=True))
     for table in (images, boxes.astype(str)):
         digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
@@ -90,13 +102,13 @@ def _look_at(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tup
 
 
 def _is_complete(folder: Path, source: str) -> bool:
-    """Whether the folder holds this pack; raise ValueError where it holds something else."""
+    """Return whether the folder holds this pack; raise ValueError where it holds anything else."""
     for name in (PACK, PACKING):
+        if (folder / name).is_file() and read_json(folder / name).get("source") == source:
+            return name == PACK
         if (folder / name).is_file():
-            if read_json(folder / name).get("source") == source:
-                return name == PACK
             raise ValueError(
-                f"{folder} holds a pack of other images or labels, or of these as they were before. Expected a new or "
+                f"{folder} holds a pack of other images or labels, or of earlier versions of these. Expected a new or "
                 "empty folder: nothing is overwritten. Name another."
             )
     if any(path.name != LOCK for path in folder.iterdir()):
@@ -104,22 +116,12 @@ def _is_complete(folder: Path, source: str) -> bool:
     return False
 
 
-def _deal(sizes: np.ndarray, shard_bytes: int) -> list[np.ndarray]:
-    """The places of the images of each shard."""
-    places = np.flatnonzero(sizes >= 0)
-    ends = np.cumsum(sizes[places] + sum(FRAME))
+def _partition(sizes: np.ndarray, shard_bytes: int) -> list[np.ndarray]:
+    """Return the positions of the images of each shard."""
+    positions = np.flatnonzero(sizes >= 0)
+    ends = np.cumsum(sizes[positions] + sum(FRAME))
     _, first = np.unique((ends - 1) // shard_bytes, return_index=True)
-    return np.split(places, first[1:]) if len(places) else []
-
-
-def _refuse_without_room(folder: Path, parts: list[np.ndarray], sizes: np.ndarray) -> None:
-    left = [part for number, part in enumerate(parts) if not _rows(folder, number).is_file()]
-    needed, free = sum(int(sizes[part].sum()) for part in left), shutil.disk_usage(folder).free
-    if needed > free:
-        raise ValueError(
-            f"The pack takes {needed:,} bytes and {free:,} are free on the disk of {folder}. Make room, or name a "
-            "folder on another disk with --output-dir."
-        )
+    return np.split(positions, first[1:]) if len(positions) else []
 
 
 def _shard(folder: Path, number: int) -> Path:
@@ -127,12 +129,12 @@ def _shard(folder: Path, number: int) -> Path:
 
 
 def _rows(folder: Path, number: int) -> Path:
-    """Where the rows of a shard lie until the pack is complete: written after it, so that where they are it is."""
+    """Return where the index of a shard is kept until the pack is complete; it is written after the shard."""
     return folder / f"images-{number:05d}.npz"
 
 
 def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) -> None:
-    rows, place = [], 0
+    rows, offset = [], 0
     try:
         with whole_file(_shard(folder, number)) as part, tf.io.TFRecordWriter(str(part)) as writer:
             for data, by_pillow, problem in decode(paths):
@@ -140,15 +142,15 @@ def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) ->
                     rows.append((-1, 0, 0, 0, False, problem))
                     continue
                 writer.write(data)
-                rows.append((number, place + FRAME[0], len(data), zlib.crc32(data), by_pillow, ""))
-                place += len(data) + sum(FRAME)
+                rows.append((number, offset + FRAME[0], len(data), zlib.crc32(data), by_pillow, ""))
+                offset += len(data) + sum(FRAME)
     except tf.errors.OpError as error:
         raise ValueError(f"{_shard(folder, number)} cannot be written: {error.message}. Make room there.") from error
     write_columns(_rows(folder, number), pd.DataFrame(rows, columns=[*RECORD_COLUMNS, "problem"]))
 
 
 def _check(shard: Path, rows: pd.DataFrame) -> None:
-    """Read a shard from end to end and raise ValueError where it is not what its rows say was written."""
+    """Read a whole shard and raise ValueError where it differs from its rows."""
     with open(shard, "rb") as file:
         for offset, length, crc32 in zip(rows["offset"], rows["length"], rows["crc32"], strict=True):
             head = file.read(FRAME[0])
@@ -158,24 +160,23 @@ def _check(shard: Path, rows: pd.DataFrame) -> None:
 
 
 def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
-    """Write the tables, then `pack.json`: with it the pack is complete."""
+    """Write the tables, then `pack.json`, which completes the pack."""
     index = images.drop(columns="path").assign(shard=-1, offset=0, length=0, crc32=0, by_pillow=False)
     if parts:
-        places, found = np.concatenate(parts), pd.concat(records, ignore_index=True)
-        for column in found:
+        positions, rows = np.concatenate(parts), pd.concat(records, ignore_index=True)
+        for column in rows:
             values = index[column].to_numpy(copy=True)
-            values[places] = found[column].to_numpy()
+            values[positions] = rows[column].to_numpy()
             index[column] = values
     write_columns(folder / INDEX, index)
     write_columns(folder / BOXES, boxes)
-    shards = [_shard(folder, number) for number in range(len(parts))]
     about = About(
         **{name: getattr(manifest, name) for name in FACTS},
         version=VERSION,
         layout=source_layout(manifest),
         class_order=tuple(reader_of(manifest.layout).class_order(manifest)),
         images=len(images),
-        shards={shard.name: shard.stat().st_size for shard in shards},
+        shards={_shard(folder, number).name: _shard(folder, number).stat().st_size for number in range(len(parts))},
         tables={name: sha256(folder / name) for name in (INDEX, BOXES)},
         source=source,
     )
@@ -183,6 +184,6 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what only a pack in the making needs."""
+    """Remove the files of an incomplete pack."""
     for path in (*folder.glob("images-*.npz"), folder / PACKING):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A catalog of a user's own files: of lists, a Series, or a DataFrame."""
+"""Make a catalog of a user's files: of lists, a Series, or a DataFrame."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from marinecv.data.splits import known_splits
 from marinecv.data.user_tables import OPTIONAL, as_table, check_extra, renamed
 
 OTHER_NAMES = {"path": ("file", "filename"), "class_name": ("class", "label"), "split": (), "group": ()}
-PLACES = ("site", "camera")  # stand for the group where there is none
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")  # of a Path too, which makes one slash of two; C:/ is none
+PLACES = ("site", "camera")  # used as the group where there is none
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")  # in a Path one slash is left of two; C:/ is none
 
 
 def catalog_of(
@@ -23,7 +23,7 @@ def catalog_of(
     split: Iterable[str] | str | None = None,
     group: Iterable[str] | str | None = None,
 ) -> pd.DataFrame:
-    """Make a catalog of image files: a row a file, in the order given, its size read from its header.
+    """Return a catalog of image files, a row a file in their order, sizes read from the headers.
 
         >>> import marinecv as mcv
         >>> files = sorted(mcv.demo_images().root.rglob("*.jpg"))
@@ -31,19 +31,19 @@ def catalog_of(
         ['reef_test_0000.jpg', 'reef_test_0001.jpg']
 
     Args:
-        paths: absolute, or relative to the current folder; or a DataFrame of them in a column `path`, `file` or
-            `filename`, perhaps with `class_name`, `class` or `label`; `split`; `group`, `site` or `camera`; `image_id`;
-            and `problem`, why an image shall not be used. Its other columns stay, into the predictions table.
-        classes: of the images: one each, in the same order, or one for all.
-        split: "train", "validation" or "test", or another word for them, such as "val"; "" for none. Likewise.
-        group: what belongs together, such as a camera or a video. Likewise.
+        paths: absolute, or relative to the current folder; or a DataFrame with a column `path`, `file` or `filename`,
+            and perhaps `class_name`, `class` or `label`; `split`; `group`, `site` or `camera`; `image_id`; and
+            `problem`, why an image must not be used. Its other columns stay, into the predictions table.
+        classes: one class an image, in their order, or one for all.
+        split: "train", "validation" or "test", or a synonym such as "val"; "" for none. One an image, or one for all.
+        group: such as a camera or a video. One an image, or one for all.
     Returns:
-        DataFrame with `CATALOG_COLUMNS` and the other columns of `paths`. An `image_id` that is not given is the path
-        below the folder that all files lie in. A file that is absent or cannot be read is a row with its reason in
-        `problem`, and so is one without a class where others have one.
+        DataFrame with `CATALOG_COLUMNS` and the other columns of `paths`. By default `image_id` is the path below the
+        common folder. A file that is absent or cannot be read has its reason in `problem`, and so has one without a
+        class where others have one.
     Raises:
-        ValueError: `paths` is no list of paths or is empty, one of them is an address or there twice, another argument
-            is of another length, a word is no split, or class names differ only in case.
+        ValueError: `paths` is no list or is empty, one is an address or repeated, another argument has another length,
+            a split is unknown, or class names differ only in case.
     """
     is_table = isinstance(paths, pd.DataFrame)
     table = renamed(paths, OTHER_NAMES) if is_table else pd.DataFrame({"path": _listed(paths, "paths")})

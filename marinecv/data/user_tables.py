@@ -1,4 +1,4 @@
-"""A user's own tables in the form that this package reads: text is text, and no column is missing."""
+"""Bring a user's tables into the form that this package reads: text is text, and no column is missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,25 +19,25 @@ _STR = pd.Series(dtype=str).dtype
 
 
 def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> pd.DataFrame:
-    """Return a user's catalog as `as_table` does, with the columns of text that every catalog has."""
+    """Return a catalog as `as_table` does, with all `OPTIONAL` columns and integer sizes."""
     table = as_table(catalog, needed, OPTIONAL, "catalog")
     sides = [side for side in ("width", "height") if side in table and not is_integer_dtype(table[side])]
     return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
 
 
 def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the rows without a problem, missing text as "" and missing columns as `as_catalog` adds them."""
+    """Return the rows of a catalog without a problem, as `as_catalog` does."""
     table = as_catalog(catalog, needed)
     return table[is_usable(table)]
 
 
 def is_usable(table: pd.DataFrame) -> pd.Series:
-    """True for the rows of a table, of images or of boxes, that have no `problem`."""
+    """Return True for the rows of images or boxes without a `problem`."""
     return table["problem"] == ""
 
 
 def why_none(catalog: pd.DataFrame) -> str:
-    """Say why no image of a catalog, or of a part of it, can be used: it has no row, or all have a problem."""
+    """Return why no image of a catalog can be used: it has no row, or every row has a problem."""
     if catalog.empty:
         why = "The catalog has no row. Expected one an image. Check what it was filtered by, such as the name of a "
         return why + "split; where no split is made yet, call split_catalog."
@@ -46,11 +46,11 @@ def why_none(catalog: pd.DataFrame) -> str:
 
 
 def check_extra(extra: pd.DataFrame) -> None:
-    """Raise ValueError where a column of a user's own has a name that the predictions table needs."""
+    """Raise ValueError where a column of a user has a name that the predictions table needs."""
     if clash := [name for name in map(str, extra.columns) if name.startswith("p_") or name in _OURS]:
         raise ValueError(
-            f"The column {clash[0]!r} cannot travel to the predictions table, whose own columns are image_id, split, "
-            "true_class, predicted_class and p_<class>. Rename it."
+            f"The column {clash[0]!r} cannot travel to the predictions table, which has columns {', '.join(_OURS)} "
+            "and p_<class>. Rename it."
         )
 
 
@@ -61,10 +61,10 @@ def as_table(
     what: str = "table",
     text: Iterable[str] = TEXT,
 ) -> pd.DataFrame:
-    """Return a table whose columns of `text` are text, in whatever way it came from a CSV, a database or a program.
+    """Return a table whose columns of `text` are text, whether it came from a CSV, a database or a program.
 
-    `table` is left as it is; rows and index of the returned one are its own, and `optional` columns that it lacks are
-    added with their value. A ValueError calls it `what`.
+    Rows, index and `table` itself stay; missing `optional` columns are added with their value. A ValueError calls the
+    table `what`.
     """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")
@@ -79,33 +79,23 @@ def as_table(
 
 
 def renamed(table: pd.DataFrame, names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
-    """Return a table whose columns have our names; case and outer white space of its own do not matter.
-
-    `names` has, of each column that may be missing, the other names it goes by: the first that is there counts.
-    """
+    """Return a table with our column names: `names` has the aliases of each, compared without case and outer space."""
     header = {normalize_name(str(column)).casefold(): column for column in as_table(table).columns[::-1]}
-    found = {
-        header[name]: new
-        for new, others in names.items()
-        if new not in table and (name := next((name for name in (new, *others) if name in header), None))
-    }
-    return table.rename(columns=found)
+    aliases = {new: next((name for name in (new, *others) if name in header), None) for new, others in names.items()}
+    return table.rename(columns={header[name]: new for new, name in aliases.items() if name and new not in table})
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as text: what is missing is "", and names that `read_csv` made numbers are "1", not "1.0"."""
-    if column.dtype == object or column.dtype != _STR:
-        if column.dtype == object and infer_dtype(column, skipna=False) == "string":
-            return column
-        return pd.Series([_word(value) for value in column.astype(object)], column.index, dtype=str, name=column.name)
-    return column.fillna("") if column.isna().any() else column
+    """Return a column as text: missing values are "", and names that `read_csv` made numbers are "1", not "1.0"."""
+    if column.dtype == _STR and column.dtype != object:
+        return column.fillna("") if column.isna().any() else column
+    if column.dtype == object and infer_dtype(column, skipna=False) == "string":
+        return column
+    return pd.Series([_word(value) for value in column.astype(object)], column.index, dtype=str, name=column.name)
 
 
 def as_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Return class names as text, in their order.
-
-    Raise ValueError where they are no list, tuple or array, which alone have an order, or one is empty or there twice.
-    """
+    """Return class names as a tuple of text; raise ValueError where one is empty or repeated, or they have no order."""
     if isinstance(class_names, str | bytes | Mapping) or not hasattr(class_names, "__getitem__"):
         raise ValueError(
             f"class_names is the {type(class_names).__name__} {class_names!r:.200}. Expected a list: its order counts."
@@ -114,7 +104,7 @@ def as_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
-    """Return a column as float64: NaN where there is no number."""
+    """Return a column as float64, NaN where there is no number."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":
         return column.astype(float)
     return pd.Series(pd.to_numeric(column.to_numpy(dtype=object), errors="coerce"), column.index, dtype=float)

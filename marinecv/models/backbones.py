@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from marinecv.models.load import check_weights, first_line
+from marinecv.models.load import first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 from marinecv.schema import no_such, one_of
 
@@ -182,7 +182,6 @@ def _learning(base: keras.Model, count: int | None, blocks: Sequence[str]) -> se
 
 
 def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
-    check_weights(file)
     try:
         base.load_weights(file)
     except Exception as error:  # Keras and h5py raise many kinds

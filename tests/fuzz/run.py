@@ -1,7 +1,7 @@
 """Feed a target under coverage: `python tests/fuzz/run.py TARGET --seconds N`. Needs `pip install -e '.[fuzz]'`.
 
-Starts from valid files and keeps what reaches new lines of marinecv. A finding is saved beside the corpus; the command
-that feeds it again is printed, and its exit code is 1.
+Starts from valid files and keeps what reaches new lines of marinecv. A finding is saved, its command is printed, and
+the exit code is 1.
 """
 
 import argparse
@@ -14,15 +14,20 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> None:
     """Run one target, or one saved finding."""
     import atheris
 
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target")
+    parser.add_argument("--seconds", type=int, default=60, help="how long to feed it (default: 60)")
+    parser.add_argument("--findings", type=Path, default=Path("fuzz_findings"), help="folder (default: %(default)s)")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="feed this one file only")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with atheris.instrument_imports(include=["marinecv"], exclude=["marinecv.report"]):
             import targets
 
-            args = _arguments(sorted(targets.TARGETS), argv)
             feed, place = targets.TARGETS[args.target], targets.make_place(Path(folder) / "place")
             seeds = targets.SEEDS[args.target](place)
             for seed in seeds:
@@ -31,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.replay:
             feed(args.replay.read_bytes(), place)
             print(f"{args.target}: no finding in {args.replay}")
-            return 0
+            return
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
         for number, seed in enumerate(seeds):
@@ -42,17 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         bounds = [f"-max_total_time={args.seconds}", "-timeout=20", "-rss_limit_mb=4096", "-max_len=8192"]
         atheris.Setup([sys.argv[0], str(corpus), prefix, *bounds], lambda data: feed(data, place))
         atheris.Fuzz()  # ends the process
-    return 0
-
-
-def _arguments(known: list[str], argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=known)
-    parser.add_argument("--seconds", type=int, default=60, help="how long to feed it (default: 60)")
-    parser.add_argument("--findings", type=Path, default=Path("fuzz_findings"), help="folder (default: %(default)s)")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="feed this one file only")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

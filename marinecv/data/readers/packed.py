@@ -1,11 +1,13 @@
-"""Read a pack: shards of image files as they were, an index of every image, and its boxes."""
+"""Read a pack: shards of image files byte for byte, an index of every image, and its boxes."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from msgspec import Struct
 
-from marinecv.data.columns import read_columns
+from marinecv.atomic import whole_file
 from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.manifests import Manifest, is_file_name
 from marinecv.data.readers import Reader
@@ -15,13 +17,14 @@ from marinecv.hold import LOCK
 from marinecv.schema import Count, read
 
 VERSION = 2
-PACK, PACKING = "pack.json", "packing.json"  # of a pack, and of one that is not complete yet
+PACK, PACKING = "pack.json", "packing.json"  # of a complete pack, and of an incomplete one
 INDEX, BOXES = "index.npz", "boxes.npz"
-RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # -1 is no shard: an image with a problem
+WORDS = "words of "  # before the name of a text column: its distinct values
+RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # shard -1: an image with a problem
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """`pack.json`: what a pack says of itself, from `FACTS` of its manifest on; `shards` has bytes, `tables` hashes."""
+    """The content of `pack.json`: fields of the manifest (`FACTS`) first; bytes of each shard, hash of each table."""
 
     name: str
     title: str
@@ -44,57 +47,70 @@ FACTS = About.__struct_fields__[:8]
 
 
 def read_about(root: Path) -> About:
-    """Read what a pack says of itself.
-
-    Raise ValueError where it is not complete, it is broken, or another version of marinecv made it.
-    """
+    """Read `pack.json`; raise ValueError where the pack is incomplete, damaged or of another version."""
     if not (root / PACK).is_file() and (root / PACKING).is_file():
         raise ValueError(
-            f"The pack in {root} is not complete: it was stopped. Give the `data pack` command that began it again; it "
-            "goes on where it stopped."
+            f"The pack in {root} is not complete: it was stopped. Give the same `data pack` command again to go on."
         )
     about = read(root / PACK, About)
-    if about.version != VERSION:
+    if about.version != VERSION or not is_file_name(about.name):
         raise ValueError(
-            f"{root / PACK} is of version {about.version}. Expected {VERSION}: pack the images again, or read it "
-            "with the marinecv that made it."
+            f"{root / PACK} is of version {about.version} and name {about.name!r:.60}. Expected version {VERSION} and "
+            "a name that a file may have: pack the images again, or read it with the marinecv that made it."
         )
     return about
 
 
 def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images and boxes as the reader of their layout did; the path of an image is its `record_path`."""
+    """Return images and boxes as the reader of their original layout did; the path of an image is its `record_path`."""
     root, about = manifest.root, read_about(manifest.root)
     for shard, size in about.shards.items():
-        found = (root / shard).stat().st_size if (root / shard).is_file() else None
+        found = (root / shard).stat().st_size if (root / shard).is_file() else 0
         if found != size:
-            state = "is absent" if found is None else f"holds {found:,} bytes"
-            raise ValueError(f"The shard {root / shard} {state}. Expected {size:,} bytes. {MEND}")
-    index, boxes = (_read_table(root / name, about.tables.get(name)) for name in (INDEX, BOXES))
-    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], boxes
+            raise ValueError(f"The shard {root / shard} holds {found:,} bytes. Expected {size:,} bytes. {MEND}")
+    for table in (INDEX, BOXES):
+        if not (root / table).is_file() or sha256(root / table) != about.tables.get(table):
+            raise ValueError(f"{root / table} is not the table that {PACK} names. {MEND}")
+    index = read_columns(root / INDEX)
+    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], read_columns(root / BOXES)
 
 
-def _read_table(path: Path, expected: str | None) -> pd.DataFrame:
-    if path.is_file() and sha256(path) == expected:
-        return read_columns(path)
-    raise ValueError(f"{path} is not the table that {PACK} names. {MEND}")
+def write_columns(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table of numbers and text without its index: numbers as arrays, each distinct text once."""
+    arrays = {}
+    for name in table:
+        if pd.api.types.is_numeric_dtype(table[name]):
+            arrays[name] = table[name].to_numpy()
+        else:
+            codes, words = pd.factorize(table[name].astype(str).to_numpy(dtype=object))
+            arrays[name] = codes.astype(np.int32)
+            arrays[WORDS + name] = np.frombuffer(json.dumps(words.tolist()).encode(), np.uint8)
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_columns(path: str | Path) -> pd.DataFrame:
+    """Read what `write_columns` wrote; raise OSError where it cannot be opened, and ValueError where it is damaged."""
+    columns = {}
+    with open(path, "rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            for name in (name for name in arrays.files if not name.startswith(WORDS)):
+                columns[name] = arrays[name]
+                if WORDS + name in arrays:
+                    texts = np.array([*json.loads(arrays[WORDS + name].tobytes()), None], object)  # never 2-D
+                    columns[name] = pd.Series(texts[columns[name]], dtype=str)
+            return pd.DataFrame(columns)
+        except Exception as error:  # a damaged zip file raises many kinds
+            raise ValueError(f"{path} cannot be read: {error}. Expected a table of a pack. {MEND}") from error
 
 
 def _paths(root: Path, index: pd.DataFrame, shards: list[str]) -> pd.Series:
-    places = [str(root.absolute() / shard) for shard in shards]
+    files = [str(root.absolute() / shard) for shard in shards]
     records = zip(*(index[column].tolist() for column in RECORD_COLUMNS), strict=True)
-    paths = [record_path(places[shard], *record) if shard >= 0 else "" for shard, *record in records]
-    unread = index["shard"].to_numpy() < 0
-    paths = pd.Series(paths, index=index.index, dtype=str)
+    paths = [record_path(files[shard], *record) if shard >= 0 else "" for shard, *record in records]
+    paths, unread = pd.Series(paths, index=index.index, dtype=str), index["shard"].to_numpy() < 0
     return paths.mask(unread, str(root.absolute()) + "/" + index["image_id"]) if unread.any() else paths
-
-
-def _facts(root: Path) -> dict:
-    """What a pack says of the data set that it was made of, as its manifest takes it."""
-    about = read_about(root)
-    if not is_file_name(about.name):
-        raise ValueError(f"The name {root / PACK} gives is {about.name!r:.60}. Expected that of a file, no way out.")
-    return {name: getattr(about, name) for name in FACTS}
 
 
 def _tables(manifest: Manifest) -> list[Path]:
@@ -108,6 +124,6 @@ READER = Reader(
     holds=f"{PACK} (of `data pack`)",
     class_order=lambda manifest: list(read_about(manifest.root).class_order),
     tables=_tables,
-    facts=_facts,
+    facts=lambda root: {name: getattr(read_about(root), name) for name in FACTS},
     source=lambda root: read_about(root).layout,
 )
