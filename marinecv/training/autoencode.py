@@ -32,20 +32,20 @@ def fit_autoencoder(
     also: Sequence[keras.callbacks.Callback] = (),
     say: Callable[[str], None] | None = None,
 ) -> keras.Model:
-    """Train until the recipe's end and save `encoder.keras`, `decoder.keras` and `model.keras`; go on where it stopped.
+    """Train an autoencoder into a run, or resume it, and save `encoder.keras`, `decoder.keras` and `model.keras`.
 
-    Each is an ordinary Keras model, `model.keras` both in one: pixels in [0, 255] to the code, and the code (and what
-    skips hand across) to the image. Noise is drawn afresh each epoch; that of validation stays. Arguments and errors
-    are those of `fit_recipe`; several devices are one more. Returns the autoencoder with the weights of the best epoch.
+    The encoder takes pixels in [0, 255] and returns embeddings (and skip connections), from which the decoder returns
+    images. Each epoch has new noise, validation the same. Arguments, result and errors are those of `fit_recipe`, and
+    ValueError on several devices.
     """
     if share_here().devices > 1:
-        raise ValueError("An autoencoder is trained on one device. Expected no distribution around: leave it out.")
+        raise ValueError("An autoencoder is trained on one device. Leave out distribute=.")
     started, say, parts = time.perf_counter(), say or quiet, prepared(recipe, run, pixels)
     training = recipe.training
     model = build_model(recipe, len(run.class_names))
     state = restore_weights(model, run.path("checkpoint.npz"))
     done = state.epochs_done if state else 0
-    learns, counter = with_loss(model, recipe), EpochCounter(done)
+    counter = EpochCounter(done)
 
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
         rows, of_split = parts[split]
@@ -55,14 +55,14 @@ def fit_autoencoder(
         noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
-    beside = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
+    how = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
     with batch_bar(say) as bar:
-        learns.fit(
+        with_loss(model, recipe).fit(
             pairs("train", counter),
             validation_data=pairs("validation", None),
             initial_epoch=done,
             epochs=training.epochs,
-            callbacks=[bar, counter, *callbacks(training, run.folder, **beside), *also],
+            callbacks=[bar, counter, *callbacks(training, run.folder, **how), *also],
             verbose=0,
         )
     check_finite(model, run, training.learning_rate, say)
@@ -75,10 +75,10 @@ def fit_autoencoder(
 
 
 def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Return an autoencoder as what learns, compiled; it shares the layers.
+    """Return a compiled model with the loss of an autoencoder, which shares its layers.
 
-    The loss is the mean squared error. A variational one adds the divergence of its code from a standard normal
-    distribution, times the recipe's `beta`, over the values of an image, which have one share each of the error.
+    The loss is the mean squared error; a variational one adds `beta` times the Kullback-Leibler divergence of its
+    embedding from a standard normal distribution, divided by the number of values of an image.
     """
     outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
     if is_variational(model):
@@ -88,14 +88,13 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
         weights["divergence"] = recipe.model.beta
     learns = keras.Model(model.inputs[0], outputs)
     losses = {"restored": "mse", "divergence": "mae"}  # it is never negative, so its distance from 0 is itself
-    compile_with(
-        learns, recipe.training, loss={name: losses[name] for name in outputs}, loss_weights=weights, metrics=None
-    )
+    loss = {name: losses[name] for name in outputs}
+    compile_with(learns, recipe.training, loss=loss, loss_weights=weights, metrics=None)
     return learns
 
 
 def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """`(noisy, clean)` pixels as what `with_loss(model)` is fitted on: the clean ones in the range of the model."""
+    """Map `(noisy, clean)` pixels to the inputs and targets of `with_loss(model)`."""
     target, variational = target_of(model), is_variational(model)
 
     def beside(noisy, clean):

@@ -1,4 +1,4 @@
-"""A recipe -> a compiled model."""
+"""Build and compile the model of a recipe."""
 
 import keras
 
@@ -7,20 +7,14 @@ from marinecv.training.recipe import Recipe, Training
 
 
 def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
-    """Build the model of a recipe: pixels in [0, 255] (and attributes) in, probabilities out; not compiled.
+    """Build the model of a recipe, not compiled: pixels in [0, 255] (and attributes) to probabilities.
 
         >>> import marinecv as mcv
         >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
         >>> mcv.build_model(mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts), 7).output_shape
         (None, 7)
 
-    An autoencoder gives back the image instead.
-
-    Args:
-        recipe: its image spec and model part are read.
-        num_classes: outputs.
-    Raises:
-        ValueError: `recipe` is no recipe, or `num_classes` no whole number.
+    An autoencoder returns images instead. ValueError if `recipe` is no recipe, or `num_classes` no whole number.
     """
     of_type(Recipe, recipe=recipe)
     of_type(int, num_classes=num_classes)
@@ -30,7 +24,7 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
 def compile_model(
     model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
 ) -> None:
-    """Compile with the optimizer, the loss and the metrics of the settings: the one place that acts on them.
+    """Compile a model with the optimizer, the loss and the metrics of a recipe's training.
 
         >>> import marinecv as mcv
         >>> model = mcv.cnn((64, 64, 3), 7)
@@ -41,10 +35,10 @@ def compile_model(
     Args:
         model: compiled in place.
         training: the settings.
-        learning_rate: another one than the recipe's.
-        weighted: whether what an image counts holds for the metrics too.
+        learning_rate: in place of the recipe's.
+        weighted: whether sample weights apply to the metrics too.
     Raises:
-        ValueError: the settings are no `Training`, or ask for decay of a model that has no variables yet.
+        ValueError: the settings are no `Training`, or ask for decay of a model that is not built.
     """
     of_type(keras.Model, model=model)
     of_type(Training, training=training)
@@ -62,7 +56,7 @@ def compile_model(
 def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
     """Compile with the optimizer of the settings and any loss; see `compile_model`."""
     if (training.l2 or training.weight_decay) and not model.built:
-        raise ValueError("Expected a built model, whose variables l2 and weight_decay act on: call model.build first.")
+        raise ValueError("l2 and weight_decay act on variables. Expected a built model: call model.build first.")
     options = {"learning_rate": learning_rate or training.learning_rate}
     options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
     options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
@@ -79,7 +73,7 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
 
 
 class L2OfTraining(keras.regularizers.L2):
-    """That of `Training.l2`: a model compiled again loses it, and keeps a regularizer of its own."""
+    """The regularizer of `Training.l2`, which compiling again removes, unlike those of the model itself."""
 
 
 def _is_decayed(variable: keras.Variable, scope: str) -> bool:
@@ -87,7 +81,7 @@ def _is_decayed(variable: keras.Variable, scope: str) -> bool:
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
-    """The part of a model that sees: from pixels to the global pooling."""
+    """Return the model from pixels to the global pooling."""
     names = [layer.name for layer in model.layers]
     pooled = next(name for name in ("pooled", "average", "largest") if name in names)
     return keras.Model(model.inputs[0], model.get_layer(pooled).output)
