@@ -12,7 +12,7 @@ from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.registry import RECIPES
 from marinecv.training import estimate
-from marinecv.training.autoencode import with_loss, with_targets
+from marinecv.training.build import with_loss, with_targets
 from marinecv.training.build import build_model, compile_model, freeze_backbone
 from marinecv.training.estimate import estimate_seconds
 from marinecv.training.learner import _whole

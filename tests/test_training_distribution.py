@@ -23,7 +23,7 @@ from marinecv.inputs.share import Share
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.studies import Study
-from marinecv.training import autoencode
+from marinecv.training import fit as fitting
 from marinecv.training.build import build_model
 from marinecv.training.distribution import distributed, join, share_here
 from marinecv.training.learner import learner
@@ -327,6 +327,6 @@ def test_two_devices_of_one_machine_train_what_one_trains(finished_run, tmp_path
 
 
 def test_an_autoencoder_is_trained_on_one_device(finished_run, monkeypatch):
-    monkeypatch.setattr(autoencode, "share_here", lambda: Share(devices=2))
+    monkeypatch.setattr(fitting, "share_here", lambda: Share(devices=2))
     with pytest.raises(ValueError, match="An autoencoder is trained on one device"):
-        autoencode.fit_autoencoder(Recipe.of(Run(finished_run)), Run(finished_run), np.empty(0))
+        fitting.fit_autoencoder(Recipe.of(Run(finished_run)), Run(finished_run), np.empty(0))

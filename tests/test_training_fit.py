@@ -20,7 +20,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone
 from marinecv.runs import Run
 from marinecv.training import fit as room
-from marinecv.training.autoencode import fit_autoencoder
+from marinecv.training.fit import fit_autoencoder
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import best_epoch, fit_recipe, load_run

@@ -1,7 +1,11 @@
 """Build and compile the model of a recipe."""
 
 import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
 
+from marinecv.models.autoencoders import is_variational, target_of
 from marinecv.schema import of_type
 from marinecv.training.recipe import Recipe, Training
 
@@ -70,6 +74,38 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
             variable.regularizer = L2OfTraining(training.l2 / 2) if acts else None
     jit_compile = {"auto": "auto", "on": True, "off": False}[training.jit_compile]
     model.compile(optimizer=optimizer, jit_compile=jit_compile, **how)
+
+
+def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """Return a compiled model with the loss of an autoencoder, which shares its layers.
+
+    The loss is the mean squared error; a variational one adds `beta` times the Kullback-Leibler divergence of its
+    embedding from a standard normal distribution, divided by the number of values of an image.
+    """
+    outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
+    if is_variational(model):
+        mean, log_variance = (model.get_layer(name).output for name in ("code", "log_variance"))
+        divergence = ops.sum(ops.square(mean) + ops.exp(log_variance) - 1 - log_variance, axis=-1, keepdims=True) / 2
+        outputs["divergence"] = divergence / float(np.prod(model.output_shape[1:]))
+        weights["divergence"] = recipe.model.beta
+    learns = keras.Model(model.inputs[0], outputs)
+    losses = {"restored": "mse", "divergence": "mae"}  # it is never negative, so its distance from 0 is itself
+    loss = {name: losses[name] for name in outputs}
+    compile_with(learns, recipe.training, loss=loss, loss_weights=weights, metrics=None)
+    return learns
+
+
+def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
+    """Map `(noisy, clean)` pixels to the inputs and targets of `with_loss(model)`."""
+    target, variational = target_of(model), is_variational(model)
+
+    def beside(noisy, clean):
+        targets = {"restored": target(clean)}
+        if variational:
+            targets["divergence"] = tf.zeros((tf.shape(clean)[0], 1))
+        return noisy, targets
+
+    return pairs.map(beside)
 
 
 class L2OfTraining(keras.regularizers.L2):

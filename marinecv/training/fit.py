@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.choices import FITTED_SPLITS
@@ -17,13 +18,23 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.epochs import EpochCounter
+from marinecv.inputs.noise import with_noise
+from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
+from marinecv.models.autoencoders import decoder_of, encoder_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.schema import of_type
 from marinecv.tables import write_table
-from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
+from marinecv.training.build import (
+    backbone_of,
+    build_model,
+    compile_model,
+    freeze_backbone,
+    with_loss,
+    with_targets,
+)
 from marinecv.training.callbacks import batch_bar, callbacks
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
@@ -91,16 +102,7 @@ def fit_recipe(
         compile_model(learns, training, learning_rate, weighted=share.devices > 1)
         how = {"stage": stage, "whole": model, "writes": leads, "validation_images": len(parts["validation"][0])}
         own = callbacks(training, run.folder, resume=True, say=say, **how)
-        with batch_bar(say) as bar:
-            learns.fit(
-                train,
-                validation_data=validation,
-                initial_epoch=first,
-                epochs=last,
-                class_weight=by_fit,
-                callbacks=[bar, clock, *own, *also],
-                verbose=0,
-            )
+        _fit(learns, train, validation, first, last, [clock, *own, *also], say, by_fit)
         if leads:
             check_finite(model, run, learning_rate, say)
 
@@ -118,6 +120,56 @@ def fit_recipe(
         keep(model, run, recipe)
     say(f"  trained in {duration(time.perf_counter() - started)}")
     return model
+
+
+def fit_autoencoder(
+    recipe: Recipe,
+    run: Run,
+    pixels: np.ndarray,
+    *,
+    also: Sequence[keras.callbacks.Callback] = (),
+    say: Callable[[str], None] | None = None,
+) -> keras.Model:
+    """Train an autoencoder into a run, or resume it, and save `encoder.keras`, `decoder.keras` and `model.keras`.
+
+    The encoder takes pixels in [0, 255] and returns embeddings (and skip connections), from which the decoder returns
+    images. Each epoch has new noise, validation the same. Arguments, result and errors are those of `fit_recipe`, and
+    ValueError on several devices.
+    """
+    if share_here().devices > 1:
+        raise ValueError("An autoencoder is trained on one device. Leave out distribute=.")
+    started, say, parts = time.perf_counter(), say or quiet, prepared(recipe, run, pixels)
+    training = recipe.training
+    model = build_model(recipe, len(run.class_names))
+    state = restore_weights(model, run.path("checkpoint.npz"))
+    done = state.epochs_done if state else 0
+    counter = EpochCounter(done)
+
+    def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
+        rows, of_split = parts[split]
+        drawn = {} if start_epoch is None else {"training": True, "start_epoch": start_epoch, "seed": training.seed}
+        moves = {"augmentation": training.augmentation, "batch_size": training.batch_size, "pixels": of_split}
+        batches = make_dataset(rows, recipe.image, run.class_names, **moves, **drawn)
+        noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
+        return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
+
+    how = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
+    own = [counter, *callbacks(training, run.folder, **how), *also]
+    data = pairs("train", counter), pairs("validation", None)
+    _fit(with_loss(model, recipe), *data, done, training.epochs, own, say)
+    check_finite(model, run, training.learning_rate, say)
+    for name, part in (("encoder", encoder_of(model)), ("decoder", decoder_of(model))):
+        with whole_file(run.path(f"{name}.keras")) as file:
+            part.save(file)
+    keep(model, run, recipe)
+    say(f"  trained in {duration(time.perf_counter() - started)}")
+    return model
+
+
+def _fit(learns, train, validation, first: int, last: int, callbacks: list, say: Callable, class_weight=None) -> None:
+    with batch_bar(say) as bar:
+        epochs = {"initial_epoch": first, "epochs": last, "validation_data": validation}
+        learns.fit(train, **epochs, class_weight=class_weight, callbacks=[bar, *callbacks], verbose=0)
 
 
 def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> Parts:
