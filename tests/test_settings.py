@@ -126,13 +126,17 @@ def changed(key, recipe):
 
 
 @pytest.mark.parametrize(("kind", "key"), CASES)
-def test_a_setting_is_changed_by_text_by_name_and_by_keyword(kind, key):
+def test_a_setting_is_changed_by_text_by_name_and_by_keyword_and_comes_back_from_files(kind, key, tmp_path):
     recipe, value, name = BASES[kind], other(key, BASES[kind]), key.rpartition(".")[2]
     expected, beside = changed(key, recipe), BESIDE.get(key, {})
     assert expected != settings_of(recipe)
     recipe = with_changes(recipe, beside)
     assert settings_of(with_changes(recipe, typed(f"{key}={as_text(value)}"))) == expected
-    assert settings_of(with_changes(recipe, {key: value})) == expected
+    again = with_changes(recipe, {key: value})
+    assert settings_of(again) == expected
+    (tmp_path / "a.toml").write_text(to_toml(again), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps(again.to_dict()), encoding="utf-8")
+    assert read_recipe(tmp_path / "a.toml") == read_recipe(tmp_path / "a.json") == again
     if isinstance(value, int | float) and not isinstance(value, bool):
         assert settings_of(with_changes(recipe, {key: np.asarray(value)[()]})) == expected
     namesakes = [each for each in keys_of(recipe) if each.rpartition(".")[2] == name]
@@ -148,14 +152,6 @@ def test_a_recipe_in_a_file_is_read_back_equal(name, tmp_path):
     for recipe in (RECIPES[name], RECIPES[name].with_training(augmentation=None)):
         (tmp_path / "a.toml").write_text(to_toml(recipe), encoding="utf-8")
         assert read_recipe(tmp_path / "a.toml") == recipe
-
-
-@pytest.mark.parametrize(("kind", "key"), CASES)
-def test_a_changed_recipe_in_a_file_is_read_back_equal(kind, key, tmp_path):
-    recipe = with_changes(BASES[kind], {**BESIDE.get(key, {}), key: other(key, BASES[kind])})
-    (tmp_path / "a.toml").write_text(to_toml(recipe), encoding="utf-8")
-    (tmp_path / "a.json").write_text(json.dumps(recipe.to_dict()), encoding="utf-8")
-    assert read_recipe(tmp_path / "a.toml") == read_recipe(tmp_path / "a.json") == recipe
 
 
 @pytest.fixture

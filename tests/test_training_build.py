@@ -10,8 +10,7 @@ import tensorflow as tf
 from marinecv.features.frontier import one_or_all, split
 from marinecv.inputs.spec import ImageSpec
 from marinecv.recipes.registry import RECIPES
-from marinecv.training.build import with_loss, with_targets
-from marinecv.training.build import build_model, compile_model, freeze_backbone
+from marinecv.training.build import build_model, compile_model, freeze_backbone, with_loss, with_targets
 from marinecv.training.learner import _whole
 from marinecv.training.model_choice import Autoencoder, BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
@@ -147,12 +146,6 @@ def test_decay_of_a_model_without_variables_is_refused(decay):
     compile_model(model, Training())
     with pytest.raises(ValueError, match="Expected a built model"):
         compile_model(model, Training(**{decay: 0.1}))
-
-
-def test_history_may_keep_precision_and_recall(cnn):
-    compile_model(cnn, Training(metrics=("accuracy", "precision", "recall")))
-    cnn.fit(np.zeros((2, 16, 24, 3)), np.eye(3)[:2], verbose=0)
-    assert set(cnn.history.history) == {"loss", "accuracy", "precision", "recall"}
 
 
 RUNS = ("aquarium_four_conv", "birds_mobilenet", "butterflies_vae", "butterflies_b1")

@@ -200,23 +200,17 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_backbone_ends_as_if_it_had_not_been(make_run, monkeypatch):
-    whole, run = make_run("whole", POND), make_run("killed", POND)
-    train(whole, POND)
+@pytest.mark.slow
+@pytest.mark.parametrize("bank", [0, 4])
+def test_a_killed_backbone_ends_as_if_it_had_not_been(bank, make_run, monkeypatch):
+    recipe = POND.with_training(bank=bank)
+    whole, run = make_run("whole", recipe), make_run("killed", recipe)
+    train(whole, recipe)
     timing = whole.timing
-    assert timing.epochs == timing.best_epoch + 3 < 14
+    assert 3 < timing.epochs == timing.best_epoch + 3 < 14
     assert whole.history["learning_rate"].iloc[:4].tolist() == pytest.approx([0.02] * 3 + [0.01])
     for instant in ({"at_line": 1}, {"in_epoch": 3}, {"in_saving": True}):  # in the head's stage, after it, at the end
-        killed(monkeypatch, run, POND, **instant)
-    train(run, POND)
-    assert_same(run, whole)
-
-
-def test_a_run_without_early_stop_killed_before_saving_keeps_its_best_weights(make_run, monkeypatch):
-    recipe = CNN.with_training(epochs=2, early_stop_patience=9)
-    whole, run = make_run("whole"), make_run("killed")
-    train(whole, recipe)
-    killed(monkeypatch, run, recipe, in_saving=True)
+        killed(monkeypatch, run, recipe, **instant)
     train(run, recipe)
     assert_same(run, whole)
 
@@ -279,15 +273,8 @@ def test_head_epochs_leave_a_cnn_from_scratch_alone(make_run):
     keras.utils.set_random_seed(recipe.training.seed)  # as the training starts
     before = {weight.path: weight.numpy() for weight in room.build_model(recipe, 3).trainable_variables}
     model = train(run, recipe)
-    assert run.read("timing.json")["best_epoch"] == 1
+    assert run.timing.best_epoch == 1
     assert all(not np.array_equal(weight, before[weight.path]) for weight in model.trainable_variables)
-
-
-def test_a_training_of_the_head_alone_keeps_its_last_weights(make_run):
-    recipe = POND.with_training(epochs=2, head_epochs=5)
-    run = make_run("run", recipe)
-    train(run, recipe)
-    assert run.read("timing.json")["best_epoch"] == run.read("timing.json")["epochs"] == 2
 
 
 def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
@@ -438,18 +425,6 @@ def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(
     np.testing.assert_allclose(at_once, whole, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_a_killed_training_on_a_bank_ends_as_if_it_had_not_been(make_run, monkeypatch):
-    recipe = POND.with_training(bank=4)
-    whole, run = make_run("whole", recipe), make_run("killed", recipe)
-    train(whole, recipe)
-    assert len(whole.history) > 3  # past the epochs of the head
-    for instant in ({"in_epoch": 1}, {"at_line": 2}, {"in_epoch": 3}, {"in_saving": True}):
-        killed(monkeypatch, run, recipe, **instant)
-    train(run, recipe)
-    assert_same(run, whole)
-
-
 @pytest.mark.parametrize(
     ("change", "new"),
     [
@@ -491,27 +466,6 @@ def test_as_usual_it_is_the_model_that_learns_whatever_is_folded(trainable_layer
         np.testing.assert_allclose(learner(array, training=False), model(array, training=False), atol=1e-6)
 
 
-def test_the_rest_is_not_traced_again_in_later_epochs(make_run, monkeypatch):
-    traces, whole = {}, room.learner
-
-    def watched(model, recipe, *args, **options):
-        rest, *datasets = whole(model, recipe, *args, **options)
-        compute_loss = rest.compute_loss
-
-        def counted(*args, **options):  # Python runs it when it is traced, and not when a step is made
-            traces[recipe.training.epochs] = traces.get(recipe.training.epochs, 0) + 1
-            return compute_loss(*args, **options)
-
-        rest.compute_loss = counted
-        return rest, *datasets
-
-    monkeypatch.setattr(room, "learner", watched)
-    for epochs in (1, 6):  # six images, in batches of four and two
-        recipe = POND.with_training(bank=2, epochs=epochs, head_epochs=0, early_stop_patience=9)
-        train(make_run(f"run{epochs}", recipe), recipe)
-    assert traces[1] == traces[6] <= 3
-
-
 def three_epochs(how, backbone, folder):
     """All weights of a network after three epochs without dropout."""
     pixels = np.random.default_rng(0).integers(0, 256, (12, 80, 80, 3)).astype(np.uint8)
@@ -538,26 +492,14 @@ def three_epochs(how, backbone, folder):
     return last
 
 
-def same_after_three_epochs(hows, backbone, folder, **tolerance):
-    for mine, theirs in zip(*(three_epochs(how, backbone, folder) for how in hows), strict=True):
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
+@pytest.mark.parametrize(
+    ("hows", "tolerance"),
+    [(("banked", "ordinary"), {"rtol": 1e-4, "atol": 1e-5}), (("ordinary", "plain"), {"rtol": 1e-6, "atol": 1e-8})],
+)
+def test_every_backbone_learns_the_same_fused_and_on_cached_features(hows, tolerance, backbone, tmp_path, request):
+    if "plain" in hows:
+        request.getfixturevalue("double_precision")
+    for mine, theirs in zip(*(three_epochs(how, backbone, tmp_path) for how in hows), strict=True):
         np.testing.assert_allclose(mine, theirs, **tolerance)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
-def test_every_backbone_learns_the_same_on_a_bank(backbone, tmp_path):
-    same_after_three_epochs(("banked", "ordinary"), backbone, tmp_path, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
-def test_every_backbone_learns_the_same_folded(backbone, tmp_path, double_precision):
-    same_after_three_epochs(("ordinary", "plain"), backbone, tmp_path, rtol=1e-6, atol=1e-8)
-
-
-def test_half_precision_trains_on_a_bank(make_run):
-    recipe = FROZEN.with_training(bank=1, epochs=2, head_epochs=0, mixed_precision=True)
-    run = make_run("run", recipe)
-    train(run, recipe)
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    assert np.isfinite(told(run)["loss"]).all() and run.load_model().layers[1].dtype_policy.name == half
