@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image
 
 import marinecv as mcv
 from marinecv.inputs.spec import Augmentation
@@ -27,7 +26,6 @@ from marinecv.training.settings import OF_THE_DATA, read_recipe, settings_of, to
 from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
-from pipelines.cli import main
 
 OTHER = {
     "data.fractions": (0.6, 0.2, 0.2),
@@ -187,18 +185,6 @@ SMALL = {
     "backbone": BASES["backbone"].with_model(backbone="mobilenet", weights="none", alpha=0.25, trainable_layers=2),
 }
 SMALL = {kind: with_changes(replace(recipe, training=Training()), {"image.size": 32}) for kind, recipe in SMALL.items()}
-
-
-def test_how_folders_are_read_is_a_setting_too(tmp_path, untrained):
-    for number, (split, family) in enumerate((split, family) for split in ("train", "valid") for family in "ab"):
-        folder = tmp_path / "photos" / split / family / f"eel_{family}"
-        folder.mkdir(parents=True)
-        for each in range(2):
-            draw_image("eel", seed=2 * number + each).save(folder / f"{each}.png")
-    words = ["--set", "data.class_level=leaf", "--output-dir", str(tmp_path / "run")]
-    assert main(["train", str(tmp_path / "photos"), *words]) == 0
-    run = Run(tmp_path / "run")
-    assert run.class_names == ("eel_a", "eel_b") and Recipe.of(run).data.class_level == "leaf"
 
 
 FELT = {

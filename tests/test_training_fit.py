@@ -442,18 +442,6 @@ def test_recipes_share_the_cache_of_equal_features_alone(change, new, make_run):
     assert len(banks()) == len(before) + new and set(before) <= set(banks())
 
 
-def test_the_frozen_front_is_not_run_while_it_learns(make_run, monkeypatch):
-    learns = []
-    whole = room.learner
-    monkeypatch.setattr(room, "learner", lambda *args, **options: learns.append(whole(*args, **options)) or learns[-1])
-    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
-    model = train(make_run("run", recipe), recipe)
-    [(rest, batches, _)] = learns
-    assert len(rest.layers) < len(model.layers) and "block0_conv" not in {layer.name for layer in rest.layers}
-    shapes = {tuple(array.shape[1:]) for array, _ in batches}
-    assert shapes == {tuple(rest.inputs[0].shape[1:])} != {(16, 16, 3)}
-
-
 @pytest.mark.parametrize("trainable_layers", [0, 3, None])
 def test_as_usual_it_is_the_model_that_learns_whatever_is_folded(trainable_layers, make_run, monkeypatch):
     learns, whole = [], room.learner

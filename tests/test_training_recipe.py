@@ -95,12 +95,6 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
         replace(BASE, model=UNet(), training=Training(monitor="val_accuracy"))
 
 
-@pytest.mark.parametrize(("part", "given"), [("data", "aquarium"), ("model", "cnn"), ("training", ImageSpec())])
-def test_a_recipe_by_hand_is_made_of_its_parts(part, given):
-    with pytest.raises(ValueError, match=f"^Expected {part} of type "):
-        replace(BASE, **{part: given})
-
-
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [

@@ -28,7 +28,7 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
 def compile_model(
     model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
 ) -> None:
-    """Compile a model with the optimizer, the loss and the metrics of a recipe's training.
+    """Compile a model in place with the optimizer, the loss and the metrics of a recipe's training.
 
         >>> import marinecv as mcv
         >>> model = mcv.cnn((64, 64, 3), 7)
@@ -36,13 +36,8 @@ def compile_model(
         >>> type(model.optimizer).__name__
         'Adam'
 
-    Args:
-        model: compiled in place.
-        training: the settings.
-        learning_rate: in place of the recipe's.
-        weighted: whether sample weights apply to the metrics too.
-    Raises:
-        ValueError: the settings are no `Training`, or ask for decay of a model that is not built.
+    `learning_rate` replaces the recipe's; `weighted` applies sample weights to the metrics too. ValueError if the
+    settings ask for decay of a model that is not built.
     """
     of_type(keras.Model, model=model)
     of_type(Training, training=training)

@@ -37,17 +37,15 @@ def callbacks(
         training: patience, factor and monitor; `fit` has the number of epochs.
         folder: for `history.csv` and `checkpoint.npz`, created if missing; None writes neither. Files of an earlier
             training are overwritten after the first epoch unless it is resumed.
-        resume: continue from the checkpoint in the folder, whatever `initial_epoch` is; from the start without one.
-            Model, optimizer and settings must be the same; `epochs` may be more. Give `fit` the `EpochCounter` of a
-            `make_dataset` too.
+        resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is. Model,
+            optimizer and settings must be the same. Give `fit` the `EpochCounter` of a `make_dataset` too.
         say: receives one line an epoch; None prints none.
         stage: `"head"` trains without early stopping and reductions.
         whole: the model to save, where only a part of it is fitted.
         writes: False resumes without writing, as the other processes of a distributed training do.
         validation_images: number of validation images, for the line.
     Returns:
-        TerminateOnNaN, EarlyStopping (restores the best weights), ReduceLROnPlateau unless `lr_factor` is 1, and as
-        asked for StopAfterReductions, EpochLine and Checkpoint.
+        TerminateOnNaN, EarlyStopping, ReduceLROnPlateau, and as asked for StopAfterReductions, EpochLine, Checkpoint.
     Raises:
         ValueError: there is no folder to resume from, or it is a run. In `fit`: the checkpoint is of another training,
             the logs lack the monitor, or the learning rate follows a schedule.

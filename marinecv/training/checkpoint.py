@@ -43,9 +43,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class Checkpoint(keras.callbacks.Callback):
     """Write `history.csv` and `checkpoint.npz` after each epoch; resume from the latter if asked.
 
-    Columns of the history: epoch (from 1), what Keras logs, learning_rate (of the epoch) and seconds. It stands last in
-    the list of callbacks, as it saves what the others did. On resume, callbacks that count epochs without progress see
-    the earlier epochs again. Of another stage only the weights and the history are restored.
+    Columns of the history: epoch (from 1), what Keras logs, learning_rate (of the epoch) and seconds. It stands last,
+    as it saves what the other callbacks did. On resume, the watchers see the earlier epochs again. Of another stage
+    only the weights and the history are restored.
     """
 
     def __init__(

@@ -29,16 +29,13 @@ class DataChoice:
         no_box: images without a box: `"skip"` them, or `"empty"` makes them a class.
         class_level: which level of nested class folders is the class, `"first"` or `"leaf"`; empty: by their names.
         merge_case: merge classes whose names differ only in case.
-        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None: the default of the
-            data.
+        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"` or a CSV of splits; None: as the data has it.
         fractions: of train, validation and test, if they are not published.
-        frames: order of the frames that belong together: `"number"` in the file name, `"time"` in the EXIF data or the
-            name, or `"none"`; None: the best there is.
+        frames: frames belong together by `"number"` in the file name, `"time"` or `"none"`; None: the best there is.
         fold: the fold of cross-validation that is validation, such as `"2/5"`; empty without cross-validation.
         limit: maximum number of images a split, stratified; None: all.
         labelled: fraction of the train images whose label is used; the others are in no split.
-        pseudo_labels: minimum probability of a predicted label of an unlabeled image to be used in a second training;
-            0: none.
+        pseudo_labels: minimum probability of a predicted label to be used in a second training; 0: none.
         attributes: attributes for a multimodal model, annotated by `"image"` or by `"class"`; empty: none.
         min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
         synthetic: add the report's synthetic images to train.
@@ -89,8 +86,7 @@ class Training:
         momentum: of SGD.
         weight_decay: decoupled from the gradient, as in AdamW.
         l2: weight of half the squared variables in the loss: weight decay coupled to the gradient.
-        decay_scope: the variables both act on: `"kernels"`, without biases and normalization, or `"all"`, as
-            `weight_decay` of PyTorch's optimizers does.
+        decay_scope: where both act: `"kernels"`, without biases and normalization, or `"all"`, as in PyTorch.
         label_smoothing: fraction of the label spread over all classes.
         epochs: maximum number.
         batch_size: images a step.
@@ -99,16 +95,14 @@ class Training:
         lr_factor: factor of the learning rate when the monitor stands still.
         lr_patience: epochs it may stand still before that.
         metrics: metrics of the history: `"accuracy"`, and optionally `"precision"` and `"recall"`.
-        monitor: the metric to watch: `"val_loss"`, `"val_accuracy"`, `"loss"`; with a model of your own any that it is
-            compiled with, such as `"val_auc"`.
+        monitor: the metric to watch: `"val_loss"`, `"val_accuracy"`, `"loss"`, or one that your own model logs.
         head_epochs: epochs in which only the head learns, before the others.
         head_learning_rate: in those.
         class_weights: weigh each class by the inverse of its frequency; other weights go to Keras' `fit`.
         balanced: draw each class equally often.
         augmentation: bounds of the random augmentation of train images, or None.
         mixed_precision: compute in half precision: float16 on a GPU, bfloat16 on a processor.
-        bank: augmented views of each image whose frozen features are cached; 0: no feature cache. Without augmentation
-            it is one view, with only a horizontal flip two.
+        bank: augmented views of each image whose frozen features are cached (all there are, if few); 0: no cache.
         bank_dtype: of the feature cache, `"float32"` or `"float16"`.
         jit_compile: compile with XLA; `"auto"`: Keras' choice, on a GPU.
         calibration: fraction of validation that is held out as the calibration set.
@@ -270,7 +264,5 @@ def lint(recipe: Recipe) -> list[str]:
     if training.head_epochs and not model.has_backbone:
         found.append(f"head_epochs={training.head_epochs} never acts: this network has no backbone to freeze.")
     if model.has_backbone and training.head_epochs >= training.epochs:
-        found.append(
-            f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone's last layers."
-        )
+        found.append(f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone.")
     return found

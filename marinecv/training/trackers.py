@@ -1,8 +1,4 @@
-"""Follow a training in TensorBoard or Weights & Biases.
-
-Beside each epoch they get the settings of the run and, at its end, the metrics of the saved model: those of its best
-epoch and its scores with intervals.
-"""
+"""Follow a training in TensorBoard or Weights & Biases: settings, epochs, and the metrics of the saved model."""
 
 import hashlib
 import json
@@ -74,10 +70,7 @@ class TensorBoardLog(Tracker):
 
 
 class WandbLog(Tracker):
-    """A run of Weights & Biases, in `RUN/wandb`; offline without an account, for `wandb sync` later.
-
-    Killed and resumed, it is one run; the runs of a grid or a search are a group.
-    """
+    """A run of Weights & Biases, in `RUN/wandb`, also when resumed; offline without an account, for `wandb sync`."""
 
     def __init__(self, folder: Path, recipe: Recipe):
         super().__init__()
