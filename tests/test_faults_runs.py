@@ -389,9 +389,7 @@ def test_a_checkpoint_of_other_things_is_refused(tmp_path):
     broken = [
         ({**state, "epochs_done": "2"}, {}, "'epochs_done' of its state is '2'"),
         ({**state, "epochs_done": 0}, {}, "'epochs_done' of its state is 0. Expected `int` >= 1"),
-        ({**state, "history": rows[:1]}, {}, "its history is not that of the epochs up to 2"),
         ({**state, "history": [{"epoch": 2, "loss": "low"}]}, {}, "'history.0.loss' of its state is 'low'"),
-        (state, {"model/0000": np.array(["a"])}, "model/0000 holds <U1, no numbers"),
         ([], {}, "its state is .*Expected `object`"),
     ]
     for wrong, arrays, said in broken:

@@ -14,9 +14,8 @@ from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.models.encoders import encoder_classifier
 from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
-from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.build import build_model
-from marinecv.training.fit import fit_recipe, load_run
+from marinecv.training.fit import fit_autoencoder, fit_recipe, load_run
 from marinecv.training.model_choice import EncoderModel, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
 

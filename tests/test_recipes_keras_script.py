@@ -20,8 +20,7 @@ from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.recipes.keras_script import keras_script
 from marinecv.recipes.registry import RECIPES
 from marinecv.tables import write_table
-from marinecv.training.autoencode import with_loss
-from marinecv.training.build import build_model, compile_model
+from marinecv.training.build import build_model, compile_model, with_loss
 from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import _class_weights
 from marinecv.training.recipe import Training

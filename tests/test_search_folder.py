@@ -63,89 +63,55 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_parameter(search):
     ]
 
 
-def test_a_broken_table_is_written_anew(search):
-    keep(search, 1, **DONE)
-    (search.folder / "trials.csv").write_text("rubbish")
-    search.write_table()
-    assert (search.folder / "trials.csv").read_text().startswith("number,status")
-
-
 def test_a_folder_without_search_json_is_no_search(tmp_path):
-    with pytest.raises(ValueError, match="is no search: it has no search.json. Expected a folder that `search` made"):
+    with pytest.raises(ValueError, match="is no search"):
         Search(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("engine", None, "Object missing required field `engine`"),
-        ("trials", "9", "'trials' of .* is '9'. Expected `int`"),
-        ("trials", 0, "'trials' of .* is 0. Expected `int` >= 1"),
-        ("seed", -1, "'seed' of .* is -1. Expected `int` >= 0"),
-        ("space", [], r"'space' of .* is \[\]. Expected `array` of length >= 1"),
-        ("space", [{"name": "depth"}], "Expected choices for 'depth'"),
-        ("space", [{"depth": 1}], "Object contains unknown field `depth`"),
-    ],
-)
-def test_a_broken_search_json_is_named(search, key, value, said):
-    about = json.loads((search.folder / "search.json").read_text())
-    about = {**about, key: value} if value is not None else {name: about[name] for name in about if name != key}
-    (search.folder / "search.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match=f"{said}.*Bring it back from a copy, or start another search"):
-        Search(search.folder)
-
-
-def test_text_that_is_no_json_is_named(search):
-    (search.folder / "search.json").write_text("{")
-    with pytest.raises(ValueError, match="search.json cannot be read"):
-        Search(search.folder)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"status": "resting"}, "Expected status to be one of .*Received: status='resting'"),
-        ({"value": None}, "A trial that is done has a value and a loss"),
-        ({"number": 3}, "holds trial 3. Expected trial 1"),
-        ({"values": {"depth": 3}}, "has values for depth. Expected batch_size, optimizer, learning_rate"),
-        ({"epochs": "2"}, "'epochs' of .* is '2'"),
-    ],
-)
-def test_a_broken_trial_is_named(search, changes, said):
-    keep(search, 1, **DONE)
-    path = search.trial_folder(1) / "trial.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    with pytest.raises(ValueError, match=f"{said}.*Bring it back from a copy, or start another search"):
-        search.trials  # noqa: B018
-
-
-def test_a_trial_that_is_missing_before_another_is_named(search):
-    keep(search, 2, **DONE)
-    with pytest.raises(ValueError, match="0001/trial.json cannot be read"):
-        search.trials  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    ("engine", "algorithm", "said"),
-    [
-        (
-            "kerastuner",
-            "tpe",
-            "kerastuner has no algorithm 'tpe'. optuna has it. Expected one of bayesian, random, grid",
-        ),
-        ("optuna", "bayesian", "optuna has no algorithm 'bayesian'. kerastuner has it. Expected one of tpe, random"),
-        ("optuna", "grid", "optuna has no algorithm 'grid'. kerastuner has it"),
-        ("optuna", "luck", "optuna has no algorithm 'luck'. Expected"),
-        ("hyperopt", "tpe", "There is no engine 'hyperopt'. Expected one of kerastuner, optuna"),
-    ],
-)
-def test_pairs_that_do_not_exist_are_refused_by_name(engine, algorithm, said):
-    with pytest.raises(ValueError, match=said):
-        check_engine(engine, algorithm)
 
 
 def test_optuna_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     check_engine("kerastuner", "random")
-    with pytest.raises(ValueError, match=r"Optuna is not installed. Install it with: pip install 'marinecv\[optuna\]'"):
+    with pytest.raises(ValueError, match=r"pip install 'marinecv\[optuna\]'"):
         check_engine("optuna", "tpe")
+
+
+def replaced(changes):
+    return lambda text: json.dumps({**json.loads(text), **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "reason"),
+    [
+        ("search.json", lambda text: "{", "search.json cannot be read"),
+        ("search.json", lambda text: "{}", "missing required field `engine`"),
+        ("search.json", replaced({"trials": "9"}), "'trials' of .* is '9'"),
+        ("search.json", replaced({"trials": 0}), "'trials' of .* is 0"),
+        ("search.json", replaced({"space": []}), "'space' of "),
+        ("search.json", replaced({"space": [{"depth": 1}]}), "unknown field `depth`"),
+        ("trials/0001/trial.json", replaced({"status": "resting"}), "status='resting'"),
+        ("trials/0001/trial.json", replaced({"value": None}), "Expected value and loss"),
+        ("trials/0001/trial.json", replaced({"epochs": "2"}), "'epochs' of .* is '2'"),
+        ("trials/0001/trial.json", None, "0001/trial.json cannot be read"),
+    ],
+)
+def test_a_broken_file_is_named(search, name, spoilt, reason):
+    for number in (1, 2):
+        keep(search, number, **DONE)
+    path = search.folder / name
+    path.write_text(spoilt(path.read_text())) if spoilt else path.unlink()
+    with pytest.raises(ValueError, match=reason):
+        Search(search.folder).trials  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("hyperopt", "tpe"), "no engine 'hyperopt'"),
+        (("kerastuner", "tpe"), "kerastuner has no algorithm 'tpe'"),
+        (("optuna", "grid"), "optuna has no algorithm 'grid'"),
+        (("kerastuner", "grid", "2"), "kerastuner searches in one process"),
+    ],
+)
+def test_pairs_that_do_not_exist_are_refused_by_name(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        check_engine(*arguments)

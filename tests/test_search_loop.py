@@ -1,11 +1,9 @@
 """The loop of a search with every engine, on an objective that trains nothing."""
 
 import json
-import os
-import sqlite3
 import sys
 import threading
-from contextlib import closing
+from contextlib import contextmanager
 from math import log10
 
 import pytest
@@ -90,6 +88,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_trials(whole, tmp_path, en
     assert work(search, stopped_at(None, seen))
     assert search.trials == whole[engine, algorithm].trials
     assert seen == [*range(1, number + 1), *range(number, search.count + 1)]
+    assert work(search, lambda trial, report: pytest.fail("trained again"))  # it is over
 
 
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
@@ -111,13 +110,6 @@ def test_a_kill_between_question_and_folder_or_between_figures_and_engine_loses_
     assert [trial.over for trial in search.trials] == [True]
     assert work(search)
     assert search.trials == whole[engine, algorithm].trials
-
-
-@pytest.mark.parametrize(("engine", "algorithm"), [("kerastuner", "bayesian"), ("optuna", "tpe")])
-def test_a_search_that_is_over_trains_nothing(whole, engine, algorithm):
-    before = whole[engine, algorithm].trials
-    assert work(whole[engine, algorithm], lambda trial, report: pytest.fail("trained again"))
-    assert whole[engine, algorithm].trials == before
 
 
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
@@ -148,9 +140,9 @@ def test_keras_tuner_asks_for_all_of_a_grid_and_then_for_no_more(tmp_path):
     assert work(search, lambda trial, report: pytest.fail("trained again")) and len(search.trials) == 18
 
 
-@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
-def test_a_space_that_is_exhausted_ends_a_search_or_repeats_figures(tmp_path, algorithm):
-    search, trained = make(tmp_path / "search", "kerastuner", algorithm, count=15, space=SMALL), []
+@pytest.mark.parametrize("pair", [("kerastuner", "random"), ("kerastuner", "bayesian"), ("optuna", "random")])
+def test_values_that_come_again_are_not_trained_again(tmp_path, pair):
+    search, trained = make(tmp_path / "search", *pair, count=12, space=SMALL), []
 
     def count(trial, report):
         trained.append(trial.values)
@@ -158,24 +150,12 @@ def test_a_space_that_is_exhausted_ends_a_search_or_repeats_figures(tmp_path, al
 
     assert work(search, count)
     assert len(trained) == len({tuple(values.values()) for values in trained}) <= 4
-    for trial in search.trials[len(trained) :]:
-        assert "not trained again" in trial.reason and trial.seconds == 0
-
-
-def test_values_that_come_again_get_the_figures_they_have(tmp_path):
-    search, trained = make(tmp_path / "search", "optuna", "random", count=12, space=SMALL), []
-
-    def count(trial, report):
-        trained.append(trial.number)
-        return replace(trial, status="done", value=0.5 + trial.values["batch_size"] / 100, loss=1.0, best_epoch=1)
-
-    assert work(search, count)
-    assert len(trained) == 4 and len(search.trials) == 12
     first = {}
     for trial in search.trials:
         same = first.setdefault(tuple(trial.values.values()), trial)
         if same is not trial:
-            assert trial.value == same.value and trial.reason == f"the values of trial {same.number}, not trained again"
+            assert trial.value == same.value and trial.seconds == 0
+            assert trial.reason == f"the values of trial {same.number}, not trained again"
 
 
 def test_two_workers_share_a_search_and_never_train_the_same_trial(tmp_path):
@@ -201,27 +181,6 @@ def test_two_workers_share_a_search_and_never_train_the_same_trial(tmp_path):
     assert len({json.dumps(trial.values) for trial in search.trials}) == 16
 
 
-def test_a_worker_leaves_to_another_what_that_holds(tmp_path):
-    search = make(tmp_path / "search", "optuna", "random", count=2)
-    with pytest.raises(KeyboardInterrupt):
-        work(search, stopped_at(1, []))
-    started, go_on = threading.Event(), threading.Event()
-
-    def slowly(trial, report):
-        started.set()
-        go_on.wait(60)
-        return train(trial, report)
-
-    other = threading.Thread(target=work, args=(search, slowly))
-    other.start()
-    started.wait(60)
-    assert not work(search)  # trial 2 is done here, trial 1 is still in the other's hands
-    assert [trial.status for trial in search.trials] == ["running", "done"]
-    go_on.set()
-    other.join()
-    assert [trial.status for trial in search.trials] == ["done", "done"]
-
-
 def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tmp_path, monkeypatch):
     search = make(tmp_path / "search", "optuna", "random", count=1)
     with pytest.raises(KeyboardInterrupt):
@@ -237,45 +196,38 @@ def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tm
     assert [trial.status for trial in search.trials] == ["done"]
 
 
-def test_values_that_another_worker_is_training_are_not_trained_beside_it(tmp_path):
-    search = make(tmp_path / "search", "optuna", "random", count=2, space=SMALL[:1])
-    one = replace(SMALL[0], choices=(16,))
-    search.space = (one,)
-    search.trial_folder(1).mkdir(parents=True)
-    search.write_trial(Trial(number=1, values={"batch_size": 16}))
-    ended, held, done = [], threading.Event(), threading.Event()
+@contextmanager
+def held_elsewhere(folder):
+    """Hold a folder in another thread."""
+    held, done = threading.Event(), threading.Event()
 
     def holding():
-        with hold(search.trial_folder(1)):
+        with hold(folder):
             held.set()
             done.wait(60)
 
     other = threading.Thread(target=holding)
     other.start()
     held.wait(60)
-    ended = work(search, lambda trial, report: pytest.fail("trained"))
+    yield
     done.set()
     other.join()
-    assert not ended and search.trials[1].status == "pruned" and search.trials[1].value is None
+
+
+def test_a_worker_leaves_to_another_what_that_holds_and_does_not_train_its_values(tmp_path):
+    search = make(tmp_path / "search", "optuna", "random", count=2, space=SMALL[:1])
+    search.space = (replace(SMALL[0], choices=(16,)),)
+    search.trial_folder(1).mkdir(parents=True)
+    search.write_trial(Trial(number=1, values={"batch_size": 16}))
+    with held_elsewhere(search.trial_folder(1)):
+        assert not work(search, lambda trial, report: pytest.fail("trained"))
+    assert [(trial.status, trial.value) for trial in search.trials] == [("running", None), ("pruned", None)]
 
 
 def test_one_process_alone_works_on_a_search_of_keras_tuner(tmp_path):
     search = make(tmp_path / "search", "kerastuner", "random", count=2)
-    refusals = []
-
-    def meanwhile(trial, report):
-        def join():
-            with pytest.raises(ValueError, match="is in use: another process writes into it") as refusal:
-                work(search)
-            refusals.append(refusal)
-
-        other = threading.Thread(target=join)
-        other.start()
-        other.join()
-        return train(trial, report)
-
-    assert work(search, meanwhile)
-    assert len(refusals) == 2
+    with held_elsewhere(search.folder), pytest.raises(ValueError, match="is in use"):
+        work(search)
 
 
 def test_other_suggestions_than_at_first_are_an_error(tmp_path):
@@ -287,52 +239,4 @@ def test_other_suggestions_than_at_first_are_an_error(tmp_path):
     trial["values"]["learning_rate"] = 0.00051
     path.write_text(json.dumps(trial))
     with pytest.raises(ValueError, match=r"Keras Tuner suggests .* for trial 1 of .* which was trained with .*0.00051"):
-        work(search)
-
-
-def test_a_lost_study_of_optuna_is_made_again_from_the_trials(tmp_path):
-    search = make(tmp_path / "search", "optuna", "tpe", count=12)
-    with pytest.raises(KeyboardInterrupt):
-        work(search, stopped_at(9, []))
-    before = search.trials
-    (search.folder / "optuna.db").unlink()
-    assert work(search)
-    assert search.trials[:8] == before[:8] and len(search.trials) == 12
-    with open_engine(search) as engine:
-        engine.learn(search.trials)
-        states = [found.state.name.lower().replace("complete", "done") for found in engine.study.get_trials()]
-    assert states == [trial.status for trial in search.trials]
-
-
-def test_a_study_lies_in_its_search_whatever_that_is_called(tmp_path):
-    search = make(tmp_path / "odd #1 100%41? {x}", "optuna", "random", count=1)
-    assert work(search)
-    assert (search.folder / "optuna.db").is_file() and list(tmp_path.iterdir()) == [search.folder]
-
-
-def altered(statement):
-    def alter(path):
-        with closing(sqlite3.connect(path)) as database, database:
-            database.execute(statement)
-
-    return alter
-
-
-DAMAGES = {
-    "no database": lambda path: path.write_bytes(b"rubbish" * 1000),
-    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "another version": altered("update alembic_version set version_num = 'zzz'"),
-    "no study": altered("delete from studies"),
-    "no distribution": altered("update trial_params set distribution_json = 'x'"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_study_says_how_to_mend_it(damage, tmp_path):
-    search = make(tmp_path / "search", "optuna", "tpe", count=3)
-    with pytest.raises(KeyboardInterrupt):
-        work(search, stopped_at(2, []))
-    DAMAGES[damage](search.folder / "optuna.db")
-    with pytest.raises(OSError, match=r"optuna.db cannot be read or written: .*delete the file where it is damaged"):
         work(search)

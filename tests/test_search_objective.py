@@ -13,7 +13,7 @@ from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
 from marinecv.search import objective
 from marinecv.search.folder import Search, Trial
-from marinecv.search.objective import Pruned, Watch, figures, trainer
+from marinecv.search.objective import Pruned, Watch, trainer
 from marinecv.search.space import space_of
 from marinecv.tables import write_table
 
@@ -98,17 +98,16 @@ def test_a_trial_ranks_by_its_best_sound_epoch_then_by_the_lower_loss(search, mo
 def test_a_training_that_diverges_or_runs_out_of_memory_is_a_failed_trial(search, monkeypatch, error, reason):
     trial = trained(search, monkeypatch, 0.4, error=error)
     assert trial.status == "failed" and trial.reason.startswith(reason) and trial.epochs == 1
-
-
-def test_a_training_without_a_sound_epoch_is_a_failed_trial(search, monkeypatch):
-    trial = trained(search, monkeypatch, 0.4, losses=[np.nan])
-    assert trial.status == "failed" and "A trial that is done has a value and a loss" in trial.reason
+    trial = trained(search, monkeypatch, 0.4, losses=[np.nan])  # no epoch with a finite loss
+    assert trial.status == "failed" and "value and loss" in trial.reason
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_interruption_or_a_full_disk_ends_the_search(search, monkeypatch, error):
+    search.write_trial(TRIAL)
     with pytest.raises(type(error)):
         trained(search, monkeypatch, 0.4, error=error)
+    assert search.trial(1).tries == 0  # no fault of the trial
 
 
 def killed(search, monkeypatch, *accuracies):
@@ -129,25 +128,12 @@ def killed(search, monkeypatch, *accuracies):
 
 def test_a_trial_that_kills_its_process_again_and_again_is_a_failed_one(search, monkeypatch):
     search.write_trial(TRIAL)
+    killed(search, monkeypatch, 0.4)  # after an epoch, so the count starts again
     for tries in range(1, objective.TRIES + 1):
         killed(search, monkeypatch)
         assert search.trial(1).tries == tries and not search.trial(1).over
     trial = trainer(search, lambda line: None)(search.trial(1), lambda epoch, value: False)
-    assert trial.status == "failed" and trial.reason.startswith("3 processes were killed in epoch 1")
-
-
-def test_a_trial_that_comes_further_each_time_goes_on(search, monkeypatch):
-    search.write_trial(TRIAL)
-    for epoch in range(1, objective.TRIES + 2):
-        killed(search, monkeypatch, *[0.4] * epoch)
-        assert search.trial(1).tries == 1
-
-
-def test_an_interruption_is_no_fault_of_the_trial(search, monkeypatch):
-    search.write_trial(TRIAL)
-    with pytest.raises(KeyboardInterrupt):
-        trained(search, monkeypatch, error=KeyboardInterrupt())
-    assert search.trial(1).tries == 0
+    assert trial.status == "failed" and "3 processes were killed in epoch 2" in trial.reason
 
 
 def test_each_epoch_is_reported_and_a_trial_ends_where_told_to(search, monkeypatch):
@@ -155,7 +141,7 @@ def test_each_epoch_is_reported_and_a_trial_ends_where_told_to(search, monkeypat
     trial = trained(search, monkeypatch, 0.1, 0.4, 0.3, report=lambda *epoch: seen.append(epoch) or len(seen) == 2)
     assert seen == [(1, 0.1), (2, 0.4)]
     assert (trial.status, trial.value, trial.epochs) == ("pruned", 0.4, 2)
-    assert trial.reason == "below the median of the trials before it after 2 epochs"
+    assert "below the median" in trial.reason and "after 2 epochs" in trial.reason
 
 
 def test_the_epochs_before_a_kill_are_reported_once(search, tmp_path):
@@ -169,10 +155,6 @@ def test_the_epochs_before_a_kill_are_reported_once(search, tmp_path):
     assert seen == [(1, 0.1), (2, 0.4), (3, 0.5)]
     with pytest.raises(Pruned, match="after 1 epochs"):
         Watch(run, lambda *epoch: True).on_train_begin()
-
-
-def test_a_trial_that_was_never_trained_has_no_figures(search):
-    assert figures(search.run_of(search.trial_folder(1), RECIPE)) == {}
 
 
 def test_a_trial_that_was_begun_keeps_its_own_catalog(search, monkeypatch):

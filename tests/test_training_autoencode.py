@@ -1,4 +1,4 @@
-"""Training an autoencoder: what it learns from, what it leaves, and that a kill changes nothing."""
+"""Training an autoencoder: its targets and loss, what it saves, and that a kill changes nothing."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from marinecv.data.manifests import manifest_of_folder
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.autoencoders import dense_autoencoder, target_of
 from marinecv.runs import Run
-from marinecv.training.autoencode import fit_autoencoder, with_loss, with_targets
-from marinecv.training.fit import load_run
+from marinecv.training.build import with_loss, with_targets
+from marinecv.training.fit import fit_autoencoder, load_run
 from marinecv.training.model_choice import DenseAutoencoder, UNet
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
@@ -41,7 +41,7 @@ def make_run(shared_tank, tmp_path):
 
 
 def train(run, recipe):
-    return fit_autoencoder(recipe, run, load_run(run, recipe), say=lambda line: None)
+    return fit_autoencoder(recipe, run, load_run(run, recipe))
 
 
 SLOW = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in (VARIATIONAL, UNETS)]
@@ -51,14 +51,14 @@ SLOW = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in (VARIATIONAL,
 def test_a_killed_training_ends_as_if_it_had_not_been(make_run, recipe):
     whole, killed = make_run("whole", recipe), make_run("killed", recipe)
     train(whole, recipe)
-    stop = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: interrupt(epoch))
 
-    def interrupt(epoch):
+    def interrupt(epoch, logs):
         if epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_autoencoder(recipe, killed, load_run(killed, recipe), also=[stop], say=lambda line: None)
+        stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+        fit_autoencoder(recipe, killed, load_run(killed, recipe), also=[stop])
     assert len(killed.history) == 2 and not killed.path("model.keras").exists()
     train(killed, recipe)
     pd.testing.assert_frame_equal(killed.history.drop(columns="seconds"), whole.history.drop(columns="seconds"))
@@ -84,28 +84,16 @@ def test_the_target_is_the_clean_image_in_the_range_of_the_model():
     np.testing.assert_array_equal(targets["restored"], target_of(model)(clean))
 
 
-def test_a_variational_loss_is_the_error_and_beta_times_the_divergence_of_the_code():
-    for beta in (0.0, 2.0):
-        recipe = VARIATIONAL.with_model(beta=beta)
-        keras.utils.set_random_seed(0)
-        model = dense_autoencoder((8, 8, 3), units=(12, 6, 4), variational=True)
-        learns = with_loss(model, recipe)
-        images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.float32)
-        targets = {"restored": np.asarray(target_of(model)(images)), "divergence": np.zeros((5, 1), np.float32)}
-        mean, log_variance = keras.Model(
-            model.inputs[0], [model.get_layer(name).output for name in ("code", "log_variance")]
-        )(images)
-        mean, log_variance = np.asarray(mean), np.asarray(log_variance)
-        divergence = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1).mean() / 2
-        error = np.square(np.asarray(model(images, training=False)) - targets["restored"]).mean()
-        found = learns.evaluate(images, targets, verbose=0, return_dict=True)["loss"]
-        assert found == pytest.approx(error + beta * divergence / 64, rel=1e-5)
-
-
-def test_a_split_without_an_image_is_refused(make_run):
-    run = make_run("empty", DENSE)
-    catalog = run.catalog
-    catalog.loc[catalog["split"] == "validation", "problem"] = "too dark"
-    catalog.to_csv(run.path("catalog.csv"), index=False)
-    with pytest.raises(ValueError, match="The validation split holds no usable image"):
-        train(run, DENSE)
+@pytest.mark.parametrize("beta", [0.0, 2.0])
+def test_a_variational_loss_is_the_error_and_beta_times_the_divergence_of_the_code(beta):
+    keras.utils.set_random_seed(0)
+    model = dense_autoencoder((8, 8, 3), units=(12, 6, 4), variational=True)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.float32)
+    targets = {"restored": np.asarray(target_of(model)(images)), "divergence": np.zeros((5, 1), np.float32)}
+    outputs = [model.get_layer(name).output for name in ("code", "log_variance")]
+    mean, log_variance = map(np.asarray, keras.Model(model.inputs[0], outputs)(images))
+    divergence = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1).mean() / 2
+    error = np.square(np.asarray(model(images, training=False)) - targets["restored"]).mean()
+    learns = with_loss(model, VARIATIONAL.with_model(beta=beta))
+    loss = learns.evaluate(images, targets, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(error + beta * divergence / 64, rel=1e-5)

@@ -1,8 +1,6 @@
-import os
-import subprocess
-import sys
+"""Callbacks of a training: when it stops and slows down, what it writes, and that a resumed one ends the same."""
+
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -12,8 +10,7 @@ import pytest
 
 from marinecv.progress import duration
 from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks
-from marinecv.training.checkpoint import read_checkpoint
-from marinecv.training.identity import structure
+from marinecv.training.checkpoint import read_checkpoint, structure
 from marinecv.training.recipe import Training
 
 PATIENT = Training(epochs=4, early_stop_patience=3, lr_patience=1, lr_factor=0.5)
@@ -32,51 +29,37 @@ def model_of(units=3, dropout=0.5, rate=0.05, optimizer=keras.optimizers.Adam, m
 
 
 def fit(model, wanted, first=0, last=4, **options):
-    options = {"validation_data": (X, Y), **options}
-    return model.fit(
-        X, Y, batch_size=4, initial_epoch=first, epochs=last, callbacks=wanted, verbose=0, shuffle=False, **options
-    )
+    options = {"validation_data": (X, Y), "batch_size": 4, "verbose": 0, "shuffle": False, **options}
+    return model.fit(X, Y, initial_epoch=first, epochs=last, callbacks=wanted, **options)
 
 
-def kinds(wanted):
-    return [type(callback).__name__ for callback in wanted]
+def history_of(folder):
+    return pd.read_csv(folder / "history.csv")
 
 
-def test_callbacks_are_keras_own_and_ours_by_choice(tmp_path):
-    watch = ["TerminateOnNaN", "Watch", "ReduceLROnPlateau"]
-    assert kinds(callbacks(PATIENT)) == watch and isinstance(callbacks(PATIENT)[1], keras.callbacks.EarlyStopping)
-    assert kinds(callbacks(PATIENT, say=print)) == [*watch, "EpochLine"]
-    assert kinds(callbacks(replace(PATIENT, early_stop_reductions=2))) == [*watch, "StopAfterReductions"]
-    assert kinds(callbacks(PATIENT, tmp_path, say=print)) == [*watch, "EpochLine", "Checkpoint"]
-    assert kinds(callbacks(PATIENT, stage="head")) == watch[:1]
-    assert kinds(callbacks(replace(PATIENT, lr_factor=1.0))) == watch[:2]
-
-
-def test_what_says_a_line_is_a_function():
-    with pytest.raises(ValueError, match="Expected say of type Callable"):
-        callbacks(PATIENT, say=True)
+def assert_equal(mine, theirs):
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_nothing_is_resumed_without_a_folder():
-    with pytest.raises(ValueError, match="Expected the folder that it lies in"):
+    with pytest.raises(ValueError, match="Received: folder=None"):
         callbacks(PATIENT, resume=True)
 
 
 def test_a_schedule_that_would_be_reduced_is_refused_before_the_first_epoch():
     model = model_of(rate=keras.optimizers.schedules.CosineDecay(0.01, 20))
-    with pytest.raises(ValueError, match="follows a LearningRateSchedule. Expected Training.lr_factor=1"):
+    with pytest.raises(ValueError, match="LearningRateSchedule.*lr_factor=1"):
         fit(model, callbacks(PATIENT))
     assert fit(model, callbacks(replace(PATIENT, lr_factor=1.0))).epoch == [0, 1, 2, 3]
 
 
-def test_the_watchers_have_the_recipes_settings():
-    _, stopping, plateau = callbacks(Training(monitor="val_accuracy", early_stop_patience=7, lr_patience=3))
-    assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == ("val_accuracy", 7, True)
-    assert (plateau.monitor, plateau.patience, plateau.factor) == ("val_accuracy", 3, 0.2)
-
-
-def history_of(folder):
-    return pd.read_csv(folder / "history.csv")
+def test_early_stopping_and_reductions_follow_the_settings_and_leave_the_head_alone():
+    still = replace(PATIENT, early_stop_patience=2)
+    stopped, head = (model_of(rate=1e-9) for _ in range(2))
+    assert len(fit(stopped, callbacks(still), last=9).epoch) == 3 and float(stopped.optimizer.learning_rate) < 1e-9
+    assert len(fit(head, callbacks(still, stage="head"), last=5).epoch) == 5
+    assert float(head.optimizer.learning_rate) == pytest.approx(1e-9)
 
 
 def test_history_has_a_row_an_epoch_with_the_rate_it_was_trained_with(tmp_path):
@@ -88,81 +71,55 @@ def test_history_has_a_row_an_epoch_with_the_rate_it_was_trained_with(tmp_path):
     np.testing.assert_allclose(table["learning_rate"], [0.1, 0.05, 0.1 / 3], rtol=1e-6)
 
 
-def test_an_epoch_done_again_replaces_its_row_and_leaves_the_others_to_the_last_digit(tmp_path):
-    path, wanted = tmp_path / "history.csv", callbacks(PATIENT, tmp_path)
-    fit(model_of(), wanted, last=3)
-    before = path.read_text(encoding="utf-8").splitlines()
-    fit(model_of(), wanted, first=2, last=4)
-    after = path.read_text(encoding="utf-8").splitlines()
-    assert after[:3] == before[:3] and len(after) == 5
-    assert after[3] != before[3]
+FALLING = [1.0, 0.1, 0.1, 0.01, 0.01]
 
 
-def watched(rates, values, reductions=2, mode="max"):
-    """The epoch (from 1) in which training ends, if each epoch ends with these rates and values."""
-    stop = StopAfterReductions(reductions, "val_accuracy", mode)
+@pytest.mark.parametrize(
+    ("rates", "values", "options", "end"),
+    [
+        (FALLING, [0.5, 0.5, 0.4, 0.5, 0.9], {}, 4),
+        (FALLING, [0.5, 0.5, 0.6, 0.6, 0.6], {}, None),  # progress between the two
+        (FALLING, [0.5, 0.5, 0.6, 0.6, 0.6], {"mode": "min"}, 4),
+        (FALLING, [0.5] * 5, {"reductions": 1}, 2),
+        ([1.0] * 5, [0.5] * 5, {}, None),
+    ],
+)
+def test_training_ends_with_the_last_of_some_reductions_without_progress_between(rates, values, options, end):
+    stop = StopAfterReductions(**{"reductions": 2, **options})
     model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=1.0), stop_training=False)
     stop.set_model(model)
     stop.on_train_begin()
+    ended = []
     for epoch, (rate, value) in enumerate(zip(rates, values, strict=True)):
         stop.on_epoch_begin(epoch)
         model.optimizer.learning_rate = rate
         stop.on_epoch_end(epoch, {"val_accuracy": value})
-        if model.stop_training:
-            return epoch + 1
-    return None
+        ended += [epoch + 1] if model.stop_training else []
+    assert next(iter(ended), None) == end
 
 
-def test_training_ends_with_the_last_of_some_reductions_without_progress_between():
-    falling = [1.0, 0.1, 0.1, 0.01, 0.01]
-    assert watched(falling, [0.5, 0.5, 0.4, 0.5, 0.9]) == 4
-    assert watched(falling, [0.5, 0.5, 0.6, 0.6, 0.6]) is None  # progress between the two
-    assert watched(falling, [0.5, 0.5, 0.6, 0.6, 0.6], mode="min") == 4
-    assert watched(falling, [0.5] * 5, reductions=1) == 2
-    assert watched([1.0] * 5, [0.5] * 5) is None
+TRAINED, VALIDATED = {"loss": 0.5, "accuracy": 0.75}, {"val_loss": 0.25, "val_accuracy": 1.0}
 
 
-def test_reductions_are_counted_on_over_a_kill(tmp_path):
-    still = Training(
-        epochs=9, early_stop_patience=9, lr_patience=1, early_stop_reductions=3, monitor="val_accuracy", lr_factor=0.1
-    )
-
-    def stopped(model, folder, last):
-        model.optimizer.learning_rate = 1e-9  # nothing gets better
-        fit(model, callbacks(still, folder, resume=True), last=last)
-        return read_checkpoint(folder / "checkpoint.npz")[0]
-
-    whole = stopped(model_of(), tmp_path / "whole", 9)
-    assert whole.stopped and whole.epochs_done == 4  # best in the first, reduced in the three after it
-    assert not stopped(model_of(), tmp_path / "killed", 3).stopped
-    assert stopped(model_of(), tmp_path / "killed", 9).epochs_done == 4
-
-
-def test_an_epoch_is_one_calm_line():
-    said = []
-    line = line_of(2, said.append)
+@pytest.mark.parametrize(
+    ("logs", "images", "parts"),
+    [
+        (TRAINED | VALIDATED, None, "loss 0.500  accuracy 0.750  validation 1.000 (loss 0.250)"),
+        (TRAINED | VALIDATED, 38, "loss 0.500  accuracy 0.750  validation 1.000 (loss 0.250, n=38)"),
+        (TRAINED, 38, "loss 0.500  accuracy 0.750"),
+        ({"loss": 0.5, "val_loss": 0.25}, 38, "loss 0.50000  validation 0.25000 (n=38)"),
+        ({"my_loss": 0.5, "val_top": 0.75}, None, "val_top 0.75000"),  # of a model with a train_step of its own
+    ],
+)
+def test_an_epoch_is_one_calm_line(logs, images, parts):
+    lines = []
+    line = EpochLine(Training(epochs=99, monitor="val_top"), lines.append, validation_images=images)
+    line.set_params({"epochs": 2})
     for epoch in (0, 1):
         line.on_epoch_begin(epoch)
         line.started -= 100
-        line.on_epoch_end(epoch, {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0})
-    assert said[0].startswith("  epoch  1/2  loss 0.500  accuracy 0.750  validation 1.000 (loss 0.250)  100.0 s")
-    assert said[0].endswith("about 2 min left") and said[1].endswith("100.0 s")
-    line.on_epoch_end(1, {"loss": 0.5, "accuracy": 0.75})
-    assert "validation" not in said[2]
-    measured = line_of(2, said.append, validation_images=38)
-    measured.on_epoch_begin(0)
-    measured.on_epoch_end(0, {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0})
-    assert "validation 1.000 (loss 0.250, n=38)" in said[3]
-    measured.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25})
-    assert "validation 0.25000 (n=38)" in said[4]
-    measured.on_epoch_end(0, {"my_loss": 0.5, "val_top": 0.75})  # of a model with a train_step of its own
-    assert said[5].startswith("  epoch  1/2  val_top 0.75000")
-
-
-def line_of(epochs, say, **options):
-    line = EpochLine(Training(epochs=99, monitor="val_top"), say, **options)
-    line.set_params({"epochs": epochs})
-    return line
+        line.on_epoch_end(epoch, logs)
+    assert lines == [f"  epoch  1/2  {parts}  100.0 s  about 2 min left", f"  epoch  2/2  {parts}  100.0 s"]
 
 
 @pytest.mark.parametrize(
@@ -170,11 +127,6 @@ def line_of(epochs, say, **options):
 )
 def test_a_duration_is_said_in_words(seconds, words):
     assert duration(seconds) == words
-
-
-def assert_equal(mine, theirs):
-    for one, other in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_auc"])
@@ -188,8 +140,7 @@ def test_a_resumed_training_ends_as_if_it_had_not_ended(tmp_path, monitor):
     fit(whole, first)
     fit(model(), callbacks(watched, tmp_path / "parts", resume=True), last=2)  # nothing is there to be resumed
     second = callbacks(watched, tmp_path / "parts", resume=True)
-    ended = fit(resumed, second)
-    assert ended.epoch == [2, 3]
+    assert fit(resumed, second).epoch == [2, 3]
     assert_equal(resumed.get_weights(), whole.get_weights())
     assert_equal(resumed.optimizer.variables, whole.optimizer.variables)
     for mine, theirs in zip(second[1:4], first[1:4], strict=True):
@@ -220,7 +171,7 @@ def test_a_training_that_fails_in_its_first_epoch_takes_nothing_from_what_lies_t
 
 
 def test_a_model_that_was_trained_on_in_the_same_process_goes_on_at_its_reduced_rate(tmp_path):
-    slow = replace(PATIENT, early_stop_patience=9, lr_patience=1, monitor="val_accuracy")
+    slow = replace(PATIENT, early_stop_patience=9, monitor="val_accuracy")
     parts, whole = model_of(), model_of()
     fit(whole, callbacks(slow), last=6)
     fit(parts, callbacks(slow, tmp_path), last=3)
@@ -229,32 +180,24 @@ def test_a_model_that_was_trained_on_in_the_same_process_goes_on_at_its_reduced_
     assert_equal(parts.get_weights(), whole.get_weights())
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # of Keras, told again by pytest.warns
-def test_where_no_epoch_is_left_the_best_weights_come_back_and_it_is_said(tmp_path):
-    trained, said = model_of(), []
-    fit(trained, callbacks(PATIENT, tmp_path))
-    again = model_of()
-    with pytest.warns(UserWarning, match="no epoch is left to train: .*checkpoint.npz has 4, and fit asks for 4"):
-        assert fit(again, callbacks(PATIENT, tmp_path, resume=True)).epoch == []
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, in pytest.warns
+@pytest.mark.parametrize(
+    ("rate", "patience", "last", "why"),
+    [(0.05, 3, 4, "4, and fit asks for 4"), (1e-9, 1, 9, "2, and it stopped early")],
+)
+def test_where_no_epoch_is_left_the_best_weights_come_back_and_it_is_said(tmp_path, rate, patience, last, why):
+    training, trained, lines = replace(PATIENT, early_stop_patience=patience), model_of(rate=rate), []
+    fit(trained, callbacks(training, tmp_path), last=last)
+    again = model_of(rate=rate)
+    with pytest.warns(UserWarning, match=f"no epoch is left to train: .* has {why}"):
+        assert fit(again, callbacks(training, tmp_path, resume=True), last=last).epoch == []
     assert_equal(again.get_weights(), trained.get_weights())
-    assert fit(again, callbacks(PATIENT, tmp_path, resume=True, say=said.append), last=3).epoch == []
-    assert said == [f"  no epoch is left to train: {tmp_path / 'checkpoint.npz'} has 4, and fit asks for 3"]
-
-
-def test_a_training_that_stopped_early_is_over_whatever_fit_asks_for(tmp_path):
-    still = replace(PATIENT, early_stop_patience=1)
-    trained, said = model_of(rate=1e-9), []
-    done = len(fit(trained, callbacks(still, tmp_path), last=9).epoch)
-    again = model_of(rate=1e-9)
-    assert fit(again, callbacks(still, tmp_path, resume=True, say=said.append), last=20).epoch == []
-    assert said[0].endswith(f"has {done}, and it stopped early") and done < 9
-    assert_equal(again.get_weights(), trained.get_weights())
+    assert fit(again, callbacks(training, tmp_path, resume=True, say=lines.append), last=last).epoch == []
+    assert why in lines[0] and len(lines) == 1
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "difference"),
     [
         ({"units": 4}, "model.layers_sha256 was '.*' and is '.*'"),
         ({"dropout": 0.4}, "model.layers_sha256 was"),
@@ -263,10 +206,10 @@ def test_a_training_that_stopped_early_is_over_whatever_fit_asks_for(tmp_path):
         ({"training": replace(PATIENT, batch_size=8)}, "training.batch_size was 32 and is 8."),
     ],
 )
-def test_only_its_own_training_goes_on_from_a_checkpoint(tmp_path, changed, said):
+def test_only_its_own_training_goes_on_from_a_checkpoint(tmp_path, changed, difference):
     training = changed.pop("training", PATIENT)
     fit(model_of(), callbacks(PATIENT, tmp_path), last=2)
-    with pytest.raises(ValueError, match=rf"checkpoint.npz is of another training: .*{said}.* resume=False trains"):
+    with pytest.raises(ValueError, match=rf"checkpoint.npz is of another training: .*{difference}"):
         fit(model_of(**changed), callbacks(training, tmp_path, resume=True))
 
 
@@ -277,43 +220,20 @@ def test_a_model_without_weights_cannot_go_on(tmp_path):
         return model
 
     fit(unbuilt(), callbacks(PATIENT, tmp_path), last=1)
-    with pytest.raises(ValueError, match="cannot be resumed by a model that has no weights yet.*keras.Input"):
+    with pytest.raises(ValueError, match="without weights.*keras.Input"):
         fit(unbuilt(), callbacks(PATIENT, tmp_path, resume=True))
 
 
-class Doubled(keras.Model):
-    """A model of the user's own that does not say how it is built."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def call(self, x):
-        return self.layer(x) * 2
-
-    def get_config(self):
-        raise NotImplementedError
-
-
-def nested(activation="relu"):
+def nested(activation="relu", frozen=False):
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation)])
     inputs = keras.Input((4,))
     hidden = keras.layers.Lambda(lambda x: x * 2)(keras.layers.GaussianNoise(0.1)(inputs))
-    return keras.Model(inputs, keras.layers.Dense(2)(inner(hidden, training=False)))
-
-
-def subclassed(units=2):
-    model = Doubled(keras.layers.Dense(units))
-    model(np.zeros((1, 4), np.float32))
-    return model
+    return keras.Model(inputs, keras.layers.Dense(2, trainable=not frozen)(inner(hidden, training=False)))
 
 
 def test_a_structure_is_the_same_whatever_layers_are_called():
-    assert structure(nested()) == structure(nested()) != structure(nested("tanh"))
-    assert structure(subclassed()) == structure(subclassed()) != structure(subclassed(3))
-    frozen = nested()
-    frozen.layers[-1].trainable = False
-    assert structure(frozen) != structure(nested())
+    assert structure(nested()) == structure(nested())
+    assert len({structure(nested()), structure(nested("tanh")), structure(nested(frozen=True))}) == 3
 
 
 def test_in_another_stage_only_the_weights_and_the_history_are_taken_back(tmp_path):
@@ -327,65 +247,43 @@ def test_in_another_stage_only_the_weights_and_the_history_are_taken_back(tmp_pa
     assert history_of(tmp_path)["epoch"].tolist() == [1, 2, 3]
 
 
-def test_where_no_file_is_there_is_nothing_to_take_back(tmp_path):
-    assert read_checkpoint(tmp_path / "checkpoint.npz") == (None, {})
-
-
 def test_a_broken_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "checkpoint.npz"
+    path, other = tmp_path / "checkpoint.npz", tmp_path / "other.npz"
     fit(model_of(), callbacks(PATIENT, tmp_path), last=1)
     whole = path.read_bytes()
-    other = tmp_path / "other.npz"
     np.savez(other, x=1)
     for data in (b"", b"no zip", whole[: len(whole) // 2], other.read_bytes()):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match="checkpoint.npz is no checkpoint of marinecv.*Delete it"):
+        with pytest.raises(ValueError, match="no checkpoint of marinecv.*Delete it"):
             fit(model_of(), callbacks(PATIENT, tmp_path, resume=True), last=1)
 
 
 @pytest.mark.parametrize(
-    ("monitor", "options", "said"),
+    ("monitor", "options", "reason"),
     [
-        (
-            "val_loss",
-            {"validation_data": None},
-            "'val_loss'. Nothing was validated: give fit validation_data, or watch",
-        ),
-        (
-            "val_acuracy",
-            {},
-            "in the logs of each epoch: .*Received: monitor='val_acuracy'. Did you mean \"val_accuracy\"",
-        ),
-        ("val_own", {}, "does not know whether more or less of monitor='val_own' is better"),
+        ("val_loss", {"validation_data": None}, "Nothing was validated: give fit validation_data"),
+        ("val_acuracy", {}, "Received: monitor='val_acuracy'. Did you mean \"val_accuracy\""),
     ],
 )
-def test_what_is_watched_must_be_in_the_logs_and_have_a_direction(monitor, options, said):
-    def own(y_true, y_pred):
-        return keras.ops.mean(y_pred)
-
-    with pytest.raises(ValueError, match=said):
-        fit(model_of(metrics=["accuracy", own]), callbacks(Training(monitor=monitor)), last=1, **options)
+def test_a_monitor_that_is_not_in_the_logs_is_refused(monitor, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        fit(model_of(), callbacks(Training(monitor=monitor)), last=1, **options)
 
 
-def test_a_folder_is_made_and_one_that_cannot_be_written_into_is_refused_at_once(tmp_path):
+def test_a_folder_is_made_by_the_process_that_writes(tmp_path):
     callbacks(PATIENT, tmp_path / "new" / "one")
-    assert (tmp_path / "new" / "one").is_dir()
-    (tmp_path / "file").write_text("x")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match="file.* cannot be written into: .*Expected a folder"):
-            callbacks(PATIENT, folder)
     callbacks(PATIENT, tmp_path / "theirs", writes=False)
-    assert not (tmp_path / "theirs").exists()
+    assert (tmp_path / "new" / "one").is_dir() and not (tmp_path / "theirs").exists()
 
 
 def test_a_run_is_not_overwritten(tmp_path):
     for name in ("recipe.json", "checkpoint.npz"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(ValueError, match="is a run that fit_recipe goes on with, which is not overwritten"):
+    with pytest.raises(ValueError, match="a run that fit_recipe resumes"):
         callbacks(PATIENT, tmp_path)
     callbacks(PATIENT, tmp_path, resume=True)
     (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(ValueError, match="is a finished run, which is not overwritten. Expected another folder"):
+    with pytest.raises(ValueError, match="a finished run"):
         callbacks(PATIENT, tmp_path, resume=True)
 
 
@@ -403,32 +301,11 @@ def test_each_trial_of_keras_tuner_begins_with_its_own_weights_and_rate(tmp_path
             if epoch == 0:
                 begun.append((int(self.model.optimizer.iterations), float(self.model.optimizer.learning_rate)))
 
-    tuner = keras_tuner.RandomSearch(
-        lambda hp: model_of(rate=hp.Choice("rate", [0.5, 0.25])),
-        objective="val_accuracy", max_trials=2, directory=tmp_path / "tuner", overwrite=True,
-    )  # fmt: skip
-    tuner.search(
-        X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=[*callbacks(PATIENT, tmp_path / "own"), Noted()]
-    )
+    def build(hp):
+        return model_of(rate=hp.Choice("rate", [0.5, 0.25]))
+
+    tuner = keras_tuner.RandomSearch(build, objective="val_accuracy", max_trials=2, directory=tmp_path / "tuner")
+    own = [*callbacks(PATIENT, tmp_path / "own"), Noted()]
+    tuner.search(X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=own)
     assert sorted(begun) == [(0, 0.25), (0, 0.5)]
     assert history_of(tmp_path / "own")["epoch"].tolist() == [1, 2]
-
-
-@pytest.mark.slow
-def test_with_jax_a_training_goes_on_likewise(tmp_path):
-    code = f"from pathlib import Path; import test_training_callbacks as t; t.resume_twice(Path({str(tmp_path)!r}))"
-    subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, cwd=Path(__file__).parent, check=True
-    )
-
-
-def resume_twice(folder):
-    assert keras.backend.backend() == "jax"
-    for monitor in ("val_loss", "val_mse"):
-        watched = replace(PATIENT, monitor=monitor)
-        whole, resumed = (model_of(metrics=["mse"]) for _ in range(2))
-        fit(whole, callbacks(watched))
-        fit(model_of(metrics=["mse"]), callbacks(watched, folder / monitor), last=2)
-        assert fit(resumed, callbacks(watched, folder / monitor, resume=True)).epoch == [2, 3]
-        assert_equal(resumed.get_weights(), whole.get_weights())
-        assert fit(resumed, None, last=1).epoch == [0]

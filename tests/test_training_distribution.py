@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -17,16 +18,13 @@ import pytest
 import tensorflow as tf
 from conftest import draw_tank
 
-from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.share import Share
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.studies import Study
-from marinecv.training import autoencode
-from marinecv.training.build import build_model
+from marinecv.training import fit as fitting
 from marinecv.training.distribution import distributed, join, share_here
-from marinecv.training.learner import learner
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import devices
 from pipelines.cli import main
@@ -92,73 +90,46 @@ def test_the_mean_over_weighted_rows_is_that_over_the_images(processes, devices)
     assert len(set(weights[weights > 0])) == 1
 
 
-def test_a_class_counts_what_it_is_said_to():
+def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
+    rows, pixels = numbered(5)
+    assert len(make_dataset(rows, SPEC, CLASSES, pixels=pixels, training=True).element_spec) == 2
+    with distributed(None) as share:
+        assert share == share_here() == join(None) == join("mirrored") == Share()
     [(images, weights)] = epoch_of(Share(devices=2), 12, training=True, class_weight={0: 5.0, 2: 0.5})
     assert [{0: 5.0, 1: 1.0, 2: 0.5}[image % 3] for image in images] == weights.tolist()
 
 
-def test_alone_a_data_set_has_no_weights():
-    rows, pixels = numbered(5)
-    assert len(make_dataset(rows, SPEC, CLASSES, pixels=pixels, training=True).element_spec) == 2
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [
+        (lambda run: epoch_of(Share(devices=4), 12, batch_size=10), "multiple of 4"),
+        (lambda run: epoch_of(Share(), 12, training=True, class_weight={0: 2.0}), "On one device use model.fit"),
+        (lambda run: join("data-parallel"), "Set KERAS_BACKEND=jax"),
+        (lambda run: fitting.fit_autoencoder(Recipe.of(run), run, np.empty(0)), "autoencoder is trained on one device"),
+        (lambda run: fitting.fit_recipe(Recipe.of(run).with_training(bank=1), run, np.empty(0)), "Expected bank=0"),
+    ],
+)
+def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, finished_run, monkeypatch):
+    monkeypatch.setattr(fitting, "share_here", lambda: Share(devices=2))
+    monkeypatch.setattr(fitting, "prepared", lambda *args: {})
+    monkeypatch.setattr(fitting, "_class_weights", lambda *args: None)
+    with pytest.raises(ValueError, match=reason):
+        refused(Run(finished_run))
 
 
-def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
-    with pytest.raises(ValueError, match="10 images cannot be dealt evenly to 4 devices. Expected .* multiple of 4"):
-        epoch_of(Share(devices=4), 12, batch_size=10)
-
-
-def test_a_pass_is_the_epoch_that_its_counter_says():
-    counter = EpochCounter(3)
-    rows, pixels = numbered(30)
-    options = {"pixels": pixels, "training": True, "batch_size": 30}
-    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=counter)
-    next(iter(seen))  # a look at a batch, which is the whole pass here
-    counter.on_epoch_begin(3)
-    for (expected, _), (images, _) in zip(
-        make_dataset(rows, SPEC, CLASSES, **options, start_epoch=3), seen, strict=True
-    ):
-        assert np.array_equal(expected, images)
-
-
-def test_outside_of_a_distribution_a_process_is_alone():
-    with distributed(None) as share:
-        assert share == share_here() == join(None) == join("mirrored") == Share()
-
-
-def test_data_parallel_on_another_backend_says_how_to_change_it():
-    with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax before Keras is imported. Received: tensorflow"):
-        join("data-parallel")
-
-
-def test_class_weights_without_several_devices_are_refused():
-    with pytest.raises(ValueError, match="On one device use model.fit"):
-        epoch_of(Share(), 12, training=True, class_weight={0: 2.0})
-
-
-@pytest.fixture
-def as_on_jax(monkeypatch):
+@pytest.mark.parametrize(
+    ("patched", "reason"),
+    [
+        ((os, "environ", {"KERAS_DISTRIBUTION_PROCESS_ID": "1"}), "KERAS_DISTRIBUTION_JOB_ADDRESSES is not set"),
+        (("jax.device_count", lambda: 3), "1 of 3 devices of 1 processes"),
+        ((tf.config, "set_visible_devices", Mock(side_effect=RuntimeError)), "TensorFlow uses a GPU already"),
+    ],
+)
+def test_processes_that_cannot_join_are_refused(patched, reason, monkeypatch):
+    pytest.importorskip("jax")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-
-
-def test_one_of_keras_variables_alone_is_refused(as_on_jax, monkeypatch):
-    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
-    with pytest.raises(ValueError, match="KERAS_DISTRIBUTION_JOB_ADDRESSES is not set. Expected all of"):
-        join("data-parallel")
-
-
-def test_processes_with_unequal_numbers_of_devices_are_refused(as_on_jax, monkeypatch):
-    jax = pytest.importorskip("jax")
-    monkeypatch.setattr(jax, "device_count", lambda: 3)
-    with pytest.raises(ValueError, match="1 of 3 devices of 1 processes. Expected equally many each"):
-        join("data-parallel")
-
-
-def test_a_gpu_that_tensorflow_has_taken_is_said(as_on_jax, monkeypatch):
-    def taken(*devices):
-        raise RuntimeError("Visible devices cannot be modified after being initialized")
-
-    monkeypatch.setattr(tf.config, "set_visible_devices", taken)
-    with pytest.raises(ValueError, match="TensorFlow has taken a GPU already. Start anew"):
+    monkeypatch.setattr(*patched)
+    with pytest.raises(ValueError, match=reason):
         join("data-parallel")
 
 
@@ -171,10 +142,10 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--output-dir", "x", "--grid"], "2 processes train one classifier together. Leave out grid"),
-        (["--output-dir", "x", "--image-size", "32", "64"], "name one image size"),
-        (["--resume", "STUDY"], "resume one run of a study"),
-        ([], "Name the folder of the run with --output-dir"),
+        (["--output-dir", "x", "--grid"], "Leave out grid"),
+        (["--output-dir", "x", "--image-size", "32", "64"], "one image size"),
+        (["--resume", "STUDY"], "one run"),
+        ([], "--output-dir"),
     ],
 )
 def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(
@@ -194,19 +165,8 @@ def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished
     catalog = (run / "catalog.csv").read_text(encoding="utf-8").replace("crab_train_0.jpg,", "gone.jpg,")
     (run / "catalog.csv").write_text(catalog, encoding="utf-8")
     monkeypatch.setattr(devices, "distributed", lambda how: nullcontext(Share()))
-    with pytest.raises(ValueError, match="1 images that process 0 has read cannot be read here, the first is .*gone"):
+    with pytest.raises(ValueError, match="cannot be read here, the first is .*gone"):
         devices.follow(run, print)
-
-
-def test_a_process_that_comes_to_a_finished_run_has_nothing_to_do(finished_run, capsys):
-    assert devices.follow(finished_run, print).finished
-    assert "is finished" in capsys.readouterr().out
-
-
-def test_a_bank_and_several_devices_do_not_go_together(finished_run):
-    recipe = Recipe.of(Run(finished_run)).with_training(bank=1)
-    with pytest.raises(ValueError, match=r"is kept for one device alone.* Expected bank=0 for several"):
-        learner(build_model(recipe, 3), recipe, CLASSES, {}, share=Share(devices=2))
 
 
 def start(*words: object, environment: dict | None = None) -> subprocess.Popen:
@@ -324,9 +284,3 @@ def test_two_devices_of_one_machine_train_what_one_trains(finished_run, tmp_path
     np.testing.assert_allclose(one, two, rtol=1e-4)
     for here, there in zip(*(Run(folder).load_model().get_weights() for folder in folders), strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-5)
-
-
-def test_an_autoencoder_is_trained_on_one_device(finished_run, monkeypatch):
-    monkeypatch.setattr(autoencode, "share_here", lambda: Share(devices=2))
-    with pytest.raises(ValueError, match="An autoencoder is trained on one device"):
-        autoencode.fit_autoencoder(Recipe.of(Run(finished_run)), Run(finished_run), np.empty(0))

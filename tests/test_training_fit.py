@@ -1,6 +1,5 @@
-"""Training a recipe into a run folder: what it leaves, and that killing it at any instant changes nothing."""
+"""Training a recipe into a run: what it saves, and that neither a kill at any time nor a feature cache changes it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +12,18 @@ import tensorflow as tf
 from marinecv.data.catalog import class_names_of, read_catalog
 from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
+from marinecv.evaluation.predict import predict_codes, predict_table
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.models.backbones import BACKBONES, Backbone
+from marinecv.models.backbones import BACKBONES, Backbone, set_batch_norm_statistics
 from marinecv.runs import Run
 from marinecv.training import fit as room
-from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.callbacks import callbacks
-from marinecv.training.fit import best_epoch, fit_recipe, load_run
+from marinecv.training.fit import best_epoch, fit_autoencoder, fit_recipe, load_run
 from marinecv.training.model_choice import BackboneModel, ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
@@ -92,7 +92,7 @@ def train(run, recipe=CNN, say=lambda line: None):
 
 
 def test_a_plain_fit_is_the_training_of_the_recipe(make_run):
-    """As a notebook writes it: no shuffle=False, no counter of epochs, after a look at a batch."""
+    """As a notebook writes it: no shuffle=False, no EpochCounter, after a look at a batch."""
     run = make_run("run")
     wanted, pixels, rows = train(run).get_weights(), load_run(run, CNN), usable(run.catalog)
     keras.utils.set_random_seed(CNN.training.seed)
@@ -127,7 +127,7 @@ class Reaper(keras.callbacks.Callback):
 
 
 def killed(monkeypatch, run, recipe, *, in_epoch=None, at_line=None, in_saving=False):
-    """Train until Ctrl-C: in an epoch, between its history and its checkpoint, or before the model is saved."""
+    """Train until Ctrl-C: in an epoch, between history and checkpoint, or before the model is saved."""
 
     def say(line):
         if at_line is not None and line.startswith(f"  epoch {at_line + 1:>2}/"):
@@ -166,19 +166,15 @@ def assert_same(run, other):
 
 
 def test_a_training_leaves_model_history_and_timing(make_run):
-    said = []
-    recipe = CNN.with_training(epochs=2)
-    run = make_run("run")
-    model = train(run, recipe, said.append)
-    assert run.history["epoch"].tolist() == [1, 2]
+    lines, run, recipe = [], make_run("run"), CNN.with_training(epochs=2)
+    model = train(run, recipe, lines.append)
     timing = run.timing
+    assert run.history["epoch"].tolist() == [1, 2]
     assert timing.epochs == 2 and timing.parameters == model.count_params()
     assert timing.train_seconds == pytest.approx(run.history["seconds"].sum(), abs=0.06)
-    assert all(
-        getattr(timing, name) > 0 for name in ("seconds_per_epoch", "latency_ms_per_image", "trainable_parameters")
-    )
-    assert [line.split("  loss")[0] for line in said[:2]] == ["  epoch  1/2", "  epoch  2/2"]
-    assert said[-1].startswith("  trained in ")
+    assert min(timing.seconds_per_epoch, timing.latency_ms_per_image, timing.trainable_parameters) > 0
+    assert [line.split("  loss")[0] for line in lines[:2]] == ["  epoch  1/2", "  epoch  2/2"]
+    assert "trained in" in lines[-1]
     np.testing.assert_array_equal(predictions(run), model(load_run(run, recipe).astype(np.float32)))
     assert predictions(run).std(axis=0).max() > 1e-4  # different images, different answers
 
@@ -204,23 +200,17 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_backbone_ends_as_if_it_had_not_been(make_run, monkeypatch):
-    whole, run = make_run("whole", POND), make_run("killed", POND)
-    train(whole, POND)
+@pytest.mark.slow
+@pytest.mark.parametrize("bank", [0, 4])
+def test_a_killed_backbone_ends_as_if_it_had_not_been(bank, make_run, monkeypatch):
+    recipe = POND.with_training(bank=bank)
+    whole, run = make_run("whole", recipe), make_run("killed", recipe)
+    train(whole, recipe)
     timing = whole.timing
-    assert timing.epochs == timing.best_epoch + 3 < 14
+    assert 3 < timing.epochs == timing.best_epoch + 3 < 14
     assert whole.history["learning_rate"].iloc[:4].tolist() == pytest.approx([0.02] * 3 + [0.01])
     for instant in ({"at_line": 1}, {"in_epoch": 3}, {"in_saving": True}):  # in the head's stage, after it, at the end
-        killed(monkeypatch, run, POND, **instant)
-    train(run, POND)
-    assert_same(run, whole)
-
-
-def test_a_run_without_early_stop_killed_before_saving_keeps_its_best_weights(make_run, monkeypatch):
-    recipe = CNN.with_training(epochs=2, early_stop_patience=9)
-    whole, run = make_run("whole"), make_run("killed")
-    train(whole, recipe)
-    killed(monkeypatch, run, recipe, in_saving=True)
+        killed(monkeypatch, run, recipe, **instant)
     train(run, recipe)
     assert_same(run, whole)
 
@@ -237,18 +227,6 @@ def test_half_precision_is_kept_over_a_kill_and_leaves_with_the_recipe(make_run,
     train(run, recipe)
     assert_same(run, whole)
     assert train(make_run("plain"), CNN.with_training(epochs=1)).get_layer("conv1").compute_dtype == "float32"
-
-
-@pytest.mark.slow
-def test_a_killed_mobilenet_ends_as_if_it_had_not_been(make_run, monkeypatch):
-    recipe = POND.with_model(backbone="mobilenetv3large", trainable_layers=20).with_training(epochs=6)
-    recipe = replace(recipe, image=ImageSpec(height=32, width=32, canvas_px=64))
-    whole, run = make_run("whole", recipe), make_run("killed", recipe)
-    train(whole, recipe)
-    for instant in ({"in_epoch": 1}, {"in_epoch": 3}, {"at_line": 4}):
-        killed(monkeypatch, run, recipe, **instant)
-    train(run, recipe)
-    assert_same(run, whole)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -295,28 +273,8 @@ def test_head_epochs_leave_a_cnn_from_scratch_alone(make_run):
     keras.utils.set_random_seed(recipe.training.seed)  # as the training starts
     before = {weight.path: weight.numpy() for weight in room.build_model(recipe, 3).trainable_variables}
     model = train(run, recipe)
-    assert run.read("timing.json")["best_epoch"] == 1
+    assert run.timing.best_epoch == 1
     assert all(not np.array_equal(weight, before[weight.path]) for weight in model.trainable_variables)
-
-
-def test_a_training_of_the_head_alone_keeps_its_last_weights(make_run):
-    recipe = POND.with_training(epochs=2, head_epochs=5)
-    run = make_run("run", recipe)
-    train(run, recipe)
-    assert run.read("timing.json")["best_epoch"] == run.read("timing.json")["epochs"] == 2
-
-
-def test_class_weights_reach_the_loss(make_run, catalog):
-    rows = catalog.drop(catalog[(catalog["class_name"] == "ray") & (catalog["split"] == "train")].index[:1])
-    weights = room._class_weights(usable(rows).query("split == 'train'"), ("crab", "eel", "ray", "whale"))
-    counts = usable(rows).query("split == 'train'")["class_name"].value_counts()
-    assert set(weights) == {0, 1, 2}  # no whale is there to be weighed
-    sums = [weights[i] * counts[name] for i, name in enumerate(("crab", "eel", "ray"))]
-    assert sums == pytest.approx([counts.sum() / 3] * 3)
-    plain, weighed = make_run("plain", rows=rows), make_run("weighed", rows=rows)
-    for run, chosen in ((plain, False), (weighed, True)):
-        train(run, CNN.with_training(epochs=1, class_weights=chosen))
-    assert plain.history["loss"][0] != weighed.history["loss"][0]
 
 
 def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
@@ -326,7 +284,7 @@ def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
     pixels = load_run(run, CNN, say=said.append)
     assert len(pixels) == len(catalog) - 1 == len(usable(run.catalog))
     assert run.catalog.set_index("image_id")["problem"][broken].startswith("cannot be decoded")
-    assert said == ["  1 cannot be used, 1 of them found when decoded; catalog.csv and the report say why"]
+    assert len(said) == 1 and "1 images are unusable, 1 of them" in said[0]
     assert len(load_run(run, CNN, say=said.append)) == len(pixels) and len(said) == 1  # known by now
 
 
@@ -346,86 +304,57 @@ def test_an_empty_split_is_refused(make_run, catalog, split):
         train(make_run("run", rows=rows))
 
 
-def test_only_a_recipe_a_run_and_its_pixels_are_trained(make_run):
+def test_class_weights_are_the_inverse_frequencies(catalog):
+    rows = catalog.drop(catalog[(catalog["class_name"] == "ray") & (catalog["split"] == "train")].index[:1])
+    train = usable(rows).query("split == 'train'")
+    weights, counts = room._class_weights(train, ("crab", "eel", "ray", "whale")), train["class_name"].value_counts()
+    sums = {i: weights[i] * counts[name] for i, name in enumerate(("crab", "eel", "ray"))}
+    assert sums == pytest.approx(dict.fromkeys(weights, len(train) / 3))  # no whale is there to be weighed
+
+
+@pytest.mark.parametrize("fits", [fit_recipe, fit_autoencoder])
+def test_only_a_recipe_a_run_and_its_pixels_are_trained(fits, make_run):
     run = make_run("run")
-    for fits in (fit_recipe, fit_autoencoder):
-        with pytest.raises(ValueError, match="Expected recipe of type Recipe. Received: <Functional"):
-            fits(small_model(), run, None)
-        with pytest.raises(ValueError, match="Expected run of type Run. Received: 'runs/tank'"):
-            fits(CNN, "runs/tank", None)
-    with pytest.raises(ValueError, match="Expected recipe of type Recipe. Received: Training"):
+    with pytest.raises(ValueError, match="Expected recipe of type Recipe"):
+        fits(CNN.training, run, None)
+    with pytest.raises(ValueError, match="Expected run of type Run"):
+        fits(CNN, "runs/tank", None)
+    with pytest.raises(ValueError, match=r"load_run\(run, recipe\) gives: \(12, 16, 16, 3\)"):
+        fits(CNN, run, np.zeros((11, 16, 16, 3), np.uint8))
+    with pytest.raises(ValueError, match="Expected recipe of type Recipe"):
         load_run(run, CNN.training)
-    for shape in ((11, 16, 16, 3), (12, 16, 8, 3)):
-        with pytest.raises(ValueError, match=r"Expected pixels as load_run\(run, recipe\) gives: \(12, 16, 16, 3\)"):
-            fit_recipe(CNN, run, np.zeros(shape, np.uint8))
 
 
-def small_model():
-    inputs = keras.Input((3,))
-    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+def test_the_calibration_set_changes_no_weight_and_other_validation_images_do(make_run, catalog):
+    recipe = CNN.with_training(calibration=0.4, epochs=4)
+    held = catalog["image_id"].isin(catalog["image_id"][calibration_rows(catalog, 0.4, recipe.training.seed)])
+    run = make_run("as it is", recipe)
+    pixels = load_run(run, recipe)
+    expected = fit_recipe(recipe, run, pixels).get_weights()
 
-
-def test_nothing_is_printed_unless_asked(make_run, catalog, capsys):
-    Path(catalog["path"].iloc[0]).write_text("no image")
-    run = make_run("run")
-    fit_recipe(CNN.with_training(epochs=1), run, load_run(run, CNN))
-    assert capsys.readouterr().out == ""
-
-
-def test_a_finished_run_is_not_trained_again(make_run):
-    run = make_run("run")
-    run.path("metrics.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValueError, match="is a finished run, which is not overwritten"):
-        train(run)
-
-
-HELD = CNN.with_training(calibration=0.4, epochs=4)
-
-
-def trained_on(run, pixels):
-    return fit_recipe(HELD, run, pixels, say=lambda line: None).get_weights()
-
-
-def test_what_is_held_out_changes_no_weight_and_what_is_not_does(make_run, catalog, monkeypatch):
-    held = calibration_rows(catalog, 0.4, HELD.training.seed)
-    assert held.sum() == 1
-    validation = (catalog["split"] == "validation").to_numpy()
-    named = set(catalog["image_id"][held])
-    monkeypatch.setattr(room, "calibration_rows", lambda rows, share, seed: rows["image_id"].isin(named))
-    run = make_run("as it is", HELD)
-    pixels = load_run(run, HELD, say=print)
-    expected, history = trained_on(run, pixels), told(run)
-
-    def other(name, rows):
-        """The same with other pictures and another class for some rows."""
+    def trained(name, rows):
+        """The same with other pixels for some rows, whose classes stay, for they choose the rows."""
         spoilt = pixels.copy()
         spoilt[rows] = 255 - spoilt[rows]
-        renamed = catalog["class_name"].mask(
-            rows, catalog["class_name"].map({"crab": "eel", "eel": "ray", "ray": "eel"})
-        )
-        run = make_run(name, HELD, catalog.assign(class_name=renamed))
-        return trained_on(run, spoilt), told(run)
+        other = make_run(name, recipe)
+        return fit_recipe(recipe, other, spoilt).get_weights(), told(other)
 
-    weights, same = other("held", held.to_numpy())
-    pd.testing.assert_frame_equal(same, history)
-    assert all((a == b).all() for a, b in zip(weights, expected, strict=True))
-    _, different = other("not held", validation & ~held.to_numpy())
-    assert not different["val_loss"].equals(history["val_loss"])
+    weights, history = trained("held", held.to_numpy())
+    pd.testing.assert_frame_equal(history, told(run))
+    assert held.sum() == 1 and all((a == b).all() for a, b in zip(weights, expected, strict=True))
+    _, history = trained("not held", ((catalog["split"] == "validation") & ~held).to_numpy())
+    assert not history["val_loss"].equals(told(run)["val_loss"])
 
 
 def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
-    with pytest.raises(
-        ValueError, match="Of 3 validation images calibration=1.0 leaves none .*calibration=0 holds none"
-    ):
+    with pytest.raises(ValueError, match="calibration=1.0 leaves none of 3 validation images"):
         train(make_run("run"), CNN.with_training(calibration=1.0))
 
 
 def test_a_training_that_diverges_leaves_no_model(make_run):
     recipe = CNN.with_training(optimizer="sgd", learning_rate=1e9, epochs=3)
     run = make_run("run", recipe)
-    with pytest.raises(
-        ValueError, match=r"diverged: after \d epochs.*lower learning rate. Received: learning_rate=1000000000.0"
-    ):
+    with pytest.raises(ValueError, match=r"diverged: after \d epochs.*learning_rate=1000000000.0"):
         train(run, recipe)
     assert not run.path("model.keras").exists()
 
@@ -440,6 +369,125 @@ def test_a_checkpoint_of_another_recipe_is_refused(make_run, monkeypatch):
         train(run)
 
 
-def test_the_recipe_of_a_run_is_what_was_trained(make_run):
-    run = make_run("run", POND)
-    assert Recipe.from_dict(json.loads(run.path("recipe.json").read_text(encoding="utf-8"))) == POND
+FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
+KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (MOVES, 6)}
+
+
+def banks():
+    folder = store_path("features")
+    return sorted(place.name for place in folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head_epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):
+    augmentation, views = KINDS[kind]
+    recipe = FROZEN.with_training(augmentation=augmentation, head_epochs=head_epochs)
+    usual, banked = make_run("usual", recipe), make_run("banked", recipe.with_training(bank=views))
+    train(usual, recipe)
+    assert not banks()
+    train(banked, recipe.with_training(bank=views))
+    assert len(banks()) == (4 if head_epochs else 2)  # train and validation, and for the head a later frontier
+    for mine, theirs in zip(banked.load_model().get_weights(), usual.load_model().get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-3 if kind == "drawn" else 1e-5)
+    ours, theirs = told(banked), told(usual)
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3 if kind == "drawn" else 1e-5)
+    assert ours["learning_rate"].tolist() == theirs["learning_rate"].tolist()
+
+
+def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):
+    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
+    run = make_run("run", recipe)
+    model, pixels = train(run, recipe), load_run(run, recipe)
+    before = banks()
+    whole, kept = (
+        predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, bank=bank)
+        for bank in (False, True)
+    )
+    pd.testing.assert_frame_equal(kept, whole, atol=1e-6)
+    new = whole["split"].nunique() - 2  # train and validation are found
+    assert len(banks()) == len(before) + new and set(before) <= set(banks())
+
+
+@pytest.mark.parametrize("changes", [{}, {"trainable_layers": 0, "hidden": (), "dropout": 0.0}], ids=["some", "none"])
+def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(changes, make_run):
+    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0).with_model(**changes)
+    run = make_run("run", recipe)
+    model, pixels = train(run, recipe), load_run(run, recipe)
+    known = (run.catalog["split"] != "test").to_numpy()
+    before = banks()
+    whole, kept = (
+        predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=bank) for bank in (False, True)
+    )
+    np.testing.assert_allclose(kept, whole, atol=1e-6)
+    assert banks() == before
+    at_once = predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=True, together=True)
+    np.testing.assert_allclose(at_once, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        (lambda r: r.with_training(learning_rate=1e-4, lr_patience=4, early_stop_patience=2, optimizer="sgd"), 0),
+        pytest.param(lambda r: r.with_training(seed=5), 2, marks=pytest.mark.slow),  # other random weights
+        pytest.param(lambda r: r.with_model(trainable_layers=2), 2, marks=pytest.mark.slow),
+        pytest.param(lambda r: replace(r, image=replace(r.image, antialias=True)), 2, marks=pytest.mark.slow),
+    ],
+)
+def test_recipes_share_the_cache_of_equal_features_alone(change, new, make_run):
+    one = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
+    train(make_run("one", one), one)
+    before = banks()
+    train(make_run("other", change(one)), change(one))
+    assert len(banks()) == len(before) + new and set(before) <= set(banks())
+
+
+@pytest.mark.parametrize("trainable_layers", [0, 3, None])
+def test_as_usual_it_is_the_model_that_learns_whatever_is_folded(trainable_layers, make_run, monkeypatch):
+    learns, whole = [], room.learner
+    monkeypatch.setattr(room, "learner", lambda *args, **options: learns.append(whole(*args, **options)) or learns[-1])
+    recipe = FROZEN.with_training(epochs=1, head_epochs=0).with_model(trainable_layers=trainable_layers)
+    model = train(make_run("run", recipe), recipe)
+    [(learner, batches, _)] = learns
+    assert [id(weights) for weights in learner.trainable_variables] == [id(w) for w in model.trainable_variables]
+    for array, _ in batches:
+        np.testing.assert_allclose(learner(array, training=False), model(array, training=False), atol=1e-6)
+
+
+def three_epochs(how, backbone, folder):
+    """All weights of a network after three epochs without dropout."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 80, 80, 3)).astype(np.uint8)
+    names = [f"{number}.jpg" for number in range(12)]
+    rows = pd.DataFrame({"image_id": names, "path": [str(folder / name) for name in names], "problem": ""})
+    rows["class_name"] = ["crab", "eel", "ray"] * 4
+    for number, path in enumerate(rows["path"]):
+        Path(path).touch()
+        pixels[number, :, :, number % 3] //= 3
+    network = BackboneModel(backbone=backbone, weights="none", trainable_layers=20, dropout=0.0)
+    training = Training(optimizer="sgd", batch_size=5, bank=1 if how == "banked" else 0)
+    recipe = replace(POND, image=ImageSpec(height=80, width=80), model=network, training=training)
+    keras.utils.set_random_seed(1)
+    model = build_model(recipe, 3)
+    set_batch_norm_statistics(model, [pixels.astype(np.float32)])
+    first = model.get_weights()
+    parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
+    learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, say=lambda line: None)
+    learns = model if how == "plain" else learns
+    compile_model(learns, training)
+    learns.fit(batches, epochs=3, verbose=0)
+    last = model.get_weights()
+    assert max(np.abs(a - b).max() for a, b in zip(first, last, strict=True)) > 1e-4  # something was learned
+    return last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
+@pytest.mark.parametrize(
+    ("hows", "tolerance"),
+    [(("banked", "ordinary"), {"rtol": 1e-4, "atol": 1e-5}), (("ordinary", "plain"), {"rtol": 1e-6, "atol": 1e-8})],
+)
+def test_every_backbone_learns_the_same_fused_and_on_cached_features(hows, tolerance, backbone, tmp_path, request):
+    if "plain" in hows:
+        request.getfixturevalue("double_precision")
+    for mine, theirs in zip(*(three_epochs(how, backbone, tmp_path) for how in hows), strict=True):
+        np.testing.assert_allclose(mine, theirs, **tolerance)

@@ -1,3 +1,5 @@
+"""Recipes: read back equal, refused by name, and the settings in them that cannot act."""
+
 import json
 from dataclasses import replace
 
@@ -6,9 +8,8 @@ import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
-from marinecv.training.lint import lint
 from marinecv.training.model_choice import BackboneModel, ScratchModel, UNet
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.recipe import DataChoice, Recipe, Training, lint
 
 BASE = Recipe(
     name="tank_cnn",
@@ -34,12 +35,6 @@ def test_the_contract_is_plain_data_of_what_a_model_cannot_hold():
     assert (contract["data"], contract["label_rule"], contract["demonstration"]) == ("tank", "dominant", False)
 
 
-def test_a_copy_differs_by_what_was_asked():
-    assert BASE.with_training(epochs=3).training == replace(BASE.training, epochs=3)
-    assert BASE.with_model(dense=7).model.dense == 7
-    assert BASE.with_model(dense=7).training == BASE.training
-
-
 def spoilt(part=None, drop=None, **entries):
     data = BASE.to_dict()
     place = data[part] if part else data
@@ -51,35 +46,18 @@ def spoilt(part=None, drop=None, **entries):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (spoilt(speed=9), "no recipe of this version.*Recipe has no argument 'speed'. Expected some of name, title"),
+        (spoilt(speed=9), "Recipe has no argument 'speed'"),
         (spoilt("training", warmth=1), "'training' of Recipe: Training has no argument 'warmth'"),
-        (
-            spoilt("model", kind="forest"),
-            "no recipe of this version of marinecv: Expected kind to be one of .'cnn'.*Received: kind='forest'",
-        ),
-        (
-            spoilt(drop="image"),
-            "no recipe of this version of marinecv: Recipe: .*missing 1 required keyword-only argument: 'image'",
-        ),
-        (
-            spoilt("data", drop="name"),
-            "no recipe of this version.*'data' of Recipe: .*missing 1 required keyword-only argument: 'name'",
-        ),
-        (spoilt(image=None), "Recipe: Expected image of type ImageSpec. Received: None"),
+        (spoilt("model", kind="forest"), "Expected kind to be one of .'cnn'.*kind='forest'"),
+        (spoilt(drop="image"), "missing 1 required keyword-only argument: 'image'"),
+        (spoilt("data", drop="name"), "'data' of Recipe: .*missing 1 required keyword-only argument: 'name'"),
+        (spoilt(image=None), "Recipe: Expected image of type ImageSpec"),
+        (spoilt("image", height=0), "height is 0"),
     ],
 )
 def test_what_is_no_recipe_is_refused(data, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"no recipe of this version of marinecv: .*{message}"):
         Recipe.from_dict(data)
-
-
-def test_a_recipe_of_before_calibration_holds_nothing_out():
-    assert Recipe.from_dict(spoilt("training", drop="calibration")).training.calibration == 0
-
-
-def test_a_share_above_1_is_refused():
-    with pytest.raises(ValueError, match="calibration is 1.5. Expected `float` <= 1"):
-        BASE.with_training(calibration=1.5)
 
 
 @pytest.mark.parametrize(
@@ -87,17 +65,14 @@ def test_a_share_above_1_is_refused():
     [
         ({"batch_size": 0}, "batch_size is 0. Expected `int` >= 1"),
         ({"batch_size": "32"}, "batch_size is '32'. Expected `int`"),
-        ({"epochs": 0}, "epochs is 0. Expected `int` >= 1"),
         ({"learning_rate": float("inf")}, "learning_rate is inf. Expected `float` <= "),
         ({"learning_rate": float("nan")}, "learning_rate is nan. Expected `float` >= 0"),
         ({"epochs": 2.5}, "epochs is 2.5. Expected `int`"),
-        ({"early_stop_patience": -1}, "early_stop_patience is -1. Expected `int` >= 0"),
-        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'. Expected `float`"),
+        ({"calibration": 1.5}, "calibration is 1.5. Expected `float` <= 1"),
         ({"optimizer": "addam"}, "Expected optimizer to be one of .*'adam'.*Received: optimizer='addam'"),
         ({"class_weights": {0: 1.0}}, "class_weights is {0: 1.0}. Expected `bool`"),
         ({"metrics": "accuracy"}, "metrics is 'accuracy'. Expected `array`"),
-        ({"augmentation": BASE.image}, r"Expected augmentation of type Augmentation or NoneType. Received: ImageSpec"),
-        ({"monitor": None}, "monitor is None. Expected `str`"),
+        ({"augmentation": BASE.image}, "Expected augmentation of type Augmentation or NoneType"),
     ],
 )
 def test_a_setting_of_another_kind_or_size_is_named(settings, said):
@@ -120,24 +95,13 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
         replace(BASE, model=UNet(), training=Training(monitor="val_accuracy"))
 
 
-@pytest.mark.parametrize(("part", "given"), [("data", "aquarium"), ("model", "cnn"), ("training", ImageSpec())])
-def test_a_recipe_by_hand_is_made_of_its_parts(part, given):
-    with pytest.raises(ValueError, match=f"^Expected {part} of type "):
-        replace(BASE, **{part: given})
-
-
-def test_a_value_out_of_range_is_refused_in_its_own_words():
-    with pytest.raises(ValueError, match="height is 0. Expected `int` >= 1"):
-        Recipe.from_dict(spoilt("image", height=0))
-
-
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [
-        (BASE.with_training(lr_patience=5), "lr_patience=5 never acts: training stops after 5 epochs"),
+        (BASE.with_training(lr_patience=5), "lr_patience=5 never acts"),
         (BASE.with_training(lr_factor=1.0), "lr_factor=1.0 does not lower the learning rate"),
         (BASE.with_training(class_weights=True, balanced=True), "class_weights and balanced both answer imbalance"),
-        (BASE.with_training(head_epochs=2), "head_epochs=2 never acts: a network from scratch"),
+        (BASE.with_training(head_epochs=2), "head_epochs=2 never acts"),
         (BACKBONE.with_model(weights="none", trainable_layers=0), "The backbone is frozen with random weights"),
         (BACKBONE.with_training(head_epochs=60), "head_epochs=60 leaves no epoch of 60"),
     ],
@@ -147,14 +111,6 @@ def test_lint_names_the_setting_that_cannot_act(recipe, sentence):
     assert found.startswith(sentence)
 
 
-def test_lint_is_silent_where_every_setting_acts():
-    assert lint(BASE) == lint(BACKBONE) == []
-
-
-@pytest.mark.parametrize("recipe", [*SCRATCH.values(), *PRETRAINED.values()], ids=lambda row: row.name)
+@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
 def test_every_setting_of_the_recipes_acts(recipe):
     assert lint(recipe) == []
-
-
-def test_half_precision_is_a_choice():
-    assert Training().mixed_precision is False and Training().jit_compile == "auto"

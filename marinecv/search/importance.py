@@ -1,4 +1,4 @@
-"""How much each hyper-parameter matters, whatever engine suggested the trials."""
+"""How much each hyperparameter matters, whatever engine suggested the trials."""
 
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
@@ -7,22 +7,22 @@ from sklearn.inspection import permutation_importance
 from marinecv.search.folder import Search
 from marinecv.search.space import Parameter
 
-FEWEST = 8  # trials; of fewer a forest learns nothing
+FEWEST = 8  # trials
 ROUGH_BELOW = 50
 TREES, SHUFFLES = 100, 30
 
 
 def importance(search: Search) -> pd.DataFrame | None:
-    """Fit a small forest to the trials that are done, and shuffle one hyper-parameter at a time (Breiman, 2001).
+    """Fit a random forest to the trials that are done and return its permutation importances (Breiman, 2001).
 
-    Returns `name, share, deviation`, the most important first: the loss of fit by shuffling, as a share of all; None
-    with fewer than `FEWEST` trials, or where nothing made a difference.
+    Columns `name, share, deviation`, the most important first: the loss of fit by permuting, as a fraction of all. None
+    with fewer than `FEWEST` trials, or if nothing made a difference.
     """
     done = [trial for trial in search.trials if trial.status == "done"]
     if len(done) < FEWEST:
         return None
     seen = pd.DataFrame({parameter.name: [_number(parameter, t.values) for t in done] for parameter in search.space})
-    seen = seen.fillna(seen.median()).fillna(0.0)  # what plays no part stands in the middle, where it says nothing
+    seen = seen.fillna(seen.median()).fillna(0.0)  # the middle for parameters that play no part
     forest = RandomForestRegressor(n_estimators=TREES, random_state=0).fit(seen, [trial.value for trial in done])
     lost = permutation_importance(forest, seen, [t.value for t in done], n_repeats=SHUFFLES, random_state=0)
     mean = lost.importances_mean.clip(min=0)
@@ -34,7 +34,7 @@ def importance(search: Search) -> pd.DataFrame | None:
 
 
 def _number(parameter: Parameter, values: dict) -> float:
-    """The value as a forest takes it: forests know only the order of numbers, so a logarithm would change nothing."""
+    """The value as a number; a logarithm would change nothing, as trees use only the order."""
     value = values.get(parameter.name)
     if value is None:
         return float("nan")

@@ -1,4 +1,4 @@
-"""Keras Tuner suggests; its oracle lives as long as the process, for our own files say what was tried."""
+"""Keras Tuner suggests values; its oracle is made of the trial files in each process."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,54 +16,49 @@ ORACLES = {
     "random": oracles.RandomSearchOracle,
     "grid": oracles.GridSearchOracle,
 }
-
-FREE_TRIALS = 5  # drawn by chance before a Bayesian search has something to learn from
+FREE_TRIALS = 5  # random ones before a Bayesian search
 
 
 class KerasTunerEngine:
-    """Ask an oracle for values and tell it what came of them.
+    """Suggest values by an oracle of Keras Tuner, which writes into the folder `scratch`; see `open_engine`.
 
-    Another oracle with the same seed that is told the same gives the same values: so a search that was killed goes on.
-    In the empty folder `scratch` lies what the oracle writes and nobody reads.
+    An oracle with the same seed and the same trials suggests the same values, so a killed search can be resumed.
     """
 
     shared = False
 
     def __init__(self, search: Search, scratch: Path):
         self.folder = search.folder
-        # By itself it would draw three trials a hyper-parameter by chance first, which is all of a short search.
+        # By default three random trials a hyperparameter come first, which is all of a short search.
         own = {"num_initial_points": max(FREE_TRIALS, search.count // 4)} if search.algorithm == "bayesian" else {}
         self.oracle = ORACLES[search.algorithm](
             **own,
             objective=keras_tuner.Objective("value", "max"),
             max_trials=search.count,
-            seed=search.seed + 1,  # 0 would be taken for none
+            seed=search.seed + 1,  # 0 means none
             hyperparameters=hyperparameters(search.space, is_grid=search.algorithm == "grid"),
             allow_new_entries=False,
             max_consecutive_failed_trials=search.count + 1,  # a failed trial is a row and not the end
         )
         self.oracle.verbose = 0
-        builds_nothing = {"hypermodel": lambda values: None, "project_name": "oracle"}
-        keras_tuner.Tuner(self.oracle, directory=scratch, **builds_nothing)  # an oracle gets its folder by a tuner
+        # An oracle gets its folder by a tuner, which builds nothing here.
+        keras_tuner.Tuner(self.oracle, directory=scratch, hypermodel=lambda values: None, project_name="oracle")
         self.asked, self.told = [], set()
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Ask for the values of each trial as it was asked for the first time, and tell the figures.
-
-        Raise ValueError where the oracle suggests other values than it did.
-        """
+        """Ask for the values of each trial again and tell the results; ValueError if it suggests other values."""
         for trial in trials:
             if trial.number > len(self.asked) and not are_same(values := self.ask(trial.number) or {}, trial.values):
                 raise ValueError(
                     f"Keras Tuner suggests {values} for trial {trial.number} of {self.folder}, which was trained with "
-                    f"{trial.values}. Expected the same: another version of Keras Tuner or another machine began this "
-                    "search. Go on with those, or start another search."
+                    f"{trial.values}. Expected the version of Keras Tuner and the machine that began this search. Use "
+                    "those, or start another search."
                 )
             if trial.over and trial.number not in self.told:
                 self._tell(trial)
 
     def ask(self, number: int) -> dict[str, Any] | None:
-        """Suggest values; None where all were tried."""
+        """Suggest values; None if all were tried."""
         suggested = self.oracle.create_trial("marinecv")
         if suggested.status != "RUNNING":
             return None
@@ -84,7 +79,7 @@ class KerasTunerEngine:
 
 
 def hyperparameters(space: Sequence[Parameter], is_grid: bool = False) -> keras_tuner.HyperParameters:
-    """Return a space as Keras Tuner knows it."""
+    """Convert a space for Keras Tuner."""
     found = keras_tuner.HyperParameters()
     for parameter in space:
         with found.conditional_scope(parameter.needs[0], [parameter.needs[1]]) if parameter.needs else nullcontext():

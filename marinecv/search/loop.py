@@ -1,7 +1,7 @@
-"""Ask for a trial, train it, keep it, until there are no more: the same for every engine."""
+"""Ask for a trial, train it and save it until there are no more: the same for every engine."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,18 +21,16 @@ Report = Callable[[int, float], bool]
 
 @contextmanager
 def open_engine(search: Search) -> "Iterator[KerasTunerEngine | OptunaEngine]":
-    """Open the engine of a search; it knows no trial yet.
+    """Yield the engine of a search, which knows no trial yet.
 
-    An engine has `learn(trials)`, which tells it of all trials that it does not know yet; `ask(number)`, which
-    suggests the values of the next one, or None where there are no others; `watch(trial)`, which returns what each
-    epoch's value is reported to, and which says whether to end there; and `shared`, whether several processes may
-    work on the search.
+    An engine has `learn(trials)`, which tells it of the trials that are over; `ask(number)`, which suggests the values
+    of the next one, or None; `watch(trial)`, which returns a function that takes each epoch's value and returns whether
+    to end the trial; and `shared`, whether several processes may work on the search.
     """
     if search.engine == "optuna":
         from marinecv.search.optuna_engine import OptunaEngine
 
-        with closing(OptunaEngine(search)) as engine:
-            yield engine
+        yield OptunaEngine(search)
         return
     with TemporaryDirectory() as scratch:
         yield KerasTunerEngine(search, Path(scratch))
@@ -44,10 +42,10 @@ def run_trials(
     train: Callable[[Trial, Report], Trial],
     say: Callable[[Trial], None] | None = None,
 ) -> bool:
-    """Train the trials of a search that are not over yet, those first that a killed process left.
+    """Train the trials of a search that are not over, first those that a killed process left.
 
-    Nothing is trained twice: values that were suggested before get the figures they have. Returns whether all are over;
-    otherwise other processes are at work on the last. ValueError where another works on one that is not shared.
+    Values that were suggested before are not trained again. Returns whether all trials are over; otherwise other
+    processes train the last ones. ValueError if another process works on a search that is not shared.
     """
     with nullcontext() if engine.shared else hold(search.folder):
         while True:
@@ -57,13 +55,24 @@ def run_trials(
                     search.write_table()
                     trial = _left_behind(search, holding) or _next(search, engine, holding)
                     if trial is None:
-                        return all(found.over for found in search.trials)
+                        return all(each.over for each in search.trials)
                     report = engine.watch(trial) if not trial.over else None
                 if report:
-                    trial = train(trial, report)
+                    trial = _train(trial, train, report)
                 search.write_trial(trial)
                 if say:
                     say(trial)
+
+
+def _train(trial: Trial, train: Callable[[Trial, Report], Trial], report: Report) -> Trial:
+    """Train a trial and return it with the values that it reported."""
+    reported = {}
+
+    def noted(epoch: int, value: float) -> bool:
+        reported[epoch] = value
+        return report(epoch, value)
+
+    return replace(train(trial, noted), reported=tuple(reported.items()))
 
 
 def _left_behind(search: Search, holding: ExitStack) -> Trial | None:
@@ -74,14 +83,14 @@ def _left_behind(search: Search, holding: ExitStack) -> Trial | None:
                 holding.enter_context(hold(search.trial_folder(trial.number)))
             except ValueError:
                 continue
-            trial = search.trial(trial.number)  # the one that held it may just have ended it
+            trial = search.trial(trial.number)  # the process that held it may just have ended it
             if not trial.over:
                 return trial
     return None
 
 
 def _next(search: Search, engine: "KerasTunerEngine | OptunaEngine", holding: ExitStack) -> Trial | None:
-    """A new trial, held and kept before anything is trained; None where there are no more."""
+    """A new trial, held and saved before anything is trained; None if there are no more."""
     trials = search.trials
     number = len(trials) + 1
     values = engine.ask(number) if number <= search.count else None
@@ -90,13 +99,10 @@ def _next(search: Search, engine: "KerasTunerEngine | OptunaEngine", holding: Ex
     folder = search.trial_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     holding.enter_context(hold(folder))
-    twin = next((trial for trial in trials if are_same(values, trial.values)), None)
-    trial = _repeated(twin, number) if twin else Trial(number=number, values=values)
+    trial = Trial(number=number, values=values)
+    if twin := next((other for other in trials if are_same(values, other.values)), None):
+        status, reason = twin.status if twin.over else "pruned", f"the values of trial {twin.number}, not trained again"
+        blank = {"epochs": 0, "seconds": 0.0, "tries": 0, "reported": ()}
+        trial = replace(twin, number=number, status=status, reason=reason, **blank)
     search.write_trial(trial)
     return trial
-
-
-def _repeated(twin: Trial, number: int) -> Trial:
-    """A trial with the values of an earlier one, and its figures where they are known."""
-    status, reason = twin.status if twin.over else "pruned", f"the values of trial {twin.number}, not trained again"
-    return replace(twin, number=number, status=status, epochs=0, seconds=0.0, tries=0, reason=reason)

@@ -1,4 +1,4 @@
-"""Train a trial: a run of the recipe with its values, and the figures it ranks by."""
+"""Train a trial: a run of the recipe with its values, and the metrics it ranks by."""
 
 from collections.abc import Callable
 
@@ -17,20 +17,20 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 
-TRIES = 3  # of a trial that the system kills before an epoch is over, for want of memory, say
+TRIES = 3  # processes that the system may kill before an epoch of a trial is over, for lack of memory perhaps
 
 
 class Pruned(Exception):
-    """A trial was ended early, because others were better by then."""
+    """A trial was ended early."""
 
 
 def trainer(
     search: Search, say: Callable[[str], None] | None = None, track: str | None = None
 ) -> Callable[[Trial, Report], Trial]:
-    """Decode the images of a search once, and return what `run_trials` trains its trials with.
+    """Decode the images of a search once, and return the `train` of `run_trials`.
 
-    A training that diverges or runs out of memory is a failed trial with its reason, and so is one in which `TRIES`
-    processes were killed before they finished an epoch; all else is an error. `track` is a key of `trackers.LOGS`.
+    A trial fails, with a reason, if it diverges, runs out of memory, or `TRIES` processes were killed before they
+    finished an epoch; all else is an error. `track` is a key of `trackers.LOGS`.
     """
     recipe = Recipe.of(search.base)
     pixels = load_run(search.base, recipe, say)
@@ -39,13 +39,13 @@ def trainer(
         folder, of_trial = search.trial_folder(trial.number), recipe_of(recipe, trial.values)
         begun = (folder / "recipe.json").is_file()
         run = search.run_of(folder, of_trial)
-        # A trial that was begun has its own catalog, which may know of another broken image than today's.
+        # A trial that was begun has its own catalog, which may have other unusable images than today's.
         shown = load_run(run, of_trial, say) if begun else pixels
         keras.utils.clear_session()
         so_far = figures(run)
         trained = so_far.get("epochs", 0)
         if trained == trial.epochs and trial.tries == TRIES:
-            reason = f"{TRIES} processes were killed in epoch {trained + 1}: too large for the memory, perhaps"
+            reason = f"{TRIES} processes were killed in epoch {trained + 1}, perhaps for lack of memory"
             return replace(trial, status="failed", reason=reason, **so_far)
         trial = replace(trial, epochs=trained, tries=trial.tries + 1 if trained == trial.epochs else 1)
         search.write_trial(trial)
@@ -58,9 +58,9 @@ def trainer(
         except Pruned as stopped:
             return replace(trial, status="pruned", reason=str(stopped), **figures(run))
         except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
-            said = (str(error).strip() or "no reason was given").splitlines()[0]
-            return replace(trial, status="failed", reason=f"{type(error).__name__}: {said:.300}", **figures(run))
-        except BaseException:  # the process lives on: no fault of the trial
+            line = (str(error).strip() or "no reason was given").splitlines()[0]
+            return replace(trial, status="failed", reason=f"{type(error).__name__}: {line:.300}", **figures(run))
+        except BaseException:  # no fault of the trial
             search.write_trial(replace(trial, tries=trial.tries - 1))
             raise
 
@@ -68,9 +68,9 @@ def trainer(
 
 
 class Watch(keras.callbacks.Callback):
-    """Report the validation accuracy of each epoch, those of before a kill too, and end the trial where told to.
+    """Report the validation accuracy of each epoch, also those before a kill, and end the trial if `report` is true.
 
-    Stands behind the callback that keeps the history. Given an epoch and its value, `report` says whether to end.
+    It stands behind the callback that writes the history.
     """
 
     def __init__(self, run: Run, report: Report):
@@ -78,27 +78,22 @@ class Watch(keras.callbacks.Callback):
         self.run, self.report, self.reported = run, report, 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Report the epochs that a killed process trained."""
-        self._report()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Report this one."""
-        self._report()
-
-    def _report(self) -> None:
-        if not self.run.path("history.csv").is_file():
-            return
-        for row in sound(self.run.history).itertuples():
+        """Report the epochs that were not reported yet."""
+        for row in sound(self.run.history).itertuples() if self.run.path("history.csv").is_file() else ():
             if row.epoch > self.reported:
                 self.reported = row.epoch
                 if self.report(row.epoch, row.val_accuracy):
                     raise Pruned(f"below the median of the trials before it after {row.epoch} epochs")
 
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Report this epoch."""
+        self.on_train_begin()
+
 
 def figures(run: Run) -> dict:
     """Return `value`, `loss`, `best_epoch`, `epochs` and `seconds` of a trial, from its history.
 
-    The best epoch has the highest validation accuracy, of equals the lowest validation loss, then it is the first.
+    The best epoch has the highest validation accuracy, then the lowest validation loss, then it is the first.
     """
     if not run.path("history.csv").is_file():
         return {}
@@ -107,11 +102,10 @@ def figures(run: Run) -> dict:
     ranked = sound(history).sort_values(["val_accuracy", "val_loss"], ascending=[False, True], kind="stable")
     if ranked.empty:
         return known
-    best = ranked.iloc[0]
-    value, loss = float(best["val_accuracy"]), float(best["val_loss"])
-    return {**known, "value": value, "loss": loss, "best_epoch": int(best["epoch"])}
+    value, loss, epoch = ranked[["val_accuracy", "val_loss", "epoch"]].iloc[0]
+    return {**known, "value": float(value), "loss": float(loss), "best_epoch": int(epoch)}
 
 
 def sound(history: pd.DataFrame) -> pd.DataFrame:
-    """The epochs of a history whose losses are numbers; the accuracy of others is that of nothing."""
+    """Return the epochs of a history whose losses are finite."""
     return history[np.isfinite(history["loss"]) & np.isfinite(history["val_loss"])]

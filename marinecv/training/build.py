@@ -1,26 +1,24 @@
-"""A recipe -> a compiled model."""
+"""Build and compile the model of a recipe."""
 
 import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
 
+from marinecv.models.autoencoders import is_variational, target_of
 from marinecv.schema import of_type
 from marinecv.training.recipe import Recipe, Training
 
 
 def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
-    """Build the model of a recipe: pixels in [0, 255] (and attributes) in, probabilities out; not compiled.
+    """Build the model of a recipe, not compiled: pixels in [0, 255] (and attributes) to probabilities.
 
         >>> import marinecv as mcv
         >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
         >>> mcv.build_model(mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts), 7).output_shape
         (None, 7)
 
-    An autoencoder gives back the image instead.
-
-    Args:
-        recipe: its image spec and model part are read.
-        num_classes: outputs.
-    Raises:
-        ValueError: `recipe` is no recipe, or `num_classes` no whole number.
+    An autoencoder returns images instead. ValueError if `recipe` is no recipe, or `num_classes` no whole number.
     """
     of_type(Recipe, recipe=recipe)
     of_type(int, num_classes=num_classes)
@@ -30,7 +28,7 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
 def compile_model(
     model: keras.Model, training: Training, learning_rate: float | None = None, *, weighted: bool = False
 ) -> None:
-    """Compile with the optimizer, the loss and the metrics of the settings: the one place that acts on them.
+    """Compile a model in place with the optimizer, the loss and the metrics of a recipe's training.
 
         >>> import marinecv as mcv
         >>> model = mcv.cnn((64, 64, 3), 7)
@@ -38,13 +36,8 @@ def compile_model(
         >>> type(model.optimizer).__name__
         'Adam'
 
-    Args:
-        model: compiled in place.
-        training: the settings.
-        learning_rate: another one than the recipe's.
-        weighted: whether what an image counts holds for the metrics too.
-    Raises:
-        ValueError: the settings are no `Training`, or ask for decay of a model that has no variables yet.
+    `learning_rate` replaces the recipe's; `weighted` applies sample weights to the metrics too. ValueError if the
+    settings ask for decay of a model that is not built.
     """
     of_type(keras.Model, model=model)
     of_type(Training, training=training)
@@ -62,7 +55,7 @@ def compile_model(
 def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
     """Compile with the optimizer of the settings and any loss; see `compile_model`."""
     if (training.l2 or training.weight_decay) and not model.built:
-        raise ValueError("Expected a built model, whose variables l2 and weight_decay act on: call model.build first.")
+        raise ValueError("l2 and weight_decay act on variables. Expected a built model: call model.build first.")
     options = {"learning_rate": learning_rate or training.learning_rate}
     options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
     options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
@@ -78,8 +71,40 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
     model.compile(optimizer=optimizer, jit_compile=jit_compile, **how)
 
 
+def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """Return a compiled model with the loss of an autoencoder, which shares its layers.
+
+    The loss is the mean squared error; a variational one adds `beta` times the Kullback-Leibler divergence of its
+    embedding from a standard normal distribution, divided by the number of values of an image.
+    """
+    outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
+    if is_variational(model):
+        mean, log_variance = (model.get_layer(name).output for name in ("code", "log_variance"))
+        divergence = ops.sum(ops.square(mean) + ops.exp(log_variance) - 1 - log_variance, axis=-1, keepdims=True) / 2
+        outputs["divergence"] = divergence / float(np.prod(model.output_shape[1:]))
+        weights["divergence"] = recipe.model.beta
+    learns = keras.Model(model.inputs[0], outputs)
+    losses = {"restored": "mse", "divergence": "mae"}  # it is never negative, so its distance from 0 is itself
+    loss = {name: losses[name] for name in outputs}
+    compile_with(learns, recipe.training, loss=loss, loss_weights=weights, metrics=None)
+    return learns
+
+
+def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
+    """Map `(noisy, clean)` pixels to the inputs and targets of `with_loss(model)`."""
+    target, variational = target_of(model), is_variational(model)
+
+    def beside(noisy, clean):
+        targets = {"restored": target(clean)}
+        if variational:
+            targets["divergence"] = tf.zeros((tf.shape(clean)[0], 1))
+        return noisy, targets
+
+    return pairs.map(beside)
+
+
 class L2OfTraining(keras.regularizers.L2):
-    """That of `Training.l2`: a model compiled again loses it, and keeps a regularizer of its own."""
+    """The regularizer of `Training.l2`, which compiling again removes, unlike those of the model itself."""
 
 
 def _is_decayed(variable: keras.Variable, scope: str) -> bool:
@@ -87,7 +112,7 @@ def _is_decayed(variable: keras.Variable, scope: str) -> bool:
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
-    """The part of a model that sees: from pixels to the global pooling."""
+    """Return the model from pixels to the global pooling."""
     names = [layer.name for layer in model.layers]
     pooled = next(name for name in ("pooled", "average", "largest") if name in names)
     return keras.Model(model.inputs[0], model.get_layer(pooled).output)

@@ -1,8 +1,7 @@
-"""What happens between epochs: stop, slow down, say a line."""
+"""What happens between epochs: stop, lower the learning rate, print a line, save."""
 
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,56 +26,51 @@ def callbacks(
     writes: bool = True,
     validation_images: int | None = None,
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))` of any Keras model.
+    """Return the callbacks of a recipe, for `model.fit(..., callbacks=mcv.callbacks(training, folder))` of any model.
 
         >>> import marinecv as mcv
         >>> training = mcv.Training(monitor="val_loss", early_stop_patience=5, lr_patience=2)
-        >>> [type(callback).__name__ for callback in mcv.callbacks(training)]
-        ['TerminateOnNaN', 'Watch', 'ReduceLROnPlateau']
+        >>> [callback.patience for callback in mcv.callbacks(training)[1:]]
+        [5, 2]
 
     Args:
-        training: patience, factor and what is watched. How many epochs there are is up to `fit`.
-        folder: where `history.csv` and `checkpoint.npz` go, made where it is missing; None keeps nothing. What an
-            earlier training left there is overwritten when the first epoch ends, unless it is resumed.
-        resume: go on from the checkpoint in the folder, at the epoch after its last, whatever `initial_epoch` is; from
-            the start where there is none. It must be of this very training: the same model, the same optimizer as it
-            was compiled, the same settings; `epochs` may be more. A dataset of `make_dataset` follows it where its
-            `EpochCounter` is given to `fit` too.
-        say: prints one line an epoch; None leaves that to Keras.
-        stage: `"head"` trains on without early stopping, for the epochs before the backbone joins in.
-        whole: what the checkpoint keeps, where only a part of it is fitted.
-        writes: False only resumes, beside a process that writes.
-        validation_images: how many images the validation values of an epoch are computed on, for its line.
+        training: patience, factor and monitor; `fit` has the number of epochs.
+        folder: for `history.csv` and `checkpoint.npz`, created if missing; None writes neither. Files of an earlier
+            training are overwritten after the first epoch unless it is resumed.
+        resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is. Model,
+            optimizer and settings must be the same. Give `fit` the `EpochCounter` of a `make_dataset` too.
+        say: receives one line an epoch; None prints none.
+        stage: `"head"` trains without early stopping and reductions.
+        whole: the model to save, where only a part of it is fitted.
+        writes: False resumes without writing, as the other processes of a distributed training do.
+        validation_images: number of validation images, for the line.
     Returns:
-        TerminateOnNaN, EarlyStopping (best weights restored), ReduceLROnPlateau unless `lr_factor` is 1, and by choice
-        StopAfterReductions, line, and history and checkpoint.
+        TerminateOnNaN, EarlyStopping, ReduceLROnPlateau, and as asked for StopAfterReductions, EpochLine, Checkpoint.
     Raises:
-        ValueError: no folder to resume from, or it cannot be written into, or is a run, finished or to be resumed. In
-            `fit`: the checkpoint is of another training, the logs lack what is watched, or a schedule sets the rate.
+        ValueError: there is no folder to resume from, or it is a run. In `fit`: the checkpoint is of another training,
+            the logs lack the monitor, or the learning rate follows a schedule.
     """
     of_type(Training, training=training)
     if resume and folder is None:
-        raise ValueError("resume=True goes on from a checkpoint. Expected the folder that it lies in. Received: None.")
-    watched = [] if stage == "head" else _watchers(training)
-    own = []
+        raise ValueError("Expected the folder of the checkpoint with resume=True. Received: folder=None.")
+    watchers = [] if stage == "head" else _watchers(training)
+    others = []
     if say is not None:
-        of_type(Callable, say=say)
-        own.append(EpochLine(training, say, validation_images))
+        others.append(EpochLine(training, say, validation_images))
     if folder is not None:
         if writes:
             _check_folder(Path(folder), resume)
-        kept = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "say": say}
-        own.append(Checkpoint(Path(folder), training, watched, **kept))
-    return [keras.callbacks.TerminateOnNaN(), *watched, *own]
+        options = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "say": say}
+        others.append(Checkpoint(Path(folder), training, watchers, **options))
+    return [keras.callbacks.TerminateOnNaN(), *watchers, *others]
 
 
 def _watchers(training: Training) -> list:
-    name = training.monitor  # where the name does not tell which value is better, Keras looks at the compiled metrics
+    name = training.monitor  # Keras knows the better direction of its own metrics: "auto"
     watched = {"monitor": name, "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"}
     watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
-        slower = {"factor": training.lr_factor, "patience": training.lr_patience}
-        watchers.append(ReduceLROnPlateau(**watched, **slower))
+        watchers.append(ReduceLROnPlateau(**watched, factor=training.lr_factor, patience=training.lr_patience))
     if training.early_stop_reductions:
         watchers.append(StopAfterReductions(training.early_stop_reductions, **watched))
     return watchers
@@ -85,37 +79,24 @@ def _watchers(training: Training) -> list:
 def _check_folder(folder: Path, resume: bool) -> None:
     finished = (folder / "metrics.json").is_file()
     if (folder / "recipe.json").is_file() and (finished or not resume and (folder / "checkpoint.npz").is_file()):
-        state = "a finished run" if finished else "a run that fit_recipe goes on with"
-        raise ValueError(f"{folder} is {state}, which is not overwritten. Expected another folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ValueError(
-            f"{folder} cannot be written into: {error.strerror}. Expected a folder, which is made where it is missing."
-        ) from error
+        state = "a finished run" if finished else "a run that fit_recipe resumes"
+        raise ValueError(f"{folder} is {state} and is not overwritten. Expected another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 class Watch(keras.callbacks.EarlyStopping):
-    """EarlyStopping that refuses what is not in the logs, and what nobody knows the better direction of."""
+    """EarlyStopping that refuses a monitor which is not in the logs."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Look at the logs, and count."""
+        """Check the logs and count the epoch."""
         if self.monitor not in logs:
             hint = did_you_mean(self.monitor, logs)
             if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
-                hint = ' Nothing was validated: give fit validation_data, or watch monitor="loss".'
+                hint = ' Nothing was validated: give fit validation_data, or use monitor="loss".'
             raise ValueError(
-                f"Expected monitor to be in the logs of each epoch: {', '.join(logs)}. Received: "
-                f"monitor={self.monitor!r}.{hint}"
+                f"Expected monitor to be in the logs: {', '.join(logs)}. Received: monitor={self.monitor!r}.{hint}"
             )
-        try:
-            super().on_epoch_end(epoch, logs)
-        except ValueError as error:
-            raise ValueError(
-                f"Keras does not know whether more or less of monitor={self.monitor!r} is better. Expected a loss, a "
-                "metric of Keras, or a metric of your own whose name ends with loss or accuracy."
-            ) from error
+        super().on_epoch_end(epoch, logs)
 
 
 class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
@@ -127,13 +108,13 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
         try:
             self.model.optimizer.learning_rate = learning_rate_of(self.model)
         except TypeError as error:
-            raise ValueError("The optimizer follows a LearningRateSchedule. Expected Training(lr_factor=1).") from error
+            raise ValueError("The optimizer has a LearningRateSchedule. Expected Training(lr_factor=1).") from error
 
 
 class StopAfterReductions(Watch):
-    """End training once the learning rate was reduced some times without a better value of `monitor` in between.
+    """End training after some reductions of the learning rate without a better value of `monitor` in between.
 
-    Stands behind whatever reduces it, ReduceLROnPlateau say. Source: birds report, section 3.8.
+    It stands behind the callback that reduces the rate. Source: birds report, section 3.8.
     """
 
     def __init__(self, reductions: int, monitor: str = "val_accuracy", mode: str = "max"):
@@ -145,7 +126,7 @@ class StopAfterReductions(Watch):
         self.learning_rate = learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Count a reduction, or begin again."""
+        """Count a reduction, or restart the count."""
         before = self.best
         super().on_epoch_end(epoch, logs)
         if self.best is not before:
@@ -156,7 +137,7 @@ class StopAfterReductions(Watch):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """One line an epoch, with about how long the others take, and on how many images validation is measured."""
+    """Print a line an epoch: metrics, seconds, about how long is left, the number of validation images."""
 
     def __init__(self, training: Training, say: Callable[[str], None], validation_images: int | None = None):
         super().__init__()
@@ -168,23 +149,22 @@ class EpochLine(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Say the line."""
-        seconds = time.perf_counter() - self.started
+        """Print the line."""
+        self.seconds.append(time.perf_counter() - self.started)
         epochs = self.params["epochs"]
-        self.seconds.append(seconds)
         left = (epochs - epoch - 1) * statistics.median(self.seconds)
         parts = [f"epoch {epoch + 1:>2}/{epochs}"]
-        if "accuracy" not in logs:  # an autoencoder, or a model of the user's own
-            named = {"loss": "loss", "val_loss": "validation"}
-            named.setdefault(self.monitor, self.monitor)
-            after = {"val_loss": f" ({self.images})" if self.images else ""}
-            parts += [f"{named[name]} {logs[name]:.5f}{after.get(name, '')}" for name in named if name in logs]
-        else:
+        if "accuracy" in logs:
             parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
             if "val_loss" in logs:
                 measured = ", ".join(filter(None, [f"loss {logs['val_loss']:.3f}", self.images]))
                 parts.append(f"validation {logs['val_accuracy']:.3f} ({measured})")
-        parts.append(f"{seconds:.1f} s" + (f"  about {duration(left)} left" if left else ""))
+        else:  # an autoencoder, or a model of the user's own
+            titles = {"loss": "loss", "val_loss": "validation"}
+            titles.setdefault(self.monitor, self.monitor)
+            after = {"val_loss": f" ({self.images})"} if self.images else {}
+            parts += [f"{titles[name]} {logs[name]:.5f}{after.get(name, '')}" for name in titles if name in logs]
+        parts.append(f"{self.seconds[-1]:.1f} s" + (f"  about {duration(left)} left" if left else ""))
         self.say("  " + "  ".join(parts))
 
 

@@ -1,31 +1,34 @@
-"""One file that holds all a resume needs: weights, optimizer, best weights, history, whose they are; written whole."""
+"""One file that holds all a resume needs: weights, optimizer, best weights, history and whose training it is."""
 
+import hashlib
 import json
+import re
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import pandas as pd
-from msgspec import Struct
-from msgspec.structs import asdict
 
 from marinecv.atomic import whole_file
 from marinecv.schema import Count, Positive, convert
 from marinecv.tables import write_table
-from marinecv.training.identity import differences, identity, structure
 from marinecv.training.recipe import Training
 
 LAYERS = "model.layers_sha256"
+# Keras numbers names through a process; half precision differs between devices; a lambda knows its notebook cell.
+OPEN = re.compile(r'_\d+(?=")|b?float16|"(code|seed)": ("[^"]*"|\d+)')
 
 
-class State(Struct, frozen=True, kw_only=True):
-    """Of a training after an epoch: what was logged of each, and what the next ones hang on; counts are from 0."""
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a training after an epoch, all but its arrays; `first` is the first epoch of the stage, from 0."""
 
     epochs_done: Positive
     first: Count
@@ -34,20 +37,15 @@ class State(Struct, frozen=True, kw_only=True):
     stopped: bool
     mode: str
     identity: dict[str, Any]
-    history: list[dict[str, int | float]]  # a loss may be no number
-
-    def __post_init__(self):
-        rows, done = self.history, self.epochs_done
-        if [row.get("epoch") for row in rows] != list(range(done - len(rows) + 1, done + 1)):
-            raise ValueError(f"its history is not that of the epochs up to {done}")
+    history: list[dict[str, int | float]]
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Write `history.csv` and `checkpoint.npz` after each epoch; go on from the latter where it is asked for.
+    """Write `history.csv` and `checkpoint.npz` after each epoch; resume from the latter if asked.
 
-    The columns: epoch (from 1), what Keras logs, learning_rate (that of the epoch) and seconds. Stands last in the list
-    of callbacks, for it saves what the others have made of an epoch; on resuming, those that count epochs without
-    progress see the earlier ones again. Of another stage only the weights and the history are taken back.
+    Columns of the history: epoch (from 1), what Keras logs, learning_rate (of the epoch) and seconds. It stands last,
+    as it saves what the other callbacks did. On resume, the watchers see the earlier epochs again. Of another stage
+    only the weights and the history are restored.
     """
 
     def __init__(
@@ -66,25 +64,26 @@ class Checkpoint(keras.callbacks.Callback):
         self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
         self.training, self.watchers, self.resume, self.stage = training, watchers, resume, stage
         self.whole, self.writes, self.say, self.rows = whole, writes, say, []
-        self.moved = False  # whether the model was told at which epoch to begin
+        self.moved = False  # whether `fit` begins at another epoch than its `initial_epoch`
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Take everything back."""
+        """Restore everything."""
         self.first, self.identity = None, identity(self.model, self.training)
         state, arrays = read_checkpoint(self.path) if self.resume else (None, {})
-        if state and not self.model.built:
+        if state is None:
+            return
+        if not self.model.built:
             raise ValueError(
-                f"{self.path} cannot be resumed by a model that has no weights yet. Expected a Sequential model that "
-                "begins with keras.Input(shape), or a model that was called on a batch."
+                f"{self.path} cannot be resumed by a model without weights. Expected a Sequential model that begins "
+                "with keras.Input(shape), or a model that was called on a batch."
             )
-        if state and state.stage == self.stage:
-            self._go_on(state, arrays)
-        if state:
-            _assign(_state_of(self.whole or self.model), arrays["model"])
-            self.rows = list(state.history)
+        if state.stage == self.stage:
+            self._resume(state, arrays)
+        _assign(_state_of(self.whole or self.model), arrays["model"])
+        self.rows = list(state.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the time and the learning rate that the epoch is trained with."""
+        """Note the time and the learning rate of the epoch."""
         self.first = epoch if self.first is None else self.first
         self.on_train_end()  # at once, for a training may be interrupted
         self.started, self.learning_rate = time.perf_counter(), learning_rate_of(self.model)
@@ -98,7 +97,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         write_table(self.table, pd.DataFrame(self.rows))
         model, watcher = self.whole or self.model, next(iter(self.watchers), None)
-        if LAYERS not in self.identity:  # which may be built in the first epoch alone
+        if LAYERS not in self.identity:  # some models are built in the first epoch
             self.identity[LAYERS] = structure(model)
         state = State(
             epochs_done=epoch + 1,
@@ -115,30 +114,27 @@ class Checkpoint(keras.callbacks.Callback):
             "optimizer": _values(self.model.optimizer.variables),
             "best": (watcher and watcher.best_weights) or [],
         }
-        flat = {
-            f"{group}/{i:04d}": array for group, group_arrays in arrays.items() for i, array in enumerate(group_arrays)
-        }
+        flat = {f"{group}/{i:04d}": array for group, members in arrays.items() for i, array in enumerate(members)}
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, state=np.array(json.dumps(asdict(state))), **flat)
+            np.savez(file, state=np.array(json.dumps(msgspec.structs.asdict(state))), **flat)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Leave it to a later `fit` of the model where that begins."""
+        """Let a later `fit` of the model begin at its own `initial_epoch`."""
         if self.moved:
             _begin_at(self.model, 0)
             self.moved = False
 
-    def _go_on(self, state: State, arrays: dict[str, list[np.ndarray]]) -> None:
+    def _resume(self, state: State, arrays: dict[str, list[np.ndarray]]) -> None:
         self.identity[LAYERS] = structure(self.whole or self.model)
-        if found := differences(state.identity, self.identity, state.learning_rate):
+        if different := differences(state.identity, self.identity, state.learning_rate):
             raise ValueError(
-                f"{self.path} is of another training: {', '.join(found[:3])}. Expected the model, the optimizer and "
-                "the settings that it was begun with; resume=False trains from the start over it, and another folder "
-                "keeps both."
+                f"{self.path} is of another training: {', '.join(different[:3])}. Expected the same model, optimizer "
+                "and settings. Use resume=False to overwrite it, or another folder."
             )
         self.identity, self.first = state.identity, state.first
         self.model.optimizer.build(self.model.trainable_variables)
         _assign(self.model.weights if arrays["best"] else [], arrays["best"])
-        for row in [row for row in state.history if row["epoch"] > self.first]:  # what they count is what they saw
+        for row in [row for row in state.history if row["epoch"] > self.first]:
             for watcher in self.watchers:
                 watcher.mode = state.mode
                 watcher.on_epoch_begin(row["epoch"] - 1)
@@ -151,56 +147,78 @@ class Checkpoint(keras.callbacks.Callback):
         self.moved = True
         if state.stopped or done >= epochs:
             why = "it stopped early" if state.stopped else f"fit asks for {epochs}"
-            said = f"no epoch is left to train: {self.path} has {done}, and {why}"
-            self.say(f"  {said}") if self.say else warnings.warn(said, stacklevel=2)
+            message = f"no epoch is left to train: {self.path} has {done}, and {why}"
+            self.say(f"  {message}") if self.say else warnings.warn(message, stacklevel=2)
 
 
 def learning_rate_of(model: keras.Model) -> float:
-    """The learning rate that a compiled model has now."""
+    """Return the current learning rate of a compiled model."""
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray]]]:
-    """Return the state and the groups of arrays of a checkpoint; None and none when there is no file."""
+    """Read the state and the arrays of a checkpoint, `(None, {})` if there is no file; ValueError if it is broken."""
     if not path.is_file():
         return None, {}
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             state = convert(json.loads(str(arrays["state"])), State, "its state")
             groups = {"model": [], "optimizer": [], "best": []}
-            for name in sorted(arrays.files):
-                if "/" in name:
-                    groups.setdefault(name.split("/")[0], []).append(_numeric(name, arrays[name]))
+            for name in sorted(set(arrays.files) - {"state"}):
+                groups[name.split("/")[0]].append(arrays[name])
             return state, groups
     except Exception as error:  # a broken zip raises many kinds
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
 
 
 def restore_weights(model: keras.Model, path: Path) -> State | None:
-    """Give a model the weights and the random states of a checkpoint, where there is one; return its state."""
+    """Restore weights and random states from a checkpoint, if there is one, and return its state."""
     state, arrays = read_checkpoint(path)
     if state:
         _assign(_state_of(model), arrays["model"])
     return state
 
 
-def _begin_at(model: keras.Model, epoch: int) -> None:
-    """Have `fit` begin at an epoch, from 0, whatever its `initial_epoch`; 0 leaves it to that again.
+def identity(model: keras.Model, training: Training) -> dict:
+    """Return optimizer and settings as plain values, which must be equal to resume; the number of epochs may differ."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of one that scales the loss
+    compiled = {**optimizer.get_config(), "name": type(optimizer).__name__}
+    facts = {f"optimizer.{name}": value for name, value in compiled.items()}
+    facts |= {f"training.{name}": value for name, value in asdict(training).items() if name != "epochs"}
+    return json.loads(json.dumps(facts, default=str), parse_float=_six_digits)
 
-    Keras' own callback does it, for a model whose weights are restored already.
-    """
+
+def structure(model: keras.Model) -> str:
+    """Return a hash of the layers of a model and the shape of every weight, whatever their names are."""
+    try:
+        config = model.get_config()
+    except NotImplementedError:  # a subclass without get_config
+        config = type(model).__name__
+    weights = [(tuple(weight.shape), weight.trainable) for weight in model.weights]
+    text = json.dumps([config, weights], default=lambda value: type(value).__name__)
+    return hashlib.sha256(OPEN.sub("", text).encode()).hexdigest()[:16]
+
+
+def differences(before: dict, now: dict, learning_rate: float) -> list[str]:
+    """Describe where two identities differ; the learning rate may also be the reduced one of the checkpoint."""
+    if now["optimizer.learning_rate"] == _six_digits(learning_rate):
+        now = now | {"optimizer.learning_rate": before.get("optimizer.learning_rate")}
+    different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} was {before.get(name)!r:.40} and is {now.get(name)!r:.40}" for name in different]
+
+
+def _six_digits(number: str | float) -> float:
+    return float(f"{float(number):.6g}")
+
+
+def _begin_at(model: keras.Model, epoch: int) -> None:
+    """Have `fit` begin at an epoch, from 0, by Keras' own callback; 0 restores its `initial_epoch`."""
     with tempfile.TemporaryDirectory() as folder:
         backup = keras.callbacks.BackupAndRestore(folder)
-        backup.set_model(SimpleNamespace(save_weights=lambda *args, **options: None))
+        backup.set_model(SimpleNamespace(save_weights=lambda *args, **options: None))  # they are restored already
         backup.on_epoch_end(epoch - 1)
         backup.set_model(model)
         backup.on_train_begin()
-
-
-def _numeric(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds {array.dtype}, no numbers")
-    return array
 
 
 def _state_of(model: keras.Model) -> list:

@@ -1,4 +1,4 @@
-"""One training on several devices: those of this machine (mirrored), or of several machines (data-parallel)."""
+"""Train one model on several devices, of this machine (mirrored) or of several machines (data-parallel)."""
 
 import os
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ import tensorflow as tf
 from marinecv.inputs.share import ALONE, Share
 
 BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
-"""How to distribute -> the Keras backend that can do it."""
+"""How to distribute -> the Keras backend for it."""
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", PROCESSES, "KERAS_DISTRIBUTION_PROCESS_ID")
 
 
 @contextmanager
 def distributed(how: str | None) -> Iterator[Share]:
-    """Train on all devices what is trained in the block: each sees its part of every batch, all have the same weights.
+    """Train the models of the block on all devices: each gets a part of every batch, all have the same weights.
 
-    `"mirrored"` is the GPUs of this machine; `"data-parallel"`, on JAX, all devices of every process that has joined;
-    None changes nothing. Yields the share of this process. Behind the block load the saved model.
+    `"mirrored"` uses the GPUs of this machine; `"data-parallel"`, on JAX, all devices of every process that has joined;
+    None one device. Yields the share of this process. After the block load the saved model.
     """
     join(how)
     if how == "mirrored":
@@ -41,7 +41,7 @@ def distributed(how: str | None) -> Iterator[Share]:
 
 
 def share_here() -> Share:
-    """The share of this process in the training around; alone outside of `distributed`."""
+    """Return the share of this process within `distributed`, `ALONE` elsewhere."""
     if keras.backend.backend() == "tensorflow":
         return Share(devices=tf.distribute.get_strategy().num_replicas_in_sync)
     return ALONE if keras.distribution.distribution() is None else _of_jax()
@@ -49,7 +49,7 @@ def share_here() -> Share:
 
 @contextmanager
 def one_device(model: keras.Model) -> Iterator[keras.Model]:
-    """Give a model that this process can compute with by itself: of several processes, a copy."""
+    """Yield a model that this process can compute with alone: a copy, if there are several processes."""
     if share_here().processes == 1:
         yield model
         return
@@ -64,10 +64,10 @@ def one_device(model: keras.Model) -> Iterator[keras.Model]:
 
 
 def join(how: str | None) -> Share:
-    """Meet the other processes of a training and return who is who; call it before anything is computed.
+    """Join the other processes of a training and return the share of this one; call it before any computation.
 
-    Keras' own variables tell it: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, the address and port of the first process;
-    `KERAS_DISTRIBUTION_NUM_PROCESSES`; `KERAS_DISTRIBUTION_PROCESS_ID`, which alone differs. Without them there is one.
+    Keras' environment variables name the processes: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, address and port of the first;
+    `KERAS_DISTRIBUTION_NUM_PROCESSES`; `KERAS_DISTRIBUTION_PROCESS_ID`. Without them there is one process.
     """
     if how and keras.backend.backend() != BACKENDS[how]:
         raise ValueError(
@@ -77,9 +77,9 @@ def join(how: str | None) -> Share:
     if how != "data-parallel":
         return ALONE
     try:
-        tf.config.set_visible_devices([], "GPU")  # it only reads images here, and would take all of a GPU for itself
+        tf.config.set_visible_devices([], "GPU")  # it only reads images, and would take all memory of a GPU
     except RuntimeError as error:
-        raise ValueError("TensorFlow has taken a GPU already. Start anew, and call `distributed` first.") from error
+        raise ValueError("TensorFlow uses a GPU already. Restart Python and call `distributed` first.") from error
     missing = [name for name in VARIABLES if name not in os.environ]
     if 0 < len(missing) < len(VARIABLES):
         raise ValueError(f"{missing[0]} is not set. Expected all of {', '.join(VARIABLES)}, or none.")
@@ -90,20 +90,20 @@ def join(how: str | None) -> Share:
 
 
 def of_leader(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Return what process 0 has of something that every process has computed, to the last digit."""
+    """Return the weights of process 0, so that all processes have the same to the last digit."""
     if share_here().processes == 1:
         return weights
     return [np.asarray(array) for array in _jax().experimental.multihost_utils.broadcast_one_to_all(weights)]
 
 
 def accelerator() -> str:
-    """What Keras computes on beside the processor: `"GPU"`, `"TPU"` or nothing."""
+    """Return the accelerator of Keras: `"GPU"`, `"TPU"` or an empty string."""
     kinds = {device.lower().split(":")[0] for device in keras.distribution.list_devices()}
     return "GPU" if kinds & {"gpu", "cuda"} else "TPU" if "tpu" in kinds else ""
 
 
 def device_sentence() -> str:
-    """Return what Keras computes with and on: "TensorFlow 2.21.0 on 2 CPU cores", "JAX 0.5.0 on 2 x NVIDIA H200"."""
+    """Return backend and devices: "TensorFlow 2.21.0 on 2 CPU cores", "JAX 0.5.0 on 2 x NVIDIA H200"."""
     backend = keras.backend.backend()
     if backend == "jax":
         names = [device.device_kind for device in _jax().devices() if device.platform != "cpu"]
@@ -116,13 +116,13 @@ def device_sentence() -> str:
 
 
 def wait_for_all(point: str) -> None:
-    """Wait until every process that has joined has come to a point of this name."""
+    """Wait until every process has reached the point of this name."""
     if share_here().processes > 1:
         _jax().experimental.multihost_utils.sync_global_devices(point)
 
 
 def leave() -> None:
-    """Part from the other processes for good, so that none waits for another's end."""
+    """Leave the other processes, so that none waits for the end of this one."""
     if keras.backend.backend() == "jax" and _jax().distributed.is_initialized():
         _jax().distributed.shutdown()
 
@@ -138,6 +138,6 @@ def _of_jax() -> Share:
     if jax.local_device_count() * jax.process_count() != jax.device_count():
         raise ValueError(
             f"This process has {jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} "
-            "processes. Expected equally many each: hide the others, with CUDA_VISIBLE_DEVICES say."
+            "processes. Expected equally many each: hide the others, for example by CUDA_VISIBLE_DEVICES."
         )
     return Share(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())

@@ -1,9 +1,10 @@
-"""About how long a training takes on this machine, from one measured batch."""
+"""Estimate how long a training takes on this machine, from one timed batch, and whether a feature cache is worth it."""
 
 import functools
 import hashlib
 import json
 import platform
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -12,26 +13,29 @@ import keras
 import numpy as np
 
 from marinecv.atomic import write_text
-from marinecv.data.store import store_path
-from marinecv.features.bank import values_per_view
+from marinecv.data.store import store_home, store_path
+from marinecv.features.bank import BUDGET_BYTES, values_per_view
 from marinecv.features.frontier import one_or_all, split
 from marinecv.features.views import Views
 from marinecv.inputs.spec import NONE
 from marinecv.models.fold import fold
+from marinecv.progress import duration
 from marinecv.training.build import build_model
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
-BACKWARD = 2.0  # a backward pass costs about two forward passes of the layers it goes through
+BACKWARD = 2.0  # a backward pass costs about two forward passes of the same layers
 DAY_S = 86_400
+DRAWN_VIEWS = 8  # views of an image where augmentation is continuous; results/bank.csv has the cost in accuracy
+WORTH_IT = 0.7  # a feature cache that takes more than this fraction of the time is not worth its disk space
 
 
 def estimate_seconds(
     recipe: Recipe, train_images: int, validation_images: int, num_classes: int, *, rows: int = 1
 ) -> float:
-    """Seconds for all epochs of a recipe, if it never stops early.
+    """Estimate the seconds of all epochs of a recipe without early stopping, from a timed forward pass of zeros.
 
-    One forward pass of a batch of zeros is timed; layers that learn count three times. Start-up is left out. Of a bank
-    that several rows share, each pays its part.
+    Trainable layers count three times; start-up is left out. Recipes that share a feature cache (`rows`) share its
+    cost.
     """
     training = recipe.training
     front, rest, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
@@ -44,29 +48,59 @@ def estimate_seconds(
     return epochs + front * (views * train_images + validation_images) / rows
 
 
-def bank_bytes_per_view(recipe: Recipe, num_classes: int) -> int:
-    """How much of a bank one view of one image takes."""
-    values = _measure(recipe.model, recipe.image, recipe.training.batch_size, num_classes)[2]
-    return values * np.dtype(recipe.training.bank_dtype).itemsize
+def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: int = 1) -> tuple[int, str]:
+    """Choose `Training.bank` by time and disk space: the augmented views of an image, 0 for no feature cache.
+
+    `images` counts the usable images of `"train"` and `"validation"`; `rows` recipes share the cache. Returns the
+    number and the reason, for a line of the plan, which is empty if no layer is frozen.
+    """
+    if not recipe.model.has_backbone or recipe.model.trainable_layers is None:
+        return 0, ""
+    training = recipe.training
+    views = Views(training.augmentation or NONE, min(DRAWN_VIEWS, training.epochs))
+    values = _measure(recipe.model, recipe.image, training.batch_size, num_classes)[2]
+    bytes_per_view = values * np.dtype(training.bank_dtype).itemsize
+    needed = bytes_per_view * (views.count * images["train"] + images["validation"])
+    room = min(BUDGET_BYTES, _free_bytes() // 2)
+    if needed > room:
+        return 0, f"a cache of the frozen layers' features would take {needed / 1e9:.1f} GB of {room / 1e9:.1f}"
+    counts = images["train"], images["validation"], num_classes
+    uncached = estimate_seconds(recipe.with_training(bank=0), *counts)
+    cached = estimate_seconds(recipe.with_training(bank=views.count), *counts, rows=rows)
+    if cached > WORTH_IT * uncached:
+        return 0, f"a cache of the frozen layers' features would save little in {training.epochs} epochs"
+    what = {"still": "each image", "mirrored": "each image and its mirror image", "drawn": f"{views.count} drawn views"}
+    if views.augmentation.copies > 1:
+        what["drawn"] = f"each image and {views.count - 1} drawn variants"
+    return views.drawn if views.kind == "drawn" else views.count, (
+        f"the frozen layers are computed once, for {what[views.kind]} ({needed / 1e6:.0f} MB): "
+        f"about {duration(cached)} instead of {duration(uncached)}"
+    )
+
+
+def _free_bytes() -> int:
+    folder = store_home()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 @functools.cache
 def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
-    """Seconds an image of a forward pass through the frozen front and through the rest; numbers at the cut.
+    """Seconds an image of the feature extractor and of the trainable layers, and the numbers between them.
 
-    What was measured within a day is believed, for to build the network takes longer than all else before the first
-    step of a training that finds its bank.
+    A measurement is kept for a day: to build the network takes longer than a training needs that finds its cache.
     """
     facts = f"{platform.node()}\0{keras.__version__}\0{model_part!r}\0{image!r}\0{batch_size}\0{num_classes}"
-    place = store_path("timings", hashlib.sha256(facts.encode()).hexdigest()[:32] + ".json")
+    path = store_path("timings", hashlib.sha256(facts.encode()).hexdigest()[:32] + ".json")
     with suppress(OSError, ValueError):
-        if time.time() - place.stat().st_mtime < DAY_S:
-            front, rest, values = json.loads(place.read_text(encoding="utf-8"))
+        if time.time() - path.stat().st_mtime < DAY_S:
+            front, rest, values = json.loads(path.read_text(encoding="utf-8"))
             return float(front), float(rest), int(values)
     measured = _time_batch(model_part, image, batch_size, num_classes)
-    with suppress(OSError):  # a store that cannot be written to
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, json.dumps(measured))
+    with suppress(OSError):  # a store that is not writable
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(measured))
     return measured
 
 
@@ -82,12 +116,12 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     def go_on(activations):
         rest(one_or_all([*keras.tree.flatten(activations), *beside]))
 
-    go_on(front(images))  # the first call makes what the second finds
+    go_on(front(images))  # the first call builds what the second uses
     start = time.perf_counter()
     activations = front(images)
     middle = time.perf_counter()
     go_on(activations)
     end = time.perf_counter()
     values = values_per_view(front.outputs)
-    keras.utils.clear_session(free_memory=False)  # to collect garbage would take longer than all this
+    keras.utils.clear_session(free_memory=False)  # garbage collection would take longer than all this
     return (middle - start) / batch_size, (end - middle) / batch_size, values

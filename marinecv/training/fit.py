@@ -1,4 +1,4 @@
-"""Train a recipe into a run folder: one function that reads from top to bottom."""
+"""Train a recipe into a run folder."""
 
 import os
 import time
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from marinecv.atomic import whole_file, write_json
 from marinecv.choices import FITTED_SPLITS
@@ -17,24 +18,34 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.features.frontier import one_or_all
 from marinecv.inputs.attributes import attributes_of
 from marinecv.inputs.epochs import EpochCounter
+from marinecv.inputs.noise import with_noise
+from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
+from marinecv.models.autoencoders import decoder_of, encoder_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.schema import of_type
 from marinecv.tables import write_table
-from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
+from marinecv.training.build import (
+    backbone_of,
+    build_model,
+    compile_model,
+    freeze_backbone,
+    with_loss,
+    with_targets,
+)
 from marinecv.training.callbacks import batch_bar, callbacks
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, of_leader, one_device, share_here
 from marinecv.training.learner import Parts, learner
 from marinecv.training.recipe import Recipe
 
-STATISTICS_IMAGES = 512  # at most; a small train split is passed whole
+STATISTICS_IMAGES = 512  # at most; a small train split is used whole
 
 
 def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None) -> np.ndarray:
-    """Decode the usable images of a run to uint8, row i for row i of `usable(run.catalog)` as it is then."""
+    """Decode the usable images of a run to uint8 (n, height, width, 3), in the order of `usable(run.catalog)`."""
     of_type(Run, run=run)
     of_type(Recipe, recipe=recipe)
     before = run.catalog
@@ -42,7 +53,7 @@ def load_run(run: Run, recipe: Recipe, say: Callable[[str], None] | None = None)
     if new := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
         in_all, say = (~is_usable(catalog)).sum(), say or quiet
-        say(f"  {in_all} cannot be used, {new} of them found when decoded; catalog.csv and the report say why")
+        say(f"  {in_all} images are unusable, {new} of them found when decoded; catalog.csv and the report say why")
     return pixels
 
 
@@ -54,12 +65,12 @@ def fit_recipe(
     also: Sequence[keras.callbacks.Callback] = (),
     say: Callable[[str], None] | None = None,
 ) -> keras.Model:
-    """Train until the recipe's end and save `model.keras`; go on where a killed training of this run stopped.
+    """Train a recipe into a run, or resume it, save `model.keras` and return it with the weights of the best epoch.
 
-    Within `distributed` it is one training on all devices: of several processes, which see the folder at the same
-    place, the first alone writes. `pixels` are those of `load_run(run, recipe)`; `also` are more callbacks: a tracker,
-    a search that may end a trial. Returns the model with the weights of the best epoch. ValueError without images in
-    train or validation, of a checkpoint of another model, what several devices cannot do, or a training that diverged.
+    Within `distributed` all devices train one model; of several processes, which share the folder, the first writes.
+    `pixels` are those of `load_run(run, recipe)`; `also` are more callbacks, such as a tracker. ValueError if train or
+    validation is empty, the checkpoint is of another model, the recipe does not allow several devices, or the training
+    diverged.
     """
     started, share, say = time.perf_counter(), share_here(), say or quiet
     parts, leads = prepared(recipe, run, pixels), share.process == 0
@@ -68,7 +79,7 @@ def fit_recipe(
     attributes = {split: attributes_of(told, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
-    state = restore_weights(model, run.path("checkpoint.npz"))  # now, for a bank is known by the weights of its front
+    state = restore_weights(model, run.path("checkpoint.npz"))  # first: the key of a feature cache hashes the weights
     done = state.epochs_done if state else 0
     if recipe.model.has_backbone and not recipe.model.is_pretrained and not done:
         train_pixels = parts["train"][1]
@@ -86,38 +97,12 @@ def fit_recipe(
 
     def fit(stage, first, last, learning_rate):
         clock = EpochCounter(first)
-        learns, train, validation = learner(
-            model,
-            recipe,
-            class_names,
-            parts,
-            attributes=attributes,
-            class_weight=by_input,
-            start_epoch=clock,
-            share=share,
-            say=say,
-        )
+        inputs = {"attributes": attributes, "class_weight": by_input, "start_epoch": clock, "share": share, "say": say}
+        learns, train, validation = learner(model, recipe, class_names, parts, **inputs)
         compile_model(learns, training, learning_rate, weighted=share.devices > 1)
-        own = callbacks(
-            training,
-            run.folder,
-            resume=True,
-            say=say,
-            stage=stage,
-            whole=model,
-            writes=leads,
-            validation_images=len(parts["validation"][0]),
-        )
-        with batch_bar(say) as bar:
-            learns.fit(
-                train,
-                validation_data=validation,
-                initial_epoch=first,
-                epochs=last,
-                class_weight=by_fit,
-                callbacks=[bar, clock, *own, *also],
-                verbose=0,
-            )
+        how = {"stage": stage, "whole": model, "writes": leads, "validation_images": len(parts["validation"][0])}
+        own = callbacks(training, run.folder, resume=True, say=say, **how)
+        _fit(learns, train, validation, first, last, [clock, *own, *also], say, by_fit)
         if leads:
             check_finite(model, run, learning_rate, say)
 
@@ -137,18 +122,66 @@ def fit_recipe(
     return model
 
 
+def fit_autoencoder(
+    recipe: Recipe,
+    run: Run,
+    pixels: np.ndarray,
+    *,
+    also: Sequence[keras.callbacks.Callback] = (),
+    say: Callable[[str], None] | None = None,
+) -> keras.Model:
+    """Train an autoencoder into a run, or resume it, and save `encoder.keras`, `decoder.keras` and `model.keras`.
+
+    The encoder takes pixels in [0, 255] and returns embeddings (and skip connections), from which the decoder returns
+    images. Each epoch has new noise, validation the same. Arguments, result and errors are those of `fit_recipe`, and
+    ValueError on several devices.
+    """
+    if share_here().devices > 1:
+        raise ValueError("An autoencoder is trained on one device. Leave out distribute=.")
+    started, say, parts = time.perf_counter(), say or quiet, prepared(recipe, run, pixels)
+    training = recipe.training
+    model = build_model(recipe, len(run.class_names))
+    state = restore_weights(model, run.path("checkpoint.npz"))
+    done = state.epochs_done if state else 0
+    counter = EpochCounter(done)
+
+    def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
+        rows, of_split = parts[split]
+        drawn = {} if start_epoch is None else {"training": True, "start_epoch": start_epoch, "seed": training.seed}
+        moves = {"augmentation": training.augmentation, "batch_size": training.batch_size, "pixels": of_split}
+        batches = make_dataset(rows, recipe.image, run.class_names, **moves, **drawn)
+        noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
+        return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
+
+    how = {"resume": True, "say": say, "whole": model, "validation_images": len(parts["validation"][0])}
+    own = [counter, *callbacks(training, run.folder, **how), *also]
+    data = pairs("train", counter), pairs("validation", None)
+    _fit(with_loss(model, recipe), *data, done, training.epochs, own, say)
+    check_finite(model, run, training.learning_rate, say)
+    for name, part in (("encoder", encoder_of(model)), ("decoder", decoder_of(model))):
+        with whole_file(run.path(f"{name}.keras")) as file:
+            part.save(file)
+    keep(model, run, recipe)
+    say(f"  trained in {duration(time.perf_counter() - started)}")
+    return model
+
+
+def _fit(learns, train, validation, first: int, last: int, callbacks: list, say: Callable, class_weight=None) -> None:
+    with batch_bar(say) as bar:
+        epochs = {"initial_epoch": first, "epochs": last, "validation_data": validation}
+        learns.fit(train, **epochs, class_weight=class_weight, callbacks=[bar, *callbacks], verbose=0)
+
+
 def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> Parts:
-    """Set seed and precision for a training, and return what `parts_of` does."""
+    """Set seed and precision of a training, and return the rows and pixels to fit and validate on.
+
+    They are the usable rows of `"train"` and `"validation"`, without the calibration set.
+    """
     of_type(Recipe, recipe=recipe)
     of_type(Run, run=run)
     keras.utils.set_random_seed(recipe.training.seed)
     half = "mixed_float16" if accelerator() == "GPU" else "mixed_bfloat16"
     keras.config.set_dtype_policy(half if recipe.training.mixed_precision else "float32")
-    return parts_of(run, pixels, recipe)
-
-
-def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
-    """The usable rows of train and validation, and their pixels, without what is held out to calibrate on."""
     rows, training = usable(run.catalog), recipe.training
     if (expected := (len(rows), *recipe.image.shape)) != np.shape(pixels):
         raise ValueError(f"Expected pixels as load_run(run, recipe) gives: {expected}. Received: {np.shape(pixels)}.")
@@ -163,28 +196,28 @@ def parts_of(run: Run, pixels: np.ndarray, recipe: Recipe) -> Parts:
         kept = np.flatnonzero(~calibration_rows(part, training.calibration, training.seed))
         if not len(kept):
             raise ValueError(
-                f"Of {len(part)} validation images calibration={training.calibration} leaves none to choose the epoch "
-                "by. Expected a smaller share: calibration=0 holds none."
+                f"calibration={training.calibration} leaves none of {len(part)} validation images to choose the epoch "
+                "by. Expected a smaller fraction; calibration=0 holds out none."
             )
         parts["validation"] = part.iloc[kept], rows_of(of_part, kept)
     return parts
 
 
 def check_finite(model: keras.Model, run: Run, learning_rate: float, say: Callable[[str], None]) -> None:
-    """Say where the loss stopped being a number; ValueError where the weights have, too."""
+    """Note the epoch whose loss is not finite; ValueError if the weights are not finite either."""
     if not np.isfinite(run.history["loss"].iloc[-1]):
-        said = f"the loss was no number in epoch {len(run.history)}, so training ended; the best weights before stay"
-        run.note(said)
-        say(f"  {said}")
+        message = f"training ended in epoch {len(run.history)}: its loss is not finite; the best weights before it stay"
+        run.note(message)
+        say(f"  {message}")
     if not all(np.isfinite(weights).all() for weights in model.get_weights()):
         raise ValueError(
-            f"The training diverged: after {len(run.history)} epochs its weights are no finite numbers. Train anew "
-            f"with a lower learning rate. Received: learning_rate={learning_rate}."
+            f"The training diverged: after {len(run.history)} epochs its weights are not finite. Retrain with a lower "
+            f"learning rate. Received: learning_rate={learning_rate}."
         )
 
 
 def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
-    """Write `model.keras`, then `timing.json`: what the training cost."""
+    """Save `model.keras`, then `timing.json`: what the training cost."""
     with one_device(model) as alone:
         with whole_file(run.path("model.keras")) as part:
             alone.save(part)
@@ -192,7 +225,7 @@ def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
 
 
 def _head_epochs(recipe: Recipe) -> int:
-    """Epochs in which only the head learns; a network from scratch has no backbone to freeze."""
+    """Epochs in which only the head learns; 0 without a backbone."""
     return min(recipe.training.head_epochs, recipe.training.epochs) if recipe.model.has_backbone else 0
 
 
@@ -202,7 +235,6 @@ def _class_weights(train: pd.DataFrame, class_names: tuple[str, ...]) -> dict[in
 
 
 def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
-    """What three of the reports compare on, besides accuracy."""
     history = run.history
     blank = one_or_all([np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs])
     return {
@@ -218,9 +250,9 @@ def _timing(model: keras.Model, run: Run, recipe: Recipe) -> dict:
 
 
 def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int:
-    """The epoch (from 1) whose weights came back: the first with the best value of what was watched.
+    """Return the epoch, from 1, whose weights were restored: the first with the best value of the monitor.
 
-    The head's epochs are not watched; where there are no others, the last one's weights stay.
+    The head's epochs do not count; if there are no others, it is the last.
     """
     values = history.set_index("epoch")[monitor]
     watched = values[values.index > head_epochs]
@@ -230,7 +262,7 @@ def best_epoch(history: pd.DataFrame, monitor: str, head_epochs: int = 0) -> int
 
 
 def latency_ms(see: Callable[[Any], Any], image: Any, *, warm_up: int = 1, calls: int = 5) -> float:
-    """Return the median time in milliseconds that a model takes for one image alone, compiled by calls before."""
+    """Return the median time in milliseconds of a model for one image, after warm-up calls."""
     times = []
     for _ in range(warm_up + calls):
         start = time.perf_counter()

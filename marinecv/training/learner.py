@@ -1,4 +1,4 @@
-"""What learns, and what it is shown: a network on pixels, or the rest of it on what its frozen front gave."""
+"""Build the model to fit and its train and validation datasets: on pixels, or on cached features."""
 
 from collections.abc import Callable
 
@@ -34,49 +34,40 @@ def learner(
     share: Share = ALONE,
     say: Callable[[str], None] | None = None,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
-    """Return the model to fit, its training batches and its validation batches.
+    """Return the model to fit, its train batches and its validation batches.
 
-    Its layers are frozen as this part of the training wants them; with `bank` the frozen front is computed beforehand.
-    The parts are usable rows and their pixels, of `"train"` and `"validation"`; `attributes` are those of each part.
-    ValueError of several devices and a bank, or a batch that cannot be dealt evenly to them.
+    The layers of `model` are frozen as in this stage. `parts` are usable rows and their pixels, of `"train"` and
+    `"validation"`, `attributes` those of their rows; `class_weight` weighs train images by class index on several
+    devices. ValueError for a feature cache on several devices, or a batch that they cannot divide evenly.
     """
     training, beside = recipe.training, attributes or {}
     front, rest = split(model)
     drawn = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.bank and share.devices > 1:
         raise ValueError(
-            "What the frozen layers give is kept for one device alone, and this recipe asks for it. Expected bank=0 "
-            "for several; a run that was begun with a bank goes on with one."
+            "A feature cache is for one device. Expected bank=0 for several; a run that began with a feature cache is "
+            "resumed on one."
         )
     if training.bank:
         moves = Views(training.augmentation or NONE, training.bank, training.seed)
         banks = _banks(front, parts, recipe, moves, say or quiet)
-        datasets = {}
+        datasets = []
         for name, bank, options in (("train", banks[0], drawn), ("validation", banks[1], {})):
-            rows = parts[name][0]
-            labels = label_indices(rows, class_names)
+            labels = label_indices(parts[name][0], class_names)
             options = options | {"batch_size": training.batch_size, "attributes": beside.get(name)}
-            datasets[name] = make_bank_dataset(bank, labels, len(class_names), **options)
-        return rest, datasets["train"], datasets["validation"]
+            datasets.append(make_bank_dataset(bank, labels, len(class_names), **options))
+        return rest, *datasets
     shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size, "share": share}
-    (train, train_pixels), (validation, validation_pixels) = parts["train"], parts["validation"]
-    return (
-        _whole(model, front, rest),
-        make_dataset(
-            train,
-            pixels=train_pixels,
-            augmentation=training.augmentation,
-            attributes=beside.get("train"),
-            class_weight=class_weight,
-            **shared,
-            **drawn,
-        ),
-        make_dataset(validation, pixels=validation_pixels, attributes=beside.get("validation"), **shared),
-    )
+    drawn |= {"augmentation": training.augmentation, "class_weight": class_weight}
+    datasets = [
+        make_dataset(parts[name][0], pixels=parts[name][1], attributes=beside.get(name), **shared, **options)
+        for name, options in (("train", drawn), ("validation", {}))
+    ]
+    return _whole(model, front, rest), *datasets
 
 
 def _banks(front: keras.Model, parts: Parts, recipe: Recipe, moves: Views, say: Callable[[str], None]) -> list[Bank]:
-    """What the frozen front gives of train and of validation; all folds of the same images share it."""
+    """The feature caches of train and validation; all folds of the same images share one."""
     both, settings = [parts["train"], parts["validation"]], {"dtype": recipe.training.bank_dtype, "say": say}
     if recipe.data.fold and moves.kind != "drawn":
         return open_shared_bank(front, both, recipe.image, moves, **settings)
@@ -85,7 +76,7 @@ def _banks(front: keras.Model, parts: Parts, recipe: Recipe, moves: Views, say: 
 
 
 def _whole(model: keras.Model, front: keras.Model, rest: keras.Model) -> keras.Model:
-    """The network on pixels with its frozen front folded; what learns is the model's own."""
+    """The network on pixels, its frozen layers with fused batch normalization; trainable layers are the model's."""
     if not front.weights:
         return model
     front = fold(front)

@@ -1,4 +1,4 @@
-"""Which network a recipe trains: the settings of each kind, and what builds it. Nothing here imports TensorFlow."""
+"""Settings of each kind of network and the function that builds it. Nothing here imports TensorFlow."""
 
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 class ModelConfig:
-    """Settings of a network, and how it is built. A new kind derives from this and is listed in `ModelChoice`.
+    """Settings of a network. A new kind derives from this and is listed in `ModelChoice`.
 
-    Other modules ask what a network is by these attributes, never by its class or kind.
+    Other modules ask for these attributes, never for the class or kind.
     """
 
-    kind = ""  # the word in recipe.json
+    kind = ""  # its name in recipe.json
     builder = ""  # module:function of `marinecv.models`, not imported before `build`: `--help` needs no TensorFlow
-    is_autoencoder = False  # gives back the image instead of probabilities
-    is_cnn = False  # `filters`, `kernels` and `pools` are settings of each convolution
-    has_backbone = False  # a network of `marinecv.models.backbones` below a head that may be trained first
-    has_encoder = False  # the encoder of an autoencoder below a head
+    is_autoencoder = False  # returns the image instead of probabilities
+    is_cnn = False  # `filters`, `kernels` and `pools` have a value for each convolution
+    has_backbone = False  # of `marinecv.models.backbones`, below a head that may be trained first
+    has_encoder = False  # of an autoencoder, below a head
     takes_attributes = False  # beside the image
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether it begins with weights that were trained elsewhere."""
+        """Whether it starts from weights that were trained elsewhere."""
         return getattr(self, "weights", "none") != "none"
 
     def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
-        """Build the network: pixels in [0, 255] (and attributes) in, probabilities out; not compiled."""
+        """Build the network, not compiled: pixels in [0, 255] (and attributes) to probabilities."""
         arguments = vars(self) | ({"weights": None} if getattr(self, "weights", "") == "none" else {})
         return resolve_name(f"marinecv.models.{self.builder}")(image_shape, num_classes, **arguments)
 
@@ -97,9 +97,9 @@ class MultimodalModel(BackboneModel):
 
 @checked_dataclass
 class Autoencoder(ModelConfig):
-    """What gives back the image that it is shown through a code.
+    """A network that reconstructs the image from an embedding.
 
-    `salt` and `pepper` are the shares of pixels that become white and black before it sees them.
+    `salt` and `pepper` are the fractions of input pixels that are set to white and black.
     """
 
     is_autoencoder = True
@@ -108,14 +108,14 @@ class Autoencoder(ModelConfig):
     pepper: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
 
     def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
-        """Build the network: pixels in [0, 255] in, the image in `output_range` out; not compiled."""
+        """Build the network, not compiled: pixels in [0, 255] to the image in `output_range`."""
         of_network = {name: value for name, value in vars(self).items() if name not in ("salt", "pepper", "beta")}
         return resolve_name(f"marinecv.models.{self.builder}")(image_shape, **of_network)
 
 
 @checked_dataclass
 class UNet(Autoencoder):
-    """Convolutions down to the code and up again: the arguments of `marinecv.models.autoencoders.unet`."""
+    """A U-Net: the arguments of `marinecv.models.autoencoders.unet`."""
 
     kind, builder, output_range = "unet", "autoencoders:unet", "[-1, 1]"
     filters: tuple[Size, ...] = (32, 64, 128, 256)
@@ -127,9 +127,9 @@ class UNet(Autoencoder):
 
 @checked_dataclass
 class EncoderModel(ModelConfig):
-    """A classifier on the way down of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
+    """A classifier on the encoder of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
 
-    `weights` is `"none"`, the recipe of an autoencoder whose encoder is still to be trained, or the path of an encoder.
+    `weights` is `"none"`, the recipe of an autoencoder to train first, or the path of an encoder.
     """
 
     kind, builder, has_encoder = "encoder", "encoders:encoder_classifier", True
@@ -146,9 +146,9 @@ class EncoderModel(ModelConfig):
 
 @checked_dataclass
 class DenseAutoencoder(Autoencoder):
-    """Dense layers on the grey image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
+    """Dense layers on the gray image: the arguments of `marinecv.models.autoencoders.dense_autoencoder`.
 
-    `beta` weighs how far a variational code may be from a standard normal distribution.
+    `beta` weighs the Kullback-Leibler divergence of a variational embedding.
     """
 
     kind, builder = "dense_autoencoder", "autoencoders:dense_autoencoder"

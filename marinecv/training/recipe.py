@@ -1,4 +1,4 @@
-"""Recipe: every choice of an experiment, as data. Nothing here imports TensorFlow."""
+"""Recipe: every setting of a training as data, and checks of them. Nothing here imports TensorFlow."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, field, replace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing hea
 
 @checked_dataclass
 class DataChoice:
-    """Which images, how they are labelled and how they are split.
+    """Which images, how they are labeled and how they are split.
 
         >>> import marinecv as mcv
         >>> mcv.DataChoice(name="my_photos", split_by="grouped").fractions
@@ -26,23 +26,20 @@ class DataChoice:
     Args:
         name: of a manifest, or of the user's folder.
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
-        no_box: what an image without a box is: `"skip"`, or a class `"empty"` of its own.
-        class_level: of class folders, the `"first"` or the `"leaf"` is the class; empty where their names tell.
-        merge_case: classes whose names differ only in case are one.
-        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"`, or a CSV of splits; None takes the data's own.
-        fractions: of train, validation and test, where they are not published.
-        frames: what says which images follow each other and belong together, `"number"` in the file name, `"time"` in
-            the EXIF data or the name, or `"none"`; None takes what tells best.
-        fold: which of how many folds validation is, such as `"2/5"`; empty outside cross-validation.
-        limit: at most so many images a split, stratified; None takes all.
-        labelled: share of the train images whose label is used; the others are in no split.
-        pseudo_labels: from which probability on a first training's word for an image without a label is its label in a
-            second; 0 takes none.
-        attributes: what a multimodal model is told of each image: `"image"`, what somebody saw on it, or `"class"`,
-            what is true of its class; empty for nothing.
-        min_certainty: how sure that somebody was at least, 1 (not visible) to 4 (definitely).
+        no_box: images without a box: `"skip"` them, or `"empty"` makes them a class.
+        class_level: which level of nested class folders is the class, `"first"` or `"leaf"`; empty: by their names.
+        merge_case: merge classes whose names differ only in case.
+        split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"` or a CSV of splits; None: as the data has it.
+        fractions: of train, validation and test, if they are not published.
+        frames: frames belong together by `"number"` in the file name, `"time"` or `"none"`; None: the best there is.
+        fold: the fold of cross-validation that is validation, such as `"2/5"`; empty without cross-validation.
+        limit: maximum number of images a split, stratified; None: all.
+        labelled: fraction of the train images whose label is used; the others are in no split.
+        pseudo_labels: minimum probability of a predicted label to be used in a second training; 0: none.
+        attributes: attributes for a multimodal model, annotated by `"image"` or by `"class"`; empty: none.
+        min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
         synthetic: add the report's synthetic images to train.
-        demonstration: the images are drawn, so figures say nothing about real animals.
+        demonstration: the images are generated demo images, whose metrics say nothing about real animals.
     """
 
     name: str
@@ -63,12 +60,12 @@ class DataChoice:
     demonstration: bool = False
 
     def __post_init__(self):
-        if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # which a saved split's name has
+        if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # the names of saved splits
             one_of((*SPLIT_BY, None), split_by=self.split_by)
 
     @classmethod
     def of(cls, run: "Run") -> "DataChoice":
-        """Read the data part of the recipe of a run, also of one whose model was trained elsewhere."""
+        """Read the data part of a run's recipe, also if its model was trained elsewhere."""
         return cls(name=run.contract.data) if run.own else Recipe.of(run).data
 
 
@@ -87,31 +84,28 @@ class Training:
         optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
         learning_rate: at the start.
         momentum: of SGD.
-        weight_decay: of the optimizer, decoupled from its steps, as in AdamW.
-        l2: weight of half the squares of the variables, in the loss: weight decay coupled to the steps.
-        decay_scope: what both act on: `"kernels"`, without biases and the parameters of normalization, which hardly
-            overfit; or `"all"` that learns, as `weight_decay` of PyTorch's Adam, AdamW and SGD does.
-        label_smoothing: share of the label spread over all classes.
-        epochs: at most.
+        weight_decay: decoupled from the gradient, as in AdamW.
+        l2: weight of half the squared variables in the loss: weight decay coupled to the gradient.
+        decay_scope: where both act: `"kernels"`, without biases and normalization, or `"all"`, as in PyTorch.
+        label_smoothing: fraction of the label spread over all classes.
+        epochs: maximum number.
         batch_size: images a step.
-        early_stop_patience: epochs without a better value of what is watched before the end; the best weights return.
-        early_stop_reductions: learning-rate reductions without one before the end, beside that; 0 does not count them.
-        lr_factor: what the learning rate is multiplied by when validation loss stands still.
+        early_stop_patience: epochs without a better value of the monitor before the end; the best weights are restored.
+        early_stop_reductions: reductions of the learning rate without a better value before the end; 0: any number.
+        lr_factor: factor of the learning rate when the monitor stands still.
         lr_patience: epochs it may stand still before that.
-        metrics: what history keeps of each epoch beside the loss: `"accuracy"`; by choice `"precision"` and `"recall"`.
-        monitor: what is watched, a name in the logs of Keras: `"val_loss"`, `"val_accuracy"`, `"loss"`, that of
-            training; with a model of one's own any metric that it is compiled with, such as `"val_auc"`.
-        head_epochs: epochs in which the backbone is wholly frozen and only the head learns, before the rest.
+        metrics: metrics of the history: `"accuracy"`, and optionally `"precision"` and `"recall"`.
+        monitor: the metric to watch: `"val_loss"`, `"val_accuracy"`, `"loss"`, or one that your own model logs.
+        head_epochs: epochs in which only the head learns, before the others.
         head_learning_rate: in those.
-        class_weights: whether each class is weighed by the inverse of its frequency; other weights go to Keras' `fit`.
+        class_weights: weigh each class by the inverse of its frequency; other weights go to Keras' `fit`.
         balanced: draw each class equally often.
-        augmentation: bounds of the random movements of training images, or None.
+        augmentation: bounds of the random augmentation of train images, or None.
         mixed_precision: compute in half precision: float16 on a GPU, bfloat16 on a processor.
-        bank: how many drawn views of each image the frozen layers are computed for, once and beforehand; 0 computes
-            them anew each epoch. Without random movements it is one view, with a horizontal flip alone both.
-        bank_dtype: how their numbers are kept: `"float32"`, or `"float16"` in half the room.
-        jit_compile: compile with XLA; `"auto"` leaves the choice to Keras, which takes it on a GPU.
-        calibration: share of validation that is held out from choosing epochs and rates, to calibrate on.
+        bank: augmented views of each image whose frozen features are cached (all there are, if few); 0: no cache.
+        bank_dtype: of the feature cache, `"float32"` or `"float16"`.
+        jit_compile: compile with XLA; `"auto"`: Keras' choice, on a GPU.
+        calibration: fraction of validation that is held out as the calibration set.
         seed: of weights, order and augmentation.
     """
 
@@ -148,13 +142,13 @@ class Training:
 
     @property
     def exact_bank(self) -> bool:
-        """Whether a bank keeps every digit of what the frozen layers give, so that a score may be had from it too."""
+        """Whether there is a feature cache that keeps every digit, so that images can be scored from it too."""
         return self.bank > 0 and self.bank_dtype == "float32"
 
 
 @checked_dataclass
 class Recipe:
-    """An experiment: data, image, model and training, and what a report published of it.
+    """The settings of an experiment: data, image, model and training, and the published metrics.
 
         >>> import marinecv as mcv
         >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
@@ -162,13 +156,13 @@ class Recipe:
         60
 
     Args:
-        name: as a person types it.
+        name: of the recipe, for the command line.
         report: the source report, if any.
         title: one line.
-        published: figures as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
-        claim: what a report says of it in words.
-        chosen: the settings that the report leaves open, in words.
-        budget: what makes this run smaller than its recipe, in words; empty for a whole run.
+        published: metrics as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
+        claim: a statement of the report.
+        chosen: the settings that the report leaves open, as a sentence.
+        budget: how this run is shortened; empty for a whole run.
     """
 
     name: str
@@ -198,12 +192,12 @@ class Recipe:
         return replace(self, model=replace(self.model, **changes))
 
     def to_dict(self) -> dict:
-        """Plain data for JSON; `from_dict` reads it back equal."""
+        """Return plain data for JSON, which `from_dict` reads back equal."""
         return {**asdict(self), "model": {"kind": self.model.kind, **asdict(self.model)}}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
-        """Read what `to_dict` wrote; ValueError where a part is missing or has an unknown entry."""
+        """Read plain data of `to_dict`; ValueError if a part is missing or has an unknown entry."""
         try:
             recipe = build(cls, {**data, "model": _model(data.get("model"))}, "Recipe")
             check_published(recipe.published)
@@ -213,11 +207,11 @@ class Recipe:
 
     @classmethod
     def of(cls, run: "Run") -> "Recipe":
-        """Read the recipe of a run; ValueError where it is broken or missing, or the model was trained elsewhere."""
+        """Read the recipe of a run; ValueError if it is broken or missing, or the model was trained elsewhere."""
         if run.own:
             raise ValueError(
-                f"The model of {run.folder} was trained elsewhere, so there is no recipe to train by: it cannot be "
-                "resumed, trained in folds or trained again. Expected a run that pretrain or finetune made."
+                f"The model of {run.folder} was trained elsewhere and has no recipe, so it cannot be resumed or "
+                "retrained. Expected a run that pretrain or finetune made."
             )
         data = run.read("recipe.json")
         with run.mending("recipe.json"):
@@ -227,7 +221,7 @@ class Recipe:
                 raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
     def contract(self, class_names: Sequence[str]) -> dict:
-        """What a model cannot hold and what travels beside it: `Run.create` writes it, predict and evaluate read it."""
+        """Return the preprocessing and label metadata, which `Run.create` writes beside a model."""
         return {
             "class_names": list(class_names),
             "image": asdict(self.image),
@@ -240,13 +234,35 @@ class Recipe:
 
 
 def check_published(published: dict[str, dict]) -> None:
-    """Raise ValueError where a published figure of a split is no text, or its n no whole number."""
-    for split, figures in published.items():
-        for name, figure in convert(figures, dict[str, Any], f"The published {split!r}").items():
-            convert(figure, Positive if name == "n" else str, f"{name!r} of the published {split!r}")
+    """Raise ValueError if a published metric of a split is no text, or its n no whole number."""
+    for split, scores in published.items():
+        for name, score in convert(scores, dict[str, Any], f"The published {split!r}").items():
+            convert(score, Positive if name == "n" else str, f"{name!r} of the published {split!r}")
 
 
 def _model(data: Any) -> ModelChoice:
     entries = convert(data, dict[str, Any], "'model' of Recipe")
     one_of(MODELS, kind=entries.get("kind"))
     return build(MODELS[entries["kind"]], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")
+
+
+def lint(recipe: Recipe) -> list[str]:
+    """Return one sentence for each setting that has no effect or undoes another."""
+    training, model = recipe.training, recipe.model
+    found = []
+    if training.early_stop_patience <= training.lr_patience < training.epochs:  # from there on it is meant never to act
+        found.append(
+            f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} "
+            "epochs without progress. Set it below early_stop_patience."
+        )
+    if training.lr_factor >= 1:
+        found.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
+    if training.class_weights and training.balanced:
+        found.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
+    if model.has_backbone and not model.is_pretrained and model.trainable_layers == 0:
+        found.append("The backbone is frozen with random weights: only the head learns, from random features.")
+    if training.head_epochs and not model.has_backbone:
+        found.append(f"head_epochs={training.head_epochs} never acts: this network has no backbone to freeze.")
+    if model.has_backbone and training.head_epochs >= training.epochs:
+        found.append(f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone.")
+    return found

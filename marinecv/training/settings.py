@@ -1,4 +1,4 @@
-"""The settings of a recipe by name, as in "training.lr_patience": read, changed, and kept in a file."""
+"""Read, change and save the settings of a recipe by name, such as "training.lr_patience"."""
 
 import difflib
 import functools
@@ -26,9 +26,9 @@ OF_THE_DATA = {
     "data.name": "data= names the images",
     "data.demonstration": "the images are drawn or not",
     "data.fold": "cross-validation sets it: folds=5",
-    "image.white": "it is found in the images",
+    "image.white": "it is measured in the images",
 }
-"""What is no setting, and why."""
+"""Fields of a recipe that are no setting, and the reason."""
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -43,16 +43,15 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **key
 
     Args:
         recipe: stays as it is.
-        changes: by their names; text is read as the setting's type, and "none" is None. `"image.size"` sets height and
-            width, and `"training.augmentation.flip"` begins with no augmentation where the recipe has none.
-        keywords: the same by the last part of a name, where only one setting ends so.
+        changes: values by name; text is read as the type of the setting, "none" as None. `"image.size"` sets height and
+            width; `"training.augmentation.flip"` adds to no augmentation if the recipe has none.
+        keywords: the same by the last part of a name, if it is the only such setting.
     Raises:
-        ValueError: there is no such setting, a keyword stands for several, or the value is none that it can have.
+        ValueError: there is no such setting, a keyword matches several, or the value is invalid.
     """
     found, tree = named_changes(recipe, changes, **keywords), {}
-    if AUGMENTATION in found:  # of which others then change parts
-        tree = {"training": {"augmentation": found.pop(AUGMENTATION)}}
-        recipe, tree = _replaced(recipe, tree, ""), {}
+    if AUGMENTATION in found:  # first, as others change its settings
+        recipe = _replaced(recipe, {"training": {"augmentation": found.pop(AUGMENTATION)}}, "")
     for name, value in found.items():
         for each in ("image.height", "image.width") if name == SIZE else (name,):
             *parts, last = each.split(".")
@@ -61,7 +60,7 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **key
 
 
 def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:
-    """Return changes and keywords by their whole names; see `with_changes`."""
+    """Return changes and keywords by their full names; see `with_changes`."""
     of_type(Mapping | None, changes=changes)
     known = [*settings_of(recipe), SIZE]
     if recipe.training.augmentation is None:
@@ -72,11 +71,10 @@ def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **ke
     for name, value in [*(changes or {}).items(), *keywords.items()]:
         whole = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
         if len(whole) > 1:
-            raise ValueError(f"{name!r} stands for several settings: {', '.join(whole)}. Write it in changes=.")
+            raise ValueError(f"{name!r} matches several settings: {', '.join(whole)}. Give the full name in changes=.")
         if not whole:
-            near = difflib.get_close_matches(
-                name, dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)]), n=3
-            )
+            spellings = dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)])
+            near = difflib.get_close_matches(name, spellings, n=3)
             hint = f" Did you mean {' or '.join(near)}?" if near else " `recipes show NAME` lists them."
             raise ValueError(f"{recipe.name} has no setting {name!r}.{hint}")
         if whole[0] in OF_THE_DATA:
@@ -86,11 +84,7 @@ def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **ke
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a `.toml` or `.json` file: what `to_toml` writes, or the `recipe.json` of a run.
-
-    Raises:
-        ValueError: there is no such file, or it holds no recipe.
-    """
+    """Read a recipe from a `.toml` file of `to_toml` or a `recipe.json`; ValueError if it is missing or no recipe."""
     path = Path(path)
     try:
         return Recipe.from_dict(_with_none(read_toml(path)) if path.suffix == ".toml" else read_json(path))
@@ -99,12 +93,12 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """Write a recipe as TOML, which `read_recipe` reads back equal; None is "none"."""
+    """Return a recipe as TOML, which `read_recipe` reads back equal; None is "none"."""
     return "\n".join(_toml(recipe, ())).strip() + "\n"
 
 
 def _with_none(table: dict) -> dict:
-    """The tables of a TOML file, which has no null: "none" is None where it can be no word."""
+    """The tables of a TOML file, which has no null: "none" is None unless the setting has a value "none"."""
     parts = {name: part for name, part in table.items() if isinstance(part, dict)}
     model = MODELS.get(str(parts.get("model", {}).get("kind")), Recipe)
     for name, kind in {"data": DataChoice, "image": ImageSpec, "model": model}.items():
@@ -125,7 +119,7 @@ def _settings(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _replaced(part: Any, changes: Mapping[str, Any], prefix: str) -> Any:
-    """A record with other settings, changed at once, for one may be allowed only beside another."""
+    """A record with other settings, changed at once: one may be valid only beside another."""
     hints, values = get_type_hints(type(part), include_extras=True), {}
     for name, value in changes.items():
         if prefix + name in (*PARTS, AUGMENTATION) and isinstance(value, Mapping):
@@ -146,7 +140,7 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
     if isinstance(value, str):
         if value.lower() == "none" and NoneType in _options(hint):
             try:
-                return getattr(replace(part, **{name: value}), name)  # which is a word of this setting, too
+                return getattr(replace(part, **{name: value}), name)  # a value of this setting, too
             except ValueError:
                 return None
         with suppress(tomllib.TOMLDecodeError):
@@ -162,12 +156,12 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
 
 
 def _options(hint: Any) -> tuple:
-    """What a value may be, of a union or a list of words."""
+    """The members of a union or a Literal."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType, Literal) else (hint,)
 
 
 def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
-    """Lines of a table and those below it; what is None by itself is left out."""
+    """The lines of a table and those below it, without settings that are None by default."""
     if above:
         yield f"\n[{'.'.join(above)}]"
     if above == ("model",):

@@ -1,8 +1,4 @@
-"""Follow a training elsewhere: TensorBoard or Weights & Biases, one callback for both.
-
-Beside each epoch they get the settings of the run and, at its end, the values of the model that is kept: those of its
-best epoch and its scores with their intervals, never those of the last epoch alone.
-"""
+"""Follow a training in TensorBoard or Weights & Biases: settings, epochs, and the metrics of the saved model."""
 
 import hashlib
 import json
@@ -23,53 +19,73 @@ from marinecv.runs import read_history
 from marinecv.schema import read, read_json
 from marinecv.training.callbacks import learning_rate_of
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import settings_of
 
 
-class TensorBoardLog:
-    """Event files in `RUN/tensorboard`, for `tensorboard --logdir RUN`: the recipe too, as text and settings."""
+class Tracker(keras.callbacks.Callback):
+    """Write each epoch: what Keras logs, the learning rate, and a histogram of each trainable weight.
+
+    Subclasses have `write(epoch, scalars, weights)`, with epochs from 1, and `close(final, pictures)`, which writes the
+    metrics of the saved model and the figures of the report.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Note the learning rate of the epoch."""
+        self.learning_rate = learning_rate_of(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the epoch."""
+        weights = {variable.path: keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables}
+        self.write(epoch + 1, {**logs, "learning_rate": self.learning_rate}, weights)
+
+
+class TensorBoardLog(Tracker):
+    """Event files in `RUN/tensorboard`, for `tensorboard --logdir RUN`, with the recipe as text and hyperparameters."""
 
     def __init__(self, folder: Path, recipe: Recipe):
+        super().__init__()
         self.writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        settings = settings_of(recipe) | {"split_sha256": _split_hash(folder)}
+        plain = {name: x if isinstance(x, str | bool | int | float) else str(x) for name, x in settings.items()}
         with self.writer.as_default(step=0):
             tf.summary.text("recipe", f"```\n{json.dumps(recipe.to_dict(), indent=2, default=str)}\n```")
-            hparams.hparams(settings_of(folder, recipe), trial_id=folder.name)
+            hparams.hparams(plain, trial_id=folder.name)
 
-    def epoch(self, number: int, figures: dict[str, float], weights: dict[str, np.ndarray]) -> None:
-        """Keep the figures and the histograms of an epoch, from 1."""
-        with self.writer.as_default(step=number):
-            for name, value in figures.items():
+    def write(self, epoch: int, scalars: dict[str, float], weights: dict[str, np.ndarray]) -> None:
+        """Write scalars and histograms of an epoch."""
+        with self.writer.as_default(step=epoch):
+            for name, value in scalars.items():
                 tf.summary.scalar(name, value)
             for name, values in weights.items():
                 tf.summary.histogram(name, values)
         self.writer.flush()
 
     def close(self, final: dict[str, float], pictures: Iterable[Path] = ()) -> None:
-        """Log the values of the kept model and the figures of the report, and end."""
+        """Write metrics and figures, and end."""
+        self.write(int(final.get("best_epoch", 0)), final, {})
         with self.writer.as_default(step=int(final.get("best_epoch", 0))):
-            for name, value in final.items():
-                tf.summary.scalar(name, value)
             for path in pictures:
                 tf.summary.image(path.stem, np.asarray(Image.open(path).convert("RGB"))[np.newaxis])
         self.writer.close()
 
 
-class WandbLog:
-    """A run of Weights & Biases, in `RUN/wandb`; offline where no account is known, for `wandb sync` later.
-
-    Killed and resumed, it is one run there too, with the recipe's settings; the runs of a grid or a search are a group.
-    """
+class WandbLog(Tracker):
+    """A run of Weights & Biases, in `RUN/wandb`, also when resumed; offline without an account, for `wandb sync`."""
 
     def __init__(self, folder: Path, recipe: Recipe):
+        super().__init__()
         try:
             import wandb
         except ImportError as error:
             raise ValueError("--track wandb needs wandb. Install it: pip install 'marinecv[wandb]'.") from error
         self.wandb = wandb
+        above = folder.absolute().parents[:2]
+        marks = ("study.json", "search.json")
         self.run = wandb.init(
             project="marinecv",
             name=folder.name,
             id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
-            group=_group_of(folder),
+            group=next((place.name for place in above if any((place / mark).is_file() for mark in marks)), None),
             config=recipe.to_dict() | {"split_sha256": _split_hash(folder)},
             dir=folder,
             mode=os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline"),
@@ -77,16 +93,16 @@ class WandbLog:
             settings=wandb.Settings(silent=True),
         )
 
-    def epoch(self, number: int, figures: dict[str, float], weights: dict[str, np.ndarray]) -> None:
-        """Keep the figures and the histograms of an epoch, from 1."""
+    def write(self, epoch: int, scalars: dict[str, float], weights: dict[str, np.ndarray]) -> None:
+        """Write scalars and histograms of an epoch."""
         histograms = {name: self.wandb.Histogram(values) for name, values in weights.items()}
-        self.run.log({**figures, **histograms}, step=number)
+        self.run.log({**scalars, **histograms}, step=epoch)
 
     def close(self, final: dict[str, float], pictures: Iterable[Path] = ()) -> None:
-        """Log the values of the kept model as the run's summary, and the figures of the report, and end."""
+        """Write the metrics of the saved model as the run's summary, and the figures of the report, and end."""
         self.run.log({path.stem: self.wandb.Image(str(path)) for path in pictures})
         best = {name.removeprefix("best/"): value for name, value in final.items() if name.startswith("best/")}
-        self.run.summary.update(final | best)  # in place of the last epoch's, which it shows by itself
+        self.run.summary.update(final | best)  # in place of the last epoch's
         self.run.finish()
 
 
@@ -94,32 +110,23 @@ LOGS = {"tensorboard": TensorBoardLog, "wandb": WandbLog}
 
 
 @contextmanager
-def tracked(kind: str | None, folder: Path, recipe: Recipe) -> Iterator[list["Tracker"]]:
-    """Give the callbacks that follow a training by a kind of `LOGS`, none for None; then log what the run kept."""
+def tracked(kind: str | None, folder: Path, recipe: Recipe) -> Iterator[list[Tracker]]:
+    """Yield the callbacks that follow a training, by a key of `LOGS` or None, then write what the run saved."""
     if kind is None:
         yield []
         return
     log = LOGS[kind](folder, recipe)
     try:
-        yield [Tracker(log)]
+        yield [log]
     finally:
         log.close(final_values(folder), sorted((folder / "figures").glob("*.png")))
 
 
-def settings_of(folder: Path, recipe: Recipe) -> dict[str, str | float | bool]:
-    """Return the settings of a run by dotted name, and the hash of its split: what a table of runs can be sorted by."""
-    settings = {"split_sha256": _split_hash(folder)}
-    for part in ("data", "image", "model", "training"):
-        for name, value in recipe.to_dict()[part].items():
-            settings[f"{part}.{name}"] = value if isinstance(value, str | bool | int | float) else str(value)
-    return settings
-
-
 def final_values(folder: Path) -> dict[str, float]:
-    """Return the values of the model that a run has kept; nothing where it has kept none yet.
+    """Return the metrics of the saved model of a run, none if it is not saved.
 
-    They are `best_epoch`, `best/<value>` of that epoch's history, and of each score of `metrics.json`
-    `<split>/<score>`, with `_low` and `_high` of its interval where it has one, and `_n`.
+    They are `best_epoch`, `best/<metric>` of that epoch's history, and of each score of `metrics.json`
+    `<split>/<score>`, with `_low` and `_high` of its interval, and `_n`.
     """
     if not (folder / "timing.json").is_file():
         return {}
@@ -136,38 +143,12 @@ def final_values(folder: Path) -> dict[str, float]:
     return values
 
 
-class Tracker(keras.callbacks.Callback):
-    """Hand each epoch to a log: loss, accuracies, learning rate, and a histogram of each weight that learns."""
-
-    def __init__(self, log: TensorBoardLog | WandbLog):
-        super().__init__()
-        self.log = log
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the learning rate that the epoch is trained with."""
-        self.learning_rate = learning_rate_of(self.model)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Hand it over."""
-        weights = {variable.path: keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables}
-        self.log.epoch(epoch + 1, {**logs, "learning_rate": self.learning_rate}, weights)
-
-
 def _split_hash(folder: Path) -> str:
     contract = folder / "contract.json"
     return read_json(contract).get("split_sha256", "") if contract.is_file() else ""
 
 
-def _group_of(folder: Path) -> str | None:
-    """The grid, search or curve that a run belongs to."""
-    above = folder.absolute().parents[:2]
-    marks = ("study.json", "search.json")
-    return next((place.name for place in above if any((place / mark).is_file() for mark in marks)), None)
-
-
 def _has_account() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
     with suppress(OSError, netrc.NetrcParseError):
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        return "WANDB_API_KEY" in os.environ or "api.wandb.ai" in netrc.netrc().hosts
     return False

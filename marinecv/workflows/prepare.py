@@ -23,11 +23,9 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
 from marinecv.progress import duration
-from marinecv.training.bank_choice import choose_bank
 from marinecv.training.distribution import device_sentence
-from marinecv.training.estimate import estimate_seconds
-from marinecv.training.lint import lint
-from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.training.estimate import choose_bank, estimate_seconds
+from marinecv.training.recipe import DataChoice, Recipe, lint
 from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
 from marinecv.workflows.sources import Data, Source, source_of

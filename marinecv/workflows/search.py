@@ -12,7 +12,7 @@ from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
-from marinecv.search.engines import check_workers, settled_engine
+from marinecv.search.engines import check_engine, settled_engine
 from marinecv.search.folder import MOST_TRIALS, Trial
 from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.objective import TRIES, trainer
@@ -128,7 +128,7 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
     """Train the trials that are not over yet, then the winner, and write the page."""
     if workers:
         import_ray()
-    check_workers(search.engine, workers)
+    check_engine(search.engine, workers=workers)
     with noting(search.folder, f'resume("{search.folder}")'):
         if begun := len(search.trials):
             log(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")

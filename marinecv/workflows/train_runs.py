@@ -32,9 +32,8 @@ from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, is_begun
 from marinecv.studies import FLATTERED, Study
 from marinecv.tables import read_table, write_table
-from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.distribution import distributed, leave, wait_for_all
-from marinecv.training.fit import fit_recipe, load_run
+from marinecv.training.fit import fit_autoencoder, fit_recipe, load_run
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 from marinecv.workflows.calibrate import calibrate
