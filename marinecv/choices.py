@@ -24,7 +24,6 @@ FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
 """What a training sees, and what a model is judged by."""
 ATTRIBUTE_KINDS = ("image", "class")
 Fit = Literal["pad", "stretch"]
-Larger = Literal["shrink", "refuse"]
 Pooling = Literal["flatten", "avg"]
 BackbonePooling = Literal["avg", "max", "avg_max"]
 Normalisation = Literal["standardise", "unit", "imagenet"]

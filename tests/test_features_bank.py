@@ -14,10 +14,8 @@ from keras import layers
 
 from marinecv.data.store import store_path
 from marinecv.features import bank as room
-from marinecv.features.bank import bank_bytes, open_bank
+from marinecv.features.bank import Views, bank_bytes, make_bank_dataset, open_bank
 from marinecv.features.frontier import split
-from marinecv.features.pipeline import make_bank_dataset
-from marinecv.features.views import Views
 from marinecv.inputs.augment import augment
 from marinecv.inputs.pipeline import epoch_draws
 from marinecv.inputs.spec import Augmentation, ImageSpec

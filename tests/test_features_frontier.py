@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from marinecv.features.fingerprint import fingerprint
+from marinecv.features.bank import fingerprint
 from marinecv.features.frontier import frontier, split
 from marinecv.models.backbones import backbone_classifier
 

@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, draw_image
 from keras import layers
+from marinecv.inputs.share import Share
 
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels
-from marinecv.inputs.share import Share
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 SPEC = ImageSpec(height=8, width=10, fit="stretch")

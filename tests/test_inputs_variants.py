@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from marinecv.features.views import Views
+from marinecv.features.bank import Views
 from marinecv.inputs.augment import DRAWS, OPERATIONS, STILL, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import drawn_batches, make_dataset

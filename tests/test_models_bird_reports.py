@@ -5,10 +5,10 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from marinecv.models.multimodal import multimodal_classifier
 
 from marinecv.models.backbones import backbone_classifier, set_batch_norm_statistics
 from marinecv.models.cnn import cnn
-from marinecv.models.multimodal import multimodal_classifier
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 

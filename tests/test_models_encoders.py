@@ -5,13 +5,13 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from marinecv.models.encoders import encoder_classifier
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.features.frontier import split
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.autoencoders import encoder_of, unet
-from marinecv.models.encoders import encoder_classifier
 from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
 from marinecv.training.autoencode import fit_autoencoder

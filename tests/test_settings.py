@@ -47,7 +47,6 @@ OTHER = {
 }
 """Another value of what no annotation tells one of."""
 BESIDE = {
-    "image.reduced_decoding": {"image.canvas_px": 512},
     "training.augmentation.variants": {
         "training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1),
     },

@@ -76,7 +76,7 @@ def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(
 
 
 def test_views_come_round_again():
-    from marinecv.features.views import Views
+    from marinecv.features.bank import Views
 
     views = Views(MOVES, drawn=3)
     copies, draws = np.zeros(2, np.int64), np.zeros((2, 7), np.float32)

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from marinecv.data.store import store_path
-from marinecv.features.frontier import one_or_all, split
+from marinecv.features.frontier import split
 from marinecv.inputs.augment import DRAWS, augment
 from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.models.flat import one_or_all
 from marinecv.recipes.registry import RECIPES
 from marinecv.training import estimate
 from marinecv.training.autoencode import with_loss, with_targets
@@ -260,7 +261,7 @@ def distinct_recipes():
 
 def step_of(recipe, side=80):
     """What learns by a recipe, compiled for XLA, and a batch of two."""
-    image = replace(recipe.image, height=side, width=side, canvas_px=None, reduced_decoding=False)
+    image = replace(recipe.image, height=side, width=side, canvas_px=None)
     recipe = replace(recipe, image=image, training=replace(recipe.training, jit_compile="on"))
     model = build_model(recipe, 3)
     if isinstance(recipe.model, Autoencoder):

@@ -18,8 +18,7 @@ import tensorflow as tf
 from conftest import draw_tank
 
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import make_dataset
-from marinecv.inputs.share import Share
+from marinecv.inputs.pipeline import Share, make_dataset
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -103,7 +102,7 @@ def test_alone_a_data_set_has_no_weights():
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
-    with pytest.raises(ValueError, match="10 images cannot be dealt evenly to 4 devices. Expected .* multiple of 4"):
+    with pytest.raises(ValueError, match="10 images cannot be cut into equal parts for 4 devices"):
         epoch_of(Share(devices=4), 12, batch_size=10)
 
 

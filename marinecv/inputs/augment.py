@@ -1,20 +1,20 @@
-"""Random flip, rotation, zoom and crop as one affine step, a pure function of numbers drawn elsewhere."""
+"""Random flip, rotation, zoom and crop as one affine operation, a pure function of given random numbers."""
 
 import numpy as np
 import tensorflow as tf
 
 from marinecv.inputs.spec import Augmentation
 
-DRAWS = 7  # uniform numbers per image: two flips, rotation, zoom, crop size, crop row, crop column
-STILL = (1.0, 1.0, 0.5, 0.5, 0.0, 0.5, 0.5)  # draws that move nothing
-OPERATIONS = (0, 2, 3)  # where the number of each operation of a variant stands: flip, rotation, zoom
+DRAWS = 7  # uniform numbers an image: two flips, rotation, zoom, crop size, crop row, crop column
+STILL = (1.0, 1.0, 0.5, 0.5, 0.0, 0.5, 0.5)  # numbers that change nothing
+OPERATIONS = (0, 2, 3)  # indices of the numbers that a variant uses: flip, rotation, zoom
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Move each image by its own draws; what comes in from outside is black, as the padding is.
+    """Augment each image by its own random numbers; what comes in from outside is black, as the padding is.
 
-    Images are `(batch, height, width, 3)`, any numeric type, and come back as float32. Draws are `(batch, DRAWS)`,
-    uniform in [0, 1): the same draws give the same image.
+    Images are `(batch, height, width, 3)` of any numeric type and come back as float32. Draws are `(batch, DRAWS)`,
+    uniform in [0, 1): the same numbers give the same image.
     """
     images = tf.cast(images, tf.float32)
     size = tf.shape(images)[1:3]
@@ -30,13 +30,13 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
 
 
 def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Leave of the draws what moves each copy: nothing of an original (0), one operation of a variant.
+    """Reduce random numbers to those of each copy: none for an original (0), one operation for a variant.
 
-    Without any variants the draws stay as they are.
+    With `variants="none"` they stay as they are.
     """
     if augmentation.copies == 1:
         return draws
-    # Nothing is cropped where there are variants, so the last number is free to choose the operation.
+    # With variants nothing is cropped, so the last number is free to choose the operation.
     drawn = tf.cast(draws[:, -1] * len(OPERATIONS), tf.int64)
     operation = drawn if augmentation.variants == "simple" else tf.maximum(copies - 1, 0)
     moved = tf.one_hot(tf.gather(OPERATIONS, operation), DRAWS, on_value=True, off_value=False)
@@ -45,7 +45,7 @@ def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentatio
 
 
 def _matrices(draws, bounds, size):
-    """The map from output to input pixels, as the eight numbers a row that the operation takes."""
+    """Return the map from output to input pixels, as the eight numbers a row that the operation takes."""
     flip_x, flip_y, turn, zoom, cut, cut_y, cut_x = tf.unstack(draws, axis=1)
     sign_x = tf.where(flip_x < bounds.flip, -1.0, 1.0)
     sign_y = tf.where(flip_y < bounds.vertical_flip, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Salt and pepper: white and black pixels, drawn afresh each epoch or the same each time."""
+"""Salt-and-pepper noise: white and black pixels, drawn anew each epoch or the same in each."""
 
 import os
 
@@ -9,7 +9,6 @@ import tensorflow as tf
 from marinecv.data.user_tables import as_catalog
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import check_pixels, without_autotune
-from marinecv.schema import whole
 
 
 def with_noise(
@@ -20,15 +19,12 @@ def with_noise(
     seed: int = 0,
     start_epoch: int | EpochCounter | None = None,
 ) -> tf.data.Dataset:
-    """Pairs `(noisy, clean)`, float32 in [0, 255], of the images of a data set, whose labels are left out.
+    """Return pairs `(noisy, clean)`, float32 in [0, 255], of the images of a `make_dataset`; labels are dropped.
 
-    The noise, shares of white (`salt`) and black (`pepper`) pixels, is a pure function of seed, epoch and place in the
-    epoch: a training that was stopped goes on with it. `start_epoch` None gives the same in each pass.
+    `salt` and `pepper` are the fractions of pixels that become white and black. The noise is a pure function of seed,
+    epoch and index of the batch, so a stopped training continues with it. `start_epoch=None` gives the same noise in
+    each pass.
     """
-    _check_shares(salt, pepper)
-    seed = whole(seed, "seed")
-    if batches.cardinality() < 0:
-        raise ValueError("Expected batches whose number is known: neither repeated without end nor of a generator.")
     counter = EpochCounter() if start_epoch is None else counter_of(start_epoch)
 
     def pair(epoch, batch):
@@ -47,12 +43,10 @@ def with_noise(
 
 
 def noisy_pixels(rows: pd.DataFrame, pixels: np.ndarray, *, salt: float, pepper: float, seed: int = 0) -> np.ndarray:
-    """Images with noise on them; that of an image is a pure function of seed and `image_id`, whatever the others are.
+    """Return a copy of the pixels with noise that is a pure function of seed and `image_id`.
 
-    Pixels are uint8, row i for row i of the usable `rows`; shares `salt` and `pepper` become white and black.
+    Pixels are uint8, row i for row i of the usable `rows`; fractions `salt` and `pepper` become white and black.
     """
-    _check_shares(salt, pepper)
-    seed = whole(seed, "seed")
     check_pixels(pixels, rows, np.shape(pixels)[1:])
     noisy = np.array(pixels)
     for image, name in zip(noisy, as_catalog(rows)["image_id"], strict=True):
@@ -60,8 +54,3 @@ def noisy_pixels(rows: pd.DataFrame, pixels: np.ndarray, *, salt: float, pepper:
         image[chance < salt] = 255
         image[chance >= 1 - pepper] = 0
     return noisy
-
-
-def _check_shares(salt: float, pepper: float) -> None:
-    if not (salt >= 0 and pepper >= 0 and salt + pepper <= 1):
-        raise ValueError(f"Expected shares from 0 on, of at most 1 together. Received: salt={salt}, pepper={pepper}.")

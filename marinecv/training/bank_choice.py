@@ -4,8 +4,7 @@ import shutil
 from dataclasses import replace
 
 from marinecv.data.store import store_home
-from marinecv.features.bank import BUDGET_BYTES
-from marinecv.features.views import Views
+from marinecv.features.bank import BUDGET_BYTES, Views
 from marinecv.inputs.spec import NONE
 from marinecv.progress import duration
 from marinecv.training.estimate import bank_bytes_per_view, estimate_seconds

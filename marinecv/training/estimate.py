@@ -13,10 +13,10 @@ import numpy as np
 
 from marinecv.atomic import write_text
 from marinecv.data.store import store_path
-from marinecv.features.bank import values_per_view
-from marinecv.features.frontier import one_or_all, split
-from marinecv.features.views import Views
+from marinecv.features.bank import Views, values_per_view
+from marinecv.features.frontier import split
 from marinecv.inputs.spec import NONE
+from marinecv.models.flat import one_or_all
 from marinecv.models.fold import fold
 from marinecv.training.build import build_model
 from marinecv.training.recipe import DataChoice, Recipe, Training
