@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.noise import noisy_pixels, with_noise
+from marinecv.inputs.augment import noisy_pixels, with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.spec import ImageSpec
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, draw_image
 from keras import layers
-from marinecv.inputs.share import Share
+from marinecv.inputs.pipeline import Share
 
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import make_dataset

@@ -13,7 +13,7 @@ from marinecv.data.store import store_path
 from marinecv.inputs import pixels as room
 from marinecv.inputs.decode import decode
 from marinecv.inputs.pixels import load_pixels, read_pixels
-from marinecv.inputs.resize import fit_image
+from marinecv.inputs.decode import fit_image
 from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=20, width=30, canvas_px=64)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from marinecv.inputs.resize import exceeds_canvas, fit_image
+from marinecv.inputs.decode import fit_image
 from marinecv.inputs.spec import ImageSpec
 
 ODD_SIZES = [(48, 64), (63, 101), (1, 7), (201, 97), (330, 221)]

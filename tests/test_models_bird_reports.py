@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from marinecv.models.multimodal import multimodal_classifier
+from marinecv.models.backbones import multimodal_classifier
 
 from marinecv.models.backbones import backbone_classifier, set_batch_norm_statistics
 from marinecv.models.cnn import cnn

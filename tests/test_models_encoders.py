@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from marinecv.models.encoders import encoder_classifier
+from marinecv.models.autoencoders import encoder_classifier
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder

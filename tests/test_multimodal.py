@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from marinecv.inputs.attributes import attributes_of
+from marinecv.inputs.pipeline import attributes_of
 from PIL import Image
 
 from marinecv.data.catalog import read_catalog

@@ -31,16 +31,16 @@ from marinecv.progress import progress_bar
 VERSION = 2  # raised when the same layers give other numbers for the same images
 CHUNK = 64  # images a step
 KEEP_EVERY_S = 5.0  # what a killed build can lose
-BUDGET_BYTES = 50 * 2**30
-ABOUT = "about.json"
+BUDGET_BYTES = 50 * 2**30  # of all caches; those used longest ago are removed
+ABOUT, FILE = "about.json", "tensor{}.npy"
 
 
 @dataclass(frozen=True)
 class Views:
     """The augmented views of each image that a cache holds, and the one that an epoch shows.
 
-    A horizontal flip alone needs two views. Of other augmentations, `drawn` views of each image, or of each of its
-    variants, are computed; epoch e shows number e modulo `drawn`, so the first epochs are those of training on pixels.
+    A horizontal flip alone needs two views. Of other augmentations `drawn` views of each image, or of each variant, are
+    computed; epoch e shows number e modulo `drawn`, so the first epochs are those of training on pixels.
     """
 
     augmentation: Augmentation = NONE
@@ -90,10 +90,9 @@ class Views:
 
 @dataclass(frozen=True)
 class Bank:
-    """Features of some images in some views.
+    """Features of some images: for each tensor at the split point an array `(views * images, ...)`.
 
-    There is an array for each tensor at the split point, `(views * images, ...)`; view v of image i is row `v * images
-    + i`. `places` are the indices of these images in a cache of more images; None where it has the same.
+    View v of image i is row `v * images + i`. `places` are the indices of the images in a cache of more, or None.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -114,15 +113,13 @@ def open_bank(
     views: Views | None = None,
     *,
     dtype: str = "float32",
-    budget_bytes: int = BUDGET_BYTES,
     say: Callable[[str], None] | None = None,
 ) -> Bank:
     """Return the features that a feature extractor, from `frontier.split`, gives for some images.
 
-    They are computed where the cache has none of the same layers and weights, image files, geometry, views and dtype,
-    so that runs with the same frozen layers share them. A killed computation is resumed. Pixels are row i for row i of
-    the usable `rows`; `dtype="float16"` takes half the room, with three digits. `budget_bytes` is for all caches: those
-    used longest ago are removed. Raises OSError without room, ValueError where a feature is too large for the dtype.
+    They are computed where the cache has none of the same layers and weights, image files, geometry, views and dtype. A
+    killed computation is resumed. Pixels are row i for row i of the usable `rows`; `dtype="float16"` takes half the
+    room, with three digits. Raises OSError without room, ValueError where a feature is too large for the dtype.
     """
     views, say = views or Views(), say or quiet
     shapes = [(views.count * len(rows), *tensor.shape[1:]) for tensor in front.outputs]
@@ -130,7 +127,7 @@ def open_bank(
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
         if _steps_done(folder) < _steps(views, len(rows)) or not _arrays(folder, shapes, dtype):
-            make_room(folder, bank_bytes(front, len(rows), views, dtype), budget_bytes)
+            make_room(folder, bank_bytes(front, len(rows), views, dtype), BUDGET_BYTES)
             _build(front, pixels, views, folder, shapes, np.dtype(dtype), say)
         os.utime(folder)
         return Bank(_arrays(folder, shapes, dtype), views)
@@ -141,8 +138,7 @@ def open_shared_bank(
 ) -> list[Bank]:
     """Return the features of each of some sets of images from one cache of them all, whatever their partition is.
 
-    Arguments are those of `open_bank`, with a pair of rows and pixels for each set. Views must not be `"drawn"`: their
-    random numbers belong to the index of an image, which is not that in its set.
+    Arguments are those of `open_bank`, with a pair of rows and pixels for each set. Views must not be `"drawn"`.
     """
     rows = pd.concat([rows for rows, _ in parts])
     order = rows["image_id"].to_numpy().argsort()
@@ -163,7 +159,7 @@ class _Gathered:
 
 
 def values_per_view(cut: list[keras.KerasTensor]) -> int:
-    """Return how many numbers one view of one image has at a split point."""
+    """Return the number of features of one view of one image at a split point."""
     return sum(int(np.prod(tensor.shape[1:])) for tensor in cut)
 
 
@@ -178,7 +174,7 @@ def _build(front, pixels, views, folder, shapes, dtype, say) -> None:
     steps = _steps(views, total)
     arrays = _arrays(folder, shapes, dtype, "r+") if done else ()
     if not arrays:
-        done, arrays = 0, [make_array(_file(folder, number), shape, dtype) for number, shape in enumerate(shapes)]
+        done, arrays = 0, [make_array(folder / FILE.format(n), shape, dtype) for n, shape in enumerate(shapes)]
 
     def move(images, draws):
         return augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
@@ -221,12 +217,8 @@ def _steps_done(folder: Path) -> int:
 
 def _arrays(folder: Path, shapes: list, dtype: str, mode: str = "r") -> tuple[np.ndarray, ...]:
     """Return the arrays of a cache; none where one of them is damaged."""
-    arrays = tuple(open_array(_file(folder, n), shape, np.dtype(dtype), mode) for n, shape in enumerate(shapes))
+    arrays = tuple(open_array(folder / FILE.format(n), shape, np.dtype(dtype), mode) for n, shape in enumerate(shapes))
     return () if any(array is None for array in arrays) else arrays
-
-
-def _file(folder: Path, number: int) -> Path:
-    return folder / f"tensor{number}.npy"
 
 
 def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views, dtype: str) -> str:
@@ -268,8 +260,8 @@ def make_bank_dataset(
 ) -> tf.data.Dataset:
     """Return batches of `(features, one-hot labels)` in the order in which `make_dataset` gives the images.
 
-    Without `training` the cache has one view of each image. Labels are `(n,)` class indices. Features are a tuple where
-    the split point has several tensors, or where `attributes` `(n, attributes)` come last.
+    Labels are `(n,)` class indices. Several tensors are a tuple, in which `attributes` `(n, attributes)` come last.
+    Without `training` the cache has one view of each image.
     """
     one_hot = tf.one_hot(labels, num_classes)
     shapes = [(None, *array.shape[1:]) for array in bank.arrays]

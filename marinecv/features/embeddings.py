@@ -15,21 +15,18 @@ from marinecv.models.outputs import code_tensor
 def embed(
     model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray, *, keep: bool = True
 ) -> np.ndarray:
-    """Return the embedding of every usable image of a catalog.
+    """Return the embedding of every usable image of a catalog: float32 `(n, values)`, row i for its row i.
 
-    Of a classifier that ends in a softmax it is the input of its last layer in inference; of any other network, such as
-    an encoder or a model of logits, its output. Embeddings are cached split by split, except those of a model with
-    layers that are not stock Keras, whose code may change.
+    Of a classifier that ends in a softmax it is the input of its last layer in inference; of any other network its
+    output, flattened. Embeddings are cached split by split, except those of a model with layers that are not stock
+    Keras, whose code may change.
 
     Args:
-        model: functional or sequential, from one image in [0, 255] to one tensor; most networks of `keras.applications`
-            need a `Rescaling` layer before them. One for images of any size takes that of `spec`.
+        model: functional or sequential, from one image in [0, 255], of the size of `spec` or of any, to one tensor.
         catalog: its rows with a `problem` are skipped.
         spec: the geometry of the pixels.
         pixels: uint8 `(n, height, width, 3)`; it and the catalog as `load_pixels(catalog, spec)` returns them.
         keep: use the cache, which knows images by their files: False where the pixels were changed since.
-    Returns:
-        float32 `(n, values)`, row i for row i of `usable(catalog)`; maps are flattened.
     Raises:
         OSError: the cache has no room.
         ValueError: the model has no graph, several inputs or outputs, or another image size; the pixels are of other

@@ -8,18 +8,15 @@ from marinecv.schema import whole
 
 
 class EpochCounter(keras.callbacks.Callback):
-    """Hold the epoch of the next pass over a training dataset.
+    """Hold the epoch of the next pass over a training dataset, from 0.
 
-    The number goes up when a pass delivers its last batch, so a look at the first batch does not shift it. As a
-    callback of `fit` it is set by Keras, so `initial_epoch` and `BackupAndRestore` are followed too. Use it as a
-    callback for a dataset of one batch, or of a few with a `prefetch` behind them: there a look is a whole pass.
+    It goes up when a pass delivers its last batch, so a look at the first batch does not shift it. As a callback of
+    `fit` it is set by Keras, which follows `initial_epoch` and `BackupAndRestore` too, and which a dataset of one batch
+    needs: there a look is a whole pass.
 
         counter = EpochCounter()
         train = mcv.make_dataset(rows, spec, class_names, training=True, start_epoch=counter)
         model.fit(train, initial_epoch=3, epochs=10, callbacks=[counter])
-
-    Args:
-        epoch: number of the first pass, from 0.
     """
 
     def __init__(self, epoch: int = 0):
@@ -35,7 +32,8 @@ class EpochCounter(keras.callbacks.Callback):
 
     def passes(self) -> tf.data.Dataset:
         """Return a dataset of one int64: the epoch in which a pass over it begins."""
-        return tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), ()))
+        begin = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(lambda: np.int64(self.epoch), [], tf.int64))
+        return begin.map(lambda epoch: tf.ensure_shape(epoch, ()))
 
     def counted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """Return the batches of `(epoch, batch)` pairs, and count a pass when its last one is asked for.
@@ -50,9 +48,6 @@ class EpochCounter(keras.callbacks.Callback):
             return batch
 
         return batches.enumerate().map(step)
-
-    def _begin(self) -> np.int64:
-        return np.int64(self.epoch)
 
     def _end(self, epoch: np.int64) -> np.int64:
         self.epoch = max(self.epoch, int(epoch) + 1)

@@ -25,9 +25,8 @@ warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignore
 class Share:
     """The rows of each batch that one process takes in a training on several devices; all of them by default.
 
-    Every batch is cut into equal parts, one a device. The last of an epoch is filled up with its own images at weight
-    0, so that each image counts once. `process` is the number of this one, from 0; process 0 alone writes files.
-    `devices` are those of all processes.
+    Batches are cut into equal parts, one a device of any process; the last one is filled up with images of weight 0, so
+    that each image counts once. Process 0 alone writes files.
     """
 
     process: int = 0
@@ -39,10 +38,9 @@ class Share:
         return -(-images // self.devices) * self.devices
 
     def take(self, columns: tuple[tf.Tensor, ...], scale: float | None = None) -> tuple:
-        """Return this process's rows of the columns of a batch and, of several devices, their weights.
+        """Return this process's rows of the columns of a batch and, of several devices, their float32 weights.
 
-        Columns are `(batch, ...)` each. Weights are float32 `(rows,)`: `scale`, or what makes the mean over the rows
-        that over the images, and 0 for a row that fills up.
+        The weight is `scale`, or what makes the mean over the rows that over the images, and 0 for a row that fills up.
         """
         if self.devices == 1:
             return (columns,)
@@ -83,10 +81,10 @@ def make_dataset(
         >>> [batch.shape.as_list() for batch in next(iter(train))]
         [[8, 224, 224, 3], [8, 7]]
 
-    With `training` each pass over the dataset is one epoch with its own order and augmentation, both pure functions of
-    seed, epoch and image: with `start_epoch=k` it begins exactly where epoch k would. Without `training`, rows come in
-    the order of the catalog, not augmented. Put Keras augmentation layers into the model, or behind the dataset:
-    `train.map(lambda images, labels: (layer(images, training=True), labels))`.
+    With `training` each pass is one epoch with its own order and augmentation, both pure functions of seed, epoch and
+    image: `start_epoch=k` begins exactly where epoch k would. Without it, rows come in the order of the catalog, not
+    augmented. Keras augmentation layers go into the model, or behind the dataset: `train.map(lambda images, labels:
+    (layer(images, training=True), labels))`.
 
     Args:
         catalog: rows with `image_id`, `path` and `class_name`.
@@ -102,13 +100,12 @@ def make_dataset(
         pixels: from `load_pixels(catalog, spec)`, to save decoding again.
         attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image.
         share: the rows of each batch to return, where several devices train together.
-        class_weight: weight of the images of each class, by its index, in training on several devices.
+        class_weight: in training, the weight of the images of each class, by its index; a third element of a batch.
     Returns:
         A finite dataset of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
-        `(batch, num_classes)`; with a share of several devices also float32 `(batch,)`, the weight of each row.
+        `(batch, num_classes)`; of several devices or with `class_weight` also float32 `(batch,)`, weights.
     Raises:
-        ValueError: no usable row, an argument of another type or range, a file that cannot be decoded, or a row of a
-            class that is not among `class_names`.
+        ValueError: no usable row, a file that cannot be decoded, an unknown class, or a wrong argument.
     """
     class_names = as_class_names(class_names)
     batch_size, seed = whole(batch_size, "batch_size", 1), whole(seed, "seed")
@@ -136,12 +133,9 @@ def make_dataset(
             f"A batch of {batch_size} images cannot be cut into equal parts for {share.devices} devices. Expected a "
             f"batch size that is a multiple of {share.devices}."
         )
-    weighted = range(len(class_names)) if share.devices > 1 else ()
-    if unknown := (class_weight or {}).keys() - {*weighted}:
-        raise ValueError(
-            "Expected the keys of class_weight to be indices of class_names, from 0, and share= of several devices; on "
-            f"one device use model.fit(train, class_weight=...). Received: {[*unknown]!r:.100}."
-        )
+    class_weight = class_weight or {}
+    if unknown := class_weight.keys() - {*range(len(class_names))}:
+        raise ValueError(f"Expected the keys of class_weight to be indices of class_names. Received: {[*unknown]!r}.")
     labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
     def beside(images, indices):
@@ -159,13 +153,14 @@ def make_dataset(
         return keep_alive(without_autotune(batches.prefetch(2)), pixels)
 
     augmentation = augmentation or NONE
-    counts = [(class_weight or {}).get(label, 1.0) for label in range(len(class_names))]
+    counts = [class_weight.get(label, 1.0) for label in range(len(class_names))]
 
     def load(epoch, *drawn):
         (indices, copies, draws), *weights = share.take(drawn)
         images = gather(pixels, indices)
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
-        weights = (weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights)
+        if class_weight:
+            weights = [weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights or [1.0]]
         return epoch, (*beside(moved, indices), *weights)
 
     batches = drawn_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
@@ -174,10 +169,7 @@ def make_dataset(
 
 
 def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.ndarray | None:
-    """Return the attributes of rows of a catalog, float32 `(n, attributes)`, from a table indexed by `image_id`.
-
-    Return None without a table. Raises ValueError where an image has no attributes.
-    """
+    """Return the attributes of rows of a catalog, float32 `(n, attributes)`, from a table indexed by `image_id`."""
     if attributes is None:
         return None
     check_told(rows["image_id"], attributes)
@@ -202,11 +194,11 @@ def drawn_batches(
 ) -> tf.data.Dataset:
     """Return the batches of each epoch: `(epoch, image indices, number of the copy, random numbers)`.
 
-    A pass is an epoch, once `counter.counted` stands last. All are pure functions of seed, epoch and image; the numbers
-    are those of `epoch_draws`. Copies are more indices, not more pixels.
+    A pass is an epoch once `counter.counted` stands last. All are pure functions of seed, epoch and image.
     """
     places = augmentation.copies * len(labels)
-    log_weights = tf.math.log(np.tile(_sampling_weights(labels), augmentation.copies)) if balanced else None
+    if balanced:
+        log_weights = tf.math.log(np.tile(np.float32(1 / np.bincount(labels)[labels]), augmentation.copies))
 
     def one_epoch(epoch):
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
@@ -230,8 +222,3 @@ def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """Return the random numbers of an epoch, those of copies after copies: `(images, DRAWS)`, uniform in [0, 1)."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.stateless_uniform((images, DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))
-
-
-def _sampling_weights(labels: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return (1.0 / counts[place]).astype(np.float32)

@@ -17,8 +17,7 @@ from marinecv.data.records import file_problem, is_record
 from marinecv.data.store import make_room, store_path
 from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.hold import hold
-from marinecv.inputs.decode import CORES, as_tensor, decode, reader_of, retry_with_pillow, without_autotune
-from marinecv.inputs.resize import fitted
+from marinecv.inputs.decode import CORES, as_tensor, decode, fitted, reader_of, retry_with_pillow, without_autotune
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.stream import Stream
 from marinecv.mapped import make_array, open_array
@@ -46,12 +45,9 @@ def load_pixels(
         >>> pixels.shape
         (4, 224, 224, 3)
 
-    Rounding to bytes changes a pixel by half a gray level at most. An array over the budget is a memory-mapped file of
-    the cache, found again by the paths, times and sizes of the image files and by the spec. A damaged one is made
-    again; those used longest ago are removed where a new one needs their room; one process at a time writes.
-
-    Images of a pack that would take more than `STREAMED_BYTES`, or half of the free disk, are not cached but decoded on
-    demand, to the same pixels.
+    An array over the budget is a memory-mapped file of the cache, found again by the paths, times and sizes of the
+    image files and by the spec; a damaged one is made again, and those used longest ago make room for a new one. Images
+    of a pack that would take more than `STREAMED_BYTES`, or half of the free disk, are decoded on demand instead.
 
     Args:
         catalog: rows to load; those with a `problem` are skipped.
@@ -154,11 +150,8 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
         >>> mcv.read_pixels(mcv.read_catalog(mcv.demo_images())["path"][:4], mcv.ImageSpec())[0].shape
         (4, 224, 224, 3)
 
-    Returns:
-        `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and by index why a file could not be read, whose pixels are
-        undefined.
-    Raises:
-        ValueError: `paths` is a single one.
+    Returns `(pixels, reasons)`: uint8 `(n, height, width, 3)`; and by index why a file could not be read, whose pixels
+    are undefined. Raises ValueError for a single path.
     """
     if isinstance(paths, str | os.PathLike):
         raise ValueError(f"Expected a list of paths. Received one: {paths}. Write read_pixels([path], spec).")

@@ -36,10 +36,7 @@ def _spread(paths: pd.Series) -> pd.Series:
 
 
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
-    """Open and decode an image, converted by `as_rgb`.
-
-    Raises ValueError where it is no image, is cut short, or holds more than `MAX_PIXELS` pixels.
-    """
+    """Open and decode an image, converted by `as_rgb`; ValueError if it is none, cut short or above `MAX_PIXELS`."""
     try:
         with open_image(file) as image:
             return as_rgb(image, white)
@@ -53,8 +50,8 @@ def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
     """Return an RGB copy of a picture of any mode, decoded to its last pixel.
 
     Applies EXIF orientation, lays alpha over black and takes the first frame. A gray image of more than 8 bits is
-    scaled from 0 to `white`, from `find_white`; None takes it from this image alone. Color profiles are not applied;
-    CMYK becomes RGB by the plain formula. Raises ValueError where a value is negative or above `white`.
+    scaled from 0 to `white`, from `find_white`; None takes it from this image alone; a value outside is a ValueError.
+    Color profiles are not applied; CMYK becomes RGB by the plain formula.
     """
     image = ImageOps.exif_transpose(image)
     if _is_deep(image):  # convert("RGB") would clip 16 bits at 255

@@ -22,15 +22,13 @@ class ImageSpec:
         (64, 96, 3)
 
     Args:
-        height: rows of the tensor.
-        width: columns of the tensor.
-        fit: `"pad"` centers the image on a black square (letterbox) and resizes that, which keeps proportions;
-            `"stretch"` resizes the image itself.
+        height, width: of the tensor.
+        fit: `"pad"` centers the image on a black square (letterbox) and resizes that; `"stretch"` resizes the image.
         canvas_px: side of the letterbox in pixels, for `fit="pad"`; None takes the longer side of each image. A larger
             image is shrunk, never cropped.
         antialias: average over the pixels that one output pixel covers, instead of sampling two of them.
-        white: the value of white in images of more than 8 bits a gray pixel, see `find_white`; an image with a value
-            above it is unusable. None takes the smallest of 255, 1023, 4095, 16383 and 65535 that holds each image.
+        white: the value of white in images of more than 8 bits a gray pixel, see `find_white`; None takes the smallest
+            of 255, 1023, 4095, 16383 and 65535 that holds each image. A value above it makes an image unusable.
     """
 
     height: Side = 224
@@ -55,8 +53,7 @@ class Augmentation:
         4
 
     Args:
-        flip: probability of a horizontal flip.
-        vertical_flip: probability of a vertical flip.
+        flip, vertical_flip: probability of a horizontal and of a vertical flip.
         rotation_deg: largest rotation either way, in degrees.
         zoom: largest zoom in or out, as a fraction of the size.
         crop: largest fraction of each side that a random crop cuts away.

@@ -9,16 +9,14 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.records import is_by_pillow, read_bytes
-from marinecv.inputs.decode import CORES, decode
-from marinecv.inputs.resize import fitted
+from marinecv.inputs.decode import CORES, decode, fitted
 from marinecv.inputs.spec import ImageSpec
 
 
 class Stream:
-    """Stand in for an array of pixels, uint8 `(n, height, width, 3)`, none of which is in memory or decoded on disk.
+    """Stand in for an array of pixels, uint8 `(n, height, width, 3)`, without any of them in memory or decoded on disk.
 
-    `stream[5]`, `stream[10:20]` and `stream[indices]` decode and return arrays; `part` returns a stream of fewer
-    images. Paths are of records of a pack, whose images are known to be decodable.
+    `stream[5]`, `stream[10:20]` and `stream[indices]` are arrays. The paths are of records of a pack.
     """
 
     dtype = np.dtype(np.uint8)
@@ -46,10 +44,7 @@ class Stream:
         return images if np.ndim(places) else images[0]
 
     def gather(self, places: tf.Tensor) -> tf.Tensor:
-        """Decode the images at some indices, int64 `(m,)`: uint8 `(m, height, width, 3)`; works inside `tf.data` too.
-
-        Raises a TensorFlow error where a shard is damaged.
-        """
+        """Decode the images at some indices, int64 `(m,)`, also inside `tf.data`: uint8 `(m, height, width, 3)`."""
         read = weak(self, Stream._read)
         data, by_pillow = tf.numpy_function(read, [places], (tf.string, tf.bool), stateful=False)
         return tf.map_fn(

@@ -19,8 +19,8 @@ THUMBNAIL_PX, COLUMNS = 200, 8  # of the contact sheet
 def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     """Find the train images with two or more classes, the second other than fish.
 
-    Returns `image_id`, `dominant`, `class_name` (the second),
-    `share` (fraction of the second in the scores without the dominant class, 0 to 1), `num_classes`.
+    Returns `image_id`, `dominant`, `class_name` (the second), `num_classes`, and `share`: the fraction of the second
+    in the scores without the dominant class, 0 to 1.
     """
     train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
@@ -35,9 +35,8 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
 def synthesise(catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     """Write a synthetic image for each of the `candidates` into a folder of the run, and return their catalog rows.
 
-    The boxes of the dominant class are filled with the median color outside all boxes; where a box of the second class
-    overlaps, its pixels stay. `image_id` is "synthetic/" before the original's; split, group and columns of your own
-    are the original's. Raises ValueError where the folder holds originals.
+    The boxes of the dominant class are filled with the median color outside all boxes, except where a box of the second
+    class overlaps. `image_id` is "synthetic/" before the original's; split, group and your own columns are its too.
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes)

@@ -1,10 +1,6 @@
 """Autoencoders: a U-Net, and dense layers, plain or variational; and a classifier on the encoder of a U-Net.
 
-    model = unet((128, 128, 3))
-    encoder, decoder = encoder_of(model), decoder_of(model)
-
-Each is one flat graph with a layer `code`. Pixels in [0, 255] go in; the image comes out in the range of the layer
-`clean`, which scales the pixels. So `target_of(model)` gives the target of the clean image.
+Each is one flat graph with a layer `code`, from pixels in [0, 255] to the range of its layer `clean`.
 """
 
 from collections.abc import Sequence
@@ -32,17 +28,10 @@ def unet(
 ) -> keras.Model:
     """Build a U-Net that reconstructs its image: convolutions and pooling down to the code, and the same way up.
 
-    Args:
-        image_shape: `(height, width, 3)`, both sides a multiple of 2 to the number of levels.
-        filters: of each level, from the top.
-        bottleneck: channels of the code, whose map is the image's over 2 to the number of levels.
-        convolutions: of 3x3 with ReLU, in each level on the way down and up.
-        skips: whether levels are joined across, where most of the image bypasses the code.
-        batch_norm: whether each convolution is followed by batch normalization.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to the same in [-1, 1].
-    Raises:
-        ValueError: a side that cannot be halved so often.
+    `image_shape` is `(height, width, 3)`, both sides a multiple of 2 to the number of levels. `filters` are those of
+    each level from the top, `bottleneck` the channels of the code, `convolutions` the number of 3x3 convolutions in
+    each level and direction. `skips` join levels across, where most of the image bypasses the code. Returns a model
+    from `(batch, height, width, 3)` in [0, 255] to the same in [-1, 1].
     Source: Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597; butterflies report, section III.
     """
     step = 2 ** len(filters)
@@ -80,19 +69,12 @@ def unet(
 def dense_autoencoder(
     image_shape: tuple[int, int, int], *, units: Sequence[int] = (128, 64, 32), variational: bool = False
 ) -> keras.Model:
-    """Build dense layers from the gray image down to the code and up again.
+    """Build dense layers from the gray image down to the code and up again; `units` are those of the way down.
 
     A variational one samples its code in training from a normal distribution for each image, whose mean and log
-    variance are the layers `code` and `log_variance`; in inference the code is the mean.
-
-    Args:
-        image_shape: `(height, width, 3)`.
-        units: of the layers with ReLU on the way down; the last is the code, without ReLU if `variational`.
-        variational: see above.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, height, width, 1)` in [0, 1], gray.
-    Source: butterflies report, sections III and IV: 128-64-32, 64-128-784; Kingma and Welling 2014,
-        https://arxiv.org/abs/1312.6114.
+    variance are the layers `code` and `log_variance`; in inference the code is the mean. Returns a model from `(batch,
+    height, width, 3)` in [0, 255] to `(batch, height, width, 1)` in [0, 1], gray. Source: butterflies report, sections
+    III and IV: 128-64-32, 64-128-784; Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
     """
     inputs = keras.Input(image_shape, name="pixels")
     x = layers.Identity(name="clean")(ops.image.rgb_to_grayscale(unit(inputs)))
@@ -153,23 +135,13 @@ def encoder_classifier(
     dropout: float = 0.2,
     **encoder,
 ) -> keras.Model:
-    """Build a classifier on the encoder of a U-Net: pooling, optional dense layers, dropout and softmax, one graph.
+    """Build a classifier on the encoder of a U-Net: pooling, optional dense layers, dropout and softmax.
 
-    Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
-        weights: path of an `encoder.keras` of the same filters and any image size; None for random weights.
-        frozen: keep the encoder as it is, with its batch normalization, and scale its code to unit variance, image by
-            image: the code of a U-Net with skips is so small that no head would learn from it.
-        pooling: `"avg"` averages the map of the code, `"flatten"` takes every value.
-        hidden: units of dense ReLU layers before the output.
-        dropout: behind each of them; without any, before the output.
-        **encoder: `filters`, `bottleneck`, `convolutions` and `batch_norm` of `unet`.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds another encoder, or no model.
+    `weights` is the path of an `encoder.keras` of the same filters and any image size, or None for random weights. A
+    `frozen` encoder keeps its batch normalization too, and its code is scaled to unit variance, image by image: that of
+    a U-Net with skips is so small that no head would learn from it. Pooling `"avg"` averages the map of the code,
+    `"flatten"` takes every value. `**encoder` are arguments of `unet`. Returns a model from `(batch, height, width, 3)`
+    in [0, 255] to `(batch, num_classes)` probabilities.
     Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
     """
     seen = encoder_of(unet(image_shape, skips=False, **encoder))

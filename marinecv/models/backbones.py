@@ -21,8 +21,8 @@ WEIGHTS_URL = "https://storage.googleapis.com"
 class Backbone:
     """A network of `keras.applications`, its input range and the file of its ImageNet weights in `KERAS_HOME/models`.
 
-    `normalise` maps [0, 255] to the range it was trained on; with `rescales_inside` only [0, 255] can be its input.
-    `{alpha}` and `{digits}` of `weights_file` are filled in; with `has_alpha` there are several widths.
+    `normalise` maps [0, 255] to the range it was trained on; a network that `rescales_inside` takes no other range.
+    With `has_alpha` there are several widths, which `{alpha}` and `{digits}` of `weights_file` stand for.
     """
 
     factory: str
@@ -71,8 +71,7 @@ def backbone_classifier(
         (None, 7)
 
     Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
+        image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
         hidden: units of dense ReLU layers before the output.
         dropout: behind each of them; without any, before the output.
         **backbone: arguments of `backbone_features`: `backbone="mobilenet"`, `weights`, `trainable_layers` and so on.
@@ -97,24 +96,16 @@ def multimodal_classifier(
 ) -> keras.Model:
     """Build a classifier on the pooled features of a backbone and a dense layer on attributes: one flat graph.
 
-    Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
-        attributes: length of the vector of attributes.
-        attribute_units: of the dense ReLU layer on them.
-        fusion: `"concatenate"`, or `"gated"`: a sigmoid of the image features weighs each attribute unit.
-        hidden: units of dense ReLU layers before the output.
-        dropout: behind each dense layer.
-        **backbone: arguments of `backbone_features`.
-    Returns:
-        Model from pixels `(batch, height, width, 3)` in [0, 255] and attributes `(batch, attributes)` from 0 to 1 to
-        `(batch, num_classes)` probabilities.
-    Source: birds report, section 3.2.
+    `attributes` is the length of the vector of attributes, `attribute_units` the size of the dense ReLU layer on it.
+    `fusion` is `"concatenate"`, or `"gated"`: a sigmoid of the image features weighs each attribute unit. `hidden` are
+    the units of dense ReLU layers before the output, `dropout` stands behind each; `**backbone` are arguments of
+    `backbone_features`. Returns a model from pixels `(batch, height, width, 3)` in [0, 255] and attributes `(batch,
+    attributes)` from 0 to 1 to `(batch, num_classes)` probabilities. Source: birds report, section 3.2.
     """
     one_of(FUSIONS, fusion=fusion)
     features = backbone_features(image_shape, **backbone)
     inputs = keras.Input((attributes,), name="attributes")
-    x = layers.Identity(name="told")(inputs)  # Keras cannot cut a graph at an input itself: `features.frontier.split`
+    x = layers.Identity(name="attribute_values")(inputs)  # a graph cannot be cut at an input
     x = layers.Dense(attribute_units, activation="relu", name="attribute_dense")(x)
     x = layers.Dropout(dropout, name="attribute_dropout")(x)
     if fusion == "gated":
@@ -203,7 +194,10 @@ def backbone_features(
         layer.trainable = layer.name in learning and not (is_batch_norm and freeze_batch_norm)
         if layer.name not in learning and isinstance(layer, layers.Dropout):
             layer.rate = 0.0  # such as stochastic depth: a frozen layer does the same in training as in inference
-    maps = {"": base.output} | {f"_of_{name}": _map(base, name) for name in also_pooled}
+    known = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
+    if missing := [name for name in also_pooled if name not in known]:
+        raise ValueError(f"{base.name} has no map {missing[0]!r}. Its last ones are {', '.join([*known][-6:])}.")
+    maps = {"": base.output} | {f"_of_{name}": known[name] for name in also_pooled}
     ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
     chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
     one_of(chosen, pooling=pooling)
@@ -243,19 +237,10 @@ def _entry(backbone: str) -> Backbone:
     return BACKBONES[backbone]
 
 
-def _map(base: keras.Model, name: str) -> keras.KerasTensor:
-    """Return the map of a layer."""
-    maps = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
-    if name not in maps:
-        raise ValueError(f"{base.name} has no map {name!r} to pool. Its last ones are {', '.join(list(maps)[-6:])}.")
-    return maps[name]
-
-
 def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:
-    """Replace the statistics of every batch normalization, in place, by their mean over some batches of images.
+    """Replace the statistics of every batch normalization, in place, by their mean over some batches of pixels.
 
-    A network with random weights and default statistics shrinks its signal layer by layer to nothing. Batches are of
-    pixels `(batch, height, width, 3)` in [0, 255].
+    A network with random weights and default statistics shrinks its signal layer by layer to nothing.
     """
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     before = [(norm.momentum, norm.trainable) for norm in norms]

@@ -30,8 +30,7 @@ def cnn(
         (None, 7)
 
     Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
+        image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
         filters: of each convolution; its length is the number of convolutional layers.
         kernels: side of each kernel.
         pools: side and stride of each max pooling.
@@ -42,10 +41,8 @@ def cnn(
         normalisation: `"standardise"`, `"unit"` or `"imagenet"`, applied inside the model.
         padding: rows and columns of zeros around the map before each convolution; None keeps its size.
     Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
-    Raises:
-        ValueError: lists of different lengths, an unknown pooling or normalization, or pools that leave no image.
-    Source: aquarium report, section 1.5; both bird reports.
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities; ValueError for lists
+        of different lengths or pools that leave no image. Source: aquarium report, section 1.5; both bird reports.
     """
     if not len(filters) == len(kernels) == len(pools):
         raise ValueError(

@@ -33,8 +33,7 @@ def flat(model: keras.Model) -> keras.Model:
     """Return a model of one output as one flat graph with the same output in inference.
 
     A model in it, such as a backbone, is replaced by its operations, which keep their names (a number is added to a
-    name that is taken). A flat graph is returned as it is; else stock Keras layers are copied with their weights, and
-    custom ones, `Lambda` and subclassed models are shared.
+    taken one). Stock Keras layers are copied with their weights, others shared; a flat graph is returned as it is.
     """
     check_graph(model, 2)
     name, taken = model.name, set()

@@ -18,8 +18,7 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
     """Return a model that gives a probability for each class, sharing its layers; itself where it does so already.
 
     Logits get a softmax. One output is that of two classes: the sigmoid of its logit is the probability of the second,
-    as with `label_mode="binary"` of Keras. Raises ValueError where the outputs are not one number a class; `make_table`
-    checks the sums.
+    as with `label_mode="binary"` of Keras. Raises ValueError where the outputs are not one number a class.
     """
     class_names = as_class_names(class_names)
     check_graph(model, 2)
@@ -28,7 +27,7 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
     if not of_two and (shape != (len(class_names),) or kind == "sigmoid"):
         raise ValueError(
             f"The model {model.name!r} gives {shape}{' of a sigmoid' * (kind == 'sigmoid')} for each image. Expected a "
-            f"softmax over the {len(class_names)} class_names {class_names!r:.200}, in their order."
+            f"softmax over the {len(class_names)} class_names {class_names!r:.200}."
         )
     if kind == "linear" or of_two:
         model = with_logits(model) if of_two else model

@@ -10,8 +10,8 @@ from keras import ops
 
 from marinecv.atomic import whole_file
 from marinecv.console import quiet
+from marinecv.inputs.augment import with_noise
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.noise import with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.models.autoencoders import decoder_of, encoder_of, is_variational, target_of
 from marinecv.progress import duration
