@@ -35,15 +35,11 @@ def test_the_networks_of_the_report_have_its_sizes():
     assert encoder_of(dense).output_shape == (None, 32)
 
 
-def test_pixels_become_the_range_of_the_report_within_the_model():
-    ends = np.stack([np.zeros((16, 16, 3)), np.full((16, 16, 3), 255)]).astype(np.float32)
-    assert np.unique(target_of(unet((16, 16, 3), **SMALL))(ends)).tolist() == [-1, 1]
-    grey = np.asarray(target_of(dense_autoencoder((16, 16, 3)))(ends))
-    assert grey.shape == (2, 16, 16, 1)
-    np.testing.assert_allclose(grey[:, 0, 0, 0], [0, 1], atol=1e-3)
-
-
-def test_as_pixels_the_target_is_the_image_again(model):
+def test_pixels_become_the_range_of_the_report_within_the_model_and_come_back(model):
+    ends = np.zeros((2, *model.input_shape[1:]), np.float32)
+    ends[1] = 255
+    target = np.asarray(target_of(model)(ends))
+    np.testing.assert_allclose(target[:, 0, 0, 0], [-1 if model.name == "unet" else 0, 1], atol=1e-3)
     images = pixels_for(model)
     wanted = images if model.output_shape[-1] == 3 else images @ np.float32([[0.2989], [0.587], [0.114]])
     np.testing.assert_allclose(to_pixels(model, np.asarray(target_of(model)(images))), wanted, atol=0.6)
@@ -89,7 +85,5 @@ def test_an_autoencoder_and_its_parts_are_ordinary_keras_models(model, tmp_path)
 
 
 def test_a_unet_whose_image_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(
-        ValueError, match="halves its image 2 times. Expected sides that are a multiple of 4. .*: 16x18"
-    ):
+    with pytest.raises(ValueError, match="multiple of 4. .*: 16x18"):
         unet((16, 18, 3), **SMALL)

@@ -5,10 +5,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from marinecv.models.backbones import multimodal_classifier
 
-from marinecv.models.backbones import backbone_classifier, set_batch_norm_statistics
-from marinecv.models.cnn import cnn
+from marinecv.models.backbones import multimodal_classifier, set_batch_norm_statistics
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone
 
@@ -30,22 +28,16 @@ def test_birdcnn_halves_its_map_four_times_before_65536_numbers():
     assert model.count_params() == convolutions + 65_537 * 512 + 513 * 20
 
 
-def test_with_kernels_of_6_and_a_rim_of_1_the_maps_are_those_of_the_report():
+def test_with_kernels_of_6_and_a_padding_of_1_the_maps_are_those_of_the_report():
     model = built("birdcnn_kernel6")
     maps = [layer.output.shape[1] for layer in model.layers if layer.name.startswith(("conv", "pool"))]
     assert maps == [253, 126, 123, 61, 58, 29, 26, 13]
     assert model.get_layer("features").output.shape[1:] == (43_264,)
-
-
-def test_two_convolutions_leave_four_times_the_weights():
     assert built("birdcnn_two_conv").get_layer("features").output.shape[1:] == (262_144,)
 
 
 def test_the_custom_cnn_is_three_blocks_a_mean_and_256_units():
     model = built("birds_customcnn")
-    kinds = [type(layer).__name__ for layer in model.layers[1:]]
-    block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
-    assert kinds == ["Rescaling", *block * 3, "GlobalAveragePooling2D", "Dense", "Dropout", "Dense"]
     assert model.get_layer("features").output.shape[1:] == (128,)
     assert model.count_params() == 9 * (3 * 32 + 32 * 64 + 64 * 128) + 4 * 224 + 129 * 256 + 257 * 20
 
@@ -72,12 +64,15 @@ def test_inceptionv3_learns_whole_from_scratch_and_not_at_all_when_frozen():
     assert shapes(scratch, keras.layers.GlobalAveragePooling2D) == [(2048,)]
 
 
+def small_multimodal(**settings):
+    given = {"attributes": 7, "attribute_units": 5, "backbone": "mobilenet", "alpha": 0.25, "weights": None}
+    return multimodal_classifier((32, 32, 3), 3, **given, **settings)
+
+
 @pytest.fixture(scope="module")
 def small():
     keras.utils.set_random_seed(0)
-    return multimodal_classifier(
-        (32, 32, 3), 3, attributes=7, attribute_units=5, hidden=(6,), backbone="mobilenet", alpha=0.25, weights=None
-    )
+    return small_multimodal(hidden=(6,))
 
 
 def test_image_and_attributes_are_joined_before_the_dense_layers():
@@ -108,24 +103,16 @@ def test_frozen_for_the_head_the_attributes_still_learn(small):
 
 
 def test_a_gate_lets_the_image_weigh_the_attributes():
-    model = multimodal_classifier(
-        (32, 32, 3), 3, attributes=7, attribute_units=5, fusion="gated", backbone="mobilenet", alpha=0.25, weights=None
-    )
+    model = small_multimodal(fusion="gated")
     assert model.get_layer("attribute_gate").output.shape[1:] == (5,)
     model.get_layer("attribute_gate").bias.assign(np.full(5, -1e9))  # a gate that is shut
     pixels, told = np.ones((2, 32, 32, 3)), np.random.default_rng(0).uniform(0, 1, (2, 7))
     np.testing.assert_array_equal(*model.predict([pixels, told], verbose=0))
 
 
-def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match="Expected fusion to be one of .* Received: fusion='added'"):
+def test_an_unknown_fusion_is_refused():
+    with pytest.raises(ValueError, match="fusion='added'"):
         multimodal_classifier((32, 32, 3), 3, fusion="added")
-    with pytest.raises(ValueError, match="No layer of mobilenet_0.25_32 has a name that begins with 'conv5_'"):
-        backbone_classifier(
-            (32, 32, 3), 3, backbone="mobilenet", alpha=0.25, weights=None, trainable_blocks=("conv5_",)
-        )
-    with pytest.raises(ValueError, match=r"Pools \(2, 2\) and kernels \(9, 9\) leave nothing of an image of"):
-        cnn((16, 16, 3), 3, filters=(2, 2), kernels=(9, 9), pools=(2, 2), padding=0)
 
 
 @pytest.mark.slow

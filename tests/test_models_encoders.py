@@ -1,17 +1,17 @@
 """A classifier on the encoder of a U-Net: what moves into it, what stays frozen, and what does not fit."""
 
+import itertools
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-from marinecv.models.autoencoders import encoder_classifier
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.features.frontier import split
 from marinecv.inputs.spec import ImageSpec
-from marinecv.models.autoencoders import encoder_of, unet
+from marinecv.models.autoencoders import encoder_classifier, encoder_of
 from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
 from marinecv.training.autoencode import fit_autoencoder
@@ -87,7 +87,7 @@ def test_a_trained_encoder_moves_in_to_the_last_bit(encoders, batch_norm, frozen
     np.testing.assert_array_equal(encoder_of(begun)(pixels(), training=False), codes)
 
 
-CASES = {  # frozen, batch norm, bank
+CASES = {  # frozen, batch norm, feature cache
     "frozen": (True, True, 0),
     "frozen, its code computed once": (True, True, 1),
     "free": (False, True, 0),
@@ -139,55 +139,36 @@ def test_an_encoder_serves_an_image_of_another_size(encoders):
 @pytest.mark.parametrize(
     ("batch_norm", "other", "message"),
     [
-        (False, {"bottleneck": 16}, "6 weights, number 5 of shape (3, 3, 8, 8). Expected 6, that one of (3, 3, 8, 16)"),
-        (False, {"filters": (4, 8, 8)}, "6 weights, number 7 of shape none. Expected 8, that one of (3, 3, 8, 8)"),
-        (True, {}, "15 weights, number 3 of shape (4,). Expected 6, that one of (3, 3, 4, 8)"),
+        (False, {"bottleneck": 16}, r"6 weights, number 5 of shape \(3, 3, 8, 8\). Expected 6, .* \(3, 3, 8, 16\)"),
+        (False, {"filters": (4, 8, 8)}, "6 weights, number 7 of shape none. Expected 8"),
+        (True, {}, r"15 weights, number 3 of shape \(4,\). Expected 6"),
     ],
     ids=["bottleneck", "levels", "batch norm"],
 )
 def test_another_encoder_is_refused_with_the_first_difference(encoders, batch_norm, other, message):
-    with pytest.raises(ValueError, match="encoder.keras holds another encoder than this classifier's") as said:
+    with pytest.raises(ValueError, match=message):
         classifier(encoders[batch_norm], **other)
-    assert message in str(said.value) and "Train one by `autoencode` with the same filters." in str(said.value)
 
 
-def test_a_file_that_is_no_encoder_is_refused(encoders, tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no encoder .*none.keras. Expected the encoder.keras of a"):
+def test_a_file_that_is_no_encoder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no encoder .*none.keras"):
         classifier(tmp_path / "none.keras")
-    with pytest.raises(
-        FileNotFoundError, match="There is no encoder butterflies_unet. Expected the encoder.keras of a run"
-    ):
+    with pytest.raises(FileNotFoundError, match="There is no encoder butterflies_unet"):
         build_model(B1, 3)  # which one is for `learning-curve` to say
     (tmp_path / "text.keras").write_text("no model")
-    with pytest.raises(ValueError, match=r"text.keras is no model of Keras"):
+    with pytest.raises(ValueError, match="text.keras is no model"):
         classifier(tmp_path / "text.keras")
-    whole = unet((16, 16, 3), **SMALL, convolutions=1)
-    whole.save(tmp_path / "unet.keras")
-    with pytest.raises(ValueError, match="unet.keras holds another encoder than this classifier's: 16 weights"):
-        classifier(tmp_path / "unet.keras")
-
-
-def test_a_pooling_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="Expected pooling to be one of .*'flatten'.*Received: pooling='max'"):
-        classifier(None, pooling="max")
-    with pytest.raises(ValueError, match="pooling"):
-        EncoderModel(pooling="max")
 
 
 def test_classifier_a_has_the_size_of_the_report():
     model = build_model(A, 20)
-    channels = [3, 32, 64, 128, 256, 256]
-    kernels = {f"down{level}_conv1": channels[level - 1 : level + 1] for level in range(1, 5)}
-    kernels["code_conv1"] = channels[4:]
-    for name, (taken, given) in kernels.items():
-        assert model.get_layer(name).kernel.shape == (3, 3, taken, given)
+    assert (model.input_shape, model.output_shape) == ((None, 128, 128, 3), (None, 20))
     assert encoder_of(model).output_shape == (None, 8, 8, 256)
-    encoder = sum(9 * taken * given + given for taken, given in kernels.values())
+    channels = [3, 32, 64, 128, 256, 256]
+    encoder = sum(9 * taken * given + given for taken, given in itertools.pairwise(channels))
     assert encoder_of(model).count_params() == encoder == 978_496
     assert model.count_params() == encoder + 8 * 8 * 256 * 20 + 20 == 1_306_196
-    assert (model.input_shape, model.output_shape) == ((None, 128, 128, 3), (None, 20))
-    drops = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    assert drops == [0.2] and model.get_layer("features").output.shape == (None, 16_384)
+    assert model.get_layer("head_dropout").rate == 0.2
 
 
 def test_the_head_of_a_frozen_encoder_does_not_mind_how_small_its_code_is(encoders, tmp_path):

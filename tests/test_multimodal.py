@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from marinecv.inputs.pipeline import attributes_of
 from PIL import Image
 
 from marinecv.data.catalog import read_catalog
@@ -14,6 +13,7 @@ from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.splits import split_catalog
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.attribute_scores import MEANINGS
+from marinecv.inputs.pipeline import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.registry import RECIPES
 from marinecv.report.page import write_run_report
