@@ -25,13 +25,11 @@ def catalog(tmp_path):
     return table.assign(problem=["", "", "broken", "", "", ""])
 
 
-def classifier(last=layers.Softmax, classes=3):
+def classifier(last=layers.Softmax):
     pixels = keras.Input(SPEC.shape)
     x = layers.GlobalAveragePooling2D(name="code")(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(pixels)))
     x = layers.Dropout(0.5)(x)
-    if last is layers.Softmax:
-        return keras.Model(pixels, layers.Softmax()(x))
-    return keras.Model(pixels, layers.Dense(classes, activation="softmax", name="probabilities")(x))
+    return keras.Model(pixels, layers.Softmax()(x) if last is layers.Softmax else layers.Dense(3, "softmax")(x))
 
 
 def given(model, name=None):

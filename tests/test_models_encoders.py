@@ -61,12 +61,12 @@ def classifier(file, batch_norm=False, side=16, **settings):
 
 
 def weights_of(file):
-    """By layer, those of a saved encoder; its batch normalisation brings its moving statistics."""
+    """Return the weights of a saved encoder by layer, with the moving statistics of batch normalization."""
     return {layer.name: layer.get_weights() for layer in keras.saving.load_model(file).layers if layer.weights}
 
 
 def the_same(model, weights):
-    """Whether each layer of these weights has them to the last bit, by name."""
+    """Return by layer whether a model has exactly these weights."""
     return {
         name: all(map(np.array_equal, model.get_layer(name).get_weights(), values)) for name, values in weights.items()
     }
@@ -120,20 +120,16 @@ def test_the_front_of_a_frozen_one_is_the_whole_encoder_and_its_pooling(encoders
     assert front.output is model.get_layer("features").output
     assert len(front.weights) == len(encoder_of(model).weights) and not front.trainable_weights
     assert [weight.path.split("/")[0] for weight in rest.weights] == ["scaled"] * 2 + ["probabilities"] * 2
-    np.testing.assert_array_equal(
-        rest(front(pixels(), training=True), training=False), model(pixels(), training=False)
-    )  # training moves nothing in the front
-    free, _ = split(classifier(encoders[batch_norm], batch_norm))
-    assert not free.weights
+    in_parts = rest(front(pixels(), training=True), training=False)  # training changes nothing in the front
+    np.testing.assert_array_equal(in_parts, model(pixels(), training=False))
+    assert not split(classifier(encoders[batch_norm], batch_norm))[0].weights
 
 
 def test_an_encoder_serves_an_image_of_another_size(encoders):
-    weights = weights_of(encoders[True])
     for pooling, features in (("avg", 8), ("flatten", 8 * 8 * 8)):
         model = classifier(encoders[True], True, side=32, pooling=pooling)
-        assert all(the_same(model, weights).values())
-        assert model.get_layer("features").output.shape == (None, features)
-        assert model(pixels(32)).shape == (3, 3)
+        assert all(the_same(model, weights_of(encoders[True])).values())
+        assert model.get_layer("features").output.shape == (None, features) and model(pixels(32)).shape == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)).astype(np
 
 
 def backbone():
-    """A MobileNet whose batch normalization has statistics of its own."""
+    """Return a MobileNet whose batch normalization has statistics of its own."""
     model = keras.applications.MobileNet(input_shape=(SIDE, SIDE, 3), include_top=False, weights=None, alpha=0.25)
     draws = np.random.default_rng(1)
     for layer in model.layers:
@@ -24,7 +24,7 @@ def backbone():
 
 
 def tiny():
-    """As little of a backbone as has a state that training changes."""
+    """Return as little of a backbone as has a state that training changes."""
     parts = [keras.Input((SIDE, SIDE, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(name="conv1_bn")]
     model = keras.Sequential([*parts, layers.ReLU(), layers.Conv2D(4, 3)], name="tiny")
     model.get_layer("conv1_bn").set_weights(np.random.default_rng(1).uniform(0.1, 0.5, (4, 4)))
@@ -32,24 +32,11 @@ def tiny():
 
 
 def transfer_learning(units=3, backbone=tiny):
-    """The pattern of the Keras guide on transfer learning."""
+    """Build the pattern of the Keras guide on transfer learning."""
     inputs = keras.Input((SIDE, SIDE, 3))
     x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)], name="augmentation")(inputs)
-    x = keras.applications.mobilenet.preprocess_input(x)
-    x = backbone()(x, training=False)
-    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, layers.Dense(units)(x))
-
-
-def small():
-    return keras.Sequential(
-        [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3)], name="small"
-    )
-
-
-def twice():
-    inner = small()
-    return around(lambda x: layers.Add()([inner(x), inner(ops.flip(x, 2))]))
+    x = backbone()(keras.applications.mobilenet.preprocess_input(x), training=False)
+    return keras.Model(inputs, layers.Dense(units)(layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))))
 
 
 def around(inner, *before):
@@ -57,6 +44,11 @@ def around(inner, *before):
     for layer in before:
         x = layer(x)
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(inner(x))))
+
+
+def twice():
+    inner = tiny()
+    return around(lambda x: layers.Add()([inner(x), inner(ops.flip(x, 2))]))
 
 
 def adapted(axis):
@@ -87,17 +79,10 @@ def two_calls_of_one_layer():
 
 
 def pyramid():
-    whole = tiny()
+    whole, inputs = tiny(), keras.Input((SIDE, SIDE, 3))
     parts = {"early": whole.get_layer("conv1_bn").output, "late": whole.outputs[0]}
-    inputs = keras.Input((SIDE, SIDE, 3))
     seen = keras.Model(whole.inputs, parts, name="pyramid")(inputs)
     return keras.Model(inputs, layers.Concatenate()([layers.GlobalMaxPooling2D()(seen[name]) for name in seen]))
-
-
-def never_given_an_input():
-    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3)])
-    model.predict(IMAGES, verbose=0)
-    return model
 
 
 MODELS = {
@@ -105,13 +90,13 @@ MODELS = {
     "two levels": lambda: keras.Sequential([transfer_learning(5), layers.Dense(3)]),
     "called twice": twice,
     "one layer called twice": two_calls_of_one_layer,
-    "adapted": lambda: around(small(), adapted(-1)),
-    "adapted as a whole": lambda: around(small(), adapted(None)),
-    "lambda": lambda: around(small(), layers.Lambda(lambda x: x / 2)),
-    "own layer": lambda: around(small(), Scale([0.5])),
-    "model of code": lambda: around(lambda x: small()(OfCode()(x))),
+    "adapted": lambda: around(tiny(), adapted(-1)),
+    "adapted as a whole": lambda: around(tiny(), adapted(None)),
+    "lambda": lambda: around(tiny(), layers.Lambda(lambda x: x / 2)),
+    "own layer": lambda: around(tiny(), Scale([0.5])),
+    "model of code": lambda: around(lambda x: tiny()(OfCode()(x))),
     "several outputs within": pyramid,
-    "no input": never_given_an_input,
+    "no input": lambda: sequential(),
 }
 
 
@@ -151,28 +136,24 @@ def test_a_flat_graph_keeps_names_training_and_precision():
     assert called["conv1_bn"] is False
 
 
-def trunk(x):
-    x = layers.ReLU()(layers.Conv2D(6, 3, name="conv")(layers.Rescaling(1 / 255)(x)))
-    return layers.GlobalAveragePooling2D()(x)
-
-
 def ending(*last, units=3, activation=None):
     inputs = keras.Input((SIDE, SIDE, 3))
-    x = layers.Dense(units, activation=activation)(trunk(inputs))
+    x = layers.ReLU()(layers.Conv2D(6, 3, name="conv")(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.Dense(units, activation=activation)(layers.GlobalAveragePooling2D()(x))
     for operation in last:
         x = operation(x)
     return keras.Model(inputs, x)
 
 
 def nested_ending(*last):
-    inner = ending()
     x = inputs = keras.Input((SIDE, SIDE, 3))
-    for operation in (inner, *last):
+    for operation in (ending(), *last):
         x = operation(x)
     return keras.Model(inputs, x)
 
 
 def sequential(*last):
+    """Build a model that was never given an input, only called."""
     parts = [layers.Rescaling(1 / 255), layers.Conv2D(6, 3), layers.ReLU(), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([*parts, layers.Dense(3), *last])
     model.predict(IMAGES, verbose=0)
@@ -195,11 +176,6 @@ WAYS = {
 }
 
 
-def with_weights(model, like):
-    model.set_weights(like.get_weights())
-    return model
-
-
 @pytest.fixture(scope="module")
 def plain():
     keras.utils.set_random_seed(5)
@@ -208,8 +184,8 @@ def plain():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_network_has_one_answer_however_its_softmax_is_written(way, plain):
-    model = with_weights(WAYS[way](), plain)
-    expected = plain.predict(IMAGES, verbose=0)
+    model, expected = WAYS[way](), plain.predict(IMAGES, verbose=0)
+    model.set_weights(plain.get_weights())
     found = with_probabilities(model, NAMES)
     np.testing.assert_array_equal(found.predict(IMAGES, verbose=0), expected)
     assert (found is model) == ("logits" not in way)
@@ -229,11 +205,11 @@ OF_TWO = {
 
 @pytest.mark.parametrize("way", OF_TWO)
 def test_one_output_is_the_second_of_two_classes(way):
-    plain = ending(units=1, activation="sigmoid")
-    model, expected = with_weights(OF_TWO[way](), plain), plain.predict(IMAGES, verbose=0)
-    found = with_probabilities(model, ["cat", "dog"]).predict(IMAGES, verbose=0)
-    np.testing.assert_allclose(found, np.hstack([1 - expected, expected]), atol=1e-6)
-    assert code_tensor(flat(with_probabilities(model, ["cat", "dog"]))).shape == (None, 6)
+    plain, model = OF_TWO["sigmoid"](), OF_TWO[way]()
+    model.set_weights(plain.get_weights())
+    expected, found = plain.predict(IMAGES, verbose=0), with_probabilities(model, ["cat", "dog"])
+    np.testing.assert_allclose(found.predict(IMAGES, verbose=0), np.hstack([1 - expected, expected]), atol=1e-6)
+    assert code_tensor(flat(found)).shape == (None, 6)
 
 
 class Subclassed(keras.Model):
