@@ -260,8 +260,8 @@ def make_bank_dataset(
 ) -> tf.data.Dataset:
     """Return batches of `(features, one-hot labels)` in the order in which `make_dataset` gives the images.
 
-    Labels are `(n,)` class indices. Several tensors are a tuple, in which `attributes` `(n, attributes)` come last.
-    Without `training` the cache has one view of each image.
+    Labels are class indices; several tensors are a tuple, in which `attributes` `(n, attributes)` come last. Without
+    `training` the cache has one view of each image.
     """
     one_hot = tf.one_hot(labels, num_classes)
     shapes = [(None, *array.shape[1:]) for array in bank.arrays]

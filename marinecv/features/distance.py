@@ -19,7 +19,7 @@ def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.
     """Fit the mean of each class and the covariance about it to embeddings of train, `(n, values)` with n > 1.
 
     Returns float32 `centre` (values,); `whitening` (values, k), which takes a centered embedding to at most 64
-    components whose within-class covariance is the identity; and `means` (classes, k) there. Source: Lee et al. (2018),
+    components of unit within-class covariance; and `means` (classes, k) there. Source: Lee et al. (2018),
     https://arxiv.org/abs/1807.03888; Ledoit and Wolf (2004).
     """
     codes, labels = np.asarray(codes, np.float64), np.asarray(class_names)

@@ -29,8 +29,7 @@ def embed(
         keep: use the cache, which knows images by their files: False where the pixels were changed since.
     Raises:
         OSError: the cache has no room.
-        ValueError: the model has no graph, several inputs or outputs, or another image size; the pixels are of other
-            rows; or an embedding has a value that is not finite.
+        ValueError: the model or the pixels do not fit, or an embedding has a value that is not finite.
     """
     check_graph(model, shape=spec.shape)
     front = up_to_code(model)
@@ -48,10 +47,7 @@ def embed(
 
 
 def up_to_code(model: keras.Model) -> keras.Model:
-    """Return a network up to its embedding, see `embed`, as one flat graph that shares its layers.
-
-    Raises ValueError where it has no graph, or several inputs or outputs.
-    """
+    """Return a network up to its embedding as one flat graph that shares its layers; ValueError without a graph."""
     check_graph(model)
     model = flat(model)
     return keras.Model(model.inputs[0], code_tensor(model), name=model.name)

@@ -10,8 +10,7 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
     """Return the tensors that only frozen, deterministic operations make and that something else takes.
 
     An operation is not frozen with trainable weights, batch normalization in training mode, or dropout above 0. The
-    walk is over the operations of a flat functional graph, for additions are no layers; skips across the cut make
-    several tensors. Of several inputs the first is the image, and is itself the tensor where nothing is frozen.
+    graph must be flat. Skips across the cut make several tensors. Of several inputs the first is the image.
     """
     pixels = model.inputs[0]
     fixed = {id(pixels): pixels}

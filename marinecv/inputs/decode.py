@@ -24,12 +24,11 @@ def decode_with_pillow(data: bytes, white: int | None = None) -> np.ndarray:
 def decode(data: tf.Tensor, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
     """Decode the bytes of a file to uint8 `(height, width, 3)`: a plain JPEG by TensorFlow, everything else by Pillow.
 
-    Both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray levels.
-    `by_pillow` decodes a JPEG that TensorFlow refused.
+    Both give the same pixels, bit for bit. `by_pillow` decodes a JPEG that TensorFlow refused.
     """
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # the default differs
         lambda: tf.numpy_function(_decode_tensor, [data, white or 0], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))

@@ -122,8 +122,7 @@ def make_dataset(
             first = broken.iloc[0]
             raise ValueError(
                 f"{len(broken)} of {len(rows)} images cannot be loaded; the first is {first['image_id']} "
-                f"({first['problem']}). Call `pixels, catalog = load_pixels(catalog, spec)` and hand both over: the "
-                "broken ones then stay in the catalog, with their reason."
+                f"({first['problem']}). Pass what `pixels, catalog = load_pixels(catalog, spec)` returns to skip them."
             )
     check_pixels(pixels, rows, spec.shape)
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):

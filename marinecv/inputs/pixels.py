@@ -57,8 +57,7 @@ def load_pixels(
     Returns:
         `(pixels, catalog)`: uint8 `(n, height, width, 3)`, or a `Stream` of them, row i for row i of `usable(catalog)`;
         and the catalog, in which an image that could not be loaded has its reason as `problem`.
-    Raises:
-        ValueError: the cache has no room for the array.
+        Without room in the cache it is a ValueError.
     """
     of_type(ImageSpec, spec=spec)
     catalog = as_table(catalog, ("path",), {"problem": ""}, "catalog").copy()

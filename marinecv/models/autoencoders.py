@@ -72,9 +72,9 @@ def dense_autoencoder(
     """Build dense layers from the gray image down to the code and up again; `units` are those of the way down.
 
     A variational one samples its code in training from a normal distribution for each image, whose mean and log
-    variance are the layers `code` and `log_variance`; in inference the code is the mean. Returns a model from `(batch,
-    height, width, 3)` in [0, 255] to `(batch, height, width, 1)` in [0, 1], gray. Source: butterflies report, sections
-    III and IV: 128-64-32, 64-128-784; Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
+    variance are the layers `code` and `log_variance`. Returns a model from `(batch, height, width, 3)` in [0, 255] to
+    `(batch, height, width, 1)` in [0, 1], gray. Source: butterflies report, sections III and IV: 128-64-32, 64-128-784;
+    Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
     """
     inputs = keras.Input(image_shape, name="pixels")
     x = layers.Identity(name="clean")(ops.image.rgb_to_grayscale(unit(inputs)))

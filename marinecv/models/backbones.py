@@ -153,9 +153,8 @@ def backbone_features(
         also_pooled: earlier layers whose maps are pooled too, for finer features.
         freeze_batch_norm: batch normalization keeps its statistics and scales, in trainable layers too.
     Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`.
-    Raises:
-        ValueError: an unknown backbone or layer, or a normalization or weights file that it cannot take.
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`; ValueError where a layer is unknown,
+        or the backbone cannot take the normalization, width or weights file.
     """
     entry = _entry(backbone)
     one_of(("backbone", *NORMALISATIONS), normalisation=normalisation)

@@ -9,8 +9,8 @@ from keras import KerasTensor, layers
 from marinecv.data.user_tables import as_class_names
 from marinecv.models.flat import check_graph, flat, one_or_all
 
-LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
 KINDS = ("softmax", "sigmoid", "linear")
+LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
 ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # classes of layers and operations
 
 
@@ -37,10 +37,9 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
 
 
 def with_logits(model: keras.Model) -> keras.Model:
-    """Return the model without its final softmax, sharing its layers: a probability near 1 has hardly any gradient.
+    """Return the model without its final softmax, of any form, sharing its layers: near 1 it has hardly any gradient.
 
-    The softmax may be an activation, a layer or an operation. A model of logits stays as it is; one of a single sigmoid
-    or logit gives minus and plus half of the logit, whose softmax is that sigmoid.
+    A model of logits stays as it is; a single sigmoid or logit becomes minus and plus half of the logit.
     """
     model = flat(model)
     (last, kind), outputs = _ending(model), model.outputs[0]
