@@ -37,26 +37,21 @@ UNKNOWN = "cannot be read: not an image of a known kind, or its header is cut sh
 CRAB = draw_image("crab", seed=1)
 SECOND = {"save_all": True, "append_images": [draw_image("ray", seed=9)]}
 KINDS = {
-    "baseline JPEG": ("JPEG", {"quality": 95}),
-    "progressive JPEG": ("JPEG", {"quality": 95, "progressive": True}),
-    "JPEG with EXIF": ("JPEG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}),
-    "PNG": ("PNG", {}),
-    "animated PNG": ("PNG", SECOND),
-    "GIF": ("GIF", {}),
-    "animated GIF": ("GIF", SECOND),
-    "WebP": ("WEBP", {}),
-    "lossless WebP": ("WEBP", {"lossless": True}),
-    "animated WebP": ("WEBP", SECOND),
-    "BMP": ("BMP", {}),
-    "TIFF": ("TIFF", {}),
-    "compressed TIFF": ("TIFF", {"compression": "tiff_lzw"}),
-    "TIFF of two pages": ("TIFF", SECOND),
+    "baseline JPEG": saved(CRAB, "JPEG", quality=95),
+    "progressive JPEG": saved(CRAB, "JPEG", quality=95, progressive=True),
+    "JPEG with EXIF": saved(CRAB, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "PNG": saved(CRAB, "PNG"),
+    "animated PNG": saved(CRAB, "PNG", **SECOND),
+    "GIF": saved(CRAB, "GIF"),
+    "animated GIF": saved(CRAB, "GIF", **SECOND),
+    "WebP": saved(CRAB, "WEBP"),
+    "lossless WebP": saved(CRAB, "WEBP", lossless=True),
+    "animated WebP": saved(CRAB, "WEBP", **SECOND),
+    "BMP": saved(CRAB, "BMP"),
+    "TIFF": saved(CRAB, "TIFF"),
+    "compressed TIFF": saved(CRAB, "TIFF", compression="tiff_lzw"),
+    "TIFF of two pages": saved(CRAB, "TIFF", **SECOND),
 }
-
-
-def bytes_of(kind: str) -> bytes:
-    format, options = KINDS[kind]
-    return saved(CRAB, format, **options)
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -82,7 +77,7 @@ def loaded(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_cut_anywhere_is_a_row_with_a_reason_or_has_lost_no_pixel(tmp_path, kind):
-    whole = bytes_of(kind)
+    whole = KINDS[kind]
     lengths = [len(whole) * tenth // 10 for tenth in range(10)] + [len(whole) - 1, len(whole)]
     for number, length in enumerate(lengths):
         put(tmp_path / "crab" / f"{number:02}.img.jpg", whole[:length])
@@ -97,7 +92,7 @@ def test_a_file_cut_anywhere_is_a_row_with_a_reason_or_has_lost_no_pixel(tmp_pat
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".gif", ".tif"])
 def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
     for number, kind in enumerate(("baseline JPEG", "PNG", "lossless WebP", "BMP", "TIFF", "animated PNG")):
-        put(tmp_path / "crab" / f"{number}{suffix}", bytes_of(kind))
+        put(tmp_path / "crab" / f"{number}{suffix}", KINDS[kind])
     pixels, reasons = loaded(tmp_path)
     assert not reasons
     jpeg, *others = (pixels[f"crab/{number}{suffix}"].astype(int) for number in range(6))
@@ -155,7 +150,7 @@ def test_a_photo_is_read_by_its_content_whatever_its_name_says(tmp_path, suffix)
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pipes there")
 def test_a_pipe_is_never_opened(tmp_path):
-    os.mkfifo(put(tmp_path / "crab" / "a.jpg", bytes_of("PNG")).with_name("pipe.jpg"))
+    os.mkfifo(put(tmp_path / "crab" / "a.jpg", KINDS["PNG"]).with_name("pipe.jpg"))
     assert list(loaded(tmp_path)[1]) == ["crab/pipe.jpg"]
 
 
@@ -172,7 +167,7 @@ def test_a_png_with_much_text_is_read_and_a_bomb_of_text_is_not(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damage_ends_in_pixels_or_in_a_reason(tmp_path, kind):
-    rng, whole = np.random.default_rng(0), bytes_of(kind)
+    rng, whole = np.random.default_rng(0), KINDS[kind]
     for _ in range(25):
         damaged = np.frombuffer(whole, np.uint8).copy()
         damaged[rng.integers(0, min(len(whole), 400), 4)] = rng.integers(0, 256, 4)
@@ -262,13 +257,13 @@ HEADERS = {
     "four inks without Adobe's marker": segments(FOUR_INKS, 0xEE),
     "four inks with a profile": segments(FOUR_INKS, first=PROFILE),
     "four inks with a profile and no marker": segments(FOUR_INKS, 0xEE, first=PROFILE),
-    "EXIF behind a long profile": segments(bytes_of("JPEG with EXIF"), first=PROFILE),
-    "orientation in XMP": segments(bytes_of("baseline JPEG"), first=segment(0xE1, XMP)),
-    "odd EXIF": segments(bytes_of("baseline JPEG"), first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
+    "EXIF behind a long profile": segments(KINDS["JPEG with EXIF"], first=PROFILE),
+    "orientation in XMP": segments(KINDS["baseline JPEG"], first=segment(0xE1, XMP)),
+    "odd EXIF": segments(KINDS["baseline JPEG"], first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
     "RGB without conversion": saved(CRAB, "JPEG", quality=95, keep_rgb=True),
     "grey": saved(CRAB.convert("L"), "JPEG", quality=95),
-    "progressive": bytes_of("progressive JPEG"),
-    "without JFIF": segments(bytes_of("baseline JPEG"), 0xE0),
+    "progressive": KINDS["progressive JPEG"],
+    "without JFIF": segments(KINDS["baseline JPEG"], 0xE0),
     "restart markers": saved(CRAB, "JPEG", quality=95, restart_marker_rows=1),
 }
 
@@ -286,7 +281,7 @@ def test_every_kind_of_jpeg_is_decoded_as_pillow_does_and_as_its_header_says(tmp
 
 @pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2])
 def test_a_jpeg_of_twelve_bits_is_a_row_with_a_reason(tmp_path, marker):
-    data = bytearray(bytes_of("baseline JPEG"))
+    data = bytearray(KINDS["baseline JPEG"])
     start = data.index(b"\xff\xc0")
     data[start + 1], data[start + 4] = marker, 12
     path = put(tmp_path / "crab" / "a.jpg", bytes(data))
@@ -320,7 +315,7 @@ def test_numbers_that_are_no_grey_levels_are_refused(low, high, text):
 def test_an_error_without_words_is_named(monkeypatch):
     monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", Mock(side_effect=MemoryError))
     with pytest.raises(ValueError, match="cannot be decoded: MemoryError"):
-        decode_with_pillow(bytes_of("PNG"))
+        decode_with_pillow(KINDS["PNG"])
 
 
 def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_path):
@@ -339,7 +334,7 @@ def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_pat
 def test_long_and_odd_names_are_no_trouble(tmp_path, name):
     places = [f"{class_name}/{'deep' * 50}/{name}" for class_name in ("crab", "eel")]
     for place in places:
-        put(tmp_path / place, bytes_of("PNG"))
+        put(tmp_path / place, KINDS["PNG"])
     pixels, reasons = loaded(tmp_path)
     assert list(pixels) == places and not reasons
 
@@ -347,8 +342,8 @@ def test_long_and_odd_names_are_no_trouble(tmp_path, name):
 @pytest.mark.skipif(os.name == "nt", reason="there every name is text")
 @pytest.mark.parametrize("place", [b"crab/r\xe9cif.jpg", b"r\xe9cif/a.jpg", b"r\xe9cif.jpg"])
 def test_a_name_that_is_not_utf8_is_a_row_that_can_be_written_down(tmp_path, place):
-    put(tmp_path / "crab" / "b.jpg", bytes_of("PNG"))
-    path = put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)), bytes_of("PNG"))
+    put(tmp_path / "crab" / "b.jpg", KINDS["PNG"])
+    path = put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)), KINDS["PNG"])
     pixels, reasons = loaded(tmp_path)
     assert reasons == {place.decode("utf-8", "backslashreplace"): NOT_UTF8} and list(pixels) == ["crab/b.jpg"]
     catalog_of(tmp_path).to_csv(tmp_path / "catalog.csv", encoding="utf-8")
@@ -357,8 +352,8 @@ def test_a_name_that_is_not_utf8_is_a_row_that_can_be_written_down(tmp_path, pla
 
 def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_path):
     tank = tmp_path / "tank"
-    image = put(tank / "crab" / "a.jpg", bytes_of("PNG"))
-    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
+    image = put(tank / "crab" / "a.jpg", KINDS["PNG"])
+    put(tmp_path / "elsewhere" / "b.jpg", KINDS["PNG"])
     links = {
         "crab/good.jpg": image,
         "crab/gone.jpg": tmp_path / "gone.jpg",
@@ -379,8 +374,8 @@ def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_
 
 
 def test_a_class_folder_that_is_a_link_is_read(tmp_path):
-    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
-    put(tmp_path / "tank" / "eel" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "elsewhere" / "b.jpg", KINDS["PNG"])
+    put(tmp_path / "tank" / "eel" / "a.jpg", KINDS["PNG"])
     (tmp_path / "tank" / "crab").symlink_to(tmp_path / "elsewhere")
     assert list(loaded(tmp_path / "tank")[0]) == ["crab/b.jpg", "eel/a.jpg"]
 
@@ -408,7 +403,7 @@ def test_a_folder_that_cannot_be_read_costs_its_own_images(tmp_path, monkeypatch
 
     split = "train/" if place.startswith("train") else ""
     for name in (f"{split}crab/a.jpg", f"{split}eel/b.jpg", f"{place}/c.jpg"):
-        put(tmp_path / name, bytes_of("PNG"))
+        put(tmp_path / name, KINDS["PNG"])
     monkeypatch.setattr(os, "scandir", scandir)
     monkeypatch.setattr(os, "listdir", lambda path=".": [entry.name for entry in scandir(path)])  # for Path.iterdir
     pixels, reasons = loaded(tmp_path)
@@ -418,12 +413,12 @@ def test_a_folder_that_cannot_be_read_costs_its_own_images(tmp_path, monkeypatch
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such files")
 def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypatch):
-    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "crab" / "a.jpg", KINDS["PNG"])
     crab = tmp_path / "crab"
     os.mkfifo(crab / "pipe.jpg")
     (crab / "zero.jpg").symlink_to("/dev/zero")
     with open(crab / "large.jpg", "wb") as file:
-        file.write(bytes_of("baseline JPEG"))
+        file.write(KINDS["baseline JPEG"])
         file.truncate(10 * 2**30)  # sparse
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -449,7 +444,7 @@ def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypa
 
 
 def test_an_address_never_reaches_tensorflow(tmp_path):
-    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "crab" / "a.jpg", KINDS["PNG"])
     catalog = catalog_of(tmp_path)
     catalog.loc[1] = catalog.loc[0].to_dict() | {"image_id": "b.jpg", "path": "gs://tank/b.jpg"}
     reason = "the path is an address; expected a file on this machine"

@@ -80,7 +80,7 @@ def assert_same(arrays, expected):
     ],
     ids=["still", "mirrored", "drawn"],
 )
-def test_a_bank_holds_what_the_front_makes_of_every_view(views, moved, opened, front, capsys):
+def test_the_cache_holds_what_the_layers_give_for_every_view(views, moved, opened, front, capsys):
     bank, _ = opened(views)
     assert (len(bank.arrays[0]) // views.count, bank.views) == (IMAGES, views) and views.count == len(moved)
     expected = [front(np.asarray(move(PIXELS), np.float32)) for move in moved]
@@ -98,7 +98,7 @@ def test_it_is_found_again_and_not_built_twice(opened, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["weights", "file", "order", "spec", "views", "seed"])
-def test_whatever_changes_the_activations_makes_another_bank(what, rows, front):
+def test_whatever_changes_the_features_makes_another_cache(what, rows, front):
     views, spec = Views(MOVES, drawn=2, seed=1), SPEC
     open_bank(front, rows, PIXELS, spec, views)
     if what == "weights":
@@ -143,14 +143,14 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_bank_is_built_anew(damage, opened):
+def test_a_damaged_cache_is_made_again(damage, opened):
     arrays = opened()[1]
     [folder] = store_path("features").iterdir()
     damage(folder)
     assert_same(opened()[1], arrays)
 
 
-def test_the_bank_used_longest_ago_makes_room(opened, front, monkeypatch):
+def test_the_cache_used_longest_ago_makes_room(opened, front, monkeypatch):
     monkeypatch.setattr(room, "BUDGET_BYTES", int(2.5 * bank_bytes(front, IMAGES, Views())))
     for number in range(3):
         front.layers[1].set_weights([weights + number for weights in front.layers[1].get_weights()])
@@ -182,7 +182,7 @@ def test_without_room_it_is_an_error_and_not_a_dead_process(opened):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_deleted_dataset_frees_its_bank(rows, front, training):
+def test_a_deleted_dataset_frees_its_cache(rows, front, training):
     bank = open_bank(front, rows, PIXELS, SPEC)
     held = [weakref.ref(array) for array in bank.arrays]
     dataset = make_bank_dataset(bank, np.zeros(IMAGES, int), 1, batch_size=2, training=training)
@@ -194,17 +194,3 @@ def test_a_deleted_dataset_frees_its_bank(rows, front, training):
     del batches
     gc.collect()
     assert all(reference() is None for reference in held)
-
-
-def test_looking_at_a_batch_of_a_bank_is_no_epoch(opened):
-    bank, labels = opened()[0], np.arange(IMAGES)
-
-    def dataset(epoch):
-        return make_bank_dataset(bank, labels, IMAGES, batch_size=2, training=True, start_epoch=epoch)
-
-    def order(dataset):
-        return [label for _, batch in dataset for label in batch.numpy().argmax(axis=1).tolist()]
-
-    epochs, train = [order(dataset(epoch)) for epoch in range(2)], dataset(0)
-    next(iter(train))
-    assert [order(train), order(train)] == epochs and epochs[0] != epochs[1]

@@ -1,7 +1,6 @@
 """The pixels of a catalog: decoded once, cached, and an image that cannot be read is a row with a reason."""
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -125,17 +124,3 @@ def test_read_pixels_takes_a_list_and_says_which_could_not_be_read(with_broken, 
 def test_a_size_that_is_no_image_spec_is_refused(load):
     with pytest.raises(ValueError, match="spec of type ImageSpec"):
         load()
-
-
-def test_progress_ends_with_all_images(files, monkeypatch):
-    seen = []
-    monkeypatch.setattr(room, "progress_bar", lambda total, *_, **__: nullcontext(lambda n: seen.append((n, total))))
-    in_memory(files)
-    assert seen == [(5, 5)]
-
-
-def test_a_jpeg_that_only_pillow_decodes_is_used(tmp_path):
-    draw_image("crab", seed=1).convert("CMYK").save(tmp_path / "four inks.jpg")
-    pixels, reasons = read_pixels([tmp_path / "four inks.jpg"], SPEC)
-    red, green, blue = pixels[0, 10, 15].astype(int)
-    assert not reasons and red > green and red > blue

@@ -157,22 +157,6 @@ def test_damage_stops_a_stream_and_says_where(catalog, streamed, damaged):
         stream[:]
 
 
-def test_training_on_a_stream_gives_the_very_same_run(catalog, tmp_path, monkeypatch, no_pages):
-    monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
-    for name, budget in (("array", 2**30), ("stream", 0)):
-        monkeypatch.setattr(room, "STREAMED_BYTES", budget)
-        monkeypatch.setenv("MARINECV_HOME", str(tmp_path / f"store of {name}"))
-        words = ["--data-dir", str(tmp_path / "pack"), "--epochs", "2", "--image-size", "32"]
-        assert main(["pretrain", *words, "--output-dir", str(tmp_path / name)]) == 0
-    for table in ("predictions.csv", "split.csv"):
-        assert (tmp_path / "stream" / table).read_bytes() == (tmp_path / "array" / table).read_bytes()
-    columns = ["loss", "val_loss"]
-    histories = [pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("array", "stream")]
-    pd.testing.assert_frame_equal(*histories)
-    kept = {name: {*(tmp_path / f"store of {name}" / "pixels").glob("*.npy")} for name in ("array", "stream")}
-    assert len(kept["array"]) > len(kept["stream"])
-
-
 def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(
     catalog, damaged, tmp_path, monkeypatch, capsys
 ):

@@ -11,25 +11,17 @@ from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.features.frontier import split
 from marinecv.inputs.spec import ImageSpec
-from marinecv.models.autoencoders import encoder_classifier, encoder_of
+from marinecv.models.autoencoders import encoder_classifier, encoder_of, unet
 from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
-from marinecv.training.autoencode import fit_autoencoder
 from marinecv.training.build import build_model
 from marinecv.training.fit import fit_recipe, load_run
-from marinecv.training.model_choice import EncoderModel, UNet
+from marinecv.training.model_choice import EncoderModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
 SMALL = {"filters": (4, 8), "bottleneck": 8}
 NORMS = pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
-UNETS = Recipe(
-    name="unet",
-    title="A small U-Net",
-    data=DataChoice(name="tank"),
-    image=ImageSpec(height=16, width=16),
-    model=UNet(**SMALL, convolutions=1),
-    training=Training(optimizer="adam", learning_rate=1e-2, epochs=2, batch_size=4, monitor="loss"),
-)
+SETTINGS = Training(optimizer="adam", learning_rate=1e-2, epochs=2, batch_size=4, monitor="loss")
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +36,15 @@ def make_run(shared_tank, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoders(make_run):
-    """The files of two encoders of trained U-Nets, by whether they have batch normalisation."""
+def encoders(tmp_path_factory):
+    """The files of two encoders of U-Nets, by whether they have batch normalization."""
     files = {}
     for batch_norm in (False, True):
-        recipe = UNETS.with_model(batch_norm=batch_norm)
-        run = make_run(recipe)
-        fit_autoencoder(recipe, run, load_run(run, recipe), say=lambda line: None)
-        files[batch_norm] = run.path("encoder.keras")
+        keras.utils.set_random_seed(7)
+        encoder = encoder_of(unet((16, 16, 3), **SMALL, convolutions=1, batch_norm=batch_norm))
+        encoder.set_weights([weights + 0.1 for weights in encoder.get_weights()])
+        files[batch_norm] = tmp_path_factory.mktemp("encoders") / "encoder.keras"
+        encoder.save(files[batch_norm])
     return files
 
 
@@ -100,7 +93,9 @@ def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(encoder
     weights = weights_of(encoders[batch_norm])
     settings = {**SMALL, "convolutions": 1, "batch_norm": batch_norm, "frozen": frozen}
     model = EncoderModel(**settings, weights=str(encoders[batch_norm]))
-    recipe = replace(UNETS, model=model).with_training(bank=bank)
+    image, data = ImageSpec(height=16, width=16), DataChoice(name="tank")
+    training = replace(SETTINGS, bank=bank)
+    recipe = Recipe(name="unet", title="A small U-Net", data=data, image=image, model=model, training=training)
     run = make_run(recipe)
     trained = fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
     assert set(the_same(trained, weights).values()) == {frozen}
