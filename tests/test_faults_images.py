@@ -36,10 +36,13 @@ SPEC = ImageSpec(height=24, width=32, canvas_px=64)
 UNKNOWN = "cannot be read: not an image of a known kind, or its header is cut short"
 CRAB = draw_image("crab", seed=1)
 SECOND = {"save_all": True, "append_images": [draw_image("ray", seed=9)]}
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 KINDS = {
     "baseline JPEG": saved(CRAB, "JPEG", quality=95),
     "progressive JPEG": saved(CRAB, "JPEG", quality=95, progressive=True),
-    "JPEG with EXIF": saved(CRAB, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "JPEG with EXIF": saved(
+        CRAB, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    ),
     "PNG": saved(CRAB, "PNG"),
     "animated PNG": saved(CRAB, "PNG", **SECOND),
     "GIF": saved(CRAB, "GIF"),

@@ -1,9 +1,6 @@
 """Datasets: order, augmentation, epochs, labels, and the memory that a deleted one frees."""
 
 import gc
-import os
-import subprocess
-import sys
 import weakref
 
 import keras
@@ -272,45 +269,3 @@ def test_batches_of_a_deleted_dataset_are_an_error_and_never_black(make, pixels)
     gc.collect()
     with pytest.raises(tf.errors.InvalidArgumentError, match="dataset is deleted"):
         next(iter(kept))
-
-
-ON_JAX = """
-import gc, weakref
-import keras, numpy as np, pandas as pd, tensorflow as tf
-import marinecv as mcv
-from marinecv.inputs.epochs import EpochCounter
-
-assert keras.backend.backend() == "jax"
-spec, count = mcv.ImageSpec(height=8, width=10), 44
-rows = pd.DataFrame({"image_id": [f"{i}" for i in range(count)], "path": "", "class_name": ["a", "b"] * (count // 2)})
-pixels = np.empty((count, *spec.shape), np.uint8)
-pixels[:] = np.arange(count)[:, None, None, None]
-held = weakref.ref(pixels)
-
-def dataset(start_epoch):
-    options = {"batch_size": 4, "training": True, "pixels": pixels, "start_epoch": start_epoch}
-    return mcv.make_dataset(rows, spec, ("a", "b"), **options)
-
-def note(images, labels):
-    noted = tf.numpy_function(lambda x: (seen.extend(x[:, 0, 0, 0]), x)[1], [images], tf.float32)
-    return tf.ensure_shape(noted, images.shape), labels
-
-expected = [[number for images, _ in dataset(epoch) for number in images.numpy()[:, 0, 0, 0]] for epoch in range(5)]
-for counter, first in ((EpochCounter(), 2), (0, 0)):
-    seen, train = [], dataset(counter)
-    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
-    model.compile("sgd", "mse")
-    own = [counter] if first else []
-    model.fit(train.map(note), initial_epoch=first, epochs=first + 3, callbacks=own, verbose=0)
-    assert seen[4:] == sum(expected[first : first + 3], [])  # Keras looked at a batch
-    model.predict(train, verbose=0)
-del pixels, train, model
-gc.collect()
-assert held() is None
-"""
-
-
-@pytest.mark.slow
-def test_on_jax_epochs_and_memory_are_the_same():
-    command = [sys.executable, "-W", "error::UserWarning", "-c", ON_JAX]
-    subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "jax"}, check=True)

@@ -50,12 +50,6 @@ def test_fused_fit_equals_pad_then_resize_whatever_the_sizes(antialias):
         np.testing.assert_allclose(fitted(pixels, spec), naively(pixels, spec), atol=1e-3, rtol=0, err_msg=str(spec))
 
 
-@ANTIALIAS
-def test_an_image_of_the_size_of_its_letterbox_stays_as_it_is(antialias):
-    pixels, spec = noise(32, 32), ImageSpec(height=32, width=32, canvas_px=32, antialias=antialias)
-    np.testing.assert_array_equal(fitted(pixels, spec), pixels)
-
-
 def test_stretched_images_leave_no_black():
     for width in (30, 50):
         spec = ImageSpec(height=20, width=width, fit="stretch")

@@ -1,6 +1,5 @@
 """Attributes beside the image, from the tables of CUB to the report."""
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from marinecv.evaluation.attribute_scores import MEANINGS
 from marinecv.inputs.pipeline import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.registry import RECIPES
-from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import read_table
 from marinecv.training.fit import fit_recipe, load_run
@@ -92,20 +90,6 @@ def test_a_run_keeps_its_attributes_and_says_what_they_are_worth(run, capsys):
     assert "attributes are worth" in run.path("report.html").read_text(encoding="utf-8")
     assert main(["evaluate", str(run.folder)]) == 0
     assert f"accuracy             {oracle:.4f}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("attributes,accuracy,low,high,n\noracle,1,1,1,8\n", "lacks the column 'meaning'"),
-        ("attributes,meaning,accuracy,low,high,n\noracle,x,much,1,1,8\n", "attribute_scores.csv"),
-    ],
-)
-def test_a_broken_table_of_scores_gives_no_page(run, text, message, tmp_path):
-    copy = shutil.copytree(run.folder, tmp_path / "run")
-    (copy / "attribute_scores.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        write_run_report(copy)
 
 
 def test_images_without_attributes_cannot_be_judged(run, cub, capsys):
