@@ -104,7 +104,7 @@ def test_codes_of_other_pixels_than_the_files_show_are_neither_kept_nor_found(ca
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: keras.Model([x := keras.Input(SPEC.shape), y := keras.Input(SPEC.shape)], x + y), "has 2 inputs"),
+        (lambda: keras.Model([x := keras.Input(SPEC.shape), y := keras.Input(SPEC.shape)], x + y), "takes 2 inputs"),
         (OfCode, "has no graph"),
         (lambda: keras.Sequential([keras.Input((9,)), layers.Dense(2)]), r"takes \(9,\). Expected an ImageSpec"),
         (lambda: backbone((64, 64, 3)), r"takes \(64, 64, 3\). .*\(32, 40, 3\)"),

@@ -227,7 +227,7 @@ class Subclassed(keras.Model):
         (lambda: "model.keras", "model='model.keras'"),
         (Subclassed, "'subclassed' has no graph"),
         (lambda: keras.Sequential([layers.Dense(3)]), "has no graph"),
-        (lambda: keras.Model(x := keras.Input((3,)), [x, x + 1]), "has 1 inputs and 2 outputs"),
+        (lambda: keras.Model(x := keras.Input((3,)), [x, x + 1]), "takes 1 inputs and gives 2 outputs"),
         (lambda: ending(units=4), r"gives \(4,\) for each image. .* 3 class_names .'crab'"),
         (lambda: ending(activation="sigmoid"), r"gives \(3,\) of a sigmoid"),
         (backbone, r"gives \(1, 1, 256\)"),

@@ -129,11 +129,6 @@ def test_data_parallel_on_another_backend_says_how_to_change_it():
         join("data-parallel")
 
 
-def test_class_weights_without_several_devices_are_refused():
-    with pytest.raises(ValueError, match="On one device use model.fit"):
-        epoch_of(Share(), 12, training=True, class_weight={0: 2.0})
-
-
 @pytest.fixture
 def as_on_jax(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

@@ -21,8 +21,8 @@ def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | No
         )
     if not (len(model.inputs) <= inputs and len(model.outputs) == 1):
         raise ValueError(
-            f"The model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Expected one "
-            "image and one tensor, such as keras.Model(model.inputs[0], model.outputs[0])."
+            f"The model {model.name!r} takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs. "
+            "Expected one image and one tensor. Name the tensor: keras.Model(model.inputs[0], model.outputs[0])."
         )
     wanted = tuple(model.inputs[0].shape[1:])
     if shape and (len(wanted) != 3 or any(w not in (None, side) for w, side in zip(wanted, shape, strict=True))):
