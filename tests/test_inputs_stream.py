@@ -20,7 +20,7 @@ from marinecv.inputs import pixels as room
 from marinecv.inputs.decode import read_decodable
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.inputs.stream import Stream
+from marinecv.inputs.stream import Stream, weak
 from marinecv.training import fit
 from marinecv.workflows import train_runs
 from pipelines.cli import main
@@ -167,3 +167,12 @@ def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(
     assert main(["pretrain", "--data-dir", str(tmp_path / "pack"), "--output-dir", str(tmp_path / "run")]) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("error: The shard ") and "damaged at byte 12. Bring it back" in shown
+
+
+def test_what_is_weakly_bound_is_called_as_long_as_it_is_there():
+    pixels = np.arange(3)
+    call = weak(pixels, np.ndarray.__getitem__)
+    assert call(2) == 2
+    del pixels
+    with pytest.raises(StopIteration, match="dataset is deleted"):
+        call(2)
