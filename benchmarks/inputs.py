@@ -6,7 +6,6 @@
 Seven things are timed in turn, round after round, so that whatever else the machine does meets them all alike:
 
     decode alone          read and `tf.io.decode_jpeg` in a parallel map, tracing included: the floor
-    first epoch, reduced  the same with `ImageSpec(reduced_decoding=True)`
     first epoch           `load_pixels`, then the first pass over `make_dataset(training=True)`, tracing included
     later epochs          any further pass, without augmentation
     augmented epochs      any further pass, with the small moves of the recipes
@@ -25,7 +24,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -40,7 +38,7 @@ from marinecv.data.catalog import limit_catalog
 from marinecv.data.materialise import materialise
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
-from marinecv.inputs.stream import fitted_bytes
+from marinecv.inputs.decode import decode
 from marinecv.recipes.aquarium import SMALL_MOVES
 from marinecv.tables import write_table
 
@@ -111,18 +109,18 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     spec = mcv.ImageSpec(height=size, width=size, canvas_px=CANVAS_PX)
     class_names = tuple(sorted(catalog["class_name"].unique()))
 
-    def load(spec):
+    def load():
         return mcv.load_pixels(catalog, spec, memory_budget_bytes=2**40)[0]  # decoded each time, never kept
 
-    pixels = load(spec)
+    pixels = load()
 
     def batches(augmentation=None, pixels=pixels):
         return mcv.make_dataset(
             catalog, spec, class_names, training=True, batch_size=BATCH, augmentation=augmentation, pixels=pixels
         )
 
-    def first_epoch(spec=spec):
-        return consume(batches(pixels=load(spec)))
+    def first_epoch():
+        return consume(batches(pixels=load()))
 
     def jpeg(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
@@ -140,7 +138,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
         return paths.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
     plain, augmented = batches(), batches(SMALL_MOVES)
-    fitted = mapped(lambda path: fitted_bytes(tf.io.read_file(path), spec))
+    fitted = mapped(lambda path: fitted(decode(tf.io.read_file(path)), spec))
     slow = mapped(naive)
     of_keras = keras.utils.image_dataset_from_directory(
         folder, image_size=(size, size), batch_size=BATCH, shuffle=False, pad_to_aspect_ratio=True, verbose=False
@@ -148,7 +146,6 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     return {
         FLOOR: (decode_alone, 1),
         "first epoch": (first_epoch, 1),
-        "first epoch, reduced": (lambda: first_epoch(replace(spec, reduced_decoding=True)), 1),
         "later epochs": (lambda: consume(plain), PASSES),
         "augmented epochs": (lambda: consume(augmented), PASSES),
         NAIVE: (lambda: consume(slow), 1),

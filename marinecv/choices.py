@@ -24,7 +24,6 @@ FITTED_SPLITS, SCORED_SPLITS = SPLITS[:2], SPLITS[1:]
 """The splits that a training uses, and those that a model is evaluated on."""
 ATTRIBUTE_KINDS = ("image", "class")
 Fit = Literal["pad", "stretch"]
-Larger = Literal["shrink", "refuse"]
 Pooling = Literal["flatten", "avg"]
 BackbonePooling = Literal["avg", "max", "avg_max"]
 Normalisation = Literal["standardise", "unit", "imagenet"]

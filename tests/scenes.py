@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
@@ -80,6 +81,20 @@ def shifted(picture: Image.Image) -> Image.Image:
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     change.__name__: change for change in (cropped, re_encoded, resized, mirrored, brightened, shifted)
 }
+
+
+def saved(picture: Image.Image, format: str, **options) -> bytes:
+    """Return the bytes of a picture in a file format."""
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def table_of_files(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return a catalog of 48x64 images, its rows numbered from 100: rows must not be found by their number."""
+    rows = [(Path(path).name, str(path), 64, 48, "") for path in paths]
+    names = ["image_id", "path", "width", "height", "problem"]
+    return pd.DataFrame(rows, columns=names, index=range(100, 100 + len(rows)))
 
 
 def save(picture: Image.Image, path: Path) -> Path:

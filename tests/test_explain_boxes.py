@@ -38,7 +38,6 @@ SPECS = {  # what is averaged is as exact as the cover of a pixel; what is sampl
     "larger than the canvas": ImageSpec(height=50, width=50, canvas_px=100, antialias=True),
     "oblong": ImageSpec(height=40, width=90, canvas_px=300, antialias=True),
     "stretch": ImageSpec(height=70, width=50, fit="stretch", antialias=True),
-    "reduced": ImageSpec(height=64, width=64, canvas_px=512, reduced_decoding=True, antialias=True),
     "sampled": ImageSpec(height=60, width=60, canvas_px=320),
 }
 

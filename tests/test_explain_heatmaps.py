@@ -325,7 +325,8 @@ assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
 run = run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
 assert run.metrics["validation"]["accuracy"]["n"] == 3 and write_run_report(run.folder).is_file()
 found["probabilities"] = predictions.filter(like="p_").to_numpy()
-found["codes"] = embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
+softmax, pixels = keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), mcv.load_pixels(catalog, spec)[0]
+found["codes"] = embed(softmax, catalog, spec, pixels)
 np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)
 """
 

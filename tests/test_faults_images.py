@@ -5,10 +5,11 @@ import os
 import socket
 import struct
 import sys
-import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_image
 from PIL import Image, PngImagePlugin
-from test_inputs_decode import WORLDS, eagerly, saved
+from scenes import saved
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.formats import NOT_UTF8
@@ -25,7 +26,7 @@ from marinecv.data.layouts import image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.records import MAX_BYTES, read_bytes, record_path
 from marinecv.data.user_tables import usable
-from marinecv.inputs.decode import decode_with_pillow
+from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import load_pixels, read_pixels
 from marinecv.inputs.rgb import open_rgb
@@ -33,28 +34,31 @@ from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=24, width=32, canvas_px=64)
 UNKNOWN = "cannot be read: not an image of a known kind, or its header is cut short"
+CRAB = draw_image("crab", seed=1)
 SECOND = {"save_all": True, "append_images": [draw_image("ray", seed=9)]}
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 KINDS = {
-    "baseline JPEG": ("JPEG", {"quality": 95}),
-    "progressive JPEG": ("JPEG", {"quality": 95, "progressive": True}),
-    "JPEG with EXIF": ("JPEG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}),
-    "PNG": ("PNG", {}),
-    "animated PNG": ("PNG", SECOND),
-    "GIF": ("GIF", {}),
-    "animated GIF": ("GIF", SECOND),
-    "WebP": ("WEBP", {}),
-    "lossless WebP": ("WEBP", {"lossless": True}),
-    "animated WebP": ("WEBP", SECOND),
-    "BMP": ("BMP", {}),
-    "TIFF": ("TIFF", {}),
-    "compressed TIFF": ("TIFF", {"compression": "tiff_lzw"}),
-    "TIFF of two pages": ("TIFF", SECOND),
+    "baseline JPEG": saved(CRAB, "JPEG", quality=95),
+    "progressive JPEG": saved(CRAB, "JPEG", quality=95, progressive=True),
+    "JPEG with EXIF": saved(
+        CRAB, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    ),
+    "PNG": saved(CRAB, "PNG"),
+    "animated PNG": saved(CRAB, "PNG", **SECOND),
+    "GIF": saved(CRAB, "GIF"),
+    "animated GIF": saved(CRAB, "GIF", **SECOND),
+    "WebP": saved(CRAB, "WEBP"),
+    "lossless WebP": saved(CRAB, "WEBP", lossless=True),
+    "animated WebP": saved(CRAB, "WEBP", **SECOND),
+    "BMP": saved(CRAB, "BMP"),
+    "TIFF": saved(CRAB, "TIFF"),
+    "compressed TIFF": saved(CRAB, "TIFF", compression="tiff_lzw"),
+    "TIFF of two pages": saved(CRAB, "TIFF", **SECOND),
 }
 
 
-def bytes_of(kind: str) -> bytes:
-    format, options = KINDS[kind]
-    return saved(draw_image("crab", seed=1), format, **options)
+def decoded(data: bytes) -> np.ndarray:
+    return decode(tf.constant(data)).numpy()
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -76,7 +80,7 @@ def loaded(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_cut_anywhere_is_a_row_with_a_reason_or_has_lost_no_pixel(tmp_path, kind):
-    whole = bytes_of(kind)
+    whole = KINDS[kind]
     lengths = [len(whole) * tenth // 10 for tenth in range(10)] + [len(whole) - 1, len(whole)]
     for number, length in enumerate(lengths):
         put(tmp_path / "crab" / f"{number:02}.img.jpg", whole[:length])
@@ -91,7 +95,7 @@ def test_a_file_cut_anywhere_is_a_row_with_a_reason_or_has_lost_no_pixel(tmp_pat
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".gif", ".tif"])
 def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
     for number, kind in enumerate(("baseline JPEG", "PNG", "lossless WebP", "BMP", "TIFF", "animated PNG")):
-        put(tmp_path / "crab" / f"{number}{suffix}", bytes_of(kind))
+        put(tmp_path / "crab" / f"{number}{suffix}", KINDS[kind])
     pixels, reasons = loaded(tmp_path)
     assert not reasons
     jpeg, *others = (pixels[f"crab/{number}{suffix}"].astype(int) for number in range(6))
@@ -100,49 +104,47 @@ def test_a_wrong_extension_is_no_trouble(tmp_path, suffix):
         np.testing.assert_array_equal(other, others[0])
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\0" * 5000,
-        b"Dear diary, today we saw a ray.",
-        b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 200,
-        b"PK\x03\x04" + b"\0" * 200,
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpage\n%%EOF\n",
-        b"P6 64 48 255\n" + b"\x80" * (64 * 48 * 3),
-    ],
-    ids=["empty", "zeros", "text", "video", "zip", "PostScript is never run", "PPM"],
-)
+NO_IMAGES = {
+    "empty": b"",
+    "zeros": b"\0" * 5000,
+    "text": b"Dear diary, today we saw a ray.",
+    "video": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 200,
+    "zip": b"PK\x03\x04" + b"\0" * 200,
+    "PostScript is never run": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\nshowpage\n%%EOF\n",
+    "PPM": b"P6 64 48 255\n" + b"\x80" * (64 * 48 * 3),
+}
+
+
+@pytest.mark.parametrize("data", NO_IMAGES.values(), ids=NO_IMAGES)
 def test_what_is_no_image_of_a_known_kind_is_a_row_that_says_so(tmp_path, data):
     path = put(tmp_path / "crab" / "a.jpg", data)
     assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN})
-    assert read_pixels([str(path)], SPEC)[1] == {0: UNKNOWN}
+    assert read_pixels([path], SPEC)[1] == {0: UNKNOWN}
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("AVIF", saved(draw_image("crab", seed=1), "AVIF")),
-        ("JPEG 2000", saved(draw_image("crab", seed=1), "JPEG2000")),
-        ("HEIF", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200),
-        ("JPEG XL", b"\xff\x0a" + b"\0" * 200),
-    ],
-)
+FOREIGN = {
+    "AVIF": saved(CRAB, "AVIF"),
+    "JPEG 2000": saved(CRAB, "JPEG2000"),
+    "HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200,
+    "JPEG XL": b"\xff\x0a" + b"\0" * 200,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("suffix", [".jpg", ".heic", ".jp2", ""])
-def test_a_format_that_is_not_read_is_named_by_the_content_of_the_file(tmp_path, name, data, suffix):
-    path = put(tmp_path / "crab" / f"a{suffix}", data)
+def test_a_format_that_is_not_read_is_named_by_the_content_of_the_file(tmp_path, name, suffix):
+    put(tmp_path / "crab" / f"a{suffix}", FOREIGN[name])
     problem = loaded(tmp_path)[1][f"crab/a{suffix}"]
     assert name in problem and problem.endswith("convert it to JPEG or PNG")
-    with pytest.raises(ValueError, match=f"cannot be decoded: its content is {name}, which is not read"):
-        decode_with_pillow(path.read_bytes())
+    with pytest.raises(ValueError, match=f"its content is {name}"):
+        decode_with_pillow(FOREIGN[name])
 
 
 @pytest.mark.parametrize("suffix", ["", ".jfif", ".jpe", ".mpo", ".JP2", ".heic", ".cr2", ".2021", ".dat"])
 def test_a_photo_is_read_by_its_content_whatever_its_name_says(tmp_path, suffix):
-    picture = draw_image("crab", seed=1)
     for name in ("JPEG", "PNG"):
-        put(tmp_path / name / f"a{suffix}", saved(picture, name))
-    put(tmp_path / "JPEG" / f"stereo{suffix}", saved(picture, "MPO", save_all=True, append_images=[picture]))
+        put(tmp_path / name / f"a{suffix}", saved(CRAB, name))
+    put(tmp_path / "JPEG" / f"stereo{suffix}", saved(CRAB, "MPO", save_all=True, append_images=[CRAB]))
     (tmp_path / "PNG" / "notes").write_text("BMW, GIF and other words")
     pixels, reasons = loaded(tmp_path)
     assert len(pixels) == 3 and not reasons
@@ -151,9 +153,7 @@ def test_a_photo_is_read_by_its_content_whatever_its_name_says(tmp_path, suffix)
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pipes there")
 def test_a_pipe_is_never_opened(tmp_path):
-    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
-    os.mkfifo(tmp_path / "crab" / "pipe.jpg")
-    os.mkfifo(tmp_path / "crab" / "pipe")
+    os.mkfifo(put(tmp_path / "crab" / "a.jpg", KINDS["PNG"]).with_name("pipe.jpg"))
     assert list(loaded(tmp_path)[1]) == ["crab/pipe.jpg"]
 
 
@@ -161,24 +161,21 @@ def test_a_png_with_much_text_is_read_and_a_bomb_of_text_is_not(tmp_path):
     for name, length in (("much", 2_000_000), ("bomb", MAX_TEXT_BYTES + 1)):
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", "x" * length, zip=True)
-        put(tmp_path / "crab" / f"{name}.png", saved(draw_image("crab", seed=1), "PNG", pnginfo=text))
+        put(tmp_path / "crab" / f"{name}.png", saved(CRAB, "PNG", pnginfo=text))
     before = PngImagePlugin.MAX_TEXT_CHUNK
     pixels, reasons = loaded(tmp_path)
-    bomb = "cannot be read: its text is longer than 16,777,216 bytes; save it without"
-    assert list(pixels) == ["crab/much.png"] and reasons == {"crab/bomb.png": bomb}
+    assert list(pixels) == ["crab/much.png"] and "longer than 16,777,216 bytes" in reasons["crab/bomb.png"]
     assert before == PngImagePlugin.MAX_TEXT_CHUNK
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damage_ends_in_pixels_or_in_a_reason(tmp_path, kind):
-    rng, whole = np.random.default_rng(0), bytes_of(kind)
+    rng, whole = np.random.default_rng(0), KINDS[kind]
     for _ in range(25):
         damaged = np.frombuffer(whole, np.uint8).copy()
-        places = rng.integers(0, min(len(whole), 400), 4)
-        damaged[places] = rng.integers(0, 256, 4)
-        path = put(tmp_path / "a.jpg", damaged.tobytes())
+        damaged[rng.integers(0, min(len(whole), 400), 4)] = rng.integers(0, 256, 4)
         with warnings.catch_warnings(action="ignore"):  # a reader may warn of what it reads all the same
-            width, height, problem = read_header(path)
+            width, height, problem = read_header(put(tmp_path / "a.jpg", damaged.tobytes()))
             assert problem or width * height > 0
             try:
                 assert decode_with_pillow(damaged.tobytes()).shape[2] == 3
@@ -187,7 +184,7 @@ def test_random_damage_ends_in_pixels_or_in_a_reason(tmp_path, kind):
 
 
 def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> bytes:
-    """A PNG of compressed rows, each with a leading zero."""
+    """Return a PNG of compressed rows, each with a leading zero."""
     header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -195,55 +192,54 @@ def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> byte
     )
 
 
+SIDE = 30_000
+
+
 def huge(format: str) -> bytes:
-    """A file whose header states 30,000 x 30,000 pixels."""
-    data, side = bytearray(saved(Image.new("RGB", (64, 48)), format)), 30_000
+    """Return a file whose header states 30,000 x 30,000 pixels."""
+    data = bytearray(saved(Image.new("RGB", (64, 48)), format))
     if format == "JPEG":
         start = data.index(b"\xff\xc0")
-        data[start + 5 : start + 9] = struct.pack(">HH", side, side)
+        data[start + 5 : start + 9] = struct.pack(">HH", SIDE, SIDE)
     elif format == "PNG":
-        data[16:24] = struct.pack(">II", side, side)
+        data[16:24] = struct.pack(">II", SIDE, SIDE)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     elif format == "GIF":
-        data[6:10] = struct.pack("<HH", side, side)
+        data[6:10] = struct.pack("<HH", SIDE, SIDE)
     elif format == "BMP":
-        data[18:26] = struct.pack("<ii", side, side)
+        data[18:26] = struct.pack("<ii", SIDE, SIDE)
     else:
-        data = data.replace(struct.pack("<HHIHH", 256, 4, 1, 64, 0), struct.pack("<HHIHH", 256, 4, 1, side, 0))
-        data = data.replace(struct.pack("<HHIHH", 257, 4, 1, 48, 0), struct.pack("<HHIHH", 257, 4, 1, side, 0))
+        for tag, length in ((256, 64), (257, 48)):
+            data = data.replace(struct.pack("<HHIHH", tag, 4, 1, length, 0), struct.pack("<HHIHH", tag, 4, 1, SIDE, 0))
     return bytes(data)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
 def test_a_bomb_is_a_row_with_its_size_and_is_not_decoded(tmp_path, monkeypatch, format):
-    def decoder(*_, **__):
-        raise AssertionError("decoded")
-
     path = put(tmp_path / "crab" / "a.jpg", huge(format))
     reason = f"30000x30000 pixels are more than {MAX_PIXELS:,}"
     assert catalog_of(tmp_path)["problem"].tolist() == [f"cannot be read: {reason}"]
-    assert read_pixels([str(path)], SPEC)[1] == {0: f"cannot be read: {reason}"}
-    monkeypatch.setattr(tf.io, "decode_jpeg", decoder)
-    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", decoder)
+    assert read_pixels([path], SPEC)[1] == {0: f"cannot be read: {reason}"}
+    for decoder in ("tensorflow.io.decode_jpeg", "marinecv.inputs.rgb.as_rgb"):
+        monkeypatch.setattr(decoder, lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=reason):
-        eagerly(huge(format))
+        decoded(huge(format))
 
 
-@WORLDS
-def test_a_bomb_that_would_unfold_takes_no_memory(world):
+def test_a_bomb_that_would_unfold_takes_no_memory():
     row = zlib.compressobj(9)
-    pixels = b"".join(row.compress(bytes(1 + 30_000 // 8)) for _ in range(30_000)) + row.flush()
-    bomb = png(30_000, 30_000, 1, 0, pixels)
+    pixels = b"".join(row.compress(bytes(1 + SIDE // 8)) for _ in range(SIDE)) + row.flush()
+    bomb = png(SIDE, SIDE, 1, 0, pixels)
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="30000x30000 pixels are more than"):
-        world(bomb)
+        decoded(bomb)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * (1 if sys.platform == "darwin" else 1024) < 100_000_000  # decoded it has 2,700,000,000 bytes
 
 
 def segments(jpeg: bytes, *leave_out: int, first: bytes = b"") -> bytes:
-    """A JPEG without the segments of some markers, and with others put first."""
+    """Return a JPEG without the segments of some markers, and with others put first."""
     kept, place = b"", 2
     while jpeg[place + 1] != 0xDA:
         end = place + 2 + int.from_bytes(jpeg[place + 2 : place + 4])
@@ -256,7 +252,7 @@ def segment(marker: int, body: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
 
 
-FOUR_INKS = saved(draw_image("crab", seed=1).convert("CMYK"), "JPEG", quality=95)
+FOUR_INKS = saved(CRAB.convert("CMYK"), "JPEG", quality=95)
 PROFILE = segment(0xE2, b"ICC_PROFILE\0\x01\x01" + bytes(5000))
 XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
 HEADERS = {
@@ -264,32 +260,31 @@ HEADERS = {
     "four inks without Adobe's marker": segments(FOUR_INKS, 0xEE),
     "four inks with a profile": segments(FOUR_INKS, first=PROFILE),
     "four inks with a profile and no marker": segments(FOUR_INKS, 0xEE, first=PROFILE),
-    "EXIF behind a long profile": segments(bytes_of("JPEG with EXIF"), first=PROFILE),
-    "orientation in XMP": segments(bytes_of("baseline JPEG"), first=segment(0xE1, XMP)),
-    "odd EXIF": segments(bytes_of("baseline JPEG"), first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
-    "RGB without conversion": saved(draw_image("crab", seed=1), "JPEG", quality=95, keep_rgb=True),
-    "grey": saved(draw_image("crab", seed=1).convert("L"), "JPEG", quality=95),
-    "progressive": bytes_of("progressive JPEG"),
-    "without JFIF": segments(bytes_of("baseline JPEG"), 0xE0),
-    "restart markers": saved(draw_image("crab", seed=1), "JPEG", quality=95, restart_marker_rows=1),
+    "EXIF behind a long profile": segments(KINDS["JPEG with EXIF"], first=PROFILE),
+    "orientation in XMP": segments(KINDS["baseline JPEG"], first=segment(0xE1, XMP)),
+    "odd EXIF": segments(KINDS["baseline JPEG"], first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
+    "RGB without conversion": saved(CRAB, "JPEG", quality=95, keep_rgb=True),
+    "grey": saved(CRAB.convert("L"), "JPEG", quality=95),
+    "progressive": KINDS["progressive JPEG"],
+    "without JFIF": segments(KINDS["baseline JPEG"], 0xE0),
+    "restart markers": saved(CRAB, "JPEG", quality=95, restart_marker_rows=1),
 }
 
 
-@WORLDS
 @pytest.mark.parametrize("header", HEADERS)
-def test_every_kind_of_jpeg_is_decoded_as_pillow_does_and_as_its_header_says(tmp_path, world, header):
+def test_every_kind_of_jpeg_is_decoded_as_pillow_does_and_as_its_header_says(tmp_path, header):
     data = HEADERS[header]
-    found = world(data).astype(int)
+    found = decoded(data).astype(int)
     np.testing.assert_allclose(found, decode_with_pillow(data), atol=6)
     assert read_header(put(tmp_path / "a.jpg", data)) == (found.shape[1], found.shape[0], "")
-    upright = np.asarray(draw_image("crab", seed=1)).astype(int)
+    upright = np.asarray(CRAB).astype(int)
     picture = np.rot90(upright, -1) if found.shape[0] == 64 else upright
     assert abs(found - (picture if header != "grey" else picture.mean(axis=-1, keepdims=True))).mean() < 10
 
 
 @pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2])
 def test_a_jpeg_of_twelve_bits_is_a_row_with_a_reason(tmp_path, marker):
-    data = bytearray(bytes_of("baseline JPEG"))
+    data = bytearray(KINDS["baseline JPEG"])
     start = data.index(b"\xff\xc0")
     data[start + 1], data[start + 4] = marker, 12
     path = put(tmp_path / "crab" / "a.jpg", bytes(data))
@@ -299,50 +294,38 @@ def test_a_jpeg_of_twelve_bits_is_a_row_with_a_reason(tmp_path, marker):
 def test_sixteen_bits_a_colour_keep_their_shades(tmp_path):
     shades = np.linspace(0, 65535, 48 * 64 * 3).reshape(48, 64, 3).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in shades)
-    np.testing.assert_allclose(eagerly(png(64, 48, 16, 2, zlib.compress(rows))), shades / 257, atol=1)
+    np.testing.assert_allclose(decoded(png(64, 48, 16, 2, zlib.compress(rows))), shades / 257, atol=1)
 
 
-@pytest.mark.parametrize(("white", "top"), [(1.0, 1.0), (0.5, 1.0), (255.0, 255.0), (65535.0, 65535.0)])
-def test_floating_numbers_are_grey_levels_out_of_1_255_or_65535(white, top):
-    ramp = np.linspace(0, white, 48 * 64, dtype=np.float32).reshape(48, 64)
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_floating_numbers_are_grey_levels_out_of_1_255_or_65535(top):
+    ramp = np.linspace(0, top, 48 * 64, dtype=np.float32).reshape(48, 64)
     found = decode_with_pillow(saved(Image.fromarray(ramp), "TIFF"))
     np.testing.assert_allclose(found[..., 1], ramp * (255 / top), atol=0.51)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "text"),
-    [(-1, 1, "-1 to 1; expected 0 to 1,"), (0, 70000, "0 to 70000; expected 0 to 65535,")]
-    + [(np.nan, 1, "nan to nan; expected 0 to"), (0, np.inf, "0 to inf; expected 0 to 65535,")],
+    [(-1, 1, "-1 to 1;"), (0, 70000, "0 to 70000;"), (np.nan, 1, "nan to"), (0, np.inf, "0 to inf")],
 )
 def test_numbers_that_are_no_grey_levels_are_refused(low, high, text):
     values = np.full((48, 64), high, np.float32)
     values[0, 0] = low
-    with pytest.raises(ValueError, match=f"cannot be decoded: its pixels run from {text}"):
+    with pytest.raises(ValueError, match=f"run from {text}"):
         decode_with_pillow(saved(Image.fromarray(values), "TIFF"))
 
 
 def test_an_error_without_words_is_named(monkeypatch):
-    def out_of_memory(*_):
-        raise MemoryError
-
-    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", out_of_memory)
+    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", Mock(side_effect=MemoryError))
     with pytest.raises(ValueError, match="cannot be decoded: MemoryError"):
-        decode_with_pillow(bytes_of("PNG"))
+        decode_with_pillow(KINDS["PNG"])
 
 
 def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_path):
     path = put(tmp_path / "a.jpg", HEADERS["odd EXIF"])
     before, bound = list(warnings.filters), Image.MAX_IMAGE_PIXELS
-
-    def read():
-        for _ in range(50):
-            assert read_header(path) == (64, 48, "")
-
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        assert {*threads.map(read_header, [path] * 400)} == {(64, 48, "")}
     assert warnings.filters == before and bound == Image.MAX_IMAGE_PIXELS
 
 
@@ -354,7 +337,7 @@ def test_many_threads_leave_the_warnings_and_bounds_of_the_process_alone(tmp_pat
 def test_long_and_odd_names_are_no_trouble(tmp_path, name):
     places = [f"{class_name}/{'deep' * 50}/{name}" for class_name in ("crab", "eel")]
     for place in places:
-        put(tmp_path / place, bytes_of("PNG"))
+        put(tmp_path / place, KINDS["PNG"])
     pixels, reasons = loaded(tmp_path)
     assert list(pixels) == places and not reasons
 
@@ -362,8 +345,8 @@ def test_long_and_odd_names_are_no_trouble(tmp_path, name):
 @pytest.mark.skipif(os.name == "nt", reason="there every name is text")
 @pytest.mark.parametrize("place", [b"crab/r\xe9cif.jpg", b"r\xe9cif/a.jpg", b"r\xe9cif.jpg"])
 def test_a_name_that_is_not_utf8_is_a_row_that_can_be_written_down(tmp_path, place):
-    put(tmp_path / "crab" / "b.jpg", bytes_of("PNG"))
-    path = put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)), bytes_of("PNG"))
+    put(tmp_path / "crab" / "b.jpg", KINDS["PNG"])
+    path = put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place)), KINDS["PNG"])
     pixels, reasons = loaded(tmp_path)
     assert reasons == {place.decode("utf-8", "backslashreplace"): NOT_UTF8} and list(pixels) == ["crab/b.jpg"]
     catalog_of(tmp_path).to_csv(tmp_path / "catalog.csv", encoding="utf-8")
@@ -371,33 +354,31 @@ def test_a_name_that_is_not_utf8_is_a_row_that_can_be_written_down(tmp_path, pla
 
 
 def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_path):
-    image = put(tmp_path / "tank" / "crab" / "a.jpg", bytes_of("PNG"))
-    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
-    crab = image.parent
-    (crab / "good.jpg").symlink_to(image)
-    (crab / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
-    (crab / "one.jpg").symlink_to(crab / "other.jpg")
-    (crab / "other.jpg").symlink_to(crab / "one.jpg")
-    (crab / "up").symlink_to(tmp_path / "tank")
-    (crab / "camera").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "tank" / "round").symlink_to(tmp_path / "tank")
-    (tmp_path / "tank" / "a").symlink_to(tmp_path / "tank" / "b")
-    (tmp_path / "tank" / "b").symlink_to(tmp_path / "tank" / "a")
-    pixels, reasons = loaded(tmp_path / "tank")
-    assert list(pixels) == ["crab/a.jpg", "crab/good.jpg"]
-    assert reasons == {
-        "crab/gone.jpg": NO_TARGET,
-        "crab/one.jpg": NO_TARGET,
-        "crab/other.jpg": NO_TARGET,
-        "crab/up": FOLDER_LINK,
-        "crab/camera": FOLDER_LINK,
-        "round": FOLDER_LINK,
+    tank = tmp_path / "tank"
+    image = put(tank / "crab" / "a.jpg", KINDS["PNG"])
+    put(tmp_path / "elsewhere" / "b.jpg", KINDS["PNG"])
+    links = {
+        "crab/good.jpg": image,
+        "crab/gone.jpg": tmp_path / "gone.jpg",
+        "crab/one.jpg": tank / "crab" / "other.jpg",
+        "crab/other.jpg": tank / "crab" / "one.jpg",
+        "crab/up": tank,
+        "crab/camera": tmp_path / "elsewhere",
+        "round": tank,
+        "a": tank / "b",
+        "b": tank / "a",
     }
+    for name, target in links.items():
+        (tank / name).symlink_to(target)
+    pixels, reasons = loaded(tank)
+    assert list(pixels) == ["crab/a.jpg", "crab/good.jpg"]
+    nowhere = dict.fromkeys(("crab/gone.jpg", "crab/one.jpg", "crab/other.jpg"), NO_TARGET)
+    assert reasons == nowhere | dict.fromkeys(("crab/up", "crab/camera", "round"), FOLDER_LINK)
 
 
 def test_a_class_folder_that_is_a_link_is_read(tmp_path):
-    put(tmp_path / "elsewhere" / "b.jpg", bytes_of("PNG"))
-    put(tmp_path / "tank" / "eel" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "elsewhere" / "b.jpg", KINDS["PNG"])
+    put(tmp_path / "tank" / "eel" / "a.jpg", KINDS["PNG"])
     (tmp_path / "tank" / "crab").symlink_to(tmp_path / "elsewhere")
     assert list(loaded(tmp_path / "tank")[0]) == ["crab/b.jpg", "eel/a.jpg"]
 
@@ -410,76 +391,67 @@ def test_folders_nested_deeper_than_a_path_can_say_are_a_row(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     [deepest] = image_files(tmp_path, deep=True)
     assert read_header(deepest)[2] == "cannot be read: File name too long"
-    with pytest.raises(
-        ValueError, match="^The folder .* cannot be read: File name too long. Expected one that this user"
-    ):
+    with pytest.raises(ValueError, match="^The folder .* cannot be read: File name too long"):
         list(paths_below(tmp_path))  # of labels
 
 
-@pytest.fixture
-def closed(monkeypatch):
-    """Folders called `closed` that nobody may look into, be it root."""
+@pytest.mark.parametrize("place", ["crab/closed", "closed", "train/closed"])
+def test_a_folder_that_cannot_be_read_costs_its_own_images(tmp_path, monkeypatch, place):
     real = os.scandir
 
-    def scandir(path="."):
+    def scandir(path="."):  # nobody may look into `closed`, be it root
         if os.path.basename(os.fspath(path)) == "closed":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
+    split = "train/" if place.startswith("train") else ""
+    for name in (f"{split}crab/a.jpg", f"{split}eel/b.jpg", f"{place}/c.jpg"):
+        put(tmp_path / name, KINDS["PNG"])
     monkeypatch.setattr(os, "scandir", scandir)
     monkeypatch.setattr(os, "listdir", lambda path=".": [entry.name for entry in scandir(path)])  # for Path.iterdir
-
-
-@pytest.mark.parametrize("place", ["crab/closed", "closed", "train/closed"])
-def test_a_folder_that_cannot_be_read_costs_its_own_images(tmp_path, closed, place):
-    split = "train/" if place.startswith("train") else ""
-    put(tmp_path / split / "crab" / "a.jpg", bytes_of("PNG"))
-    put(tmp_path / split / "eel" / "b.jpg", bytes_of("PNG"))
-    put(tmp_path / place / "c.jpg", bytes_of("PNG"))
     pixels, reasons = loaded(tmp_path)
     assert list(pixels) == [f"{split}crab/a.jpg", f"{split}eel/b.jpg"]
-    assert reasons == {place: "a folder that cannot be read, so its images are left out: Permission denied"}
+    assert list(reasons) == [place] and "cannot be read" in reasons[place]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such files")
 def test_what_is_no_regular_file_is_a_row_and_is_never_opened(tmp_path, monkeypatch):
-    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "crab" / "a.jpg", KINDS["PNG"])
     crab = tmp_path / "crab"
     os.mkfifo(crab / "pipe.jpg")
     (crab / "zero.jpg").symlink_to("/dev/zero")
     with open(crab / "large.jpg", "wb") as file:
-        file.write(bytes_of("baseline JPEG"))
+        file.write(KINDS["baseline JPEG"])
         file.truncate(10 * 2**30)  # sparse
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("crab/socket.jpg")
-    reasons = {
-        "large.jpg": f"10,737,418,240 bytes are more than the {MAX_BYTES:,} that an image may have",
-        "pipe.jpg": "no regular file, but a folder, a pipe, a socket or a device",
-        "socket.jpg": "no regular file, but a folder, a pipe, a socket or a device",
-        "zero.jpg": "no regular file, but a folder, a pipe, a socket or a device",
-    }
-    assert loaded(tmp_path)[1] == {f"crab/{name}": f"cannot be read: {why}" for name, why in reasons.items()}
-    paths = [str(crab / name) for name in reasons]
-    assert list(read_pixels(paths, SPEC)[1].values()) == [f"cannot be read: {why}" for why in reasons.values()]
+    reasons = dict.fromkeys(("large.jpg", "pipe.jpg", "socket.jpg", "zero.jpg"), "no regular file")
+    reasons["large.jpg"] = f"10,737,418,240 bytes are more than the {MAX_BYTES:,}"
+    found = loaded(tmp_path)[1]
+    assert [*found] == [f"crab/{name}" for name in reasons]
+    assert all(f"cannot be read: {why}" in found[f"crab/{name}"] for name, why in reasons.items())
+    paths = [crab / name for name in reasons]
+    assert list(read_pixels(paths, SPEC)[1].values()) == list(found.values())
     later = catalog_of(tmp_path).assign(problem="")  # they were images when the catalog was made
-    assert dict(zip(reasons, load_pixels(later, SPEC)[1]["problem"][1:], strict=True)) == reasons
-    for path, why in zip(paths, reasons.values(), strict=True):
+    problems = load_pixels(later, SPEC)[1]["problem"][1:]
+    for path, why, problem in zip(paths, reasons.values(), problems, strict=True):
+        assert problem.startswith(why)
         with pytest.raises(OSError, match=why):
             read_bytes(path)
         with pytest.raises(ValueError, match=f"cannot be decoded: {why}"):
             open_rgb(path)
-    with pytest.raises(ValueError, match="cannot be read: no regular file.* Bring it back"):
+    with pytest.raises(ValueError, match="cannot be read: no regular file"):
         os.mkfifo(tmp_path / "images.tfrecord")
         read_bytes(record_path(tmp_path / "images.tfrecord", 0, 10, 0))
 
 
 def test_an_address_never_reaches_tensorflow(tmp_path):
-    put(tmp_path / "crab" / "a.jpg", bytes_of("PNG"))
+    put(tmp_path / "crab" / "a.jpg", KINDS["PNG"])
     catalog = catalog_of(tmp_path)
     catalog.loc[1] = catalog.loc[0].to_dict() | {"image_id": "b.jpg", "path": "gs://tank/b.jpg"}
     reason = "the path is an address; expected a file on this machine"
-    assert load_pixels(catalog, SPEC)[1]["problem"].tolist() == ["", reason]
-    assert load_pixels(catalog, SPEC, memory_budget_bytes=0)[1]["problem"].tolist() == ["", reason]
-    with pytest.raises(ValueError, match=f"1 of 2 images cannot be loaded; the first is b.jpg .{reason}.*hand both"):
+    for budget in (2**30, 0):
+        assert load_pixels(catalog, SPEC, memory_budget_bytes=budget)[1]["problem"].tolist() == ["", reason]
+    with pytest.raises(ValueError, match=f"the first is b.jpg .{reason}"):
         make_dataset(catalog, SPEC, ("crab",))

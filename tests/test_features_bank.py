@@ -1,9 +1,10 @@
-"""The activation bank: kept whole, found again, looked at before it is used, within its budget, never built twice."""
+"""The feature cache: kept whole, found again, checked before it is used, within its budget, never computed twice."""
 
 import gc
 import os
 import weakref
 from contextlib import nullcontext
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,18 +15,22 @@ from keras import layers
 
 from marinecv.data.store import store_path
 from marinecv.features import bank as room
-from marinecv.features.bank import bank_bytes, open_bank
+from marinecv.features.bank import Views, bank_bytes, make_bank_dataset, open_bank
 from marinecv.features.frontier import split
-from marinecv.features.pipeline import make_bank_dataset
-from marinecv.features.views import Views
 from marinecv.inputs.augment import augment
 from marinecv.inputs.pipeline import epoch_draws
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
-SPEC = ImageSpec(height=6, width=8, fit="stretch", canvas_px=None)
+SPEC = ImageSpec(height=6, width=8, fit="stretch")
 IMAGES = 7
 MOVES = Augmentation(flip=0.5, rotation_deg=20, zoom=0.2)
 PIXELS = np.random.default_rng(0).integers(0, 256, (IMAGES, *SPEC.shape)).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 3)
+    monkeypatch.setattr(room, "KEEP_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -36,15 +41,9 @@ def rows(tmp_path):
     return pd.DataFrame({"path": [str(path) for path in paths]})
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 3)
-    monkeypatch.setattr(room, "KEEP_EVERY_S", 0.0)
-
-
 @pytest.fixture
 def front():
-    """A front of two tensors: a skip goes around the layer that learns."""
+    """A feature extractor of two tensors: a skip goes around the trainable layer."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SPEC.shape)
     first = layers.Conv2D(2, 3, name="first", trainable=False)(inputs)
@@ -53,7 +52,20 @@ def front():
     return split(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(learnt + first))))[0]
 
 
-quietly = open_bank
+@pytest.fixture
+def opened(rows, front):
+    """Return a function that opens the cache of these images: it, and copies of its arrays."""
+
+    def open_(views=None, **settings):
+        bank = open_bank(front, rows, PIXELS, SPEC, views, **settings)
+        return bank, [np.array(array) for array in bank.arrays]
+
+    return open_
+
+
+def assert_same(arrays, expected):
+    for mine, theirs in zip(arrays, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize(
@@ -68,27 +80,27 @@ quietly = open_bank
     ],
     ids=["still", "mirrored", "drawn"],
 )
-def test_a_bank_holds_what_the_front_makes_of_every_view(views, moved, rows, front):
-    bank = quietly(front, rows, PIXELS, SPEC, views)
+def test_the_cache_holds_what_the_layers_give_for_every_view(views, moved, opened, front, capsys):
+    bank, _ = opened(views)
     assert (len(bank.arrays[0]) // views.count, bank.views) == (IMAGES, views) and views.count == len(moved)
     expected = [front(np.asarray(move(PIXELS), np.float32)) for move in moved]
     for number, array in enumerate(bank.arrays):
         assert isinstance(array, np.memmap) and not array.flags.writeable
         np.testing.assert_allclose(array, np.concatenate([one[number] for one in expected]), rtol=1e-4, atol=1e-2)
     assert sum(array.nbytes for array in bank.arrays) == bank_bytes(front, IMAGES, views)
+    assert capsys.readouterr().out == ""
 
 
-def test_it_is_found_again_and_not_built_twice(rows, front, monkeypatch):
-    kept = [np.array(array) for array in quietly(front, rows, PIXELS, SPEC).arrays]
+def test_it_is_found_again_and_not_built_twice(opened, monkeypatch):
+    arrays = opened()[1]
     monkeypatch.setattr(room, "_build", lambda *args: pytest.fail("built again"))
-    for mine, theirs in zip(quietly(front, rows, PIXELS, SPEC).arrays, kept, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same(opened()[1], arrays)
 
 
 @pytest.mark.parametrize("what", ["weights", "file", "order", "spec", "views", "seed"])
-def test_whatever_changes_the_activations_makes_another_bank(what, rows, front):
+def test_whatever_changes_the_features_makes_another_cache(what, rows, front):
     views, spec = Views(MOVES, drawn=2, seed=1), SPEC
-    quietly(front, rows, PIXELS, spec, views)
+    open_bank(front, rows, PIXELS, spec, views)
     if what == "weights":
         front.layers[1].set_weights([weights + 1 for weights in front.layers[1].get_weights()])
     elif what == "file":
@@ -96,19 +108,19 @@ def test_whatever_changes_the_activations_makes_another_bank(what, rows, front):
     elif what == "order":
         rows = rows[::-1]
     elif what == "spec":
-        spec = ImageSpec(height=6, width=8, fit="stretch", canvas_px=None, antialias=True)
+        spec = replace(SPEC, antialias=True)
     else:
         views = Views(MOVES, drawn=3 if what == "views" else 2, seed=2 if what == "seed" else 1)
-    quietly(front, rows, PIXELS, spec, views)
+    open_bank(front, rows, PIXELS, spec, views)
     assert len(list(store_path("features").iterdir())) == 2
 
 
-def test_a_killed_build_goes_on_where_it_was(rows, front, monkeypatch):
-    whole = [np.array(array) for array in quietly(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2)).arrays]
+def test_a_killed_build_goes_on_where_it_was(opened, monkeypatch):
+    views, steps = Views(MOVES, drawn=2), []
+    whole = opened(views)[1]
     [folder] = store_path("features").iterdir()
     for path in folder.iterdir():
         path.unlink()
-    steps = []
 
     def killed(step):
         if step == 4:
@@ -116,70 +128,61 @@ def test_a_killed_build_goes_on_where_it_was(rows, front, monkeypatch):
 
     monkeypatch.setattr(room, "progress_bar", lambda *_, **__: nullcontext(killed))
     with pytest.raises(KeyboardInterrupt):
-        open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2))
+        opened(views)
     monkeypatch.setattr(room, "progress_bar", lambda total, *_, done, **__: nullcontext(steps.append))
-    resumed = open_bank(front, rows, PIXELS, SPEC, Views(MOVES, drawn=2))
+    assert_same(opened(views)[1], whole)
     assert steps == [5, 6]
-    for mine, theirs in zip(resumed.arrays, whole, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "about", "other"])
-def test_a_damaged_bank_is_built_anew(damage, rows, front):
-    kept = [np.array(array) for array in quietly(front, rows, PIXELS, SPEC).arrays]
+DAMAGES = {
+    "cut": lambda folder: os.truncate(folder / "tensor1.npy", (folder / "tensor1.npy").stat().st_size - 1),
+    "gone": lambda folder: (folder / "tensor1.npy").unlink(),
+    "about": lambda folder: (folder / "about.json").write_text("{"),
+    "other": lambda folder: np.save(folder / "tensor1.npy", np.zeros((2, 2))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_cache_is_made_again(damage, opened):
+    arrays = opened()[1]
     [folder] = store_path("features").iterdir()
-    file = folder / "tensor1.npy"
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[:-1])
-    elif damage == "gone":
-        file.unlink()
-    elif damage == "about":
-        (folder / "about.json").write_text("{")
-    else:
-        np.save(file, np.zeros((2, 2)))
-    for mine, theirs in zip(quietly(front, rows, PIXELS, SPEC).arrays, kept, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    damage(folder)
+    assert_same(opened()[1], arrays)
 
 
-def test_the_bank_used_longest_ago_makes_room(rows, front):
-    size = bank_bytes(front, IMAGES, Views())
+def test_the_cache_used_longest_ago_makes_room(opened, front, monkeypatch):
+    monkeypatch.setattr(room, "BUDGET_BYTES", int(2.5 * bank_bytes(front, IMAGES, Views())))
     for number in range(3):
         front.layers[1].set_weights([weights + number for weights in front.layers[1].get_weights()])
-        quietly(front, rows, PIXELS, SPEC, budget_bytes=int(2.5 * size))
+        opened()
         newest = max(store_path("features").iterdir(), key=lambda place: place.stat().st_mtime_ns)
         os.utime(newest, (number, number))
     assert sorted(place.stat().st_mtime for place in store_path("features").iterdir()) == [1, 2]
 
 
-def test_half_precision_takes_half_the_room_and_three_digits(rows, front):
-    whole = quietly(front, rows, PIXELS, SPEC)
-    half = quietly(front, rows, PIXELS, SPEC, dtype="float16")
-    assert sum(array.nbytes for array in half.arrays) == bank_bytes(front, IMAGES, Views(), "float16")
-    assert bank_bytes(front, IMAGES, Views(), "float16") * 2 == bank_bytes(front, IMAGES, Views())
-    for mine, theirs in zip(half.arrays, whole.arrays, strict=True):
+def test_half_precision_takes_half_the_room_and_three_digits(opened, front):
+    whole, (half, arrays) = opened()[1], opened(dtype="float16")
+    assert sum(array.nbytes for array in half.arrays) * 2 == bank_bytes(front, IMAGES, Views())
+    for mine, theirs in zip(arrays, whole, strict=True):
         assert mine.dtype == np.float16 and not np.array_equal(mine, theirs)
         np.testing.assert_allclose(mine, theirs, rtol=2**-11, atol=1e-6)
     [(tensors, _)] = make_bank_dataset(half, np.zeros(IMAGES, np.int64), 2)
     assert {tensor.dtype for tensor in tensors} == {tf.float32}
-
-
-def test_numbers_too_large_for_half_precision_are_refused(rows, front):
     front.layers[1].set_weights([weights + 1000 for weights in front.layers[1].get_weights()])
-    with pytest.raises(ValueError, match="give numbers as large as .*, more than float16 holds"):
-        quietly(front, rows, PIXELS, SPEC, dtype="float16")
-    assert quietly(front, rows, PIXELS, SPEC).arrays[0].shape[0] == IMAGES
+    with pytest.raises(ValueError, match="more than float16 holds"):
+        opened(dtype="float16")
 
 
-def test_without_room_it_is_an_error_and_not_a_dead_process(rows, front):
+def test_without_room_it_is_an_error_and_not_a_dead_process(opened):
     from test_faults_work import room_for
 
     with room_for(200), pytest.raises(OSError, match="bytes are needed and .* are free"):
-        quietly(front, rows, PIXELS, SPEC)
-    assert quietly(front, rows, PIXELS, SPEC).arrays[0].shape[0] == IMAGES
+        opened()
+    assert opened()[1][0].shape[0] == IMAGES
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_deleted_dataset_frees_its_bank(rows, front, training):
+def test_a_deleted_dataset_frees_its_cache(rows, front, training):
     bank = open_bank(front, rows, PIXELS, SPEC)
     held = [weakref.ref(array) for array in bank.arrays]
     dataset = make_bank_dataset(bank, np.zeros(IMAGES, int), 1, batch_size=2, training=training)
@@ -191,24 +194,3 @@ def test_a_deleted_dataset_frees_its_bank(rows, front, training):
     del batches
     gc.collect()
     assert all(reference() is None for reference in held)
-
-
-def test_looking_at_a_batch_of_a_bank_is_no_epoch(rows, front):
-    bank = open_bank(front, rows, PIXELS, SPEC)
-    labels = np.arange(IMAGES)
-
-    def order(dataset):
-        return [label for _, batch in dataset for label in batch.numpy().argmax(axis=1).tolist()]
-
-    epochs = [
-        order(make_bank_dataset(bank, labels, IMAGES, batch_size=2, training=True, start_epoch=epoch))
-        for epoch in range(2)
-    ]
-    dataset = make_bank_dataset(bank, labels, IMAGES, batch_size=2, training=True)
-    next(iter(dataset))
-    assert [order(dataset), order(dataset)] == epochs and epochs[0] != epochs[1]
-
-
-def test_a_bank_is_built_without_a_word_unless_asked(rows, front, capsys):
-    open_bank(front, rows, PIXELS, SPEC)
-    assert capsys.readouterr().out == ""

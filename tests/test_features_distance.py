@@ -1,4 +1,4 @@
-"""The distance of a code from those of train."""
+"""The distance of an embedding from those of train."""
 
 import io
 
@@ -9,7 +9,7 @@ from marinecv.features.distance import COMPONENTS, distances, fit_distance, read
 
 
 def codes_of(class_means, n=60, values=20, seed=0):
-    """Codes that scatter about the mean of their class far more in the first direction than in the others."""
+    """Return embeddings that scatter about their class mean far more in the first direction than in the others."""
     rng = np.random.default_rng(seed)
     spread = np.full(values, 0.3)
     spread[0] = 5
@@ -21,8 +21,8 @@ def codes_of(class_means, n=60, values=20, seed=0):
 def test_a_class_that_training_has_never_seen_lies_farther_away():
     fitted = fit_distance(*codes_of({"crab": 1, "eel": 2}))
     known, _ = codes_of({"crab": 1, "eel": 2}, seed=1)
-    stranger, _ = codes_of({"ray": 3}, seed=2)
-    assert np.quantile(distances(known, fitted), 0.99) < distances(stranger, fitted).min()
+    unknown, _ = codes_of({"ray": 3}, seed=2)
+    assert np.quantile(distances(known, fitted), 0.99) < distances(unknown, fitted).min()
 
 
 def test_where_images_scatter_widely_a_step_counts_less():
@@ -57,27 +57,27 @@ def test_codes_that_are_alike_or_one_a_class_have_a_distance_too(codes):
     assert np.isfinite(distances(codes + 1, fitted)).all()
 
 
-def pickled():
+def stored(save, *arrays, **named):
     buffer = io.BytesIO()
-    np.savez(buffer, **dict.fromkeys(("centre", "whitening", "means"), np.array([{}], dtype=object)))
+    save(buffer, *arrays, **named)
     return buffer.getvalue()
 
 
-def lone():
-    buffer = io.BytesIO()
-    np.save(buffer, np.zeros(3))
-    return buffer.getvalue()
+OBJECTS = dict.fromkeys(("centre", "whitening", "means"), np.array([{}], dtype=object))
+BROKEN = {
+    "absent": None,
+    "empty": b"",
+    "cut": b"PK\x03\x04 cut",
+    "text": b"no zip",
+    "lone array": stored(np.save, np.zeros(3)),
+    "pickles": stored(np.savez, **OBJECTS),
+    "without means": stored(np.savez, centre=np.zeros(3)),
+}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"no zip", lone(), pickled()])
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_what_is_no_such_file_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "codes.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"codes.npz cannot be read: .*Expected the codes.npz of a run"):
-        read_codes(tmp_path / "codes.npz")
-
-
-def test_a_file_without_the_means_is_refused(tmp_path):
-    np.savez(tmp_path / "codes.npz", centre=np.zeros(3))
     with pytest.raises(ValueError, match="codes.npz cannot be read"):
         read_codes(tmp_path / "codes.npz")

@@ -1,113 +1,217 @@
+"""Augmentation and noise are pure functions: of random numbers, or of seed, epoch and image."""
+
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
-from marinecv.inputs.augment import DRAWS, augment
-from marinecv.inputs.spec import Augmentation
+from marinecv.features.bank import Views
+from marinecv.inputs.augment import DRAWS, OPERATIONS, STILL, augment, noisy_pixels, variant_draws, with_noise
+from marinecv.inputs.epochs import EpochCounter
+from marinecv.inputs.pipeline import drawn_batches, make_dataset
+from marinecv.inputs.spec import Augmentation, ImageSpec
 
-STILL = Augmentation(flip=0)
+NAMES = ("flip", "vertical_flip", "rotation", "zoom", "crop", "crop_row", "crop_column")
+OBLONG = np.random.default_rng(0).integers(0, 256, (3, 12, 20, 3), dtype=np.uint8)
 ALL = Augmentation(flip=0.5, vertical_flip=0.5, rotation_deg=30, zoom=0.3, crop=0.3)
-
-
-def images(count=3, height=12, width=20):
-    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3)).astype(np.uint8)
+SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
+QUADRUPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="quadruple")
+VARIANTS = pytest.mark.parametrize("augmentation", [SIMPLE, QUADRUPLE], ids=["simple", "quadruple"])
+DRAWN = np.random.default_rng(0).uniform(0.01, 0.99, (90, DRAWS)).astype(np.float32)
 
 
 def draws(count=3, **fixed):
-    """Numbers of which none moves an image, but for those that are fixed."""
-    names = ("flip", "vertical_flip", "rotation", "zoom", "crop", "crop_row", "crop_column")
-    still = {"flip": 0.99, "vertical_flip": 0.99, "rotation": 0.5, "zoom": 0.5, "crop": 0.0, "crop_row": 0.5}
-    row = [{**still, "crop_column": 0.5, **fixed}[name] for name in names]
-    return np.tile(np.float32(row), (count, 1))
+    """Return numbers of which none moves an image, but for those that are fixed."""
+    row = dict(zip(NAMES, STILL, strict=True)) | {"flip": 0.99, "vertical_flip": 0.99} | fixed
+    return np.tile(np.float32([*row.values()]), (count, 1))
 
 
-def random_draws(count=3):
-    return np.random.default_rng(1).random((count, DRAWS)).astype(np.float32)
+def moved(pixels, numbers, **bounds):
+    return augment(tf.constant(pixels), tf.constant(numbers), Augmentation(**{"flip": 0} | bounds)).numpy()
 
 
-def eagerly(pixels, numbers, bounds):
-    return augment(tf.constant(pixels), tf.constant(numbers), bounds).numpy()
-
-
-def inside_tf_data(pixels, numbers, bounds):
-    batches = tf.data.Dataset.from_tensor_slices((pixels, numbers)).batch(len(pixels))
-    return next(batches.map(lambda x, y: augment(x, y, bounds), num_parallel_calls=2).as_numpy_iterator())
-
-
-WORLDS = pytest.mark.parametrize("world", [eagerly, inside_tf_data])
-
-
-@WORLDS
-def test_without_bounds_nothing_moves(world):
-    moved = world(images(), random_draws(), STILL)
-    assert moved.dtype == np.float32
-    np.testing.assert_array_equal(moved, images())
-
-
-@WORLDS
-def test_a_flip_is_the_exact_mirror(world):
-    np.testing.assert_array_equal(world(images(), draws(), Augmentation(flip=1)), images()[:, :, ::-1])
-    np.testing.assert_array_equal(world(images(), draws(), Augmentation(flip=0, vertical_flip=1)), images()[:, ::-1])
-    both = world(images(), draws(), Augmentation(flip=1, vertical_flip=1))
-    np.testing.assert_array_equal(both, images()[:, ::-1, ::-1])
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, OBLONG),
+        ({"flip": 1}, OBLONG[:, :, ::-1]),
+        ({"vertical_flip": 1}, OBLONG[:, ::-1]),
+        ({"flip": 1, "vertical_flip": 1}, OBLONG[:, ::-1, ::-1]),
+    ],
+    ids=["nothing", "horizontal", "vertical", "both"],
+)
+def test_a_flip_is_the_exact_mirror(bounds, expected):
+    images = moved(OBLONG, draws(), **bounds)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images, expected)
 
 
 def test_a_flip_of_one_half_mirrors_what_draws_below():
-    numbers = draws(3)
-    numbers[1, 0] = 0.49
-    found = eagerly(images(), numbers, Augmentation(flip=0.5))
-    expected = images()
-    expected[1] = expected[1, :, ::-1]
-    np.testing.assert_array_equal(found, expected)
+    numbers, expected = draws(), OBLONG.copy()
+    numbers[1, 0], expected[1] = 0.49, OBLONG[1, :, ::-1]
+    np.testing.assert_array_equal(moved(OBLONG, numbers, flip=0.5), expected)
 
 
-@WORLDS
-def test_a_rotation_of_90_degrees_is_a_quarter_turn(world):
-    square = images(height=16, width=16)
-    turned = world(square, draws(rotation=1.0), Augmentation(flip=0, rotation_deg=90))
-    back = world(square, draws(rotation=0.0), Augmentation(flip=0, rotation_deg=90))
-    np.testing.assert_allclose(turned, np.rot90(square, 1, axes=(1, 2)), atol=0.1)
-    np.testing.assert_allclose(back, np.rot90(square, -1, axes=(1, 2)), atol=0.1)
+@pytest.mark.parametrize(("number", "turns"), [(1.0, 1), (0.0, -1)])
+def test_a_rotation_of_90_degrees_is_a_quarter_turn(number, turns):
+    square = OBLONG[:, :, :12]
+    turned = moved(square, draws(rotation=number), rotation_deg=90)
+    np.testing.assert_allclose(turned, np.rot90(square, turns, axes=(1, 2)), atol=0.1)
 
 
 def test_a_crop_of_half_enlarges_one_quarter():
     pixels = np.zeros((1, 16, 16, 3), np.float32)
     pixels[:, :8, 8:] = 200
-    bounds = Augmentation(flip=0, crop=0.5)
-    np.testing.assert_allclose(
-        eagerly(pixels, draws(1, crop=1.0, crop_row=0.0, crop_column=1.0), bounds)[0, 1:-1, 1:-1], 200, atol=0.1
-    )
-    assert eagerly(pixels, draws(1, crop=1.0, crop_row=1.0, crop_column=0.0), bounds)[0, 1:, :-1].max() == 0
+    inside = moved(pixels, draws(1, crop=1.0, crop_row=0.0, crop_column=1.0), crop=0.5)[0, 1:-1, 1:-1]
+    np.testing.assert_allclose(inside, 200, atol=0.1)
+    assert moved(pixels, draws(1, crop=1.0, crop_row=1.0, crop_column=0.0), crop=0.5)[0, 1:, :-1].max() == 0
 
 
 def test_zooming_out_shows_black_around():
     white = np.full((1, 20, 20, 3), 255, np.float32)
-    out = eagerly(white, draws(1, zoom=1.0), Augmentation(flip=0, zoom=0.5))[0]
-    assert out[0].max() == 0 and out[:, 0].max() == 0
-    assert out[10, 10].min() == 255
-    assert eagerly(white, draws(1, zoom=0.0), Augmentation(flip=0, zoom=0.5)).min() == 255
+    out = moved(white, draws(1, zoom=1.0), zoom=0.5)[0]
+    assert out[0].max() == out[:, 0].max() == 0 and out[10, 10].min() == 255
+    assert moved(white, draws(1, zoom=0.0), zoom=0.5).min() == 255
 
 
-@WORLDS
-def test_the_same_draws_give_the_same_image_whatever_the_batch(world):
-    whole = world(images(), random_draws(), ALL)
-    np.testing.assert_array_equal(whole, world(images(), random_draws(), ALL))
-    for number in range(3):
-        alone = world(images()[number : number + 1], random_draws()[number : number + 1], ALL)
-        np.testing.assert_array_equal(alone[0], whole[number])
-    assert np.abs(whole - images()).mean() > 1
-
-
-@pytest.mark.parametrize("value", [-1, 361, float("nan"), "15", None])
-def test_a_rotation_that_is_no_angle_is_refused(value):
-    with pytest.raises(ValueError, match="rotation_deg is .*Expected `float`"):
-        Augmentation(rotation_deg=value)
+def test_the_same_numbers_give_the_same_image_whatever_the_batch_and_inside_tf_data():
+    images, numbers = OBLONG, DRAWN[:3]
+    whole = augment(images, numbers, ALL)
+    alone = [augment(images[n : n + 1], numbers[n : n + 1], ALL)[0] for n in range(3)]
+    np.testing.assert_array_equal(whole, alone)
+    batches = tf.data.Dataset.from_tensor_slices((images, numbers)).batch(3).map(lambda x, y: augment(x, y, ALL))
+    np.testing.assert_allclose(whole, next(batches.as_numpy_iterator()), atol=1e-3)
+    assert np.abs(whole - images).mean() > 1
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("flip", 1.5), ("vertical_flip", -0.1), ("zoom", 1), ("crop", 1), ("flip", True), ("zoom", None), ("crop", "a")],
+    ("bounds", "message"),
+    [
+        ({"rotation_deg": 361}, "rotation_deg is 361"),
+        ({"rotation_deg": float("nan")}, "rotation_deg is nan"),
+        ({"flip": 1.5}, "flip is 1.5"),
+        ({"zoom": 1}, "zoom is 1"),
+        ({"crop": "a"}, "crop is 'a'"),
+        ({"variants": "double"}, "variants to be one of"),
+        ({"variants": "simple"}, "bounds above 0 of these"),
+        ({"variants": "simple", "rotation_deg": 9, "zoom": 0.1, "crop": 0.1}, "bounds above 0 of these"),
+    ],
 )
-def test_a_bound_that_is_no_fraction_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value!r}. Expected `float`"):
-        Augmentation(**{name: value})
+def test_bounds_that_cannot_be_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**bounds)
+
+
+def moved_by(copy, augmentation):
+    """Return the operations that move each of 90 images, for a number of the copy."""
+    numbers = variant_draws(tf.constant(DRAWN), tf.fill((90,), tf.constant(copy, tf.int64)), augmentation)
+    return [tuple(np.flatnonzero(row != np.float32(STILL))) for row in numbers.numpy()]
+
+
+def test_an_original_stays_and_each_variant_is_moved_by_exactly_one_operation():
+    for augmentation in (SIMPLE, QUADRUPLE):
+        assert {*moved_by(0, augmentation)} == {()}
+    assert [{*moved_by(copy, QUADRUPLE)} for copy in (1, 2, 3)] == [{(operation,)} for operation in OPERATIONS]
+    simple = moved_by(1, SIMPLE)
+    counts = [simple.count((operation,)) for operation in OPERATIONS]
+    assert sum(counts) == 90 and min(counts) > 15
+    numbers = variant_draws(tf.constant(DRAWN[:3]), tf.ones(3, tf.int64), QUADRUPLE)  # a flip that is chosen happens
+    np.testing.assert_allclose(augment(OBLONG, numbers, QUADRUPLE), OBLONG[:, :, ::-1], atol=1e-3)
+
+
+@VARIANTS
+def test_an_epoch_has_every_image_and_its_variants_and_validation_stays_clean(augmentation):
+    spec = ImageSpec(height=12, width=20, fit="stretch")
+    rows = pd.DataFrame({"image_id": ["0", "1", "2"], "path": "", "class_name": list("aab")})
+
+    def images(**options):
+        batches = make_dataset(
+            rows, spec, ("a", "b"), pixels=OBLONG, batch_size=2, augmentation=augmentation, **options
+        )
+        shown = np.concatenate([images for images, _ in batches])
+        assert len(batches) == -(-len(shown) // 2)
+        return shown
+
+    shown = images(training=True)
+    assert len(shown) == 3 * augmentation.copies
+    assert all(any(np.allclose(image, original, atol=1e-3) for image in shown) for original in OBLONG)
+    np.testing.assert_array_equal(images(), OBLONG)
+
+
+@VARIANTS
+@pytest.mark.parametrize("balanced", [False, True], ids=["each once", "balanced"])
+def test_the_cache_holds_the_views_of_the_first_epochs(augmentation, balanced):
+    labels, views = np.array([0, 0, 0, 1]), Views(augmentation, drawn=2, seed=5)
+    counter = EpochCounter()
+    batches = drawn_batches(labels, augmentation, counter, batch_size=3, balanced=balanced, seed=5)
+    assert views.count == 1 + 2 * (augmentation.copies - 1)
+    cached = np.stack([views.draws(view, 4) for view in range(views.count)])
+    for number in range(2):
+        counter.on_epoch_begin(number)
+        for epoch, indices, copies, numbers in batches:
+            shown = views.shown(epoch, copies, numbers).numpy()
+            assert (shown == 0).tolist() == (copies == 0).numpy().tolist()
+            if not balanced:  # an image drawn twice moves differently
+                np.testing.assert_array_equal(cached[shown, indices], numbers)
+
+
+IMAGES, SIDE = 70, 20
+PIXELS = np.random.default_rng(0).integers(1, 255, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
+ROWS = pd.DataFrame({"image_id": [f"{i}" for i in range(IMAGES)], "path": "", "class_name": "eel"})
+FRACTIONS = {"salt": 0.1, "pepper": 0.2}
+
+
+def noisy(start_epoch=None, seed=0):
+    spec = ImageSpec(height=SIDE, width=SIDE)
+    drawn = {} if start_epoch is None else {"training": True, "start_epoch": start_epoch}
+    batches = make_dataset(ROWS, spec, ("eel",), pixels=PIXELS, batch_size=8, **drawn)
+    return with_noise(batches, **FRACTIONS, seed=seed, start_epoch=start_epoch)
+
+
+def collect(pairs):
+    noisy, clean = zip(*pairs, strict=True)
+    return np.concatenate(noisy), np.concatenate(clean)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [lambda: collect(noisy()), lambda: (noisy_pixels(ROWS, PIXELS, **FRACTIONS), PIXELS)],
+)
+def test_noise_makes_fractions_white_and_black_in_all_channels_and_leaves_the_rest(pairs):
+    shown, clean = pairs()
+    np.testing.assert_array_equal(clean, PIXELS)
+    white, black = (shown == 255).all(axis=-1), (shown == 0).all(axis=-1)
+    for fraction, found in ((0.1, white.mean()), (0.2, black.mean())):
+        assert abs(found - fraction) < 4 * np.sqrt(fraction * (1 - fraction) / white.size)
+    np.testing.assert_array_equal(shown[~(white | black)], clean[~(white | black)])
+
+
+def test_noise_of_validation_stays_and_differs_by_seed():
+    pairs = noisy()
+    np.testing.assert_array_equal(collect(pairs)[0], collect(pairs)[0])
+    assert not np.array_equal(collect(noisy(seed=1))[0], collect(pairs)[0])
+
+
+def test_noise_of_training_is_new_each_epoch_and_a_counter_holds_for_images_and_noise():
+    epochs, hit = [collect(noisy(epoch)) for epoch in (1, 2)], []
+    for start_epoch in (1, EpochCounter(1)):
+        pairs = noisy(start_epoch)
+        next(iter(pairs))  # a look is no epoch
+        for expected in epochs:
+            for mine, theirs in zip(collect(pairs), expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+    assert start_epoch.epoch == 3 and len(pairs) == 9
+    for shown, clean in epochs:
+        order = np.argsort(np.abs(PIXELS[None].astype(int) - clean[:, None]).sum((2, 3, 4)).argmin(1))
+        hit.append((shown != clean).any(axis=-1)[order])
+    assert 0.35 < (hit[0] != hit[1]).mean() < 0.5  # 2 * 0.3 * 0.7 where epochs are independent
+    assert 0.35 < (hit[0][0] != hit[0][1]).mean() < 0.5  # and images
+
+
+def test_the_noise_of_an_image_does_not_depend_on_the_others():
+    some, before = [40, 3, 7], PIXELS.copy()
+    shown = noisy_pixels(ROWS, PIXELS, **FRACTIONS)
+    np.testing.assert_array_equal(noisy_pixels(ROWS.iloc[some], PIXELS[some], **FRACTIONS), shown[some])
+    np.testing.assert_array_equal(PIXELS, before)
+    assert shown.dtype == np.uint8 and not np.array_equal(noisy_pixels(ROWS, PIXELS, seed=1, **FRACTIONS), shown)
+    assert not np.array_equal((shown[0] == 255).all(axis=-1), (shown[1] == 255).all(axis=-1))

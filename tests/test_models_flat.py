@@ -1,7 +1,5 @@
 """Any model is one flat graph that gives the same, and one network gives one answer, however its end is written."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)).astype(np
 
 
 def backbone():
-    """A MobileNet whose batch normalization has statistics of its own."""
+    """Return a MobileNet whose batch normalization has statistics of its own."""
     model = keras.applications.MobileNet(input_shape=(SIDE, SIDE, 3), include_top=False, weights=None, alpha=0.25)
     draws = np.random.default_rng(1)
     for layer in model.layers:
@@ -26,7 +24,7 @@ def backbone():
 
 
 def tiny():
-    """As little of a backbone as has a state that training changes."""
+    """Return as little of a backbone as has a state that training changes."""
     parts = [keras.Input((SIDE, SIDE, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(name="conv1_bn")]
     model = keras.Sequential([*parts, layers.ReLU(), layers.Conv2D(4, 3)], name="tiny")
     model.get_layer("conv1_bn").set_weights(np.random.default_rng(1).uniform(0.1, 0.5, (4, 4)))
@@ -34,24 +32,11 @@ def tiny():
 
 
 def transfer_learning(units=3, backbone=tiny):
-    """The pattern of the Keras guide on transfer learning."""
+    """Build the pattern of the Keras guide on transfer learning."""
     inputs = keras.Input((SIDE, SIDE, 3))
     x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)], name="augmentation")(inputs)
-    x = keras.applications.mobilenet.preprocess_input(x)
-    x = backbone()(x, training=False)
-    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, layers.Dense(units)(x))
-
-
-def small():
-    return keras.Sequential(
-        [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3)], name="small"
-    )
-
-
-def twice():
-    inner = small()
-    return around(lambda x: layers.Add()([inner(x), inner(ops.flip(x, 2))]))
+    x = backbone()(keras.applications.mobilenet.preprocess_input(x), training=False)
+    return keras.Model(inputs, layers.Dense(units)(layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))))
 
 
 def around(inner, *before):
@@ -59,6 +44,11 @@ def around(inner, *before):
     for layer in before:
         x = layer(x)
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(inner(x))))
+
+
+def twice():
+    inner = tiny()
+    return around(lambda x: layers.Add()([inner(x), inner(ops.flip(x, 2))]))
 
 
 def adapted(axis):
@@ -89,17 +79,10 @@ def two_calls_of_one_layer():
 
 
 def pyramid():
-    whole = tiny()
+    whole, inputs = tiny(), keras.Input((SIDE, SIDE, 3))
     parts = {"early": whole.get_layer("conv1_bn").output, "late": whole.outputs[0]}
-    inputs = keras.Input((SIDE, SIDE, 3))
     seen = keras.Model(whole.inputs, parts, name="pyramid")(inputs)
     return keras.Model(inputs, layers.Concatenate()([layers.GlobalMaxPooling2D()(seen[name]) for name in seen]))
-
-
-def never_given_an_input():
-    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3)])
-    model.predict(IMAGES, verbose=0)
-    return model
 
 
 MODELS = {
@@ -107,13 +90,13 @@ MODELS = {
     "two levels": lambda: keras.Sequential([transfer_learning(5), layers.Dense(3)]),
     "called twice": twice,
     "one layer called twice": two_calls_of_one_layer,
-    "adapted": lambda: around(small(), adapted(-1)),
-    "adapted as a whole": lambda: around(small(), adapted(None)),
-    "lambda": lambda: around(small(), layers.Lambda(lambda x: x / 2)),
-    "own layer": lambda: around(small(), Scale([0.5])),
-    "model of code": lambda: around(lambda x: small()(OfCode()(x))),
+    "adapted": lambda: around(tiny(), adapted(-1)),
+    "adapted as a whole": lambda: around(tiny(), adapted(None)),
+    "lambda": lambda: around(tiny(), layers.Lambda(lambda x: x / 2)),
+    "own layer": lambda: around(tiny(), Scale([0.5])),
+    "model of code": lambda: around(lambda x: tiny()(OfCode()(x))),
     "several outputs within": pyramid,
-    "no input": never_given_an_input,
+    "no input": lambda: sequential(),
 }
 
 
@@ -133,11 +116,17 @@ def test_a_flat_graph_gives_the_same_bit_by_bit(model):
     assert not {id(layer) for layer in graph.layers} & {id(layer) for layer in model.layers}
 
 
-def test_a_flat_graph_keeps_the_names_and_the_training_of_the_call():
-    graph = flat(transfer_learning())
+def test_a_flat_graph_keeps_names_training_and_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = transfer_learning()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    graph, called = flat(model), {}
     names = [layer.name for layer in graph.layers]
     assert "conv1_bn" in names and len(set(names)) == len(names)
-    called = {}
+    assert graph.get_layer("conv1_bn").compute_dtype == "bfloat16"
+    np.testing.assert_array_equal(given(graph), given(model))
 
     def call(layer, *args, **kwargs):
         called[layer.name] = kwargs.get("training")
@@ -147,44 +136,24 @@ def test_a_flat_graph_keeps_the_names_and_the_training_of_the_call():
     assert called["conv1_bn"] is False
 
 
-def test_half_precision_is_kept():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = transfer_learning()
-    finally:
-        keras.config.set_dtype_policy("float32")
-    graph = flat(model)
-    assert graph.get_layer("conv1_bn").compute_dtype == "bfloat16"
-    np.testing.assert_array_equal(given(graph), given(model))
-
-
-def test_a_model_that_is_flat_is_left_as_it_is():
-    model = backbone()
-    assert flat(model) is model
-
-
-def trunk(x):
-    x = layers.ReLU()(layers.Conv2D(6, 3, name="conv")(layers.Rescaling(1 / 255)(x)))
-    return layers.GlobalAveragePooling2D()(x)
-
-
 def ending(*last, units=3, activation=None):
     inputs = keras.Input((SIDE, SIDE, 3))
-    x = layers.Dense(units, activation=activation)(trunk(inputs))
+    x = layers.ReLU()(layers.Conv2D(6, 3, name="conv")(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.Dense(units, activation=activation)(layers.GlobalAveragePooling2D()(x))
     for operation in last:
         x = operation(x)
     return keras.Model(inputs, x)
 
 
 def nested_ending(*last):
-    inner = ending()
     x = inputs = keras.Input((SIDE, SIDE, 3))
-    for operation in (inner, *last):
+    for operation in (ending(), *last):
         x = operation(x)
     return keras.Model(inputs, x)
 
 
 def sequential(*last):
+    """Build a model that was never given an input, only called."""
     parts = [layers.Rescaling(1 / 255), layers.Conv2D(6, 3), layers.ReLU(), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([*parts, layers.Dense(3), *last])
     model.predict(IMAGES, verbose=0)
@@ -207,11 +176,6 @@ WAYS = {
 }
 
 
-def with_weights(model, like):
-    model.set_weights(like.get_weights())
-    return model
-
-
 @pytest.fixture(scope="module")
 def plain():
     keras.utils.set_random_seed(5)
@@ -220,8 +184,8 @@ def plain():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_network_has_one_answer_however_its_softmax_is_written(way, plain):
-    model = with_weights(WAYS[way](), plain)
-    expected = plain.predict(IMAGES, verbose=0)
+    model, expected = WAYS[way](), plain.predict(IMAGES, verbose=0)
+    model.set_weights(plain.get_weights())
     found = with_probabilities(model, NAMES)
     np.testing.assert_array_equal(found.predict(IMAGES, verbose=0), expected)
     assert (found is model) == ("logits" not in way)
@@ -241,11 +205,11 @@ OF_TWO = {
 
 @pytest.mark.parametrize("way", OF_TWO)
 def test_one_output_is_the_second_of_two_classes(way):
-    plain = ending(units=1, activation="sigmoid")
-    model, expected = with_weights(OF_TWO[way](), plain), plain.predict(IMAGES, verbose=0)
-    found = with_probabilities(model, ["cat", "dog"]).predict(IMAGES, verbose=0)
-    np.testing.assert_allclose(found, np.hstack([1 - expected, expected]), atol=1e-6)
-    assert code_tensor(flat(with_probabilities(model, ["cat", "dog"]))).shape == (None, 6)
+    plain, model = OF_TWO["sigmoid"](), OF_TWO[way]()
+    model.set_weights(plain.get_weights())
+    expected, found = plain.predict(IMAGES, verbose=0), with_probabilities(model, ["cat", "dog"])
+    np.testing.assert_allclose(found.predict(IMAGES, verbose=0), np.hstack([1 - expected, expected]), atol=1e-6)
+    assert code_tensor(flat(found)).shape == (None, 6)
 
 
 class Subclassed(keras.Model):
@@ -258,37 +222,31 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
-        (lambda: "model.keras", "Expected model to be a keras.Model. Received: model='model.keras'"),
-        (Subclassed, "The model 'subclassed' has no graph. .* Wrap a subclassed one: x = keras.Input"),
+        (lambda: "model.keras", "model='model.keras'"),
+        (Subclassed, "'subclassed' has no graph"),
         (lambda: keras.Sequential([layers.Dense(3)]), "has no graph"),
         (lambda: keras.Model(x := keras.Input((3,)), [x, x + 1]), "takes 1 inputs and gives 2 outputs"),
-        (lambda: ending(units=4), r"gives \(4,\) for each image. Expected a softmax over the 3 class_names .'crab'"),
-        (lambda: ending(activation="sigmoid"), r"gives \(3,\) of a sigmoid for each image"),
-        (backbone, r"gives \(1, 1, 256\) for each image"),
+        (lambda: ending(units=4), r"gives \(4,\) for each image. .* 3 class_names .'crab'"),
+        (lambda: ending(activation="sigmoid"), r"gives \(3,\) of a sigmoid"),
+        (backbone, r"gives \(1, 1, 256\)"),
     ],
 )
-def test_a_model_whose_outputs_are_no_classes_is_refused(model, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_model_whose_outputs_are_no_classes_is_refused(model, message):
+    with pytest.raises(ValueError, match=message):
         with_probabilities(model(), NAMES)
-
-
-def test_a_subclassed_model_that_is_wrapped_is_taken():
-    inputs = keras.Input((5,))
-    model = keras.Model(inputs, ops.softmax(Subclassed()(inputs)))
-    assert flat(model) is model and with_probabilities(model, NAMES) is model
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (32, 32, 1), (32, 31, 3)])
 def test_images_of_another_size_are_refused(shape):
-    said = f"takes (32, 32, 3). Expected an ImageSpec of that size. Received: {shape}."
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=r"takes \(32, 32, 3\). Expected an ImageSpec"):
         check_graph(ending(), shape=shape)
-    with pytest.raises(ValueError, match=re.escape("class_names are ('a', 'a', 'b')")):
-        with_probabilities(ending(), ("a", "a", "b"))
 
 
 def test_what_is_not_keras_own_is_known():
+    inputs = keras.Input((5,))  # a subclassed model that is wrapped is taken
+    wrapped = keras.Model(inputs, ops.softmax(Subclassed()(inputs)))
+    assert flat(wrapped) is wrapped and with_probabilities(wrapped, NAMES) is wrapped
     ours = (layers.Lambda(lambda x: x), Scale([1]), layers.Dense(2, activation=lambda x: x), Subclassed())
     assert not any(map(is_stock, ours)) and all(map(is_stock, backbone().operations))

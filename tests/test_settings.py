@@ -45,8 +45,9 @@ OTHER = {
 }
 """Another value of settings whose annotation does not tell one."""
 BESIDE = {
-    "image.reduced_decoding": {"image.canvas_px": 512},
-    "training.augmentation.variants": {"training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1)},
+    "training.augmentation.variants": {
+        "training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1),
+    },
 }
 """What a value needs beside it."""
 BASES = {kind: next(recipe for recipe in RECIPES.values() if recipe.model.kind == kind) for kind in MODELS}

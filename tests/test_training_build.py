@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from marinecv.features.frontier import one_or_all, split
+from marinecv.features.frontier import split
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import one_or_all
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import build_model, compile_model, freeze_backbone, with_loss, with_targets
 from marinecv.training.learner import _whole
@@ -164,7 +165,7 @@ def distinct_recipes():
 
 def step_of(recipe, side=80):
     """The model to fit of a recipe, compiled for XLA, and a batch of two."""
-    image = replace(recipe.image, height=side, width=side, canvas_px=None, reduced_decoding=False)
+    image = replace(recipe.image, height=side, width=side, canvas_px=None)
     recipe = replace(recipe, image=image, training=replace(recipe.training, jit_compile="on"))
     model = build_model(recipe, 3)
     if isinstance(recipe.model, Autoencoder):

@@ -18,8 +18,8 @@ import pytest
 import tensorflow as tf
 from conftest import draw_tank
 
-from marinecv.inputs.pipeline import make_dataset
-from marinecv.inputs.share import Share
+from marinecv.inputs.epochs import EpochCounter
+from marinecv.inputs.pipeline import Share, make_dataset
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.studies import Study
@@ -115,6 +115,19 @@ def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, f
     monkeypatch.setattr(fitting, "_class_weights", lambda *args: None)
     with pytest.raises(ValueError, match=reason):
         refused(Run(finished_run))
+
+
+def test_a_pass_is_the_epoch_that_its_counter_says():
+    counter = EpochCounter(3)
+    rows, pixels = numbered(30)
+    options = {"pixels": pixels, "training": True, "batch_size": 30}
+    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=counter)
+    next(iter(seen))  # a look at a batch, which is the whole pass here
+    counter.on_epoch_begin(3)
+    for (expected, _), (images, _) in zip(
+        make_dataset(rows, SPEC, CLASSES, **options, start_epoch=3), seen, strict=True
+    ):
+        assert np.array_equal(expected, images)
 
 
 @pytest.mark.parametrize(

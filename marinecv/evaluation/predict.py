@@ -10,12 +10,10 @@ import tensorflow as tf
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.predictions import make_table
-from marinecv.features.bank import open_bank
+from marinecv.features.bank import make_bank_dataset, open_bank
 from marinecv.features.embeddings import embed, up_to_code
 from marinecv.features.frontier import frontier, split
-from marinecv.features.pipeline import make_bank_dataset
-from marinecv.inputs.attributes import attributes_of
-from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pipeline import attributes_of, make_dataset
 from marinecv.inputs.pixels import check_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat, is_stock

@@ -11,7 +11,7 @@ from marinecv.atomic import whole_file
 from marinecv.data.user_tables import as_table, usable
 from marinecv.evaluation.figures import mean_figure
 from marinecv.evaluation.groups import Groups, group_numbers
-from marinecv.inputs.noise import with_noise
+from marinecv.inputs.augment import with_noise
 from marinecv.inputs.pipeline import make_dataset
 from marinecv.inputs.pixels import split_of
 from marinecv.inputs.spec import ImageSpec

@@ -1,7 +1,5 @@
 """Where an image, and the boxes in it, lie in what the model is fed."""
 
-from math import ceil
-
 import numpy as np
 
 from marinecv.inputs.spec import ImageSpec
@@ -21,11 +19,9 @@ def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> n
     if spec.fit == "stretch":
         scale, offset = out / size, np.zeros(2)
     else:
-        ratio = spec.decode_ratio
-        decoded = [ceil(length / ratio) for length in size]
-        side = max(*decoded, (spec.canvas_px or 0) // ratio)
-        scale = out / side / ratio
-        offset = np.array([(side - length) // 2 for length in decoded]) * out / side
+        side = max(width, height, spec.canvas_px or 0)
+        scale = out / side
+        offset = (side - size) // 2 * out / side
     return corners * np.tile(scale, 2) + np.tile(offset, 2)
 
 

@@ -1,4 +1,4 @@
-"""The activation bank: what a frozen front makes of every image, computed once and kept on disk."""
+"""The feature cache: what frozen layers give for every image and augmented view, computed once and kept on disk."""
 
 import hashlib
 import json
@@ -17,28 +17,82 @@ from marinecv.atomic import write_json
 from marinecv.console import quiet
 from marinecv.data.store import make_room, store_path
 from marinecv.features.engine import run_front
-from marinecv.features.fingerprint import fingerprint
-from marinecv.features.views import Views
 from marinecv.hold import hold
-from marinecv.inputs.augment import DRAWS, augment
-from marinecv.inputs.pixels import files_key
-from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.epochs import EpochCounter, counter_of
+from marinecv.inputs.pipeline import drawn_batches, epoch_draws
+from marinecv.inputs.pixels import files_key, without_autotune
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
+from marinecv.inputs.stream import keep_alive, weak
 from marinecv.mapped import make_array, open_array
+from marinecv.models.flat import one_or_all
 from marinecv.progress import progress_bar
 
-VERSION = 2  # raised when the same front gives other numbers for the same images
+VERSION = 2  # raised when the same layers give other numbers for the same images
 CHUNK = 64  # images a step
 KEEP_EVERY_S = 5.0  # what a killed build can lose
-BUDGET_BYTES = 50 * 2**30
-ABOUT = "about.json"
+BUDGET_BYTES = 50 * 2**30  # of all caches; those used longest ago are removed
+ABOUT, FILE = "about.json", "tensor{}.npy"
+
+
+@dataclass(frozen=True)
+class Views:
+    """The augmented views of each image that a cache holds, and the one that an epoch shows.
+
+    A horizontal flip alone needs two views. Of other augmentations `drawn` views of each image, or of each variant, are
+    computed; epoch e shows number e modulo `drawn`, so the first epochs are those of training on pixels.
+    """
+
+    augmentation: Augmentation = NONE
+    drawn: int = 1
+    seed: int = 0
+
+    @property
+    def kind(self) -> str:
+        """`"still"` (no augmentation), `"mirrored"` (a horizontal flip alone), or `"drawn"`."""
+        if self.augmentation == NONE:
+            return "still"
+        return "mirrored" if self.augmentation == replace(NONE, flip=self.augmentation.flip) else "drawn"
+
+    @property
+    def count(self) -> int:
+        """Number of views an image."""
+        if self.augmentation.copies > 1:
+            return 1 + (self.augmentation.copies - 1) * self.drawn  # the image itself, and its variants
+        return {"still": 1, "mirrored": 2, "drawn": self.drawn}[self.kind]
+
+    @property
+    def moves(self) -> Augmentation:
+        """The augmentation that `draws` is for: a mirror image is a flip of probability 1."""
+        return replace(NONE, flip=1.0) if self.kind == "mirrored" else self.augmentation
+
+    def draws(self, view: int, images: int) -> tf.Tensor:
+        """Return the random numbers of one view of all images, `(images, DRAWS)`.
+
+        Views are 0 to `count - 1`; of mirrored ones and of variants, 0 is the image as it is.
+        """
+        if self.kind == "drawn":
+            copies = self.augmentation.copies
+            copy, epoch = divmod(view - 1, self.drawn) if copies > 1 else (-1, view)
+            copy += 1
+            draws = epoch_draws(copies * images, self.seed, epoch)[copy * images : (copy + 1) * images]
+            return variant_draws(draws, tf.fill((images,), tf.constant(copy, tf.int64)), self.augmentation)
+        return tf.fill((images, DRAWS), 0.0 if view else 1.0)  # 1 is below no probability, 0 below each
+
+    def shown(self, epoch: tf.Tensor, copies: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Return the view of each image in an epoch: int64 `(batch,)`; copies and draws are those of a batch."""
+        if self.kind == "mirrored":
+            return tf.cast(draws[:, 0] < self.augmentation.flip, tf.int64)
+        if self.augmentation.copies > 1:
+            return tf.where(copies == 0, 0 * copies, 1 + (copies - 1) * self.drawn + epoch % self.drawn)
+        return tf.fill(tf.shape(draws)[:1], epoch % self.count)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Activations of some images, as `views` looked at them.
+    """Features of some images: for each tensor at the split point an array `(views * images, ...)`.
 
-    There is an array for each tensor of the frontier, `(views * images, ...)`; view v of image i is row `v * images +
-    i`. `places` says which of its images each of ours is; None where they are the same.
+    View v of image i is row `v * images + i`. `places` are the indices of the images in a cache of more, or None.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -46,7 +100,7 @@ class Bank:
     places: np.ndarray | None = None
 
     def at(self, view: tf.Tensor | int, ours: tf.Tensor) -> tf.Tensor:
-        """Return the rows of a view of some of our images, int64 as `ours`."""
+        """Return the rows of a view of some images, int64 as their indices `ours`."""
         images = len(self.arrays[0]) // self.views.count
         return view * images + (ours if self.places is None else tf.gather(tf.constant(self.places), ours))
 
@@ -59,36 +113,32 @@ def open_bank(
     views: Views | None = None,
     *,
     dtype: str = "float32",
-    budget_bytes: int = BUDGET_BYTES,
     say: Callable[[str], None] | None = None,
 ) -> Bank:
-    """Return the bank of a front (see `frontier.split`) and some images; build it where the store has none.
+    """Return the features that a feature extractor, from `frontier.split`, gives for some images.
 
-    It is known by the front's structure and weights, the files of the images, their geometry and the views, so that
-    rows of a grid, seeds and trials with the same front share it. A killed build goes on where it was. Pixels are row i
-    for row i of the usable `rows`; `"float16"` takes half the room, with three digits of each number, ValueError of one
-    too large. The budget is for all banks: those used longest ago are removed.
+    They are computed where the cache has none of the same layers and weights, image files, geometry, views and dtype. A
+    killed computation is resumed. Pixels are row i for row i of the usable `rows`; `dtype="float16"` takes half the
+    room, with three digits. Raises OSError without room, ValueError where a feature is too large for the dtype.
     """
     views, say = views or Views(), say or quiet
-    shapes = [list(tensor.shape[1:]) for tensor in front.outputs]
-    about = {"images": len(rows), "views": views.count, "shapes": shapes, "dtype": dtype}
+    shapes = [(views.count * len(rows), *tensor.shape[1:]) for tensor in front.outputs]
     folder = store_path("features", _key(front, rows, spec, views, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, waiting=lambda: say("  another process computes the same frozen layers; waiting for it")):
-        if not (_steps_done(folder, about) == _steps(about) and _arrays(folder, about)):
-            make_room(folder, bank_bytes(front, len(rows), views, dtype), budget_bytes)
-            _build(front, pixels, views, folder, about, say)
+        if _steps_done(folder) < _steps(views, len(rows)) or not _arrays(folder, shapes, dtype):
+            make_room(folder, bank_bytes(front, len(rows), views, dtype), BUDGET_BYTES)
+            _build(front, pixels, views, folder, shapes, np.dtype(dtype), say)
         os.utime(folder)
-        return Bank(_arrays(folder, about), views)
+        return Bank(_arrays(folder, shapes, dtype), views)
 
 
 def open_shared_bank(
     front: keras.Model, parts: Sequence[tuple[pd.DataFrame, np.ndarray]], *settings, **more
 ) -> list[Bank]:
-    """Return a bank for each of some parts, of one that holds them all: however images are dealt to parts, it is found.
+    """Return the features of each of some sets of images from one cache of them all, whatever their partition is.
 
-    All is as `open_bank` takes it, with rows and pixels by part. Views must not be drawn by place, for the place of an
-    image is not that in its part.
+    Arguments are those of `open_bank`, with a pair of rows and pixels for each set. Views must not be `"drawn"`.
     """
     rows = pd.concat([rows for rows, _ in parts])
     order = rows["image_id"].to_numpy().argsort()
@@ -109,22 +159,22 @@ class _Gathered:
 
 
 def values_per_view(cut: list[keras.KerasTensor]) -> int:
-    """How many numbers one view of one image is, at a frontier."""
+    """Return the number of features of one view of one image at a split point."""
     return sum(int(np.prod(tensor.shape[1:])) for tensor in cut)
 
 
 def bank_bytes(front: keras.Model, images: int, views: Views, dtype: str = "float32") -> int:
-    """How much disk a bank takes."""
+    """Return how much disk the features take."""
     return images * views.count * values_per_view(front.outputs) * np.dtype(dtype).itemsize
 
 
-def _build(front, pixels, views, folder, about, say) -> None:
-    """Fill the files of a bank, from where a killed build left them."""
-    total, steps, dtype = about["images"], _steps(about), np.dtype(about["dtype"])
-    done = _steps_done(folder, about)
-    arrays = _arrays(folder, about, "r+") if done else ()
+def _build(front, pixels, views, folder, shapes, dtype, say) -> None:
+    """Fill the files of a cache, from where a killed build left them."""
+    total, done = shapes[0][0] // views.count, _steps_done(folder)
+    steps = _steps(views, total)
+    arrays = _arrays(folder, shapes, dtype, "r+") if done else ()
     if not arrays:
-        done, arrays = 0, tuple(make_array(path, shape, dtype) for path, shape in _files(folder, about))
+        done, arrays = 0, [make_array(folder / FILE.format(n), shape, dtype) for n, shape in enumerate(shapes)]
 
     def move(images, draws):
         return augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
@@ -141,43 +191,98 @@ def _build(front, pixels, views, folder, about, say) -> None:
             for array, tensor in zip(arrays, seen, strict=True):
                 if (largest := float(np.abs(tensor).max())) > float(np.finfo(dtype).max):
                     raise ValueError(
-                        f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Keep them "
-                        "as float32, which is the default."
+                        f"The frozen layers give numbers as large as {largest:.0f}, more than {dtype} holds. Use "
+                        "float32, the default."
                     )
                 array[view * total + start : view * total + stop] = tensor
             if step + 1 == steps or time.monotonic() - kept > KEEP_EVERY_S:
                 for array in arrays:
                     array.flush()
-                write_json(folder / ABOUT, {**about, "done": step + 1})
+                write_json(folder / ABOUT, {"done": step + 1})
                 kept = time.monotonic()
             show(step + 1)
 
 
-def _steps(about: dict) -> int:
-    return about["views"] * -(-about["images"] // CHUNK)
+def _steps(views: Views, images: int) -> int:
+    return views.count * -(-images // CHUNK)
 
 
-def _steps_done(folder: Path, about: dict) -> int:
-    """How many steps of this bank the disk holds."""
+def _steps_done(folder: Path) -> int:
+    """Return how many steps of a cache the disk holds."""
     try:
-        kept = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))["done"]
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
-    return kept.pop("done") if kept == {**about, "done": kept.get("done")} else 0
 
 
-def _arrays(folder: Path, about: dict, mode: str = "r") -> tuple[np.ndarray, ...]:
-    """The arrays of a bank; none where one of them is not as it should be."""
-    arrays = tuple(open_array(path, shape, np.dtype(about["dtype"]), mode) for path, shape in _files(folder, about))
+def _arrays(folder: Path, shapes: list, dtype: str, mode: str = "r") -> tuple[np.ndarray, ...]:
+    """Return the arrays of a cache; none where one of them is damaged."""
+    arrays = tuple(open_array(folder / FILE.format(n), shape, np.dtype(dtype), mode) for n, shape in enumerate(shapes))
     return () if any(array is None for array in arrays) else arrays
-
-
-def _files(folder: Path, about: dict) -> list[tuple[Path, tuple[int, ...]]]:
-    rows = about["images"] * about["views"]
-    return [(folder / f"tensor{number}.npy", (rows, *shape)) for number, shape in enumerate(about["shapes"])]
 
 
 def _key(front: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: Views, dtype: str) -> str:
     looked = (views.kind, views.count, *((views.augmentation, views.seed) if views.kind == "drawn" else ()))
     facts = f"{VERSION}\0{fingerprint(front)}\0{files_key(list(rows['path']), spec)}\0{looked!r}\0{dtype}"
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def fingerprint(model: keras.Model) -> str:
+    """Return a hash of the operations of a model, how they are connected, and every weight.
+
+    Names do not count: Keras numbers them through a process, so the same network has others the second time.
+    """
+    digest = hashlib.sha256()
+    made = {id(tensor): f"input{number}" for number, tensor in enumerate(model.inputs)}
+    for number, operation in enumerate(model.operations):
+        sources = [made[id(tensor)] for tensor in keras.tree.flatten(operation.input)]
+        settings = {key: value for key, value in operation.get_config().items() if key not in ("name", "trainable")}
+        facts = [type(operation).__name__, sources, settings]
+        digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
+        made |= {id(tensor): f"{number}.{place}" for place, tensor in enumerate(keras.tree.flatten(operation.output))}
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    digest.update(json.dumps([made[id(tensor)] for tensor in model.outputs]).encode())
+    return digest.hexdigest()
+
+
+def make_bank_dataset(
+    bank: Bank,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    batch_size: int = 32,
+    training: bool = False,
+    balanced: bool = False,
+    seed: int = 0,
+    start_epoch: int | EpochCounter = 0,
+    attributes: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Return batches of `(features, one-hot labels)` in the order in which `make_dataset` gives the images.
+
+    Labels are class indices; several tensors are a tuple, in which `attributes` `(n, attributes)` come last. Without
+    `training` the cache has one view of each image.
+    """
+    one_hot = tf.one_hot(labels, num_classes)
+    shapes = [(None, *array.shape[1:]) for array in bank.arrays]
+
+    def gather(indices, rows):
+        taken = tf.numpy_function(
+            weak(bank, lambda bank, rows: [array[rows].astype(np.float32, copy=False) for array in bank.arrays]),
+            [rows],
+            [tf.float32] * len(shapes),
+            stateful=False,
+        )
+        taken = tuple(map(tf.ensure_shape, taken, shapes))
+        if attributes is not None:
+            taken += (tf.gather(tf.constant(attributes, tf.float32), indices),)
+        return one_or_all(taken), tf.gather(one_hot, indices)
+
+    if not training:
+        batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
+        batches = batches.map(lambda indices: gather(indices, bank.at(0, indices))).prefetch(2)
+        return keep_alive(without_autotune(batches), bank)
+    counter, moves = counter_of(start_epoch), bank.views.augmentation
+    batches = drawn_batches(labels, moves, counter, batch_size=batch_size, balanced=balanced, seed=seed)
+    batches = batches.map(lambda epoch, i, *drawn: (epoch, gather(i, bank.at(bank.views.shown(epoch, *drawn), i))))
+    return keep_alive(without_autotune(counter.counted(batches.prefetch(2))), bank)

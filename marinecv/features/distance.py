@@ -1,4 +1,4 @@
-"""How far the code of an image lies from those that a network was trained on."""
+"""Detect out-of-distribution images: the distance of an embedding from those of the train images."""
 
 import io
 import zipfile
@@ -16,20 +16,20 @@ COMPONENTS = 64
 
 
 def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Keep of the codes of train what `distances` needs: the mean of each class, and how images scatter about it.
+    """Fit the mean of each class and the covariance about it to embeddings of train, `(n, values)` with n > 1.
 
-    Codes are `(n, values)` of two images or more. Float32 `centre` (values,); `whitening` (values, k), which takes a
-    code less the centre to at most 64 components in which images scatter about their class alike in all directions;
-    `means` (classes, k) there. Source: Lee et al. (2018), https://arxiv.org/abs/1807.03888; Ledoit and Wolf (2004).
+    Returns float32 `centre` (values,); `whitening` (values, k), which takes a centered embedding to at most 64
+    components of unit within-class covariance; and `means` (classes, k) there. Source: Lee et al. (2018),
+    https://arxiv.org/abs/1807.03888; Ledoit and Wolf (2004).
     """
     codes, labels = np.asarray(codes, np.float64), np.asarray(class_names)
-    # Threads sum in any order; and codes that are all alike have no variance to share out among their axes.
+    # Threads sum in any order. Embeddings that are all equal have no variance to divide by.
     with threadpool_limits(1), np.errstate(invalid="ignore"):
         axes = PCA(min(COMPONENTS, len(codes) - 1, codes.shape[1]), random_state=0).fit(codes)
         places = (codes - axes.mean_) @ axes.components_.T
         means = {name: places[labels == name].mean(axis=0) for name in dict.fromkeys(labels)}
         scatter, _ = ledoit_wolf(places - np.stack([means[name] for name in labels]), assume_centered=True)
-        # Where images do not scatter at all, one a class say, the plain distance is left.
+        # Without any scatter, such as with one image a class, the Euclidean distance is left.
         size = np.trace(scatter) / len(scatter)
         scatter = scatter + 1e-6 * size * np.eye(len(scatter)) if size > 0 else np.eye(len(scatter))
         whiten = np.linalg.inv(np.linalg.cholesky(scatter)).T
@@ -41,19 +41,19 @@ def fit_distance(codes: np.ndarray, class_names: Sequence[str]) -> dict[str, np.
 
 
 def distances(codes: np.ndarray, fitted: dict[str, np.ndarray]) -> np.ndarray:
-    """Return Mahalanobis' distance of each code, `(n, values)`, to the nearest mean of `fit_distance`: (n,) float64."""
+    """Return the Mahalanobis distance of each embedding, `(n, values)`, to the nearest class mean: (n,) float64."""
     places = (np.asarray(codes, np.float64) - fitted["centre"]) @ fitted["whitening"]
     return np.min([np.linalg.norm(places - mean, axis=1) for mean in fitted["means"]], axis=0)
 
 
 def write_codes(path: str | Path, fitted: dict[str, np.ndarray]) -> None:
-    """Write what `fit_distance` returned as `.npz`, whole or not at all."""
+    """Write the result of `fit_distance` as `.npz`, whole or not at all."""
     with whole_file(path) as part, open(part, "wb") as file:
         np.savez(file, **fitted)
 
 
 def read_codes(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_codes` wrote; ValueError where there is no such file, or it is another one."""
+    """Read a file of `write_codes`; ValueError where there is none, or it is another one."""
     try:
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in ("centre", "whitening", "means")}

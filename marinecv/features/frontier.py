@@ -1,4 +1,4 @@
-"""Where the frozen front of a network ends, and the network cut there in two."""
+"""Find the split point of a network, up to which it is frozen, and cut it there."""
 
 import keras
 from keras import KerasTensor, layers
@@ -7,11 +7,10 @@ from marinecv.models.flat import one_or_all
 
 
 def frontier(model: keras.Model) -> list[KerasTensor]:
-    """The tensors that only frozen, deterministic operations have made and that something else goes on with.
+    """Return the tensors that only frozen, deterministic operations make and that something else takes.
 
-    An operation is frozen without trainable weights, batch normalisation that follows its batches, or dropout that
-    drops. The walk is over the operations of a flat functional graph, for additions are no layers; skips across the cut
-    make several tensors. Of several inputs the first is the image, and is itself the tensor where nothing is frozen.
+    An operation is not frozen with trainable weights, batch normalization in training mode, or dropout above 0. The
+    graph must be flat. Skips across the cut make several tensors. Of several inputs the first is the image.
     """
     pixels = model.inputs[0]
     fixed = {id(pixels): pixels}
@@ -27,9 +26,9 @@ def frontier(model: keras.Model) -> list[KerasTensor]:
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a model at its frontier into `(front, rest)`, so that `rest(front(x))` is `model(x)`; both share its layers.
+    """Cut a model into a feature extractor and the trainable layers, `(front, rest)`; both share its layers.
 
-    What the model takes beside the image, the rest takes last.
+    `rest(front(x))` is `model(x)`. Inputs beside the image are the last inputs of the trainable layers.
     """
     cut = frontier(model)
     others = {id(tensor) for tensor in model.inputs[1:]}
@@ -43,5 +42,5 @@ def _is_fixed(operation: keras.Operation) -> bool:
     if not isinstance(operation, layers.Layer):
         return True
     follows = isinstance(operation, layers.BatchNormalization) and operation.trainable
-    drops = getattr(operation, "rate", 0) and operation.variables  # the state of its generator of random numbers
+    drops = getattr(operation, "rate", 0) and operation.variables  # the state of its random generator
     return not (operation.trainable_weights or follows or drops)

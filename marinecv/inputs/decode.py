@@ -1,4 +1,4 @@
-"""Bytes of a file -> RGB pixels, as a person sees them: orientation honoured, any colour mode, any common format."""
+"""Decode the bytes of a file to RGB pixels, and fit them to the size of the network in one step."""
 
 import io
 import os
@@ -10,80 +10,71 @@ import tensorflow as tf
 from marinecv.data.images import MAX_PIXELS
 from marinecv.data.records import is_record, read_bytes
 from marinecv.inputs.rgb import open_rgb
+from marinecv.inputs.spec import ImageSpec
 
 CORES = os.cpu_count() or 1
-HEADER_BYTES = 32768  # as far as a header is looked for; EXIF may stand behind a thumbnail and a profile
+HEADER_BYTES = 32768  # searched for a header; EXIF may stand behind a thumbnail and a profile
 
 
-def decode_with_pillow(data: bytes, ratio: int = 1, white: int | None = None) -> np.ndarray:
-    """Decode any image Pillow reads, as `open_rgb` does: uint8 `(height, width, 3)`.
-
-    Each side is divided by `ratio`, 1, 2, 4 or 8, and rounded up; `white` is as of `as_rgb`. Raises ValueError where
-    the bytes are no image, are cut short, or hold more than `MAX_PIXELS` pixels.
-    """
-    return np.asarray(open_rgb(io.BytesIO(data), white).reduce(ratio))
+def decode_with_pillow(data: bytes, white: int | None = None) -> np.ndarray:
+    """Decode any image that Pillow reads, by `open_rgb`: uint8 `(height, width, 3)`; ValueError if it is none."""
+    return np.asarray(open_rgb(io.BytesIO(data), white))
 
 
-def decode(data: tf.Tensor, ratio: int = 1, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
+def decode(data: tf.Tensor, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
     """Decode the bytes of a file to uint8 `(height, width, 3)`: a plain JPEG by TensorFlow, everything else by Pillow.
 
-    At ratio 1 both give the same pixels, bit for bit: TensorFlow's default for JPEG would differ by up to 18 gray
-    levels. A reduced JPEG is averaged over its frequencies, everything else over its pixels. `by_pillow` decodes a JPEG
-    that TensorFlow refused; `ratio` and `white` are as of `decode_with_pillow`.
+    Both give the same pixels, bit for bit. `by_pillow` decodes a JPEG that TensorFlow refused.
     """
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.numpy_function(_decode_tensor, [data, ratio, white or 0], tf.uint8, stateful=False),
+        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # the default differs
+        lambda: tf.numpy_function(_decode_tensor, [data, white or 0], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
 def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
-    """Read files, or records of a pack, and decode each whole, on all cores.
+    """Read files, or records of a pack, and decode each on all cores.
 
-    Yields `(data, by_pillow, problem)` of each, in order: its bytes; whether Pillow decodes what TensorFlow refuses;
-    and "" or why neither does. Raises ValueError as `read_bytes`.
+    Yields `(data, by_pillow, problem)` of each, in order: its bytes, whether Pillow alone decodes it, and "" or why
+    neither does. Raises ValueError where a pack is damaged.
     """
     paths = list(paths)
     read = reader_of(paths)
 
     def load(index, path):
         data = read(path)
-        return index, data, tf.shape(decode(data))  # or nothing would ask for the pixels
+        return index, data, tf.shape(decode(data))  # without it nothing would ask for the pixels
+
+    def by_pillow(path):
+        data, _, problem = retry_with_pillow(path)
+        return data, not problem, problem
 
     images = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), as_tensor(paths)))
     images = images.map(load, num_parallel_calls=CORES).ignore_errors().prefetch(CORES)
     done = 0
     for index, data, _ in without_autotune(images).as_numpy_iterator():
-        yield from map(_decodable_by_pillow, paths[done:index])
+        yield from map(by_pillow, paths[done:index])
         yield data, False, ""
         done = index + 1
-    yield from map(_decodable_by_pillow, paths[done:])
+    yield from map(by_pillow, paths[done:])
 
 
-def retry_with_pillow(path: str, ratio: int = 1, white: int | None = None) -> tuple[bytes, np.ndarray | None, str]:
-    """Return bytes and pixels of a file that TensorFlow refused, and "" or why Pillow does, as `decode_with_pillow`.
-
-    Raises ValueError as `read_bytes`: of a damaged pack no image is taken for a broken one.
-    """
+def retry_with_pillow(path: str, white: int | None = None) -> tuple[bytes, np.ndarray | None, str]:
+    """Return bytes and pixels of a file that TensorFlow refused, and "" or why Pillow refuses it too."""
     try:
         data = read_bytes(path)
     except OSError as error:
         return b"", None, str(error)
     try:
-        return data, decode_with_pillow(data, ratio, white), ""
+        return data, decode_with_pillow(data, white), ""
     except ValueError as error:
         return b"", None, str(error)
 
 
-def _decodable_by_pillow(path: str) -> tuple[bytes, bool, str]:
-    data, _, problem = retry_with_pillow(path)
-    return data, not problem, problem
-
-
 def reader_of(paths: Iterable[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return how to read some paths inside `tf.data`: TensorFlow's own way is the faster one, and knows files alone."""
+    """Return the function that reads these paths inside `tf.data`: TensorFlow's is faster, but reads no records."""
     return _read if any(map(is_record, paths)) else tf.io.read_file
 
 
@@ -95,34 +86,111 @@ def _read(path: tf.Tensor) -> tf.Tensor:
 
 
 def as_tensor(paths: Iterable[str]) -> tf.Tensor:
-    """Return paths as a reader takes them: TensorFlow takes a name that is not UTF-8 as bytes alone."""
+    """Return paths as bytes: TensorFlow takes a name that is not UTF-8 in no other form."""
     return tf.constant([os.fsencode(path) for path in paths], tf.string)
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Leave tf.data's tuning of itself out: the end of a pass would wait for its next tick, a second and more."""
+    """Switch off tf.data's autotuning: the end of a pass would wait a second and more for its next tick."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
 
 
-def _decode_tensor(data, ratio, white) -> np.ndarray:
-    """The bytes come as they are in a graph, and eagerly in an array."""
-    return decode_with_pillow(np.array(data, dtype=object).item(), int(ratio), int(white) or None)
+def _decode_tensor(data, white) -> np.ndarray:
+    """Decode bytes, which come as they are in a graph and in an array eagerly."""
+    return decode_with_pillow(np.array(data, dtype=object).item(), int(white) or None)
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:
-    """A header without a word of orientation or inks, and a size to be decoded; the rest goes to Pillow."""
+    """Return whether TensorFlow decodes these bytes as Pillow does: no EXIF, no CMYK, not too large."""
     head = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), HEADER_BYTES))
     jpeg = tf.strings.substr(head, 0, 3) == b"\xff\xd8\xff"
-    parts = tf.raw_ops.StringSplitV2(input=[head], sep=b"\xff\xda", maxsplit=1).values  # that is where pixels begin
+    parts = tf.raw_ops.StringSplitV2(input=[head], sep=b"\xff\xda", maxsplit=1).values  # where pixels begin
     whole = tf.size(parts) == 2
     # `\C` is any byte; a dot would only match valid UTF-8, which the first byte of a JPEG is not.
     fancy = tf.reduce_any(tf.strings.regex_full_match(parts[:1], rb"\C*(Exif|Adobe|Orientation)\C*"))
-    return tf.cond(jpeg & whole & ~fancy, lambda: _is_colour_within_bounds(data), lambda: False)
+
+    def is_color_within_bounds():  # TensorFlow takes CMYK without a marker of Adobe for its negative
+        height, width, channels = tf.unstack(tf.image.extract_jpeg_shape(data, tf.int64))
+        return (channels != 4) & (height * width <= MAX_PIXELS)
+
+    return tf.cond(jpeg & whole & ~fancy, is_color_within_bounds, lambda: False)
 
 
-def _is_colour_within_bounds(data: tf.Tensor) -> tf.Tensor:
-    """By the header alone: TensorFlow mistakes four inks without a marker of Adobe for their negative."""
-    height, width, channels = tf.unstack(tf.image.extract_jpeg_shape(data, tf.int64))
-    return (channels != 4) & (height * width <= MAX_PIXELS)
+def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Center on a black square and resize, in one interpolation: float32, in the range of the input.
+
+    Equal to `tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, side, side), size)`, to 2e-3 of a gray level.
+    For an image larger than `canvas_px` the square grows to its longer side, which shrinks the image whole.
+    """
+    size = (spec.height, spec.width)
+    if spec.fit == "stretch":
+        return tf.cast(tf.image.resize(pixels, size, antialias=spec.antialias), tf.float32)
+    source_hw = tf.shape(pixels)[:2]
+    side = tf.maximum(tf.reduce_max(source_hw), spec.canvas_px or 0)
+    before = (side - source_hw) // 2
+    resize = _resize_averaged if spec.antialias else _resize_sampled
+    return tf.ensure_shape(resize(pixels, side, before, size), spec.shape)
+
+
+def fitted(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Fit decoded pixels and round to the nearest gray level: uint8 `(height, width, 3)`."""
+    return tf.saturate_cast(tf.round(fit_image(pixels, spec)), tf.uint8)
+
+
+def _resize_sampled(pixels, side, before, size):
+    """Interpolate from the four nearest pixels of the square, as `ResizeBilinear` with half-pixel centers does.
+
+    Only the sampled rows are built, two for each output row: the operation interpolates along them, this across them.
+    """
+    length = tf.shape(pixels)
+    rows, weights = _neighbours(side, before[0], length[0], size[0])
+    band = tf.gather(pixels, tf.reshape(rows, [-1]))
+    band = tf.pad(band, [[0, 0], [before[1], side - length[1] - before[1]], [0, 0]])
+    lines = tf.raw_ops.ResizeBilinear(images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True)
+    upper, lower = tf.split(lines[0], 2)
+    return upper * weights[0][:, None, None] + lower * weights[1][:, None, None]
+
+
+def _neighbours(side, before, length, out_length):
+    """Return the two source rows of each output row and their weights, 0 on black: both `(2, out_length)`."""
+    scale = tf.cast(side, tf.float32) / out_length
+    position = (tf.range(out_length, dtype=tf.float32) + 0.5) * scale - 0.5
+    lower = tf.floor(position)
+    share = position - lower
+    on_canvas = tf.stack([tf.maximum(lower, 0), tf.minimum(lower + 1, tf.cast(side - 1, tf.float32))])
+    rows = tf.cast(on_canvas, tf.int32) - before
+    weights = tf.stack([1 - share, share])
+    return tf.clip_by_value(rows, 0, length - 1), tf.where((rows >= 0) & (rows < length), weights, 0)
+
+
+def _resize_averaged(pixels, side, before, size):
+    """Antialias: average all pixels of the square, weighted by a triangle as wide as two output pixels."""
+    after = side - tf.shape(pixels)[:2] - before
+    scale = tf.constant(size, tf.float32) / tf.cast(side, tf.float32)
+    # The kernel renormalizes its weights at the edge of its input, so the edge would not blend with the black around
+    # it. A black rim at least twice as wide as the kernel restores that, where the square has room for it.
+    rim = 2 * tf.cast(tf.math.ceil(tf.maximum(1.0 / scale, 1.0)), tf.int32) + 1
+    offset = tf.stack([_exact_offset(before[axis] - rim[axis], scale[axis]) for axis in (0, 1)])
+    rim_before, rim_after = before - offset, tf.minimum(rim, after)
+    pixels = tf.pad(pixels, [[rim_before[0], rim_after[0]], [rim_before[1], rim_after[1]], [0, 0]])
+    return tf.raw_ops.ScaleAndTranslate(
+        images=pixels[tf.newaxis],
+        size=size,
+        scale=scale,
+        translation=scale * tf.cast(offset, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+
+
+def _exact_offset(at_most, scale):
+    """Return the largest offset in pixels, up to `at_most`, that survives `ScaleAndTranslate`.
+
+    It divides the translation by the scale again, in float32: half a unit in the last place is an error of 7e-3 gray
+    levels at a sharp edge. The black rim makes up for a smaller offset.
+    """
+    offsets = tf.range(tf.maximum(at_most, 0) + 1)
+    exact = tf.cast(offsets, tf.float32)
+    return tf.reduce_max(tf.where((1.0 / scale) * (scale * exact) == exact, offsets, 0))

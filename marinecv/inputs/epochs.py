@@ -1,4 +1,4 @@
-"""Which epoch a pass over a training dataset is."""
+"""Count the passes over a training dataset: which epoch each of them is."""
 
 import keras
 import numpy as np
@@ -8,18 +8,15 @@ from marinecv.schema import whole
 
 
 class EpochCounter(keras.callbacks.Callback):
-    """The epoch that the next pass over a training dataset is.
+    """Hold the epoch of the next pass over a training dataset, from 0.
 
-    It goes up when a pass delivers its last batch: a look at the first one does not shift it. As a callback of `fit` it
-    is set by Keras, so that `initial_epoch` and `BackupAndRestore` are followed too. A dataset of a single batch, or of
-    a few with a `prefetch` behind them, needs that: there a look is a whole pass.
+    It goes up when a pass delivers its last batch, so a look at the first batch does not shift it. As a callback of
+    `fit` it is set by Keras, which follows `initial_epoch` and `BackupAndRestore` too, and which a dataset of one batch
+    needs: there a look is a whole pass.
 
         counter = EpochCounter()
         train = mcv.make_dataset(rows, spec, class_names, training=True, start_epoch=counter)
         model.fit(train, initial_epoch=3, epochs=10, callbacks=[counter])
-
-    Args:
-        epoch: number of the first pass, from 0.
     """
 
     def __init__(self, epoch: int = 0):
@@ -30,17 +27,18 @@ class EpochCounter(keras.callbacks.Callback):
         """Hold no model: TensorFlow never frees what the functions of a dataset refer to."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Take over the epoch of `fit`."""
+        """Set the epoch to that of `fit`."""
         self.epoch = epoch
 
     def passes(self) -> tf.data.Dataset:
-        """A dataset of one element, int64: the epoch in which a pass over it begins."""
-        return tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), ()))
+        """Return a dataset of one int64: the epoch in which a pass over it begins."""
+        begin = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(lambda: np.int64(self.epoch), [], tf.int64))
+        return begin.map(lambda epoch: tf.ensure_shape(epoch, ()))
 
     def counted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Take its epoch off each `(epoch, batch)`; count a pass when its last one is asked for. No prefetch follows.
+        """Return the batches of `(epoch, batch)` pairs, and count a pass when its last one is asked for.
 
-        Keras never asks for what comes after the last batch, so the end of a pass would not do.
+        Keras never asks for what comes after the last batch, so the end of a pass would not do. Do not prefetch after.
         """
         last = batches.cardinality() - 1
 
@@ -51,14 +49,11 @@ class EpochCounter(keras.callbacks.Callback):
 
         return batches.enumerate().map(step)
 
-    def _begin(self) -> np.int64:
-        return np.int64(self.epoch)
-
     def _end(self, epoch: np.int64) -> np.int64:
         self.epoch = max(self.epoch, int(epoch) + 1)
         return epoch
 
 
 def counter_of(start_epoch: int | EpochCounter) -> EpochCounter:
-    """Return a counter that begins there, or the given one."""
+    """Return the given counter, or one that begins at the given epoch."""
     return start_epoch if isinstance(start_epoch, EpochCounter) else EpochCounter(whole(start_epoch, "start_epoch"))

@@ -1,23 +1,59 @@
-"""A catalog -> a `tf.data.Dataset`. The only place that orders shuffle, gather, augment, batch and prefetch."""
+"""A catalog -> a `tf.data.Dataset`. The only module that orders shuffle, gather, augment, batch and prefetch."""
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.data.attributes import check_told
 from marinecv.data.user_tables import as_class_names, is_usable, usable, why_none
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
-from marinecv.inputs.share import ALONE, Share
-from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, check_spec
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 from marinecv.inputs.stream import Stream, gather, keep_alive
-from marinecv.schema import whole
+from marinecv.schema import of_type, whole
 
-# `fit` shuffles by default, and warns of every dataset that this does not apply to: ours shuffle themselves.
+# `fit` shuffles by default and warns of every dataset that this does not apply to; these datasets shuffle themselves.
 warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored since .*tf.data.Dataset", UserWarning)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The rows of each batch that one process takes in a training on several devices; all of them by default.
+
+    Batches are cut into equal parts, one a device of any process; the last one is filled up with images of weight 0, so
+    that each image counts once. Process 0 alone writes files.
+    """
+
+    process: int = 0
+    processes: int = 1
+    devices: int = 1
+
+    def padded(self, images: int) -> int:
+        """Return the number of rows that a batch of some images is filled up to."""
+        return -(-images // self.devices) * self.devices
+
+    def take(self, columns: tuple[tf.Tensor, ...], scale: float | None = None) -> tuple:
+        """Return this process's rows of the columns of a batch and, of several devices, their float32 weights.
+
+        The weight is `scale`, or what makes the mean over the rows that over the images, and 0 for a row that fills up.
+        """
+        if self.devices == 1:
+            return (columns,)
+        size = tf.shape(columns[0])[0]
+        rows = self.padded(size)
+        each = rows // self.processes
+        own = tf.range(self.process * each, (self.process + 1) * each)
+        counts = rows / size if scale is None else scale
+        weights = tf.where(own < size, tf.cast(counts, tf.float32), 0.0)
+        return tuple(tf.gather(column, own % size) for column in columns), weights
+
+
+ALONE = Share()
 
 
 def make_dataset(
@@ -37,7 +73,7 @@ def make_dataset(
     share: Share = ALONE,
     class_weight: dict[int, float] | None = None,
 ) -> tf.data.Dataset:
-    """Batches of `(images, one-hot labels)` of the usable rows of a catalog.
+    """Return batches of `(images, one-hot labels)` of the usable rows of a catalog.
 
         >>> import marinecv as mcv
         >>> catalog = mcv.read_catalog(mcv.demo_images())
@@ -45,9 +81,10 @@ def make_dataset(
         >>> [batch.shape.as_list() for batch in next(iter(train))]
         [[8, 224, 224, 3], [8, 7]]
 
-    With `training` each pass over the data set is one epoch with its own order and its own augmentation, both pure
-    functions of seed, epoch and image: a data set made with `start_epoch=k` goes on exactly where epoch k would have
-    begun. Without it, rows come in the order of the catalog and are left as they are.
+    With `training` each pass is one epoch with its own order and augmentation, both pure functions of seed, epoch and
+    image: `start_epoch=k` begins exactly where epoch k would. Without it, rows come in the order of the catalog, not
+    augmented. Keras augmentation layers go into the model, or behind the dataset: `train.map(lambda images, labels:
+    (layer(images, training=True), labels))`.
 
     Args:
         catalog: rows with `image_id`, `path` and `class_name`.
@@ -55,32 +92,26 @@ def make_dataset(
         class_names: a list or tuple, in the order of the one-hot columns.
         batch_size: images a batch; the last one may be smaller.
         training: shuffle, and augment if an augmentation is given.
-        allow_unknown: without `training`, give a row of another class (or none) a label of zeros, to predict it.
-        augmentation: bounds of the random movements, in training only.
+        allow_unknown: without `training`, label a row of another class, or of none, with zeros, to predict it.
+        augmentation: bounds of the augmentation, in training only.
         balanced: draw classes with equal chance, with repetition, instead of each image once an epoch.
         seed: of order and augmentation.
         start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
-        pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
-        attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image; never augmented.
-        share: which rows of each batch are wanted, where several devices train together.
-        class_weight: what an image of each class counts in training, by its place; needs a share of several devices.
+        pixels: from `load_pixels(catalog, spec)`, to save decoding again.
+        attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image.
+        share: the rows of each batch to return, where several devices train together.
+        class_weight: in training, the weight of the images of each class, by its index; a third element of a batch.
     Returns:
-        A finite data set of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
-        `(batch, num_classes)`; of a share of several devices also float32 `(batch,)`, what each row counts.
+        A finite dataset of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
+        `(batch, num_classes)`; of several devices or with `class_weight` also float32 `(batch,)`, weights.
     Raises:
-        ValueError: no usable row, an argument of another kind than said here, a file that cannot be decoded, or a row
-            of a class that is not among `class_names`.
+        ValueError: no usable row, a file that cannot be decoded, an unknown class, or a wrong argument.
     """
     class_names = as_class_names(class_names)
     batch_size, seed = whole(batch_size, "batch_size", 1), whole(seed, "seed")
     counter = counter_of(start_epoch)
-    check_spec(spec)
-    if not isinstance(augmentation, Augmentation | None):
-        raise ValueError(
-            "Expected augmentation to be an Augmentation(flip=..., rotation_deg=...). Received: "
-            f"{type(augmentation).__name__}. Keras layers go into the model, or behind the dataset: train.map(lambda "
-            "images, labels: (layer(images, training=True), labels))."
-        )
+    of_type(ImageSpec, spec=spec)
+    of_type(Augmentation | None, augmentation=augmentation)
     rows = usable(catalog, ("image_id", "path", "class_name"))
     if not len(rows):
         raise ValueError(f"No usable image. {why_none(catalog)}")
@@ -91,19 +122,19 @@ def make_dataset(
             first = broken.iloc[0]
             raise ValueError(
                 f"{len(broken)} of {len(rows)} images cannot be loaded; the first is {first['image_id']} "
-                f"({first['problem']}). Call `pixels, catalog = load_pixels(catalog, spec)` and hand both over: the "
-                "broken ones then stay in the catalog, with their reason."
+                f"({first['problem']}). Pass what `pixels, catalog = load_pixels(catalog, spec)` returns to skip them."
             )
     check_pixels(pixels, rows, spec.shape)
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):
         raise ValueError(f"Expected attributes of shape ({len(rows)}, ...). Received: {np.shape(attributes)}.")
-    share.check(batch_size)
-    if class_weight and share == ALONE:
-        raise ValueError("On one device use model.fit(train, class_weight=...). Expected class_weight=None here.")
-    if unknown := (class_weight or {}).keys() - {*range(len(class_names))}:
+    if batch_size % share.devices:
         raise ValueError(
-            f"Expected the keys of class_weight to be places in class_names, from 0. Received: {[*unknown]!r:.100}."
+            f"A batch of {batch_size} images cannot be cut into equal parts for {share.devices} devices. Expected a "
+            f"batch size that is a multiple of {share.devices}."
         )
+    class_weight = class_weight or {}
+    if unknown := class_weight.keys() - {*range(len(class_names))}:
+        raise ValueError(f"Expected the keys of class_weight to be indices of class_names. Received: {[*unknown]!r}.")
     labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
     def beside(images, indices):
@@ -121,13 +152,14 @@ def make_dataset(
         return keep_alive(without_autotune(batches.prefetch(2)), pixels)
 
     augmentation = augmentation or NONE
-    counts = [(class_weight or {}).get(label, 1.0) for label in range(len(class_names))]
+    counts = [class_weight.get(label, 1.0) for label in range(len(class_names))]
 
     def load(epoch, *drawn):
         (indices, copies, draws), *weights = share.take(drawn)
         images = gather(pixels, indices)
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
-        weights = (weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights)
+        if class_weight:
+            weights = [weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights or [1.0]]
         return epoch, (*beside(moved, indices), *weights)
 
     batches = drawn_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
@@ -135,8 +167,16 @@ def make_dataset(
     return keep_alive(without_autotune(batches), pixels)
 
 
+def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.ndarray | None:
+    """Return the attributes of rows of a catalog, float32 `(n, attributes)`, from a table indexed by `image_id`."""
+    if attributes is None:
+        return None
+    check_told(rows["image_id"], attributes)
+    return attributes.loc[rows["image_id"]].to_numpy(np.float32)
+
+
 def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unknown: bool = False) -> np.ndarray:
-    """The place of each row's class among the class names; -1 for none, if that is allowed, else ValueError."""
+    """Return the index of each row's class in the class names; -1 for none, if that is allowed, else ValueError."""
     labels = pd.Index(class_names, dtype=object).get_indexer(rows["class_name"])
     if not allow_unknown and (labels < 0).any():
         unknown = rows[labels < 0]
@@ -151,13 +191,13 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unk
 def drawn_batches(
     labels: np.ndarray, augmentation: Augmentation, counter: EpochCounter, *, batch_size: int, balanced: bool, seed: int
 ) -> tf.data.Dataset:
-    """What each epoch draws: `(epoch, indices of the images of a batch, which copy of each, their DRAWS numbers)`.
+    """Return the batches of each epoch: `(epoch, image indices, number of the copy, random numbers)`.
 
-    A pass is an epoch, once `counter.counted` stands last. All are pure functions of seed, epoch and image;
-    `epoch_draws` gives the same numbers. Copies are more indices, not more pixels.
+    A pass is an epoch once `counter.counted` stands last. All are pure functions of seed, epoch and image.
     """
     places = augmentation.copies * len(labels)
-    log_weights = tf.math.log(np.tile(_sampling_weights(labels), augmentation.copies)) if balanced else None
+    if balanced:
+        log_weights = tf.math.log(np.tile(np.float32(1 / np.bincount(labels)[labels]), augmentation.copies))
 
     def one_epoch(epoch):
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
@@ -178,11 +218,6 @@ def drawn_batches(
 
 
 def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """The numbers that move the images of an epoch, copies after copies: `(images, DRAWS)`, uniform in [0, 1)."""
+    """Return the random numbers of an epoch, those of copies after copies: `(images, DRAWS)`, uniform in [0, 1)."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.stateless_uniform((images, DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))
-
-
-def _sampling_weights(labels: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return (1.0 / counts[place]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One way from an opened picture to RGB, for the model, the audit and the pages alike."""
+"""Convert an opened picture to RGB, the same way for the model, the audit and the pages."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,35 +11,32 @@ from PIL import Image, ImageOps
 from marinecv.data.images import open_image
 from marinecv.data.user_tables import usable
 
-WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest numbers of 1 to 16 bits; 1 of floating ones alone
-SAMPLE = 500  # images that say which of these is white
+WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest values of 1 to 16 bits; 1 for floating-point images only
+SAMPLE = 500  # images in which the value of white is searched
 EIGHT_BITS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 def find_white(catalog: pd.DataFrame) -> int | None:
-    """Return what stands for white in all images of a data set with more than 8 bits a gray pixel; None without any.
+    """Return the value of white in all images of a data set with more than 8 bits a gray pixel; None without any.
 
     It is the smallest of `WHITES` that no pixel of 500 such images, spread over the data set, exceeds.
     """
     rows, highest = usable(catalog, ("image_id", "path")).sort_values("image_id"), []
-    is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # but for a wrong suffix
+    is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # unless the suffix is wrong
     for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
-        with suppress(Exception), open_image(path) as image:
-            if _is_deep(image) and np.asarray(image).min() >= 0:  # of no broken one, which is a row with a reason
+        with suppress(Exception), open_image(path) as image:  # a broken image is a row with a reason elsewhere
+            if _is_deep(image) and np.asarray(image).min() >= 0:
                 highest.append(_white(np.asarray(image), image.mode))
     return max(highest, default=None)
 
 
 def _spread(paths: pd.Series) -> pd.Series:
-    """`SAMPLE` of them at most, in even steps."""
+    """Return at most `SAMPLE` paths in even steps."""
     return paths.iloc[np.unique(np.linspace(0, max(len(paths) - 1, 0), min(SAMPLE, len(paths))).astype(int))]
 
 
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
-    """Decode an image whole, as `as_rgb` shows it.
-
-    Raises ValueError where it is no image, it is cut short, or it holds more than `MAX_PIXELS` pixels.
-    """
+    """Open and decode an image, converted by `as_rgb`; ValueError if it is none, cut short or above `MAX_PIXELS`."""
     try:
         with open_image(file) as image:
             return as_rgb(image, white)
@@ -50,11 +47,11 @@ def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Ima
 
 
 def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
-    """Return a picture as a person sees it, RGB, decoded to its last pixel; the given one, of any mode, is not changed.
+    """Return an RGB copy of a picture of any mode, decoded to its last pixel.
 
-    EXIF orientation is applied, alpha is laid over black, the first frame is taken. One number a pixel is a grey level
-    from 0 to `white`: what `find_white` says, None of this image alone; ValueError of a negative one or above. Colour
-    profiles are not applied; CMYK becomes RGB by the plain formula.
+    Applies EXIF orientation, lays alpha over black and takes the first frame. A gray image of more than 8 bits is
+    scaled from 0 to `white`, from `find_white`; None takes it from this image alone; a value outside is a ValueError.
+    Color profiles are not applied; CMYK becomes RGB by the plain formula.
     """
     image = ImageOps.exif_transpose(image)
     if _is_deep(image):  # convert("RGB") would clip 16 bits at 255
@@ -74,5 +71,5 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _white(values: np.ndarray, mode: str) -> int:
-    """The smallest of `WHITES` that holds all values, and the largest of them where none does."""
+    """Return the smallest of `WHITES` that holds all values, or the largest of them where none does."""
     return next((white for white in WHITES[mode != "F" :] if values.max() <= white), WHITES[-1])

@@ -1,4 +1,4 @@
-"""Pixels that are decoded whenever they are asked for: of packs that are too large to be kept decoded."""
+"""Pixels decoded on demand: of packs whose decoded images are too large to be cached."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -9,16 +9,14 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.records import is_by_pillow, read_bytes
-from marinecv.inputs.decode import CORES, decode
-from marinecv.inputs.resize import fit_image
+from marinecv.inputs.decode import CORES, decode, fitted
 from marinecv.inputs.spec import ImageSpec
 
 
 class Stream:
-    """Pixels of images as an array has them, `(n, height, width, 3)` uint8, but none of them is in memory or on disk.
+    """Stand in for an array of pixels, uint8 `(n, height, width, 3)`, without any of them in memory or decoded on disk.
 
-    `stream[5]`, `stream[10:20]` and `stream[places]` decode and return arrays; `part` returns a stream of fewer images.
-    Paths are of records of a pack, whose images are known to be decodable.
+    `stream[5]`, `stream[10:20]` and `stream[indices]` are arrays. The paths are of records of a pack.
     """
 
     dtype = np.dtype(np.uint8)
@@ -36,24 +34,21 @@ class Stream:
         return (len(self), *self.spec.shape)
 
     def part(self, places: Sequence[int]) -> "Stream":
-        """Return a stream of the images at some places."""
+        """Return a stream of the images at some indices."""
         return Stream(pd.Series(self.paths.take(np.asarray(places, np.int64))), self.spec)
 
     def __getitem__(self, chosen: int | slice | np.ndarray) -> np.ndarray:
         places = np.arange(len(self))[chosen]
-        with tf.device("CPU"):  # where tf.data decodes: a graphics card rounds otherwise
+        with tf.device("CPU"):  # where tf.data decodes; a GPU rounds differently
             images = self._eager(tf.constant(np.atleast_1d(places), tf.int64)).numpy()
         return images if np.ndim(places) else images[0]
 
     def gather(self, places: tf.Tensor) -> tf.Tensor:
-        """Decode the images at some places, int64 `(m,)`, inside or outside `tf.data`: uint8 `(m, height, width, 3)`.
-
-        Raises ValueError as `read_bytes`; TensorFlow makes an error of its own of it.
-        """
+        """Decode the images at some indices, int64 `(m,)`, also inside `tf.data`: uint8 `(m, height, width, 3)`."""
         read = weak(self, Stream._read)
         data, by_pillow = tf.numpy_function(read, [places], (tf.string, tf.bool), stateful=False)
         return tf.map_fn(
-            lambda image: fitted_bytes(image[0], self.spec, image[1]),
+            lambda image: fitted(decode(*image, self.spec.white), self.spec),
             (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,))),
             fn_output_signature=tf.TensorSpec(self.spec.shape, tf.uint8),
             parallel_iterations=CORES,
@@ -74,13 +69,13 @@ def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:
 
 
 def weak(held: Any, function: Callable) -> Callable:
-    """Bind an object weakly to a function that TensorFlow calls and never frees: the dataset must `keep_alive` it."""
+    """Bind an object weakly to a function that TensorFlow calls and never frees; the dataset must `keep_alive` it."""
     reference = weakref.ref(held)
 
     def call(*rest):
         here = reference()
         if here is None:
-            # The one kind that TensorFlow does not log: it may still draw ahead for an iterator that was given up.
+            # TensorFlow logs every other exception; it may still prefetch for an iterator that was given up.
             raise StopIteration("The dataset is deleted. Keep it in a variable as long as its batches are drawn.")
         return function(here, *rest)
 
@@ -88,16 +83,6 @@ def weak(held: Any, function: Callable) -> Callable:
 
 
 def keep_alive(dataset: tf.data.Dataset, *held: Any) -> tf.data.Dataset:
-    """Let a dataset, and whatever is derived from it, keep objects until it is deleted itself."""
+    """Make a dataset, and every dataset derived from it, hold objects until it is deleted."""
     dataset.held = held
     return dataset
-
-
-def fitted_bytes(data: tf.Tensor, spec: ImageSpec, by_pillow: tf.Tensor | bool = False) -> tf.Tensor:
-    """Decode the bytes of an image file and fit them, uint8 `(height, width, 3)`."""
-    return fitted(decode(data, spec.decode_ratio, by_pillow, spec.white), spec)
-
-
-def fitted(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    """Fit decoded pixels and round to the nearest grey level."""
-    return tf.saturate_cast(tf.round(fit_image(pixels, spec)), tf.uint8)

@@ -1,19 +1,20 @@
-"""Autoencoders: a U-Net, and a stack of dense layers, plain or variational. Each is one flat graph with a layer `code`.
+"""Autoencoders: a U-Net, and dense layers, plain or variational; and a classifier on the encoder of a U-Net.
 
-    model = unet((128, 128, 3))
-    encoder, decoder = encoder_of(model), decoder_of(model)
-
-Pixels in [0, 255] go in, and the image comes out in the range of the layer `clean`, which brings the pixels there. So
-the model holds its own target: what `target_of(model)` gives of the clean image.
+Each is one flat graph with a layer `code`, from pixels in [0, 255] to the range of its layer `clean`.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from marinecv.models.backbones import head
+from marinecv.models.load import load_model
 from marinecv.models.normalise import signed_unit, unit
+from marinecv.schema import one_of
 
 
 def unet(
@@ -25,22 +26,12 @@ def unet(
     skips: bool = True,
     batch_norm: bool = False,
 ) -> keras.Model:
-    """A U-Net that gives back its image: convolutions and pooling down to the code, and the same way up.
+    """Build a U-Net that reconstructs its image: convolutions and pooling down to the code, and the same way up.
 
-    With `skips` each level hands its map across, and most of the image goes past the code. Without them all of it goes
-    through.
-
-    Args:
-        image_shape: `(height, width, 3)`, both sides a multiple of 2 to the number of levels.
-        filters: of each level, from the top.
-        bottleneck: channels of the code, whose map is the image's over 2 to the number of levels.
-        convolutions: of 3x3 with ReLU, in each level on the way down and up.
-        skips: whether the levels are joined across.
-        batch_norm: whether each convolution is followed by batch normalisation.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to the same in [-1, 1].
-    Raises:
-        ValueError: a side that cannot be halved so often.
+    `image_shape` is `(height, width, 3)`, both sides a multiple of 2 to the number of levels. `filters` are those of
+    each level from the top, `bottleneck` the channels of the code, `convolutions` the number of 3x3 convolutions in
+    each level and direction. `skips` join levels across, where most of the image bypasses the code. Returns a model
+    from `(batch, height, width, 3)` in [0, 255] to the same in [-1, 1].
     Source: Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597; butterflies report, section III.
     """
     step = 2 ** len(filters)
@@ -78,19 +69,12 @@ def unet(
 def dense_autoencoder(
     image_shape: tuple[int, int, int], *, units: Sequence[int] = (128, 64, 32), variational: bool = False
 ) -> keras.Model:
-    """Dense layers from the grey image down to the code and up again.
+    """Build dense layers from the gray image down to the code and up again; `units` are those of the way down.
 
-    A variational one draws its code in training from a normal distribution of its own for each image, whose mean and
-    log variance are the layers `code` and `log_variance`; elsewhere the code is the mean.
-
-    Args:
-        image_shape: `(height, width, 3)`.
-        units: of the layers with ReLU on the way down; the last is the code, of a variational one without ReLU.
-        variational: see above.
-    Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, height, width, 1)` in [0, 1], grey.
-    Source: butterflies report, sections III and IV: 128-64-32, 64-128-784; Kingma and Welling 2014,
-        https://arxiv.org/abs/1312.6114.
+    A variational one samples its code in training from a normal distribution for each image, whose mean and log
+    variance are the layers `code` and `log_variance`. Returns a model from `(batch, height, width, 3)` in [0, 255] to
+    `(batch, height, width, 1)` in [0, 1], gray. Source: butterflies report, sections III and IV: 128-64-32, 64-128-784;
+    Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
     """
     inputs = keras.Input(image_shape, name="pixels")
     x = layers.Identity(name="clean")(ops.image.rgb_to_grayscale(unit(inputs)))
@@ -100,7 +84,7 @@ def dense_autoencoder(
     if variational:
         mean = layers.Dense(units[-1], name="code")(x)
         log_variance = layers.Dense(units[-1], name="log_variance")(x)
-        chance = layers.GaussianNoise(1.0, name="chance")(ops.zeros_like(mean))  # which is nothing but in training
+        chance = layers.GaussianNoise(1.0, name="chance")(ops.zeros_like(mean))  # zero in inference
         x = layers.Identity(name="drawn")(mean + ops.exp(log_variance / 2) * chance)
     else:
         x = layers.Dense(units[-1], activation="relu", name="code")(x)
@@ -113,28 +97,76 @@ def dense_autoencoder(
 
 
 def encoder_of(model: keras.Model) -> keras.Model:
-    """From pixels to the code; shares the layers of the autoencoder."""
+    """Return the model from pixels to the code; it shares the layers of the autoencoder."""
     return keras.Model(model.inputs[0], model.get_layer("code").output, name="encoder")
 
 
 def decoder_of(model: keras.Model) -> keras.Model:
-    """From the code, and the maps that skips hand across, to the image; shares the layers of the autoencoder."""
+    """Return the model from the code, and the maps of skips, to the image; it shares the layers of the autoencoder."""
     across = [layer.input[0] for layer in model.layers if layer.name.startswith("skip")]
     code = model.get_layer("drawn" if is_variational(model) else "code").output
     return keras.Model([code, *across] if across else code, model.outputs[0], name="decoder")
 
 
 def is_variational(model: keras.Model) -> bool:
-    """Whether its code is drawn in training."""
+    """Return whether the code is sampled in training."""
     return any(layer.name == "log_variance" for layer in model.layers)
 
 
 def target_of(model: keras.Model) -> keras.Model:
-    """From pixels to what the model should give back of them."""
+    """Return the model from pixels to the target of the reconstruction."""
     return keras.Model(model.inputs[0], model.get_layer("clean").output, name="target")
 
 
 def to_pixels(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What an autoencoder gives, as pixels: uint8 from 0 to 255."""
+    """Return outputs of an autoencoder as pixels: uint8 from 0 to 255."""
     scaled = (images + 1) * 127.5 if model.name == "unet" else images * 255
     return scaled.clip(0, 255).round().astype(np.uint8)
+
+
+def encoder_classifier(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    weights: str | Path | None = None,
+    frozen: bool = False,
+    pooling: str = "avg",
+    hidden: Sequence[int] = (),
+    dropout: float = 0.2,
+    **encoder,
+) -> keras.Model:
+    """Build a classifier on the encoder of a U-Net: pooling, optional dense layers, dropout and softmax.
+
+    `weights` is the path of an `encoder.keras` of the same filters and any image size, or None for random weights. A
+    `frozen` encoder keeps its batch normalization too, and its code is scaled to unit variance, image by image: that of
+    a U-Net with skips is so small that no head would learn from it. Pooling `"avg"` averages the map of the code,
+    `"flatten"` takes every value. `**encoder` are arguments of `unet`. Returns a model from `(batch, height, width, 3)`
+    in [0, 255] to `(batch, num_classes)` probabilities.
+    Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
+    """
+    seen = encoder_of(unet(image_shape, skips=False, **encoder))
+    if weights is not None:
+        _copy_weights(seen, Path(weights))
+    for layer in seen.layers:
+        layer.trainable = not frozen
+    pools = {"avg": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
+    one_of(pools, pooling=pooling)
+    x = pools[pooling](name="features")(seen.output)
+    if frozen:
+        x = layers.LayerNormalization(epsilon=1e-10, name="scaled")(x)  # its own scale may be next to nothing
+    return keras.Model(seen.input, head(x, num_classes, hidden, dropout), name="encoder_classifier")
+
+
+def _copy_weights(encoder: keras.Model, file: Path) -> None:
+    if not file.exists():
+        raise FileNotFoundError(f"There is no encoder {file}. Expected the encoder.keras of a run of `autoencode`.")
+    found = load_model(file)
+    given, wanted = ([tuple(weight.shape) for weight in model.weights] for model in (found, encoder))
+    if given != wanted:
+        place, pair = next((n, pair) for n, pair in enumerate(zip_longest(given, wanted)) if pair[0] != pair[1])
+        here, there = (shape or "none" for shape in pair)
+        raise ValueError(
+            f"{file} holds another encoder than this classifier's: {len(given)} weights, number {place + 1} of shape "
+            f"{here}. Expected {len(wanted)}, that one of {there}. Train one by `autoencode` with the same filters."
+        )
+    encoder.set_weights(found.get_weights())

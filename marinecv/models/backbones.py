@@ -1,4 +1,4 @@
-"""Pretrained backbones: one table of what each was trained on, and the classifier built on them."""
+"""Pretrained backbones: one table of their input ranges and weights, and the classifiers built on them."""
 
 import os
 import warnings
@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from marinecv.choices import FUSIONS
 from marinecv.models.load import first_line
 from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
 from marinecv.schema import no_such, one_of
@@ -18,10 +19,10 @@ WEIGHTS_URL = "https://storage.googleapis.com"
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a network of `keras.applications` expects, and the file its ImageNet weights lie in, in `KERAS_HOME/models`.
+    """A network of `keras.applications`, its input range and the file of its ImageNet weights in `KERAS_HOME/models`.
 
-    `normalise` brings [0, 255] to the range it was trained on; with `rescales_inside` it cannot be fed anything but [0,
-    255]. `{alpha}` and `{digits}` of `weights_file` are filled in; with `has_alpha` there are several widths.
+    `normalise` maps [0, 255] to the range it was trained on; a network that `rescales_inside` takes no other range.
+    With `has_alpha` there are several widths, which `{alpha}` and `{digits}` of `weights_file` stand for.
     """
 
     factory: str
@@ -53,7 +54,7 @@ BACKBONES = {
 
 
 def weights_file(backbone: str, alpha: float = 1.0) -> Path:
-    """Where Keras looks for the ImageNet weights of a backbone at 224 pixels, without its top."""
+    """Return the path where Keras looks for the ImageNet weights of a backbone at 224 pixels, without its top."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     digits = "_".join(f"{alpha * 100:.0f}"[:2])  # 1.0 is 1_0, 0.75 is 7_5
     name = _entry(backbone).weights_file.format(alpha=float(alpha), digits=digits)
@@ -63,30 +64,60 @@ def weights_file(backbone: str, alpha: float = 1.0) -> Path:
 def backbone_classifier(
     image_shape: tuple[int, int, int], num_classes: int, *, hidden: Sequence[int] = (), dropout: float = 0.2, **backbone
 ) -> keras.Model:
-    """A backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
+    """Build a backbone without its top, global pooling, optional dense layers, dropout and softmax: one flat graph.
 
         >>> import marinecv as mcv
         >>> mcv.backbone_classifier((64, 64, 3), 7, backbone="mobilenet", weights=None).output_shape
         (None, 7)
 
     Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
+        image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
         hidden: units of dense ReLU layers before the output.
         dropout: behind each of them; without any, before the output.
-        **backbone: as `backbone_features` takes them: `backbone="mobilenet"`, `weights`, `trainable_layers` and so on.
+        **backbone: arguments of `backbone_features`: `backbone="mobilenet"`, `weights`, `trainable_layers` and so on.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
-    Raises:
-        ValueError: as `backbone_features`.
     Source: aquarium report, section 1.6; Keras applications.
     """
     features = backbone_features(image_shape, **backbone)
     return keras.Model(features.input, head(features.output, num_classes, hidden, dropout), name=features.name)
 
 
+def multimodal_classifier(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    attributes: int = 312,
+    attribute_units: int = 256,
+    fusion: str = "concatenate",
+    hidden: Sequence[int] = (512,),
+    dropout: float = 0.5,
+    **backbone,
+) -> keras.Model:
+    """Build a classifier on the pooled features of a backbone and a dense layer on attributes: one flat graph.
+
+    `attributes` is the length of the vector of attributes, `attribute_units` the size of the dense ReLU layer on it.
+    `fusion` is `"concatenate"`, or `"gated"`: a sigmoid of the image features weighs each attribute unit. `hidden` are
+    the units of dense ReLU layers before the output, `dropout` stands behind each; `**backbone` are arguments of
+    `backbone_features`. Returns a model from pixels `(batch, height, width, 3)` in [0, 255] and attributes `(batch,
+    attributes)` from 0 to 1 to `(batch, num_classes)` probabilities. Source: birds report, section 3.2.
+    """
+    one_of(FUSIONS, fusion=fusion)
+    features = backbone_features(image_shape, **backbone)
+    inputs = keras.Input((attributes,), name="attributes")
+    x = layers.Identity(name="attribute_values")(inputs)  # a graph cannot be cut at an input
+    x = layers.Dense(attribute_units, activation="relu", name="attribute_dense")(x)
+    x = layers.Dropout(dropout, name="attribute_dropout")(x)
+    if fusion == "gated":
+        gate = layers.Dense(attribute_units, activation="sigmoid", name="attribute_gate")(features.output)
+        x = layers.Multiply(name="gated_attributes")([x, gate])
+    x = layers.Concatenate(name="image_and_attributes")([features.output, x])
+    outputs = head(x, num_classes, hidden, dropout)
+    return keras.Model([features.input, inputs], outputs, name=f"multimodal_{features.name}")
+
+
 def head(x: keras.KerasTensor, num_classes: int, hidden: Sequence[int], dropout: float) -> keras.KerasTensor:
-    """Optional dense layers with dropout behind each, else dropout alone, and softmax."""
+    """Add optional dense layers with dropout behind each, else dropout alone, and softmax."""
     for number, units in enumerate(hidden, start=1):
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
@@ -108,36 +139,35 @@ def backbone_features(
     also_pooled: Sequence[str] = (),
     freeze_batch_norm: bool = True,
 ) -> keras.Model:
-    """A backbone without its top, and global pooling.
+    """Build a backbone without its top, and global pooling.
 
     Args:
         image_shape: `(height, width, 3)`.
         backbone: a key of `BACKBONES`.
         weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
-        trainable_layers: how many of the last backbone layers learn; 0 freezes it all, None trains it all.
-        trainable_blocks: how the names of those that learn begin, such as `conv5_`, instead of how many.
-        alpha: width multiplier, of MobileNet and MobileNetV2 alone.
-        normalisation: `"backbone"` feeds the range it was trained on; `"standardise"` or `"unit"` feed that instead.
-        pooling: `"avg"`, `"max"` or `"avg_max"` (both, side by side).
-        also_pooled: earlier layers whose maps are pooled too, beside the last: they tell fine things apart.
-        freeze_batch_norm: batch normalisation keeps its statistics and scales, in trainable layers too.
+        trainable_layers: number of trainable layers, from the last; 0 freezes all, None trains all.
+        trainable_blocks: prefixes of the names of the trainable layers, such as `conv5_`, instead of their number.
+        alpha: width multiplier, of MobileNet and MobileNetV2 only.
+        normalisation: `"backbone"` is the range it was trained on; or `"standardise"`, `"unit"`, `"imagenet"`.
+        pooling: `"avg"`, `"max"` or `"avg_max"` (both, concatenated).
+        also_pooled: earlier layers whose maps are pooled too, for finer features.
+        freeze_batch_norm: batch normalization keeps its statistics and scales, in trainable layers too.
     Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`.
-    Raises:
-        ValueError: an unknown backbone, a normalisation or weights file it cannot take, or no layer of a name.
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`; ValueError where a layer is unknown,
+        or the backbone cannot take the normalization, width or weights file.
     """
     entry = _entry(backbone)
     one_of(("backbone", *NORMALISATIONS), normalisation=normalisation)
     if normalisation != "backbone" and entry.rescales_inside:
         raise ValueError(
-            f"{backbone} rescales [0, 255] inside, so {normalisation!r} input would reach it as a constant. "
+            f"{backbone} rescales [0, 255] inside, which would make {normalisation!r} input constant. "
             'Use normalisation="backbone".'
         )
     if alpha != 1.0 and not entry.has_alpha:
         raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
     if entry.rescales_inside and weights not in (None, "imagenet"):
         raise ValueError(
-            f"Keras scales the input of {backbone} rightly for its own file alone. Put yours in place of "
+            f"Keras scales the input of {backbone} for its own weights file. Put yours in place of "
             f'{weights_file(backbone)} and use weights="imagenet". Received: weights={str(weights)!r}.'
         )
     if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
@@ -146,7 +176,7 @@ def backbone_features(
     normalise = entry.normalise if normalisation == "backbone" else NORMALISATIONS[normalisation]
     options = {**entry.options, **({"alpha": alpha} if entry.has_alpha else {})}
     with warnings.catch_warnings():
-        # The weights of 224 pixels serve every size: that is the point of a convolution.
+        # Convolution weights trained at 224 pixels serve every size.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         base = getattr(keras.applications, entry.factory)(
             include_top=False,
@@ -162,18 +192,26 @@ def backbone_features(
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
         layer.trainable = layer.name in learning and not (is_batch_norm and freeze_batch_norm)
         if layer.name not in learning and isinstance(layer, layers.Dropout):
-            layer.rate = 0.0  # stochastic depth, say: what is frozen does the same in training as in inference
-    maps = {"": base.output} | {f"_of_{name}": _map(base, name) for name in also_pooled}
-    return keras.Model(inputs, _pool(maps, pooling), name=backbone)
+            layer.rate = 0.0  # such as stochastic depth: a frozen layer does the same in training as in inference
+    known = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
+    if missing := [name for name in also_pooled if name not in known]:
+        raise ValueError(f"{base.name} has no map {missing[0]!r}. Its last ones are {', '.join([*known][-6:])}.")
+    maps = {"": base.output} | {f"_of_{name}": known[name] for name in also_pooled}
+    ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
+    chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
+    one_of(chosen, pooling=pooling)
+    pooled = [ways[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
+    outputs = layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
+    return keras.Model(inputs, outputs, name=backbone)
 
 
 def _learning(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
-    """The names of the backbone layers that learn."""
+    """Return the names of the trainable layers."""
     names = [layer.name for layer in base.layers]
-    for beginning in blocks:
-        if not any(name.startswith(beginning) for name in names):
+    for prefix in blocks:
+        if not any(name.startswith(prefix) for name in names):
             raise ValueError(
-                f"No layer of {base.name} has a name that begins with {beginning!r}. Its last ones are "
+                f"No layer of {base.name} has a name that begins with {prefix!r}. Its last ones are "
                 f"{', '.join(names[-3:])}."
             )
     if blocks:
@@ -186,8 +224,8 @@ def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
         base.load_weights(file)
     except Exception as error:  # Keras and h5py raise many kinds
         raise ValueError(
-            f"{file} cannot be loaded into {backbone}: {first_line(error)} Expected what save_weights of the same "
-            "backbone writes without its top, at the same alpha, into a file that ends in .weights.h5."
+            f"{file} cannot be loaded into {backbone}: {first_line(error)} Expected a file .weights.h5 that "
+            "save_weights of the same backbone wrote without its top, at the same alpha."
         ) from error
 
 
@@ -197,27 +235,10 @@ def _entry(backbone: str) -> Backbone:
     return BACKBONES[backbone]
 
 
-def _map(base: keras.Model, name: str) -> keras.KerasTensor:
-    """The map that a layer gives."""
-    maps = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
-    if name not in maps:
-        raise ValueError(f"{base.name} has no map {name!r} to pool. Its last ones are {', '.join(list(maps)[-6:])}.")
-    return maps[name]
-
-
-def _pool(maps, pooling):
-    ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
-    chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
-    one_of(chosen, pooling=pooling)
-    pooled = [ways[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
-    return layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
-
-
 def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:
-    """Replace the statistics of every batch normalisation, in place, by their mean over some batches of images.
+    """Replace the statistics of every batch normalization, in place, by their mean over some batches of pixels.
 
-    A network with random weights and untouched statistics shrinks its signal layer by layer to nothing; with its own
-    statistics it passes it on. Batches are of pixels `(batch, height, width, 3)` in [0, 255].
+    A network with random weights and default statistics shrinks its signal layer by layer to nothing.
     """
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     before = [(norm.momentum, norm.trainable) for norm in norms]

@@ -23,29 +23,26 @@ def cnn(
     normalisation: str = "standardise",
     padding: int | None = None,
 ) -> keras.Model:
-    """Blocks of [convolution - (batch normalisation) - ReLU - max pooling], then one dense layer and softmax.
+    """Build blocks of [convolution - (batch normalization) - ReLU - max pooling], then one dense layer and softmax.
 
         >>> import marinecv as mcv
         >>> mcv.cnn((64, 64, 3), 7).output_shape
         (None, 7)
 
     Args:
-        image_shape: `(height, width, 3)`.
-        num_classes: outputs.
+        image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
         filters: of each convolution; its length is the number of convolutional layers.
         kernels: side of each kernel.
         pools: side and stride of each max pooling.
         dense: units of the hidden dense layer.
         dropout: before the output.
-        batch_norm: whether each convolution is followed by batch normalisation.
-        pooling: `"flatten"` hands every cell of the last map to the dense layer, `"avg"` their mean.
+        batch_norm: whether each convolution is followed by batch normalization.
+        pooling: `"flatten"` gives the dense layer every value of the last map, `"avg"` their mean.
         normalisation: `"standardise"`, `"unit"` or `"imagenet"`, applied inside the model.
         padding: rows and columns of zeros around the map before each convolution; None keeps its size.
     Returns:
-        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
-    Raises:
-        ValueError: lists of different lengths, a word that is none of those above, or pools that leave no image.
-    Source: aquarium report, section 1.5; both bird reports.
+        Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities; ValueError for lists
+        of different lengths or pools that leave no image. Source: aquarium report, section 1.5; both bird reports.
     """
     if not len(filters) == len(kernels) == len(pools):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Any Keras model that has a graph, as one flat graph: what stands in a model within it is reached by name."""
+"""Inline the models within a Keras model, so that every layer of it can be found by name."""
 
 import inspect
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from keras import layers
 
 
 def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | None = None) -> None:
-    """Refuse, by ValueError, a model without a graph, of several outputs or more inputs, or of another image shape."""
+    """Raise ValueError for a model without a graph, with several outputs, more inputs, or another image shape."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected model to be a keras.Model. Received: model={model!r:.80}.")
     if not (hasattr(model, "inputs") and hasattr(model, "outputs")):
         raise ValueError(
-            f"The model {model.name!r} has no graph. Expected a functional or sequential model that knows its input. "
+            f"The model {model.name!r} has no graph. Expected a functional or sequential model with a known input. "
             "Wrap a subclassed one: x = keras.Input(spec.shape); keras.Model(x, model(x))."
         )
     if not (len(model.inputs) <= inputs and len(model.outputs) == 1):
@@ -30,11 +30,10 @@ def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | No
 
 
 def flat(model: keras.Model) -> keras.Model:
-    """Return a model of one output as one flat graph that calls each operation once; it gives the same in inference.
+    """Return a model of one output as one flat graph with the same output in inference.
 
-    A model in it, a backbone or a `Sequential` of augmentation, is replaced by its operations, which keep their names
-    (a number is added where one is taken). What is such a graph already is returned as it is; else stock Keras layers
-    are copied, with their weights as they are now, and custom ones, `Lambda` and subclassed models are shared.
+    A model in it, such as a backbone, is replaced by its operations, which keep their names (a number is added to a
+    taken one). Stock Keras layers are copied with their weights, others shared; a flat graph is returned as it is.
     """
     check_graph(model, 2)
     name, taken = model.name, set()
@@ -46,12 +45,12 @@ def flat(model: keras.Model) -> keras.Model:
 
 
 def one_or_all(parts: Sequence) -> Any:
-    """What Keras models take and give: of several tensors all of them, a lone one as itself."""
+    """Return a lone tensor as itself and several as they are, which is how Keras models take and return them."""
     return parts if len(parts) > 1 else parts[0]
 
 
 def is_stock(operation: keras.Operation) -> bool:
-    """Whether all that an operation does is Keras' own, so that its configuration and weights tell what it gives."""
+    """Return whether an operation is Keras' own, so that configuration and weights determine its output."""
     parts = (operation, getattr(operation, "activation", None) or operation)
     return not isinstance(operation, layers.Lambda) and all(part.__module__.startswith("keras.") for part in parts)
 
@@ -72,12 +71,12 @@ def _has_graph(operation: keras.Operation) -> bool:
 
 
 def _adapted(operation: keras.Operation) -> bool:
-    """Whether it is a `Normalization` that learned its numbers, which weights alone do not bring into a copy."""
+    """Return whether it is a `Normalization` that was adapted, which weights alone do not copy."""
     return isinstance(operation, layers.Normalization) and operation.get_config()["mean"] is None
 
 
 def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) -> Any:
-    """What a model gives of tensors, by its operations called anew, with the `training` that it was called with."""
+    """Return the outputs of a model for tensors, by calling its operations with the `training` of its own call."""
     ends = [layers.Identity(name=f"flat_end_{number}") for number in range(len(model.outputs))]
     found = [None] * len(ends)
 
@@ -97,7 +96,7 @@ def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) 
 
 
 def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any:
-    """What a copy of an operation gives; of one that is not stock, what itself does."""
+    """Return the outputs of a copy of an operation, or of itself if it is not stock."""
     name = _free_name(operation.name, taken)
     if not is_stock(operation):
         return _Shared(operation, name)(*args, **kwargs)
@@ -112,7 +111,7 @@ def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any
 
 
 class _Shared(layers.Layer):
-    """An operation that stands in another graph too; here it has a place, and so an output, of its own."""
+    """An operation of another graph, with an output of its own in this one."""
 
     def __init__(self, operation: keras.Operation, name: str):
         super().__init__(name=name, autocast=False)

@@ -1,4 +1,4 @@
-"""The same network for inference with fewer operations: batch normalisation goes into the convolution before it."""
+"""Fuse batch normalization into the convolution before it, for faster inference."""
 
 import keras
 import numpy as np
@@ -6,11 +6,11 @@ from keras import layers
 
 
 def fold(model: keras.Model) -> keras.Model:
-    """Return a network that gives what `model` gives in inference, to float tolerance, in about two thirds of the time.
+    """Return a copy that gives the same in inference, to float tolerance, in about two thirds of the time.
 
-    In inference batch normalisation is a factor and a shift a channel, and so is a change of the kernel and the bias of
-    the convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is folded where
-    nothing else sees what that convolution gives; every other layer of the flat graph is copied, with its weights.
+    In inference batch normalization is a factor and a shift a channel, which the kernel and bias of the convolution
+    before it can take over (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is fused where
+    nothing else takes the output of that convolution; every other layer of the flat graph is copied with its weights.
     """
     norms = _foldable(model)
     gone = {norm.name for norm in norms.values()}
@@ -29,7 +29,7 @@ def fold(model: keras.Model) -> keras.Model:
 
 
 def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
-    """The normalisations that can go, by the name of their convolution."""
+    """Return the batch normalizations that can be fused, by the name of their convolution."""
     makers, uses = {}, [id(tensor) for tensor in model.outputs]
     for operation in model.operations:
         makers |= {id(tensor): operation for tensor in keras.tree.flatten(operation.output)}
@@ -46,7 +46,7 @@ def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
 
 
 def _merged(convolution, weights: list[np.ndarray], norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Kernel and bias of a convolution that normalises as well."""
+    """Return kernel and bias of a convolution that normalizes as well."""
     kernel, *bias = weights
     mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
     factor = (np.asarray(norm.gamma) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)

@@ -1,4 +1,4 @@
-"""The range a network sees, as stock Keras layers at the head of the model: pixels in [0, 255] go in."""
+"""Scale pixels in [0, 255] to the input range of a network, by stock Keras layers."""
 
 from keras import KerasTensor, layers, ops
 
@@ -7,36 +7,33 @@ IMAGENET_BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 def standardise(x: KerasTensor) -> KerasTensor:
-    """Mean 0 and deviation 1 over each image, all channels together.
-
-    Equal to `tf.image.per_image_standardization` to 2e-6, without parameters.
-    """
+    """Scale each image to mean 0 and deviation 1 over all channels: `tf.image.per_image_standardization` to 2e-6."""
     return layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-6, name="standardise")(x)
 
 
 def unit(x: KerasTensor) -> KerasTensor:
-    """[0, 255] to [0, 1]."""
+    """Scale [0, 255] to [0, 1]."""
     return layers.Rescaling(1 / 255, name="unit_range")(x)
 
 
 def imagenet(x: KerasTensor) -> KerasTensor:
-    """[0, 1] less the mean of ImageNet's channels, over their deviation: what PyTorch's networks are fed."""
+    """Scale to [0, 1], subtract the channel means of ImageNet and divide by their deviations, as PyTorch does."""
     variance = [deviation**2 for deviation in IMAGENET_RGB_DEVIATION]
     return layers.Normalization(mean=IMAGENET_RGB_MEAN, variance=variance, name="imagenet_range")(unit(x))
 
 
 def signed_unit(x: KerasTensor) -> KerasTensor:
-    """[0, 255] to [-1, 1]: MobileNet, MobileNetV2, MobileNetV3, InceptionV3."""
+    """Scale [0, 255] to [-1, 1]: MobileNet, MobileNetV2, MobileNetV3, InceptionV3."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="signed_unit_range")(x)
 
 
 def bgr_centred(x: KerasTensor) -> KerasTensor:
-    """Channels in the order blue, green, red, less the mean of ImageNet: ResNet50."""
+    """Order channels blue, green, red and subtract the means of ImageNet: ResNet50."""
     return layers.Normalization(mean=IMAGENET_BGR_MEAN, variance=(1.0, 1.0, 1.0), name="bgr_centred")(ops.flip(x, -1))
 
 
 def raw(x: KerasTensor) -> KerasTensor:
-    """Left at [0, 255]: EfficientNet rescales inside."""
+    """Keep [0, 255]: EfficientNet rescales inside."""
     return x
 
 

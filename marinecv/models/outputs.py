@@ -1,4 +1,4 @@
-"""What a classifier gives, told by its last operation: probabilities, the logits behind them, and what those take."""
+"""Probabilities, logits and embedding of a classifier, found by its last operation."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from keras import KerasTensor, layers
 from marinecv.data.user_tables import as_class_names
 from marinecv.models.flat import check_graph, flat, one_or_all
 
-LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
 KINDS = ("softmax", "sigmoid", "linear")
-ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # layers and operations of their own
+LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
+ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # classes of layers and operations
 
 
 def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
     """Return a model that gives a probability for each class, sharing its layers; itself where it does so already.
 
-    Logits get a softmax. A model of one output is of two classes: the sigmoid of its logit is the probability of the
-    second, as of Keras' `label_mode="binary"`. What cannot be told is left to `make_table`, which looks at the sums.
+    Logits get a softmax. One output is that of two classes: the sigmoid of its logit is the probability of the second,
+    as with `label_mode="binary"` of Keras. Raises ValueError where the outputs are not one number a class.
     """
     class_names = as_class_names(class_names)
     check_graph(model, 2)
@@ -27,7 +27,7 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
     if not of_two and (shape != (len(class_names),) or kind == "sigmoid"):
         raise ValueError(
             f"The model {model.name!r} gives {shape}{' of a sigmoid' * (kind == 'sigmoid')} for each image. Expected a "
-            f"softmax over the {len(class_names)} class_names {class_names!r:.200}: one number a class, in their order."
+            f"softmax over the {len(class_names)} class_names {class_names!r:.200}."
         )
     if kind == "linear" or of_two:
         model = with_logits(model) if of_two else model
@@ -37,10 +37,9 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
 
 
 def with_logits(model: keras.Model) -> keras.Model:
-    """Return the model without its final softmax, sharing all else: a probability near 1 has no gradient left.
+    """Return the model without its final softmax, of any form, sharing its layers: near 1 it has hardly any gradient.
 
-    The softmax may be an activation, a layer or an operation. A model of logits is left as it is; one of a single
-    sigmoid or logit gives minus and plus half of the logit, whose softmax is that sigmoid.
+    A model of logits stays as it is; a single sigmoid or logit becomes minus and plus half of the logit.
     """
     model = flat(model)
     (last, kind), outputs = _ending(model), model.outputs[0]
@@ -59,7 +58,7 @@ def with_logits(model: keras.Model) -> keras.Model:
 
 
 def code_tensor(model: keras.Model) -> KerasTensor:
-    """Return what the last layer of a classifier takes, or what any other network gives, in one flat graph."""
+    """Return the input of a classifier's last layer, or the output of any other network, of one flat graph."""
     last, kind = _ending(model)
     if kind != "softmax" and (kind, model.outputs[0].shape[-1]) != ("sigmoid", 1):
         return model.outputs[0]
@@ -70,7 +69,7 @@ def code_tensor(model: keras.Model) -> KerasTensor:
 
 
 def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
-    """The operation that gives what a model gives, in a model within too: softmax, sigmoid, linear, or "" of others."""
+    """Return the last operation, also of a model within, and its kind: softmax, sigmoid, linear, or "" for others."""
     graph = keras.Model(model.inputs, model.outputs[0]) if isinstance(model, keras.Sequential) else model
     last = next(each for each in reversed(graph.operations) if not _passes(each))
     if isinstance(last, keras.Model) and hasattr(last, "inputs"):
@@ -81,11 +80,11 @@ def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
 
 
 def _passes(operation: keras.Operation) -> bool:
-    """Whether it gives what it takes, in another precision perhaps."""
+    """Return whether the output is the input, perhaps in another precision."""
     is_linear = getattr(operation, "activation", None) is keras.activations.linear
     return isinstance(operation, layers.Identity) or (is_linear and isinstance(operation, layers.Activation))
 
 
 def _is_alone(operation: keras.Operation) -> bool:
-    """Whether a softmax or sigmoid is a layer or an operation of its own."""
+    """Return whether a softmax or sigmoid is a layer or an operation, not an activation."""
     return isinstance(operation, layers.Activation) or not hasattr(operation, "activation")

@@ -125,7 +125,6 @@ def keras_script(recipe: Recipe) -> str:
         "model.variational": getattr(recipe.model, "variational", False),
         "training.balanced": recipe.training.balanced,
         "training.mixed_precision": recipe.training.mixed_precision,
-        "image.reduced_decoding": recipe.image.reduced_decoding,
         "image.white": recipe.image.white not in (None, 255),
     }
     if names := [name for name, is_set in hidden.items() if is_set]:

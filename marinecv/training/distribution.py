@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from marinecv.inputs.share import ALONE, Share
+from marinecv.inputs.pipeline import ALONE, Share
 
 BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
 """How to distribute -> the Keras backend for it."""

@@ -14,10 +14,10 @@ import numpy as np
 
 from marinecv.atomic import write_text
 from marinecv.data.store import store_home, store_path
-from marinecv.features.bank import BUDGET_BYTES, values_per_view
-from marinecv.features.frontier import one_or_all, split
-from marinecv.features.views import Views
+from marinecv.features.bank import BUDGET_BYTES, Views, values_per_view
+from marinecv.features.frontier import split
 from marinecv.inputs.spec import NONE
+from marinecv.models.flat import one_or_all
 from marinecv.models.fold import fold
 from marinecv.progress import duration
 from marinecv.training.build import build_model

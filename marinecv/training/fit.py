@@ -15,14 +15,13 @@ from marinecv.choices import FITTED_SPLITS
 from marinecv.console import quiet
 from marinecv.data.held import calibration_rows
 from marinecv.data.user_tables import is_usable, usable
-from marinecv.features.frontier import one_or_all
-from marinecv.inputs.attributes import attributes_of
+from marinecv.inputs.augment import with_noise
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.noise import with_noise
-from marinecv.inputs.pipeline import make_dataset
+from marinecv.inputs.pipeline import attributes_of, make_dataset
 from marinecv.inputs.pixels import load_pixels, rows_of, split_of
 from marinecv.models.autoencoders import decoder_of, encoder_of
 from marinecv.models.backbones import set_batch_norm_statistics
+from marinecv.models.flat import one_or_all
 from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.schema import of_type

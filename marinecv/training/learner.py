@@ -8,14 +8,12 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.console import quiet
-from marinecv.features.bank import Bank, open_bank, open_shared_bank
-from marinecv.features.frontier import one_or_all, split
-from marinecv.features.pipeline import make_bank_dataset
-from marinecv.features.views import Views
+from marinecv.features.bank import Bank, Views, make_bank_dataset, open_bank, open_shared_bank
+from marinecv.features.frontier import split
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import label_indices, make_dataset
-from marinecv.inputs.share import ALONE, Share
+from marinecv.inputs.pipeline import ALONE, Share, label_indices, make_dataset
 from marinecv.inputs.spec import NONE
+from marinecv.models.flat import one_or_all
 from marinecv.models.fold import fold
 from marinecv.training.recipe import Recipe
 

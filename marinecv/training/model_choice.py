@@ -85,9 +85,9 @@ class BackboneModel(ModelConfig):
 
 @checked_dataclass
 class MultimodalModel(BackboneModel):
-    """A pretrained network beside attributes: the arguments of `marinecv.models.multimodal.multimodal_classifier`."""
+    """A pretrained network beside attributes: the arguments of `marinecv.models.backbones.multimodal_classifier`."""
 
-    kind, builder, takes_attributes = "multimodal", "multimodal:multimodal_classifier", True
+    kind, builder, takes_attributes = "multimodal", "backbones:multimodal_classifier", True
     attributes: Size = 312
     attribute_units: Size = 256
     fusion: Fusion = "concatenate"
@@ -127,12 +127,12 @@ class UNet(Autoencoder):
 
 @checked_dataclass
 class EncoderModel(ModelConfig):
-    """A classifier on the encoder of a U-Net: the arguments of `marinecv.models.encoders.encoder_classifier`.
+    """A classifier on the encoder of a U-Net: the arguments of `marinecv.models.autoencoders.encoder_classifier`.
 
     `weights` is `"none"`, the recipe of an autoencoder to train first, or the path of an encoder.
     """
 
-    kind, builder, has_encoder = "encoder", "encoders:encoder_classifier", True
+    kind, builder, has_encoder = "encoder", "autoencoders:encoder_classifier", True
     filters: tuple[Size, ...] = (32, 64, 128, 256)
     bottleneck: Size = 256
     convolutions: Annotated[int, Meta(ge=1, le=16)] = 2

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from marinecv.console import Log, import_tensorflow, silence
+from marinecv.inputs.pipeline import Share
 from marinecv.inputs.pixels import load_pixels
-from marinecv.inputs.share import Share
 from marinecv.runs import Run, is_begun
 from marinecv.training.distribution import distributed, join, leave, wait_for_all
 from marinecv.training.fit import fit_recipe

@@ -15,7 +15,7 @@ from marinecv.evaluation import latent as space
 from marinecv.evaluation.probe import linear_probe
 from marinecv.features.embeddings import embed
 from marinecv.hold import hold
-from marinecv.inputs.noise import noisy_pixels
+from marinecv.inputs.augment import noisy_pixels
 from marinecv.models.load import load_model
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.report.latent_page import write_latent_report
