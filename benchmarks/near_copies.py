@@ -33,8 +33,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import marinecv as mcv
 from marinecv.audit import copies
-from marinecv.audit.codes import ALPHA, BACKBONE
-from marinecv.audit.copies import near_copies
+from marinecv.audit.copies import ALPHA, BACKBONE, near_copies
 from marinecv.audit.thumbs import SMALL, load_thumbs
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable

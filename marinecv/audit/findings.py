@@ -1,20 +1,20 @@
-"""What an audit has to say: findings, each with its words, its number and its worst cases."""
+"""The findings of an audit: each with a sentence, a count and its worst cases."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 HYPOTHETICAL = "Under a random split, "
-"""How a sentence begins about a split that nobody has made."""
+"""Begins a sentence about a split that does not exist yet."""
 CASE_COLUMNS = ["image_id", "other", "note"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a data set that a person should know of; `serious` where it makes a score wrong or loses images.
+    """A defect of a data set; `serious` if it makes a score wrong or loses images.
 
     It concerns `count` `of` so many of a `unit`: `images`, `pairs`, `boxes` or `classes`. `what` is a sentence, `why`
-    it matters, and `todo` names the flag that helps. `cases` are `CASE_COLUMNS`, the worst first.
+    says why it matters, and `todo` how to fix it. `cases` are `CASE_COLUMNS`, the worst first.
     """
 
     name: str
@@ -29,18 +29,19 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The finding in one line: what, how many, what to do."""
+        """The finding in one line: name, count, how to fix it."""
         condition = ", if split at random" if self.what.startswith(HYPOTHETICAL) else ""
         return f"{self.name}{condition}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
 
 
-def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:
-    """Make the finding that "ROWS of TOTAL images are ...", `verbs` of one and of more; None where there is no row."""
+def finding_of(
+    rows: pd.DataFrame, total: int, defect: str, notes: pd.Series | list[str], unit: str = "images", **fields
+) -> list[Finding]:
+    """Make the finding "ROWS of TOTAL images: DEFECT.", with a case for each row; an empty list if there is no row."""
     if rows.empty:
-        return None
-    words = {"serious": False, "unit": "images", **words}
-    what = f"{len(rows):,} of {total:,} {words['unit']} {agree(len(rows), *verbs)} {rest}"
-    return Finding(count=len(rows), of=total, what=what, **words)
+        return []
+    what, cases = f"{len(rows):,} of {total:,} {unit}: {defect}.", make_cases(rows["image_id"], notes)
+    return [Finding(count=len(rows), of=total, unit=unit, what=what, cases=cases, **{"serious": False} | fields)]
 
 
 def findings_table(findings: list[Finding]) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def cases_table(findings: list[Finding]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns=columns, dtype=str), *parts], ignore_index=True)[columns]
 
 
-def make_cases(image_ids: pd.Series, notes: pd.Series | str, others: pd.Series | str = "") -> pd.DataFrame:
+def make_cases(image_ids: pd.Series, notes: pd.Series | list[str] | str, others: pd.Series | str = "") -> pd.DataFrame:
     """Build the table of cases of a finding from columns of one order."""
     cases = pd.DataFrame({"image_id": image_ids, "other": others, "note": notes}, columns=CASE_COLUMNS)
     return cases.astype(str).reset_index(drop=True)
