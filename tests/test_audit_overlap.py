@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scenes import CHANGES, draw_scene
 
-from marinecv.audit.overlap import details, overlap
+from marinecv.audit.copies import details, overlap
 
 HIGH = 0.8
 

@@ -38,8 +38,7 @@ from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.probe import linear_probe
 from marinecv.evaluation.restoration import restoration_metrics
 from marinecv.evaluation.seeds import compare_seeds, seed_spread
-from marinecv.explain.figures import box_figures
-from marinecv.explain.in_box import measure_boxes
+from marinecv.explain.in_box import box_figures, measure_boxes
 from marinecv.features.embeddings import embed
 from marinecv.inputs.rgb import find_white
 from marinecv.inputs.synthesise import synthesise

@@ -1,15 +1,18 @@
-"""Neighboring frames: images taken one after the other, by file number or by capture time."""
+"""Neighboring frames: images taken one after the other, by file number or capture time (EXIF data or file name)."""
 
 import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from marinecv.audit.moments import blank_dates, read_times
 from marinecv.audit.versions import one_each, photograph_names
+from marinecv.data.images import open_image
 from marinecv.data.layouts import folder_splits
 
 BLOCK = 50  # file numbers that are kept together
@@ -19,6 +22,11 @@ MOST = 16  # neighbors of an image, if many have one number
 ENOUGH = 20  # pairs of neighbors that the test needs
 ALIKE, DOUBT = 0.6, 1e-3  # least probability that neighbors are the more similar pair, and the largest p value
 CROWD = 2  # median names of one number, above which it counts sites or days and not frames
+NEARLY_ALL = 0.95  # fraction of names whose six digits after a date must be a time of day; else they are a counter
+_DAY = r"(?<!\d)(?:19|20)\d\d(?P<dash>[-_.]?)\d\d(?P=dash)\d\d"
+_DATE = re.compile(rf"{_DAY}(?!\d)")
+_STAMP = re.compile(rf"{_DAY}(?:[-_ T.]{{0,3}}| at )\d\d(?P<dot>[-_.:]?)\d\d(?P=dot)\d\d(?:\d{{3}})?(?!\d)")
+_EXIF, _TAKEN, _CHANGED, _CAMERA, _SERIAL = 0x8769, 36867, 306, 272, 0xA431
 _DIGITS = re.compile(r"\d{1,9}")
 # A UUID; or 8 hexadecimal digits and more in which letters and digits alternate, as in no counter like "cafe0012".
 _HEXADECIMAL = re.compile(
@@ -74,8 +82,8 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -
 
     A number in a file name may be a frame of a video or a line of a list. It counts if images with neighboring numbers
     look more alike than two random images of one class (Mann-Whitney test of the distances of their thumbnails, float
-    `(n, values)`, see `tiny`); of the numbers in a name, and time, the one with most evidence is taken. Only one version
-    of a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
+    `(n, values)`, see `tiny`); of the numbers in a name, and time, the one with most evidence is taken. One version of
+    a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
     """
     paths = [PurePosixPath(name) for name in rows["image_id"]]
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
@@ -136,3 +144,58 @@ def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndar
         if same_number.median() <= CROWD:
             numbered.append((series, place))
     return numbered
+
+
+def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read capture times from EXIF data, or else from file names without their suffix.
+
+    Returns `(series, seconds)`, both `(n,)`: the camera, or the name before the time ("" if there is no time); and
+    seconds since 1970, as if all clocks were in one time zone.
+    """
+    in_names = _are_times(stems)
+    series, seconds = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
+    for row, (stem, path) in enumerate(zip(stems, paths, strict=True)):
+        series[row], seconds[row] = _time_in_exif(path) or (in_names and _time_in_name(stem)) or ("", 0)
+    return series, seconds
+
+
+def blank_dates(stems: Sequence[str]) -> list[str]:
+    """Return names with spaces in place of dates and times of day, of the same length: they are no frame numbers.
+
+    Six digits after a date are a counter, and stay, if they are no time of day in more than one name of 20.
+    """
+    for form in (_STAMP, _DATE) if _are_times(stems) else (_DATE,):
+        stems = [form.sub(lambda match: " " * len(match[0]) if _moment(match[0]) else match[0], stem) for stem in stems]
+    return list(stems)
+
+
+def _time_in_exif(path: str) -> tuple[str, int] | None:
+    with suppress(Exception), open_image(path) as image:  # hostile EXIF raises many kinds of errors
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        details = exif.get_ifd(_EXIF) if exif else {}
+        taken = details.get(_TAKEN) or exif.get(_CHANGED)
+        if taken:
+            moment = datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+            # With the serial number two cameras of one model do not interleave.
+            return f"camera {exif.get(_CAMERA, '')} {details.get(_SERIAL, '')}".strip(), int(moment.timestamp())
+    return None
+
+
+def _time_in_name(stem: str) -> tuple[str, int] | None:
+    match = _STAMP.search(stem)
+    moment = match and _moment(match[0])
+    return (f"{stem[: match.start()]}*", int(moment.timestamp())) if moment else None
+
+
+def _are_times(stems: Sequence[str]) -> bool:
+    """Return whether the six digits after a date are a time of day: a counter soon passes 59."""
+    stamps = [match[0] for match in map(_STAMP.search, stems) if match and _moment(match[0], 8)]
+    return sum(_moment(stamp) is not None for stamp in stamps) >= NEARLY_ALL * len(stamps)
+
+
+def _moment(stamp: str, digits: int = 14) -> datetime | None:
+    """Return the date and time of the first digits of a stamp, with 0 for those left out, or None."""
+    text = re.sub(r"\D", "", stamp)[:digits].ljust(14, "0")
+    with suppress(ValueError):
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=UTC)
+    return None

@@ -63,23 +63,14 @@ def audit_images(
         "quality": measure_quality(usable(catalog), thumbs),
     }
     methods = "hashes, colors and the embeddings of a small backbone" if by_codes is not None else "hashes and colors"
+    orders = set(links.loc[links["kind"] == NEIGHBOUR, "found_by"])
+    order = f"by {orders.pop()}" if orders else "none found"
     checked = (
         f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
-        f"{frame_order(links, frames)}; a nearest-neighbor baseline; classes{'' if boxes.empty else ', boxes'} and "
-        "labels; brightness, sharpness and size."
+        f"neighboring frames: {'not searched for' if frames == 'none' else order}; a nearest-neighbor baseline; classes"
+        f"{'' if boxes.empty else ', boxes'} and labels; brightness, sharpness and size."
     )
     return catalog, tables, checked
-
-
-def frame_order(links: pd.DataFrame, frames: str | None = None) -> str:
-    """Say how neighboring frames were found; `frames` is the argument of `find_links`."""
-    if frames == "none":
-        return "neighboring frames were not searched for"
-    methods = links.loc[links["kind"] == NEIGHBOUR, "found_by"]
-    if methods.empty:
-        absent = {"number": "no number in the file names", "time": "no time"}
-        return f"{absent.get(frames, ' and '.join(absent.values()))} shows neighboring frames"
-    return f"neighboring frames by {'their file numbers' if methods.iloc[0] == 'number' else 'time'}"
 
 
 def list_findings(

@@ -39,16 +39,15 @@ def find_links(
 
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair.
-        frames: what orders neighboring frames: `"number"` in the file name, `"time"` in the EXIF data or the file
-            name, or `"none"`; None takes what fits the images best, see `find_frames`.
+        frames: the order of neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or `"none"`;
+            None takes what fits the images best, see `find_frames`.
         loaded: what `marinecv.audit.thumbs.load_thumbs(catalog)` returned, so that nothing is decoded again.
         say: called with a line of text if the search takes more than a moment.
     Returns:
         DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids); `kind`: `copy` (the same bytes), `near
-        copy` (near-duplicates, `versions` of one photograph too), `neighbour` (the next file number, or at most 10
-        seconds apart), `block` (kept together in a grouped split: 50 file numbers, or no pause of half an hour; each
-        image with the next of its block); `likeness`, the similarity of near-duplicates, 0.8 to 1; and `found_by`, the
-        method.
+        copy`, `neighbour` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
+        split: 50 file numbers, or no pause of half an hour; each image with the next of its block); `likeness`, the
+        similarity of near-duplicates, 0.8 to 1; and `found_by`, the method.
     Raises:
         ValueError: `frames` is none of `FRAMES`.
     """

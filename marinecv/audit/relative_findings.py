@@ -1,10 +1,13 @@
 """Train-test leakage: related images across splits, and how much of a score a nearest neighbor owes to them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
-from marinecv.audit.findings import HYPOTHETICAL, Finding, counted, make_cases
+from marinecv.audit import findings
+from marinecv.audit.findings import HYPOTHETICAL, Finding, counted, make_cases, make_finding
 from marinecv.audit.thumbs import tiny
 from marinecv.choices import SPLITS
 from marinecv.data.folds import kfold
@@ -16,7 +19,6 @@ MOST = 5000  # images predicted; more would take minutes and change little
 AS_SPLIT, APART = "as split", "relatives apart"
 VOTE_COLUMNS = ["vote", "image_id", "split", "group", "true_class", "predicted_class"]
 LEAK = 0.05  # of accuracy, from which leakage is serious
-GROUPED = 'Split with split_by="grouped"'
 
 
 def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd.DataFrame:
@@ -70,13 +72,18 @@ def relative_findings(
 ) -> list[Finding]:
     """Find train-test leakage and duplicates; `crossing`, `votes` and `leak` are of the split of the catalog.
 
-    `published` is False for a random split that the audit made itself: nothing across it is serious.
+    `published` is False for a random split that the audit made itself: then only two labels of one picture are serious.
     """
-    return [
-        *_leak(votes, leak, crossing, published),
-        *_frames(usable(catalog), crossing, published),
-        *_copies(_pairs_of_copies(catalog, links), published),
-    ]
+    found = _leak(votes, leak, crossing) + _frames(usable(catalog), crossing)
+    found += _copies(_pairs_of_copies(catalog, links))
+    if published:
+        return found
+    return [each if each.name == findings.TWO_LABELS else _hypothetical(each) for each in found]
+
+
+def _hypothetical(finding: Finding) -> Finding:
+    what = finding.what[0].lower() + finding.what[1:]
+    return replace(finding, serious=False, what=HYPOTHETICAL + what)
 
 
 def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +105,7 @@ def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def _leak(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame, published: bool) -> list[Finding]:
+def _leak(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -> list[Finding]:
     """Make the finding of the nearest-neighbor baseline if its loss without related images is above chance."""
     if not (leak["low"] > 0 and leak["difference"] >= LEAK):
         return []
@@ -109,7 +116,7 @@ def _leak(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame, published: bo
     majority = both["true_class"].value_counts(normalize=True).iloc[0]
     low, high = (f"{100 * leak[bound]:.0f}" for bound in ("low", "high"))
     what = (
-        f"a nearest-neighbor baseline (16x16 thumbnails, nothing learned) classifies {both['right'].mean():.1%} of the "
+        f"A nearest-neighbor baseline (16x16 thumbnails, nothing learned) classifies {both['right'].mean():.1%} of the "
         f"{len(both):,} {judged} images correctly; with related images kept apart {both['right_apart'].mean():.1%} of "
         f"the same images (the most frequent class alone: {majority:.0%}). So about {100 * leak['difference']:.0f} "
         f"points of that score come from related images (95% CI {low} to {high}). A network's may be fewer or more: "
@@ -119,98 +126,38 @@ def _leak(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame, published: bo
     lost = both[both["right"] & ~both["right_apart"]]
     lost = lost.reindex([*relative.index.intersection(lost.index), *lost.index.difference(relative.index, sort=False)])
     notes = "predicted as " + lost["predicted_class_apart"] + " without its related images"
-    return [
-        Finding(
-            name="train-test leakage",
-            serious=published,
-            count=int(both["right"].sum() - both["right_apart"].sum()),
-            of=len(both),
-            unit="images",
-            what=_under(what, published),
-            why="A model that memorizes pictures scores as well as one that recognizes animals. On a new dive or "
-            "another camera memory does not help, and those points are lost.",
-            todo=f"{GROUPED}, and trust the score on test images without a related training image.",
-            cases=make_cases(lost.index.to_series(), notes, [relative.get(image, "") for image in lost.index]),
-        )
-    ]
+    cases = make_cases(lost.index.to_series(), notes, [relative.get(image, "") for image in lost.index])
+    count = int(both["right"].sum() - both["right_apart"].sum())
+    return [make_finding(findings.LEAKAGE, count, len(both), "images", what, cases)]
 
 
-def _frames(rows: pd.DataFrame, crossing: pd.DataFrame, published: bool) -> list[Finding]:
+def _frames(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
     pairs = crossing[crossing["kind"] == NEIGHBOUR].drop_duplicates("image_id")
     if pairs.empty:
         return []
     counts, judged = pairs["split"].value_counts(), rows["split"].value_counts()
     parts = [f"{counts[split]:,} of {judged[split]:,} {split} images" for split in SPLITS[1:] if split in counts]
-    return [
-        Finding(
-            name="neighboring frames across splits",
-            serious=published,
-            count=len(pairs),
-            of=int(judged[judged.index.isin(SPLITS[1:])].sum()),
-            unit="images",
-            what=_under(f"{' and '.join(parts)} were taken right before or after a train image.", published),
-            why="Two frames of one scene look nearly the same. A model that memorizes the one recognizes the other, so "
-            "the score says little about new scenes.",
-            todo=f"{GROUPED}: frames taken together stay on one side.",
-            cases=make_cases(
-                pairs["image_id"], pairs["differ"].map("{:.0f} of 255 gray levels apart".format), pairs["relative"]
-            ),
-        )
-    ]
+    what = f"{' and '.join(parts)} were taken right before or after a train image."
+    notes = pairs["differ"].map("{:.0f} of 255 gray levels apart".format)
+    cases, total = make_cases(pairs["image_id"], notes, pairs["relative"]), judged[judged.index.isin(SPLITS[1:])].sum()
+    return [make_finding(findings.FRAMES, len(pairs), int(total), "images", what, cases)]
 
 
-def _copies(pairs: pd.DataFrame, published: bool) -> list[Finding]:
+def _copies(pairs: pd.DataFrame) -> list[Finding]:
     """Make the findings about pairs of copies: across splits, with two labels, within a split."""
-    across = pairs[(pairs["split"] != pairs["other_split"]) & (pairs["split"] != "") & (pairs["other_split"] != "")]
-    only_embedding = (across["found_by"] == "embedding").sum()
-    todo = f"{GROUPED}, or remove one of each pair"
-    if only_embedding:
-        todo += f"; a grouped split does not know the {only_embedding:,} found by embedding alone, so remove those"
-    findings = (
-        (
-            across,
-            "in different splits",
-            dict(
-                name="copies across splits",
-                serious=published,
-                why="The test repeats an image of the training: its score shows nothing that was learned.",
-                todo=f"{todo}.",
-            ),
-        ),
-        (
-            pairs[pairs["label"] != pairs["other_label"]],
-            "with two different labels",
-            dict(
-                name="one picture under two labels",
-                serious=True,
-                why="One of the two is wrong, or the picture shows both: training learns both, and a score counts a "
-                "right answer as wrong.",
-                todo="Decide which label is right, or remove one of each pair.",
-            ),
-        ),
-        (
-            pairs[pairs["split"] == pairs["other_split"]],
-            "in one split",
-            dict(
-                name="copies within a split",
-                serious=False,
-                why="A duplicated picture counts twice, in training and in a score, and makes an interval too narrow.",
-                todo="Remove one of each pair, if it is no more than a copy.",
-            ),
-        ),
-    )
+    split, other = pairs["split"], pairs["other_split"]
+    pairs = pairs.assign(exact=pairs["kind"] == COPY)
+    kinds = {
+        findings.ACROSS: (pairs[(split != other) & (split != "") & (other != "")], "in different splits"),
+        findings.TWO_LABELS: (pairs[pairs["label"] != pairs["other_label"]], "with two different labels"),
+        findings.WITHIN: (pairs[split == other], "in one split"),
+    }
     found = []
-    for rows, where, fields in findings:
+    for name, (rows, where) in kinds.items():
         if len(rows):
-            near, method = rows["likeness"].map("{:.2f}".format), rows["found_by"]
-            notes = "near-duplicate, similarity " + near + ", method " + method
-            exact = (rows["kind"] == COPY).sum()
+            exact, similarity = rows["exact"].sum(), rows["likeness"].map("{:.2f}".format)
             what = f"{counted(len(rows), 'pair')} of copies ({exact:,} exact, {len(rows) - exact:,} near) {where}."
-            what = what if fields["name"] == "one picture under two labels" else _under(what, published)
-            cases = make_cases(rows["first"], notes.where(rows["kind"] == NEAR_COPY, "exact copy"), rows["second"])
-            found.append(Finding(count=len(rows), of=len(pairs), unit="pairs", what=what, cases=cases, **fields))
+            notes = "near-duplicate, similarity " + similarity + ", method " + rows["found_by"]
+            cases = make_cases(rows["first"], notes.mask(rows["exact"], "exact copy"), rows["second"])
+            found.append(make_finding(name, len(rows), len(pairs), "pairs", what, cases))
     return found
-
-
-def _under(what: str, published: bool) -> str:
-    return what[0].upper() + what[1:] if published else HYPOTHETICAL + what

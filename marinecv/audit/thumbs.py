@@ -1,4 +1,4 @@
-"""The 128x128 thumbnails that an audit compares, decoded once as training decodes images, and what is computed of them."""
+"""The 128x128 thumbnails that an audit compares, decoded as in training, and their gray and color values."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.audit import findings
 from marinecv.audit.findings import Finding, finding_of
 from marinecv.audit.thumbs import LUMA, in_chunks
 from marinecv.data.readers.folders import NO_FOLDER
@@ -13,8 +14,8 @@ DARK, BRIGHT = 25.0, 235.0  # mean gray level, of 255
 FLAT = 8.0  # gray levels of standard deviation
 BLURRED = 0.1  # sharpness; of 1,753 real photographs the lowest had 0.15, and the highest 0.06 after a blur of 4 px
 SMALL_PX, LONG, LARGE = 64, 3.0, 4.0  # the shorter side; the longer side to it; sides to the set's median
-LIGHT, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
-REMARKS = (*LIGHT, "blurred", *SIZES)
+LIGHTS, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
+REMARKS = (*LIGHTS, "blurred", *SIZES)
 NO_BOX = ("no box", "no usable box")  # problems begin so
 
 
@@ -62,69 +63,25 @@ def _odd(table: pd.DataFrame) -> pd.DataFrame:
 
 def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding]:
     """Find the images that are excluded or hard to recognize, from a catalog of `load_thumbs` and `measure_quality`."""
-    bad, n, found = catalog[~is_usable(catalog)], len(catalog), []
+    bad, n = catalog[~is_usable(catalog)], len(catalog)
     no_box, outside = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin((NO_FOLDER, NO_SPLIT))
-    rows = bad[~no_box & ~outside]
-    found += finding_of(
-        rows,
-        n,
-        "not readable by the decoder that training uses",
-        rows["problem"],
-        name="files that cannot be read",
-        serious=True,
-        why="Training and scores exclude them, so classes shrink unnoticed. Broken files often come from a broken "
-        "download or disk, which may have damaged others.",
-        todo="Download or save these files again, or remove them.",
-    )
-    found += finding_of(
-        bad[outside],
-        n,
-        "in no folder of a class or split",
-        bad["problem"][outside],
-        name="images outside the folders",
-        why="They are not used, and were perhaps meant for training.",
-        todo="Move them into the folder of their class, or remove them.",
-    )
-    found += finding_of(
-        bad[no_box],
-        n,
-        "no usable box, so no label",
-        bad["problem"][no_box],
-        name="images without a box",
-        why="They are excluded. If they show no animal, a model never learns the empty background.",
-        todo='Correct the rows that the cases quote. If the others are empty, train with no_box="empty"; if not, '
-        "draw their boxes.",
-    )
-    rows = _flagged(quality, LIGHT).sort_values("contrast")
-    found += finding_of(
-        rows,
-        len(quality),
-        "much darker, brighter or flatter than the rest",
-        [f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in rows.itertuples()],
-        name="dark, bright or flat images",
-        why="Where a person sees nothing, a label is a guess, and a model may learn darkness itself.",
-        todo="Check them; remove what nobody could identify.",
-    )
-    rows, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
-    found += finding_of(
-        rows,
-        len(quality),
-        "blurred as a whole",
-        [f"sharpness {value:.2f}, median of the set {median:.2f}" for value in rows["sharpness"]],
-        name="blurred images",
-        why="The details that tell species apart are lost, and the label may be a guess.",
-        todo="Check them; remove what nobody could identify.",
-    )
-    rows = _flagged(quality, SIZES)
-    return found + finding_of(
-        rows,
-        len(quality),
-        "much smaller, longer or larger than the rest",
-        [f"{row.remark}: {row.width}x{row.height} px" for row in rows.itertuples()],
-        name="images of an odd size",
-        why="A small image is enlarged and a long one squeezed, so the model gets them unlike the rest.",
-        todo="Check them: thumbnails, screenshots and panoramas are often there by mistake.",
-    )
+    broken, outside, no_box = bad[~no_box & ~outside], bad[outside], bad[no_box]
+    light = _flagged(quality, LIGHTS).sort_values("contrast")
+    light_notes = [
+        f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in light.itertuples()
+    ]
+    blurred, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
+    blur_notes = [f"sharpness {value:.2f}, median of the set {median:.2f}" for value in blurred["sharpness"]]
+    sizes, m = _flagged(quality, SIZES), len(quality)
+    size_notes = [f"{row.remark}: {row.width}x{row.height} px" for row in sizes.itertuples()]
+    return [
+        *finding_of(findings.BROKEN, broken, n, "not readable by the decoder that training uses", broken["problem"]),
+        *finding_of(findings.OUTSIDE, outside, n, "in no folder of a class or split", outside["problem"]),
+        *finding_of(findings.BOXLESS, no_box, n, "no usable box, so no label", no_box["problem"]),
+        *finding_of(findings.LIGHT, light, m, "much darker, brighter or flatter than the rest", light_notes),
+        *finding_of(findings.BLUR, blurred, m, "blurred as a whole", blur_notes),
+        *finding_of(findings.SIZE, sizes, m, "much smaller, longer or larger than the rest", size_notes),
+    ]
 
 
 def _flagged(quality: pd.DataFrame, remarks: tuple[str, ...]) -> pd.DataFrame:
