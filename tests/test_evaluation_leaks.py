@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_audit_leak import diving
+from scenes import diving
 from test_data_groups import catalog_of, links_of
 
 from marinecv.audit.relative_findings import APART, AS_SPLIT, thumbnail_votes
