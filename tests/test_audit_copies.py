@@ -95,16 +95,11 @@ def overlap_of(*pictures):
     return float(overlap(pictures_of(*pictures), np.array([[0, 1]]))[0])
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_picture_overlaps_in_either_order(change):
-    picture = draw_scene(2, 2)
-    similarity = overlap_of(picture, CHANGES[change](picture))
-    assert similarity > NEAR and overlap_of(CHANGES[change](picture), picture) == pytest.approx(similarity, abs=1e-4)
-
-
 def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_picture():
     scene = draw_scene(3, 3)
     assert overlap_of(scene, scene) == pytest.approx(1, abs=1e-3)
+    crop = CHANGES["cropped"](scene)
+    assert overlap_of(crop, scene) == pytest.approx(overlap_of(scene, crop), abs=1e-4)
     assert overlap_of(scene, CHANGES["brightened"](CHANGES["mirrored"](CHANGES["cropped"](scene)))) > NEAR
     assert overlap_of(draw_scene(4, 40), draw_scene(4, 41)) < NEAR
     flat = np.zeros((2, 64, 64), np.float32)

@@ -8,7 +8,7 @@ from test_data_groups import links_of
 
 from marinecv.audit import relative_findings as leakage
 from marinecv.audit.findings import agree, cases_table, counted, findings_table
-from marinecv.audit.judge import as_split, is_split, list_findings
+from marinecv.audit.judge import as_split, is_split
 from marinecv.audit.labelling import label_findings
 from marinecv.audit.relative_findings import (
     APART,
@@ -230,13 +230,3 @@ def test_a_set_without_splits_is_split_at_random_in_the_order_of_its_rows():
     assert not is_split(loose) and not is_split(EVEN.assign(split="train"))
     broken = EVEN.assign(problem="broken", split="")
     assert as_split(broken) is broken
-
-
-def test_the_serious_findings_come_first():
-    catalog = catalog_of({("train", "eel"): 40, ("train", "ray"): 3, ("test", "eel"): 2})
-    links = links_of(("train/eel0", "train/ray0", "copy"))
-    crossing = crossing_pairs(catalog, links, np.zeros((45, 2)))
-    tables = {"links": links, "crossing": crossing, "votes": VOTES, "quality": QUALITY}
-    found = list_findings(catalog, NO_BOXES, tables, NO_LEAK)
-    assert [finding.serious for finding in found] == [True, False, False, False]
-    assert found[0].name == "one picture under two labels"

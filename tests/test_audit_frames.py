@@ -108,11 +108,6 @@ def test_neighbors_alike_because_they_are_of_one_class_prove_nothing():
     assert find_frames(rows_of(names, classes), thumbs) is None
 
 
-def test_versions_of_one_image_in_an_export_do_not_hide_its_frame_number():
-    frames = find_frames(rows_of([exported(f"train/IMG_{n // 3}", n) for n in range(120)]), walk(120))
-    assert frames.by == "number" and frames.place.tolist() == [n // 3 for n in range(120)]
-
-
 def test_a_way_that_is_asked_for_is_not_tested():
     unlike = np.random.default_rng(0).normal(size=(60, 8))
     assert find_frames(rows_of(NUMBERED), unlike) is None

@@ -27,7 +27,6 @@ from marinecv.audit.unfit import measure_quality
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.catalog import CATALOG_COLUMNS, read_boxes, read_catalog
 from marinecv.data.locate import locate
-from marinecv.inputs.rgb import open_rgb
 
 CATALOG = pd.DataFrame(
     [
@@ -127,16 +126,6 @@ def test_files_that_fail_are_rows_with_a_reason_and_each_sampled_image_has_its_n
     many = pd.concat([catalog.head(2)] * 10, ignore_index=True).assign(image_id=[str(n) for n in range(20)])
     first, again, other = (explore(many, pd.DataFrame(), seed)["noise_estimate"] for seed in (0, 0, 1))
     assert len(first) == 6 and first.equals(again) and not first.equals(other)
-
-
-def test_a_picture_is_upright_rgb_and_16_bits_are_scaled_as_for_the_model(tmp_path):
-    image = Image.new("L", (6, 4))
-    exif = image.getexif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert open_rgb(tmp_path / "turned.jpg").size == (4, 6) and open_rgb(tmp_path / "turned.jpg").mode == "RGB"
-    Image.fromarray(np.full((4, 6), 0x8000, np.uint16)).save(tmp_path / "deep.png")
-    assert open_rgb(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
 
 
 def test_the_histogram_weighs_images_alike_and_its_summary_is_theirs(tmp_path):

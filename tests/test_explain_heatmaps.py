@@ -216,22 +216,6 @@ class Seen(keras.Model):
         return x / 255
 
 
-class Doubled(layers.Layer):
-    def call(self, x):
-        return x * 2
-
-
-def test_a_layer_of_ones_own_behind_a_nested_backbone_is_where_the_heat_is(left_sighted, images):
-    maps, average, outputs = (left_sighted.get_layer(name) for name in ("conv", "average", "probabilities"))
-    inner, outer = keras.Model(left_sighted.inputs, maps.output, name="inner"), keras.Input((SIDE, SIDE, 3))
-    model = keras.Model(outer, outputs(average(Doubled(name="doubled")(inner(outer)))))
-    assert final_convolution(model) == "doubled"
-    for method in CAMS:
-        expected = heatmaps(model, images, [0, 0, 0], method, "conv")
-        np.testing.assert_allclose(heatmaps(model, images, [0, 0, 0], method), expected, atol=1e-5)
-        assert expected.any()
-
-
 def in_ways(left_sighted):
     """The model of `left_sighted`, its end written in other ways, and within another model."""
     pixels, average = left_sighted.inputs[0], left_sighted.get_layer("average").output
@@ -295,11 +279,9 @@ images, catalog = given["images"], pd.read_csv(f"{folder}/catalog.csv", keep_def
 found = {method: mcv.heatmaps(model, list(images), given["classes"], method) for method in METHODS}
 found["early"] = mcv.heatmaps(model, images, given["classes"], "gradcam++", "early")
 spec, names = mcv.ImageSpec(height=16, width=16), ["a", "b", "c"]
-predictions = mcv.predict_table(model, catalog, spec, names)
-assert mcv.classification_metrics(predictions)["accuracy"]["n"] == 3
+found["probabilities"] = mcv.predict_table(model, catalog, spec, names).filter(like="p_").to_numpy()
 run = run_of_model(f"{folder}/{keras.backend.backend()}", model, catalog, spec, names)
 assert run.metrics["validation"]["accuracy"]["n"] == 3 and write_run_report(run.folder).is_file()
-found["probabilities"] = predictions.filter(like="p_").to_numpy()
 found["codes"] = embed(keras.Model(model.inputs, keras.ops.softmax(model.outputs[0])), catalog, spec)
 np.savez(f"{folder}/{keras.backend.backend()}.npz", **found)
 """

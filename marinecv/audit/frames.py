@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from scipy.stats import mannwhitneyu
 
 from marinecv.audit.versions import one_each, photograph_names
 from marinecv.data.images import open_image
-from marinecv.data.layouts import folder_splits
 
 BLOCK = 50  # file numbers that are kept together
 SECONDS = 10  # between neighboring frames, at most
@@ -85,11 +83,10 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -
     `(n, values)`, see `tiny`); of the numbers in a name, and time, the one with most evidence is taken. One version of
     a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
     """
-    paths = [PurePosixPath(name) for name in rows["image_id"]]
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
     one = one_each(names, marked)
     if by in (None, "number"):
-        candidates += [("number", series, numbers) for series, numbers in _numbers(paths, stems)]
+        candidates += [("number", series, numbers) for series, numbers in _numbers(stems, names)]
     if by in (None, "time"):
         candidates.append(("time", *read_times(stems, rows["path"])))
     best, most = None, -np.inf
@@ -120,14 +117,13 @@ def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> tuple[
     return 1 - test.statistic / (len(near) * len(far)), test.pvalue
 
 
-def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _numbers(stems: list[str], names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the first, second... number of each name: the series it counts in, and the number.
 
     A folder starts a series only if numbers begin anew in it; folders of a split never do. Dates and hexadecimal names
     are no numbers, and neither is what most names share with several others: the number of a site or a camera.
     """
-    splits = folder_splits({part for path in paths for part in path.parts[:-1]})
-    folders = np.array(["/".join(part for part in path.parts[:-1] if part not in splits) for path in paths])
+    folders = np.array([name.rpartition("/")[0] for name in names])
     blank = [_HEXADECIMAL.sub(lambda match: " " * len(match[0]), stem) for stem in blank_dates(stems)]
     matches = [list(_DIGITS.finditer(stem)) for stem in blank]
     numbered = []
@@ -137,10 +133,10 @@ def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndar
             if which < len(numbers):
                 series[row], place[row] = f"{stem[: numbers[which].start()]}*", int(numbers[which][0])
         has = series != ""
-        names = pd.DataFrame({"series": series[has], "place": place[has], "stem": np.array(stems)[has]})
-        if names.duplicated(["series", "place"]).any():
-            series[has] = names["series"] = folders[has].astype(object) + "/" + series[has]
-        same_number = names.drop_duplicates().groupby(["series", "place"]).size()  # an export may repeat a name
+        table = pd.DataFrame({"series": series[has], "place": place[has], "stem": np.array(stems)[has]})
+        if table.duplicated(["series", "place"]).any():
+            series[has] = table["series"] = folders[has].astype(object) + "/" + series[has]
+        same_number = table.drop_duplicates().groupby(["series", "place"]).size()  # an export may repeat a name
         if same_number.median() <= CROWD:
             numbered.append((series, place))
     return numbered

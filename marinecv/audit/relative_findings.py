@@ -16,7 +16,7 @@ from marinecv.data.user_tables import as_catalog, usable
 
 FOLDS = 5
 MOST = 5000  # images predicted; more would take minutes and change little
-AS_SPLIT, APART = "as split", "relatives apart"
+AS_SPLIT, APART = "as split", "related images apart"
 VOTE_COLUMNS = ["vote", "image_id", "split", "group", "true_class", "predicted_class"]
 LEAK = 0.05  # of accuracy, from which leakage is serious
 
@@ -29,7 +29,7 @@ def thumbnail_votes(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd
         thumbs: of the same rows, those of `load_thumbs`, or float `(n, values)`.
         seed: of the folds, and of the 5,000 images that are predicted of a larger split.
     Returns:
-        DataFrame `VOTE_COLUMNS`. `vote` is `as split` (validation and test from train) or `relatives apart` (each image
+        DataFrame `VOTE_COLUMNS`. `vote` is `as split` (validation and test from train) or `related images apart` (each
         in grouped 5-fold cross-validation). A prediction without train images has no row.
     """
     thumbs = tiny(thumbs) if thumbs.ndim == 4 else thumbs
@@ -78,12 +78,11 @@ def relative_findings(
     found += _copies(_pairs_of_copies(catalog, links))
     if published:
         return found
-    return [each if each.name == findings.TWO_LABELS else _hypothetical(each) for each in found]
-
-
-def _hypothetical(finding: Finding) -> Finding:
-    what = finding.what[0].lower() + finding.what[1:]
-    return replace(finding, serious=False, what=HYPOTHETICAL + what)
+    texts = [HYPOTHETICAL + each.what[0].lower() + each.what[1:] for each in found]
+    return [
+        each if each.name == findings.TWO_LABELS else replace(each, serious=False, what=what)
+        for each, what in zip(found, texts, strict=True)
+    ]
 
 
 def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
