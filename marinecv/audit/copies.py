@@ -49,8 +49,7 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
 def near_copies(thumbs: np.ndarray, codes: np.ndarray | None = None) -> pd.DataFrame:
     """Pair the images that show the same: re-encoded, resized, brightened, mirrored, cropped or shifted.
 
-    Candidates are near by perceptual hash, by color (as it is, and normalized) or by embedding; `overlap`, a template
-    match, decides.
+    Candidates are near by perceptual hash, color (as it is, and normalized) or embedding; `overlap` decides.
 
     Args:
         thumbs: uint8 `(n, 128, 128, 3)`.

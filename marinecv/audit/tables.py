@@ -98,21 +98,18 @@ def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
     Columns: `class_name, n, mean, median, min` (0 to 1), `unsure` (images below `UNSURE_BELOW`).
     """
     good, rows = usable(catalog), []
-    for name in [*sorted(good["class_name"].unique()), "all"]:
-        share = good["share"] if name == "all" else good.loc[good["class_name"] == name, "share"]
-        unsure = int((share < UNSURE_BELOW).sum())
-        rows.append((name, len(share), share.mean(), share.median(), share.min(), unsure))
+    for name, share in [*good.groupby("class_name")["share"], ("all", good["share"])]:
+        rows.append((name, len(share), share.mean(), share.median(), share.min(), int((share < UNSURE_BELOW).sum())))
     return pd.DataFrame(rows, columns=["class_name", "n", "mean", "median", "min", "unsure"])
 
 
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     """Label the usable images that have boxes: `image_id, split, share` (of the dominant class), a column a rule."""
-    labels = dominant_class(boxes)[["image_id", "class_name", "share"]].rename(columns={"class_name": "dominant"})
+    labels = dominant_class(boxes)[["image_id", "share", "class_name"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
         other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})
         labels = labels.merge(other, on="image_id")
-    labels = usable(catalog)[["image_id", "split"]].merge(labels, on="image_id")
-    return labels[["image_id", "split", "share", "dominant", *OTHER_RULES]]
+    return usable(catalog)[["image_id", "split"]].merge(labels, on="image_id")
 
 
 def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:

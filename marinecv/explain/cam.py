@@ -1,8 +1,7 @@
 """Raw heat maps of one batch: Grad-CAM, Grad-CAM++ and saliency by tf-keras-vis (on JAX `jax_cam`), Score-CAM and LIME.
 
-tf-keras-vis computes the gradients. Not used of it are: enlarging the maps (it is half a cell off, and fails beside
-attributes), normalizing them, drawing noise (from NumPy's global state), and its Score-CAM, which masks attributes
-like pixels and chooses channels by all images of a batch together.
+tf-keras-vis computes the gradients. Its enlarging of maps (half a cell off), normalization, noise (from NumPy's global
+state) and Score-CAM (it masks attributes like pixels, and chooses channels by the whole batch) are not used.
 
 Each function takes `scores` (a model that gives logits), `inputs` (pixels in [0, 255], and attributes if the model has
 them), `classes` (n,), the name of a layer, and a seed. It returns `(n, h, w)`, of the size of the layer or the input.

@@ -16,10 +16,7 @@ BATCH = 32
 OF_A_LAYER = {"gradcam": gradcam, "gradcam++": gradcam_plus_plus, "scorecam": scorecam}
 OF_PIXELS = {"saliency": saliency, "lime": lime}
 METHODS = {**OF_A_LAYER, **OF_PIXELS}
-NO_HEAT = (
-    "no heat: nothing in the maps speaks for this class, or its gradient is zero everywhere (dead units, or a model "
-    "that gives every image the same answer)"
-)
+NO_HEAT = "no heat: no map speaks for this class, or its gradient is zero everywhere (dead units, a constant model)"
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 NO_NEW_MAPS = (  # layers between the last maps and the head that add nothing about where
     layers.MaxPooling2D,

@@ -49,8 +49,7 @@ class Explanation:
     Attributes:
         cases: one row an image: `image_id, path, split, true_class, predicted_class, probability`, `problem` (why
             there is no heat, else "") and `picture`, the PNG beside the page.
-        localization: for Grad-CAM on a split with boxes, the rows of `box_figures`: how much of the heat is inside the
-            boxes; else None.
+        localization: for Grad-CAM on a split with boxes, the rows of `box_figures`; else None.
         report: the page.
     """
 
