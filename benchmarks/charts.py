@@ -122,7 +122,7 @@ def peers(table: pd.DataFrame) -> Figure:
 
 @styled
 def heat_in_box(table: pd.DataFrame) -> Figure:
-    """Draw the fraction of Grad-CAM inside the animal's box by class, beside that of a blob in the middle of the image."""
+    """Draw the fraction of Grad-CAM inside the animal's box by class, beside that of a central blob."""
     figure = new_figure(6.4, 4.6)
     axis = figure.subplots()
     by_class = table.pivot(index="class_name", columns="measure", values="value")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.leak import thumbnail_votes
+from marinecv.audit.relative_findings import thumbnail_votes
 from marinecv.audit.thumbs import load_thumbs, tiny
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.leaks import leak_index, read_honest_scores

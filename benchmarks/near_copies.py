@@ -33,12 +33,12 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import marinecv as mcv
 from marinecv.audit import copies
-from marinecv.audit.codes import ALPHA, BACKBONE
-from marinecv.audit.copies import near_copies
+from marinecv.audit.copies import ALPHA, BACKBONE, near_copies
 from marinecv.audit.thumbs import SMALL, load_thumbs
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.intervals import wilson
+from marinecv.features.embeddings import embed
 from marinecv.inputs.pixels import read_pixels
 from marinecv.inputs.rgb import open_rgb
 from marinecv.models.backbones import backbone_features, weights_file
@@ -129,7 +129,7 @@ def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -
 
 
 def pairs_among(model, rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
-    codes = None if model is None else mcv.embed(model, rows, SMALL, thumbs, keep=False)
+    codes = None if model is None else embed(model, rows, SMALL, thumbs, keep=False)
     return near_copies(thumbs, codes)
 
 

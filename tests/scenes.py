@@ -11,6 +11,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
+from marinecv.data.catalog import CATALOG_COLUMNS
+
 SIZE_WH = (160, 120)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what begins a cell that a spreadsheet runs
 
@@ -102,3 +104,20 @@ def save(picture: Image.Image, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, "JPEG", quality=92)
     return path
+
+
+def catalog_of_files(paths: list[Path]) -> pd.DataFrame:
+    """A catalog of images of one class, all train, whose ids are their names."""
+    rows = [(path.name, str(path), "train", "ray", "", 64, 48, 1.0, "") for path in paths]
+    return pd.DataFrame(rows, columns=CATALOG_COLUMNS)
+
+
+def diving(dives: int = 20, frames: int = 3, splits: tuple[str, ...] = ("train", "train", "test")):
+    """Dives of three similar frames each, two of them train; the class is that of the dive and cannot be seen."""
+    rows = [
+        (f"{dive}_{frame}", "x.jpg", splits[frame], ("eel", "ray")[dive % 2], f"dive {dive}", 9, 9, 1.0, "")
+        for dive in range(dives)
+        for frame in range(frames)
+    ]
+    places = np.repeat(100 * np.random.default_rng(0).normal(size=(dives, 8)), frames, axis=0)
+    return pd.DataFrame(rows, columns=CATALOG_COLUMNS), places + np.random.default_rng(1).normal(size=places.shape)

@@ -13,11 +13,10 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import marinecv as mcv
-from marinecv.audit.examine import audit_images
-from marinecv.audit.explore import explore
-from marinecv.audit.judge import list_findings
-from marinecv.audit.leak import thumbnail_votes
+from marinecv.audit.judge import audit_images, list_findings
 from marinecv.audit.links import find_links
+from marinecv.audit.relative_findings import thumbnail_votes
+from marinecv.audit.tables import explore
 from marinecv.console import quiet
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog

@@ -12,8 +12,8 @@ from scenes import FORMULA, as_a_spreadsheet_reads
 from test_report_pages import assert_self_contained, open_in_browser
 
 from marinecv.atomic import write_json
-from marinecv.audit.explore import explore
 from marinecv.audit.findings import Finding, make_cases
+from marinecv.audit.tables import explore
 from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.manifests import manifest_of_folder

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_audit_leak import diving
+from scenes import diving
 from test_data_groups import catalog_of, links_of
 
-from marinecv.audit.leak import APART, AS_SPLIT, thumbnail_votes
+from marinecv.audit.relative_findings import APART, AS_SPLIT, thumbnail_votes
 from marinecv.data.groups import relatives_in_train
 from marinecv.evaluation.leaks import (
     GROUPED,

@@ -1,4 +1,4 @@
-"""`explain`: pictures, a table and a page; figures of heat kept in the run; one line where there is nothing to tell."""
+"""`explain`, from Python and the shell: pictures, a table, a page, and metrics of the heat saved in the run."""
 
 import json
 import shutil
@@ -7,14 +7,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image, draw_tank
+from conftest import draw_image
 from keras import layers
 from test_report_pages import assert_self_contained
 
-from marinecv.explain.figures import read_figures
-from marinecv.explain.gallery import CASES_A_CLASS, choose_cases
+import marinecv as mcv
+from marinecv.explain import cam  # after which `mcv.explain` is still the function
+from marinecv.explain.in_box import read_figures
 from marinecv.runs import Run
 from marinecv.workflows import explain
+from marinecv.workflows.explain import CASES_A_CLASS, choose_cases
 from pipelines.cli import main
 
 
@@ -42,12 +44,18 @@ def rows_of(folder):
     return pd.read_csv(folder / "explanations.csv", keep_default_na=False)
 
 
-def test_a_gallery_and_figures_of_a_split(run_copy, capsys):
-    said = shown(capsys, run_copy)
+def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, capsys):
+    explanation = mcv.explain(run_copy, log=None)
+    assert capsys.readouterr() == ("", "") and cam.__name__ == "marinecv.explain.cam"
+    saved = read_figures(Run(run_copy))
+    pd.testing.assert_frame_equal(explanation.localization.reset_index(drop=True), saved, check_exact=False)
     folder = run_copy / "explanations" / "gradcam"
+    assert explanation.report == folder / "explanation.html" and explanation.report.is_file()
+    assert str(explanation) == f"3 explained\n{explanation.report}"
+    printed = shown(capsys, run_copy)
     rows = rows_of(folder)
     known = pd.read_csv(run_copy / "predictions.csv").query("split == 'validation'").set_index("image_id")
-    assert sorted(rows["image_id"]) == sorted(known.index) and f"{folder / 'explanation.html'}\n" in said
+    assert sorted(rows["image_id"]) == sorted(known.index) == sorted(explanation.cases["image_id"])
     for row in rows.itertuples():
         assert row.true_class == known.loc[row.image_id, "true_class"]
         assert row.predicted_class == known.loc[row.image_id, "predicted_class"]
@@ -62,13 +70,13 @@ def test_a_gallery_and_figures_of_a_split(run_copy, capsys):
     right = (known["true_class"] == known["predicted_class"]).mean()
     assert figures.loc[("all", "accuracy"), ["value", "n"]].tolist() == pytest.approx([right, 3])
     assert figures.loc[("crab", "area"), "value"] == pytest.approx(36 * 30 / (64 * 48), abs=1e-6)
-    assert f"accuracy                     {right:.3f}" in said
+    assert f"accuracy                     {right:.3f}" in printed and f"{explanation.report}\n" in printed
     assert len(pd.read_csv(folder / "boxes.csv")) == 3
     assert 'id="heat-in-box"' in (run_copy / "report.html").read_text(encoding="utf-8")
     assert not [path for path in folder.parent.iterdir() if path.name not in ("gradcam", ".lock")]
 
 
-def test_a_look_at_test_is_written_down_and_what_was_there_is_replaced(run_copy, capsys):
+def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, capsys):
     before = (run_copy / "log.txt").read_text().count("looked at test")
     shown(capsys, run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
@@ -80,7 +88,7 @@ def test_a_look_at_test_is_written_down_and_what_was_there_is_replaced(run_copy,
     assert read_figures(Run(run_copy)) is None  # only Grad-CAM is held against the boxes
 
 
-def test_what_was_there_stays_where_a_run_is_interrupted(run_copy, capsys, monkeypatch):
+def test_an_earlier_page_stays_if_a_run_is_interrupted(run_copy, capsys, monkeypatch):
     shown(capsys, run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -94,9 +102,8 @@ def test_what_was_there_stays_where_a_run_is_interrupted(run_copy, capsys, monke
     assert [path.name for path in sorted(folder.parent.iterdir())] == [".lock", "saliency"]
 
 
-def test_with_a_limit_the_figures_are_shown_and_not_kept(run_copy, capsys):
-    said = shown(capsys, run_copy, "--limit", "2")
-    assert "n=2)" in said and read_figures(Run(run_copy)) is None
+def test_with_a_limit_the_metrics_are_shown_and_not_saved(run_copy, capsys):
+    assert "n=2)" in shown(capsys, run_copy, "--limit", "2") and read_figures(Run(run_copy)) is None
     page = run_copy / "explanations" / "gradcam" / "explanation.html"
     assert 'id="heat-in-box"' in page.read_text(encoding="utf-8") and len(rows_of(page.parent)) == 2
 
@@ -126,67 +133,50 @@ def test_files_of_ones_own_are_explained_and_a_broken_one_is_a_row(run_copy, pho
     assert len(rows_of(folder.with_name("gradcam"))) == 1
 
 
-def deaf(shape, classes):
-    """A model whose answer does not depend on the image, so that nothing has a gradient."""
-    pixels = keras.Input(shape, name="pixels")
+def test_a_dead_gradient_is_a_row_that_names_the_image_and_the_reason(run_copy, capsys):
+    pixels = keras.Input((32, 32, 3), name="pixels")
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, activation="relu", name="conv")(pixels))
-    model = keras.Model(pixels, layers.Dense(classes, activation="softmax", kernel_initializer="zeros")(x))
-    model.compile(loss="categorical_crossentropy")
-    return model
-
-
-def test_a_dead_gradient_is_a_row_that_names_the_image_and_what_it_means(run_copy, capsys):
-    deaf((32, 32, 3), 3).save(run_copy / "model.keras")
-    said = shown(capsys, run_copy, code=1)
-    assert "0 explained, 3 not (column problem)" in said
+    constant = keras.Model(pixels, layers.Dense(3, activation="softmax", kernel_initializer="zeros")(x))
+    constant.compile(loss="categorical_crossentropy")
+    constant.save(run_copy / "model.keras")
+    assert "0 explained, 3 not (column problem)" in shown(capsys, run_copy, code=1)
     folder = run_copy / "explanations" / "gradcam"
     rows = rows_of(folder)
     assert rows["problem"].str.startswith("no heat: ").all() and (rows["picture"] == "").all()
     html = (folder / "explanation.html").read_text(encoding="utf-8")
-    assert all(image_id in html for image_id in rows["image_id"]) and "gives every image the same answer" in html
+    assert all(image_id in html for image_id in rows["image_id"])
     figures = read_figures(Run(run_copy)).query("class_name == 'all'").set_index("measure")
     assert figures.loc["heat", "n"] == 0 and figures.loc["accuracy", "n"] == 3
 
 
-def test_without_boxes_one_line_says_so(run_copy, shared_tank, tmp_path, capsys):
-    moved = tmp_path / "moved"
-    shutil.copytree(shared_tank, moved)
+def test_without_boxes_or_data_one_line_says_so(run_copy, shared_tank, tmp_path, capsys):
+    moved = shutil.copytree(shared_tank, tmp_path / "moved")
     for name in ("catalog.csv", "contract.json"):
         (run_copy / name).write_text((run_copy / name).read_text().replace(str(shared_tank), str(moved)))
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
-    said = shown(capsys, run_copy)
-    assert said.count("No boxes are known of these images") == 1 and read_figures(Run(run_copy)) is None
+    assert shown(capsys, run_copy).count("No boxes are known") == 1 and read_figures(Run(run_copy)) is None
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").unlink()
-    said = shown(capsys, run_copy)
-    assert (
-        "The boxes of these images cannot be read: No known layout in" in said
-        and "No boxes are known of these images" in said
-    )
+    printed = shown(capsys, run_copy)
+    assert "cannot be read: No known layout in" in printed and "No boxes are known" in printed
     assert "No known layout" in refused(capsys, run_copy, "--data-dir", moved)
     shutil.rmtree(moved)
-    assert "No boxes are known of these images" in shown(capsys, run_copy, code=1)
-
-
-def test_data_that_has_moved_is_found_where_the_flag_says(run_copy, shared_tank, tmp_path, capsys):
-    catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), f"{shared_tank}/gone")
-    (run_copy / "catalog.csv").write_text(catalog)
-    said = shown(capsys, run_copy, code=1)
-    assert "0 explained, 3 not" in said and "If they have moved, name their folder with --data-dir." in said
+    printed = shown(capsys, run_copy, code=1)
+    assert "No boxes are known" in printed and "0 explained, 3 not" in printed
+    assert "name their folder with --data-dir" in printed
     assert "n=3)" in shown(capsys, run_copy, "--data-dir", shared_tank)
-    other = draw_tank(tmp_path / "other")
-    for split in ("train", "valid", "test"):
-        (other / split / "_annotations.csv").unlink()
-        for path in list((other / split).iterdir()):
-            (other / split / "crab").mkdir(exist_ok=True)
-            path.rename(other / split / "crab" / path.name)
-    assert f"None of the images of {run_copy} lies in {other}." in refused(capsys, run_copy, "--data-dir", other)
+    other = tmp_path / "other"
+    (other / "crab").mkdir(parents=True)
+    draw_image("crab", 1).save(other / "crab" / "a.jpg")
+    assert f"None of the images of {run_copy} lies in {other}" in refused(capsys, run_copy, "--data-dir", other)
+    catalog = mcv.read_catalog(mcv.locate(None, shared_tank))
+    assert mcv.explain(run_copy, data=catalog, limit=2, log=None).localization is None
 
 
 def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
     assert "no layer 'relu5'. Did you mean 'relu4'" in refused(capsys, run_copy, "--layer", "relu5")
-    assert "saliency looks at pixels" in refused(capsys, run_copy, "--method", "saliency", "--layer", "relu4")
+    assert "saliency uses pixels" in refused(capsys, run_copy, "--method", "saliency", "--layer", "relu4")
     catalog = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
     catalog.query("split != 'test'").to_csv(run_copy / "catalog.csv", index=False)
     assert "The split test has no usable image. Expected one of" in refused(capsys, run_copy, "--on", "test")
@@ -194,26 +184,23 @@ def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
 
 
 def test_what_explain_refuses(run_copy, photos, capsys):
-    assert "There is no nowhere. Expected an image file or a folder." in refused(capsys, run_copy, "nowhere")
-    assert "Images of your own are explained as they are. Leave them out, or --data-dir." in refused(
-        capsys, run_copy, photos, "--data", "reef"
-    )
+    assert "There is no nowhere" in refused(capsys, run_copy, "nowhere")
+    assert "Leave out either images or --data-dir" in refused(capsys, run_copy, photos, "--data", "reef")
     predictions = run_copy / "predictions.csv"
-    kept = predictions.read_text()
-    predictions.write_text(kept.replace("valid/", "elsewhere/"))
-    assert "knows none of the 3 images of the split validation" in refused(capsys, run_copy)
+    text = predictions.read_text()
+    predictions.write_text(text.replace("valid/", "elsewhere/"))
+    assert "none of the 3 images of the split validation" in refused(capsys, run_copy)
     predictions.unlink()
-    assert f"Go on with --resume {run_copy}, or name images of your own." in refused(capsys, run_copy)
-    predictions.write_text(kept)
+    assert f"Continue it with --resume {run_copy}" in refused(capsys, run_copy)
+    predictions.write_text(text)
     contract = json.loads((run_copy / "contract.json").read_text())
     (run_copy / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
-    assert "trained on drawn pictures" in refused(capsys, run_copy, photos)
-    assert "Demonstration on drawn pictures" in (
-        shown(capsys, run_copy) and (run_copy / "explanations/gradcam/explanation.html").read_text(encoding="utf-8")
-    )
+    assert "generated demo images" in refused(capsys, run_copy, photos)
+    shown(capsys, run_copy)
+    assert "Demonstration" in (run_copy / "explanations/gradcam/explanation.html").read_text(encoding="utf-8")
 
 
-def test_a_model_that_takes_attributes_is_explained_from_python(run_copy, capsys):
+def test_a_model_that_takes_attributes_is_refused(run_copy, capsys):
     pixels, told = keras.Input((32, 32, 3), name="pixels"), keras.Input((2,), name="attributes")
     x = layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(pixels)), told])
     keras.Model([pixels, told], layers.Dense(3, activation="softmax")(x)).save(run_copy / "model.keras")

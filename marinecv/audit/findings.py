@@ -1,20 +1,110 @@
-"""What an audit has to say: findings, each with its words, its number and its worst cases."""
+"""The findings of an audit: each with a sentence, a count, its worst cases, and what to do."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 HYPOTHETICAL = "Under a random split, "
-"""How a sentence begins about a split that nobody has made."""
+"""Begins a sentence about a split that does not exist yet."""
 CASE_COLUMNS = ["image_id", "other", "note"]
+LEAKAGE, FRAMES, ACROSS = "train-test leakage", "neighboring frames across splits", "copies across splits"
+TWO_LABELS, WITHIN = "one picture under two labels", "copies within a split"
+BROKEN, OUTSIDE, BOXLESS = "files that cannot be read", "images outside the folders", "images without a box"
+LIGHT, BLUR, SIZE = "dark, bright or flat images", "blurred images", "images of an odd size"
+ABSENT, FEW, UNEVEN = "classes that train lacks", "classes with few train images", "uneven classes"
+BAD_ROWS, BOXES = "annotation rows that cannot be read", "odd boxes"
+UNSURE, FLIPS = "low-margin dominant class", "labels that another rule changes"
+SERIOUS = (LEAKAGE, FRAMES, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
+"""Findings that make a score wrong or lose images."""
+WHY_AND_TODO = {
+    LEAKAGE: (
+        "A model that memorizes pictures scores as well as one that recognizes animals. On a new dive or with another "
+        "camera memory does not help, and those points are lost.",
+        'Split with split_by="grouped", and trust the score on test images without a related training image.',
+    ),
+    FRAMES: (
+        "Two frames of one scene look nearly the same. A model that memorizes the one recognizes the other, so the "
+        "score says little about new scenes.",
+        'Split with split_by="grouped": frames taken together stay on one side.',
+    ),
+    ACROSS: (
+        "The test repeats an image of the training: its score shows nothing that was learned.",
+        'Split with split_by="grouped", or remove one of each pair; a grouped split does not know pairs found by '
+        "embedding alone.",
+    ),
+    TWO_LABELS: (
+        "One of the two is wrong, or the picture shows both: training learns both, and a score counts a right answer "
+        "as wrong.",
+        "Decide which label is right, or remove one of each pair.",
+    ),
+    WITHIN: (
+        "A duplicated picture counts twice, in training and in a score, and makes an interval too narrow.",
+        "Remove one of each pair, if it is no more than a copy.",
+    ),
+    BROKEN: (
+        "Training and scores exclude them, so classes shrink unnoticed. Broken files often come from a broken download "
+        "or disk, which may have damaged others.",
+        "Download or save these files again, or remove them.",
+    ),
+    OUTSIDE: (
+        "They are not used, and were perhaps meant for training.",
+        "Move them into the folder of their class, or remove them.",
+    ),
+    BOXLESS: (
+        "They are excluded. If they show no animal, a model never learns the empty background.",
+        'Correct the rows that the cases quote. If the others are empty, train with no_box="empty"; if not, draw their '
+        "boxes.",
+    ),
+    LIGHT: (
+        "Where a person sees nothing, a label is a guess, and a model may learn darkness itself.",
+        "Check them; remove what nobody could identify.",
+    ),
+    BLUR: (
+        "The details that tell species apart are lost, and the label may be a guess.",
+        "Check them; remove what nobody could identify.",
+    ),
+    SIZE: (
+        "A small image is enlarged and a long one squeezed, so the model gets them unlike the rest.",
+        "Check them: thumbnails, screenshots and panoramas are often there by mistake.",
+    ),
+    ABSENT: (
+        "A model cannot predict a class that it was never shown: every such image is an error.",
+        'Put images of each class into train, or split again with split_by="stratified".',
+    ),
+    FEW: (
+        "The model learns little of such a class, and its score says little.",
+        "Add images of them; a learning curve estimates what more images would bring.",
+    ),
+    UNEVEN: (
+        "Accuracy is then that of the large classes, and a model that never predicts the small ones looks good.",
+        "Judge by balanced accuracy; try balanced=True or class_weights=True.",
+    ),
+    BAD_ROWS: (
+        "The images are labeled from their other boxes, and the class of a lost box may be the right one.",
+        "Correct the rows; each case quotes one, with its file and line.",
+    ),
+    BOXES: (
+        "Boxes decide on the label and on where a model should look. A stray click counts like an animal.",
+        "Fix them in the annotation tool; each case names its row.",
+    ),
+    UNSURE: (
+        "They show two animals about equally: predicting the second counts as an error, which caps a score.",
+        "Check them before you trust a few errors; leave out what is a draw.",
+    ),
+    FLIPS: (
+        "The right answer is then a choice, and scores under different rules cannot be compared.",
+        "Choose the rule once, with label_rule=, and state it beside every score.",
+    ),
+}
+"""Name of a finding -> why it matters, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a data set that a person should know of; `serious` where it makes a score wrong or loses images.
+    """A defect of a data set; `serious` if it makes a score wrong or loses images.
 
     It concerns `count` `of` so many of a `unit`: `images`, `pairs`, `boxes` or `classes`. `what` is a sentence, `why`
-    it matters, and `todo` names the flag that helps. `cases` are `CASE_COLUMNS`, the worst first.
+    says why it matters, and `todo` how to fix it. `cases` are `CASE_COLUMNS`, the worst first.
     """
 
     name: str
@@ -29,28 +119,32 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The finding in one line: what, how many, what to do."""
+        """The finding in one line: name, count, how to fix it."""
         condition = ", if split at random" if self.what.startswith(HYPOTHETICAL) else ""
         return f"{self.name}{condition}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
 
 
-def finding_of(rows: pd.DataFrame, total: int, verbs: tuple[str, str], rest: str, **words) -> Finding | None:
-    """Make the finding that "ROWS of TOTAL images are ...", `verbs` of one and of more; None where there is no row."""
+def make_finding(name: str, count: int, total: int, unit: str, what: str, cases: pd.DataFrame) -> Finding:
+    """Make a finding of those named above."""
+    why, todo = WHY_AND_TODO[name]
+    return Finding(name, name in SERIOUS, count, total, unit, what, why, todo, cases)
+
+
+def finding_of(
+    name: str, rows: pd.DataFrame, total: int, defect: str, notes: pd.Series | list[str], unit: str = "images"
+) -> list[Finding]:
+    """Make the finding "ROWS of TOTAL images: DEFECT.", with a case for each row; an empty list if there is no row."""
     if rows.empty:
-        return None
-    words = {"serious": False, "unit": "images", **words}
-    what = f"{len(rows):,} of {total:,} {words['unit']} {agree(len(rows), *verbs)} {rest}"
-    return Finding(count=len(rows), of=total, what=what, **words)
+        return []
+    what = f"{len(rows):,} of {total:,} {unit}: {defect}."
+    return [make_finding(name, len(rows), total, unit, what, make_cases(rows["image_id"], notes))]
 
 
 def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """Return a row a finding: `finding, serious` (yes or no), `count, of, unit, what, why, todo`."""
-    columns = ["finding", "serious", "count", "of", "unit", "what", "why", "todo"]
-    rows = [
-        (each.name, "yes" if each.serious else "no", *(getattr(each, name) for name in columns[2:]))
-        for each in findings
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["name", "serious", "count", "of", "unit", "what", "why", "todo"]
+    table = pd.DataFrame([[getattr(each, name) for name in columns] for each in findings], columns=columns)
+    return table.assign(serious=table["serious"].map({True: "yes", False: "no"})).rename(columns={"name": "finding"})
 
 
 def cases_table(findings: list[Finding]) -> pd.DataFrame:
@@ -60,7 +154,7 @@ def cases_table(findings: list[Finding]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns=columns, dtype=str), *parts], ignore_index=True)[columns]
 
 
-def make_cases(image_ids: pd.Series, notes: pd.Series | str, others: pd.Series | str = "") -> pd.DataFrame:
+def make_cases(image_ids: pd.Series, notes: pd.Series | list[str] | str, others: pd.Series | str = "") -> pd.DataFrame:
     """Build the table of cases of a finding from columns of one order."""
     cases = pd.DataFrame({"image_id": image_ids, "other": others, "note": notes}, columns=CASE_COLUMNS)
     return cases.astype(str).reset_index(drop=True)

@@ -1,24 +1,30 @@
-"""Images taken one after the other: by the numbers in their file names, or by the time in EXIF data or names."""
+"""Neighboring frames: images taken one after the other, by file number or capture time (EXIF data or file name)."""
 
 import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from marinecv.audit.moments import blank_dates, read_times
 from marinecv.audit.versions import one_each, photograph_names
-from marinecv.data.layouts import folder_splits
+from marinecv.data.images import open_image
 
 BLOCK = 50  # file numbers that are kept together
-SECONDS = 10  # that lie between neighbours, at most
-PAUSE = 30 * 60  # seconds after which a new block begins: what camera trappers call an independent event
-MOST = 16  # neighbours of an image, where many have one number
-ENOUGH = 20  # pairs of neighbours to tell by
-ALIKE, DOUBT = 0.6, 1e-3  # how often neighbours must be the more alike pair, and the p value
-CROWD = 2  # names of one number, in the median, above which it counts sites or days and not frames
+SECONDS = 10  # between neighboring frames, at most
+PAUSE = 30 * 60  # seconds after which a new block begins: camera trappers call it an independent event
+MOST = 16  # neighbors of an image, if many have one number
+ENOUGH = 20  # pairs of neighbors that the test needs
+ALIKE, DOUBT = 0.6, 1e-3  # least probability that neighbors are the more similar pair, and the largest p value
+CROWD = 2  # median names of one number, above which it counts sites or days and not frames
+NEARLY_ALL = 0.95  # fraction of names whose six digits after a date must be a time of day; else they are a counter
+_DAY = r"(?<!\d)(?:19|20)\d\d(?P<dash>[-_.]?)\d\d(?P=dash)\d\d"
+_DATE = re.compile(rf"{_DAY}(?!\d)")
+_STAMP = re.compile(rf"{_DAY}(?:[-_ T.]{{0,3}}| at )\d\d(?P<dot>[-_.:]?)\d\d(?P=dot)\d\d(?:\d{{3}})?(?!\d)")
+_EXIF, _TAKEN, _CHANGED, _CAMERA, _SERIAL = 0x8769, 36867, 306, 272, 0xA431
 _DIGITS = re.compile(r"\d{1,9}")
 # A UUID; or 8 hexadecimal digits and more in which letters and digits alternate, as in no counter like "cafe0012".
 _HEXADECIMAL = re.compile(
@@ -30,25 +36,32 @@ _HEXADECIMAL = re.compile(
 
 @dataclass(frozen=True)
 class Frames:
-    """How images follow each other: by `"number"` or by `"time"`.
+    """The order of images, by file `"number"` or by `"time"`.
 
-    `series` is `(n,)`, the sequence each image is of, "" for none; `place` `(n,)`, where in it: the file number, or
-    seconds; `alike` how often neighbours are more alike than two images of one class by chance, 0.5 to 1.
+    `series` is `(n,)`, the sequence of each image, "" for none; `place` `(n,)` its file number or seconds in it.
     """
 
     by: str
     series: np.ndarray
     place: np.ndarray
-    alike: float
 
     def neighbours(self) -> np.ndarray:
-        """Return int `(pairs, 2)`: positions of images that follow each other, a file number or some seconds apart."""
-        return _neighbours(self.series, self.place, 1 if self.by == "number" else SECONDS)
+        """Return int `(pairs, 2)`: positions of images that follow each other, a file number or 10 seconds apart."""
+        apart = 1 if self.by == "number" else SECONDS
+        order = np.lexsort((self.place, self.series))
+        order = order[self.series[order] != ""]
+        series, place, pairs = self.series[order], self.place[order], [np.empty((0, 2), np.int64)]
+        for step in range(1, min(MOST, len(order) - 1) + 1):
+            close = (series[step:] == series[:-step]) & (place[step:] - place[:-step] <= apart)
+            if not close.any():
+                break
+            pairs.append(np.stack([order[:-step][close], order[step:][close]], axis=1))
+        return np.concatenate(pairs)
 
     def blocks(self) -> np.ndarray:
-        """Return `(n,)` names of what is kept together: 50 file numbers, or what no pause of half an hour divides.
+        """Return `(n,)` names of blocks that are kept together: 50 file numbers, or no pause of half an hour within.
 
-        Links between mere neighbours would chain into one giant group.
+        Pairs of neighbors alone would chain into one giant group.
         """
         if self.by == "number":
             numbers = self.place // BLOCK
@@ -62,80 +75,123 @@ class Frames:
         return np.where(self.series == "", "", np.array(names, dtype=object))
 
 
-def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None, seed: int = 0) -> Frames | None:
-    """Find out whether file numbers or times say which images were taken one after the other; None where neither does.
+def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -> Frames | None:
+    """Find the order in which images were taken, by file number or capture time; None if neither shows it.
 
-    A number in a file name may be a frame of a video or a line of somebody's list. It counts where images whose numbers
-    are neighbours look more alike than two images of one class by chance (Mann-Whitney test of the distances of their
-    thumbnails); of the numbers in a name, and time, the one that tells most. Of versions of one photograph
-    (`photograph_names`) the test takes one. Thumbs are float `(n, values)`, see `tiny`; `by` is taken at its word.
+    A number in a file name may be a frame of a video or a line of a list. It counts if images with neighboring numbers
+    look more alike than two random images of one class (Mann-Whitney test of the distances of their thumbnails, float
+    `(n, values)`, see `tiny`); of the numbers in a name, and time, the one with most evidence is taken. One version of
+    a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
     """
-    paths = [PurePosixPath(name) for name in rows["image_id"]]
-    (stems, names, marked), said = photograph_names(rows["image_id"]), []
+    (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
     one = one_each(names, marked)
     if by in (None, "number"):
-        said += [("number", series, numbers) for series, numbers in _numbers(paths, stems)]
+        candidates += [("number", series, numbers) for series, numbers in _numbers(stems, names)]
     if by in (None, "time"):
-        said.append(("time", *read_times(stems, rows["path"])))
-    frames = []
-    for way, series, place in said:
-        pairs = Frames(way, series[one], place[one], 0.0).neighbours()
-        alike, p = _alike(rows["class_name"].to_numpy()[one], thumbs[one], pairs, seed)
-        if len(pairs) and (by or (alike >= ALIKE and p < DOUBT)):
-            frames.append((len(pairs) * (alike - 0.5), Frames(way, series, place, alike)))
-    return max(frames, key=lambda found: found[0], default=(0.0, None))[1]
+        candidates.append(("time", *read_times(stems, rows["path"])))
+    best, most = None, -np.inf
+    for way, series, place in candidates:
+        pairs = Frames(way, series[one], place[one]).neighbours()
+        alike, p = _alike(rows["class_name"].to_numpy()[one], thumbs[one], pairs)
+        evidence = len(pairs) * (alike - 0.5)
+        if len(pairs) and (by or (alike >= ALIKE and p < DOUBT)) and evidence > most:
+            best, most = Frames(way, series, place), evidence
+    return best
 
 
-def _neighbours(series: np.ndarray, place: np.ndarray, apart: int) -> np.ndarray:
-    order = np.lexsort((place, series))
-    order = order[series[order] != ""]
-    series, place, found = series[order], place[order], [np.empty((0, 2), np.int64)]
-    for step in range(1, min(MOST, len(order) - 1) + 1):
-        close = (series[step:] == series[:-step]) & (place[step:] - place[:-step] <= apart)
-        if not close.any():
-            break
-        found.append(np.stack([order[:-step][close], order[step:][close]], axis=1))
-    return np.concatenate(found)
-
-
-def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[float, float]:
-    """How often neighbours of one class are nearer than two others of it, and the p value; ties count half."""
+def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> tuple[float, float]:
+    """Return how often neighbors of one class are nearer than two others of it, and the p value; ties count half."""
     pairs = pairs[classes[pairs[:, 0]] == classes[pairs[:, 1]]]
     if len(pairs) < ENOUGH:
         return 0.0, 1.0
-    rng, of_class = np.random.default_rng(seed), [np.flatnonzero(classes == name) for name in np.unique(classes)]
-    chance = np.concatenate([rng.choice(own, (4 * len(own), 2)) for own in of_class])
-    chance = chance[chance[:, 0] != chance[:, 1]]
-    near, far = (np.linalg.norm(thumbs[i] - thumbs[j], axis=1) for i, j in (_some(pairs, rng).T, _some(chance, rng).T))
+    rng, of_class = np.random.default_rng(0), [np.flatnonzero(classes == name) for name in np.unique(classes)]
+    random_pairs = np.concatenate([rng.choice(rows, (4 * len(rows), 2)) for rows in of_class])
+    random_pairs = random_pairs[random_pairs[:, 0] != random_pairs[:, 1]]
+
+    def distances(pairs: np.ndarray, most: int = 20_000) -> np.ndarray:
+        i, j = pairs[rng.choice(len(pairs), min(most, len(pairs)), replace=False)].T
+        return np.linalg.norm(thumbs[i] - thumbs[j], axis=1)
+
+    near, far = distances(pairs), distances(random_pairs)
     test = mannwhitneyu(near, far, alternative="less")
     return 1 - test.statistic / (len(near) * len(far)), test.pvalue
 
 
-def _some(pairs: np.ndarray, rng: np.random.Generator, most: int = 20_000) -> np.ndarray:
-    return pairs[rng.choice(len(pairs), min(most, len(pairs)), replace=False)]
+def _numbers(stems: list[str], names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first, second... number of each name: the series it counts in, and the number.
 
-
-def _numbers(paths: list[PurePosixPath], stems: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first, second... number of each name: the series it counts in, and the number.
-
-    Folders of a split do not part a series. Others do only where numbers begin anew in them. Dates and hexadecimal
-    names are no numbers, and neither is what most names share with several others: the number of a site or a camera.
+    A folder starts a series only if numbers begin anew in it; folders of a split never do. Dates and hexadecimal names
+    are no numbers, and neither is what most names share with several others: the number of a site or a camera.
     """
-    splits = folder_splits({part for path in paths for part in path.parts[:-1]})
-    folders = np.array(["/".join(part for part in path.parts[:-1] if part not in splits) for path in paths])
-    blank = [_HEXADECIMAL.sub(lambda found: " " * len(found[0]), stem) for stem in blank_dates(stems)]
-    found = [list(_DIGITS.finditer(stem)) for stem in blank]
-    ways = []
-    for which in range(max(map(len, found), default=0)):
+    folders = np.array([name.rpartition("/")[0] for name in names])
+    blank = [_HEXADECIMAL.sub(lambda match: " " * len(match[0]), stem) for stem in blank_dates(stems)]
+    matches = [list(_DIGITS.finditer(stem)) for stem in blank]
+    numbered = []
+    for which in range(max(map(len, matches), default=0)):
         series, place = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
-        for row, (stem, numbers) in enumerate(zip(stems, found, strict=True)):
+        for row, (stem, numbers) in enumerate(zip(stems, matches, strict=True)):
             if which < len(numbers):
                 series[row], place[row] = f"{stem[: numbers[which].start()]}*", int(numbers[which][0])
-        told = series != ""
-        names = pd.DataFrame({"series": series[told], "place": place[told], "stem": np.array(stems)[told]})
-        if names.duplicated(["series", "place"]).any():
-            series[told] = names["series"] = folders[told].astype(object) + "/" + series[told]
-        several = names.drop_duplicates().groupby(["series", "place"]).size()  # an export may hold one name many times
-        if several.median() <= CROWD:
-            ways.append((series, place))
-    return ways
+        has = series != ""
+        table = pd.DataFrame({"series": series[has], "place": place[has], "stem": np.array(stems)[has]})
+        if table.duplicated(["series", "place"]).any():
+            series[has] = table["series"] = folders[has].astype(object) + "/" + series[has]
+        same_number = table.drop_duplicates().groupby(["series", "place"]).size()  # an export may repeat a name
+        if same_number.median() <= CROWD:
+            numbered.append((series, place))
+    return numbered
+
+
+def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read capture times from EXIF data, or else from file names without their suffix.
+
+    Returns `(series, seconds)`, both `(n,)`: the camera, or the name before the time ("" if there is no time); and
+    seconds since 1970, as if all clocks were in one time zone.
+    """
+    in_names = _are_times(stems)
+    series, seconds = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
+    for row, (stem, path) in enumerate(zip(stems, paths, strict=True)):
+        series[row], seconds[row] = _time_in_exif(path) or (in_names and _time_in_name(stem)) or ("", 0)
+    return series, seconds
+
+
+def blank_dates(stems: Sequence[str]) -> list[str]:
+    """Return names with spaces in place of dates and times of day, of the same length: they are no frame numbers.
+
+    Six digits after a date are a counter, and stay, if they are no time of day in more than one name of 20.
+    """
+    for form in (_STAMP, _DATE) if _are_times(stems) else (_DATE,):
+        stems = [form.sub(lambda match: " " * len(match[0]) if _moment(match[0]) else match[0], stem) for stem in stems]
+    return list(stems)
+
+
+def _time_in_exif(path: str) -> tuple[str, int] | None:
+    with suppress(Exception), open_image(path) as image:  # hostile EXIF raises many kinds of errors
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        details = exif.get_ifd(_EXIF) if exif else {}
+        taken = details.get(_TAKEN) or exif.get(_CHANGED)
+        if taken:
+            moment = datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+            # With the serial number two cameras of one model do not interleave.
+            return f"camera {exif.get(_CAMERA, '')} {details.get(_SERIAL, '')}".strip(), int(moment.timestamp())
+    return None
+
+
+def _time_in_name(stem: str) -> tuple[str, int] | None:
+    match = _STAMP.search(stem)
+    moment = match and _moment(match[0])
+    return (f"{stem[: match.start()]}*", int(moment.timestamp())) if moment else None
+
+
+def _are_times(stems: Sequence[str]) -> bool:
+    """Return whether the six digits after a date are a time of day: a counter soon passes 59."""
+    stamps = [match[0] for match in map(_STAMP.search, stems) if match and _moment(match[0], 8)]
+    return sum(_moment(stamp) is not None for stamp in stamps) >= NEARLY_ALL * len(stamps)
+
+
+def _moment(stamp: str, digits: int = 14) -> datetime | None:
+    """Return the date and time of the first digits of a stamp, with 0 for those left out, or None."""
+    text = re.sub(r"\D", "", stamp)[:digits].ljust(14, "0")
+    with suppress(ValueError):
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=UTC)
+    return None

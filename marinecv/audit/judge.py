@@ -1,40 +1,85 @@
-"""Every finding of an audit in one call, and what was looked at."""
+"""All measurements and all findings of an audit; `marinecv.workflows.audit` calls them and writes the page."""
+
+from collections.abc import Callable
 
 import pandas as pd
 
+from marinecv.audit.copies import copies_by_codes
 from marinecv.audit.findings import Finding
 from marinecv.audit.labelling import label_findings
-from marinecv.audit.relative_findings import relative_findings
-from marinecv.audit.unfit import image_findings
+from marinecv.audit.links import find_links
+from marinecv.audit.relative_findings import crossing_pairs, relative_findings, thumbnail_votes
+from marinecv.audit.tables import explore
+from marinecv.audit.thumbs import load_thumbs, tiny
+from marinecv.audit.unfit import image_findings, measure_quality
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import CATALOG_COLUMNS
-from marinecv.data.groups import NEIGHBOUR
+from marinecv.data.groups import NEIGHBOUR, first_level, group_catalog
 from marinecv.data.splits import split_catalog
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
 
 
 def is_split(catalog: pd.DataFrame) -> bool:
-    """Whether some images are to be learned from and others to judge by."""
+    """Return whether some usable images are train images and others validation or test images."""
     splits = set(usable(catalog)["split"])
     return "train" in splits and not splits.isdisjoint(SCORED_SPLITS)
 
 
 def as_split(catalog: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Return the catalog as it is split, or else as a random split (stratified) would be, to see what that would do."""
+    """Return the catalog as it is split, or else with a random split (stratified)."""
     if is_split(catalog) or usable(catalog).empty:
         return catalog
-    chosen = split_catalog(catalog, "stratified", seed).set_index("image_id")["split"]
-    return catalog.assign(split=chosen.reindex(catalog["image_id"]).to_numpy())  # in the order of its thumbs
+    split = split_catalog(catalog, "stratified", seed).set_index("image_id")["split"]
+    return catalog.assign(split=split.reindex(catalog["image_id"]).to_numpy())  # in the order of its thumbs
+
+
+def audit_images(
+    catalog: pd.DataFrame,
+    boxes: pd.DataFrame,
+    *,
+    frames: str | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] | None = None,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
+    """Decode every usable image and measure what the findings need.
+
+    Returns the catalog with a problem for each file that does not decode and a `group` for the others; the tables of
+    `explore`, and `links` (of `find_links` and `copies_by_codes`), `crossing`, `votes` and `quality`; and a sentence
+    about what was checked. `frames` is that of `find_links`; the seed draws samples, folds and splits.
+    """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
+    as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, say)
+    links = find_links(as_read, frames, (thumbs, catalog), say=say)  # as it was read: training finds them in the cache
+    catalog = group_catalog(first_level(catalog), links)
+    by_codes = copies_by_codes(usable(catalog), thumbs)
+    if by_codes is not None:
+        links = pd.concat([links, by_codes], ignore_index=True)
+    split, small = as_split(catalog, seed), tiny(thumbs)
+    tables = explore(catalog, boxes, seed=seed) | {
+        "links": links,
+        "crossing": crossing_pairs(split, links, small),
+        "votes": thumbnail_votes(usable(split), small, seed),
+        "quality": measure_quality(usable(catalog), thumbs),
+    }
+    methods = "hashes, colors and the embeddings of a small backbone" if by_codes is not None else "hashes and colors"
+    orders = set(links.loc[links["kind"] == NEIGHBOUR, "found_by"])
+    order = f"by {orders.pop()}" if orders else "none found"
+    checked = (
+        f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
+        f"neighboring frames: {'not searched for' if frames == 'none' else order}; a nearest-neighbor baseline; classes"
+        f"{'' if boxes.empty else ', boxes'} and labels; brightness, sharpness and size."
+    )
+    return catalog, tables, checked
 
 
 def list_findings(
     catalog: pd.DataFrame, boxes: pd.DataFrame, tables: dict[str, pd.DataFrame], leak: dict, seed: int = 0
 ) -> list[Finding]:
-    """Find what makes a score on these images wrong, and what a person should look at; the serious findings first.
+    """Return all findings, the serious ones first.
 
-    Of the tables `links`, `quality`, and where boxes decide on labels `label_flips` are read; `crossing` and `votes`,
-    both of `as_split(catalog, seed)`, and `leak`, the `leak_index` of the votes.
+    Of the tables of `audit_images` it reads `links`, `quality`, `label_flips` if present, and `crossing` and `votes`,
+    which are of `as_split(catalog, seed)`; `leak` is the `leak_index` of the votes.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     tables = {name: as_table(table, text=TEXT_OF_AUDIT).reset_index(drop=True) for name, table in tables.items()}
@@ -43,30 +88,3 @@ def list_findings(
     found += image_findings(catalog, tables["quality"])
     found += label_findings(catalog, boxes, tables.get("label_flips"))
     return sorted(found, key=lambda finding: not finding.serious)
-
-
-def looked_at(
-    catalog: pd.DataFrame,
-    boxes: pd.DataFrame,
-    tables: dict[str, pd.DataFrame],
-    by_codes: bool,
-    frames: str | None = None,
-) -> str:
-    """Say in a sentence what the findings rest on.
-
-    It takes what `list_findings` took, whether the codes of a backbone were at hand, and `frames` as `find_links` did.
-    """
-    followed = tables["links"].loc[tables["links"]["kind"] == NEIGHBOUR, "found_by"]
-    if frames == "none":
-        order = "frames were not looked for"
-    elif followed.empty:
-        asked = {"number": "no number in the file names", "time": "no time"}
-        order = f"{asked.get(frames, ' and '.join(asked.values()))} says which images follow each other"
-    else:
-        order = f"frames that follow each other by {'their file numbers' if followed.iloc[0] == 'number' else 'time'}"
-    ways = "hashes, colours and the codes of a small backbone" if by_codes else "hashes and colours"
-    labels = ", boxes" if not boxes.empty else ""
-    return (
-        f"Looked at: {len(catalog):,} files, each decoded to its last pixel; copies by content, near copies by {ways}; "
-        f"{order}; what a memory of thumbnails can name; classes{labels} and labels; light, sharpness and size."
-    )

@@ -1,4 +1,4 @@
-"""Which images belong together: one table of links, made once for the files as they lie there."""
+"""Pairs of related images: copies, near-duplicates and neighboring frames, in one table that is cached."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from marinecv.inputs.pixels import files_key
 from marinecv.schema import one_of
 from marinecv.tables import numbers, read_table, write_table
 
-VERSION = 8  # raised when the same files give other links
+VERSION = 8  # of the cache: raised when the same files give other pairs
 MANY = 500  # images, which take some seconds
 
 
@@ -29,25 +29,25 @@ def find_links(
     *,
     say: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Link copies, near copies and images taken one after the other.
+    """Find the pairs of related images: copies, near-duplicates and neighboring frames.
 
         >>> import marinecv as mcv
         >>> mcv.find_links(mcv.read_catalog(mcv.demo_images())[:8]).columns[:3].tolist()
         ['first', 'second', 'kind']
 
-    What was found is kept in the store and known by the files, their times and sizes, and their classes.
+    The result is cached by the files, their times and sizes, and their classes.
 
     Args:
-        catalog: columns `CATALOG_COLUMNS`; its usable rows are looked at, those that do not decode are left alone.
-        frames: what says which images follow each other: `"number"` in the file name, `"time"` in the EXIF data or
-            the file name, or `"none"`; None takes what tells best, see `find_frames`.
-        loaded: what `marinecv.audit.thumbs.load_thumbs(catalog)` gave, to save decoding again.
-        say: called with a line of text where the search takes more than a moment.
+        catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair.
+        frames: the order of neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or `"none"`;
+            None takes what fits the images best, see `find_frames`.
+        loaded: what `marinecv.audit.thumbs.load_thumbs(catalog)` returned, so that nothing is decoded again.
+        say: called with a line of text if the search takes more than a moment.
     Returns:
-        DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids), `kind`: `copy` (the same bytes), `near
-        copy` (of versions of one photograph too, see `versions`), `neighbour` (the next file number, or some seconds
-        apart), `block` (kept together in a grouped split: 50 file numbers, or no pause of half an hour between; each
-        with the next of its block); `likeness` (of near copies, 0.8 to 1) and `found_by`.
+        DataFrame `LINK_COLUMNS`, a row a pair: `first` and `second` (image ids); `kind`: `copy` (the same bytes), `near
+        copy`, `neighbour` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
+        split: 50 file numbers, or no pause of half an hour; each image with the next of its block); `likeness`, the
+        similarity of near-duplicates, 0.8 to 1; and `found_by`, the method.
     Raises:
         ValueError: `frames` is none of `FRAMES`.
     """
@@ -58,30 +58,33 @@ def find_links(
     if place.is_file():
         return numbers(read_table(place), ["likeness"], place)
     if say is not None and len(rows) > MANY:
-        say(f"Looking for copies and neighbouring frames among {len(rows):,} images; what is found is kept.")
+        say(f"Searching {len(rows):,} images for near-duplicates and neighboring frames; the result is cached.")
     thumbs, catalog = load_thumbs(catalog, say) if loaded is None else loaded
     rows = usable(catalog)
-    found = [exact_copies(rows), near_copies(thumbs), versions(thumbs, rows["image_id"])]
-    copies = pd.concat([pairs for pairs in found if len(pairs)] or found[:1])
-    parts = [copies.drop_duplicates(["first", "second"])]  # of two files with the same bytes nothing more is said
-    found = None if frames == "none" else find_frames(rows, tiny(thumbs), frames)
-    if found:
-        blocks = pd.Series(np.arange(len(rows))).groupby(found.blocks())
+    copies = _joined([exact_copies(rows), near_copies(thumbs), versions(thumbs, rows["image_id"])])
+    tables = [copies.drop_duplicates(["first", "second"])]  # two files with the same bytes are a copy and no more
+    order = None if frames == "none" else find_frames(rows, tiny(thumbs), frames)
+    if order:
+        blocks = pd.Series(np.arange(len(rows))).groupby(order.blocks())
         chains = [of_block.to_numpy() for name, of_block in blocks if name]
         chained = [np.stack([chain[:-1], chain[1:]], axis=1) for chain in chains]
-        for kind, pairs in ((NEIGHBOUR, found.neighbours()), (BLOCK, np.concatenate(chained))):
+        for kind, pairs in ((NEIGHBOUR, order.neighbours()), (BLOCK, np.concatenate(chained))):
             pairs = pd.DataFrame(np.sort(pairs, axis=1), columns=["first", "second"])
-            parts.append(pairs.assign(kind=kind, likeness=np.nan, found_by=found.by))
-    links = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    ids = rows["image_id"].to_numpy()
+            tables.append(pairs.assign(kind=kind, likeness=np.nan, found_by=order.by))
+    links, ids = _joined(tables), rows["image_id"].to_numpy()
     links = links.assign(first=ids[links["first"]], second=ids[links["second"]])[LINK_COLUMNS]
     place.parent.mkdir(parents=True, exist_ok=True)
     write_table(place, links)
     return links
 
 
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several tables, without the column types of empty ones."""
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
 def _key(rows: pd.DataFrame, frames: str | None) -> str:
-    """What the links of some images are known by."""
+    """Return the name in the cache of the pairs of some images."""
     rows = rows.sort_values("image_id")
     labels = "\0".join(f"{image}\1{name}" for image, name in zip(rows["image_id"], rows["class_name"], strict=True))
     facts = f"{VERSION}\0{frames}\0{files_key(rows['path'], SMALL)}\0{labels}"

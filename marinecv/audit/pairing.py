@@ -1,34 +1,34 @@
-"""Which of many codes lie close together, without looking at every pair."""
+"""Pairs of vectors that lie close together, found without comparing every pair."""
 
 import numpy as np
 
 TABLES = 32
-WINDOW = 16  # in a crowded bucket each code meets so many others a table, and others in the next
-ENOUGH = 16  # near ones of a code, which then rests: of frames of a still camera each is near to all
-EXACT = 20_000  # up to here every pair is looked at, which takes some seconds
+WINDOW = 16  # in a crowded bucket each hash is compared with so many others a table
+ENOUGH = 16  # near hashes, after which a hash is left out: of frames of a still camera each is near to all
+EXACT = 20_000  # up to so many vectors every pair is compared, which takes some seconds
 SIGNS = 256
-LOOKED_AT = 512  # of codes, from which the nearest are taken
+LOOKED_AT = 512  # candidates of a vector, of which the nearest are taken
 CHUNK = 512
 
 
-def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = ENOUGH) -> np.ndarray:
+def close_hashes(hashes: np.ndarray, radius: int, enough: int = ENOUGH) -> np.ndarray:
     """Pair the hashes, bool `(n, bits)`, that differ in at most `radius` bits, in time and memory that grow as n log n.
 
-    Each table sorts the hashes by some drawn bits, about log2(n) of them, and compares those that agree in all: a pair
-    that differs in a share d of its bits is found with probability 1 - (1 - (1 - d)^bits)^32. Returns int64 `(pairs,
-    2)`, each pair once, i < j, sorted. A hash with `enough` near ones is left out of the tables to come. Source: bit
-    sampling, Indyk and Motwani, STOC 1998.
+    Each table sorts the hashes by about log2(n) random bits, and compares those that agree in all: a pair that differs
+    in a fraction d of its bits is found with probability 1 - (1 - (1 - d)^bits)^32. A hash with `enough` near ones is
+    left out of later tables. Returns int64 `(pairs, 2)`, each pair once, i < j, sorted. Source: bit sampling, Indyk and
+    Motwani, STOC 1998.
     """
     n, width = hashes.shape
     packed = np.packbits(hashes, axis=1)
-    rng, keys, near_ones = np.random.default_rng(seed), np.empty(0, np.int64), np.zeros(n, np.int64)
-    drawn = min(width, 62, max(8, int(np.ceil(np.log2(max(n, 2))))))
+    rng, keys, near_counts = np.random.default_rng(0), np.empty(0, np.int64), np.zeros(n, np.int64)
+    sampled = min(width, 62, max(8, int(np.ceil(np.log2(max(n, 2))))))
     for _ in range(TABLES):
-        bits = rng.choice(width, drawn, replace=False)
-        awake = np.flatnonzero(near_ones < enough)
-        key = hashes[np.ix_(awake, bits)] @ (1 << np.arange(drawn, dtype=np.int64))
-        order = np.lexsort((rng.random(len(awake)), key))  # by chance within a bucket
-        key, order, found = key[order], awake[order], [keys]
+        bits = rng.choice(width, sampled, replace=False)
+        rows = np.flatnonzero(near_counts < enough)
+        key = hashes[np.ix_(rows, bits)] @ (1 << np.arange(sampled, dtype=np.int64))
+        order = np.lexsort((rng.random(len(rows)), key))  # random within a bucket
+        key, order, found = key[order], rows[order], [keys]
         for step in range(1, WINDOW + 1):
             same = np.flatnonzero(key[step:] == key[:-step]) if step < len(key) else []
             if not len(same):
@@ -38,41 +38,35 @@ def close_hashes(hashes: np.ndarray, radius: int, seed: int = 0, enough: int = E
             found.append(np.minimum(i, j)[near] * n + np.maximum(i, j)[near])
         keys = np.sort(np.concatenate(found))  # np.unique takes ten times as long
         keys = keys[np.diff(keys, prepend=-1) > 0]
-        near_ones = np.bincount(np.concatenate(np.divmod(keys, max(n, 1))), minlength=n)
+        near_counts = np.bincount(np.concatenate(np.divmod(keys, max(n, 1))), minlength=n)
     return np.stack(np.divmod(keys, max(n, 1)), axis=1)
 
 
-def nearest(codes: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
-    """Pair each code, float `(n, values)`, with its k nearest by cosine: int64 `(pairs, 2)`, as of `close_hashes`.
+def nearest(codes: np.ndarray, k: int) -> np.ndarray:
+    """Pair each vector, float `(n, values)`, with its k nearest by cosine: int64 `(pairs, 2)`, as of `close_hashes`.
 
-    Of more than 20,000 those are looked at whose signs along drawn directions nearly agree (Charikar, STOC 2002).
+    Of more than 20,000, candidates are those with nearly the same signs along random directions (Charikar, STOC 2002).
     """
     n = len(codes)
     codes = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
     if n > EXACT:
-        codes_about = codes - codes.mean(axis=0)
-        signs = codes_about @ np.random.default_rng(seed).normal(size=(codes.shape[1], SIGNS)).astype(codes.dtype) > 0
-        pairs = close_hashes(signs, SIGNS // 5, seed, LOOKED_AT)
-        return _best(pairs, _likeness(codes, pairs), n, k)
-    best = []
-    for start in range(0, n, CHUNK):
+        directions = np.random.default_rng(0).normal(size=(codes.shape[1], SIGNS)).astype(codes.dtype)
+        signs = (codes - codes.mean(axis=0)) @ directions > 0
+        return _best(codes, close_hashes(signs, SIGNS // 5, LOOKED_AT), k)
+    k, found = min(k, n - 1), [np.empty((0, 2), np.int64)]
+    for start in range(0, n if k > 0 else 0, CHUNK):
         likeness = codes[start : start + CHUNK] @ codes.T
         rows = np.arange(len(likeness))
         likeness[rows, start + rows] = -np.inf  # itself
-        k = min(k, n - 1)
-        near = np.argpartition(-likeness, k, axis=1)[:, :k] if k else np.empty((len(rows), 0), np.int64)
-        best.append(np.stack([np.repeat(start + rows, near.shape[1]), near.ravel()], axis=1))
-    pairs = np.sort(np.concatenate([*best, np.empty((0, 2), np.int64)]), axis=1)
-    return np.unique(pairs, axis=0)
+        near = np.argpartition(-likeness, k, axis=1)[:, :k]
+        found.append(np.stack([np.repeat(start + rows, k), near.ravel()], axis=1))
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
-def _likeness(codes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    parts = [pairs[start : start + 10 * CHUNK] for start in range(0, len(pairs), 10 * CHUNK)]
-    return np.concatenate([np.einsum("ij,ij->i", codes[i], codes[j]) for i, j in (part.T for part in parts)] or [[]])
-
-
-def _best(pairs: np.ndarray, likeness: np.ndarray, n: int, k: int) -> np.ndarray:
-    """The pairs that are among the k best of one of their two."""
+def _best(codes: np.ndarray, pairs: np.ndarray, k: int) -> np.ndarray:
+    """Return the pairs that are among the k most similar of one of their two vectors."""
+    chunks = np.split(pairs, range(10 * CHUNK, len(pairs), 10 * CHUNK))
+    likeness = np.concatenate([np.einsum("ij,ij->i", codes[i], codes[j]) for i, j in (part.T for part in chunks)])
     kept = np.zeros(len(pairs), bool)
     for side in (0, 1):
         order = np.lexsort((-likeness, pairs[:, side]))

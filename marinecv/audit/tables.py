@@ -1,30 +1,59 @@
-"""Count what the catalog holds: classes, sizes, problems, and how sure the labels are."""
+"""The tables of an audit that describe a data set: classes, sizes, labels by several rules, intensity and noise."""
 
+import numpy as np
 import pandas as pd
 
 from marinecv.choices import LABEL_RULES, SPLITS
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.labels import dominant_class
-from marinecv.data.user_tables import is_usable, usable
+from marinecv.data.user_tables import as_catalog, is_usable, usable
+from marinecv.inputs.rgb import find_white, open_rgb
 
-UNSURE_BELOW = 0.6
+UNSURE_BELOW = 0.6  # dominance of a class
 OTHER_RULES = LABEL_RULES[1:]
+SAMPLE = 200  # images whose pixels are counted
+
+
+def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Return the tables that describe a data set, by name; the seed draws the images whose pixels are counted.
+
+    Always `class_counts, size_table, distinct_sizes, problems`; `gray_scale` if images have more than 8 bits a gray
+    pixel; of usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes `box_problems`, and if
+    an image has several boxes `label_shares, class_changes, label_flips`.
+    """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
+    tables = {
+        "class_counts": class_counts(catalog),
+        "size_table": size_table(catalog),
+        "distinct_sizes": distinct_sizes(catalog),
+        "problems": catalog.loc[~is_usable(catalog), ["image_id", "split", "problem"]].reset_index(drop=True),
+    }
+    white, good = find_white(catalog), usable(catalog)
+    if white:
+        tables["gray_scale"] = pd.DataFrame({"white": [white]})
+    if good.empty:
+        return tables
+    sample = good.sample(min(SAMPLE, len(good)), random_state=seed).sort_index()
+    tables["intensity_histogram"] = intensity_histogram(sample["path"], white)
+    tables["intensity_summary"] = intensity_summary(tables["intensity_histogram"])
+    sigmas = [noise_sigma(np.asarray(open_rgb(path, white).convert("L"))) for path in sample["path"]]
+    columns = sample[["image_id", "split", "class_name"]]
+    tables["noise_estimate"] = columns.assign(sigma=sigmas).reset_index(drop=True)
+    if not boxes.empty:
+        if boxes["image_id"].duplicated().any():
+            tables["label_shares"] = label_shares(catalog)
+            labels = labels_by_rule(boxes, catalog)
+            tables["class_changes"] = class_changes(labels, catalog)
+            tables["label_flips"] = label_flips(labels)
+        tables["box_problems"] = boxes.loc[~is_usable(boxes), ["image_id", "class_name", "source", "problem"]]
+    return tables
 
 
 def splits_of(catalog: pd.DataFrame) -> list[str]:
-    """Return the splits present: train, validation, test, then any other."""
+    """Return the splits of a catalog: train, validation, test, then any other."""
     present = list(catalog["split"].unique())
     return [split for split in SPLITS if split in present] + sorted(set(present) - set(SPLITS))
-
-
-def sample_of(catalog: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
-    """Return at most `sample` usable rows, drawn without replacement, in the order of the catalog."""
-    good = usable(catalog)
-    return good.sample(min(sample, len(good)), random_state=seed).sort_index()
-
-
-def problems(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the images that cannot be used: `image_id, split, problem`."""
-    return catalog.loc[~is_usable(catalog), ["image_id", "split", "problem"]].reset_index(drop=True)
 
 
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +71,7 @@ def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def size_table(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Summarise width and height in pixels, for each split and for "all"; unknown sizes are left out.
+    """Summarize the known widths and heights in pixels, of each split and of "all".
 
     Columns: `split, side` ("width" or "height"), `n, mean, median, min, max`.
     """
@@ -57,38 +86,34 @@ def size_table(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def distinct_sizes(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Count the distinct sizes, the most frequent first: `width, height` (px), `count`; unknown sizes are left out."""
+    """Count the distinct known sizes, the most frequent first: `width, height` (px), `count`."""
     known = catalog[(catalog["width"] > 0) & (catalog["height"] > 0)]
     sizes = known.groupby(["width", "height"]).size().rename("count").reset_index()
     return sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True)
 
 
 def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Say how clearly the winning class won, for each class and for "all".
+    """Summarize the dominance of the labels of each class and of "all": the label's fraction of its image's scores.
 
-    `share` is the class's part of all scores in its image; near 0.5 the label could as well be another. Columns:
-    `class_name, n, mean, median, min` (shares, 0 to 1), `unsure` (images below `UNSURE_BELOW`).
+    Columns: `class_name, n, mean, median, min` (0 to 1), `unsure` (images below `UNSURE_BELOW`).
     """
     good, rows = usable(catalog), []
-    for name in [*sorted(good["class_name"].unique()), "all"]:
-        share = good["share"] if name == "all" else good.loc[good["class_name"] == name, "share"]
-        unsure = int((share < UNSURE_BELOW).sum())
-        rows.append((name, len(share), share.mean(), share.median(), share.min(), unsure))
+    for name, share in [*good.groupby("class_name")["share"], ("all", good["share"])]:
+        rows.append((name, len(share), share.mean(), share.median(), share.min(), int((share < UNSURE_BELOW).sum())))
     return pd.DataFrame(rows, columns=["class_name", "n", "mean", "median", "min", "unsure"])
 
 
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     """Label the usable images that have boxes: `image_id, split, share` (of the dominant class), a column a rule."""
-    labels = dominant_class(boxes)[["image_id", "class_name", "share"]].rename(columns={"class_name": "dominant"})
+    labels = dominant_class(boxes)[["image_id", "share", "class_name"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
         other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})
         labels = labels.merge(other, on="image_id")
-    labels = usable(catalog)[["image_id", "split"]].merge(labels, on="image_id")
-    return labels[["image_id", "split", "share", "dominant", *OTHER_RULES]]
+    return usable(catalog)[["image_id", "split"]].merge(labels, on="image_id")
 
 
 def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Count the images whose label, of `labels_by_rule`, another rule would change: a row a rule of `OTHER_RULES`.
+    """Count the images of `labels_by_rule` whose label another rule changes: a row a rule of `OTHER_RULES`.
 
     Columns: `rule`, one a split of the catalog, `total` (images changed), `n` (images).
     """
@@ -101,6 +126,48 @@ def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_flips(labels: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `labels_by_rule` whose label another rule would change, the least sure first."""
+    """Return the rows of `labels_by_rule` whose label another rule changes, the lowest dominance first."""
     flips = labels[labels[list(OTHER_RULES)].ne(labels["dominant"], axis=0).any(axis=1)]
     return flips.sort_values(["share", "image_id"], ignore_index=True)
+
+
+def intensity_histogram(paths: pd.Series, white: int | None = None) -> pd.DataFrame:
+    """Return the fraction of pixels at each `level` from 0 to 255, averaged over images: `red, green, blue, grey`.
+
+    Each of the four columns sums to 1. Grey is ITU-R 601 luma; `white` is that of `find_white`.
+    """
+    fractions = np.zeros((4, 256))
+    for path in paths:
+        image = open_rgb(path, white)
+        counts = np.array(image.histogram() + image.convert("L").histogram()).reshape(4, 256)
+        fractions += counts / (image.width * image.height)
+    table = pd.DataFrame((fractions / len(paths)).T, columns=["red", "green", "blue", "grey"])
+    return table.rename_axis("level").reset_index()
+
+
+def intensity_summary(histogram: pd.DataFrame) -> pd.DataFrame:
+    """Summarize an `intensity_histogram`: a row a `channel`, `mean` and `deviation` in gray levels.
+
+    `dark_share` is the fraction of pixels below 32, and `lower_share` that below 128.
+    """
+    level, rows = histogram["level"], []
+    for channel in histogram.columns.drop("level"):
+        share = histogram[channel]
+        mean = (share * level).sum()
+        deviation = np.sqrt((share * (level - mean) ** 2).sum())
+        rows.append((channel, mean, deviation, share[level < 32].sum(), share[level < 128].sum()))
+    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share", "lower_share"])
+
+
+def noise_sigma(grey: np.ndarray) -> float:
+    """Estimate the standard deviation of Gaussian noise in a gray image, (height, width), in its own units.
+
+    The Laplacian difference of Immerkaer, CVIU 64(2), 1996. It is an upper bound, for fine texture counts as noise; NaN
+    if a side is below 3 px.
+    """
+    if min(grey.shape) < 3:
+        return float("nan")
+    rows = grey.astype(np.float32)
+    rows = rows[:-2] - 2 * rows[1:-1] + rows[2:]
+    laplacian = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return float(np.sqrt(np.pi / 2) * np.abs(laplacian).mean() / 6)

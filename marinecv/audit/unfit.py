@@ -1,124 +1,89 @@
-"""Findings about single images: files that do not open, images that are left out, and what is hard to see."""
+"""Images that cannot be used, or are hard to recognize: dark, bright, without contrast, blurred, of an odd size."""
 
+import numpy as np
 import pandas as pd
 
-from marinecv.audit.findings import Finding, finding_of, make_cases
+from marinecv.audit import findings
+from marinecv.audit.findings import Finding, finding_of
+from marinecv.audit.thumbs import LUMA, in_chunks
 from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits import NO_SPLIT
-from marinecv.data.user_tables import is_usable
+from marinecv.data.user_tables import as_catalog, is_usable
 
+DARK, BRIGHT = 25.0, 235.0  # mean gray level, of 255
+FLAT = 8.0  # gray levels of standard deviation
+BLURRED = 0.1  # sharpness; of 1,753 real photographs the lowest had 0.15, and the highest 0.06 after a blur of 4 px
+SMALL_PX, LONG, LARGE = 64, 3.0, 4.0  # the shorter side; the longer side to it; sides to the set's median
+LIGHTS, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
+REMARKS = (*LIGHTS, "blurred", *SIZES)
 NO_BOX = ("no box", "no usable box")  # problems begin so
-NO_PLACE = (NO_FOLDER, NO_SPLIT)
-LIGHT, SIZES = ("dark", "bright", "low contrast"), ("small", "long", "large")
+
+
+def measure_quality(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
+    """Measure brightness, contrast, sharpness and size of the usable `rows`, and flag what is odd.
+
+    A value is odd if it is beyond a bound and unlike the set too: in a set of night dives no image is flagged as dark.
+    Columns: `image_id, split, class_name`; `width, height` (px); `brightness, contrast` (gray levels from 0 to 255, of
+    the thumbs), `sharpness` (standard deviation of the Laplacian relative to the contrast), and `remark`: "" or some of
+    `REMARKS`, separated by commas.
+    """
+    light = in_chunks(lambda images: _measured(images @ LUMA), thumbs)
+    table = as_catalog(rows)[["image_id", "split", "class_name", "width", "height"]].reset_index(drop=True)
+    table = table.assign(brightness=light[:, 0], contrast=light[:, 1], sharpness=light[:, 2])
+    flags = [", ".join(np.array(REMARKS)[list(odd)]) for odd in _odd(table).itertuples(index=False)]
+    return table.assign(remark=pd.Series(flags, dtype=str))
+
+
+def _measured(pictures: np.ndarray) -> np.ndarray:
+    """Return brightness, contrast and sharpness of gray pictures, `(n, 3)`."""
+    inner = pictures[:, 1:-1, 1:-1]
+    beside = pictures[:, :-2, 1:-1] + pictures[:, 2:, 1:-1] + pictures[:, 1:-1, :-2] + pictures[:, 1:-1, 2:]
+    contrast = pictures.std(axis=(1, 2))
+    sharpness = (4 * inner - beside).std(axis=(1, 2)) / np.maximum(contrast, 1.0)
+    return np.stack([pictures.mean(axis=(1, 2)), contrast, sharpness], axis=1)
+
+
+def _odd(table: pd.DataFrame) -> pd.DataFrame:
+    """Return which of `REMARKS` apply to each image, a bool column each."""
+    shorter, longer = table[["width", "height"]].min(axis=1), table[["width", "height"]].max(axis=1)
+    brightness, contrast, sharpness = table["brightness"], table["contrast"], table["sharpness"]
+    flat = (contrast < FLAT) & (contrast < contrast.median() / 3)
+    ratio = longer / shorter
+    odd = {
+        "dark": (brightness < DARK) & (brightness < brightness.median() / 2),
+        "bright": (brightness > BRIGHT) & (255 - brightness < (255 - brightness.median()) / 2),
+        "low contrast": flat,
+        "blurred": ~flat & (sharpness < BLURRED) & (sharpness < sharpness.median() / 3),
+        "small": (shorter < SMALL_PX) & (shorter < shorter.median() / 2),
+        "long": (ratio > LONG) & (ratio > 2 * ratio.median()),
+        "large": longer > LARGE * longer.median(),
+    }
+    return pd.DataFrame(odd)[list(REMARKS)]
 
 
 def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding]:
-    """Say which images are lost, and which a person should look at, by what `measure_quality` gives.
-
-    The catalog is as `load_thumbs` returns it, so that a file that does not decode has its problem.
-    """
-    bad = catalog[~is_usable(catalog)]
-    of_box, of_place = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin(NO_PLACE)
-    odd = quality[quality["remark"] != ""]
-    found = [
-        _files(bad[~of_box & ~of_place], len(catalog)),
-        _no_place(bad[of_place], len(catalog)),
-        _no_box(bad[of_box], len(catalog)),
-        _light(_remarked(odd, LIGHT), len(quality)),
-        _blurred(_remarked(odd, ("blurred",)), quality),
-        _sizes(_remarked(odd, SIZES), len(quality)),
+    """Find the images that are excluded or hard to recognize, from a catalog of `load_thumbs` and `measure_quality`."""
+    bad, n = catalog[~is_usable(catalog)], len(catalog)
+    no_box, outside = bad["problem"].str.startswith(NO_BOX).astype(bool), bad["problem"].isin((NO_FOLDER, NO_SPLIT))
+    broken, outside, no_box = bad[~no_box & ~outside], bad[outside], bad[no_box]
+    light = _flagged(quality, LIGHTS).sort_values("contrast")
+    light_notes = [
+        f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in light.itertuples()
     ]
-    return [finding for finding in found if finding]
-
-
-def _files(bad: pd.DataFrame, total: int) -> Finding | None:
-    return finding_of(
-        bad,
-        total,
-        ("cannot", "cannot"),
-        "be read with the decoder that training uses.",
-        name="files that cannot be read",
-        serious=True,
-        why="Training and scores leave them out, so classes shrink unseen. Broken files are often the trace of a "
-        "broken download or disk, which may have hit others.",
-        todo="Fetch or save these files again, or remove them.",
-        cases=make_cases(bad["image_id"], bad["problem"]),
-    )
-
-
-def _no_place(bad: pd.DataFrame, total: int) -> Finding | None:
-    return finding_of(
-        bad,
-        total,
-        ("lies", "lie"),
-        "in no folder of a class or split.",
-        name="images outside the folders",
-        why="They serve for nothing, and were perhaps meant to be learned from.",
-        todo="Move them into the folder of their class, or remove them.",
-        cases=make_cases(bad["image_id"], bad["problem"]),
-    )
-
-
-def _no_box(bad: pd.DataFrame, total: int) -> Finding | None:
-    return finding_of(
-        bad,
-        total,
-        ("has", "have"),
-        "no box that can be used, and so no label.",
-        name="images without a box",
-        why="They are left out. If they show nothing, a model never learns what nothing looks like.",
-        todo="Correct the rows that the cases quote. If the others are empty, train with --no-box empty; if not, draw "
-        "their boxes.",
-        cases=make_cases(bad["image_id"], bad["problem"]),
-    )
-
-
-def _light(odd: pd.DataFrame, total: int) -> Finding | None:
-    odd = odd.sort_values("contrast")
-    notes = [
-        f"{row.remark}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in odd.itertuples()
+    blurred, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
+    blur_notes = [f"sharpness {value:.2f}, median of the set {median:.2f}" for value in blurred["sharpness"]]
+    sizes, m = _flagged(quality, SIZES), len(quality)
+    size_notes = [f"{row.remark}: {row.width}x{row.height} px" for row in sizes.itertuples()]
+    return [
+        *finding_of(findings.BROKEN, broken, n, "not readable by the decoder that training uses", broken["problem"]),
+        *finding_of(findings.OUTSIDE, outside, n, "in no folder of a class or split", outside["problem"]),
+        *finding_of(findings.BOXLESS, no_box, n, "no usable box, so no label", no_box["problem"]),
+        *finding_of(findings.LIGHT, light, m, "much darker, brighter or flatter than the rest", light_notes),
+        *finding_of(findings.BLUR, blurred, m, "blurred as a whole", blur_notes),
+        *finding_of(findings.SIZE, sizes, m, "much smaller, longer or larger than the rest", size_notes),
     ]
-    return finding_of(
-        odd,
-        total,
-        ("is", "are"),
-        "much darker, brighter or flatter than the rest.",
-        name="dark, bright or flat images",
-        why="Where a person sees nothing, a label is a guess, and a model learns what it must not: darkness itself.",
-        todo="Look at them; remove what nobody could name.",
-        cases=make_cases(odd["image_id"], notes),
-    )
 
 
-def _blurred(odd: pd.DataFrame, quality: pd.DataFrame) -> Finding | None:
-    odd, middle = odd.sort_values("sharpness"), quality["sharpness"].median()
-    notes = [f"sharpness {value:.2f}, where the set has {middle:.2f}" for value in odd["sharpness"]]
-    return finding_of(
-        odd,
-        len(quality),
-        ("is", "are"),
-        "blurred as a whole.",
-        name="blurred images",
-        why="The marks by which species are told apart are gone, and the label may be a guess.",
-        todo="Look at them; remove what nobody could name.",
-        cases=make_cases(odd["image_id"], notes),
-    )
-
-
-def _sizes(odd: pd.DataFrame, total: int) -> Finding | None:
-    notes = [f"{row.remark}: {row.width}x{row.height} px" for row in odd.itertuples()]
-    return finding_of(
-        odd,
-        total,
-        ("is", "are"),
-        "much smaller, longer or larger than the rest.",
-        name="images of an odd size",
-        why="A small image is blown up, a long one shrunk to a strip: a model gets them otherwise than the rest.",
-        todo="Look at them: thumbnails, screenshots and panoramas are often there by mistake.",
-        cases=make_cases(odd["image_id"], notes),
-    )
-
-
-def _remarked(odd: pd.DataFrame, remarks: tuple[str, ...]) -> pd.DataFrame:
-    """The rows with one of some remarks."""
-    return odd[odd["remark"].str.split(", ").map(lambda held: not set(held).isdisjoint(remarks)).astype(bool)]
+def _flagged(quality: pd.DataFrame, remarks: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows with one of some remarks."""
+    return quality[quality["remark"].str.split(", ").map(lambda flags: not set(flags).isdisjoint(remarks)).astype(bool)]

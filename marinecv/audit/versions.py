@@ -13,7 +13,7 @@ from marinecv.data.groups import LINK_COLUMNS, NEAR_COPY
 from marinecv.data.layouts import folder_splits
 
 MIN_SIMILARITY = 0.9  # of colors: 1 in 20 pairs by chance has it, and 19 in 20 that were turned, sheared or cropped
-MAX_VERSIONS = 50  # names with more count something else
+MAX_VERSIONS = 50  # files of one name; more of them count something else
 MAX_COMPARED = 16  # later versions that each is compared with
 _EXPORT = re.compile(r"(?:_(?:jpe?g|png|bmp|webp|tiff?))*\.rf\.[0-9a-f]{32}$", re.IGNORECASE)  # of Roboflow
 _COUNT = r" ?\(\d+\)$"
@@ -22,10 +22,10 @@ _VERSION = re.compile(rf"(?<=.)(?:[-_. ]+(?:{_WORDS})(?:[-_ ]*\d+)*(?:{_COUNT})?
 
 
 def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np.ndarray]:
-    """Tell from its name of which photograph each image is a version: `.rf.` and 32 digits, `_aug1`, `-Copy`...
+    """Recognize versions of one photograph by marks in their names: `.rf.` and 32 digits, `_aug1`, `-Copy`...
 
-    Nothing is told of more than 50 files of one name. Returns `(stems, names, marked)`, (n,) each: the file name
-    without suffix and marks; the same with its folder, without folders of a split; bool, whether it had a mark.
+    More than 50 files of one name are no versions. Returns `(stems, names, marked)`, (n,) each: the file name without
+    suffix and marks; the same with its folder, without folders of a split; bool, whether it had a mark.
     """
     paths = [PurePosixPath(name) for name in image_ids]
     splits = folder_splits({part for path in paths for part in path.parts[:-1]})
@@ -49,10 +49,10 @@ def one_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
 
 
 def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
-    """Pair versions of one photograph by name and looks: turned, sheared or cropped, they keep their colors.
+    """Pair versions of one photograph by name and color: rotated, sheared or cropped, they keep their colors.
 
-    From thumbs (see `load_thumbs`) comes a table of `LINK_COLUMNS`: positions (`first` < `second`), the kind `near
-    copy`, as likeness the cosine of their colors, above 0.9, found by `name`.
+    Returns a table of `LINK_COLUMNS`: positions (`first` < `second`), the kind `near copy`, the method `name`, and as
+    similarity the cosine of their color histograms, above 0.9. Thumbs are those of `load_thumbs`.
     """
     _, names, marked = photograph_names(image_ids)
     numbers, pairs = pd.factorize(np.array(names, dtype=object))[0], [np.empty((0, 2), np.int64)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.leak import APART, AS_SPLIT
+from marinecv.audit.relative_findings import APART, AS_SPLIT
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.compare import compare_runs

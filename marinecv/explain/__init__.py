@@ -1,1 +1,1 @@
-"""Where a model looks: heat maps by several methods, and how much of the heat falls on the animal."""
+"""Heat maps of a model's evidence by several methods, and the fraction of the heat inside the boxes."""

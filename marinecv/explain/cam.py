@@ -1,16 +1,16 @@
-"""Raw heat of one batch: Grad-CAM, Grad-CAM++ and saliency by tf-keras-vis (on JAX `jax_cam`), Score-CAM by ourselves.
+"""Raw heat maps of one batch: Grad-CAM, Grad-CAM++ and saliency by tf-keras-vis (on JAX `jax_cam`), Score-CAM and LIME.
 
-tf-keras-vis works on flat models where it is told the layer by name. What it is not asked for here: to grow the maps
-(it lays the outermost cells on the outermost pixels, half a cell off, and fails beside an attribute vector), to
-normalise them, and to draw noise (from numpy's global state, for attributes too). Its Score-CAM is not used: it prints
-a bar an image, masks attributes as if they were pixels, and chooses its channels by all images of a batch together.
+tf-keras-vis computes the gradients. Its enlarging of maps (half a cell off), normalization, noise (from NumPy's global
+state) and Score-CAM (it masks attributes like pixels, and chooses channels by the whole batch) are not used.
 
-All take `scores` (a model that gives logits), `inputs` (pixels in [0, 255], and attributes where the model has them),
-`classes` (n,), the name of a layer, and a seed; they give `(n, h, w)`, at the size of the layer or the input.
+Each function takes `scores` (a model that gives logits), `inputs` (pixels in [0, 255], and attributes if the model has
+them), `classes` (n,), the name of a layer, and a seed. It returns `(n, h, w)`, of the size of the layer or the input.
 """
 
 import importlib
+import io
 import warnings
+from contextlib import redirect_stderr
 
 import keras
 import numpy as np
@@ -24,7 +24,9 @@ MASKED_BATCH = 32
 NOISY_COPIES, NOISE_GREY_LEVELS = 16, 25.5
 """Saliency is SmoothGrad: the mean over so many copies with Gaussian noise, a tenth of the range of the pixels."""
 QUANTILE = 0.99
-"""All pixels of a saliency map above it are as hot as it: a single one would leave all others dark."""
+"""Saliency above this quantile is cut: a single pixel would leave all others dark."""
+SAMPLES, SUPERPIXELS = 200, 50
+"""LIME fits its linear model to so many versions of an image, in which a random half of its superpixels is covered."""
 
 
 def gradcam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str, seed: int) -> np.ndarray:
@@ -40,10 +42,9 @@ def gradcam_plus_plus(
 
 
 def saliency(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: None, seed: int) -> np.ndarray:
-    """Largest gradient of the score over the channels of a pixel, averaged over noisy copies of the image.
+    """Average the largest gradient of the score over the channels of a pixel over noisy copies of the image.
 
-    Every image of every batch gets the same noise, so that no map depends on the others.
-    Source: Smilkov et al. (2017), SmoothGrad.
+    Every image gets the same noise, so that no map depends on the others. Source: Smilkov et al. (2017), SmoothGrad.
     """
     rng, (pixels, *attributes) = np.random.default_rng(seed), inputs
     gradient, total = _pixel_gradient(scores, classes), 0.0
@@ -55,17 +56,17 @@ def saliency(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
 
 
 def scorecam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str, seed: int) -> np.ndarray:
-    """Weigh each map by the probability of the class when the image is seen through it. Source: Wang et al. (2020).
+    """Weigh each map by the probability of the class for the image masked by it. Source: Wang et al. (2020).
 
-    Only the `CHANNELS` maps that vary most over the image are tried, as "Faster Score-CAM" has it.
+    Only the 64 maps that vary most over the image are used, as in "Faster Score-CAM".
     """
-    front = keras.Model(scores.inputs, scores.get_layer(layer).output)
+    extractor = keras.Model(scores.inputs, scores.get_layer(layer).output)
     heat = []
-    for place, class_index in enumerate(classes):
-        image, *attributes = one = [part[place : place + 1] for part in inputs]
-        maps = tf.transpose(keras.ops.convert_to_numpy(front(one, training=False)), (3, 1, 2, 0))  # a channel a row
+    for index, class_index in enumerate(classes):
+        image, *attributes = one = [part[index : index + 1] for part in inputs]
+        maps = tf.transpose(keras.ops.convert_to_numpy(extractor(one, training=False)), (3, 1, 2, 0))
         varied = tf.math.top_k(tf.math.reduce_std(maps, axis=(1, 2, 3)), min(CHANNELS, len(maps))).indices
-        maps = tf.cast(tf.gather(maps, varied), tf.float32)
+        maps = tf.cast(tf.gather(maps, varied), tf.float32)  # (channels, h, w, 1)
         masks = tf.image.resize(maps, image.shape[1:3])
         masks -= tf.reduce_min(masks, axis=(1, 2, 3), keepdims=True)
         masks = tf.math.divide_no_nan(masks, tf.reduce_max(masks, axis=(1, 2, 3), keepdims=True))
@@ -77,20 +78,53 @@ def scorecam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
     return np.stack(heat)
 
 
+def lime(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: None, seed: int) -> np.ndarray:
+    """Give each superpixel its weight for the class in a linear model of the class's probability; negative ones are 0.
+
+    Superpixels are by SLIC; a covered one has its mean color, and near versions weigh more. Source: Ribeiro et al.
+    (2016). Raise ValueError if lime is not installed.
+    """
+    try:
+        from lime.lime_image import LimeImageExplainer
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise ValueError(
+            f"LIME cannot be used: {error}. Install it with `pip install marinecv[explain]`, or take another method."
+        ) from error
+
+    def explain(class_index, image, attributes):
+        with redirect_stderr(io.StringIO()):  # it shows a progress bar for each image
+            explanation = LimeImageExplainer(random_state=seed).explain_instance(
+                image.round().astype(np.uint8),
+                lambda versions: probabilities(scores, versions.astype(np.float32), attributes).numpy(),
+                labels=(class_index,),
+                top_labels=None,
+                num_samples=SAMPLES,
+                batch_size=MASKED_BATCH,
+                segmentation_fn=lambda picture: slic(picture, n_segments=SUPERPIXELS, start_label=0),
+            )
+        weights = dict(explanation.local_exp[class_index])
+        return np.vectorize(lambda piece: max(weights[piece], 0.0), otypes=[np.float32])(explanation.segments)
+
+    pixels, *attributes = inputs
+    return np.stack(
+        [explain(int(c), pixels[i], [part[i : i + 1] for part in attributes]) for i, c in enumerate(classes)]
+    )
+
+
 def probabilities(scores: keras.Model, pixels: np.ndarray, attributes: list[np.ndarray]) -> tf.Tensor:
-    """What the model says of several versions of one image, all with its attributes: `(n, classes)`."""
-    repeated = [tf.repeat(part, len(pixels), axis=0) for part in attributes]
-    inputs = [tf.convert_to_tensor(pixels), *repeated]
-    logits = keras.ops.convert_to_numpy(scores(list(map(np.asarray, inputs)), training=False))
+    """Predict several versions of one image, all with its attributes: `(n, classes)`."""
+    inputs = [np.asarray(pixels), *(np.repeat(part, len(pixels), axis=0) for part in attributes)]
+    logits = keras.ops.convert_to_numpy(scores(inputs, training=False))
     return tf.nn.softmax(tf.cast(logits, tf.float32))
 
 
 def _pixel_gradient(scores, classes):
-    """A function of the inputs: the largest gradient over the channels of each pixel."""
+    """Return a function from inputs to the largest gradient over the channels of each pixel."""
     if keras.backend.backend() == "jax":
         return lambda inputs: np.abs(jax_cam.gradients(scores, inputs, classes, None)[0]).max(axis=-1)
     settings = {"normalize_map": False, "unconnected_gradients": tf.UnconnectedGradients.ZERO}
-    method = _library("Saliency")(scores)
+    method = _library("saliency", "Saliency")(scores)
     return lambda inputs: method(_score_of(classes), inputs, **settings)[0]
 
 
@@ -98,7 +132,8 @@ def _library_cam(name, scores, inputs, classes, layer):
     if keras.backend.backend() == "jax":
         by_jax = {"Gradcam": jax_cam.gradcam, "GradcamPlusPlus": jax_cam.gradcam_plus_plus}[name]
         return by_jax(*jax_cam.gradients(scores, inputs, classes, layer))
-    return _library(name)(scores)(
+    module = "gradcam" if name == "Gradcam" else "gradcam_plus_plus"
+    return _library(module, name)(scores)(
         _score_of(classes),
         inputs,
         penultimate_layer=layer,
@@ -110,7 +145,7 @@ def _library_cam(name, scores, inputs, classes, layer):
 
 
 def _score_of(classes):
-    """The score of each image's class, moved to 0: Grad-CAM++ takes its exponential, infinite from 89 on."""
+    """Return the score of each image's class, moved to 0: Grad-CAM++ takes its exponential, infinite from 89 on."""
 
     def score(outputs):
         picked = tf.gather(outputs, classes, batch_dims=1)
@@ -119,7 +154,6 @@ def _score_of(classes):
     return score
 
 
-def _library(name):
-    modules = {"Gradcam": "gradcam", "GradcamPlusPlus": "gradcam_plus_plus", "Saliency": "saliency"}
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # scipy is about to close a place of it
-        return getattr(importlib.import_module(f"tf_keras_vis.{modules[name]}"), name)
+def _library(module, name):
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of scipy, for an import of its
+        return getattr(importlib.import_module(f"tf_keras_vis.{module}"), name)

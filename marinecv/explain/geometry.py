@@ -1,18 +1,17 @@
-"""Where an image, and the boxes in it, lie in what the model is fed."""
+"""Positions of an image and its boxes in the input tensor of a model."""
 
 import numpy as np
 
 from marinecv.inputs.spec import ImageSpec
 
 BLOB_WIDTH = 0.25
-"""Standard deviation of the centre blob, as a share of the picture's width and of its height."""
+"""Standard deviation of the center blob, as a fraction of the picture's width and of its height."""
 
 
 def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> np.ndarray:
-    """Move boxes from pixels of an image to pixels of the tensor that `fit_image` makes of it: float64 `(n, 4)`.
+    """Convert boxes from pixels of an image to pixels of the tensor that `fit_image` makes of it: float64 `(n, 4)`.
 
-    Corners are xmin, ymin, xmax, ymax in pixels of the image as displayed; edges, there and in the tensor, so a box of
-    the whole image is 0, 0, width, height.
+    Corners are xmin, ymin, xmax, ymax of edges, so a box of the whole image is 0, 0, width, height.
     """
     corners = np.asarray(corners, float).reshape(-1, 4)
     size, out = np.array([width, height]), np.array([spec.width, spec.height])
@@ -26,14 +25,14 @@ def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> n
 
 
 def picture_corners(width: int, height: int, spec: ImageSpec) -> np.ndarray:
-    """Where the image itself lies in the tensor, padding left out: `(4,)` as `to_input` gives them."""
+    """Return the corners of the image itself, without padding, in the tensor: `(4,)`."""
     return to_input([0, 0, width, height], width, height, spec)[0]
 
 
 def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """How much of each pixel of the tensor lies in one of some boxes, `(n, 4)` as `to_input` gives them.
+    """Return the fraction of each pixel that lies in one of some boxes, `(n, 4)` as of `to_input`.
 
-    Float64 `(spec.height, spec.width)` in [0, 1]; where boxes overlap within a pixel, the larger part counts.
+    Float64 `(spec.height, spec.width)` in [0, 1]; if boxes overlap within a pixel, the larger fraction counts.
     """
     mask = np.zeros(spec.shape[:2])
     for xmin, ymin, xmax, ymax in corners:
@@ -42,7 +41,7 @@ def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
-    """Heat that knows nothing but that photographers aim: a Gaussian in the middle of the picture, none on padding.
+    """Return a Gaussian in the middle of the picture, 0 on padding: the baseline that photographers center animals.
 
     Float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
     """
@@ -52,14 +51,14 @@ def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
 
 
 def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:
-    """Row and column of the largest value; of several such pixels the one nearest their common centre."""
+    """Return row and column of the largest value; of several the one nearest their common center."""
     places = np.argwhere(heat == heat.max())
     row, column = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()]
     return int(row), int(column)
 
 
 def _shares(low: float, high: float, length: int) -> np.ndarray:
-    """How much of each of `length` pixels in a row lies between two edges."""
+    """Return the fraction of each of `length` pixels in a row that lies between two edges."""
     starts = np.arange(length)
     return np.clip(np.minimum(high, starts + 1) - np.maximum(low, starts), 0, 1)
 

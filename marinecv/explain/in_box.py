@@ -1,4 +1,4 @@
-"""How much of an image's heat falls on its animal, and what a model says of the animal or the background alone."""
+"""Localization: the heat inside the boxes of an image, and predictions of the animals or the background alone."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import CORNERS, as_boxes
-from marinecv.data.user_tables import is_usable, usable
+from marinecv.data.user_tables import as_table, is_usable, usable
+from marinecv.evaluation.figures import has_interval, interval_words, mean_figure
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.predictions import predicted_indices
-from marinecv.explain.figures import MEASURES
 from marinecv.explain.geometry import centre_blob, covered, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
 from marinecv.inputs.pipeline import label_indices
@@ -17,12 +18,20 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import flat
 from marinecv.models.outputs import with_probabilities
 from marinecv.progress import progress_bar
+from marinecv.runs import Run
+from marinecv.tables import check_columns, numbers, read_table, write_table
 
+SHARES = ("heat", "centre_heat", "area")
+HITS = ("pointing", "centre_pointing", "accuracy", "animal_only", "background_only")
+MEASURES = SHARES + HITS
+ALL = "all"
+NAME = "heat_in_box.csv"
+COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low", "high", "n"]
 NO_BOX = "no box of its class"
 
 
 def neutral_colour(pixels: np.ndarray, catalog: pd.DataFrame, spec: ImageSpec) -> np.ndarray:
-    """Return what stands in for what is hidden: the mean colour of the pictures without padding, `(3,)` grey levels."""
+    """Return the color that covers hidden pixels: the mean of the pictures without padding, `(3,)` gray levels."""
     means = []
     for image, row in zip(pixels, usable(catalog).itertuples(), strict=True):
         weights = covered([picture_corners(row.width, row.height, spec)], spec)[..., np.newaxis]
@@ -40,13 +49,20 @@ def measure_boxes(
     neutral: np.ndarray,
     layer: str | None = None,
 ) -> pd.DataFrame:
-    """Hold the heat of each image's true class against the boxes of that class, and hide the animals or all else.
+    """Measure the Grad-CAM of each image's true class inside the boxes of that class, and hide animals or background.
 
-    Heat is measured over the whole input, padding too. The baselines know the picture and nothing more: `centre_heat`
-    and `centre_pointing` those of `centre_blob`, `area` what heat spread evenly over the picture would have in the box.
-    Animals are hidden (by `neutral`), or shown alone, by the boxes of every class. Pixels are row i for row i of
-    `usable(catalog)`. Columns: `image_id, class_name`, each of `MEASURES` (`SHARES` from 0 to 1, `HITS` 0 or 1; NaN
-    where there is nothing to measure), and why in `problem`.
+    Heat counts over the whole input, padding too. Baselines that know only the picture are `centre_heat` and
+    `centre_pointing`, of `centre_blob`, and `area`, of heat spread evenly. Boxes of every class are covered with the
+    color `neutral`, or all else is.
+
+    Args:
+        pixels: row i for row i of `usable(catalog)`.
+        layer: of Grad-CAM; None takes the final convolution.
+    Returns:
+        DataFrame, a row an image: `image_id, class_name`, each of `MEASURES` (`SHARES` from 0 to 1, `HITS` 0 or 1; NaN
+        if there is nothing to measure), and the reason in `problem`.
+    Raises:
+        ValueError: no box is of these images, or a class is not in `class_names`.
     """
     model, class_names = with_probabilities(flat(model), class_names), list(class_names)
     rows, boxes = usable(catalog).reset_index(drop=True), as_boxes(boxes)
@@ -59,7 +75,7 @@ def measure_boxes(
         for start in range(0, len(rows), BATCH):
             images, part = pixels[start : start + BATCH].astype(np.float32), rows.iloc[start : start + BATCH]
             facts = [_facts(row, by_image.get(row.image_id, boxes.iloc[:0]), spec) for row in part.itertuples()]
-            # An image without a class has no box of it either; it is carried along to a row that says so.
+            # An image without a class has no box of it either: its row gets that problem.
             classes = label_indices(part, class_names, allow_unknown=True).clip(0)
             hits = _hits(model, images, classes, facts, neutral)
             heats = heatmaps(model, images, classes, "gradcam", layer)
@@ -72,7 +88,7 @@ def measure_boxes(
 
 
 def _facts(row, boxes: pd.DataFrame, spec: ImageSpec) -> dict:
-    """How much of each pixel its class's boxes cover, which pixels any box and the picture cover, and the baselines."""
+    """Return the cover of the class's boxes, which pixels lie in any box and in the picture, and the baselines."""
     corners = to_input(boxes[CORNERS].to_numpy(), row.width, row.height, spec)
     own = covered(corners[(boxes["class_name"] == row.class_name).to_numpy()], spec)
     picture = covered([picture_corners(row.width, row.height, spec)], spec)
@@ -87,7 +103,7 @@ def _facts(row, boxes: pd.DataFrame, spec: ImageSpec) -> dict:
 
 
 def _hits(model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neutral: np.ndarray) -> list[dict]:
-    """Whether each image is named rightly: as it is, with its animals alone, and without them."""
+    """Return whether each image is classified correctly: as it is, with its animals alone, and without them."""
     animals, picture = (np.stack([fact[name] for fact in facts])[..., np.newaxis] for name in ("animals", "picture"))
     versions = {
         "accuracy": images,
@@ -102,7 +118,7 @@ def _hits(model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neu
 
 
 def _in_box(heat: np.ndarray, mask: np.ndarray) -> dict:
-    """The share of the heat in the box, and whether the hottest pixel is mostly in it."""
+    """Return the fraction of the heat in the box, and whether the hottest pixel is mostly in it."""
     if not heat.any():
         return {"problem": NO_HEAT}
     heat = heat.astype(float)
@@ -111,3 +127,73 @@ def _in_box(heat: np.ndarray, mask: np.ndarray) -> dict:
         "pointing": float(mask[hottest_pixel(heat)] >= 0.5),
         "problem": "",
     }
+
+
+def box_figures(
+    measured: pd.DataFrame, class_names: Sequence[str], seed: int = 0, groups: Groups = None
+) -> pd.DataFrame:
+    """Average `measure_boxes` over all images (`ALL`) and each class: `class_name, measure, value, low, high, n`.
+
+    `n` leaves out NaN. Intervals (95%) are those of `mean_figure`, or NaN.
+    """
+    measured = as_table(measured).reset_index(drop=True)
+    parts = [(ALL, measured)] + [(name, measured[measured["class_name"] == name]) for name in class_names]
+    rows = []
+    for name, part in parts:
+        for measure in MEASURES:
+            values = part[measure].dropna().astype(bool if measure in HITS else float)
+            numbers = group_numbers(part["image_id"][values.index], groups) if len(values) else None
+            figure = mean_figure(values.to_numpy(), numbers, seed) if len(values) else {}
+            rows.append((name, measure, *(figure.get(key) for key in ("value", "low", "high")), len(values)))
+    table = pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
+    return table.astype({"value": float, "low": float, "high": float})
+
+
+def chance_sentence(measured: pd.DataFrame, groups: Groups = None) -> str:
+    """Return a sentence if the heat in the boxes is no better than chance, else "".
+
+    Chance is the larger of the boxes' fraction of the picture and of a center blob's heat in them; differences are
+    paired by image. Groups are those of `classification_metrics`.
+    """
+    rows = measured.dropna(subset=["heat"])
+    for chance, words in (("area", "evenly spread heat"), ("centre_heat", "a blob in the center of the picture")):
+        values = (rows["heat"] - rows[chance]).to_numpy(float)
+        figure = mean_figure(values, group_numbers(rows["image_id"], groups)) if len(rows) else {"low": 1}
+        bounds = figure if has_interval(figure) else figure["by_image"]
+        if bounds["low"] <= 0:
+            return (
+                f"The fraction of Grad-CAM inside the box is no better than chance: {rows['heat'].mean():.3f}, and of "
+                f"{words} {rows[chance].mean():.3f} (difference {figure['value']:+.3f}, {interval_words(figure)}, "
+                f"n={len(rows)})."
+            )
+    return ""
+
+
+def keep_figures(run: Run, split: str, layer: str, neutral: str, figures: pd.DataFrame) -> pd.DataFrame:
+    """Save the metrics of a split in the run, beside those of other splits; return the whole table."""
+    saved = read_figures(run)
+    new = figures.assign(split=split, layer=layer, neutral=neutral)[COLUMNS]
+    table = new if saved is None else pd.concat([saved[saved["split"] != split], new], ignore_index=True)
+    write_table(run.path(NAME), table, float_format="%.9g")
+    return table
+
+
+def read_figures(run: Run) -> pd.DataFrame | None:
+    """Read the table of `keep_figures`: `COLUMNS`, values from 0 to 1; None if there is no such file.
+
+    Raise ValueError if the file is broken.
+    """
+    path = run.path(NAME)
+    if not path.is_file():
+        return None
+    try:
+        table = read_table(path)
+        check_columns(table, COLUMNS, path)
+        table = numbers(table, ("value", "low", "high", "n"), path)
+        values = table[["value", "low", "high"]].fillna(0)
+        wrong = ~table["measure"].isin(MEASURES) | ~((values >= 0) & (values <= 1)).all(axis=1) | ~(table["n"] >= 0)
+        if wrong.any():
+            raise ValueError(f"Row {wrong.argmax() + 1} of {path} is no metric of some images from 0 to 1.")
+    except ValueError as error:
+        raise ValueError(f"{error} Delete it; `explain` writes it again.") from error
+    return table.astype({"n": int})

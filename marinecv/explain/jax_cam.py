@@ -1,4 +1,4 @@
-"""Heat by gradients on the JAX backend: what tf-keras-vis gives on TensorFlow's."""
+"""Grad-CAM and Grad-CAM++ on the JAX backend, equal to those of tf-keras-vis on TensorFlow's."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import numpy as np
 def gradients(
     scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient of each image's score over the maps of a layer, or over its pixels, and those themselves."""
+    """Return the gradient of each image's score over the maps of a layer, or its pixels, and the maps or pixels."""
     import jax
 
     model, values, place = scores, list(inputs), 0
@@ -32,7 +32,7 @@ def gradcam(gradient: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 
 def gradcam_plus_plus(gradient: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Weigh the positive gradients of each map by how much their cell alone moves the score."""
+    """Weigh the positive gradients of each map by the influence of each cell on the score."""
     second, third = gradient**2, gradient**3
     below = 2 * second + third * maps.sum(axis=(1, 2), keepdims=True)
     alphas = second / np.where(second == 0, below + 1, below)

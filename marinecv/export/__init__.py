@@ -1,1 +1,1 @@
-"""A run as a file for another runtime, with a certificate of how well the two agree."""
+"""Export a run as a file for another runtime, with a parity check against the Keras model."""

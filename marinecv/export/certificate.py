@@ -1,4 +1,4 @@
-"""How well an export agrees with the model it was made of, and whether it is still the same. No TensorFlow here."""
+"""The parity check of an export: how well it agrees with its Keras model, and whether its files are unchanged."""
 
 from pathlib import Path
 
@@ -17,28 +17,28 @@ from marinecv.schema import Seed, read
 
 CERTIFICATE = "certificate.json"
 CANARIES, TILES = 4, 8
-CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round another way
+CANARY_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round differently
 
 
 class Canary(Struct, frozen=True):
-    """What an export says of `canary_images`: a row of probabilities an image."""
+    """What an export predicts for the self-test images, `canary_images`: a row of probabilities an image."""
 
     seed: Seed
     probabilities: list[list[float]]
 
 
 class Certificate(Struct, frozen=True):
-    """Of `certificate.json`: what an export is known again by."""
+    """The part of `certificate.json` by which an export is checked later."""
 
     sha256: dict[str, str]
     canary: Canary
 
 
 def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Series | None = None) -> dict:
-    """Hold the predictions of an export against those of the original on the same images, in the same order.
+    """Compare the predictions of an export with those of the original on the same images, in the same order.
 
-    Returns `agreement` (the share of images with the same predicted class, a figure as of `mean_figure`) and
-    `largest_difference` (of a probability); `groups` are as of `classification_metrics`.
+    Returns `agreement` (the fraction of images with the same predicted class, a metric as of `mean_figure`) and
+    `largest_difference` (of a probability); `groups` are those of `classification_metrics`.
     """
     same = (predictions["predicted_class"] == original["predicted_class"]).to_numpy()
     difference = np.abs(probabilities_of_table(predictions) - probabilities_of_table(original)).max()
@@ -49,43 +49,43 @@ def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Seri
 
 
 def calibration_of(run: Run) -> dict:
-    """Return how the probabilities of the model are calibrated, which no export does by itself.
+    """Return the calibration of the probabilities, which no export contains.
 
-    `temperature` is for `calibrated`, None where too few images were held out; `calibration_sha256` is of the file.
+    `temperature` is for `calibrated`, None if the calibration set was too small; `calibration_sha256` is of the file.
     """
     path = run.path("calibration.json")
     if not path.is_file():
         return {"temperature": None, "calibration_sha256": None}
-    found = run.calibration
-    return {"temperature": None if found.reason else found.temperature, "calibration_sha256": sha256(path)}
+    calibration = run.calibration
+    temperature = None if calibration.reason else calibration.temperature
+    return {"temperature": temperature, "calibration_sha256": sha256(path)}
 
 
 def canary_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Draw four pictures of coloured tiles, float32 in [0, 255]: no photograph travels with an export."""
+    """Draw four self-test images of colored tiles, float32 in [0, 255]: no photograph travels with an export."""
     tiles = np.random.default_rng(seed).integers(0, 256, (CANARIES, TILES, TILES, 3))
     rows, columns = (np.arange(side) * TILES // side for side in shape[:2])
     return tiles[:, rows][:, :, columns].astype(np.float32)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """Hash every file of an export but its certificate: SHA-256 by POSIX path within the folder."""
+    """Hash every file of an export except `certificate.json`: SHA-256 by POSIX path within the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CERTIFICATE)
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def check_export(folder: str | Path) -> str:
-    """Compare an export with its certificate: first its files, then the canary; return what differs, or nothing."""
+    """Check the files of an export, then its self-test images; return what has changed, or "" if nothing has."""
     folder = Path(folder)
     try:
-        certificate = read(folder / CERTIFICATE, Certificate)
-        hashes, found = certificate.sha256, file_hashes(folder)
-        if changed := sorted(name for name in {*hashes, *found} if hashes.get(name) != found.get(name)):
-            return f"{changed[0]} is not as it was certified. Export it again."
-        spec, canary = read_contract(folder / "contract.json").image, certificate.canary
-        images = canary_images(spec.shape, canary.seed)
-        difference = np.abs(load_exported(folder)(images) - np.array(canary.probabilities)).max()
+        parity = read(folder / CERTIFICATE, Certificate)
+        hashes = file_hashes(folder)
+        if changed := sorted(name for name in {*parity.sha256, *hashes} if parity.sha256.get(name) != hashes.get(name)):
+            return f"{changed[0]} has changed since the parity check. Export it again."
+        images = canary_images(read_contract(folder / "contract.json").image.shape, parity.canary.seed)
+        difference = np.abs(load_exported(folder)(images) - np.array(parity.canary.probabilities)).max()
     except ValueError as error:
         return str(error)
-    if not difference <= CANARY_TOLERANCE:  # not so where one is no number
-        return f"It gives other probabilities of the canary than when it was certified, by up to {difference:.3f}."
+    if not difference <= CANARY_TOLERANCE:  # NaN is no number below it
+        return f"Its probabilities of the self-test images differ from the parity check by up to {difference:.3f}."
     return ""

@@ -1,4 +1,4 @@
-"""A Keras model into the file of another runtime, by Keras' own exporters."""
+"""Write a Keras model as the file of another runtime, by Keras' own exporters."""
 
 import warnings
 from pathlib import Path
@@ -14,27 +14,28 @@ from marinecv.models.load import first_line
 def write_model(model: keras.Model, path: Path, format: str, quantise: str = "none", samples: np.ndarray = ()) -> None:
     """Write a model for another runtime: one input, float32 pixels in [0, 255], and float32 probabilities.
 
-    `format` is a key of `formats.FILES`, `quantise`, of `"litert"`, one of `formats.QUANTISATIONS`. From the samples,
-    uint8 `(n, height, width, 3)`, `"int8-full"` learns the range of each tensor.
+    `format` is a key of `formats.FILES`; `quantise`, for `"litert"`, one of `formats.QUANTISATIONS`. For `"int8-full"`
+    the samples, uint8 `(n, height, width, 3)`, give the range of each tensor. Raise ValueError for a layer that the
+    converter does not support.
     """
     plain = in_float32(model)
-    plain(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports no model that was never called
+    plain(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only models that were called
     options = _litert_options(plain, quantise, samples) if format == "litert" else {}
     keras_name = "tf_saved_model" if format == "savedmodel" else format
     try:
-        with warnings.catch_warnings(action="ignore"):  # of NumPy about what Keras asks of it for tf2onnx
+        with warnings.catch_warnings(action="ignore"):  # of NumPy, caused by Keras for tf2onnx
             plain.export(str(path), format=keras_name, verbose=False, **options)
-    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError):  # of a full disk or memory
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError):  # disk or memory is full
         raise
-    except Exception as error:  # whatever a converter raises of a layer that it does not know
+    except Exception as error:  # a converter raises many kinds for an unsupported layer
         raise ValueError(f"This model cannot be written as {format} ({quantise}): {first_line(error)}") from error
 
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Copy a model into one that computes in float32, with `Rescaling` in place of the equal `Normalization`.
 
-    `Normalization` keeps its constants outside the graph, where the converter to ONNX does not find them. A layer
-    that augments in training passes the image on: it draws numbers, which that converter cannot.
+    `Normalization` keeps its constants outside the graph, where the converter to ONNX does not find them. Augmentation
+    layers become identities: they draw random numbers, which that converter does not support.
     """
 
     def copy(layer: layers.Layer | keras.Operation) -> layers.Layer | keras.Operation:
@@ -53,7 +54,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def _litert_options(model: keras.Model, quantise: str, samples: np.ndarray) -> dict:
-    """The settings of TensorFlow's converter: one image at a time, for phones and small boards like a fixed shape."""
+    """Return the settings of TensorFlow's converter: one image at a time, a fixed shape for phones and small boards."""
     options = {"input_signature": [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="pixels")]}
     target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     if quantise != "none":

@@ -1,4 +1,4 @@
-"""An exported model as a function, run by its own engine as anybody else would run it."""
+"""Run an exported model by its own engine, as a user of the export would."""
 
 import os
 from collections.abc import Callable
@@ -14,20 +14,18 @@ from marinecv.models.load import first_line
 
 THREADS = os.cpu_count() or 1
 BATCH = 32
-See = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def load_exported(folder: str | Path) -> See:
-    """Load an exported model.
+def load_exported(folder: str | Path) -> Predict:
+    """Load the export of a folder that `export_model` made.
 
-    A SavedModel can run code: load none that you did not write yourself.
+    A SavedModel can run code: load only your own.
 
-    Args:
-        folder: of one export, as `export_model` made it.
     Returns:
         A function from pixels `(n, height, width, 3)` in [0, 255] to probabilities `(n, C)` float32.
     Raises:
-        ValueError: the folder holds none, it is damaged, or a package is missing.
+        ValueError: the folder has no export, it is damaged, or a package is missing.
     """
     folder = Path(folder)
     format = next((format for format, name in FILES.items() if (folder / name).exists()), None)
@@ -37,7 +35,7 @@ def load_exported(folder: str | Path) -> See:
     path = folder / FILES[format]
     try:
         see = {"litert": _litert, "savedmodel": _savedmodel, "onnx": _onnx}[format](path)
-    except Exception as error:  # each engine has its own
+    except Exception as error:  # each engine has errors of its own
         raise ValueError(f"{path} is damaged: {first_line(error)} Export it again.") from error
 
     def predict(pixels: np.ndarray) -> np.ndarray:
@@ -47,29 +45,29 @@ def load_exported(folder: str | Path) -> See:
     return predict
 
 
-def _litert(path: Path) -> See:
+def _litert(path: Path) -> Predict:
     interpreter = litert_interpreter(path.read_bytes(), THREADS)
-    with silence():  # XNNPACK greets
+    with silence():  # XNNPACK prints a line
         interpreter.allocate_tensors()
     [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
 
     def see(images: np.ndarray) -> np.ndarray:
-        answers = []
+        probabilities = []
         for image in images:
             interpreter.set_tensor(into["index"], image[np.newaxis])
             interpreter.invoke()
-            answers.append(interpreter.get_tensor(out["index"])[0])
-        return np.stack(answers)
+            probabilities.append(interpreter.get_tensor(out["index"])[0])
+        return np.stack(probabilities)
 
     return see
 
 
-def _savedmodel(path: Path) -> See:
+def _savedmodel(path: Path) -> Predict:
     model = tf.saved_model.load(path)
     return lambda images: model.serve(images).numpy()
 
 
-def _onnx(path: Path) -> See:
+def _onnx(path: Path) -> Predict:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

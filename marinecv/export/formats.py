@@ -1,4 +1,4 @@
-"""What a run can be exported as. Nothing here imports TensorFlow."""
+"""The formats of an export. Nothing here imports TensorFlow."""
 
 import importlib.util
 
@@ -10,10 +10,10 @@ _NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onn
 
 
 def check_format(format: str, quantise: str = "none") -> None:
-    """Refuse with a ValueError what cannot be written here, before any work is done."""
+    """Raise ValueError for a format or quantization that cannot be written, before any work is done."""
     one_of(FILES, format=format)
     one_of(QUANTISATIONS, quantise=quantise)
     if quantise != "none" and format != "litert":
-        raise ValueError(f"Quantisation {quantise} goes with litert alone; {format} keeps float32. Leave it out.")
+        raise ValueError(f"quantise={quantise} is for litert alone; {format} keeps float32. Leave it out.")
     if missing := [name for name in _NEEDS[format] if not importlib.util.find_spec(name)]:
         raise ValueError(f"{missing[0]} is not installed, which {format} needs: pip install 'marinecv[{format}]'")

@@ -1,4 +1,4 @@
-"""A run -> one export of it: converted, held against the model it was made of, certified, and only then in place."""
+"""Export a run: convert its model, compare the export with the model, and replace an older export only then."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ from marinecv.training.fit import latency_ms
 MARGIN = 0.02  # of accuracy
 CALIBRATION_IMAGES = 128
 CALLS = {"warm_up": 5, "calls": 30}
-SEED = 0  # of the calibration images and of the canary
+SEED = 0  # of the calibration images and of the self-test images
 
 
 @dataclass(frozen=True)
 class Original:
-    """The Keras model of a run, and what it says of the validation images: what an export is held against.
+    """The Keras model of a run and its predictions of the validation images, with which an export is compared.
 
-    `rows` are the validation images that can be read, `pixels` (uint8) and `predictions` theirs in this order, and
-    `figures` `bytes`, `latency_ms`, `threads`, `accuracy` and `sha256` of `model.keras`.
+    `rows` are the readable validation images, `pixels` (uint8) and `predictions` theirs in this order, and `figures`
+    `bytes`, `latency_ms`, `threads`, `accuracy` and `sha256` of `model.keras`.
     """
 
     model: keras.Model
@@ -50,14 +50,14 @@ class Original:
 def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> Original:
     """Measure the Keras model of a finished run once, for several exports.
 
-    ValueError where the model takes attributes, there is none, or no validation image can be read.
+    Raise ValueError if the model takes attributes or is missing, or no validation image can be read.
     """
     of_type(Run, run=run)
     model, path = run.load_model(), run.path("model.keras")
     if len(model.inputs) > 1:
         raise ValueError(
-            f"The model of {run.folder} takes attributes beside the image, and no export has room for them. Expected a "
-            "model of images alone: train one with a recipe that is not multimodal."
+            f"The model of {run.folder} takes attributes beside the image, which no export supports. Expected a model "
+            "of images alone: train one with a recipe that is not multimodal."
         )
     rows, pixels = _load(run, "validation", say=say)
     predictions = predict_table(model, rows, run.spec, run.class_names, pixels=pixels)
@@ -66,7 +66,7 @@ def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> O
         "bytes": path.stat().st_size,
         "latency_ms": latency_ms(model.predict_on_batch, pixels[:1].astype(np.float32), **CALLS),
         "threads": THREADS,
-        "accuracy": classification_metrics(predictions, groups=_groups(rows))["accuracy"],
+        "accuracy": classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"],
     }
     return Original(model, rows, pixels, predictions, figures)
 
@@ -80,24 +80,24 @@ def export_model(
     original: Original | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict:
-    """Export the model of a run to `exports/<format>[-<quantise>]`, in place of an older one, and certify it.
+    """Export the model of a run to `exports/<format>[-<quantise>]`, in place of an older export, and check its parity.
 
     The folder holds the model, `labels.txt` (class names in the order of the outputs), `contract.json` of the run and
-    `certificate.json`. Stopped or refused, it leaves the older one.
+    `certificate.json`. If it is stopped or refused, the older export stays.
 
     Args:
         run: a finished run; `run_of_model` makes one of a model that was trained elsewhere.
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
-        quantise: of `"litert"`: `"none"` (float32), `"float16"` weights, `"int8-dynamic"` weights, or `"int8-full"`:
-            weights and activations, whose ranges are learned from images of train.
-        margin: by how much the validation accuracy may fall below the original's, 0 to 1.
-        original: what `measure_original` gave, to save it for several exports.
-        say: takes a line about images that are left out.
+        quantise: for `"litert"`: `"none"` (float32), `"float16"` weights, `"int8-dynamic"` weights, or `"int8-full"`:
+            weights and activations, whose ranges are learned from train images.
+        margin: how far the validation accuracy may fall below the original's, 0 to 1.
+        original: the result of `measure_original`, to save it for several exports.
+        say: called with a line about images that are left out.
     Returns:
-        The certificate.
+        The content of `certificate.json`.
     Raises:
-        ValueError: a format or package that is not there, a calibration of another model, a model that cannot be
-            converted, or one that loses more than `margin`.
+        ValueError: a format or package is missing, the calibration is of another model, the model cannot be converted,
+            or the export loses more than `margin`.
     """
     check_format(format, quantise)
     of_type(Run, run=run)
@@ -108,16 +108,16 @@ def export_model(
     calibration, original = calibration_of(run), original or measure_original(run, say=say)
     samples = _load(run, "train", CALIBRATION_IMAGES, say)[1] if quantise == "int8-full" else ()
     name = format if quantise == "none" else f"{format}-{quantise}"
-    place = run.path(EXPORTS, name)
-    place.parent.mkdir(exist_ok=True)
-    with hold(place.parent):
-        with replaced(place, say) as folder:
+    target = run.path(EXPORTS, name)
+    target.parent.mkdir(exist_ok=True)
+    with hold(target.parent):
+        with replaced(target, say) as folder:
             write_model(original.model, folder / FILES[format], format, quantise, samples)
             write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.class_names))
             contract = run.read("contract.json")
-            contract.pop("data_dirs", None)  # where the images lie on this machine is nobody's business elsewhere
+            contract.pop("data_dirs", None)  # paths of this machine
             write_json(folder / "contract.json", contract)
-            certificate = {
+            parity = {
                 "export": name,
                 **_measure(folder, format, original, run),
                 "margin": margin,
@@ -125,59 +125,51 @@ def export_model(
                 **calibration,
                 "environment": {key: value for key, value in environment().items() if key != "command"},
             }
-            _refuse_loss(name, certificate["accuracy"], original.figures["accuracy"], margin)
-            write_json(folder / CERTIFICATE, certificate)
+            accuracy, expected = parity["accuracy"], original.figures["accuracy"]["value"]
+            if expected - accuracy["value"] > margin + 1e-9:  # 45 of 50 are 0.02 below 46, and a rounding error more
+                raise ValueError(
+                    f"{name} is not written: its validation accuracy is {accuracy['value']:.4f} and that of the Keras "
+                    f"model {expected:.4f} (n={accuracy['n']}). Expected at most {margin} less: allow more with "
+                    "margin=, or take another quantise=."
+                )
+            write_json(folder / CERTIFICATE, parity)
         write_exports(run, original.figures)
-    return certificate
+    return parity
 
 
-def _load(run: Run, split: str, most: int | None = None, say=None) -> tuple[pd.DataFrame, np.ndarray]:
-    """The images of a split that can be read, or some of them drawn by seed, and their pixels."""
-    part = usable(run.catalog).query("split == @split")
-    if most:
-        part = part.sample(min(most, len(part)), random_state=SEED)
-    pixels, part = load_pixels(part, run.spec)
-    rows, left_out = usable(part), part[~is_usable(part)]
-    if rows.empty:
+def _load(run: Run, split: str, limit: int | None = None, say=None) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the readable images of a split, or a random sample of at most `limit`, and their pixels."""
+    rows = usable(run.catalog).query("split == @split")
+    if limit:
+        rows = rows.sample(min(limit, len(rows)), random_state=SEED)
+    pixels, rows = load_pixels(rows, run.spec)
+    good, bad = usable(rows), rows[~is_usable(rows)]
+    if good.empty:
         raise ValueError(
             f"No {split} image of {run.folder} can be read. Expected its data where catalog.csv says: "
-            f"{', '.join(part['path'].head(1)) or 'there is no such split'}. Bring it back."
+            f"{', '.join(rows['path'].head(1)) or 'there is no such split'}. Bring it back."
         )
-    if len(left_out) and say:
-        first = "{image_id}: {problem}".format(**left_out.iloc[0])
-        say(f"{len(left_out)} of {len(part)} {split} images left out; the first, {first}")
-    return rows, pixels
-
-
-def _groups(rows: pd.DataFrame) -> pd.Series:
-    return rows.set_index("image_id")["group"]
+    if len(bad) and say:
+        first = "{image_id}: {problem}".format(**bad.iloc[0])
+        say(f"{len(bad)} of {len(rows)} {split} images left out; the first, {first}")
+    return good, pixels
 
 
 def _measure(folder: Path, format: str, original: Original, run: Run) -> dict:
-    """What an export weighs, costs and says."""
-    see, rows, pixels, model = load_exported(folder), original.rows, original.pixels, folder / FILES[format]
-    probabilities = see(pixels)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # of 8 bits each, those of many classes miss 1 by far
+    """Return size, latency, accuracy and agreement of an export, and its predictions of the self-test images."""
+    predict, rows, pixels, model = load_exported(folder), original.rows, original.pixels, folder / FILES[format]
+    probabilities = predict(pixels)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # of many classes, 8-bit ones miss a sum of 1 by far
     keys = (rows[column].tolist() for column in ("image_id", "split", "class_name"))
-    predictions = make_table(*keys, probabilities, run.class_names)
-    canary = see(canary_images(run.spec.shape, SEED))
+    predictions, groups = make_table(*keys, probabilities, run.class_names), rows.set_index("image_id")["group"]
     return {
         "sha256": file_hashes(folder),
         "bytes": sum(path.stat().st_size for path in (model, *model.rglob("*")) if path.is_file()),
-        "latency_ms": latency_ms(see, pixels[:1], **CALLS),
+        "latency_ms": latency_ms(predict, pixels[:1], **CALLS),
         "threads": THREADS,
         "split": "validation",
-        "accuracy": classification_metrics(predictions, groups=_groups(rows))["accuracy"],
+        "accuracy": classification_metrics(predictions, groups=groups)["accuracy"],
         "original": original.figures,
-        **agreement(predictions, original.predictions, _groups(rows)),
-        "canary": {"seed": SEED, "probabilities": canary.tolist()},
+        **agreement(predictions, original.predictions, groups),
+        "canary": {"seed": SEED, "probabilities": predict(canary_images(run.spec.shape, SEED)).tolist()},
     }
-
-
-def _refuse_loss(name: str, accuracy: dict, original: dict, margin: float) -> None:
-    if original["value"] - accuracy["value"] > margin + 1e-9:  # 45 of 50 are 0.02 below 46, and a rounding more
-        raise ValueError(
-            f"{name} is not written: its validation accuracy is {accuracy['value']:.4f} and that of the Keras model "
-            f"{original['value']:.4f} (n={accuracy['n']}). Expected at most {margin} less: allow more with margin=, "
-            "or take another quantise=."
-        )

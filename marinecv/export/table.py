@@ -1,4 +1,4 @@
-"""`exports.csv`: the exports of a run beside the model they were made of. Nothing here imports TensorFlow."""
+"""`exports.csv`: the exports of a run beside its Keras model."""
 
 from pathlib import Path
 
@@ -21,14 +21,14 @@ COLUMNS = [
 
 
 def export_folders(run: Run) -> list[Path]:
-    """The folder of each export of a run, by name."""
+    """Return the folder of each export of a run, sorted by name."""
     return sorted(path for path in run.path(EXPORTS).glob("[!.]*") if path.is_dir())
 
 
 def write_exports(run: Run, original: dict) -> None:
-    """Write `exports/exports.csv` from the certificates of a run; the figures of its Keras model are the first row.
+    """Write `exports/exports.csv` from the parity checks of a run; `original`, of its Keras model, is the first row.
 
-    Raises ValueError where a certificate is missing or broken.
+    Raise ValueError if a `certificate.json` is missing or broken.
     """
     rows = [{"export": ORIGINAL, **original}, *(read_json(folder / CERTIFICATE) for folder in export_folders(run))]
     table = pd.json_normalize(rows, sep="_").reindex(columns=COLUMNS)
@@ -36,7 +36,7 @@ def write_exports(run: Run, original: dict) -> None:
 
 
 def read_exports(run: Run) -> pd.DataFrame | None:
-    """Read what `write_exports` wrote: `COLUMNS`, NaN of what the Keras model has none of; None without exports."""
+    """Read the table of `write_exports`: `COLUMNS`, NaN for what the Keras model lacks; None without exports."""
     path = run.path(EXPORTS, NAME)
     if not path.is_file():
         return None
@@ -44,29 +44,25 @@ def read_exports(run: Run) -> pd.DataFrame | None:
         table = numbers(read_table(path), COLUMNS[1:], path)
         fractions = table.filter(regex="^(accuracy|agreement)_(value|low|high)$").fillna(0)
         if "export" not in table or not (fractions.ge(0) & fractions.le(1)).all(axis=None):
-            raise ValueError(f"{path} has no column 'export', or a figure that is not from 0 to 1.")
+            raise ValueError(f"{path} has no column 'export', or a fraction that is not from 0 to 1.")
         return table[COLUMNS].astype(dict.fromkeys(COUNTS, int))
     except ValueError as error:
         raise ValueError(f"{error} Delete it; `export` writes it again.") from error
 
 
 def exports_text(exports: pd.DataFrame) -> str:
-    """Return the figures of `read_exports` for a reader."""
+    """Format the table of `read_exports` for a reader."""
     shown = exports[["export"]].assign(MB=(exports["bytes"] / 1e6).round(2), ms=exports["latency_ms"].round(1))
-    for figure in ("accuracy", "agreement"):
-        parts = exports[[f"{figure}_value", f"{figure}_low", f"{figure}_high"]].to_numpy()
+    for figure in FIGURES:
         shown[figure] = [
             "-" if value != value else f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
-            for value, low, high in parts
+            for value, low, high in exports[[f"{figure}_{part}" for part in ("value", "low", "high")]].to_numpy()
         ]
     shown["largest difference"] = exports["largest_difference"].map("{:.4f}".format, na_action="ignore").fillna("-")
     threads, n = exports.loc[0, ["threads", "accuracy_n"]]
+    few = exports["accuracy_low"].isna().any()
     return (
         f"{shown.to_string(index=False)}\nms: median of one image on this processor, {threads} threads. Accuracy and "
         f"agreement with keras: n={n} validation images, "
-        + (
-            "from fewer than six groups of related images: no interval."
-            if exports["accuracy_low"].isna().any()
-            else "95% intervals, over groups where images are related."
-        )
+        f"{'fewer than six groups of related images: no interval' if few else '95% CI over groups of related images'}."
     )

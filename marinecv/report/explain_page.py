@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
-from marinecv.explain import cam, superpixels
+from marinecv.explain import cam
 from marinecv.explain.geometry import picture_corners
 from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
@@ -36,8 +36,8 @@ HOW = {
     "when the image is seen through it.",
     "saliency": f"The gradient of the class's score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
     f"image (deviation {cam.NOISE_GREY_LEVELS} grey levels).",
-    "lime": f"About {superpixels.SUPERPIXELS} pieces of the image, each with its weight in a linear model of "
-    f"{superpixels.SAMPLES} versions in which half of them are covered; pieces against the class are left dark.",
+    "lime": f"About {cam.SUPERPIXELS} pieces of the image, each with its weight in a linear model of "
+    f"{cam.SAMPLES} versions in which half of them are covered; pieces against the class are left dark.",
 }
 
 

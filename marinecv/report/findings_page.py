@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from marinecv.audit.findings import Finding
-from marinecv.audit.labelling import BOXES, FLIPS, UNSURE
+from marinecv.audit.findings import BOXES, FLIPS, UNSURE, Finding
 from marinecv.data.user_tables import is_usable
 from marinecv.report.audit_figures import boxed_picture, class_colours
 from marinecv.report.html import jpeg_address, thumbnail

@@ -12,7 +12,7 @@ from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_hon
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.verdicts import verdict
-from marinecv.explain.figures import read_figures
+from marinecv.explain.in_box import read_figures
 from marinecv.export.table import read_exports
 from marinecv.looks import looks_at_test
 from marinecv.report.calibration_figures import reliability_figure, triage_figure

@@ -1,15 +1,13 @@
-"""Audit a data set: what its images are, and what makes a score on them wrong."""
+"""Audit a data set: describe its images, and find what makes a score on them wrong."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.examine import audit_images
 from marinecv.audit.findings import Finding, cases_table, findings_table
-from marinecv.audit.judge import list_findings
+from marinecv.audit.judge import audit_images, list_findings
 from marinecv.console import Log, quiet
 from marinecv.data.accounting import reading_lines
 from marinecv.data.boxes import as_boxes
@@ -26,14 +24,15 @@ from marinecv.workflows.sources import Data, source_of
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
-    """What an audit found.
+    """The result of an audit; printed, it is its summary and a line a finding.
 
     Attributes:
-        catalog: as it was read, with the problems of files that do not decode, and a `group` of related images.
+        catalog: with the problems of files that do not decode, and a `group` of related images.
         boxes: as `read_boxes` returns them; may be empty.
-        tables: what was measured, as `audit_images` returns it, by name.
+        tables: the measurements of `audit_images`, by name.
         leak: as `leak_index` returns it.
         summary: what the images are, and which files were not read, in a few lines.
+        looked_at: what was checked, in a sentence.
     """
 
     manifest: Manifest
@@ -45,7 +44,7 @@ class Audit:
     looked_at: str
     seed: int
     folder: Path | None
-    _findings: Sequence[Finding]
+    _findings: list[Finding]
 
     def __repr__(self):
         return "\n".join([self.summary, *self.findings["line"]])
@@ -54,7 +53,7 @@ class Audit:
     def findings(self) -> pd.DataFrame:
         """A row a finding, the serious ones first: `finding, serious, count, of, unit, what, why, todo, line`.
 
-        `serious` is True where it makes a score wrong or loses images; `line` has the finding in one line.
+        `serious` is True if it makes a score wrong or loses images; `line` is the finding in one line.
         """
         table = findings_table(self._findings)
         return table.assign(serious=table["serious"] == "yes", line=[finding.line for finding in self._findings])
@@ -65,13 +64,12 @@ class Audit:
         return cases_table(self._findings)
 
     def report(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write the page, every table as CSV and the figures, into a folder to be made; return the page."""
-        demo = "demo-" if self.manifest.demonstration else ""
+        """Write the page, every table as CSV and the figures into a new folder; return the page."""
+        demo, name = self.manifest.demonstration, self.manifest.name
         if folder or not self.folder:
-            folder = fresh_folder(folder or next_folder("runs", f"{demo}audit-{self.manifest.name}"))
-        parts = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.looked_at)
-        how = {"seed": self.seed, "demonstration": self.manifest.demonstration}
-        return write_audit_report(folder or self.folder, self.manifest.name, *parts, **how)
+            folder = fresh_folder(folder or next_folder("runs", f"{'demo-' if demo else ''}audit-{name}"))
+        tables = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.looked_at)
+        return write_audit_report(folder or self.folder, name, *tables, seed=self.seed, demonstration=demo)
 
 
 def audit(
@@ -83,7 +81,7 @@ def audit(
     seed: int = 0,
     log: Log | None = print,
 ) -> Audit:
-    """Decode every image of a data set, and look for what makes a score on them wrong.
+    """Decode every image of a data set, and find what makes a score on them wrong.
 
         >>> import marinecv as mcv
         >>> audit = mcv.audit(mcv.demo_images(), limit=24, log=None)
@@ -92,17 +90,16 @@ def audit(
 
     Args:
         data: a folder or archive of images, the name of a data set, a manifest or a catalog, which has no boxes.
-        folder: to be made for the page and its tables, which `report` writes; None takes the next free one below
-            `runs/` then.
-        frames: what says which images follow each other: `"number"` in file names, `"time"` in EXIF data or names, or
-            `"none"`; None takes what tells best.
-        limit: at most so many images a split, stratified, beside those that cannot be used; None takes all.
+        folder: a new folder for the page and tables that `report` writes; None takes the next free one below `runs/`.
+        frames: what orders neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or `"none"`;
+            None takes what fits the images best.
+        limit: at most so many images a split, stratified, besides those that cannot be used; None takes all.
         seed: of everything random.
-        log: called with each line of text; None tells nothing.
+        log: called with each line of text; None prints nothing.
     Returns:
-        The findings, and all that they rest on.
+        The findings, and all measurements.
     Raises:
-        ValueError: there are no such images, `frames` is none of these, or something lies in the folder.
+        ValueError: there are no such images, `frames` is unknown, or the folder is not empty.
     """
     log, choice = log or quiet, DataChoice(name="aquarium", frames=frames)
     source = source_of(data, choice, log)
@@ -115,9 +112,9 @@ def audit(
         catalog = pd.concat([limited(catalog, limit, seed, log), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     folder = folder and fresh_folder(folder)
-    catalog, tables, looked_at = audit_images(catalog, boxes, frames=frames, seed=seed, say=log)
+    catalog, tables, checked = audit_images(catalog, boxes, frames=frames, seed=seed, say=log)
     leak = leak_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, seed)
     summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
-    looked_at = " ".join([looked_at, *reading])
-    return Audit(manifest, catalog, boxes, tables, leak, summary, looked_at, seed, folder, findings)
+    checked = " ".join([checked, *reading])
+    return Audit(manifest, catalog, boxes, tables, leak, summary, checked, seed, folder, findings)

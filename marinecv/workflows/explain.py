@@ -1,13 +1,14 @@
-"""Show where a run looks, and how much of the heat falls on the animals."""
+"""Explain a run: heat maps of example images, and the fraction of the heat inside the boxes."""
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from marinecv.atomic import replaced
@@ -15,14 +16,20 @@ from marinecv.console import Log, quiet
 from marinecv.data.layouts import printable
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.figures import interval_words
-from marinecv.evaluation.predictions import read_predictions
-from marinecv.explain.cases import explain_cases
-from marinecv.explain.figures import ALL, COLUMNS, box_figures, chance_sentence, keep_figures
-from marinecv.explain.gallery import choose_cases
-from marinecv.explain.heatmaps import layer_of
-from marinecv.explain.in_box import measure_boxes, neutral_colour
+from marinecv.evaluation.predictions import predicted_indices, read_predictions
+from marinecv.explain.heatmaps import NO_HEAT, heatmaps, layer_of
+from marinecv.explain.in_box import (
+    ALL,
+    COLUMNS,
+    box_figures,
+    chance_sentence,
+    keep_figures,
+    measure_boxes,
+    neutral_colour,
+)
 from marinecv.hold import hold
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.models.outputs import with_probabilities
 from marinecv.report.explain_page import save_overlay, write_explanation
 from marinecv.report.heat_tables import MEASURE_NAMES
 from marinecv.report.page import write_run_report
@@ -31,18 +38,18 @@ from marinecv.tables import write_table
 from marinecv.workflows.run_images import boxes_of, chosen_images, moved_images
 from marinecv.workflows.sources import Data, Paths, find_images, open_classifier
 
+CASES_A_CLASS = 3
 CHUNK = 8
 
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """Where a run looks; printed, it is the number of images and the place of the page.
+    """The heat maps of a run; printed, it is the number of images and the path of the page.
 
     Attributes:
         cases: one row an image: `image_id, path, split, true_class, predicted_class, probability`, `problem` (why
             there is no heat, else "") and `picture`, the PNG beside the page.
-        localization: of Grad-CAM on a split whose boxes are known, the rows of `box_figures`, how much of the heat
-            falls into the boxes; else None.
+        localization: for Grad-CAM on a split with boxes, the rows of `box_figures`; else None.
         report: the page.
     """
 
@@ -68,7 +75,7 @@ def explain(
     seed: int = 0,
     log: Log | None = print,
 ) -> Explanation:
-    """Draw images beside the heat of what a run predicts of them, and hold the heat of a split against its boxes.
+    """Draw images beside heat maps of the predicted class, and measure the heat of a split inside its boxes.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -76,19 +83,19 @@ def explain(
         'explanation.html'
 
     Args:
-        run: a run or its folder. The page is written into it, in place of an earlier one of the method.
-        images: files or folders of your own; None takes right and wrong cases of each class.
+        run: a run or its folder. The page is written into it and replaces an earlier one of the method.
+        images: files or folders of your own; None takes correct and wrong predictions of each class.
         method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"saliency"` (SmoothGrad) or `"lime"`.
-        split: the cases are of `"train"`, `"validation"` or `"test"`.
-        layer: whose maps; None takes the final convolution. Only for the first three methods.
-        data: where the images of the run lie now, as `train` takes it; None looks where they lay.
-        limit: at most so many images of your own, or of the split, whose `localization` is not kept in the run then.
+        split: `"train"`, `"validation"` or `"test"`, from which the example images are.
+        layer: name of the layer whose maps are weighed, for the first three methods; None takes the final convolution.
+        data: the data set where the images of the run are now, as in `train`; None takes the recorded paths.
+        limit: at most so many images of your own, or of the split, whose `localization` is then not saved in the run.
         seed: of everything random.
-        log: called with each line of text; None tells nothing.
+        log: called with each line of text; None prints nothing.
     Returns:
         The explanation.
     Raises:
-        ValueError: it is no run of a classifier of images alone, or there are no such images, method or layer.
+        ValueError: the run has no classifier of images alone, or the images, method or layer do not exist.
     """
     log, run = log or quiet, open_classifier(run)
     rows, boxes = None, None
@@ -100,92 +107,116 @@ def explain(
         if boxes is not None and not boxes["image_id"].isin(rows["image_id"]).any():
             boxes = None
         if boxes is None and method == "gradcam":
-            log("No boxes are known of these images, so how much heat falls on the animals is left out.")
+            log("No boxes are known of these images, so the heat inside boxes is not measured.")
         cases = cases_of_run(run, rows, split, seed)
     model = run.load_model()
     if len(model.inputs) > 1:
         raise ValueError(
-            f"The model of {run.folder} takes attributes beside the image, which explain does not hand over. From "
-            "Python: marinecv.heatmaps(run.load_model(), (pixels, attributes), classes)."
+            f"The model of {run.folder} takes attributes beside the image, which explain does not support. Call "
+            "marinecv.heatmaps(run.load_model(), (pixels, attributes), classes)."
         )
-    layer = layer_of(model, method, layer)
+    model, layer = with_probabilities(model, run.class_names), layer_of(model, method, layer)
     if rows is not None:
         run.note(f"looked at {split}: explain")
-    place, localization, chance = run.path("explanations", method), None, ""
-    place.parent.mkdir(exist_ok=True)
-    with hold(place.parent), replaced(place, log) as folder:
-        how = {"spec": run.spec, "class_names": run.class_names, "method": method, "layer": layer, "seed": seed}
-        cases = draw_cases(run, partial(explain_cases, model, **how), cases, boxes, folder, log)
+    target, localization, chance = run.path("explanations", method), None, ""
+    target.parent.mkdir(exist_ok=True)
+    with hold(target.parent), replaced(target, log) as folder:
+        heat_of = partial(heatmaps, model, method=method, layer=layer, seed=seed)
+        cases = draw_cases(run, model, heat_of, cases, boxes, folder, log)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
         if method == "gradcam" and boxes is not None:
             localization, chance = measure(run, model, layer, rows, boxes, folder, log)
-        if localization is not None and not limit:
-            keep_figures(run, split, layer, localization["neutral"].iloc[0], localization)
-        title = f"Where {run.folder.resolve().name} looks" + ("" if rows is None else f": {split}")
+        title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
-    if localization is not None and not limit and run.path("report.html").is_file():
-        write_run_report(run.folder)
+    if localization is not None and not limit:
+        keep_figures(run, split, layer, localization["neutral"].iloc[0], localization)
+        if run.path("report.html").is_file():
+            write_run_report(run.folder)
     if rows is not None and not is_usable(cases).any():
         log("None of these images can be read. If they have moved, name their folder with data=.")
-    return Explanation(cases.drop(columns="source"), localization, place / page.name)
+    return Explanation(cases.drop(columns="source"), localization, target / page.name)
 
 
 def cases_of_files(run: Run, images: Paths, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
-    """A row a file of the user's."""
+    """Return a row for each of the user's image files."""
     if run.demonstration:
         raise ValueError(
-            f"{run.folder} was trained on drawn pictures, so what it sees in photographs means nothing. Leave out your "
-            "images to look at its own pictures, or train on real ones."
+            f"{run.folder} was trained on generated demo images, so its heat on photographs means nothing. Leave out "
+            "your images to explain the demo images, or train on photographs."
         )
     if data is not None:
-        raise ValueError("Images of your own are explained as they are. Leave them out, or data=.")
+        raise ValueError("Images of your own are explained as they are. Leave out either images or data=.")
     files = find_images(images, limit, seed)
     names = [printable(file.as_posix()) for file in files]
     return pd.DataFrame({"image_id": names, "path": [str(file) for file in files], "split": "", "true_class": ""})
 
 
 def cases_of_run(run: Run, rows: pd.DataFrame, split: str, seed: int) -> pd.DataFrame:
-    """A row an image of the gallery."""
+    """Return a row for each example image of a split."""
     file = run.path("predictions.csv")
     if not file.is_file():
         raise ValueError(
-            f"{run.folder} has no predictions.csv to choose images from: it is not finished. Go on with "
+            f"{run.folder} has no predictions.csv to choose images from: it is not finished. Continue it with "
             f'resume("{run.folder}"), or name images of your own.'
         )
     predictions = read_predictions(file, run.class_names)
     predictions = predictions[predictions["split"] == split].merge(rows[["image_id", "path"]])
     cases = choose_cases(predictions, run.class_names, seed)
     if cases.empty:
-        raise ValueError(f"{file} knows none of the {len(rows)} images of the split {split}. Name images of your own.")
+        raise ValueError(f"{file} has none of the {len(rows)} images of the split {split}. Name images of your own.")
     return cases
 
 
+def choose_cases(predictions: pd.DataFrame, class_names: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Sample at most 3 correct and 3 wrong predictions of each true class: class by class, the correct ones first."""
+    shuffled = predictions.sample(frac=1, random_state=seed)
+    right = shuffled["true_class"] == shuffled["predicted_class"]
+    chosen = [
+        shuffled[(shuffled["true_class"] == name) & (right == wanted)].head(CASES_A_CLASS)
+        for name in class_names
+        for wanted in (True, False)
+    ]
+    return pd.concat(chosen)
+
+
 def draw_cases(
-    run: Run, explained: Callable, cases: pd.DataFrame, boxes: pd.DataFrame | None, folder: Path, log: Log
+    run: Run, model: keras.Model, heat_of: Callable, cases: pd.DataFrame, boxes: pd.DataFrame | None, folder: Path, log
 ) -> pd.DataFrame:
-    """Explain the cases some at a time, and save a PNG of each: the table with `picture` and `source`."""
-    done, spec, demonstration = [], run.spec, run.demonstration
+    """Predict the cases, 8 at a time, and save a PNG of each with its heat, `heat_of(images, classes)`.
+
+    Returns the cases of `Explanation`, and `source`, the picture for the page, as of `save_overlay`.
+    """
+    chunks = []
     for start in range(0, len(cases), CHUNK):
         chunk = cases[["image_id", "path", "split", "true_class"]].iloc[start : start + CHUNK].reset_index(drop=True)
-        said, heats = explained(chunk["path"])
-        chunk = pd.concat([chunk, said], axis=1).assign(picture="", source="")
-        for place in chunk.index[is_usable(chunk)]:
-            row = chunk.loc[place]
+        pixels, reasons = read_pixels(chunk["path"], run.spec)
+        problems = [reasons.get(index, "") for index in chunk.index]
+        chunk = chunk.assign(predicted_class="", probability=np.nan, problem=problems, picture="", source="")
+        good = chunk.index[is_usable(chunk)]
+        images = pixels[good].astype(np.float32)
+        probabilities = model.predict(images, verbose=0) if len(good) else np.empty((0, len(run.class_names)))
+        best = predicted_indices(probabilities)
+        chunk.loc[good, "predicted_class"] = [run.class_names[index] for index in best]
+        chunk.loc[good, "probability"] = probabilities.max(axis=1).astype(float)
+        for index, heat in zip(good, heat_of(images, best), strict=True):
+            if not heat.any():
+                chunk.loc[index, "problem"] = NO_HEAT
+                continue
+            row = chunk.loc[index]
             stem = re.sub(r"[^\w.-]", "_", Path(row["image_id"]).stem)[:60]
-            chunk.loc[place, "picture"] = f"{start + place + 1:03d}-{stem}.png"
+            name = f"{start + index + 1:03d}-{stem}.png"
             own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
-            chunk.loc[place, "source"] = save_overlay(
-                folder / chunk.loc[place, "picture"], row, heats[place], spec, own, demonstration
-            )
-        done.append(chunk)
+            source = save_overlay(folder / name, row, heat, run.spec, own, run.demonstration)
+            chunk.loc[index, ["picture", "source"]] = name, source
+        chunks.append(chunk)
         log(f"  {start + len(chunk)}/{len(cases)} images explained")
-    return pd.concat(done, ignore_index=True)
+    return pd.concat(chunks, ignore_index=True)
 
 
 def measure(
     run: Run, model: keras.Model, layer: str, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
 ) -> tuple[pd.DataFrame | None, str]:
-    """Hold the heat of a whole split against its boxes: the figures, None where no image can be read, and in words."""
+    """Measure the heat of a split inside its boxes: metrics, None if no image can be read, and `chance_sentence`."""
     pixels, rows = load_pixels(rows, run.spec, log=log)
     if not len(pixels):
         return None, ""
@@ -199,5 +230,5 @@ def measure(
         log(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_words(row._asdict())}, n={row.n})")
     if chance:
         log(chance)
-    colour = "#" + "".join(f"{int(level):02x}" for level in neutral)
-    return figures.assign(split=split, layer=layer, neutral=colour)[COLUMNS], chance
+    color = "#" + "".join(f"{int(level):02x}" for level in neutral)
+    return figures.assign(split=split, layer=layer, neutral=color)[COLUMNS], chance

@@ -1,4 +1,4 @@
-"""Export a run for other runtimes, and check what was exported before."""
+"""Export a run for other runtimes, and check earlier exports."""
 
 import os
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ def export(
     Args:
         run: of a classifier of images alone, or its folder.
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
-        quantise: one or several, of `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
-        margin: by how much the validation accuracy may fall below the run's, 0 to 1.
-        log: called with each line of text; None tells nothing.
+        quantise: one or several, for `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
+        margin: how far the validation accuracy may fall below the run's, 0 to 1.
+        log: called with each line of text; None prints nothing.
     Returns:
         DataFrame, a row an export of the run.
     Raises:
-        ValueError: it is no such run or format, a package is not installed, or what is exported loses more than
-            `margin` and is not written; of several, when the others are.
+        ValueError: the run or format is unsuitable, a package is missing, or an export loses more than `margin`; it is
+            not written, and of several the others are.
     """
     log, run = log or quiet, open_classifier(run)
     kinds = list(dict.fromkeys([quantise] if isinstance(quantise, str) else quantise))
@@ -48,7 +48,7 @@ def export(
         check_format(format, kind)
     run.note(f"looked at validation: export to {format}")
     refused = []
-    with silence():  # the converter has remarks of its own
+    with silence():  # the converter prints remarks
         original = measure_original(run, say=log)
         for kind in kinds:
             try:
@@ -67,7 +67,7 @@ def export(
 
 
 def check_exports(run: str | os.PathLike | Run) -> dict[str, str]:
-    """Return what differs of each export of a run, by its name, from its certificate; empty where nothing does."""
+    """Return what has changed in each export of a run since its parity check, by its name; "" if nothing has."""
     run = open_classifier(run)
     folders = export_folders(run)
     if not folders:

@@ -1,4 +1,4 @@
-"""What a run's inner space looks like: a map of its images, clusters, nearest neighbors; one page and its tables."""
+"""The embedding space of a run: a map of its images, clusters and nearest neighbors, on one page with its tables."""
 
 import os
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
 
 @dataclass(frozen=True, repr=False)
 class LatentSpace:
-    """The space in which a run tells images apart; printed, it is the measures and the place of the page.
+    """The embedding space of a run; printed, it is the metrics and the path of the page.
 
     Attributes:
-        points: one row an image, as `latent_points` gives it: its place in the plane and its clusters.
-        clusters: one row a cluster, as `cluster_table` gives it.
-        measures: of clusters, linear classifier and neighbors, each with its interval and n.
-        neighbors: the nearest of each image, as `nearest_images` gives them.
-        report: the page; the tables lie beside it.
+        points: one row an image, as of `latent_points`: its position in the plane and its clusters.
+        clusters: one row a cluster, as of `cluster_table`.
+        measures: metrics of clusters, linear classifier and neighbors, each with its interval and n.
+        neighbors: the nearest of each image, as of `nearest_images`.
+        report: the page; the tables are beside it.
     """
 
     points: pd.DataFrame
@@ -68,7 +68,7 @@ def latent(
     seed: int = 0,
     log: Log | None = print,
 ) -> LatentSpace:
-    """Lay the embeddings of a run's images out by t-SNE, part them by K-means, and find each image's nearest neighbors.
+    """Map the embeddings of a run's images by t-SNE, cluster them by K-means, and find each image's nearest neighbors.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -76,19 +76,19 @@ def latent(
         'latent.html'
 
     Args:
-        run: a run or its folder, also of an autoencoder. Page and tables are written into it, in place of earlier ones.
+        run: a run, also of an autoencoder, or its folder. Page and tables are written into it and replace earlier ones.
         splits: one split or several.
         clusters: of K-means, at least 2; None takes as many as there are classes.
-        neighbors: `image_id` of the images to show beside their nearest; None draws some.
-        noise: lay salt and pepper on the images first, a tenth of the pixels each; the page is in `latent-noisy`.
-        data: where the images of the run lie now, as `train` takes it; None looks where they lay.
+        neighbors: `image_id` of the images to show beside their nearest; None samples some.
+        noise: add salt-and-pepper noise first, to a tenth of the pixels each; the page is in `latent-noisy`.
+        data: the data set where the images of the run are now, as in `train`; None takes the recorded paths.
         limit: at most so many images a split, stratified.
         seed: of everything random.
-        log: called with each line of text; None tells nothing.
+        log: called with each line of text; None prints nothing.
     Returns:
-        The space.
+        The embedding space.
     Raises:
-        ValueError: it is no run, takes more than an image, there are no such images, or too few for the clusters.
+        ValueError: the model takes more than an image, an image does not exist, or the images are too few.
     """
     log, run = log or quiet, open_run(run)
     splits = [splits] if isinstance(splits, str) else list(dict.fromkeys(splits))
@@ -98,36 +98,32 @@ def latent(
     model = load_model(encoder) if encoder.is_file() else run.load_model()
     pixels, catalog = readable_images(catalog, run.spec, log)
     rows = usable(catalog)
-    check_asked(neighbors or [], set(rows["image_id"]))
-    if noise:
-        pixels = noisy_pixels(rows, pixels, **NOISE, seed=seed)
-    codes = embed(model, catalog, run.spec, pixels, keep=not noise)
-    place = run.path("latent-noisy" if noise else "latent")
-    for split in splits:
-        run.note(f"looked at {split}: {place.name}")
-    with hold(run.folder), replaced(place, log) as folder:
-        points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
-        groups = rows.set_index("image_id")["group"]
-        measures = space.latent_measures(points, codes, seed, groups), linear_probe(rows, codes, seed, groups)
-        measures = *measures, space.neighbour_measures(rows, nearest, groups)
-        measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one knows no types
-        parted = space.cluster_table(points)
-        tables = {"points": points, "clusters": parted, "measures": measures, "neighbours": nearest}
-        for name, table in tables.items():
-            write_table(folder / f"{name}.csv", table, float_format="%.6f")
-        title = f"The inner space of {run.folder.resolve().name}" + ", under noise" * noise
-        shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
-        measured = points, measures, parted, nearest
-        page = write_latent_report(
-            folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **NOISE if noise else {}
-        )
-    return LatentSpace(points, parted, measures, nearest, place / page.name)
-
-
-def check_asked(asked: Sequence[str], known: set[str]) -> None:
-    """Refuse images that are not among the chosen ones."""
-    if unknown := [image for image in asked if image not in known]:
+    known = set(rows["image_id"])
+    if unknown := [image for image in neighbors or [] if image not in known]:
         raise ValueError(
             f"{unknown[0]!r} is not among the {len(known)} images of these splits.{did_you_mean(unknown[0], known)} "
             "Expected an image_id of the run's catalog.csv."
         )
+    if noise:
+        pixels = noisy_pixels(rows, pixels, **NOISE, seed=seed)
+    codes = embed(model, catalog, run.spec, pixels, keep=not noise)
+    target = run.path("latent-noisy" if noise else "latent")
+    for split in splits:
+        run.note(f"looked at {split}: {target.name}")
+    with hold(run.folder), replaced(target, log) as folder:
+        points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
+        groups, table = rows.set_index("image_id")["group"], space.cluster_table(points)
+        measures = [
+            space.latent_measures(points, codes, seed, groups),
+            linear_probe(rows, codes, seed, groups),
+            space.neighbour_measures(rows, nearest, groups),
+        ]
+        measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one has no column types
+        tables = {"points": points, "clusters": table, "measures": measures, "neighbours": nearest}
+        for name, each in tables.items():
+            write_table(folder / f"{name}.csv", each, float_format="%.6f")
+        title = f"Embedding space of {run.folder.resolve().name}" + ", with noise" * noise
+        shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
+        measured, added = (points, measures, table, nearest), NOISE if noise else {}
+        page = write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **added)
+    return LatentSpace(points, table, measures, nearest, target / page.name)

@@ -1,4 +1,4 @@
-"""Show what the images are, what is wrong with them, and which of them give each other away across splits."""
+"""Describe a data set, and find its defects: train-test leakage, near-duplicates, broken files, odd labels."""
 
 import argparse
 
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     print(found.tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
     print("", found.summary, "", sep="\n")
     for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
-        print(f"{title}: nothing" if rows.empty else "\n  ".join([f"{title}:", *rows["line"]]))
+        lines = "\n  ".join([f"{title}:", *rows["line"]])
+        print(f"{title}: nothing" if rows.empty else options.in_flags(lines))
     print(f"\n{console.link(page)}")
     return int(args.strict and findings["serious"].any())
