@@ -55,7 +55,7 @@ def test_it_is_finished_and_says_what_the_model_says(own, data):
         mcv.predict_table(model, catalog[catalog["split"] != ""], SPEC, names),
     )
     assert set(own.metrics) == {"train", "validation", "test"}
-    assert "looked at test" in own.path("log.txt").read_text("utf-8")
+    assert "test evaluation" in own.path("log.txt").read_text("utf-8")
     assert "training" not in own.read("recipe.json")
 
 

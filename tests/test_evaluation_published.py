@@ -4,6 +4,7 @@ from itertools import product
 import pytest
 from five_reports.bounds import (
     average_bounds,
+    counts_behind,
     f1_bounds,
     fits_batch_average,
     fitting_sizes,
@@ -13,8 +14,6 @@ from five_reports.bounds import (
     ways_within,
 )
 from sklearn.metrics import f1_score, precision_score, recall_score
-
-from marinecv.evaluation.published import counts_behind
 
 HALF = Fraction(1, 2)
 

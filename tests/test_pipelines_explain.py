@@ -69,14 +69,14 @@ def test_a_gallery_and_figures_of_a_split(run_copy, capsys):
 
 
 def test_a_look_at_test_is_written_down_and_what_was_there_is_replaced(run_copy, capsys):
-    before = (run_copy / "log.txt").read_text().count("looked at test")
+    before = (run_copy / "log.txt").read_text().count("test evaluation")
     shown(capsys, run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     (folder / "mine.txt").write_text("old")
     assert f"What lay in {folder} is replaced." in shown(capsys, run_copy, "--method", "saliency", "--on", "test")
     assert set(rows_of(folder)["split"]) == {"test"} and not (folder / "mine.txt").exists()
-    assert (run_copy / "log.txt").read_text().count("looked at test: explain") == 1
-    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation: explain") == 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
     assert read_figures(Run(run_copy)) is None  # only Grad-CAM is held against the boxes
 
 

@@ -40,7 +40,7 @@ def test_files_a_table_and_a_section_of_the_page(run, capsys):
     assert_self_contained(html)
     section = html.partition('<h2 id="exports">')[2].partition("<h2")[0]
     assert '<a href="#exports">' in html and section.count("<tr>") == 4 and ">litert-float16<" in section
-    assert "looked at validation: export to litert" in (run / "log.txt").read_text()
+    assert "validation evaluation: export to litert" in (run / "log.txt").read_text()
     assert json.loads((run / "exports" / "litert" / "contract.json").read_text())["demonstration"] is True
 
     said = shown(capsys, run, "--check").out

@@ -51,11 +51,11 @@ def test_evaluate_repeats_the_figures_of_the_run(finished_run, tmp_path, capsys)
 
 
 def test_every_look_at_test_is_written_down(run_copy, capsys):
-    before = (run_copy / "log.txt").read_text().count("looked at test")
+    before = (run_copy / "log.txt").read_text().count("test evaluation")
     shown(capsys, "evaluate", run_copy, "--on", "test")
     other = shutil.copytree(run_copy, run_copy.parent / "other")
     shown(capsys, "compare", run_copy, other, "--on", "test")
-    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 2
+    assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 2
 
 
 def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path, capsys):

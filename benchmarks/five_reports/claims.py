@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
-from five_reports.bounds import printed_bounds
+from five_reports.bounds import WAYS, printed_bounds
 from scipy.stats import binom
 from sklearn.metrics import precision_recall_fscore_support
 
 from marinecv.evaluation.intervals import LEVEL, mcnemar, smallest_difference
-from marinecv.evaluation.published import WAYS
 
 MIN_DELTA = 1e-4  # of Keras' `ReduceLROnPlateau`, by default
 FAR, NEAR, BETWEEN = "distinguishable", "not distinguishable", "open"

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable
 
-from marinecv.evaluation.published import counts_behind
+from five_reports.bounds import counts_behind
 
 FITS, CANNOT, AGAINST = "fits", "cannot be", "contradicts its own table"
 PLACES = ("", "first", "second", "third", "fourth")

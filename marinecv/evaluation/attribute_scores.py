@@ -1,4 +1,4 @@
-"""What attributes are worth at test time: those of the image itself, of its class, and of another image."""
+"""Accuracy of a multimodal model with attributes of the image itself, of its class, and of another image."""
 
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import keras
 
 MEANINGS = {
-    "oracle": "those of the image itself, which nobody knows of a new one",
-    "class-mean": "the mean of its class over train: the answer in disguise",
-    "shuffled": "those of another image: what the model does without the truth",
+    "oracle": "those of the image itself, which are unknown for a new image",
+    "class-mean": "the mean of its true class over train, which reveals the class",
+    "shuffled": "those of another image: the accuracy without true attributes",
 }
 
 
 def attribute_scores(model: "keras.Model", run: Run, pixels: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """Score a multimodal model on validation with each kind of attributes of `MEANINGS`.
+    """Return the validation accuracy with each kind of attributes: `attributes, meaning, accuracy, low, high, n`.
 
-    Pixels are uint8, row i for row i of `usable(run.catalog)`. Columns: `attributes, meaning, accuracy, low, high, n`.
+    `pixels` are uint8, row i for row i of `usable(run.catalog)`.
     """
     rows = usable(run.catalog)
     chosen = np.flatnonzero(rows["split"] == "validation")
@@ -40,7 +40,7 @@ def attribute_scores(model: "keras.Model", run: Run, pixels: np.ndarray, seed: i
         predictions = predict_table(
             model, validation, run.spec, run.class_names, pixels=rows_of(pixels, chosen), attributes=attributes
         )
-        figure = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
-        figures = {"accuracy": figure["value"], "low": figure["low"], "high": figure["high"], "n": figure["n"]}
-        table.append({"attributes": kind, "meaning": MEANINGS[kind], **figures})
+        accuracy = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
+        numbers = {"accuracy": accuracy["value"], **{name: accuracy[name] for name in ("low", "high", "n")}}
+        table.append({"attributes": kind, "meaning": MEANINGS[kind], **numbers})
     return pd.DataFrame(table)

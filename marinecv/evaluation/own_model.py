@@ -1,4 +1,4 @@
-"""A run of a model that was trained elsewhere: a user's own Keras model, with the images it is judged by."""
+"""Runs of Keras models that were trained elsewhere."""
 
 import shutil
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ from marinecv.runs import OWN, Run, fresh_folder
 def run_of_model(
     folder: str | Path, model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, class_names: Sequence[str]
 ) -> Run:
-    """Make a finished run of a model that was trained elsewhere, and score it on the splits of a catalog.
+    """Make a finished run of a model that was trained elsewhere, scored on the splits of a catalog.
 
-    What reads a run takes it: report, heat maps, exports, predictions, comparisons. It has no recipe to train by and no
-    calibration; `model.keras` is the model as one flat graph that gives probabilities.
+    All commands but training read it. It has no recipe and no calibration; `model.keras` is the model as one flat graph
+    that gives probabilities.
 
     Args:
         folder: new or empty.
-        model: as `predict_table` takes it, of images alone, and of stock Keras layers: a run loads no others.
-        catalog: one row an image; its `split` says which are `train`, `validation` (some at least) and `test`.
+        model: as of `predict_table`, with images as its only input, and of stock Keras layers: a run loads no others.
+        catalog: one row an image, with `split` `train`, `validation` (some at least) or `test`.
         spec: the `ImageSpec` the model was trained with.
         class_names: (C,) in the order of the model's outputs.
     Raises:
-        ValueError: as `predict_table`; something lies in the folder, no validation image has a class, the model has
-            layers that are not Keras' own, or the catalog is none that a run can read back.
+        ValueError: as `predict_table`; the folder is not empty, no validation image has a class, the model has layers
+            that are not Keras' own, or no run can read the catalog.
     """
     check_graph(model, shape=spec.shape)
     class_names = as_class_names(class_names)
@@ -66,12 +66,12 @@ def run_of_model(
         predictions = predict_table(run.load_model(), rows, spec, run.class_names, pixels=pixels)
         write_predictions(predictions, run.path("predictions.csv"))
         if (rows["split"] == "test").any():
-            run.note("looked at test: the score of a model that was trained elsewhere")
+            run.note("test evaluation: a model that was trained elsewhere")
         groups = rows.set_index("image_id")["group"]
-        parts = predictions.groupby("split", sort=False)
-        metrics = {split: classification_metrics(part, groups=groups) for split, part in parts}
+        by_split = predictions.groupby("split", sort=False)
+        metrics = {split: classification_metrics(part, groups=groups) for split, part in by_split}
         write_json(run.path("metrics.json"), metrics)
     except BaseException:
-        shutil.rmtree(folder)  # which held nothing before
+        shutil.rmtree(folder)  # which was empty before
         raise
     return run

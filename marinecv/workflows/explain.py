@@ -110,7 +110,7 @@ def explain(
         )
     layer = layer_of(model, method, layer)
     if rows is not None:
-        run.note(f"looked at {split}: explain")
+        run.note(f"{split} evaluation: explain")
     place, localization, chance = run.path("explanations", method), None, ""
     place.parent.mkdir(exist_ok=True)
     with hold(place.parent), replaced(place, log) as folder:

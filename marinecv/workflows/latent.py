@@ -104,7 +104,7 @@ def latent(
     codes = embed(model, catalog, run.spec, pixels, keep=not noise)
     place = run.path("latent-noisy" if noise else "latent")
     for split in splits:
-        run.note(f"looked at {split}: {place.name}")
+        run.note(f"{split} evaluation: {place.name}")
     with hold(run.folder), replaced(place, log) as folder:
         points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
         groups = rows.set_index("image_id")["group"]
