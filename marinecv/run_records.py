@@ -153,7 +153,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, int | Figure]]:
     for split in dict.fromkeys(("validation", *metrics)):
         found = metrics.get(split, {})
         for name in ("n", "mse") if "mse" in found else ("n", "accuracy", "log_loss"):
-            if isinstance(found.get(name), int) != (name == "n"):
+            if not isinstance(found.get(name), int if name == "n" else dict):
                 raise ValueError(
                     f"'{split}.{name}' of {path} is {found.get(name)!r:.60}. Expected a count or a metric."
                 )
