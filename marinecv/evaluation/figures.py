@@ -33,13 +33,15 @@ def bootstrapped_share(value: float, replicates: np.ndarray, n: int, sizes: np.n
     were resampled; it adds `groups`, their number.
     """
     value = float(value)
-    return _figure(value, share_interval(value, replicates, _units(n, sizes), n), n, sizes)
+    return _figure(
+        value, share_interval(value, replicates, n if sizes is None else effective_number(sizes), n), n, sizes
+    )
 
 
 def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.ndarray | None = None) -> dict:
     """Return a mean error, which has no upper limit; arguments and result as of `bootstrapped_share`."""
     value = float(value)
-    low, high = expanded_interval(replicates, _units(n, sizes))
+    low, high = expanded_interval(replicates, n if sizes is None else effective_number(sizes))
     return _figure(value, (min(low, value), max(high, value)), n, sizes)
 
 
@@ -85,10 +87,6 @@ def interval_words(figure: Mapping, form: str = ".3f") -> str:
 def caveat(figure: Mapping) -> str:
     """Return the remark on few groups in the `method` of a metric, or nothing."""
     return figure["method"].partition("; ")[2]
-
-
-def _units(n: int, sizes: np.ndarray | None) -> float:
-    return n if sizes is None else effective_number(sizes)
 
 
 def _figure(value: float, bounds: tuple[float, float], n: int, sizes: np.ndarray | None) -> dict:

@@ -52,8 +52,10 @@ def classification_metrics(
     labelled = _labelled(predictions)
     n, counts = len(labelled), confusion(labelled).to_numpy()
     of_images = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
-    if len(names) > 3:
-        of_images["top3_accuracy"] = _in_top(labelled, 3)
+    if len(names) > 3:  # ties as in scikit-learn
+        order = np.argsort(probabilities_of_table(labelled), axis=1, kind="stable")
+        true = labelled["true_class"].map(names.index).to_numpy()
+        of_images["top3_accuracy"] = (order[:, -3:] == true[:, None]).any(axis=1)
     numbers = group_numbers(labelled["image_id"], groups)
     if numbers is not None and (few := int(numbers.max()) + 1) < MIN_GROUPS:
         metrics = classification_metrics(predictions, seed=seed)
@@ -62,7 +64,7 @@ def classification_metrics(
     sizes = None if numbers is None else np.bincount(numbers)
     drawn = _resampled_totals(counts, seed) if numbers is None else _resampled_by_group(labelled, numbers, seed)
     replicates = averages(*drawn)
-    for name, value in averages(*_totals(counts)).items():
+    for name, value in averages(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)).items():
         shares[name] = bootstrapped_share(value, replicates[name], n, sizes)
     log_loss = mean_figure(image_losses(labelled), numbers, seed)
     return {"n": n, "unlabelled": len(predictions) - n, **shares, "log_loss": log_loss}
@@ -85,14 +87,14 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
         ValueError: no row has a true class.
     """
     labelled = _labelled(predictions)
-    hits, predicted, support = _totals(confusion(labelled).to_numpy())
+    counts = confusion(labelled).to_numpy()
+    hits, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     others = len(labelled) - support
     rejected = others - predicted + hits
     table = pd.DataFrame({"class_name": class_names_of_table(predictions), **_ratios(hits, predicted, support)})
     table["support"] = support
     for name, k, n in (("precision", hits, predicted), ("recall", hits, support), ("specificity", rejected, others)):
-        bounds = np.array([wilson(int(a), int(b)) for a, b in zip(k, n, strict=True)])
-        table[f"{name}_low"], table[f"{name}_high"] = bounds.T
+        table[f"{name}_low"], table[f"{name}_high"] = zip(*map(wilson, k.tolist(), n.tolist()), strict=True)
     return table
 
 
@@ -157,25 +159,12 @@ def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _probability_of(predictions: pd.DataFrame, column: str) -> np.ndarray:
-    names = class_names_of_table(predictions)
-    codes = predictions[column].map(names.index).to_numpy()
-    return probabilities_of_table(predictions)[np.arange(len(codes)), codes]
-
-
-def _in_top(predictions: pd.DataFrame, k: int) -> np.ndarray:
-    """Return whether the true class of each row is among its k most probable, (n,); ties as in scikit-learn."""
-    codes = predictions["true_class"].map(class_names_of_table(predictions).index).to_numpy()
-    order = np.argsort(probabilities_of_table(predictions), axis=1, kind="stable")
-    return (order[:, -k:] == codes[:, None]).any(axis=1)
-
-
-def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return hits, predicted and support of each class, (C,) each."""
-    return counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    classes = predictions[column].map(class_names_of_table(predictions).index).to_numpy()
+    return probabilities_of_table(predictions)[np.arange(len(classes)), classes]
 
 
 def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `_totals` of resampled images, (resamples, C) each: cells of the confusion matrix are drawn."""
+    """Return hits, predicted and support in resamples of images, (resamples, C) each."""
     true, predicted = counts.nonzero()
     cells = counts[true, predicted]
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), RESAMPLES).astype(np.float64)
@@ -184,7 +173,7 @@ def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def _resampled_by_group(labelled: pd.DataFrame, numbers: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return `_totals` of resampled groups, (resamples, C) each."""
+    """Return hits, predicted and support in resamples of groups, (resamples, C) each."""
     names = class_names_of_table(labelled)
     true, predicted = (labelled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
     parts = [
@@ -212,16 +201,16 @@ def averages(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> di
     Of each class, (..., C) each: `hits` are its images that are classified correctly, `predicted` the images predicted
     as it, `support` its images.
     """
+
+    def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return (values * weights).sum(axis=-1) / weights.sum(axis=-1)
+
     ratios = _ratios(hits, predicted, support)
     return {
-        "balanced_accuracy": _mean(ratios["recall"], support > 0),
-        **{f"macro_{name}": _mean(ratio, predicted + support > 0) for name, ratio in ratios.items()},
-        **{f"weighted_{name}": _mean(ratios[name], support) for name in ("precision", "recall", "f1")},
+        "balanced_accuracy": mean(ratios["recall"], support > 0),
+        **{f"macro_{name}": mean(ratio, predicted + support > 0) for name, ratio in ratios.items()},
+        **{f"weighted_{name}": mean(ratios[name], support) for name in ("precision", "recall", "f1")},
     }
-
-
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return (values * weights).sum(axis=-1) / weights.sum(axis=-1)
 
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -117,9 +117,8 @@ def read_pictures(path: str | Path) -> dict[str, np.ndarray]:
             pictures = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # a broken zip raises many types
         raise ValueError(f"{path} cannot be read: {error}") from error
-    ranks = dict.fromkeys((*SHOWN, "samples"), 4) | {"walk": 5}
-    for name in dict.fromkeys((*SHOWN, *pictures)):
+    for name in (*SHOWN, *(name for name in ("samples", "walk") if name in pictures)):
         array = pictures.get(name)
-        if array is None or name not in ranks or (array.dtype, array.ndim) != (np.uint8, ranks[name]) or not array.size:
-            raise ValueError(f"{path} holds no pictures {name!r}. Expected those of a restored validation split.")
+        if array is None or (array.dtype, array.ndim) != (np.uint8, 4 + (name == "walk")) or not array.size:
+            raise ValueError(f"{path} has no uint8 images {name!r}. Expected a file of `write_pictures`.")
     return pictures

@@ -30,13 +30,16 @@ def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
         if run.fold:
             recipe["data"]["fold"] = run.fold.partition("/")[2]
         names = alike.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
-        if name := next((name for name in names if _has_room(found[name].get(seed, []), run)), None):
-            found[name].setdefault(seed, []).append(run)
-            continue
-        name = str(recipe.get("name"))
-        name = str(run.folder) if name in found else name
-        names.append(name)
-        found[name] = {seed if isinstance(seed, int) else 0: [run]}
+        for name in names:
+            same = found[name].setdefault(seed, [])
+            if all(other.fold != run.fold and other.folder.parent == run.folder.parent for other in same):
+                same.append(run)  # the first one of this seed, or another fold
+                break
+        else:
+            name = str(recipe.get("name"))
+            name = str(run.folder) if name in found else name
+            names.append(name)
+            found[name] = {seed if isinstance(seed, int) else 0: [run]}
     return found
 
 
@@ -71,7 +74,10 @@ def compare_seeds(
     gaps, of_images = by_seed.mean(), by_seed.mean(axis=1)
     low, high = difference_bounds(of_images, group_numbers(of_images.index.to_series(), groups), seed)
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
-    seeds_low, seeds_high = _seed_bounds(gaps.to_numpy())
+    seeds_low = seeds_high = None
+    if len(gaps) >= FEWEST:
+        half = t.ppf(0.975, len(gaps) - 1) * gaps.to_numpy().std(ddof=1) / np.sqrt(len(gaps))
+        seeds_low, seeds_high = (float(gaps.to_numpy().mean() + side) for side in (-half, half))
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
     apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
     better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)
@@ -103,16 +109,3 @@ def compare_seeds(
         "distinguishable": apart,
         "sentence": sentence,
     }
-
-
-def _has_room(beside: list[Run], run: Run) -> bool:
-    """Return whether a run is another fold of the given runs."""
-    return all(each.fold != run.fold and each.folder.parent == run.folder.parent for each in beside)
-
-
-def _seed_bounds(gaps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """Return the 95% bounds of the mean gap over seeds by Student's t."""
-    if len(gaps) < FEWEST:
-        return None, None
-    half = t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-    return float(gaps.mean() - half), float(gaps.mean() + half)
