@@ -9,7 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
+from marinecv.inputs.spec import ImageSpec
+
 SIZE_WH = (160, 120)
+GUIDE_SPEC = ImageSpec(height=32, width=32)
 
 
 @cache
@@ -80,3 +83,20 @@ def save(picture: Image.Image, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, "JPEG", quality=92)
     return path
+
+
+def guide_model(*last):
+    """A backbone in a model that gives logits, as in the guide on transfer learning."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(2)
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(8, 3, name="inner_conv"), layers.ReLU()]
+    backbone = keras.Sequential([keras.Input(GUIDE_SPEC.shape), *parts], name="backbone")
+    inputs = keras.Input(GUIDE_SPEC.shape)
+    x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomZoom(0.1)])(inputs)
+    x = layers.GlobalAveragePooling2D()(backbone(x, training=False))
+    x = layers.Dense(3)(x)
+    for layer in last:
+        x = layer(x)
+    return keras.Model(inputs, x, name="guide")
