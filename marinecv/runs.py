@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -238,11 +237,14 @@ def check_fresh(folder: str | Path) -> None:
 
 def next_folder(parent: str | Path, name: str) -> Path:
     """Make and return `parent/name-1`, or with the first free number, which no other process can take."""
-    for number in count(1):
+    number = 1
+    while True:
         folder = Path(parent) / f"{name}-{number}"
-        with suppress(FileExistsError):
+        try:
             folder.mkdir(parents=True)
             return folder
+        except FileExistsError:
+            number += 1
 
 
 def list_runs(parent: str | Path) -> list[Run]:

@@ -9,12 +9,12 @@ from scenes import GUIDE_SPEC as SPEC
 from scenes import guide_model as guide
 
 import marinecv as mcv
-from marinecv.evaluation.own_model import run_of_model
 from marinecv.export.model import export_model
 from marinecv.models.load import check_stock
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.workflows.evaluate import run_of_model
 from pipelines.cli import main
 
 

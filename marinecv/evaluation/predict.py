@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.data.attributes import class_mean_attributes, shuffled_attributes
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import usable
+from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.features.bank import open_bank
 from marinecv.features.embeddings import embed, up_to_code
@@ -21,6 +23,13 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat, is_stock
 from marinecv.models.outputs import with_probabilities
 from marinecv.progress import progress_bar
+from marinecv.runs import Run
+
+MEANINGS = {
+    "oracle": "those of the image itself, which are unknown for a new image",
+    "class-mean": "the mean of its true class over train, which reveals the class",
+    "shuffled": "those of another image: the accuracy without true attributes",
+}
 
 
 def predict_probabilities(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray:
@@ -117,6 +126,30 @@ def check_inputs(model: keras.Model, attributes: pd.DataFrame | None = None) -> 
             f"This model takes {model.inputs[1].shape[-1]} attributes beside each image, and these images have none. "
             "Expected data with attributes; for images alone train a model without."
         )
+
+
+def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Return the validation accuracy with each kind of attributes: `attributes, meaning, accuracy, low, high, n`.
+
+    `pixels` are uint8, row i for row i of `usable(run.catalog)`.
+    """
+    rows = usable(run.catalog)
+    chosen = np.flatnonzero(rows["split"] == "validation")
+    validation, told = rows.iloc[chosen], run.attributes
+    kinds = {
+        "oracle": told,
+        "class-mean": class_mean_attributes(told, rows),
+        "shuffled": shuffled_attributes(told.loc[validation["image_id"]], seed),
+    }
+    table = []
+    for kind, attributes in kinds.items():
+        predictions = predict_table(
+            model, validation, run.spec, run.class_names, pixels=rows_of(pixels, chosen), attributes=attributes
+        )
+        accuracy = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
+        numbers = {"accuracy": accuracy["value"], **{name: accuracy[name] for name in ("low", "high", "n")}}
+        table.append({"attributes": kind, "meaning": MEANINGS[kind], **numbers})
+    return pd.DataFrame(table)
 
 
 def _from_bank(
