@@ -5,7 +5,6 @@ import pytest
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from marinecv.evaluation.calibration import fit_temperature
 from marinecv.evaluation.conformal import coverage_range, prediction_sets, set_threshold
 
 
@@ -89,10 +88,3 @@ def test_too_few_images_for_a_coverage_are_refused(n, coverage, least):
     ):
         with pytest.raises(ValueError, match=f"{n} images cannot state a coverage of {coverage}.*{least}"):
             refuse()
-
-
-@pytest.mark.parametrize("true", [[0, 1], [0, 1, -1], [0, 1, 3], ["a", "b", "c"], [0.0, 1.0, 2.0]])
-@pytest.mark.parametrize("fit", [set_threshold, fit_temperature])
-def test_true_classes_that_are_no_columns_are_refused(fit, true):
-    with pytest.raises(ValueError, match="index of a class"):
-        fit(np.eye(3), np.array(true), *([0.5] if fit is set_threshold else []))

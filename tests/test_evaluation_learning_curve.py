@@ -67,14 +67,6 @@ def test_values_are_means_over_seeds_of_the_metrics_of_a_run():
         assert ours.loc[metric, "low"] < ours.loc[metric, "value"] < ours.loc[metric, "high"]
 
 
-def test_the_interval_of_one_seed_is_that_of_a_run():
-    run = cell(TRUE, guesses(TRUE, 0.6, 4))
-    ours, theirs = figures(curve_table(run, "validation")), classification_metrics(run.iloc[:, 4:])
-    for metric in ("macro_f1", "macro_precision", "macro_recall", "log_loss"):
-        for bound in ("low", "high"):
-            assert ours.loc[metric, bound] == pytest.approx(theirs[metric][bound], abs=0.03)  # other resamples
-
-
 def test_equal_seeds_narrow_nothing():
     once = cell(TRUE, guesses(TRUE, 0.6, 4))
     thrice = pd.concat([once.assign(seed=seed) for seed in range(3)])
@@ -119,26 +111,6 @@ def test_a_better_line_is_told_apart_and_an_equal_one_is_not():
         assert gap["early", labelled] == pytest.approx(accuracy["early", labelled] - accuracy["late", labelled])
         assert gap["same", labelled] == 0
     assert line_differences(CURVE, "early", "validation")["said"].tolist() == ["worse", "worse"]
-
-
-def test_lines_are_compared_over_the_seeds_and_shares_of_both():
-    fewer = CURVE[(CURVE["line"] == "late") | ((CURVE["labelled"] == 0.1) & (CURVE["seed"] > 0))]
-    row = line_differences(fewer, "late", "validation").iloc[0]
-    assert (row["labelled"], row["seeds"], row["n"]) == (0.1, 2, 90)
-    both = fewer[(fewer["labelled"] == 0.1) & (fewer["seed"] > 0)]
-    right = (both["true_class"] == both["predicted_class"]).groupby(both["line"]).mean()
-    assert row["difference"] == pytest.approx(right["early"] - right["late"])
-    assert len(line_differences(fewer, "late", "validation")) == 1
-
-
-def test_pairs_of_images_are_resampled_together():
-    right = guesses(TRUE, 0.5, 0)
-    one_more = right.copy()
-    one_more[np.flatnonzero(right != TRUE)[0]] = TRUE[np.flatnonzero(right != TRUE)[0]]
-    row = line_differences(pd.concat([cell(TRUE, right), cell(TRUE, one_more, "b")]), "a", "validation").iloc[0]
-    assert row["difference"] == pytest.approx(1 / 90)
-    assert (row["low"], row["said"]) == (0, "not told apart")
-    assert row["high"] < 0.05  # alone, each accuracy is known to a tenth
 
 
 def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval():

@@ -54,9 +54,8 @@ def test_a_figure_must_be_as_printed_and_of_images(figure):
     for read in (printed_bounds, lambda figure: counts_behind(figure, 127), lambda figure: attainable(figure, 127)):
         with pytest.raises(ValueError, match="a fraction as printed"):
             read(figure)
-    for read in (counts_behind, attainable):
-        with pytest.raises(ValueError, match="n=0"):
-            read("0.5", 0)
+    with pytest.raises(ValueError, match="n=0"):
+        counts_behind("0.5", 0)
 
 
 @pytest.mark.parametrize(

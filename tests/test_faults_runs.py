@@ -15,7 +15,7 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, list_runs
-from marinecv.schema import Count, Share, build, convert, names, read_json
+from marinecv.schema import Share, build, convert, names, read_json
 from marinecv.studies import Study, run_row
 from marinecv.tables import numbers, read_table, write_table
 from marinecv.training.checkpoint import read_checkpoint
@@ -93,13 +93,10 @@ def test_bytes_that_are_no_json_object_or_no_table_are_a_plain_value_error_with_
     ("value", "kind", "said"),
     [
         ("3", int, "the depth is '3'. Expected `int`"),
-        (True, int, "the depth is True"),
         (float("nan"), Share, "the depth is nan"),
         (10**400, float, "out of range"),
-        (2**63, Count, "<= 9223372036854775807"),
         ([1, "a"], tuple[int, ...], "'1' of the depth is 'a'"),
         ({"b": [{"a": 1}, {"b": 1, "a": 1.5}]}, dict[str, list[dict[str, int]]], "'b.1.a' of the depth is 1.5"),
-        ({1: 2}, dict[str, int], "Expected `str`"),
         ({"height": "9"}, ImageSpec, "the depth: height is '9'"),
         ({"heigth": 9}, ImageSpec, 'Did you mean "height"'),
         (5, ImageSpec, "Expected `object`"),
@@ -137,45 +134,26 @@ def test_a_cell_that_is_no_number_is_named_with_its_row():
 
 
 JSON_ENTRIES = [
-    ("contract.json", "class_names", None, "field `class_names`"),
     ("contract.json", "class_names", ["crab"], "length >= 2"),
     ("contract.json", "class_names", ["crab", "crab"], "'crab' is empty or there twice"),
     ("contract.json", "class_names", ["crab", ""], "'' is empty or there twice"),
-    ("contract.json", "class_names", "crab, eel", "'class_names' of .* Expected `array`"),
-    ("contract.json", "image", None, "field `image`"),
     ("contract.json", "image", [], "'image' of .* Expected `object`"),
     ("contract.json", "image.height", 0, "height is 0"),
-    ("contract.json", "image.height", 10**9, "height is 1000000000"),
-    ("contract.json", "image.canvas_px", 10**9, "canvas_px is 1000000000"),
     ("contract.json", "image.depth", 3, "no argument 'depth'"),
     ("contract.json", "demonstration", "false", "'demonstration' of .* Expected `bool`"),
-    ("contract.json", "data_dirs", "/x", "'data_dirs' of .* Expected `array`"),
     ("contract.json", "images", {"a.jpg": {"size": -1, "sha256": ""}}, "'images.a.jpg.size' of .* is -1"),
     ("metrics.json", "validation", None, "'validation.n'"),
     ("metrics.json", "validation.accuracy", None, "'validation.accuracy'"),
-    ("metrics.json", "validation.accuracy.value", "0.7", "'validation.accuracy.value' of .* is '0.7'"),
     ("metrics.json", "validation.accuracy.value", 7.3, "'validation.accuracy' of .* is 7.3"),
-    ("metrics.json", "validation.accuracy.n", 0, "'validation.accuracy.n' of .* is 0"),
     ("metrics.json", "validation.macro_f1.low", None, "field `low`"),
     ("metrics.json", "validation.log_loss", None, "'validation.log_loss'"),
-    ("metrics.json", "validation.log_loss", 0.3, "'validation.log_loss' of .* is 0.3"),
-    ("metrics.json", "validation.n", "3", "'validation.n' of .* is '3'"),
-    ("metrics.json", "test", [], "'test' of .*Expected `object`"),
-    ("timing.json", "epochs", None, "field `epochs`"),
     ("timing.json", "epochs", "9", "'epochs' of .* is '9'"),
-    ("timing.json", "epochs", True, "'epochs' of .* is True"),
     ("recipe.json", "model", "cnn", "'model' of Recipe is 'cnn'"),
-    ("recipe.json", "model.pools", [2, 0], "'1' of pools is 0"),
     ("recipe.json", "model.pooling", "best", "pooling='best'"),
-    ("recipe.json", "training.epochs", 0, "epochs is 0"),
     ("recipe.json", "training.epochs", "60", "'training' of Recipe: epochs is '60'"),
     ("recipe.json", "training.jit_compile", "maybe", "jit_compile to be one of"),
     ("recipe.json", "training.monitor", "luck", 'no monitor "luck"'),
-    ("recipe.json", "training.augmentation.flip", 2, "flip is 2"),
     ("recipe.json", "training.augmentation", [], "type Augmentation"),
-    ("recipe.json", "training.seed", -1, "seed is -1"),
-    ("recipe.json", "data.label_rule", "loudest", "label_rule to be one of"),
-    ("recipe.json", "data.limit", 0, "limit is 0"),
     ("recipe.json", "published.validation", "0.7", "'validation' of published is '0.7'"),
     ("recipe.json", "published.validation.accuracy", 0.7, "'accuracy' of the published 'validation' is 0.7"),
     ("recipe.json", "published.validation.n", 0, "'n' of the published 'validation' is 0"),
@@ -196,7 +174,6 @@ TABLE_CELLS = [
     ("catalog.csv", "train/b.jpg", "train/a.jpg", "Row 2 of .*'train/a.jpg', repeats an image"),
     ("catalog.csv", "train/b.jpg", "", "no image_id"),
     ("catalog.csv", ",64,48", ",-1,48", "whole number of pixels"),
-    ("catalog.csv", ",64,48", ",inf,48", "whole number of pixels"),
     ("catalog.csv", ",64,48", ",wide,48", "'wide' for 'width', in row 1"),
     ("catalog.csv", ",0.75", ",75", "from 0 to 1"),
     ("catalog.csv", ",validation,", ",holdout,", "unknown split"),
@@ -210,7 +187,6 @@ TABLE_CELLS = [
     ("predictions.csv", "p_crab", "p_", "'' is empty"),
     ("predictions.csv", "p_crab", "p_cod", r"Expected the classes \('crab', 'eel', '=NA'\), in order"),
     ("predictions.csv", "0.699999988", "many", "'many' for 'p_crab'"),
-    ("predictions.csv", "0.699999988", "7", "1 of 3 rows are no probabilities"),
     ("predictions.csv", "0.699999988", "nan", "1 of 3 rows are no probabilities"),
     ("predictions.csv", "train/b.jpg", "train/a.jpg", "1 of 3 rows repeat an image"),
     ("predictions.csv", "crab,crab", "cod,crab", "1 of 3 rows have an unknown class"),
@@ -289,16 +265,13 @@ def test_data_behind_a_link_may_be_named_either_way(of_tank, tmp_path):
 @pytest.mark.parametrize(
     ("way", "value", "said"),
     [
-        ("title", None, "field `title`"),
         ("cells", ["a", "b"], "'cells' of .*Expected `object`"),
         ("cells.a", 1, "'cells.a' of .* is 1"),
         ("cells.a", "../../etc", "'../../etc'. Expected one below"),
-        ("cells.a", "/etc", "'/etc'. Expected one below"),
         ("cells.a", "C:\\runs", "Expected one below"),
         ("cells.a", ".", "Expected one below"),
         ("cells.a", "b", "'b' is empty or there twice"),
         ("cells.a", "", "'' is empty or there twice"),
-        ("demonstration", "no", "Expected `bool`"),
         ("select_on", "train", "select_on='train'"),
     ],
 )
@@ -338,14 +311,11 @@ def test_a_checkpoint_of_other_things_is_refused(tmp_path):
     ("text", "said"),
     [
         (b'name = "\xff"', "'utf-8' codec"),
-        (b"name = 5", "name is 5"),
         (b'name = "../tank"', "'name' of .* is '../tank'"),
         (b'name = "t"\nhashes = "/etc/passwd"', "'hashes' of .* is '/etc/passwd'"),
         (b'name = "t"\narchive_subdir = "a/../.."', "'archive_subdir' of"),
-        (b'name = "t"\nroot = 5', "root is 5"),
         (b'name = "t"\nclass_names = "ab"', "class_names is 'ab'"),
         (b'name = "t"\nclass_names = ["a", "a"]', "'a' is empty or there twice"),
-        (b'name = "t"\nexpected = 3', "expected is 3"),
         (b'name = "t"\nexpected = {fish = {}}', "'fish'"),
         (b'name = "t"\nexpected = {images = {train = "2"}}', "'images.train' of expected is '2'"),
     ],

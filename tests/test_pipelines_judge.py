@@ -37,19 +37,6 @@ def refused(capsys, *words):
     return error
 
 
-def test_evaluate_repeats_the_figures_of_the_run(finished_run, tmp_path, capsys):
-    out = tmp_path / "out"
-    said = shown(capsys, "evaluate", finished_run, "--on", "test", "--output-dir", out)
-    again, kept = json.loads((out / "metrics.json").read_text())["test"], Run(finished_run).read("metrics.json")["test"]
-    assert again["accuracy"] == kept["accuracy"] and again["log_loss"]["value"] == pytest.approx(
-        kept["log_loss"]["value"], abs=1e-6
-    )
-    assert f"{kept['accuracy']['value']:.4f}  (95%" in said and "n=3" in said and "crab" in said
-    before = read_predictions(finished_run / "predictions.csv").query("split == 'test'").reset_index(drop=True)
-    after = read_predictions(out / "predictions.csv")
-    pd.testing.assert_frame_equal(after, before, atol=1e-6)
-
-
 def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path, capsys):
     other = draw_tank(tmp_path / "other")
     assert "on train" in (said := shown(capsys, "evaluate", finished_run, "--data-dir", other, "--on", "train"))
@@ -140,8 +127,6 @@ def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path,
         assert of["low"] is of["high"] is None and of["n"] == 3
     said = shown(capsys, "latent", run_copy, "--on", "train", "validation", "--clusters", "2")
     assert " to " not in said and "accuracy" not in said
-    (run_copy / "metrics.json").write_text(json.dumps(Run(run_copy).metrics).replace('"by_image"', '"by_picture"'))
-    assert "'validation.accuracy' of" in refused(capsys, "report", run_copy)
 
 
 def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, capsys):

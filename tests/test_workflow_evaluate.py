@@ -1,7 +1,5 @@
 """`mcv.evaluate`: a run, other images and a model of one's own are scored from Python as by the command."""
 
-import shutil
-
 import keras
 import pandas as pd
 import pytest
@@ -85,10 +83,3 @@ def test_drawn_images_say_nothing_of_a_model_of_photographs(finished_run, shared
     manifest = manifest_of_folder(shared_tank)
     with pytest.raises(ValueError, match="A demonstration model and real photographs say nothing of each other"):
         mcv.evaluate(finished_run, data=mcv.Manifest(**{**vars(manifest), "demonstration": True}))
-
-
-def test_a_run_that_has_moved_data_says_so_in_words_of_arguments(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    (run / "catalog.csv").write_text((run / "catalog.csv").read_text().replace("/tank/", "/tank/gone/"))
-    with pytest.raises(ValueError, match=r"If they have moved, name their folder with data=\."):
-        mcv.evaluate(run, log=None)

@@ -17,7 +17,6 @@ from marinecv.evaluation.predictions import (
     class_names_of_table,
     predicted_indices,
     probabilities_of_table,
-    with_truth,
 )
 from marinecv.run_records import Calibration
 
@@ -62,9 +61,9 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
 
     Args:
         probabilities: (n, C) of images that the network has not been trained on, n at least 1.
-        true: (n,) index of the true class of each image; ValueError where it does not fit.
+        true: (n,) index of the true class of each image.
     """
-    probabilities, true = with_truth(probabilities, true)
+    probabilities = np.asarray(probabilities, np.float64)
     logits, n = np.log(_clipped(probabilities)), len(probabilities)
     target = np.eye(probabilities.shape[1])[true] + probabilities / n
 

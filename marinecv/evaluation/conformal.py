@@ -9,8 +9,6 @@ from math import ceil
 import numpy as np
 from scipy.stats import beta
 
-from marinecv.evaluation.predictions import with_truth
-
 COVERAGE = 0.9
 FEWEST = 20
 """Calibration images, below which no coverage is stated."""
@@ -30,12 +28,11 @@ def set_threshold(probabilities: np.ndarray, true: np.ndarray, coverage: float =
     Returns:
         The `ceil((n + 1) * coverage)`-th smallest `1 - p` of the true classes.
     Raises:
-        ValueError: there are too few images for that coverage, or `true` does not fit.
+        ValueError: there are too few images for that coverage.
     Source: Vovk et al. (2005); Angelopoulos and Bates (2021), https://arxiv.org/abs/2107.07511, section 1.
     """
     rank = _rank(len(true), coverage)
-    probabilities, true = with_truth(probabilities, true)
-    scores = 1 - probabilities[np.arange(len(true)), true]
+    scores = 1 - np.asarray(probabilities, np.float64)[np.arange(len(true)), true]
     return float(np.sort(scores)[rank - 1])
 
 

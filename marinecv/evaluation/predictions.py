@@ -92,18 +92,6 @@ def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
     return predictions[columns].to_numpy(dtype=np.float32).astype(np.float64)
 
 
-def with_truth(probabilities: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (n, C) as float64, and true classes (n,); ValueError where `true` is no index 0 to C - 1."""
-    probabilities, true = np.asarray(probabilities, np.float64), np.asarray(true)
-    whole = probabilities.ndim == 2 and true.shape == probabilities.shape[:1] and true.dtype.kind in "iu"
-    if not whole or not np.isin(true, np.arange(probabilities.shape[1])).all():
-        raise ValueError(
-            "Expected true to be the index of a class, a column of probabilities from 0, for each row. Received: "
-            f"{true!r:.100}, of shape {true.shape}, and probabilities of shape {probabilities.shape}."
-        )
-    return probabilities, true
-
-
 def predicted_indices(probabilities: np.ndarray) -> np.ndarray:
     """Return the index of the most probable class of each row (n, C), (n,) int; ties go to the first, NaN is 0."""
     return np.nan_to_num(probabilities).argmax(axis=1)

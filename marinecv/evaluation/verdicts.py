@@ -11,11 +11,9 @@ VERDICTS = ("consistent", "exceeded", "below", "not attainable", "not comparable
 def attainable(figure: str, n: int) -> bool:
     """Return whether some k of n images gives a published accuracy at its printed decimals, rounded or truncated.
 
-    Raises ValueError where `figure` is no printed fraction from 0 to 1, such as "0.7480", or n is below 1.
+    Raises ValueError where `figure` is no printed fraction from 0 to 1, such as "0.7480".
     """
     units, scale = printed_units(figure)
-    if n < 1:
-        raise ValueError(f"Expected at least one image. Received: n={n}.")
     # In integers: rounding needs 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncation ends below 2*units + 2.
     smallest = max(0, -(-n * (2 * units - 1) // (2 * scale)))
     return smallest <= n and 2 * smallest * scale < n * (2 * units + 2)
