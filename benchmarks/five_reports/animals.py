@@ -144,7 +144,7 @@ def validation_is_test() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     return (
         "**Animals.** The surest result of the five: on thousands of images a frozen network with ImageNet's weights "
         "beats the same network from scratch. Its tables add up to the last digit. Move the names before you quote a "

@@ -110,7 +110,7 @@ def test_above_validation() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     n = N["validation"]
     bounds = [wilson(hits(figure, N["test"]), N["test"]) for figure in SCRATCH["test"]]
     tuned, scratch = (sorted(hits(figure, n) for figure in part["validation"]) for part in (TUNED, SCRATCH))

@@ -168,7 +168,7 @@ def best_of_many() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     return (
         "**Birds.** Pretrained networks beat a CNN from scratch by a margin that no doubt about decimals touches. "
         "Attributes beside the image did not help, and the report says so. Which of the three is best on 20 species is "
