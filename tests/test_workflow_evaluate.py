@@ -29,7 +29,7 @@ def test_the_score_is_that_of_the_run_and_nothing_is_told_unasked(finished_run, 
     assert set(evaluation.predictions["split"]) == {"test"} == set(evaluation.leakage["split"])
     assert evaluation.sentences == tuple(honest_sentences(evaluation.leakage)) and evaluation.folds is None
     assert main(["evaluate", str(finished_run), "--on", "test"]) == 0
-    assert capsys.readouterr().out == f"{evaluation}\n"
+    assert capsys.readouterr().out == in_flags(f"{evaluation}\n")
 
 
 def test_a_catalog_without_splits_is_taken_whole(finished_run, catalog):
