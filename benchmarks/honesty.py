@@ -1,4 +1,4 @@
-"""What the published split of the aquarium set is worth: scores as split, without relatives in train, in grouped folds.
+"""Leakage check of the published split of the aquarium set: as split, without related train images, in grouped folds.
 
 Run:    python benchmarks/honesty.py --output-dir runs/honesty
 Needs:  the aquarium images and the weights of MobileNet; 40 minutes on two cores. Stopped, the same command goes on.
@@ -49,7 +49,7 @@ def marinecv(*words: object) -> None:
 
 
 def thumbnails(run: Run) -> pd.DataFrame:
-    """The same scores of a memory of thumbnails, on the images and in the groups of a run."""
+    """Return the scores of the nearest-neighbor baseline on 16x16 thumbnails, with the images and groups of a run."""
     thumbs, catalog = load_thumbs(run.catalog)
     scores = leak_index(thumbnail_votes(usable(catalog), tiny(thumbs)))["scores"]
     names = {"majority class": "most frequent class"}

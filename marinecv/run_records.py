@@ -1,4 +1,4 @@
-"""What the JSON files of a run hold, as typed records."""
+"""Typed records of the JSON files of a run."""
 
 from pathlib import Path
 from typing import Annotated, Generic, NotRequired, TypedDict, TypeVar
@@ -6,15 +6,15 @@ from typing import Annotated, Generic, NotRequired, TypedDict, TypeVar
 from msgspec import Meta, Struct
 
 from marinecv.inputs.spec import ImageSpec
-from marinecv.schema import Count, Positive, build, convert, names, read_json
+from marinecv.schema import Count, Positive, build, convert, names, read, read_json
 
 T = TypeVar("T")
-COUNTS = ("n", "unlabelled")
-"""What a split has beside its figures."""
+Rows = Annotated[list[dict[str, int | float]], Meta(min_length=1)]
+"""Rows of `reliability_table` or `triage_curve`."""
 
 
 class Figure(TypedDict):
-    """A value, its 95% interval and the n it stands on; the bounds are null where too few groups give no interval."""
+    """A metric: value, 95% interval and n; without an interval, with few groups, the bounds are None."""
 
     value: float
     low: float | None
@@ -26,16 +26,16 @@ class Figure(TypedDict):
 
 
 class ImageStamp(Struct, frozen=True, kw_only=True):
-    """An image file as it was trained on: bytes and SHA-256."""
+    """Size in bytes and SHA-256 of an image file at training time."""
 
     size: Count
     sha256: str
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """`contract.json`: what the model cannot hold and travels beside it, see `Recipe.contract`.
+    """`contract.json`: what the model file cannot hold, see `Recipe.contract`.
 
-    The usable images lie below `data_dirs`. `images` has the stamp of each by `image_id`, where a run keeps them.
+    Usable images lie below `data_dirs`; `images` has their stamps by `image_id`, where a run keeps them.
     """
 
     class_names: Annotated[tuple[str, ...], Meta(min_length=2)]
@@ -69,7 +69,7 @@ class Environment(Struct, frozen=True, kw_only=True):
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """`timing.json`: what the training cost."""
+    """`timing.json`: the cost of the training."""
 
     train_seconds: float
     seconds_per_epoch: float
@@ -82,55 +82,32 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 class Both(Struct, Generic[T], frozen=True, kw_only=True):
-    """Something measured before and after the temperature."""
+    """A measurement before and after temperature scaling."""
 
     before: T
     after: T
 
 
 class CalibrationErrors(Both[float], frozen=True, kw_only=True):
-    """Expected calibration errors, and that of a perfectly calibrated model by chance."""
+    """Expected calibration errors, and that of a perfectly calibrated model."""
 
     by_chance: float
 
 
-class ShareRight(TypedDict):
-    """How many of some images are right, and the interval of that share."""
-
-    n: Count
-    accuracy: float
-    low: float
-    high: float
-
-
-class Bin(ShareRight):
-    """A row of `reliability_table`."""
-
-    bin: Count
-    confidence: float
-
-
-class TriageRow(ShareRight):
-    """A row of `triage_curve`."""
-
-    share: float
-    looked_at: Count
-
-
 class Review(Struct, frozen=True, kw_only=True):
-    """Which images to look at, as `judge_review` gives it; `distance` from train, None of a multimodal model."""
+    """The result of `judge_review`, and the distance to train above which an image is out-of-distribution."""
 
     goal: float
     probability: float | None
     n: Count
     looked_at: Count
     rest: Figure | None
-    curve: Annotated[list[TriageRow], Meta(min_length=1)]
+    curve: Rows
     distance: float | None
 
 
 class Sets(Struct, frozen=True, kw_only=True):
-    """Prediction sets: the threshold of `set_threshold`, and what they cover."""
+    """Prediction sets: the threshold of `set_threshold` and its coverage."""
 
     threshold: float
     coverage: float
@@ -141,9 +118,9 @@ class Sets(Struct, frozen=True, kw_only=True):
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
-    """`calibration.json`: what `judge_temperature`, `judge_review` and `set_threshold` found, and of which model.
+    """`calibration.json`: results of `judge_temperature`, `judge_review` and `set_threshold`, and of which model.
 
-    Where `reason` says why nothing was measured, the fields that may be None are.
+    Fields that may be None are, where `reason` says why nothing was measured.
     """
 
     method: str
@@ -155,7 +132,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     accuracy: Figure | None
     ece: CalibrationErrors | None
     log_loss: Both[Figure] | None
-    reliability: Both[Annotated[list[Bin], Meta(min_length=1)]] | None
+    reliability: Both[Rows] | None
     unseen: bool
     sets: Sets | None
     no_sets: str
@@ -167,21 +144,23 @@ class Calibration(Struct, frozen=True, kw_only=True):
     def __post_init__(self):
         measured = ("cross_validated", "accuracy", "ece", "log_loss", "reliability", "review")
         if absent := [name for name in measured if getattr(self, name) is None and not self.reason]:
-            raise ValueError(f"{absent[0]!r} is missing, and there is no reason. Expected what was measured.")
+            raise ValueError(f"{absent[0]!r} is missing, and there is no reason. Expected a measurement.")
 
 
-def check_figures(metrics: dict[str, dict], path: Path) -> None:
-    """Refuse `metrics.json` where a split has no figures, or one that cannot be."""
+def read_metrics(path: Path) -> dict[str, dict[str, int | Figure]]:
+    """Read a `metrics.json`; ValueError where metrics of validation are missing, or an accuracy is impossible."""
+    metrics = read(path, dict[str, dict[str, int | Figure]])
     for split in dict.fromkeys(("validation", *metrics)):
-        figures = metrics.get(split, {})
-        expected = ("n", "mse") if "mse" in figures else ("n", "accuracy", "log_loss")  # of an autoencoder, or else
-        for name in dict.fromkeys((*expected, *figures)):
-            way = f"'{split}.{name}' of {path}"
-            figure = convert(figures.get(name), int if name in COUNTS else Figure, way)
-            if name in COUNTS:
-                continue
-            value, low, high = figure["value"], figure["low"], figure["high"]
-            if (low is None or high is None) and not {"method", "by_image"} <= figure.keys():
-                raise ValueError(f"{way} has no bounds. Expected `method` and `by_image` in their place.")
-            if name == "accuracy" and not (0 <= value <= 1 and (low is None or high is None or low <= value <= high)):
-                raise ValueError(f"{way} is {value} ({low} to {high}). Expected 0 to 1, and between its bounds.")
+        found = metrics.get(split, {})
+        for name in ("n", "mse") if "mse" in found else ("n", "accuracy", "log_loss"):
+            if not isinstance(found.get(name), int if name == "n" else dict):
+                raise ValueError(
+                    f"'{split}.{name}' of {path} is {found.get(name)!r:.60}. Expected a count or a metric."
+                )
+        value, *bounds = (found.get("accuracy", {}).get(key) for key in ("value", "low", "high"))
+        low, high = bounds if None not in bounds else (value, value)
+        if value is not None and not 0 <= low <= value <= high <= 1:
+            raise ValueError(
+                f"'{split}.accuracy' of {path} is {value} ({low} to {high}). Expected 0 to 1, within bounds."
+            )
+    return metrics

@@ -1,11 +1,11 @@
-"""A run: one folder that keeps what happened, from the recipe to the report."""
+"""A run: a folder with everything about one training, from the recipe to the report."""
 
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from marinecv.environment import environment
 from marinecv.hashes import sha256
 from marinecv.hold import LOCK
 from marinecv.inputs.spec import ImageSpec
-from marinecv.run_records import Calibration, Contract, Environment, Timing, check_figures, read_contract
+from marinecv.run_records import Calibration, Contract, Environment, Timing, read_contract, read_metrics
 from marinecv.schema import names, read, read_json
 from marinecv.tables import check_columns, numbers, read_table, write_table
 
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     import keras
 
 OWN = "own"
-"""The kind of the model of a run that was not trained here, and the name of its recipe and data."""
-RESUMABLE = "Resume it with --resume {folder}, or name another folder with --output-dir."
-LOST = "Bring it back from a copy, or train again into another folder with --output-dir."
+"""The model kind, recipe name and data name of a run whose model was trained elsewhere."""
+RESUMABLE = 'Go on with resume("{folder}"), or name another folder with folder=.'
+LOST = "Restore it from a copy, or train again into another folder with folder=."
 SCORED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "honest.csv", "codes.npz")
-MEND = {  # what a broken file of a run asks for; the others cannot be computed again
+MEND = {  # how to fix a broken file of a run; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
     "metrics.json": f"Delete it. {RESUMABLE}",
-    **dict.fromkeys(SCORED, f"Delete metrics.json, and it too if it is there. {RESUMABLE}"),
+    **dict.fromkeys(SCORED, f"Delete metrics.json, and this file if it exists. {RESUMABLE}"),
 }
 
 
 class Run:
-    """A run folder. It is finished when its `metrics.json` stands, which is written last of what is computed.
+    """A run folder; it is finished when it has `metrics.json`, the last file that is computed.
+
+    Properties read its files; a missing or broken file is a ValueError that says how to fix it.
 
     Args:
         folder: of an existing run.
@@ -55,11 +57,10 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, recipe: dict, contract: dict, catalog: pd.DataFrame) -> "Run":
-        """Make a folder a run; an existing run is never overwritten.
+        """Make a folder, with any files already in it, a run; ValueError where it is one already.
 
-        What a caller has put into the folder before, synthetic images say, becomes part of the run. `recipe` is
-        `Recipe.to_dict()`, `contract` what the model cannot hold, to which the folders of the images are added as
-        `data_dirs`; `catalog` has every image, the unusable ones with their reason.
+        `recipe` is `Recipe.to_dict()`, `contract` what the model file cannot hold, to which the image folders are added
+        as `data_dirs`; `catalog` has every image, unusable ones with their problem.
         """
         folder = Path(folder)
         if (folder / "recipe.json").exists():
@@ -77,28 +78,28 @@ class Run:
         return self.folder.joinpath(*parts)
 
     def read(self, name: str) -> dict:
-        """Read one of its JSON files; ValueError where it is missing or broken."""
+        """Read a JSON file of the run."""
         with self.mending(name):
             return read_json(self.path(name))
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained and evaluated to the end."""
+        """Whether it is trained and evaluated."""
         return self.path("metrics.json").is_file()
 
     @property
     def trained(self) -> bool:
-        """Whether it was trained to the end."""
+        """Whether it is trained to the end."""
         return self.path("timing.json").is_file() and self.path("model.keras").is_file()
 
     @property
     def restores(self) -> bool:
-        """Whether its model is an autoencoder, which gives back the image; else it names the animal."""
+        """Whether its model is an autoencoder, not a classifier."""
         return self.read("contract.json").get("restores") is True
 
     @property
     def own(self) -> bool:
-        """Whether its model was trained elsewhere: see `run_of_model`."""
+        """Whether its model was trained elsewhere, see `run_of_model`."""
         with suppress(ValueError):
             model = read_json(self.path("recipe.json")).get("model")
             return isinstance(model, dict) and model.get("kind") == OWN
@@ -106,50 +107,47 @@ class Run:
 
     @property
     def fold(self) -> str:
-        """Which fold of how many its validation images are, as in "2/5"; empty where the data was split once."""
-        data = self.read("recipe.json").get("data")  # of another version, perhaps: only the fold is asked for
+        """Its fold, as in "2/5"; empty where the data was split once."""
+        data = self.read("recipe.json").get("data")  # perhaps of another version: only the fold is read
         return str(data.get("fold") or "") if isinstance(data, dict) else ""
 
     @property
     def catalog(self) -> pd.DataFrame:
-        """The catalog it was trained on, whose images all lie below the folders that the run recorded; a broken one is
-        a ValueError, as everywhere below."""
-        folders = self.contract.data_dirs
+        """The catalog it was trained on; ValueError for an image outside the folders that the run recorded."""
+        folders, path = self.contract.data_dirs, self.path("catalog.csv")
         with self.mending("catalog.csv"):
-            catalog = _read_catalog(self.path("catalog.csv"))
-            _refuse_outside(catalog, folders, self.path("catalog.csv"))
+            catalog = _read_catalog(path)
+            _refuse_outside(catalog, folders, path)
             return catalog
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row an epoch, as Keras counted it."""
+        """The training history, a row an epoch."""
         with self.mending("history.csv"):
             return read_history(self.path("history.csv"))
 
     @property
     def metrics(self) -> dict[str, dict]:
-        """The figures of each split, validation among them: each its value, bounds and n."""
+        """The metrics of each split, each with value, bounds and n."""
         with self.mending("metrics.json"):
-            metrics = read(self.path("metrics.json"), dict[str, dict[str, Any]])
-            check_figures(metrics, self.path("metrics.json"))
-            return metrics
+            return read_metrics(self.path("metrics.json"))
 
     @property
     def attributes(self) -> pd.DataFrame:
-        """What a multimodal model was told of each image: one row an image, by `image_id`, numbers from 0 to 1."""
+        """The attributes of the images of a multimodal model: a row an image, by `image_id`, 0 to 1."""
+        path = self.path("attributes.csv")
         with self.mending("attributes.csv"):
-            table = read_table(self.path("attributes.csv"))
-            check_columns(table, ["image_id"], self.path("attributes.csv"))
-            names(table["image_id"].tolist(), f"The images of {self.path('attributes.csv')}")
-            columns = [column for column in table if column != "image_id"]
-            values = numbers(table, columns, self.path("attributes.csv")).set_index("image_id")
+            table = read_table(path)
+            check_columns(table, ["image_id"], path)
+            names(table["image_id"].tolist(), f"The images of {path}")
+            values = numbers(table, table.columns.drop("image_id"), path).set_index("image_id")
             if not values.apply(lambda column: column.between(0, 1)).all(axis=None):
-                raise ValueError(f"{self.path('attributes.csv')} holds a value that is not from 0 to 1.")
+                raise ValueError(f"{path} has a value that is not from 0 to 1.")
             return values
 
     @property
     def timing(self) -> Timing:
-        """What the training cost."""
+        """The cost of the training."""
         with self.mending("timing.json"):
             return read(self.path("timing.json"), Timing)
 
@@ -161,18 +159,18 @@ class Run:
 
     @property
     def calibration(self) -> Calibration:
-        """What its probabilities mean, as it was measured after the training; of this very model and contract."""
+        """The calibration; ValueError where it belongs to another model or contract than those in the folder."""
         path = self.path("calibration.json")
         with self.mending("calibration.json"):
             found = read(path, Calibration)
             for name, known in (("contract.json", found.contract_sha256), ("model.keras", found.model_sha256)):
                 if known != sha256(self.path(name)):
-                    raise ValueError(f"{path} was measured with another {name} than the one that lies beside it now.")
+                    raise ValueError(f"{path} was measured with another {name} than the one in the folder.")
             return found
 
     @property
     def contract(self) -> Contract:
-        """What its model cannot hold: class names, image spec, demonstration or not."""
+        """What the model file cannot hold: class names, image spec, demonstration or not."""
         with self.mending("contract.json"):
             return read_contract(self.path("contract.json"))
 
@@ -183,30 +181,28 @@ class Run:
 
     @property
     def spec(self) -> ImageSpec:
-        """How an image becomes what the model takes."""
+        """How images are decoded and resized for the model."""
         return self.contract.image
 
     @property
     def demonstration(self) -> bool:
-        """Whether it learned from drawn pictures, so that its figures say nothing about real animals."""
+        """Whether it was trained on generated images, so that its metrics do not apply to real animals."""
         return self.contract.demonstration
 
     @contextmanager
     def mending(self, name: str) -> Iterator[None]:
-        """Say of an error with one of its files, as the block raises it, how to mend it."""
+        """Add to an error of the block, about the file `name`, how to fix it; raises ValueError."""
         try:
             yield
         except (OSError, ValueError) as error:
-            mend = "Make the run again with run_of_model." if self.own else MEND.get(name, LOST)
-            raise ValueError(f"{error} {mend.format(folder=self.folder)}") from error
+            fix = "Make the run again with run_of_model." if self.own else MEND.get(name, LOST)
+            raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 
     def load_model(self) -> "keras.Model":
-        """Load the trained model, in Keras' safe mode, for prediction; ValueError without a whole one."""
+        """Load the trained model, in Keras' safe mode, for prediction; ValueError where it is missing or damaged."""
         if not self.path("model.keras").is_file():
-            raise ValueError(
-                f"{self.folder} has no model.keras: it was not trained to the end. "
-                + RESUMABLE.format(folder=self.folder)
-            )
+            fix = RESUMABLE.format(folder=self.folder)
+            raise ValueError(f"{self.folder} has no model.keras: it was not trained to the end. {fix}")
         from marinecv.models.load import load_model
 
         with self.mending("model.keras"):
@@ -219,19 +215,19 @@ class Run:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder is a run or a study, finished or not, so that it can be resumed."""
+    """Return whether a folder is a run or an experiment, finished or not."""
     return any((folder / name).is_file() for name in ("recipe.json", "study.json"))
 
 
 def fresh_folder(folder: str | Path) -> Path:
-    """Make a folder, or raise ValueError where something lies in it already."""
+    """Make a folder; ValueError where there is something in it already."""
     check_fresh(folder)
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder)
 
 
 def check_fresh(folder: str | Path) -> None:
-    """Raise ValueError where a file or a folder with something in it lies."""
+    """Raise ValueError for a file, or a folder that is not empty."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         if is_begun(folder):
@@ -240,7 +236,7 @@ def check_fresh(folder: str | Path) -> None:
 
 
 def next_folder(parent: str | Path, name: str) -> Path:
-    """Make and return `parent/name-1`, or the first number that is free, which no other process can take then."""
+    """Make and return `parent/name-1`, or with the first free number, which no other process can take."""
     number = 1
     while True:
         folder = Path(parent) / f"{name}-{number}"
@@ -252,24 +248,24 @@ def next_folder(parent: str | Path, name: str) -> Path:
 
 
 def list_runs(parent: str | Path) -> list[Run]:
-    """Every run below a folder, in the order of their paths; of a search the best alone."""
+    """Return every run below a folder, sorted by path; of a search only the best."""
     folders = [path.parent for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
-    return [Run(folder) for folder in folders if folder.name == "best" or not _is_of_a_search(folder)]
+    return [Run(each) for each in folders if each.name == "best" or not _is_of_a_search(each)]
 
 
 def _is_of_a_search(folder: Path) -> bool:
-    """Whether a run is what the trials of a search share, or one of them: the search takes care of it."""
+    """Return whether a run is a trial of a search, or what its trials share."""
     return any((above / "search.json").is_file() for above in list(folder.parents)[:2])
 
 
 def read_history(path: str | Path) -> pd.DataFrame:
-    """Read a `history.csv` to the last digit; ValueError where its epochs do not count up from 1."""
+    """Read a `history.csv` exactly; ValueError where its epochs are not 1, 2, 3 and so on."""
     table = read_table(path)
     table = numbers(table, ["epoch", "loss", *table], path)
     if table["epoch"].tolist() != list(range(1, len(table) + 1)):
         raise ValueError(f"{path} has the epochs {table['epoch'].tolist()!r:.80}. Expected 1, 2, 3 and so on.")
     if "learning_rate" in table and not table["learning_rate"].between(0, 1e38).all():
-        raise ValueError(f"{path} has a learning rate that is no number from 0 on.")
+        raise ValueError(f"{path} has a learning rate below 0, or none.")
     return table.astype({"epoch": int})
 
 
@@ -277,25 +273,23 @@ def _read_catalog(path: Path) -> pd.DataFrame:
     table = read_table(path)
     check_columns(table, CATALOG_COLUMNS, path)
     table = numbers(table, ("width", "height", "share"), path)
-    sizes, share = table[["width", "height"]], table["share"].fillna(0)
-    doubts = {
+    sizes = table[["width", "height"]]
+    whole = ((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
+    problems = {
         "repeats an image": table["image_id"].duplicated(),
         "has no image_id": table["image_id"] == "",
-        "has a size that is no whole number of pixels": ~((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(
-            axis=1
-        ),
-        "has a share that is not from 0 to 1": ~share.between(0, 1),
+        "has a size that is no whole number of pixels": ~whole,
+        "has a share that is not from 0 to 1": ~table["share"].fillna(0).between(0, 1),
         "has an unknown split": ~table["split"].isin((*SPLITS, "")),
     }
-    for doubt, rows in doubts.items():
+    for problem, rows in problems.items():
         if rows.any():
-            first = table[rows].iloc[0]
-            raise ValueError(f"Row {rows.argmax() + 1} of {path}, {first['image_id']!r} ({first['split']}), {doubt}.")
+            raise ValueError(f"Row {rows.argmax() + 1} of {path}, {table['image_id'][rows.argmax()]!r}, {problem}.")
     return table.astype({"width": int, "height": int})
 
 
 def _data_dirs(catalog: pd.DataFrame) -> list[str]:
-    """The folders that the usable images lie below, those that their ids are relative to where they are."""
+    """Return the folders of the usable images: those that their ids are relative to, if they are."""
     columns, folders = (catalog.get(key, ()) for key in ("path", "image_id", "problem")), set()
     for name, image_id, problem in zip(*columns, strict=False):
         if not problem:
@@ -305,16 +299,17 @@ def _data_dirs(catalog: pd.DataFrame) -> list[str]:
 
 
 def _refuse_outside(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) -> None:
-    """Refuse images that lie elsewhere, as written and with links followed: a catalog from somebody else must not open
-    any file of this machine, and TensorFlow takes what is no absolute path for an address."""
+    """Raise ValueError for images outside the folders, as written or with links followed.
+
+    So a catalog from someone else cannot open any file of this machine, or a URL: TensorFlow opens `gs://` paths.
+    """
     known = [folder for folder in folders if os.path.isabs(folder)]
     written, real = (tuple(os.path.join(of(folder), "") for folder in known) for of in (str, os.path.realpath))
-    for number, row in enumerate(zip(catalog["path"], catalog["problem"], catalog["image_id"], strict=True), start=1):
-        name, problem, image_id = row
-        if problem or (name.startswith(written) and ".." not in name):
+    for index, name in catalog.loc[catalog["problem"] == "", "path"].items():
+        if name.startswith(written) and ".." not in name:
             continue
         if not (os.path.isabs(name) and os.path.realpath(name).startswith(real)):
             raise ValueError(
-                f"Row {number} of {path}, {image_id!r}, names {name!r:.120}, which is no path below the folder of the "
-                f"data that this run recorded ({', '.join(folders) or 'none'}). Expected images there, and no address."
+                f"Row {index + 1} of {path} names {name!r:.120}, which is no path below the data folders of the run "
+                f"({', '.join(folders) or 'none'}). Expected images there, and no URL."
             )

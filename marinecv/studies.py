@@ -1,4 +1,4 @@
-"""A study: a folder of runs that are told apart by name, with one table. A grid, seeds and a replay are studies."""
+"""Experiments: folders of named runs with one table, such as a grid, several seeds, folds or a reproduction."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from marinecv.tables import check_columns, numbers, read_table, write_table
 
 COSTS = ("epochs", "best_epoch", "train_seconds", "latency_ms_per_image", "parameters", "trainable_parameters")
 CURVE, REPRODUCTION = "curve.json", "reproduction.json"
-"""What a study has beside `study.json` that is a learning curve, or the reproduction of a report."""
-FLATTERED = "chosen on test, which flatters it: no figure of test stands for new images any more"
+"""Files beside `study.json` of a learning curve, and of the reproduction of a report."""
+FLATTERED = "chosen on test, so its test score is optimistic for new images"
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """`study.json`: a study, and the folder of each of its cells."""
+    """`study.json`: `cells` has the folder of each run by its name."""
 
     title: str
     demonstration: bool
@@ -28,26 +28,29 @@ class About(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self):
         one_of(SCORED_SPLITS, select_on=self.select_on)
-        names(list(self.cells), "The cells")
-        names(list(self.cells.values()), "The folders of the cells")
-        for cell, place in self.cells.items():
-            if leads_out(place) or not Path(place).parts or "\0" in place:
-                raise ValueError(f"Cell {cell!r} lies in {place!r}. Expected a folder below the study's own.")
+        names(list(self.cells), "The runs")
+        names(list(self.cells.values()), "The folders of the runs")
+        for cell, folder in self.cells.items():
+            if leads_out(folder) or not Path(folder).parts or "\0" in folder:
+                raise ValueError(f"Run {cell!r} has the folder {folder!r}. Expected one below that of the experiment.")
 
 
 class Study:
-    """A study folder: `study.json`, `table.csv`, `report.html` and a folder a cell; ValueError where it is none."""
+    """An experiment: `study.json`, `table.csv`, `report.html` and the folders of its runs.
+
+    Raises ValueError where the folder is none.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if not is_study(folder):
-            raise ValueError(f"{folder} is no study: it has no study.json. Expected a folder that --grid made.")
+            raise ValueError(
+                f"{folder} is no experiment: it has no study.json. Expected a folder of several runs, as grid makes it."
+            )
         try:
             about = read(self.folder / "study.json", About)
         except ValueError as error:
-            raise ValueError(
-                f"{error} Bring it back from a copy, or open the runs below {self.folder} one by one."
-            ) from error
+            raise ValueError(f"{error} Restore it from a copy, or open the runs below {self.folder}.") from error
         self.title, self.demonstration, self.select_on = about.title, about.demonstration, about.select_on
         self.cells = about.cells
 
@@ -61,21 +64,21 @@ class Study:
         demonstration: bool = False,
         select_on: str = "validation",
     ) -> "Study":
-        """Make a folder with a run of the name of each cell a study, whose best row the split `select_on` chooses."""
+        """Make a folder with the runs `cells` an experiment, whose best run the split `select_on` selects."""
         about = {"name": name, "title": title, "demonstration": demonstration, "select_on": select_on}
         write_json(Path(folder) / "study.json", {**about, "cells": {cell: cell for cell in cells}})
         return cls(folder)
 
     def cell_folder(self, cell: str) -> Path:
-        """Where the run of a cell lies."""
+        """Return the folder of a run."""
         return self.folder / self.cells[cell]
 
     @property
     def table(self) -> pd.DataFrame:
-        """What `write_table` wrote last, numbers as numbers; ValueError where there is none yet, or a broken one."""
+        """Read `table.csv`, numbers as numbers; ValueError where there is none yet, or a broken one."""
         path = self.folder / "table.csv"
         if not path.is_file():
-            raise ValueError(f"{self.folder} has no table.csv: no run is finished. Go on with --resume {self.folder}.")
+            raise ValueError(f'{self.folder} has no table.csv: no run is finished. Go on with resume("{self.folder}").')
         try:
             return self._read_table(path)
         except ValueError as error:
@@ -83,19 +86,19 @@ class Study:
 
     @property
     def finished_runs(self) -> dict[str, Run]:
-        """The runs that are trained and evaluated, by cell."""
+        """Return the runs that are trained and evaluated, by name."""
         runs = {cell: Run(self.cell_folder(cell)) for cell in self.cells}
         return {cell: run for cell, run in runs.items() if run.finished}
 
     def write_table(self) -> pd.DataFrame:
-        """Write `table.csv`: a row a finished run, the best marked: on validation, unless the study selects on test.
+        """Write and return `table.csv`: a row a finished run, `best` where its accuracy on `select_on` is highest.
 
-        Ties on accuracy go to the lower log loss of that split. Of folds none is the best, for each is judged on other
-        images, and none of autoencoders, whose errors are in ranges of their own. ValueError without a finished run.
+        Ties go to the lower log loss. No fold is the best, as each is scored on other images, and no autoencoder, as
+        their errors differ in range. Raises ValueError without a finished run.
         """
         runs = self.finished_runs
         if not runs:
-            raise ValueError(f"No run of {self.folder} is finished. Go on with --resume {self.folder}.")
+            raise ValueError(f'No run of {self.folder} is finished. Go on with resume("{self.folder}").')
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in runs.items()])
         table["best"] = False
         if not any(run.fold or run.restores for run in runs.values()):
@@ -108,12 +111,11 @@ class Study:
     def _read_table(self, path: Path) -> pd.DataFrame:
         table = read_table(path)
         check_columns(table, ("name", "best"), path)
-        known = names(table["name"].tolist(), f"The names of {path}")
-        if strangers := [name for name in known if name not in self.cells]:
-            raise ValueError(f"{path} names {strangers[0]!r}, which is no cell of the study.")
+        if unknown := set(names(table["name"].tolist(), f"The names of {path}")) - set(self.cells):
+            raise ValueError(f"{path} names {min(unknown)!r}, which is no run of the experiment.")
         if not table["best"].isin(["True", "False"]).all() or (table["best"] == "True").sum() > 1:
             raise ValueError(
-                f"{path} has {table['best'].tolist()!r:.80} for best. Expected True once at most, else False."
+                f"{path} has {table['best'].tolist()!r:.80} for best. Expected True at most once, or False."
             )
         columns = [column for column in table if column not in ("name", "best")]
         whole = [column for column in columns if table[column].str.fullmatch("[0-9]{1,15}").all()]
@@ -122,29 +124,26 @@ class Study:
 
 
 def run_row(run: Run) -> dict:
-    """What runs are compared on: accuracy a split with its interval and n, log loss, and what it cost.
-
-    Of an autoencoder the mean squared error.
-    """
+    """Return accuracies by split with interval and n, validation log loss and costs; of an autoencoder the MSE."""
     metrics, timing, restores = run.metrics, run.timing, run.restores
     row, name = {}, "mse" if restores else "accuracy"
     for split in (*SCORED_SPLITS, "train"):
         if split not in metrics:
             continue
-        figure = metrics[split][name]
-        row[f"{split}_{name}"] = figure["value"]
+        metric = metrics[split][name]
+        row[f"{split}_{name}"] = metric["value"]
         if split != "train":
-            row |= {f"{split}_{bound}": figure[bound] for bound in ("low", "high", "n")}
+            row |= {f"{split}_{bound}": metric[bound] for bound in ("low", "high", "n")}
         if split == "validation" and not restores:
             row["validation_loss"] = metrics[split]["log_loss"]["value"]
     return row | {name: getattr(timing, name) for name in COSTS}
 
 
 def is_study(folder: str | Path) -> bool:
-    """Whether a folder is a study, finished or not."""
+    """Return whether a folder is an experiment, finished or not."""
     return (Path(folder) / "study.json").is_file()
 
 
 def resumable(folder: str | Path) -> "Run | Study":
-    """Open what `--resume` names: a study or a run, or raise ValueError where it is neither."""
+    """Open an experiment or a run; ValueError where the folder is neither."""
     return Study(folder) if is_study(folder) else Run(folder)

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.inputs.spec import ImageSpec
 
 SIZE_WH = (160, 120)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what begins a cell that a spreadsheet runs
@@ -20,6 +21,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what begins a cell that a sp
 def as_a_spreadsheet_reads(text: str) -> list[list[str]]:
     """Return the cells of a CSV; rows end at a carriage return, a line feed or both, outside of quotes."""
     return list(csv.reader(io.StringIO(text, newline="")))
+
+
+GUIDE_SPEC = ImageSpec(height=32, width=32)
 
 
 @cache
@@ -121,3 +125,20 @@ def diving(dives: int = 20, frames: int = 3, splits: tuple[str, ...] = ("train",
     ]
     places = np.repeat(100 * np.random.default_rng(0).normal(size=(dives, 8)), frames, axis=0)
     return pd.DataFrame(rows, columns=CATALOG_COLUMNS), places + np.random.default_rng(1).normal(size=places.shape)
+
+
+def guide_model(*last):
+    """A backbone in a model that gives logits, as in the guide on transfer learning."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(2)
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(8, 3, name="inner_conv"), layers.ReLU()]
+    backbone = keras.Sequential([keras.Input(GUIDE_SPEC.shape), *parts], name="backbone")
+    inputs = keras.Input(GUIDE_SPEC.shape)
+    x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomZoom(0.1)])(inputs)
+    x = layers.GlobalAveragePooling2D()(backbone(x, training=False))
+    x = layers.Dense(3)(x)
+    for layer in last:
+        x = layer(x)
+    return keras.Model(inputs, x, name="guide")

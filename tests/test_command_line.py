@@ -260,7 +260,7 @@ EARLY = [
     ("runs NOPE", "There is no folder NOPE. Expected one that holds runs"),
     ("pretrain --resume .", "is no run: it has no recipe.json. Expected a folder that pretrain or finetune made"),
     ("search --resume run", "run is no search: it has no search.json"),
-    ("recipes replay aquarium --resume run", "run is no study: it has no study.json"),
+    ("recipes replay aquarium --resume run", "run is no experiment: it has no study.json"),
     ("predict run NOPE", "There is no NOPE. Expected an image file or a folder."),
     ("finetune --data-dir two --weights NOPE", "There is no weights file NOPE. Expected imagenet, none, or a file"),
     (

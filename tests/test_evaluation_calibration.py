@@ -1,11 +1,14 @@
-"""The temperature, and how far confidence is from accuracy."""
+"""The temperature, compared with scikit-learn's, and how far confidence is from accuracy."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 
 from marinecv.evaluation.calibration import (
     COOLEST,
@@ -43,71 +46,85 @@ def table(probabilities, true, split="validation"):
     return make_table(ids, [split] * len(true), [NAMES[i] for i in true], probabilities, NAMES)
 
 
-@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
-def test_a_known_temperature_is_found(factor):
+class Logits(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose features are its logits."""
+
+    classes_ = np.arange(len(NAMES))
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def fit(self, x, y):
+        return self
+
+    def decision_function(self, x):
+        return x
+
+    def predict(self, x):
+        return x.argmax(axis=1)
+
+
+@pytest.mark.skipif(tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8), reason="has no temperature")
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+def test_the_temperature_and_its_probabilities_are_scikit_learns(factor):
+    from sklearn.frozen import FrozenEstimator
+
+    probabilities, true = simulated(5000, factor)
+    logits = np.log(probabilities.astype(float))
+    theirs = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature").fit(logits, true)
+    temperature = fit_temperature(probabilities, true)
+    assert 1 / theirs.calibrated_classifiers_[0].calibrators[0].beta_ == pytest.approx(temperature, rel=1e-3)
+    np.testing.assert_allclose(calibrated(probabilities, temperature), theirs.predict_proba(logits), atol=1e-3)
     assert fit_temperature(*simulated(20_000, factor)) == pytest.approx(factor, rel=0.05)
 
 
-def test_it_is_the_softmax_of_the_logits_divided():
-    logits = np.random.default_rng(0).normal(0, 3, (50, 4))
-    np.testing.assert_allclose(calibrated(softmax(logits, axis=1), 1.7), softmax(logits / 1.7, axis=1), atol=1e-12)
-    np.testing.assert_allclose(calibrated(softmax(logits, axis=1), 1.0), softmax(logits, axis=1), atol=1e-12)
-
-
 @pytest.mark.parametrize("temperature", [COOLEST, 0.7, 3, WARMEST])
-def test_the_most_probable_class_stays(temperature):
+def test_it_is_the_softmax_of_divided_logits_and_the_most_probable_class_stays(temperature):
     near = np.float32([[0.25000003, 0.25, 0.25, 0.24999997], [1, 0, 0, 0], [0, 0.5, 0.5, 0]])
     probabilities = np.concatenate([simulated(500)[0], near])
     scaled = calibrated(probabilities, temperature)
     assert (scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
     np.testing.assert_allclose(scaled.sum(axis=1), 1)
+    logits = np.random.default_rng(0).normal(0, 1, (50, 4))
+    np.testing.assert_allclose(calibrated(softmax(logits, axis=1), 1.7), softmax(logits / 1.7, axis=1), atol=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_a_temperature_that_is_none_is_refused(temperature):
-    with pytest.raises(ValueError, match="Expected a temperature above 0, as calibration.json has it"):
+    with pytest.raises(ValueError, match="a temperature above 0"):
         calibrated(np.full((1, 2), 0.5), temperature)
 
 
-def test_images_that_are_all_right_or_of_one_class_give_a_finite_temperature_nearer_to_1_where_they_are_few():
+def test_images_that_are_all_right_wrong_or_of_one_class_give_a_finite_temperature():
     probabilities = simulated(400)[0]
     right = probabilities.argmax(axis=1)
     many, few = fit_temperature(probabilities, right), fit_temperature(probabilities[:5], right[:5])
     assert COOLEST < many < few < 1
     assert COOLEST < fit_temperature(probabilities, np.zeros(400, int)) < WARMEST
-
-
-def test_probabilities_of_0_and_1_are_taken_too():
     certain = np.eye(4)[[0, 1, 2, 3] * 5]
     assert COOLEST <= fit_temperature(certain, certain.argmax(axis=1)) < 1
     assert fit_temperature(certain, (certain.argmax(axis=1) + 1) % 4) == pytest.approx(WARMEST, rel=1e-3)
 
 
-def test_the_calibration_error_by_hand():
-    assert calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), np.array([1, 1, 1, 1, 0])) == pytest.approx(0)
-    assert calibration_error(np.ones(4), np.array([1, 0, 1, 0])) == pytest.approx(0.5)
+def test_the_calibration_error_by_hand_and_from_the_reliability_table():
+    assert calibration_error(np.full(5, 0.8), np.array([1, 1, 1, 1, 0])) == pytest.approx(0)
     # Two bins: three images with 0.9, of which one is right, and one with 0.4 that is right.
     confidence, right = np.array([0.9, 0.9, 0.9, 0.4]), np.array([0, 1, 0, 1])
     assert calibration_error(confidence, right) == pytest.approx((3 * abs(0.9 - 1 / 3) + abs(0.4 - 1)) / 4)
     assert calibration_error(confidence, right, bins=1) == pytest.approx(abs(confidence.mean() - 0.5))
-
-
-def test_a_bin_has_its_upper_end():
     assert list(reliability_table(np.array([1 / 15, 1 / 15 + 1e-6, 1.0]), np.ones(3))["bin"]) == [1, 2, 15]
-
-
-def test_the_reliability_table_adds_up_to_the_calibration_error():
     probabilities, true = simulated(300, 2.0)
     confidence, right = probabilities.max(axis=1).astype(float), probabilities.argmax(axis=1) == true
     rows = reliability_table(confidence, right)
     assert rows["n"].sum() == 300 and (rows["n"] > 0).all()
     error = (rows["n"] * (rows["accuracy"] - rows["confidence"]).abs()).sum() / 300
     assert error == pytest.approx(calibration_error(confidence, right))
-    for row in rows.itertuples():
-        assert (row.low, row.high) == wilson(round(row.accuracy * row.n), row.n)
+    assert [(row.low, row.high) for row in rows.itertuples()] == [
+        wilson(round(row.accuracy * row.n), row.n) for row in rows.itertuples()
+    ]
 
 
-def test_by_chance_few_images_are_off_and_many_are_not():
+def test_the_error_of_perfect_probabilities_falls_with_n():
     few, many = error_by_chance(np.full(20, 0.8)), error_by_chance(np.full(20_000, 0.8))
     # The mean of |K/20 - 0.8| over a binomial K, by its normal approximation sqrt(2/pi) sd.
     assert few == pytest.approx(np.sqrt(2 / np.pi) * np.sqrt(0.8 * 0.2 / 20), rel=0.15)
@@ -115,79 +132,55 @@ def test_by_chance_few_images_are_off_and_many_are_not():
 
 
 def record(found):
-    """What `Run.calibration` gives of the same, as far as sentences read it."""
+    """`Run.calibration` of the same, as far as sentences read it."""
     parts = {name: SimpleNamespace(**found[name]) for name in ("cross_validated", "ece", "review") if name in found}
     return SimpleNamespace(**found | parts)
 
 
 def test_an_overconfident_network_is_better_after_than_before():
-    found = judge_temperature(table(*simulated(2000, 3, 1)), table(*simulated(1000, 3, 2)))
-    assert found["temperature"] == pytest.approx(3, rel=0.1) and found["reason"] == ""
+    chosen, held = simulated(2000, 3, 1), table(*simulated(1000, 3, 2))
+    found, metrics = judge_temperature(table(*chosen), held), classification_metrics(held)
+    assert found["temperature"] == fit_temperature(*chosen) == pytest.approx(3, rel=0.1) and found["reason"] == ""
     assert (found["n_chosen"], found["n_held"]) == (2000, 1000)
     assert found["ece"]["after"] < 0.05 < 0.1 < found["ece"]["before"]
     before, after = found["log_loss"]["before"], found["log_loss"]["after"]
-    assert after["high"] < before["low"]
+    assert after["high"] < before["low"] and before["value"] == pytest.approx(metrics["log_loss"]["value"])
+    assert found["accuracy"]["value"] == metrics["accuracy"]["value"]
+    losses = found["cross_validated"]
+    said = f"fitted on 2000 calibration images, .* from {losses['before']:.3f} to {losses['after']:.3f}"
+    assert pd.Series(temperature_sentence(record(found))).str.contains(said).all()
 
 
-def test_of_a_network_that_is_right_the_temperature_stays_1_and_everything_is_as_before():
+def test_the_temperature_of_a_calibrated_network_stays_1():
     found = judge_temperature(table(*simulated(42, 1, 1)), table(*simulated(42, 1, 2)))
     assert found["temperature"] == 1 and not found["reason"]
     assert found["cross_validated"]["after"] >= found["cross_validated"]["before"]
-    assert found["ece"]["before"] == pytest.approx(found["ece"]["after"], abs=1e-6)
     assert found["log_loss"]["before"] == pytest.approx(found["log_loss"]["after"], abs=1e-6)
-    assert temperature_sentence(record(found)) == (
-        "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
-        f"(ECE {found['ece']['before']:.3f}, n=42)."
-    )
-
-
-def test_of_one_that_is_too_sure_the_temperature_is_that_of_all_calibration_images():
-    probabilities, true = simulated(40, 4, 1)
-    found = judge_temperature(table(probabilities, true), table(*simulated(30, 4, 2)))
-    assert found["temperature"] == fit_temperature(probabilities, true) > 1.5
-    losses = found["cross_validated"]
-    assert temperature_sentence(record(found)) == (
-        "Temperature scaling, fitted on 40 calibration images, lowers cross-validated log loss from "
-        f"{losses['before']:.3f} to {losses['after']:.3f}."
-    )
+    assert f"(ECE {found['ece']['before']:.3f}, n=42)" in temperature_sentence(record(found))
 
 
 def test_a_cross_validated_loss_is_that_of_temperatures_fitted_on_other_images_and_groups_stay_whole():
     probabilities, true = simulated(2000, 3)
-    known = -np.log(calibrated(probabilities, 3))[np.arange(2000), true].mean()
-    assert cross_validated_loss(probabilities, true) == pytest.approx(known, rel=0.01)
-    # Two groups: each is scaled by the temperature of the other.
-    halves = np.arange(2000) % 2
-    by_hand = [
-        -np.log(calibrated(probabilities[halves == i], fit_temperature(probabilities[halves != i], true[halves != i])))[
-            np.arange(1000), true[halves == i]
-        ].mean()
-        for i in (0, 1)
-    ]
-    assert cross_validated_loss(probabilities, true, halves) == pytest.approx(np.mean(by_hand))
-    alone = -np.log(probabilities.astype(float))[np.arange(2000), true].mean()
-    assert cross_validated_loss(probabilities, true, np.zeros(2000, int)) == pytest.approx(alone)
-    copies = np.arange(40).repeat(5)  # copies of an image in other folds would show what it is
-    few, many = (
-        cross_validated_loss(probabilities[copies], true[copies], copies),
-        cross_validated_loss(probabilities[copies], true[copies]),
-    )
-    assert few > many
 
+    def loss(rows, temperature):
+        return -np.log(calibrated(probabilities[rows], temperature))[np.arange(len(rows)), true[rows]].mean()
 
-def test_before_the_temperature_figures_are_those_of_the_predictions():
-    held = table(*simulated(60, 2, 2))
-    found, metrics = judge_temperature(table(*simulated(60, 2, 1)), held), classification_metrics(held)
-    assert found["accuracy"]["value"] == metrics["accuracy"]["value"]
-    assert found["log_loss"]["before"]["value"] == pytest.approx(metrics["log_loss"]["value"])
+    every = np.arange(2000)
+    assert cross_validated_loss(probabilities, true) == pytest.approx(loss(every, 3), rel=0.01)
+    halves = [every[::2], every[1::2]]  # each is scaled by the temperature of the other
+    by_hand = [loss(halves[i], fit_temperature(probabilities[halves[1 - i]], true[halves[1 - i]])) for i in (0, 1)]
+    assert cross_validated_loss(probabilities, true, every % 2) == pytest.approx(np.mean(by_hand))
+    assert cross_validated_loss(probabilities, true, np.zeros(2000, int)) == pytest.approx(loss(every, 1))
+    copies = np.arange(40).repeat(5)  # copies of an image in other folds leak its class
+    copied = probabilities[copies], true[copies]
+    assert cross_validated_loss(*copied, copies) > cross_validated_loss(*copied)
 
 
 def test_images_in_groups_widen_the_intervals_and_groups_of_one_change_nothing():
     chosen, held = table(*simulated(100, 2, 1)), table(*simulated(120, 2, 2))
     same = pd.concat([held] * 6, ignore_index=True).assign(image_id=[f"{number}" for number in range(720)])
     twins = dict(zip(same["image_id"], [number % 120 for number in range(720)], strict=True)) | {"0.jpg": ""}
-    alone, apart = judge_temperature(chosen, held), judge_temperature(chosen, held, groups={"0.jpg": "a"})
-    assert alone == apart
+    assert judge_temperature(chosen, held) == judge_temperature(chosen, held, groups={"0.jpg": "a"})
     by_group, by_image = judge_temperature(chosen, same, groups=twins), judge_temperature(chosen, same)
     for name in ("before", "after"):
         widths = [found["log_loss"][name]["high"] - found["log_loss"][name]["low"] for found in (by_group, by_image)]
@@ -196,13 +189,13 @@ def test_images_in_groups_widen_the_intervals_and_groups_of_one_change_nothing()
 
 
 @pytest.mark.parametrize("n", [0, 1, FEWEST - 1])
-def test_of_too_few_images_nothing_is_said(n):
+def test_of_too_few_images_nothing_is_measured(n):
     found = judge_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
-    assert found["temperature"] == 1 and f"held out ({n}, expected {FEWEST} at least)" in found["reason"]
+    assert found["temperature"] == 1 and f"({n}, expected {FEWEST} at least)" in found["reason"]
     assert found["ece"] is found["log_loss"] is found["reliability"] is found["accuracy"] is None
 
 
-def test_of_few_groups_a_mean_has_no_interval_and_says_so_in_a_review():
+def test_a_mean_of_few_groups_has_no_interval_in_a_review_either():
     values = np.arange(40) % 4 > 0
     for of in (values, values.astype(float)):
         figure = mean_figure(of, np.arange(40) % 2)

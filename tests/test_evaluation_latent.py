@@ -1,4 +1,4 @@
-"""The inner space: laws of the map, its clusters and neighbours on codes that were made."""
+"""The latent space: laws of the map, its clusters, neighbors and linear probe on made embeddings."""
 
 import subprocess
 import sys
@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
+from marinecv.evaluation import probe
+from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.latent import (
+    MEASURE_COLUMNS,
     NEIGHBOURS,
     cluster_table,
     latent_measures,
@@ -37,12 +40,14 @@ def make_codes(rows, apart=9.0, values=6):
 
 
 ROWS = make_rows()
-CODES = make_codes(ROWS)
+CODES, MIXED = make_codes(ROWS), make_codes(ROWS, apart=1.5)
+MANY = make_rows(120)
 
 
 @pytest.fixture(autouse=True)
-def few_halves(monkeypatch):
+def fewer_draws(monkeypatch):
     monkeypatch.setattr("marinecv.evaluation.latent.HALVES", 60)
+    monkeypatch.setattr(probe, "STRENGTHS", (1e-2, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +57,11 @@ def points():
 
 @pytest.fixture(scope="module")
 def mixed():
-    """Points of classes that lie upon each other."""
-    return latent_points(ROWS, make_codes(ROWS, apart=1.5), clusters=4)
+    """Points of classes that overlap."""
+    return latent_points(ROWS, MIXED, clusters=4)
 
 
-def test_classes_that_lie_apart_are_found_by_both_clusterings(points):
+def test_classes_that_are_apart_are_found_by_both_clusterings(points):
     measures = latent_measures(points, CODES).set_index(["of", "measure"])
     for of in ("points", "code"):
         for name in ("ari", "ami", "nmi", "purity"):
@@ -66,18 +71,15 @@ def test_classes_that_lie_apart_are_found_by_both_clusterings(points):
     assert list(points.index) == list(ROWS.index) and list(points["image_id"]) == list(ROWS["image_id"])
 
 
-def test_one_seed_gives_one_map(points):
-    pd.testing.assert_frame_equal(latent_points(ROWS, CODES, seed=3), points)
-
-
 def test_the_order_of_the_images_changes_nothing(mixed):
     order = np.random.default_rng(1).permutation(len(ROWS))
-    codes = make_codes(ROWS, apart=1.5)
-    other = latent_points(ROWS.iloc[order], codes[order], clusters=4)
+    rows, codes = ROWS.iloc[order], MIXED[order]
+    other = latent_points(rows, codes, clusters=4)
     pd.testing.assert_frame_equal(other, mixed.iloc[order])
-    pd.testing.assert_frame_equal(latent_measures(other, codes[order]), latent_measures(mixed, codes))
+    pd.testing.assert_frame_equal(latent_measures(other, codes), latent_measures(mixed, MIXED))
     pd.testing.assert_frame_equal(cluster_table(other), cluster_table(mixed))
-    pd.testing.assert_frame_equal(nearest_images(ROWS.iloc[order], codes[order]), nearest_images(ROWS, codes))
+    pd.testing.assert_frame_equal(nearest_images(rows, codes), nearest_images(ROWS, MIXED))
+    pd.testing.assert_frame_equal(linear_probe(rows, codes, 3), linear_probe(ROWS, MIXED, 3))
 
 
 def test_measures_are_those_of_scikit_learn_within_their_intervals(mixed):
@@ -85,26 +87,15 @@ def test_measures_are_those_of_scikit_learn_within_their_intervals(mixed):
     scores = {"ari": adjusted_rand_score, "ami": adjusted_mutual_info_score, "nmi": normalized_mutual_info_score}
     for of in ("points", "code"):
         for name, score in scores.items():
-            assert measures.loc[(of, name), "value"] == pytest.approx(
-                score(mixed["class_name"], mixed[f"cluster_{of}"])
-            )
+            expected = score(mixed["class_name"], mixed[f"cluster_{of}"])
+            assert measures.loc[(of, name), "value"] == pytest.approx(expected)
     bounded = measures.drop(index="nmi", level="measure")
     assert ((bounded["low"] <= bounded["value"]) & (bounded["value"] <= bounded["high"])).all()
     assert measures.loc[(slice(None), "nmi"), ["low", "high"]].isna().all(axis=None) and (measures["n"] == 60).all()
+    assert purity(np.array([0, 0, 1, 1, 1, 2]), np.array([1, 1, 1, 2, 2, 2])) == pytest.approx(4 / 6)
 
 
-def test_chance_rises_with_the_clusters_for_purity_and_not_for_what_is_adjusted():
-    rng = np.random.default_rng(0)
-    chance = []
-    for clusters in (2, 30):
-        points = ROWS.assign(x=rng.random(60), y=rng.random(60), cluster_points=np.resize(range(clusters), 60))
-        measures = latent_measures(points.assign(cluster_code=points["cluster_points"]), CODES)
-        chance.append(measures.query("of == 'points'").set_index("measure")["chance"])
-    assert chance[1]["purity"] > chance[0]["purity"] + 0.2 and chance[1]["nmi"] > chance[0]["nmi"]
-    assert chance[0]["ari"] == chance[1]["ami"] == 0 and np.isnan(chance[0]["silhouette"])
-
-
-def test_the_interval_of_clusters_that_know_nothing_holds_zero():
+def test_the_interval_of_random_clusters_holds_zero():
     rng = np.random.default_rng(2)  # small clusters, where images drawn twice would agree with themselves
     points = make_rows(200, [f"c{number}" for number in range(40)])
     points = points.assign(x=rng.random(200), y=rng.random(200), cluster_points=rng.permutation(200) % 40)
@@ -114,63 +105,40 @@ def test_the_interval_of_clusters_that_know_nothing_holds_zero():
         assert measures.loc[("code", name), "low"] < 0 < measures.loc[("code", name), "high"] < 0.1
 
 
-def test_purity_counts_the_most_frequent_class_of_each_cluster():
-    assert purity(np.array([0, 0, 1, 1, 1, 2]), np.array([1, 1, 1, 2, 2, 2])) == pytest.approx(4 / 6)
-
-
-def test_clusters_are_numbered_from_the_largest_and_told_by_their_class(mixed):
+def test_clusters_are_numbered_from_the_largest_and_named_by_their_most_frequent_class(mixed):
     table = cluster_table(mixed)
     for of in ("points", "code"):
         part = table.query("of == @of")
         assert part["cluster"].tolist() == [1, 2, 3, 4] and part["size"].is_monotonic_decreasing
         assert part["size"].sum() == 60
         first = mixed.loc[mixed[f"cluster_{of}"] == 1, "class_name"].value_counts(normalize=True)
-        assert (
-            part["share"].iloc[0] == pytest.approx(first.iloc[0]) and first[part["class_name"].iloc[0]] == first.iloc[0]
-        )
+        assert part["share"].iloc[0] == pytest.approx(first.iloc[0]) == first[part["class_name"].iloc[0]]
+    ties = pd.DataFrame({"class_name": ["ray", "eel"], "cluster_points": 1, "cluster_code": 1})
+    assert set(cluster_table(ties)["class_name"]) == {"eel"}
 
 
-def test_of_classes_equally_frequent_the_first_by_name_is_told():
-    points = pd.DataFrame({"class_name": ["ray", "eel"], "cluster_points": 1, "cluster_code": 1})
-    assert set(cluster_table(points)["class_name"]) == {"eel"}
-
-
-def test_neighbours_are_others_of_train_by_the_angle_of_the_code():
+def test_neighbors_are_other_images_of_train_by_cosine_similarity():
     nearest = nearest_images(ROWS, CODES)
     assert (nearest["image_id"] != nearest["neighbour_id"]).all() and set(nearest["neighbour_split"]) == {"train"}
-    assert (nearest.groupby("image_id").size() == NEIGHBOURS).all()
     codes = dict(zip(ROWS["image_id"], CODES / np.linalg.norm(CODES, axis=1, keepdims=True), strict=True))
     train = ROWS["image_id"][ROWS["split"] == "train"]
-    for image in ROWS["image_id"]:
+    for image, found in nearest.groupby("image_id"):
         expected = sorted((float(codes[image] @ codes[other]) for other in train if other != image), reverse=True)
-        found = nearest[nearest["image_id"] == image]
         np.testing.assert_allclose(found["similarity"], expected[:NEIGHBOURS], atol=1e-5)
         assert found["rank"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_without_train_neighbours_are_searched_among_all():
-    rows = ROWS[ROWS["split"] != "train"]
-    nearest = nearest_images(rows, CODES[ROWS["split"] != "train"])
-    assert set(nearest["neighbour_split"]) == {"validation", "test"}
-    assert (nearest["image_id"] != nearest["neighbour_id"]).all()
-
-
-def test_one_image_of_train_alone_is_not_searched_for_all():
-    rows = ROWS[ROWS["split"] != "train"].assign(split=["train", *["test"] * 29])
+@pytest.mark.parametrize("splits", [("validation", "test"), ("train", *["test"] * 29)])
+def test_with_fewer_than_two_images_in_train_neighbors_are_searched_among_all(splits):
+    rows = ROWS[:30].assign(split=np.resize(splits, 30))
     nearest = nearest_images(rows, CODES[:30])
-    assert set(nearest["neighbour_split"]) == {"train", "test"} and nearest["image_id"].nunique() == 30
+    assert set(nearest["neighbour_split"]) == set(splits) and nearest["image_id"].nunique() == 30
+    same = nearest_images(ROWS, np.ones((60, 2), np.float32))  # no image is its own neighbor, even among copies
+    assert (same["image_id"] != same["neighbour_id"]).all()
 
 
-def test_an_image_with_many_copies_is_still_not_its_own_neighbour():
-    nearest = nearest_images(ROWS, np.ones((60, 2), np.float32))
-    assert (nearest["image_id"] != nearest["neighbour_id"]).all() and nearest["similarity"].to_numpy() == pytest.approx(
-        1
-    )
-
-
-def test_the_share_of_right_neighbours_is_told_by_split_beside_blind_ones():
-    nearest = nearest_images(ROWS, CODES)
-    measures = neighbour_measures(ROWS, nearest).set_index("split")
+def test_the_fraction_of_right_neighbors_has_random_ones_beside_it():
+    measures = neighbour_measures(ROWS, nearest_images(ROWS, CODES)).set_index("split")
     assert list(measures.index) == ["train", "validation", "test"] and (measures["value"] == 1).all()
     assert measures["n"].to_dict() == ROWS["split"].value_counts().to_dict() and (measures["low"] < 1).all()
     counts = ROWS[ROWS["split"] == "train"]["class_name"].value_counts()
@@ -180,7 +148,7 @@ def test_the_share_of_right_neighbours_is_told_by_split_beside_blind_ones():
     assert measures.loc["train", "chance"] == pytest.approx(own)
 
 
-def test_images_to_look_at_are_of_both_kinds_and_drawn_by_the_seed():
+def test_example_images_are_of_both_kinds_and_drawn_by_the_seed():
     nearest = nearest_images(ROWS, make_codes(ROWS, apart=0.5))
     first = nearest.query("rank == 1").set_index("image_id")
     same = (first["class_name"] == first["neighbour_class"])[some_images(nearest, seed=1)]
@@ -193,63 +161,117 @@ def test_images_to_look_at_are_of_both_kinds_and_drawn_by_the_seed():
     [
         (1, NAMES, None, "1 clusters cannot be made of 1 images of 1 classes"),
         (12, ("crab",), None, "1 clusters cannot be made of 12 images of 1 classes"),
-        (12, NAMES, 12, "12 clusters .* with 12 different codes. Expected at least 2 clusters, and more codes"),
-        (12, NAMES, 20, "20 clusters cannot be made"),
+        (12, NAMES, 12, "12 clusters .* with 12 different embeddings"),
     ],
 )
-def test_too_few_images_for_the_clusters_are_an_error(n, classes, clusters, said):
+def test_too_few_images_for_the_clusters_are_refused(n, classes, clusters, said):
     rows = make_rows(n, classes)
     with pytest.raises(ValueError, match=said):
         latent_points(rows, make_codes(rows), clusters)
-
-
-@pytest.mark.parametrize("place", [latent_points, nearest_images, linear_probe])
-def test_codes_of_other_images_are_refused(place):
-    with pytest.raises(ValueError, match="a row of codes for each of the 59 images. Received: 60"):
-        place(ROWS.iloc[1:], CODES)
-
-
-def test_codes_of_other_images_are_not_measured(points):
-    with pytest.raises(ValueError, match="a row of codes for each of the 60 images. Received: 59"):
-        latent_measures(points, CODES[1:])
-
-
-def test_a_network_that_gives_every_image_the_same_code_is_an_error():
-    with pytest.raises(ValueError, match="with 1 different codes"):
+    with pytest.raises(ValueError, match="with 1 different embeddings"):
         latent_points(ROWS, np.ones((60, 4), np.float32))
 
 
+@pytest.mark.parametrize("function", [latent_points, nearest_images, linear_probe, latent_measures])
+def test_embeddings_of_other_images_are_refused(function):
+    with pytest.raises(ValueError, match="each of the 59 images. Received: 60"):
+        function(ROWS.iloc[1:], CODES)
+
+
 @pytest.mark.parametrize(("n", "values"), [(4, 6), (3, 6), (9, 1)])
-def test_few_images_and_a_code_of_one_number_are_laid_out(n, values):
+def test_few_images_and_an_embedding_of_one_number_have_a_map(n, values):
     rows = make_rows(n, ("crab",))
     points = latent_points(rows, np.random.default_rng(0).random((n, values)).astype(np.float32), clusters=2)
     measures = latent_measures(points, np.ones((n, 1))).set_index(["of", "measure"])
     assert np.isfinite(points[["x", "y"]]).all(axis=None) and measures.loc[("points", "purity"), "value"] == 1
-
-
-def test_perplexity_is_lowered_for_few_images():
     assert [perplexity_of(n) for n in (1000, 91, 61, 4, 2)] == [30, 30, 20, 1, 1]
 
 
 def test_none_of_it_imports_tensorflow():
-    tell = (
-        "import sys, marinecv.evaluation.latent; sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", tell], check=False).returncode == 0
+    code = "import sys, marinecv.evaluation.latent; sys.exit(bool({'tensorflow', 'matplotlib'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_images_in_groups_widen_the_intervals_and_few_groups_have_none():
     rows = make_rows(240)
     codes = make_codes(rows, apart=1.5)
     points, near = latent_points(rows, codes, clusters=3), nearest_images(rows, codes)
-    alone = [latent_measures(points, codes), neighbour_measures(rows, near)]
+
+    def measured(groups=None):
+        return [
+            latent_measures(points, codes, groups=groups),
+            neighbour_measures(rows, near, groups),
+            linear_probe(rows, codes, groups=groups),
+        ]
+
+    alone = measured()
     for count in (24, 5):
         groups = {name: place * count // 240 for place, name in enumerate(rows.sort_values("class_name")["image_id"])}
-        grouped = [latent_measures(points, codes, groups=groups), neighbour_measures(rows, near, groups)]
-        for one, other in zip(alone, grouped, strict=True):
+        for one, other in zip(alone, measured(groups), strict=True):
             assert one["value"].tolist() == pytest.approx(other["value"].tolist()) and list(one) == list(other)
             if count == 5:
                 assert other[["low", "high"]].isna().all(axis=None) and other["low"].dtype == float
             else:
-                ari = one["measure"].isin(["ari", "purity", "nearest"])
-                assert ((other["high"] - other["low"]) > (one["high"] - one["low"]))[ari].mean() > 0.5
+                wider = one["measure"].isin(["ari", "purity", "nearest", "probe"])
+                assert ((other["high"] - other["low"]) > (one["high"] - one["low"]))[wider].mean() >= 0.5
+
+
+def test_the_probe_classifies_classes_that_are_apart_split_by_split():
+    found = linear_probe(MANY, make_codes(MANY))
+    assert list(found.columns) == MEASURE_COLUMNS and found["split"].tolist() == ["validation", "test"]
+    assert (found["value"] == 1).all() and found["n"].tolist() == [30, 30]
+    np.testing.assert_allclose(found[["low", "high"]], [wilson(30, 30)] * 2)
+    first = MANY["class_name"][MANY["split"] == "train"].mode()[0]
+    expected = [(MANY["class_name"][MANY["split"] == split] == first).mean() for split in ("validation", "test")]
+    assert found["chance"].tolist() == expected
+
+
+def test_the_probe_finds_a_direction_that_no_distance_shows_and_nothing_in_noise():
+    rng = np.random.default_rng(0)
+    signal = np.eye(3)[pd.factorize(MANY["class_name"])[0]] + 0.1 * rng.normal(size=(120, 3))
+    codes = np.hstack([signal, 500 * rng.normal(size=(120, 3))])
+    assert (linear_probe(MANY, codes)["value"] > 0.9).all()
+    assert (neighbour_measures(MANY, nearest_images(MANY, codes))["value"] < 0.6).all()
+    rows = make_rows(900)
+    found = linear_probe(rows, np.random.default_rng(1).random((900, 5)))
+    assert (found["low"] < found["chance"]).all() and (found["chance"] < found["high"]).all()
+
+
+def test_the_probe_learns_from_train_alone():
+    codes, validation = make_codes(MANY, apart=1.5), (MANY["split"] == "validation").to_numpy()
+    whole = linear_probe(MANY, codes)
+    other = linear_probe(MANY, np.where(validation[:, np.newaxis], 1e6, codes))
+    pd.testing.assert_series_equal(other.loc[1], whole.loc[1])
+
+
+def test_a_long_embedding_is_reduced_and_a_fit_that_stops_early_is_scored(monkeypatch):
+    codes = np.tile(make_codes(MANY), 60) + np.random.default_rng(0).normal(size=(120, 360))
+    for components in (probe.COMPONENTS, 5):
+        monkeypatch.setattr(probe, "COMPONENTS", components)
+        assert (linear_probe(MANY, codes)["value"] == 1).all()
+    monkeypatch.setattr(probe, "ITERATIONS", 2)
+    assert (linear_probe(MANY, make_codes(MANY, apart=1.5))["value"] > 1 / len(NAMES)).all()
+
+
+def test_a_class_of_few_train_images_is_not_learned_and_counts_as_wrong():
+    rare = MANY.assign(class_name=np.where(MANY["class_name"] == "ray", "crab", MANY["class_name"]))
+    train = np.flatnonzero(MANY["split"] == "train")[: probe.FOLDS - 1]
+    test = np.flatnonzero(MANY["split"] == "test")[:3]
+    rare.iloc[[*train, *test], rare.columns.get_loc("class_name")] = "whale"
+    found = linear_probe(rare, make_codes(rare)).set_index("split")["value"]
+    assert found["validation"] == 1 and found["test"] == pytest.approx(27 / 30)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        make_rows(40, splits=("validation", "test")),
+        make_rows(40, splits=("train",)),
+        make_rows(40, classes=("crab",)),
+        make_rows(40, classes=[f"c{number}" for number in range(20)]),
+    ],
+    ids=["no train", "train alone", "one class", "classes of two images"],
+)
+def test_without_classes_to_learn_or_images_to_score_there_is_no_row(rows):
+    found = linear_probe(rows, np.ones((40, 2)))
+    assert found.empty and list(found.columns) == MEASURE_COLUMNS

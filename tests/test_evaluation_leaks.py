@@ -1,4 +1,4 @@
-"""What a score is worth without relatives, and what a memory of thumbnails owes to them."""
+"""The leakage check: scores without related images, and what the nearest-neighbor baseline owes to leakage."""
 
 import numpy as np
 import pandas as pd
@@ -20,21 +20,21 @@ from marinecv.evaluation.leaks import (
 from marinecv.evaluation.predictions import make_table
 from marinecv.tables import write_table
 
-
-def predictions_of(splits, right):
-    classes = ("eel", "ray")
-    sure = [[0.1, 0.9] if name in right else [0.9, 0.1] for name in splits]
-    return make_table(list(splits), list(splits.values()), ["ray"] * len(splits), np.array(sure), classes)
-
-
 SPLITS = {"a": "train", **dict.fromkeys("bcd", "test"), "e": "validation"}
 ALONE = pd.Series(list("abcde"), index=list("abcde"))
 
 
-def scores_of(*links, folds=None, right="be"):
-    return honest_scores(
-        predictions_of(SPLITS, right), ALONE, relatives_in_train(catalog_of(SPLITS), links_of(*links)), folds
-    )
+def predictions_of(splits, right):
+    sure = [[0.1, 0.9] if name in right else [0.9, 0.1] for name in splits]
+    return make_table(list(splits), list(splits.values()), ["ray"] * len(splits), np.array(sure), ("eel", "ray"))
+
+
+FOLDS = predictions_of(dict.fromkeys("abcde", "validation"), "abc")
+
+
+def scores_of(*links, folds=None, labels=("ray",) * 5):
+    predictions = predictions_of(SPLITS, "be").assign(true_class=labels)
+    return honest_scores(predictions, ALONE, relatives_in_train(catalog_of(SPLITS), links_of(*links)), folds)
 
 
 def accuracies(table):
@@ -42,7 +42,7 @@ def accuracies(table):
     return table[table["figure"] == "accuracy"].set_index(["images", "split"])
 
 
-def test_each_split_is_scored_whole_and_without_images_that_have_a_relative_in_train():
+def test_each_split_is_scored_whole_and_without_images_related_to_train():
     table = accuracies(scores_of(("a", "b", "near copy"), ("c", "d", "copy")))
     assert table["value"].to_dict() == {
         (AS_SPLIT, "validation"): 1.0,
@@ -52,32 +52,27 @@ def test_each_split_is_scored_whole_and_without_images_that_have_a_relative_in_t
     }
     assert table["n"].tolist() == [1, 1, 3, 2]
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
-
-
-def test_where_every_image_has_a_relative_nothing_is_left_to_score():
-    table = scores_of(("a", "b", "copy"), ("a", "c", "copy"), ("d", "a", "neighbour"))
-    left = accuracies(table).loc[(WITHOUT, "test")]
+    left = accuracies(scores_of(*((name, "a", "copy") for name in "bcd"))).loc[(WITHOUT, "test")]
     assert left["n"] == 0 and np.isnan(left["value"]) and left["method"] == "no image is left"
+    folds = accuracies(scores_of(folds=FOLDS)).loc[(GROUPED, "all")]
+    assert (folds["value"], folds["n"]) == (0.6, 5)
+    unlabelled = scores_of(labels=["ray", "ray", "", "", "ray"])
+    assert unlabelled.query("images == @AS_SPLIT and split == 'test'")["n"].tolist() == [1, 1]
 
 
-def test_grouped_folds_are_scored_together():
-    folds = predictions_of(dict.fromkeys("abcde", "validation"), "abc")
-    table = accuracies(scores_of(folds=folds))
-    assert table.loc[(GROUPED, "all"), "value"] == 0.6 and table.loc[(GROUPED, "all"), "n"] == 5
-
-
-def test_the_words_say_how_many_have_a_relative_and_what_is_left():
-    few, all_of_them, none = (
-        honest_sentences(scores_of(*links))
-        for links in ([("a", "b", "copy")], [("a", name, "copy") for name in "bcd"], [])
+def test_the_sentences_say_how_many_images_are_related_and_the_accuracy_on_the_others():
+    few, every, none, folds = (
+        honest_sentences(scores)
+        for scores in (
+            scores_of(("a", "b", "copy")),
+            scores_of(*(("a", name, "copy") for name in "bcd")),
+            scores_of(),
+            scores_of(folds=FOLDS),
+        )
     )
-    assert few[1].startswith("1 of the 3 test images have a copy") and "on the other 2 it is" in few[1]
-    found = "was found to have a copy, near copy or neighbouring frame in train."
-    assert few[0] == f"None of the 1 validation images {found}"
-    assert "evaluate RUN --folds" in few[2]
-    assert "no other image is left" in all_of_them[1]
-    assert len(none) == 2
-    folds = honest_sentences(scores_of(folds=predictions_of(dict.fromkeys("abcde", "validation"), "abc")))
+    assert "none of the 1 validation images has a copy, near-duplicate" in few[0]
+    assert "1 of the 3 test images have a copy" in few[1] and "on the other 2" in few[1] and "folds=5" in few[2]
+    assert "no other image is left" in every[1] and len(none) == 2
     assert folds[-1].startswith("Cross-validated by groups of related images: ")
 
 
@@ -86,17 +81,11 @@ def test_scores_read_back_are_as_written_and_a_table_without_them_is_refused(tmp
     write_table(tmp_path / "scores.csv", scores)
     pd.testing.assert_frame_equal(read_honest_scores(tmp_path / "scores.csv"), scores, check_dtype=False)
     write_table(tmp_path / "scores.csv", scores.drop(columns="method"))
-    with pytest.raises(ValueError, match="scores.csv lacks the column 'method'. Expected images, split"):
+    with pytest.raises(ValueError, match="scores.csv lacks the column 'method'"):
         read_honest_scores(tmp_path / "scores.csv")
 
 
-def test_images_without_a_label_are_not_scored():
-    predictions = predictions_of(SPLITS, "be").assign(true_class=["ray", "ray", "", "", "ray"])
-    table = honest_scores(predictions, ALONE, relatives_in_train(catalog_of(SPLITS), links_of()))
-    assert table.query("images == @AS_SPLIT and split == 'test'")["n"].tolist() == [1, 1]
-
-
-def test_the_leak_is_what_a_memory_loses_where_relatives_are_apart():
+def test_the_leak_index_is_what_the_baseline_loses_where_related_images_are_apart():
     rows, thumbs = diving(dives=40)
     votes = thumbnail_votes(rows, thumbs)
     found = leak_index(votes)
@@ -108,22 +97,14 @@ def test_the_leak_is_what_a_memory_loses_where_relatives_are_apart():
     assert scores.loc[(AS_SPLIT, "test"), "value"] == 1.0
     assert scores.loc[("majority class", "test"), "value"] == 0.5
     assert scores.loc[(APART, "all"), ["n", "groups"]].tolist() == [120, 40]
-
-
-def test_where_relatives_say_nothing_the_leak_may_be_nothing():
-    rows, _ = diving(dives=40)
     found = leak_index(thumbnail_votes(rows, np.random.default_rng(0).normal(size=(120, 8))))
     assert found["low"] < 0 < found["high"]
 
 
-def test_without_a_split_there_is_no_leak_to_speak_of():
+def test_without_a_split_or_votes_there_is_no_leak_index():
     rows, thumbs = diving(splits=("", "", ""))
     found = leak_index(thumbnail_votes(rows, thumbs))
-    assert found["n"] == 0 and np.isnan(found["difference"]) and np.isnan(found["low"])
+    assert found["n"] == 0 and np.isnan([found["difference"], found["low"]]).all()
     assert set(found["scores"]["images"]) == {APART, "majority class"}
-
-
-def test_no_votes_make_no_leak():
-    rows, thumbs = diving()
-    found = leak_index(thumbnail_votes(rows.assign(group="one", split=""), thumbs))
+    found = leak_index(thumbnail_votes(rows.assign(group="one"), thumbs))
     assert found["scores"].empty and list(found["scores"]) == HONEST_COLUMNS and found["n"] == 0

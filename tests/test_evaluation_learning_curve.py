@@ -47,19 +47,8 @@ def figures(table, line="a", labelled=1.0):
 
 def test_every_line_share_and_metric_has_a_row():
     table = curve_table(CURVE, "validation")
-    assert list(table.columns) == [
-        "line",
-        "labelled",
-        "images",
-        "metric",
-        "value",
-        "low",
-        "high",
-        "lowest",
-        "highest",
-        "seeds",
-        "n",
-    ]
+    shuffled = pd.concat([part.sample(frac=1, random_state=1) for _, part in CURVE.groupby("line", sort=False)])
+    pd.testing.assert_frame_equal(curve_table(shuffled, "validation"), table)
     assert table["line"].unique().tolist() == ["late", "early"]  # as they come
     assert table["labelled"].unique().tolist() == [0.1, 1.0]
     assert not table.duplicated(["line", "labelled", "metric"]).any() and len(table) == 2 * 2 * 6
@@ -76,14 +65,6 @@ def test_values_are_means_over_seeds_of_the_metrics_of_a_run():
         assert ours.loc[metric, "value"] == pytest.approx(np.mean(values))
         assert ours.loc[metric, ["lowest", "highest"]].tolist() == pytest.approx([min(values), max(values)])
         assert ours.loc[metric, "low"] < ours.loc[metric, "value"] < ours.loc[metric, "high"]
-
-
-def test_the_interval_of_one_seed_is_that_of_a_run():
-    run = cell(TRUE, guesses(TRUE, 0.6, 4))
-    ours, theirs = figures(curve_table(run, "validation")), classification_metrics(run.iloc[:, 4:])
-    for metric in ("macro_f1", "macro_precision", "macro_recall", "log_loss"):
-        for bound in ("low", "high"):
-            assert ours.loc[metric, bound] == pytest.approx(theirs[metric][bound], abs=0.03)  # other resamples
 
 
 def test_equal_seeds_narrow_nothing():
@@ -119,15 +100,9 @@ def test_unlabelled_images_and_other_splits_are_not_scored():
     assert (row["n"], row["value"]) == (80, pytest.approx(log_loss(whole["true_class"][10:], probabilities)))
 
 
-def test_the_order_of_rows_does_not_matter():
-    shuffled = pd.concat([part.sample(frac=1, random_state=1) for _, part in CURVE.groupby("line", sort=False)])
-    pd.testing.assert_frame_equal(curve_table(shuffled, "validation"), curve_table(CURVE, "validation"))
-
-
 def test_a_better_line_is_told_apart_and_an_equal_one_is_not():
     equal = CURVE[CURVE["line"] == "late"].assign(line="same")
     table = line_differences(pd.concat([CURVE, equal]), "late", "validation")
-    assert list(table.columns) == ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
     assert table["line"].tolist() == ["early", "early", "same", "same"]
     assert table["said"].tolist() == ["better"] * 2 + ["not told apart"] * 2
     accuracy = curve_table(CURVE, "validation").query("metric == 'accuracy'").set_index(["line", "labelled"])["value"]
@@ -136,60 +111,6 @@ def test_a_better_line_is_told_apart_and_an_equal_one_is_not():
         assert gap["early", labelled] == pytest.approx(accuracy["early", labelled] - accuracy["late", labelled])
         assert gap["same", labelled] == 0
     assert line_differences(CURVE, "early", "validation")["said"].tolist() == ["worse", "worse"]
-
-
-def test_lines_are_compared_over_the_seeds_and_shares_of_both():
-    fewer = CURVE[(CURVE["line"] == "late") | ((CURVE["labelled"] == 0.1) & (CURVE["seed"] > 0))]
-    row = line_differences(fewer, "late", "validation").iloc[0]
-    assert (row["labelled"], row["seeds"], row["n"]) == (0.1, 2, 90)
-    both = fewer[(fewer["labelled"] == 0.1) & (fewer["seed"] > 0)]
-    right = (both["true_class"] == both["predicted_class"]).groupby(both["line"]).mean()
-    assert row["difference"] == pytest.approx(right["early"] - right["late"])
-    assert len(line_differences(fewer, "late", "validation")) == 1
-
-
-def test_a_line_alone_differs_from_none():
-    table = line_differences(CURVE[CURVE["line"] == "late"], "late", "validation")
-    assert table.empty and "said" in table
-
-
-def test_pairs_of_images_are_resampled_together():
-    right = guesses(TRUE, 0.5, 0)
-    one_more = right.copy()
-    one_more[np.flatnonzero(right != TRUE)[0]] = TRUE[np.flatnonzero(right != TRUE)[0]]
-    row = line_differences(pd.concat([cell(TRUE, right), cell(TRUE, one_more, "b")]), "a", "validation").iloc[0]
-    assert row["difference"] == pytest.approx(1 / 90)
-    assert (row["low"], row["said"]) == (0, "not told apart")
-    assert row["high"] < 0.05  # alone, each accuracy is known to a tenth
-
-
-def test_a_cell_that_lacks_an_image_is_named():
-    lacking = CURVE.drop(CURVE.index[(CURVE["seed"] == 2) & (CURVE["image_id"] == "0007.jpg")][:1])
-    said = r"late, 100% labelled, seed 2, does not judge 1 of 90 images .* first is 0007.jpg \(0 times\)"
-    with pytest.raises(ValueError, match=said):
-        curve_table(lacking, "validation")
-
-
-def test_a_cell_that_comes_twice_is_named():
-    with pytest.raises(ValueError, match=r"late, 100% labelled, seed 0, does not judge 90 of 90 .*\(2 times\)"):
-        line_differences(pd.concat([CURVE, CURVE.iloc[:90]]), "late", "validation")
-
-
-def test_an_image_of_two_classes_is_refused():
-    cells = CURVE.copy()
-    cells.loc[3, "true_class"] = "ray"
-    with pytest.raises(ValueError, match=r"1 images of split 'validation' have another true class.*0003.jpg"):
-        curve_table(cells, "validation")
-
-
-def test_an_empty_split_is_refused():
-    with pytest.raises(ValueError, match=r"No cell of the curve has a labelled image in split 'test'.*'validation'"):
-        curve_table(CURVE, "test")
-
-
-def test_an_unknown_first_line_is_refused():
-    with pytest.raises(ValueError, match=r"There is no line 'b' on this curve. Expected one of \('early', 'late'\)"):
-        line_differences(CURVE, "b", "validation")
 
 
 def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval():
@@ -207,3 +128,23 @@ def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval(
     assert table[["low", "high"]].isna().all(axis=None) and table["value"].notna().all()
     differences = line_differences(CURVE, "late", "validation", groups=few)
     assert differences["low"].isna().all() and set(differences["said"]) == {"not told apart"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (
+            CURVE.drop(index=CURVE.index[(CURVE["seed"] == 2) & (CURVE["image_id"] == "0007.jpg")][:1]),
+            "late, 100% .*: 89 rows",
+        ),
+        (pd.concat([CURVE, CURVE.iloc[:90]]), "late, 100% labeled, seed 0, .*: 180 rows"),
+        (CURVE.assign(true_class=CURVE["true_class"].where(CURVE.index != 3, "ray")), "late, 100% labeled, seed 0"),
+        (CURVE.assign(split="test"), "labeled image in split 'validation'.*'test'"),
+    ],
+    ids=["an image lacks", "a run twice", "another label", "an empty split"],
+)
+def test_runs_with_other_images_or_labels_are_named(cells, said):
+    with pytest.raises(ValueError, match=said):
+        curve_table(cells, "validation")
+    with pytest.raises(ValueError, match="no line 'b'"):
+        line_differences(CURVE, "b", "validation")

@@ -8,7 +8,7 @@ import pytest
 from conftest import draw_image
 from keras import layers
 
-from marinecv.evaluation.predict import predict_probabilities, predict_table
+from marinecv.evaluation.predict import predict_table
 from marinecv.inputs.pixels import load_pixels
 from marinecv.inputs.spec import ImageSpec
 
@@ -42,15 +42,6 @@ def test_each_usable_image_gets_its_own_row(catalog):
     assert table["split"].tolist() == ["train", "train", "test", "test"]
 
 
-def test_a_keras_model_predicts_in_the_order_of_its_data_set():
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Softmax()(inputs))
-    rows = np.array([[0.0, 1], [3, 0], [0, 2]], np.float32)
-    found = predict_probabilities(model, rows)
-    assert found.dtype == np.float32
-    assert found.argmax(axis=1).tolist() == [1, 0, 1]
-
-
 @pytest.mark.parametrize("bank", [False, True])
 @pytest.mark.parametrize(
     "wrong", [lambda pixels: pixels[:3], lambda pixels: pixels[:, ::2], lambda pixels: pixels / 255]
@@ -59,11 +50,6 @@ def test_pixels_of_other_images_are_refused(catalog, wrong, bank):
     pixels, _ = load_pixels(catalog, SPEC)
     with pytest.raises(ValueError, match=r"Expected pixels of the 4 usable rows: an array of uint8 \(4, 48, 64, 3\)"):
         predict_table(mean_color(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), bank=bank)
-
-
-def test_class_names_without_an_order_are_refused(catalog):
-    with pytest.raises(ValueError, match="class_names is the set"):
-        predict_table(mean_color(), catalog, SPEC, {"crab", "eel", "ray"})
 
 
 def test_predicting_leaves_no_pixels_in_memory(catalog):

@@ -270,7 +270,7 @@ import sys
 import keras, numpy as np, pandas as pd
 import marinecv as mcv
 from marinecv.features.embeddings import embed
-from marinecv.evaluation.own_model import run_of_model
+from marinecv.workflows.evaluate import run_of_model
 from marinecv.report.page import write_run_report
 from marinecv.explain.heatmaps import METHODS
 folder = sys.argv[1]

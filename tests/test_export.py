@@ -408,7 +408,7 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
     assert_self_contained(html)
     section = html.partition('<h2 id="exports">')[2].partition("<h2")[0]
     assert '<a href="#exports">' in html and section.count("<tr>") == 5 and ">litert-float16<" in section
-    assert "looked at validation: export to litert" in (folder / "log.txt").read_text()
+    assert "validation evaluation: export to litert" in (folder / "log.txt").read_text()
     assert json.loads((folder / "exports" / "litert" / "contract.json").read_text())["demonstration"] is True
     assert shell(capsys, folder, "--check").out.count("as certified") == 3
     (folder / "exports" / "litert" / "labels.txt").write_text("ray\neel\ncrab\n")

@@ -11,7 +11,7 @@ from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.splits import split_catalog
 from marinecv.data.user_tables import usable
-from marinecv.evaluation.attribute_scores import MEANINGS
+from marinecv.evaluation.predict import MEANINGS
 from marinecv.inputs.pipeline import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.registry import RECIPES

@@ -77,14 +77,14 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
 
 
 def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, capsys):
-    before = (run_copy / "log.txt").read_text().count("looked at test")
+    before = (run_copy / "log.txt").read_text().count("test evaluation")
     shown(capsys, run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     (folder / "mine.txt").write_text("old")
     assert f"The older {folder} is replaced." in shown(capsys, run_copy, "--method", "saliency", "--on", "test")
     assert set(rows_of(folder)["split"]) == {"test"} and not (folder / "mine.txt").exists()
-    assert (run_copy / "log.txt").read_text().count("looked at test: explain") == 1
-    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation: explain") == 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
     assert read_figures(Run(run_copy)) is None  # only Grad-CAM is held against the boxes
 
 

@@ -1,4 +1,4 @@
-"""`evaluate`, `compare`, `report` and `runs`: what they say of runs, and what they refuse."""
+"""`evaluate`, `compare`, `report` and `runs`: their output, and what they refuse."""
 
 import json
 import shutil
@@ -37,27 +37,6 @@ def refused(capsys, *words):
     return error
 
 
-def test_evaluate_repeats_the_figures_of_the_run(finished_run, tmp_path, capsys):
-    out = tmp_path / "out"
-    said = shown(capsys, "evaluate", finished_run, "--on", "test", "--output-dir", out)
-    again, kept = json.loads((out / "metrics.json").read_text())["test"], Run(finished_run).read("metrics.json")["test"]
-    assert again["accuracy"] == kept["accuracy"] and again["log_loss"]["value"] == pytest.approx(
-        kept["log_loss"]["value"], abs=1e-6
-    )
-    assert f"{kept['accuracy']['value']:.4f}  (95%" in said and "n=3" in said and "crab" in said
-    before = read_predictions(finished_run / "predictions.csv").query("split == 'test'").reset_index(drop=True)
-    after = read_predictions(out / "predictions.csv")
-    pd.testing.assert_frame_equal(after, before, atol=1e-6)
-
-
-def test_every_look_at_test_is_written_down(run_copy, capsys):
-    before = (run_copy / "log.txt").read_text().count("looked at test")
-    shown(capsys, "evaluate", run_copy, "--on", "test")
-    other = shutil.copytree(run_copy, run_copy.parent / "other")
-    shown(capsys, "compare", run_copy, other, "--on", "test")
-    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 2
-
-
 def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path, capsys):
     other = draw_tank(tmp_path / "other")
     assert "on train" in (said := shown(capsys, "evaluate", finished_run, "--data-dir", other, "--on", "train"))
@@ -66,11 +45,6 @@ def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path,
     table = other / "valid" / "_annotations.csv"
     table.write_text(table.read_text().replace(",crab,", ",squid,"))
     assert "does not know, the first: 'squid'" in refused(capsys, "evaluate", finished_run, "--data-dir", other)
-
-
-def test_evaluate_refuses_to_mix_drawn_and_real(run_copy, shared_tank, capsys):
-    make_demonstration(run_copy)
-    assert "Train on real images" in refused(capsys, "evaluate", run_copy, "--data-dir", shared_tank)
 
 
 def test_evaluate_says_which_images_are_gone(finished_run, tmp_path, capsys):
@@ -95,26 +69,7 @@ def test_evaluate_names_the_images_that_changed_after_the_training(finished_run,
     assert "changed since" not in shown(capsys, "evaluate", run)
     Image.new("RGB", (64, 48), "white").save(tank / "valid" / "crab_valid_0.jpg")
     said = shown(capsys, "evaluate", run)
-    assert "WARNING: 1 of 3 images have changed since the training" in said
-    assert "They are valid/crab_valid_0.jpg." in said
-
-
-def test_evaluate_overwrites_nothing_and_needs_a_trained_run(finished_run, run_copy, tmp_path, capsys):
-    assert "never overwritten" in refused(capsys, "evaluate", finished_run, "--output-dir", finished_run)
-    (run_copy / "model.keras").unlink()
-    assert "has no model.keras: it was not trained to the end" in refused(capsys, "evaluate", run_copy)
-
-
-def test_compare_says_in_a_sentence_whether_two_runs_differ(finished_run, run_copy, capsys):
-    said = shown(capsys, "compare", finished_run, run_copy)
-    assert f"{finished_run}\n  against {run_copy} on validation: 0 images apart of 3; not distinguishable" in said
-
-
-def test_compare_takes_a_study_for_its_runs(finished_run, run_copy, tmp_path, capsys):
-    study = tmp_path / "study"
-    cells = {name: shutil.copytree(finished_run, study / name).name for name in ("a", "b")}
-    (study / "study.json").write_text(json.dumps({"name": "s", "title": "s", "demonstration": False, "cells": cells}))
-    assert shown(capsys, "compare", study, run_copy).count("against") == 3
+    assert "WARNING: 1 of 3 images have changed" in said and "valid/crab_valid_0.jpg." in said
 
 
 def with_seed(folder, copy, seed, **changes):
@@ -126,13 +81,6 @@ def with_seed(folder, copy, seed, **changes):
     return copy
 
 
-def test_compare_prints_accuracies_and_their_difference_with_its_interval(finished_run, run_copy, capsys):
-    accuracy = Run(finished_run).metrics["validation"]["accuracy"]["value"]
-    said = shown(capsys, "compare", finished_run, run_copy)
-    assert f"accuracy {accuracy:.3f} and {accuracy:.3f} (n=3), difference 0.000 (paired 95% 0.000 to 0.000)" in said
-    assert "3 images cannot show any difference" in said
-
-
 def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tmp_path, capsys):
     other = shutil.copytree(finished_run, tmp_path / "other")
     for folder in (run_copy, other):
@@ -142,7 +90,13 @@ def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tm
         )
     said = shown(capsys, "compare", run_copy, other)
     assert "all 3 images come from 2 groups of related images: no interval" in said and "95%" not in said
-    assert "over 2 groups" not in shown(capsys, "compare", run_copy, finished_run)  # whose catalog has none
+    said = shown(capsys, "compare", run_copy, finished_run)  # whose catalog has no groups
+    accuracy = Run(finished_run).metrics["validation"]["accuracy"]["value"]
+    assert "over 2 groups" not in said and f"accuracy {accuracy:.3f} and {accuracy:.3f} (n=3), difference 0.000" in said
+    study = tmp_path / "study"
+    cells = {name: shutil.copytree(finished_run, study / name).name for name in ("a", "b")}
+    (study / "study.json").write_text(json.dumps({"name": "s", "title": "s", "demonstration": False, "cells": cells}))
+    assert shown(capsys, "compare", study, run_copy).count("against") == 3
 
 
 def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path, capsys):
@@ -173,8 +127,6 @@ def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path,
         assert of["low"] is of["high"] is None and of["n"] == 3
     said = shown(capsys, "latent", run_copy, "--on", "train", "validation", "--clusters", "2")
     assert " to " not in said and "accuracy" not in said
-    (run_copy / "metrics.json").write_text(json.dumps(Run(run_copy).metrics).replace('"by_image"', '"by_picture"'))
-    assert "'validation.accuracy' of" in refused(capsys, "report", run_copy)
 
 
 def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, capsys):
@@ -216,55 +168,49 @@ def test_compare_takes_the_folds_of_a_study_together(fold_studies, capsys):
     said = shown(capsys, "compare", first, second)
     images = (read_predictions(first / "fold1" / "predictions.csv")["split"] != "test").sum()
     assert said.count("against") == 1 and f"0 images apart of {images}; not distinguishable" in said
-    assert f"{first / 'fold1'} and 2 folds more\n  against {second / 'fold1'} and 2 folds more on validation" in said
+    assert f"{first / 'fold1'} and 2 more folds\n  against {second / 'fold1'} and 2 more folds on validation" in said
+    assert "These are 3 folds of one recipe and one seed" in refused(capsys, "compare", first)
+    assert "Leave out --on train" in refused(capsys, "compare", first, second, "--on", "train")
 
 
-def test_compare_refuses_folds_that_leave_nothing_to_compare(fold_studies, capsys):
-    assert "These are 3 folds of one recipe and one seed" in refused(capsys, "compare", fold_studies[0])
-    assert "Leave out --on train" in refused(capsys, "compare", *fold_studies, "--on", "train")
-
-
-def test_compare_names_the_way_out_where_runs_were_split_in_different_ways(run_copy, tmp_path, capsys):
-    other = shutil.copytree(run_copy, tmp_path / "other")
-    contract = json.loads((other / "contract.json").read_text())
-    (other / "contract.json").write_text(json.dumps(contract | {"split_sha256": "f" * 64}))
-    assert "0 images apart" in shown(capsys, "compare", run_copy, other)  # the same images all the same
-    table = (other / "predictions.csv").read_text().replace("test/crab", "test/stranger")
-    (other / "predictions.csv").write_text(table)
-    before = (run_copy / "log.txt").read_text()
-    said = refused(capsys, "compare", run_copy, other, "--on", "test")
-    assert "were split in different ways: 2 images of test are in one alone" in said
-    assert f"Train both with --split-by NAME, where NAME is one split for both, {run_copy / 'split.csv'} for" in said
-    assert (run_copy / "log.txt").read_text() == before  # who is refused has not looked
-
-
-def test_compare_refuses_what_cannot_be_compared(finished_run, run_copy, tmp_path, capsys):
-    assert "Received: 1" in refused(capsys, "compare", finished_run)
+def test_compare_refuses_what_cannot_be_compared_and_only_then_counts_a_test_evaluation(
+    finished_run, run_copy, tmp_path, capsys
+):
     assert "Received: 1" in refused(capsys, "compare", finished_run, finished_run)
-    other = shutil.copytree(finished_run, tmp_path / "other")
-    table = (other / "predictions.csv").read_text().replace("valid/crab", "valid/stranger")
+    before = (run_copy / "log.txt").read_text()
+    other = shutil.copytree(run_copy, tmp_path / "other")
+    table = (other / "predictions.csv").read_text()
+    (other / "predictions.csv").write_text(table.replace("test/crab", "test/unknown"))
+    error = refused(capsys, "compare", run_copy, other, "--on", "test")
+    assert "differ in 2 images of split 'test'" in error and "--split-by RUN/split.csv" in error
+    assert (run_copy / "log.txt").read_text() == before
     (other / "predictions.csv").write_text(table)
-    assert "Predict both on one catalog" in refused(capsys, "compare", finished_run, other)
+    shown(capsys, "compare", run_copy, other, "--on", "test")
+    shown(capsys, "evaluate", run_copy, "--on", "test")
+    assert (run_copy / "log.txt").read_text().count("test evaluation") == before.count("test evaluation") + 2
     (other / "metrics.json").unlink()
     assert f"Go on with --resume {other}" in refused(capsys, "compare", finished_run, other)
     make_demonstration(run_copy)
-    assert "drawn pictures cannot be compared" in refused(capsys, "compare", finished_run, run_copy)
+    assert "generated images cannot be compared" in refused(capsys, "compare", finished_run, run_copy)
 
 
-def test_report_writes_the_page_again(run_copy, capsys):
-    (run_copy / "report.html").unlink()
+def test_evaluate_and_report_refuse_what_is_not_finished_and_report_writes_the_page_again(
+    run_copy, shared_tank, tmp_path, capsys
+):
+    assert "never overwritten" in refused(capsys, "evaluate", run_copy, "--output-dir", run_copy)
     shutil.rmtree(run_copy / "figures")
     assert shown(capsys, "report", run_copy).strip() == str(run_copy / "report.html")
-    assert (run_copy / "report.html").is_file() and (run_copy / "figures" / "curves.png").is_file()
-
-
-def test_report_of_what_is_not_finished_says_how_to_go_on(run_copy, tmp_path, capsys):
+    assert (run_copy / "figures" / "curves.png").is_file()
+    (run_copy / "model.keras").unlink()
+    assert "has no model.keras" in refused(capsys, "evaluate", run_copy)
     for name in ("metrics.json", "predictions.csv"):
         (run_copy / name).unlink()
     assert "has no predictions.csv" in refused(capsys, "report", run_copy)
     about = {"name": "s", "title": "s", "demonstration": False, "cells": {"copy": "copy"}}
     (tmp_path / "study.json").write_text(json.dumps(about))
     assert f"Go on with --resume {tmp_path}" in refused(capsys, "report", tmp_path)
+    make_demonstration(run_copy)
+    assert "Train on real images" in refused(capsys, "evaluate", run_copy, "--data-dir", shared_tank)
 
 
 def test_runs_lists_runs_with_their_score(finished_run, tmp_path, monkeypatch, capsys):

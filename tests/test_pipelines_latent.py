@@ -49,7 +49,7 @@ def read(run, name):
 
 
 def test_page_and_tables_are_written_into_the_run_and_a_second_call_embeds_nothing(run_copy, capsys, monkeypatch):
-    before = (run_copy / "log.txt").read_text().count("looked at test")
+    before = (run_copy / "log.txt").read_text().count("test evaluation")
     printed = shown(capsys, run_copy, *ALL)
     folder = run_copy / "latent"
     assert printed.endswith(f"{folder / 'latent.html'}\n") and "by chance 0.000" in printed
@@ -62,8 +62,8 @@ def test_page_and_tables_are_written_into_the_run_and_a_second_call_embeds_nothi
     assert measures["split"].tolist() == ["train", "validation", "test"]
     nearest = read(run_copy, "neighbours")
     assert set(nearest["neighbour_split"]) == {"train"} and (nearest["image_id"] != nearest["neighbour_id"]).all()
-    assert (run_copy / "log.txt").read_text().count("looked at test: latent") == 1
-    assert (run_copy / "log.txt").read_text().count("looked at test") == before + 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation: latent") == 1
+    assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
 
     monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again"))
     saved = {path.name: path.read_bytes() for path in folder.glob("*.*")}
@@ -87,7 +87,7 @@ def test_clusters_and_images_to_show_are_as_asked(run_copy, capsys):
     assert read(run_copy, "points")["split"].value_counts().to_dict() == {"train": 4, "validation": 3}
     page = (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
     assert page.count("This image: ") == 2 and all(f'alt="{image}"' in page for image in asked)
-    assert "looked at test: latent" not in (run_copy / "log.txt").read_text()
+    assert "test evaluation: latent" not in (run_copy / "log.txt").read_text()
     error = refused(capsys, run_copy, "--neighbours", asked[0].replace("jpg", "jpeg"))
     assert f'Did you mean "{asked[0]}"?' in error
 
@@ -109,7 +109,7 @@ def test_noise_has_a_page_of_its_own_and_is_not_cached(run_copy, capsys, monkeyp
     assert shown(capsys, run_copy, "--noise", *ALL).endswith(f"{run_copy / 'latent-noisy' / 'latent.html'}\n")
     page = (run_copy / "latent-noisy" / "latent.html").read_text(encoding="utf-8")
     assert ", with noise</h1>" in page and "10% of its pixels white and 10% black" in page
-    assert "looked at test: latent-noisy" in (run_copy / "log.txt").read_text()
+    assert "test evaluation: latent-noisy" in (run_copy / "log.txt").read_text()
     noisy = pd.read_csv(run_copy / "latent-noisy" / "neighbours.csv").query("split != 'test'")
     clean = read(run_copy, "neighbours")
     assert noisy["image_id"].tolist() == clean["image_id"].tolist()

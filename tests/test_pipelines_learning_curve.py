@@ -381,7 +381,7 @@ def test_on_images_of_ones_own_the_curve_is_that_of_a_head(photographs, tmp_path
         (["--resume", "somewhere", "--epochs", "2"], "--resume settles what --epochs would say"),
         (["--resume", "somewhere", "--labelled", "0.5"], "--resume settles what --labelled would say"),
         (["--resume", "somewhere"], "There is no folder somewhere."),
-        (["--resume", "."], "is no study: it has no study.json"),
+        (["--resume", "."], "is no experiment: it has no study.json"),
         (["--encoder", ".", "--encoder-data", "train"], "--encoder settles what --encoder-data would say"),
         (["--recipe", "nothing"], 'There is no recipe "nothing". Expected one of aquarium_four_conv'),
         (["--recipe", "butterflies_vae"], "butterflies_vae is for another command: autoencode --recipe"),

@@ -208,7 +208,7 @@ def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path,
 
 
 def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
-    assert "is no study" in refused(capsys, *ONE[:3], "--resume", finished_run)
+    assert "is no experiment" in refused(capsys, *ONE[:3], "--resume", finished_run)
     study = Study.create(tmp_path, "grid", "A grid", [])
     assert "--resume settles what --only would say" in refused(capsys, *ONE, "--resume", study.folder)
     assert "is no replay: it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", study.folder)

@@ -79,7 +79,7 @@ def test_a_run_folder_holds_all_that_happened(finished_run):
     assert run.class_names == ("crab", "eel", "ray") and run.read("contract.json")["demonstration"] is False
     assert set(run.read("metrics.json")) == {"train", "validation", "test"}
     assert len(read_predictions(finished_run / "predictions.csv")) == len(run.catalog) == 12
-    assert "looked at test" in (finished_run / "log.txt").read_text()
+    assert "test evaluation" in (finished_run / "log.txt").read_text()
 
 
 def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finished_run):
@@ -94,7 +94,7 @@ def test_images_of_ones_own_are_named_and_not_judged_by_a_published_figure(finis
 def test_a_folder_that_exists_is_never_overwritten(finished_run, shared_tank, capsys):
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
     assert pretrain(shared_tank, finished_run) == 1
-    assert f"exists and is never overwritten. Resume it with --resume {finished_run}" in capsys.readouterr().err
+    assert f"exists and is never overwritten. Go on with --resume {finished_run}" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
 
 

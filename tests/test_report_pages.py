@@ -235,7 +235,7 @@ def test_a_study_that_selects_on_test_says_that_this_flatters(study_folder):
     write_json(study_folder / "study.json", about | {"select_on": "test"})
     html = write_study_report(study_folder).read_text(encoding="utf-8")
     assert "four_conv is best on test" in html and "test is only reported" not in html
-    assert html.count("hosen on test, which flatters it: no figure of test stands for new images any more.") == 2
+    assert html.count("hosen on test, so its test score is optimistic") == 2
 
 
 def test_study_of_different_images_is_not_compared(study_folder):

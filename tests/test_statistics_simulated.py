@@ -1,8 +1,7 @@
-"""How often intervals hold the truth, and how often tests cry wolf: measured on 1,000 simulated sets each.
+"""Simulated coverage of the intervals and false positives of the tests, on 1,000 sets each.
 
-Sets are drawn from a population whose true figure is known. Of 95% intervals 930 to 970 of 1,000 should hold it: the
-mean over several populations must lie there, and each of them within 925 to 975, for a thousand sets are off by five
-themselves. The simulations are seeded, so a test that passes once passes always.
+Sets are drawn from a population whose true metric is known. Of 95% intervals 930 to 970 of 1,000 should hold it: the
+mean over several populations must be in that range, and each within 925 to 975. All simulations are seeded.
 """
 
 from functools import cache
@@ -192,12 +191,6 @@ def test_mcnemars_false_alarms_are_at_most_5_of_100_at_every_number_of_discordan
     rate = binom.pmf(ahead, discordant, 0.5)[alarms].sum()
     assert rate <= 0.05
     assert rate == 0 if discordant < 6 else rate > 0.01  # exact, and so below 5 of 100, not at it
-
-
-@pytest.mark.parametrize(("n", "discordance"), [(63, 0.1), (127, 0.05), (127, 0.2), (500, 0.3)])
-def test_mcnemars_false_alarms_in_simulated_pairs_of_equal_models(n, discordance):
-    cells = np.random.default_rng(6).multinomial(n, [discordance / 2, discordance / 2, 1 - discordance], SETS)
-    assert np.mean([p_value(int(a), int(b)) < 0.05 for a, b, _ in cells]) <= 0.05
 
 
 @pytest.mark.parametrize("groups", [20, 30, 60])

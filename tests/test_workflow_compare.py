@@ -11,7 +11,6 @@ from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.studies import Study
 from pipelines.cli import main
-from pipelines.options import in_flags
 
 
 def copy_of(run, folder, **recipe):
@@ -51,11 +50,3 @@ def test_an_experiment_stands_for_its_runs_and_seeds_are_one_row(finished_run, t
     assert row["first"], row["second"] == ("a", "b")
     assert row["accuracy_a"] == row["accuracy_b"] == pytest.approx(accuracy)
     assert (row["difference"], row["n"], row["seeds"]) == (0, 3, 3) and np.isnan(row["p"])
-
-
-def test_an_error_speaks_of_arguments(finished_run, tmp_path):
-    other = copy_of(finished_run, tmp_path / "other")
-    (other / "metrics.json").unlink()
-    with pytest.raises(ValueError, match=r'Go on with resume\("') as error:
-        mcv.compare(finished_run, other)
-    assert f"Go on with --resume {other}, then compare" in in_flags(str(error.value))

@@ -1,11 +1,17 @@
 """The animals report: InceptionV3 on five classes, from scratch and frozen."""
 
 from five_reports import printed
-from five_reports.bounds import average_bounds, f1_bounds, rows_with_support, sizes_before_split, ways_within
+from five_reports.bounds import (
+    average_bounds,
+    counts_behind,
+    f1_bounds,
+    rows_with_support,
+    sizes_before_split,
+    ways_within,
+)
 from five_reports.claims import MIN_DELTA, expected_best, reductions, tell_apart
 from five_reports.words import AGAINST, CANNOT, FITS, accuracy, claim, filled, listed, section, table
 
-from marinecv.evaluation.published import counts_behind
 from marinecv.recipes.animals import ADAM, FROZEN, N
 
 SUPPORTS, SHARE = printed.ANIMALS_SUPPORTS, printed.ANIMALS_SHARE
@@ -138,7 +144,7 @@ def validation_is_test() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     return (
         "**Animals.** The surest result of the five: on thousands of images a frozen network with ImageNet's weights "
         "beats the same network from scratch. Its tables add up to the last digit. Move the names before you quote a "

@@ -1,11 +1,10 @@
 """The aquarium report: three CNNs, three fine-tunings, 127 and 63 images."""
 
-from five_reports.bounds import fits_batch_average, fitting_sizes
+from five_reports.bounds import counts_behind, fits_batch_average, fitting_sizes
 from five_reports.claims import expected_best, place_of, tell_apart
 from five_reports.words import CANNOT, PLACES, claim, could_be, filled, hits, in_images, listed, section
 
 from marinecv.evaluation.intervals import smallest_difference, wilson
-from marinecv.evaluation.published import counts_behind
 from marinecv.recipes import aquarium
 
 SPLITS = ("validation", "test")
@@ -111,7 +110,7 @@ def test_above_validation() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     n = N["validation"]
     bounds = [wilson(hits(figure, N["test"]), N["test"]) for figure in SCRATCH["test"]]
     tuned, scratch = (sorted(hits(figure, n) for figure in part["validation"]) for part in (TUNED, SCRATCH))

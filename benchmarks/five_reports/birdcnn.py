@@ -29,7 +29,7 @@ def findings() -> str:
 
 
 def flattened(recipe) -> tuple[list[int], int]:
-    """The sides of a network's maps, and how many numbers its first dense layer gets."""
+    """Return the sides of a network's feature maps, and the input size of its first dense layer."""
     model = recipe.model
     sides = map_sides(recipe.image.height, model.kernels, model.padding, model.pools)
     return sides, sides[-1] ** 2 * model.filters[-1]
@@ -111,7 +111,7 @@ def order() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     return (
         "**BirdCNN.** Its curves are worth reading for their shape: when a network peaks, and when it begins to learn "
         "by heart. And it teaches to count the numbers that reach the first dense layer before one calls a network "

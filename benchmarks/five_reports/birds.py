@@ -1,7 +1,7 @@
 """The birds report: four networks on 20 species, three of them on 200."""
 
 from five_reports import printed
-from five_reports.bounds import fitting_sizes
+from five_reports.bounds import counts_behind, fitting_sizes
 from five_reports.claims import FAR, expected_best, place_of, tell_apart
 from five_reports.words import (
     AGAINST,
@@ -19,7 +19,6 @@ from five_reports.words import (
 )
 
 from marinecv.data.manifests import load_manifest
-from marinecv.evaluation.published import counts_behind
 from marinecv.recipes.birds import CUSTOM_CNN, EFFICIENTNETB4, MULTIMODAL, RECIPES, RESNET50, N
 
 FEW, MANY = N["cub_x20"], N["cub_x200"]
@@ -169,7 +168,7 @@ def best_of_many() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     return (
         "**Birds.** Pretrained networks beat a CNN from scratch by a margin that no doubt about decimals touches. "
         "Attributes beside the image did not help, and the report says so. Which of the three is best on 20 species is "

@@ -1,12 +1,32 @@
-"""What sizes and averages the decimals of printed figures allow, by rounding or by truncation."""
+"""The counts, sizes and averages that the decimals of printed scores allow, by rounding or by truncation.
+
+A printed score stands for a short range of values: 0.92 for 0.915 to 0.925 where its author rounded (a half may go
+either way), for 0.92 up to but not including 0.93 where the rest was cut off. All arithmetic is in integers and
+fractions, so that no rounding of ours decides.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import product
 
-from marinecv.evaluation.published import WAYS, counts_behind, printed_units, ways_of
+from marinecv.evaluation.verdicts import printed_units
 
+WAYS = ("rounded", "truncated")
 Bounds = dict[str, tuple[Fraction, Fraction]]
+
+
+def counts_behind(figure: str, n: int) -> dict[int, tuple[str, ...]]:
+    """Return the ways of printing (of `WAYS`) by k, for every k of n images that prints as a figure such as "0.873"."""
+    units, scale = printed_units(figure)
+    if n < 1:
+        raise ValueError(f"Expected at least one image. Received: n={n}.")
+    found = {}
+    # In whole numbers: rounded means 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncated reaches below 2*units + 2.
+    for k in range(max(0, -(-n * (2 * units - 1) // (2 * scale))), n + 1):
+        if 2 * k * scale >= n * (2 * units + 2):
+            break
+        found[k] = ways_of(Fraction(k, n), units, scale)
+    return found
 
 
 def printed_bounds(figure: str) -> Bounds:
@@ -24,6 +44,12 @@ def printed_bounds(figure: str) -> Bounds:
     units, scale = printed_units(figure)
     halves = Fraction(2 * units - 1, 2 * scale), Fraction(2 * units + 1, 2 * scale)
     return {"rounded": halves, "truncated": (Fraction(units, scale), Fraction(units + 1, scale))}
+
+
+def ways_of(value: Fraction, units: int, scale: int) -> tuple[str, ...]:
+    """Return the ways of printing (of `WAYS`) by which a value gives so many units."""
+    fits = {"rounded": abs(value * scale - units) <= Fraction(1, 2), "truncated": value * scale // 1 == units}
+    return tuple(way for way in WAYS if fits[way])
 
 
 def fitting_sizes(figures: Iterable[str], sizes: Iterable[int]) -> dict[int, tuple[str, ...]]:

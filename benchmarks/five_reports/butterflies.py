@@ -52,13 +52,13 @@ def findings() -> str:
 
 
 def species() -> dict[int, int]:
-    """Images a species by number of species: of the report's, and of the set that they come from."""
+    """Return images a species by number of species: of the report, and of the data set they come from."""
     few = len(load_manifest("butterflies20").folder_classes)
     return {classes: N // classes for classes in (few, printed.BUTTERFLIES_SPECIES)}
 
 
 def at(share: float, figure: str) -> dict[str, str]:
-    """A printed figure of the three classifiers at a share of the labels."""
+    """Return a printed metric of the three classifiers at a fraction of the labels."""
     return {line: ROWS[line, share][figure] for line in LINES}
 
 
@@ -250,7 +250,7 @@ def restoration() -> str:
 
 
 def taken() -> str:
-    """What a reader may still take from it."""
+    """Return what a reader may still conclude from the report."""
     low, high = (wilson(RIGHT[line, ALL], N) for line in ("A", "B1"))
     return (
         f"**Butterflies.** With all labels the frozen encoder is ahead of scratch ({high[0]:.2f} to {high[1]:.2f} "

@@ -1,15 +1,14 @@
-"""What follows from what a report claims: of averages, of the best of several, of curves, callbacks and shapes."""
+"""Consequences of a report's claims: averages, the best of several models, curves, callbacks and shapes."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
-from five_reports.bounds import printed_bounds
+from five_reports.bounds import WAYS, printed_bounds
 from scipy.stats import binom
 from sklearn.metrics import precision_recall_fscore_support
 
 from marinecv.evaluation.intervals import LEVEL, mcnemar, smallest_difference
-from marinecv.evaluation.published import WAYS
 
 MIN_DELTA = 1e-4  # of Keras' `ReduceLROnPlateau`, by default
 FAR, NEAR, BETWEEN = "distinguishable", "not distinguishable", "open"
@@ -69,7 +68,7 @@ def largest_class_at_least(accuracy: str, macro_recall: str, classes: int) -> fl
 
 
 def spread_errors(classes: int, images: int, right: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Make the truth and the predictions of a classifier that errs alike in all classes, to any other class alike.
+    """Return truth and predictions of a classifier that errs equally in all classes, to any other class equally.
 
     Returns:
         (n,), (n,) class numbers, in the order of the classes.
@@ -119,7 +118,7 @@ def expected_best(p: float, n: int, models: int) -> float:
 
 
 def tell_apart(better: int, worse: int, n: int) -> str:
-    """Tell whether two printed scores on the same n images could differ by chance, without the predictions.
+    """Return whether two printed scores on the same n images differ significantly, without the predictions.
 
     Args:
         better: images that one has right.
@@ -127,9 +126,9 @@ def tell_apart(better: int, worse: int, n: int) -> str:
         n: images.
 
     Returns:
-        `NEAR` where not even the kindest case (the worse has nothing right that the better has not) is significant by
-        McNemar's exact test; `FAR` where a test of separate samples is, which asks for more wherever the two tend
-        to err on the same images; else `BETWEEN`: it hangs on which images they are.
+        `NEAR` where not even the most favorable case (the worse has nothing right that the better has not) is
+        significant by McNemar's exact test; `FAR` where a test of separate samples is, which needs more wherever the
+        two tend to err on the same images; else `BETWEEN`: it depends on which images they are.
     """
     if mcnemar(better - worse, 0) >= 1 - LEVEL:
         return NEAR
@@ -161,8 +160,7 @@ def reductions(
 ) -> list[int]:
     """Replay a curve under Keras' `EarlyStopping` and `ReduceLROnPlateau`, both on the loss, as they are by default.
 
-    The two differ in what counts as progress: any fall for `EarlyStopping`, one of more than `min_delta` for
-    `ReduceLROnPlateau`.
+    Progress is any fall for `EarlyStopping`, and one of more than `min_delta` for `ReduceLROnPlateau`.
 
     Args:
         losses: one an epoch.
@@ -171,7 +169,7 @@ def reductions(
         min_delta: of `ReduceLROnPlateau`.
 
     Returns:
-        The epochs, counted from 1, after which the rate falls and another epoch has any use of it.
+        The epochs, counted from 1, after which the rate falls and another epoch uses it.
     """
     epochs, lowest, noted, idle, waiting = [], np.inf, np.inf, 0, 0
     for epoch, loss in enumerate(losses, 1):

@@ -1,4 +1,4 @@
-"""What the five reports print and no recipe holds: figures, names and words, as printed, each once."""
+"""Figures, names and words that the five reports print and no recipe holds."""
 
 from fractions import Fraction
 

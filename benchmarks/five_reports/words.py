@@ -1,22 +1,22 @@
-"""How a finding of docs/reports.md is put in words."""
+"""Sentences and tables of docs/reports.md."""
 
 import textwrap
 from collections.abc import Callable
 
-from marinecv.evaluation.published import counts_behind
+from five_reports.bounds import counts_behind
 
 FITS, CANNOT, AGAINST = "fits", "cannot be", "contradicts its own table"
 PLACES = ("", "first", "second", "third", "fourth")
 
 
 def claim(title: str, theirs: str, follows: str, verdict: str, *by: Callable) -> str:
-    """One finding: what is printed, what follows, the verdict, and the functions that computed it."""
+    """Return one finding: the printed claim, its consequence, the verdict, and the functions that computed it."""
     names = f" ({', '.join(f'`{function.__name__}`' for function in by)})" if by else ""
     return filled(f"**{title}** Printed: {theirs} {follows} *Verdict: {verdict}.*{names}")
 
 
 def section(*paragraphs: str) -> str:
-    """Paragraphs and tables, one below the other."""
+    """Return paragraphs and tables, one below the other."""
     return "\n\n".join(paragraphs)
 
 
@@ -30,13 +30,13 @@ def table(header: list, rows: list[list]) -> str:
 
 
 def listed(words) -> str:
-    """Words with commas and an "and"; "none" of nothing."""
+    """Return words with commas and an "and"; "none" without any."""
     *rest, last = map(str, words or ["none"])
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def hits(figure: str, n: int) -> int:
-    """The images behind a printed accuracy: the first k of n that gives it, or the nearest where none does."""
+    """Return the first k of n that prints as an accuracy, or the nearest where none does."""
     return next(iter(counts_behind(figure, n)), round(float(figure) * n))
 
 
@@ -45,10 +45,10 @@ def in_images(figures: list[str], n: int) -> str:
 
 
 def could_be(figures: list[str], n: int) -> str:
-    """The verdict on scores that are said to stand on n images."""
+    """Return the verdict on scores that are claimed for n images."""
     return FITS if all(counts_behind(figure, n) for figure in figures) else CANNOT
 
 
 def accuracy(recipe, split: str = "validation") -> str:
-    """A recipe's published accuracy, as printed."""
+    """Return a recipe's published accuracy, as printed."""
     return recipe.published[split]["accuracy"]

@@ -1,4 +1,4 @@
-"""Two models on the same images: do they differ?"""
+"""Paired comparison of two models on the same images."""
 
 import numpy as np
 import pandas as pd
@@ -21,15 +21,16 @@ from marinecv.evaluation.predictions import as_predictions
 def compare_runs(
     predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
-    """Compare the accuracies of two models on the same labelled images of a split, in any order.
+    """Compare the accuracies of two predictions tables on the same labeled images of a split, in any order.
 
-    McNemar's test takes images for independent. Where images share a group, two models are told apart only if the
-    interval over groups leaves 0 out as well.
+    McNemar's test assumes independent images. Where images share a group, `distinguishable` also asks for an interval
+    over groups without 0.
 
-    Returns `split, n, accuracy_a, accuracy_b`, `difference` (a - b) with its paired bootstrap bounds `low` and `high`,
-    `only_a` and `only_b` (images that only one has right), `p` (McNemar, exact), `smallest_difference` (what could be
-    shown at this many discordant images and in these groups), `distinguishable` and a `sentence`; and `groups` where
-    images share one: of fewer than `MIN_GROUPS` the bounds and the smallest difference are NaN.
+    Returns `split, n, accuracy_a, accuracy_b`, `difference` (a - b) with its 95% paired bootstrap bounds `low` and
+    `high`, `only_a` and `only_b` (images that one alone classifies correctly), `p` (McNemar, exact),
+    `smallest_difference` (what could be significant with these discordant images and groups), `distinguishable`, a
+    `sentence`, and `groups` where images share one; with fewer than `MIN_GROUPS` the bounds and the smallest difference
+    are NaN.
     """
     right = paired(predictions_a, predictions_b, split)
     n, numbers = len(right), group_numbers(right.index.to_series(), groups)
@@ -60,16 +61,20 @@ def compare_runs(
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Whether each common image is right: bool columns `a` and `b`, by `image_id`; ValueErrors as of `compare_runs`."""
+    """Return whether each image of a split is classified correctly: bool columns `a` and `b`, by `image_id`.
+
+    Raises ValueError where the split is empty, or images or true classes differ.
+    """
     a, b = map(as_predictions, (a, b))
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
-        raise ValueError(f"Neither table has a labelled image in split {split!r}. Expected the same images in both.")
+        raise ValueError(f"Neither table has a labeled image in split {split!r}. Expected the same images in both.")
     only_one = a.index.symmetric_difference(b.index)
     if len(only_one):
         raise ValueError(
             f"The tables differ in {len(only_one)} images of split {split!r}; the first is {only_one[0]}. Expected the "
-            f"same images in both: {len(a)} here, {len(b)} there. Predict both on one catalog."
+            f"same images in both. Received: {len(a)} and {len(b)}. Predict both on one catalog; if two runs were "
+            "split in different ways, train both on the split of one, such as split_by=RUN/split.csv."
         )
     b = b.loc[a.index]
     relabelled = a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]
@@ -82,12 +87,13 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) -> tuple[float, float]:
-    """Bound the mean of differences, one an image, by a paired bootstrap, 95%: (low, high), in their unit.
+    """Return the 95% paired bootstrap bounds (low, high) of the mean of `gaps`, one an image.
 
-    The groups `numbers` (n,), of which fewer than `MIN_GROUPS` give NaN, are resampled whole; None resamples images.
+    `numbers` (n,) is the group of each image, resampled whole; fewer than `MIN_GROUPS` groups give NaN. None resamples
+    images.
     """
     if numbers is None:
-        values, counts = np.unique(gaps, return_counts=True)  # drawing images is drawing their few different values
+        values, counts = np.unique(gaps, return_counts=True)  # a sum needs only how often each value is drawn
         drawn = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
         return percentile_interval(drawn @ values / len(gaps))
     if numbers.max() + 1 < MIN_GROUPS:
@@ -100,15 +106,14 @@ def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) ->
 
 def _sentence(found: dict) -> str:
     lead, n, smallest = found["only_a"] - found["only_b"], found["n"], found["smallest_difference"]
-    apart = f"{abs(lead)} image{'' if abs(lead) == 1 else 's'} apart of {n}"
-    verdict = (
-        f"the {'first' if lead > 0 else 'second'} is better" if found["distinguishable"] else "not distinguishable"
-    )
+    apart = f"{abs(lead)} image{'s' * (abs(lead) != 1)} apart of {n}"
+    better = "the first is better" if lead > 0 else "the second is better"
+    verdict = better if found["distinguishable"] else "not distinguishable"
     over = f" in {found['groups']} groups" if "groups" in found else ""
     if np.isnan(found["low"]):
         return f"{apart}; {verdict} (all {n} images come from {found['groups']} groups of related images: no interval)"
     shown = (
-        f"on these images{over} a difference under {smallest:.3f} cannot be told from chance"
+        f"on these images{over} a difference under {smallest:.3f} is not significant"
         if smallest <= 1
         else f"{n} images cannot show any difference"
     )

@@ -1,4 +1,4 @@
-"""A figure: its value, its 95% interval, the n it stands on, and how the interval was come by."""
+"""Metrics with their 95% interval, n, and the method of the interval, as dicts."""
 
 from collections.abc import Mapping
 
@@ -21,35 +21,34 @@ BY_IMAGE = "by image, assumes independent images"
 
 
 def proportion(k: int, n: int) -> dict:
-    """Return k of n as a figure: `value`, `low` and `high` by Wilson's formula, `n`, `method`.
-
-    The bounds take the n for independent: with near copies or neighbouring frames among them they are too narrow.
-    """
+    """Return k of n as a metric: `value`, Wilson's bounds `low`, `high` (of independent images), `n`, `method`."""
     low, high = wilson(k, n)
     return {"value": k / n, "low": low, "high": high, "n": n, "method": "Wilson"}
 
 
 def bootstrapped_share(value: float, replicates: np.ndarray, n: int, sizes: np.ndarray | None = None) -> dict:
-    """Return a figure from 0 to 1: `value`, `low` and `high` by its bootstrap replicates, `n`, `method`.
+    """Return a metric from 0 to 1: `value` on all n images, bounds `low` and `high`, `n`, `method`.
 
-    `value` is on all n images, `replicates` (resamples,) on each resample, `sizes` (groups,) the images of each group,
-    where groups were resampled and not images: that adds `groups`, how many.
+    `replicates` (resamples,) are its values on resamples. `sizes` (groups,) are the images of each group where groups
+    were resampled; it adds `groups`, their number.
     """
     value = float(value)
-    return _figure(value, share_interval(value, replicates, _units(n, sizes), n), n, sizes)
+    return _figure(
+        value, share_interval(value, replicates, n if sizes is None else effective_number(sizes), n), n, sizes
+    )
 
 
 def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.ndarray | None = None) -> dict:
-    """Return a mean error, which has no upper end, as `bootstrapped_share` does a share."""
+    """Return a mean error, which has no upper limit; arguments and result as of `bootstrapped_share`."""
     value = float(value)
-    low, high = expanded_interval(replicates, _units(n, sizes))
+    low, high = expanded_interval(replicates, n if sizes is None else effective_number(sizes))
     return _figure(value, (min(low, value), max(high, value)), n, sizes)
 
 
 def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0) -> dict:
-    """Return the mean of some images as a figure, its interval by groups where images are related.
+    """Return the mean of values (n,) as a metric: of bool a fraction, else an error.
 
-    `values` (n,) is bool for a share, else errors; `numbers` (n,) the group of each, None where no two share one.
+    `numbers` (n,) is the group of each image, resampled whole; None where no two share one.
     """
     n, is_share = len(values), values.dtype == bool
     if numbers is None or len(np.unique(numbers)) == n:
@@ -66,22 +65,19 @@ def mean_figure(values: np.ndarray, numbers: np.ndarray | None = None, seed: int
 
 
 def without_interval(figure: Mapping, groups: int) -> dict:
-    """Return a figure of images that come from fewer than `MIN_GROUPS` groups: `low` and `high` are None.
-
-    Its bounds by image are kept apart as `by_image`, for tables that name them so.
-    """
+    """Return a metric of fewer than `MIN_GROUPS` groups: `low` and `high` are None, bounds by image are `by_image`."""
     by_image = {"low": figure["low"], "high": figure["high"], "method": BY_IMAGE}
     method = f"no interval; from {groups} group{'s' * (groups != 1)} of related images"
     return {**figure, "low": None, "high": None, "method": method, "groups": groups, "by_image": by_image}
 
 
 def has_interval(figure: Mapping) -> bool:
-    """Return whether a figure has bounds; in a table they are NaN where there are none."""
+    """Return whether a metric has bounds: not None, and in a table not NaN."""
     return figure["low"] is not None and figure["low"] == figure["low"]
 
 
 def interval_words(figure: Mapping, form: str = ".3f") -> str:
-    """Return the interval of a figure, or why there is none, by `method` if it is known: "95% CI 0.781 to 0.930"."""
+    """Return the interval of a metric, or why there is none: "95% CI 0.781 to 0.930"."""
     if has_interval(figure):
         return f"95% CI {figure['low']:{form}} to {figure['high']:{form}}"
     few = f"from fewer than {MIN_GROUPS} groups of related images"
@@ -89,20 +85,14 @@ def interval_words(figure: Mapping, form: str = ".3f") -> str:
 
 
 def caveat(figure: Mapping) -> str:
-    """Return what the few groups of a figure cannot say; empty where there is nothing of the kind."""
+    """Return the remark on few groups in the `method` of a metric, or nothing."""
     return figure["method"].partition("; ")[2]
-
-
-def _units(n: int, sizes: np.ndarray | None) -> float:
-    return n if sizes is None else effective_number(sizes)
 
 
 def _figure(value: float, bounds: tuple[float, float], n: int, sizes: np.ndarray | None) -> dict:
     figure = {"value": value, "low": bounds[0], "high": bounds[1], "n": n, "method": BOOTSTRAP}
-    return figure if sizes is None else {**figure, "method": _by_groups(len(sizes)), "groups": len(sizes)}
-
-
-def _by_groups(groups: int) -> str:
-    """How the interval was come by, and what of so few groups it cannot say."""
-    method = f"bootstrap over groups of related images, {RESAMPLES} resamples"
-    return f"{method}; few groups ({groups}), the interval may be too narrow" if groups < FEW_GROUPS else method
+    if sizes is None:
+        return figure
+    few = f"; few groups ({len(sizes)}), the interval may be too narrow" if len(sizes) < FEW_GROUPS else ""
+    method = f"bootstrap over groups of related images, {RESAMPLES} resamples{few}"
+    return {**figure, "method": method, "groups": len(sizes)}

@@ -1,4 +1,4 @@
-"""Cross-validation: the figures of all folds of a recipe together."""
+"""Cross-validated metrics: the validation predictions of all folds of a recipe together."""
 
 from collections.abc import Iterable
 
@@ -12,13 +12,13 @@ from marinecv.runs import Run
 
 
 def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
-    """Score each recipe on the validation images of all its folds, each by a model that has not learned from it.
+    """Return `classification_metrics` of the validation images of all folds, by name of the recipe.
 
-    Which epoch's weights a fold keeps goes by the same images, which flatters a little. Runs that are no fold are
-    passed over; intervals resample the groups of the catalogs. Returns `classification_metrics` by name of the recipe.
+    Early stopping selects the epoch on the same images, so the metrics are a little optimistic. Other runs are left
+    out; intervals resample the groups of the catalogs.
     """
     runs = list(runs)
-    catalogs = {_name(run): run.catalog for run in runs if run.fold}  # of one recipe all hold the same images
+    catalogs = {_name(run): run.catalog for run in runs if run.fold}  # folds of one recipe have the same images
     return {
         name: classification_metrics(table, groups=common_groups([catalogs[name]], table["image_id"]))
         for name, table in fold_predictions(runs).items()
@@ -26,16 +26,13 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
 
 
 def fold_words(runs: Iterable[Run]) -> str:
-    """Return what the score of folds is called: cross-validated, and by what their images were kept together."""
+    """Return what the score of folds is called: cross-validated, and whether by groups."""
     splits = [run.read("recipe.json").get("data", {}).get("split_by") for run in runs if run.fold]
     return "cross-validated by groups of related images" if all(map(is_grouped, splits)) else "cross-validated"
 
 
 def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
-    """Return what is said of the validation images of all folds of each recipe, by its name: each image once.
-
-    Runs are finished ones; those that are no fold are passed over.
-    """
+    """Return the validation predictions of all folds of finished runs, each image once, by name of the recipe."""
     tables: dict[str, list] = {}
     for run in runs:
         if run.fold:

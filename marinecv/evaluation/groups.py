@@ -1,4 +1,4 @@
-"""Images that belong together: near copies, frames of one video, pictures of one camera. They vary together."""
+"""Groups of related images: near-duplicates, frames of one video, images of one camera. Their errors correlate."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 
 Groups = Mapping[str, object] | pd.Series | None
-"""The group of each image, by `image_id`; a missing or an empty one is none."""
+"""The group of each image, by `image_id`; an image with a missing or empty one is a group of its own."""
 
 
 def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
-    """Number the groups of images from 0, (n,) int; an image without an entry is a group of its own.
+    """Return the group number of each image from 0, (n,) int, or None where no two images share a group.
 
-    `groups` has the group of each by `image_id`; a missing or an empty one is none. None where no two images share a
-    group, so that groups say nothing. Raises ValueError where `groups` names none of the images.
+    Raises ValueError where `groups` has entries, but for none of the images.
     """
     if groups is None:
         return None
@@ -35,18 +34,17 @@ def counts_by_group(
 ) -> np.ndarray:
     """Count the images of each kind in each group: float64 (groups, kinds).
 
-    `numbers` (n,) is of `group_numbers`, `codes` (n,) the kind of each image from 0 to kinds - 1, and `weights` (n,)
-    what each image counts; None counts each once.
+    `numbers` (n,) is the group of each image, `codes` (n,) its kind from 0 to kinds - 1, `weights` (n,) its weight;
+    None weighs all by 1.
     """
     groups = numbers.max() + 1
     return np.bincount(numbers * kinds + codes, weights, groups * kinds).reshape(groups, kinds).astype(float)
 
 
 def common_groups(catalogs: Iterable[pd.DataFrame], image_ids: pd.Series) -> dict[str, str] | None:
-    """What belongs together among some images, where the catalogs of all runs that judge them say so.
+    """Return the group of each image in the first catalog, by `image_id`.
 
-    Returns the group of each in the first catalog, by `image_id`; None where in one of them an image has no group, or
-    no two images share one. Of a catalog `image_id` and `group` are read.
+    None where, in one of the catalogs, an image has no group or no two images share one.
     """
     found = [catalog.set_index("image_id")["group"].reindex(image_ids).fillna("") for catalog in catalogs]
     grouped = all((group != "").all() and group.nunique() < len(group) for group in found)

@@ -1,7 +1,7 @@
-"""What a network's inner space looks like: a map of its codes, their clusters, and who lies next to whom.
+"""The latent space of a network: a t-SNE map of embeddings, their clusters and nearest neighbors.
 
-Rows of a catalog, or the points made of them, come with `(n, values)` codes, row i for row i. Images are taken in the
-order of their ids, so that the order of the rows changes nothing.
+Functions take rows of a catalog with their embeddings (n, values), row i for row i. Images are processed in the order
+of their ids, so the order of the rows does not matter.
 """
 
 import numpy as np
@@ -34,17 +34,18 @@ ALL = "all"
 
 
 def perplexity_of(images: int) -> float:
-    """How many neighbours t-SNE reckons with: `PERPLEXITY`, of few images a third of the others, at least 1."""
+    """Return the perplexity of t-SNE: `PERPLEXITY`, at most a third of the other images, at least 1."""
     return min(PERPLEXITY, max(1.0, (images - 1) / 3))
 
 
 def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """Lay the codes out in the plane by t-SNE, and part both the points and the codes by K-means.
+    """Map embeddings to the plane by t-SNE, and cluster both the points and the embeddings by K-means.
 
-    Codes are not standardised: units that hardly ever fire would count as much as all others. `clusters` None takes as
-    many as there are classes; the seed is of K-means, for t-SNE begins at the principal components and draws nothing
-    else. Columns: `image_id, split, class_name, x, y, cluster_points, cluster_code`, numbered from 1, the largest
-    first. Source: van der Maaten and Hinton (2008); the K-means on the points is that of the butterflies report.
+    Embeddings are not standardized, which would give rarely active units the weight of all others. `clusters` None
+    takes the number of classes; the seed is of K-means, as t-SNE starts from the principal components. Returns
+    `image_id, split, class_name, x, y, cluster_points, cluster_code`; clusters are numbered from 1, the largest first.
+    Raises ValueError where there are fewer than 2 clusters, or no more different embeddings than clusters. Source: van
+    der Maaten and Hinton (2008); K-means on the points as in the butterflies report.
     """
     rows = as_table(rows)
     clusters = rows["class_name"].nunique() if clusters is None else clusters
@@ -52,13 +53,13 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
     if not 2 <= clusters < different:
         raise ValueError(
             f"{clusters} clusters cannot be made of {len(rows)} images of {rows['class_name'].nunique()} classes with "
-            f"{different} different codes. Expected at least 2 clusters, and more codes than clusters."
+            f"{different} different embeddings. Expected at least 2 clusters, and more embeddings than clusters."
         )
     order = by_image(rows, codes)
     place = TSNE(perplexity=perplexity_of(len(rows)), init="pca" if codes.shape[1] > 1 else "random", random_state=seed)
     parts = KMeans(clusters, n_init=10, random_state=seed)
     points = rows[["image_id", "split", "class_name"]].iloc[order]
-    with threadpool_limits(1):  # threads sum in any order, and t-SNE makes much of the last digit
+    with threadpool_limits(1):  # the order of sums changes the last digit, which t-SNE amplifies
         laid = place.fit_transform(codes[order])
         found = {"points": parts.fit_predict(laid), "code": parts.fit_predict(codes[order])}
     points = points.assign(x=laid[:, 0], y=laid[:, 1])
@@ -67,12 +68,12 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
 
 
 def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Hold both clusterings of `latent_points` against the classes: `MEASURE_COLUMNS`.
+    """Compare both clusterings of `latent_points` with the classes: `MEASURE_COLUMNS`.
 
-    `of` is "points" or "code"; `measure` `ari`, `ami`, `nmi`, `purity` or `silhouette`. The 95% interval is for other
-    images in the same clusters: of `ari` and `ami` by halves drawn without replacement (a bootstrap draws images twice,
-    and twins are in one cluster and of one class), of `purity` Wilson's, of `silhouette` by bootstrap, of `nmi` none,
-    for it falls with the number of images. `chance` is what shuffled labels give: none of `silhouette`.
+    `of` is "points" or "code", `measure` is `ari`, `ami`, `nmi`, `purity` or `silhouette`, `chance` its value for
+    shuffled labels (NaN of `silhouette`). The 95% interval is for other images in the same clusters: of `ari` and `ami`
+    by halves without replacement, as a bootstrap repeats images, which then agree; of `purity` Wilson's; of
+    `silhouette` by bootstrap; of `nmi`, which falls with the number of images, none.
     """
     points, order = as_table(points), by_image(points, codes)
     points, codes, n = points.iloc[order], codes[order], len(points)
@@ -88,7 +89,7 @@ def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, grou
 
 
 def bounded(values: np.ndarray, numbers: np.ndarray | None, seed: int = 0) -> tuple[float, float, float]:
-    """Return value, low and high of `mean_figure`; NaN where it has no interval."""
+    """Return value, low and high of `mean_figure`; NaN where there is no interval."""
     figure = mean_figure(values, numbers, seed)
     return tuple(np.nan if figure[name] is None else figure[name] for name in ("value", "low", "high"))
 
@@ -96,7 +97,7 @@ def bounded(values: np.ndarray, numbers: np.ndarray | None, seed: int = 0) -> tu
 def _agreement(
     classes: np.ndarray, clusters: np.ndarray, numbers: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, tuple[float, ...]]:
-    """What knows the labels: name -> value, low, high, chance."""
+    """Return value, low, high and chance of each measure that uses the labels."""
     figures, of_group = {}, np.arange(len(classes)) if numbers is None else numbers
     count = of_group.max() + 1
     halves = [np.isin(of_group, rng.permutation(count)[: count // 2]) for _ in range(HALVES)]
@@ -104,7 +105,7 @@ def _agreement(
     for name, measure in (("ari", adjusted_rand_score), ("ami", adjusted_mutual_info_score)):
         value = float(measure(classes, clusters))
         found = np.array([measure(classes[half], clusters[half]) for half in halves])
-        # A half of the images strays from all as far as all do from another sample of as many; AMI falls a little too.
+        # A half varies around the whole as the whole does around the population; AMI is also a little lower in halves.
         bounds = percentile_interval(value + found - found.mean())
         figures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
     for name, measure in (("nmi", normalized_mutual_info_score), ("purity", purity)):
@@ -116,12 +117,12 @@ def _agreement(
 
 
 def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
-    """The share of images that are of the most frequent class of their cluster; it rises with the clusters alone."""
+    """Return the fraction of images in the most frequent class of their cluster; more clusters raise it."""
     return float(contingency_matrix(classes, clusters).max(axis=0).sum() / len(classes))
 
 
 def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
-    """Say of each cluster its `size`, its most frequent `class_name` (of equals the first) and its `share`, 0 to 1."""
+    """Return the `size` of each cluster, its most frequent `class_name` (ties: the first) and that class's `share`."""
     points, tables = as_table(points), []
     for of, column in CLUSTERINGS.items():
         counts = points.groupby([column, "class_name"]).size().rename("count").reset_index()
@@ -133,10 +134,10 @@ def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def nearest_images(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
-    """Find for each image those of train (of all without two in train) whose codes point most nearly the same way.
+    """Return the nearest neighbors of each image among those of train, or among all with fewer than two in train.
 
-    Columns, the rows of an image together: `image_id, split, class_name, rank` (from 1), `neighbour_id,
-    neighbour_split, neighbour_class, similarity` (cosine of the angle between the codes, -1 to 1).
+    Columns: `image_id, split, class_name, rank` (from 1), `neighbour_id, neighbour_split, neighbour_class, similarity`
+    (cosine of the embeddings, -1 to 1).
     """
     rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
@@ -156,9 +157,9 @@ def nearest_images(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
 
 
 def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups = None) -> pd.DataFrame:
-    """The share of images whose nearest other image is of their class, split by split: `MEASURE_COLUMNS`.
+    """Return the fraction of images whose nearest neighbor has their class, by split: `MEASURE_COLUMNS`.
 
-    `chance` is what a neighbour drawn blindly from those searched would give; intervals are those of `mean_figure`.
+    `chance` is that of a random neighbor; intervals are those of `mean_figure`.
     """
     rows, nearest = as_table(rows).reset_index(drop=True), as_table(nearest, text=TEXT_OF_AUDIT).reset_index(drop=True)
     searched = _searched(rows)
@@ -175,21 +176,21 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups
 
 
 def some_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
-    """Draw images to look at: three whose nearest image is of their class, then three where it is not."""
+    """Draw example images: three whose nearest neighbor has their class, then three where it has not."""
     first = nearest[nearest["rank"] == 1].sort_values("image_id").sample(frac=1, random_state=seed)
     same = first["class_name"] == first["neighbour_class"]
     return [*first["image_id"][same].head(3), *first["image_id"][~same].head(3)]
 
 
 def by_image(rows: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
-    """The places of the rows in the order of their ids, so that the order in which they come changes nothing."""
+    """Return the indices that sort the rows by image id; ValueError where rows and embeddings differ in number."""
     if len(codes) != len(rows):
-        raise ValueError(f"Expected a row of codes for each of the {len(rows)} images. Received: {len(codes)}.")
+        raise ValueError(f"Expected a row of embeddings for each of the {len(rows)} images. Received: {len(codes)}.")
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 
 def searches_train(rows: pd.DataFrame) -> bool:
-    """Whether neighbours are searched among the images of train: where there are two at least, else among all."""
+    """Return whether neighbors are searched in train, which needs two images there, or among all images."""
     return bool((rows["split"] == "train").sum() > 1)
 
 

@@ -1,4 +1,4 @@
-"""What a score is worth when relatives are kept apart: as published, without relatives in train, in grouped folds."""
+"""Leakage check: a score as split, on images without a related training image, and in grouped folds."""
 
 from pathlib import Path
 
@@ -15,19 +15,19 @@ from marinecv.evaluation.predictions import as_predictions, make_table
 from marinecv.tables import check_columns, numbers, read_table
 
 FIGURES = ("accuracy", "balanced_accuracy")
-WITHOUT, GROUPED = "no relative in train", "grouped folds"
-NOT_LOOKED_FOR = "Whether these images have relatives in train was not looked for: `evaluate` does, `audit` shows them."
+WITHOUT, GROUPED = "no related image in train", "grouped folds"
+NOT_LOOKED_FOR = "Train-test leakage was not checked: `evaluate` checks it, `audit` shows related images."
 HONEST_COLUMNS = ["images", "split", "figure", "value", "low", "high", "n", "groups", "method"]
 
 
 def honest_scores(
     predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Score a model three ways, side by side: `HONEST_COLUMNS`, a row a figure (`accuracy`, `balanced_accuracy`).
+    """Return accuracy and balanced accuracy on three sets of images: `HONEST_COLUMNS`, a row a set and metric.
 
-    On each split `as split`; on its images with `no relative in train` (none of `relatives_in_train`); and of the
-    `grouped folds` together, the predictions of whose validation images are `folds`. Intervals (95%) resample groups,
-    six or more. Where no image is left, value and bounds are missing and n is 0.
+    The sets are each split (`as split`), its images that are not among `relatives` (`no related image in train`), and
+    the `grouped folds`, whose validation predictions are `folds`. 95% intervals resample groups, six or more. A set
+    without images has n 0 and NaN for value and bounds.
     """
     predictions, rows = as_predictions(predictions), []
     for split in SCORED_SPLITS:
@@ -41,7 +41,7 @@ def honest_scores(
 
 
 def read_honest_scores(path: str | Path) -> pd.DataFrame:
-    """Read what `write_table` wrote of `honest_scores`; ValueError where a column is missing, or holds no numbers."""
+    """Read a table of `honest_scores` from CSV; ValueError where a column is missing, or holds no numbers."""
     scores = numbers(read_table(path), ("value", "low", "high", "n", "groups"), path)
     check_columns(scores, HONEST_COLUMNS, path)
     return scores.astype({"n": int, "groups": int})
@@ -49,15 +49,15 @@ def read_honest_scores(path: str | Path) -> pd.DataFrame:
 
 def honest_sentences(
     scores: pd.DataFrame,
-    kinds: str = "copy, near copy or neighbouring frame",
+    kinds: str = "copy, near-duplicate or neighboring frame",
     train: str = "train",
     *,
     retrain: bool = True,
 ) -> list[str]:
-    """Say in words what `honest_scores` says of the accuracy: a sentence a split, and one of the folds.
+    """Return sentences on the accuracies of `honest_scores`: one a split, one on the folds.
 
-    `kinds` of relatives were looked for among the images `train`. A model that was trained elsewhere cannot be trained
-    in folds: `retrain` is False.
+    `kinds` names the related images that were searched, `train` where. `retrain` is False for a model that cannot be
+    trained in folds, as it was trained elsewhere.
     """
     rows = scores[scores["figure"] == "accuracy"].set_index(["images", "split"])
     said, related = [], 0
@@ -65,18 +65,18 @@ def honest_sentences(
         whole, alone = rows.loc[AS_SPLIT, split], rows.loc[WITHOUT, split]
         here = int(whole["n"] - alone["n"])
         related += here
-        rest = f"on the other {alone['n']} it is {_figure(alone)}" if alone["n"] else "no other image is left"
+        rest = f"{_figure(alone)} on the other {alone['n']}" if alone["n"] else "no other image is left"
         said.append(
-            f"{here} of the {whole['n']} {split} images have a {kinds} in {train}, so the accuracy of "
-            f"{whole['value']:.3f} may be memory in part; {rest}."
+            f"Train-test leakage: {here} of the {whole['n']} {split} images have a {kinds} in {train}. "
+            f"Accuracy: {whole['value']:.3f} on all; {rest}."
             if here
-            else f"None of the {whole['n']} {split} images was found to have a {kinds} in {train}."
+            else f"No train-test leakage found: none of the {whole['n']} {split} images has a {kinds} in {train}."
         )
     if (GROUPED, "all") in rows.index:
         folds = _figure(rows.loc[GROUPED, "all"])
         said.append(f"Cross-validated by groups of related images: {folds}.")
     elif related and retrain:
-        said.append("To train it anew with relatives kept apart, and see what is left: evaluate RUN --folds 5.")
+        said.append("For a score without leakage, evaluate with folds=5: cross-validation by groups of related images.")
     return said
 
 
@@ -86,11 +86,11 @@ def _figure(row: pd.Series) -> str:
 
 
 def leak_index(votes: pd.DataFrame) -> dict:
-    """Say how much of the score as split comes from relatives: what a memory of thumbnails loses where they are apart.
+    """Return the accuracy that the nearest-neighbor baseline on thumbnails owes to leakage.
 
-    Of `thumbnail_votes`, `scores` (`HONEST_COLUMNS`: `as split` and `majority class` of each split, `relatives apart`
-    on all images), and on the images with both votes the `difference` of accuracies, its 95% bounds `low` and `high`
-    over groups, and `n`; these are missing where nothing is split.
+    `votes` are of `thumbnail_votes`. Returns `scores` (`HONEST_COLUMNS`: the votes of each kind and the `majority
+    class`), and on the images with both votes the `difference` of the accuracies, its 95% bounds `low` and `high` over
+    groups, and `n`; NaN and 0 where nothing is split.
     """
     votes = as_table(votes, text=TEXT_OF_AUDIT)
     groups = votes.drop_duplicates("image_id").set_index("image_id")["group"]

@@ -1,9 +1,9 @@
-"""What more labels bring: every line of a learning curve at every share of labelled images, with its intervals.
+"""Learning curves: the metrics of each line (what was trained) at each fraction of labeled images, with intervals.
 
-The `cells` of a curve are the predictions of all that were trained, one below the other: `line` (what was trained),
-`labelled` (the share of the train images that has a label, 0 to 1), `images` (how many that are), `seed`, and then the
-columns of a predictions table. All judge the same images of a split. The intervals say what other judged images would
-have given; what other labelled images would have given is seen in the range over the seeds.
+`cells` are the predictions of all runs of a curve, one below the other: `line`, `labelled` (fraction of the train
+images with a label, 0 to 1), `images` (their number), `seed`, then the columns of a predictions table. All runs predict
+the same images of a split. Intervals are for other images of that split; the range over seeds is for other labeled
+images.
 """
 
 import numpy as np
@@ -23,14 +23,14 @@ DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", 
 
 
 def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Score each line at each share of the cells of a curve, the mean over its seeds: a row a line, share and metric.
+    """Return the metrics of each line at each fraction: a row a line, fraction and metric.
 
-    `batched_macro_f1` is the mean of the macro-F1 of batches of 64 images in the order of their true classes, each over
-    the classes that it holds or predicts: it falls far below macro-F1 and is no score, but papers print it.
+    `batched_macro_f1`, which papers print, is the mean macro-F1 of batches of 64 images sorted by true class, each over
+    the classes that it holds or predicts; it is far below macro-F1.
 
     Columns: `line, labelled, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%: of
-    accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN of few groups
-    and of `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
+    accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN with few groups
+    and for `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
     """
     rows = judged_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
@@ -54,10 +54,10 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 
 
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Compare the accuracy of every other line with that of the first, at each share, over the seeds that both have.
+    """Compare the accuracy of each other line with that of the first, at each fraction, over common seeds.
 
     Columns: `line, labelled, difference, low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
-    "worse" where the interval leaves 0 out, else "not told apart".
+    "worse" where the interval does not hold 0, else "not told apart".
     """
     rows = judged_rows(cells, split)
     rows_of_line(rows, first)
@@ -76,34 +76,27 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0,
 
 
 def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return the rows of a split that have a true class, cell after cell, the images of each in the same order.
+    """Return the labeled rows of a split, sorted by line, fraction, seed and image.
 
-    They are `line, labelled, images, seed, image_id, true_class, predicted_class, loss` (nats); sorted by line, share,
-    seed and image. Raises ValueError where there is no such row; a cell judges other images than the rest, or one
-    twice; or an image has two true classes.
+    Columns: `line, labelled, images, seed, image_id, true_class, predicted_class, loss` (nats). Raises ValueError where
+    there is no row, or a run predicts other images than the first, or has other labels.
     """
     rows = cells[(cells["split"] == split) & (cells["true_class"] != "")]
     if rows.empty:
         raise ValueError(
-            f"No cell of the curve has a labelled image in split {split!r}. Expected one of the splits "
+            f"No run of the curve has a labeled image in split {split!r}. Expected one of the splits "
             f"{tuple(cells['split'].unique())}."
         )
     rows = rows.sort_values([*CELL, "image_id"], ignore_index=True)
-    truth = rows.drop_duplicates(["image_id", "true_class"]).sort_values("image_id")
-    twice = truth.loc[truth["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise ValueError(
-            f"{len(twice)} images of split {split!r} have another true class in some cells; the first is "
-            f"{twice.iloc[0]}. Expected the same labels in all: train the cells on one catalog."
-        )
+    expected = None
     for (line, labelled, seed), cell in rows.groupby(CELL):
-        judged = cell["image_id"].value_counts().reindex(truth["image_id"], fill_value=0)
-        if (judged != 1).any():
-            odd = judged.index[judged != 1]
+        truth = [*zip(cell["image_id"], cell["true_class"], strict=True)]
+        expected = truth if expected is None else expected
+        if truth != expected or cell["image_id"].duplicated().any():
             raise ValueError(
-                f"The cell {line}, {labelled:.0%} labelled, seed {seed}, does not judge {len(odd)} of {len(truth)} "
-                f"images of split {split!r} exactly once; the first is {odd[0]} ({judged[odd[0]]} times). Expected the "
-                "same images in every cell: judge it again on the catalog of the others."
+                f"The run {line}, {labelled:.0%} labeled, seed {seed}, has other images or labels in split {split!r} "
+                f"than the first run: {len(truth)} rows and {len(expected)}. Expected each image once, with one label "
+                "in all runs: train it again on the catalog of the others."
             )
     return rows[[*cells.columns[:5], "true_class", "predicted_class"]].assign(loss=image_losses(rows.iloc[:, 4:]))
 
@@ -117,10 +110,10 @@ def rows_of_line(rows: pd.DataFrame, line: str) -> pd.DataFrame:
 
 
 def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[float, float]:
-    """The 95% bounds of a mean over seeds, as `classification_metrics` bounds one; its value comes first in `mean`."""
+    """Return the 95% bounds of a mean over seeds; `mean` is its value, then its bootstrap replicates."""
     if len(sizes) < min(n, MIN_GROUPS):
         return np.nan, np.nan
-    if metric == "accuracy" and len(sizes) == n:  # all or nothing is the same in every resample
+    if metric == "accuracy" and len(sizes) == n:  # resamples of 0% or 100% are all equal
         return wilson(mean[0] * n, n)
     units = effective_number(sizes)
     shares = metric in ("accuracy", *MACRO)
@@ -128,7 +121,7 @@ def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[f
 
 
 def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics of one cell, (1 + resamples,) each; weights (1 + resamples, n) say how often each image is taken."""
+    """Return the metrics of one run, (1 + resamples,) each; `weights` (1 + resamples, n) counts each image."""
     right = (cell["predicted_class"] == cell["true_class"]).to_numpy()
     macro = averages(*_totals(cell, class_names, weights))
     # Batch of an image: its rank in the order of true classes, divided by the size.
@@ -145,6 +138,6 @@ def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarr
 
 
 def _totals(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Hits, predicted and support of each class, (rows of weights, C) each."""
+    """Return hits, predicted and support of each class, (rows of weights, C) each."""
     true, predicted = (cell[name].to_numpy()[:, None] == class_names for name in ("true_class", "predicted_class"))
     return weights @ (true & predicted), weights @ predicted, weights @ true

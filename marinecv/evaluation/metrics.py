@@ -1,4 +1,7 @@
-"""Every classification figure, once, from a predictions table; equal to scikit-learn to the last digit."""
+"""Classification metrics of a predictions table, with intervals.
+
+Ours rather than scikit-learn's, as the bootstrap needs them for 2,000 resamples at once; the tests compare the values.
+"""
 
 from collections.abc import Sequence
 
@@ -10,39 +13,35 @@ from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, resampled_sums, wilson
 from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table
 
-SMALLEST = np.finfo(np.float64).eps  # the probability that scikit-learn gives to what was held for impossible
+SMALLEST = np.finfo(np.float64).eps  # to which scikit-learn clips probabilities
 
 
 def classification_metrics(
     predictions: pd.DataFrame, class_names: Sequence[str] | None = None, seed: int = 0, groups: Groups = None
 ) -> dict:
-    """Score a predictions table, every figure with its 95% interval.
+    """Return the metrics of a predictions table, each with its 95% interval.
 
         >>> import marinecv as mcv
         >>> table = mcv.make_table(range(2), "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
         >>> mcv.classification_metrics(table)["accuracy"]["n"]
         2
 
-    Near copies, neighbouring frames and pictures of one camera are right or wrong together: intervals over images are
-    then far too narrow, and `groups` says what belongs together. What would come of other groups is then what the
-    intervals bound.
-
-    Conventions are scikit-learn's: a ratio with nothing below the line is 0; balanced accuracy averages the classes
-    that occur in the truth, macro figures those that occur in the truth or in the predictions. Rows without a true
-    class are counted in `unlabelled` and not scored.
+    Conventions are scikit-learn's: a ratio with denominator 0 is 0; balanced accuracy averages the classes in the
+    truth, macro averages those in the truth or the predictions.
 
     Args:
-        predictions: predictions table; the rows to score, usually one split.
+        predictions: predictions table, usually of one split.
         class_names: the classes expected, in order; None takes the table's own.
         seed: of the bootstrap.
-        groups: the group of an image by its `image_id`; one without an entry is a group of its own.
+        groups: the group of an image by `image_id`: near-duplicates, frames of one video, images of one camera. Their
+            errors correlate, so groups are resampled whole. An image without an entry is a group of its own.
 
     Returns:
-        dict of `n`, `unlabelled`, and for each figure a dict of `value, low, high, n, method`, and `groups` (how many)
-        where images share one: `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`,
-        `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`, `weighted_f1`, `top3_accuracy` (with
-        more than three classes), `log_loss` (nats). Of fewer than 20 groups `method` says that the interval may be too
-        narrow; of fewer than 6 there is none, see `without_interval`.
+        dict of `n`, `unlabelled` (rows without a true class, not scored) and for each metric a dict of `value, low,
+        high, n, method`, and `groups` (their number) where images share one: `accuracy`, `balanced_accuracy`,
+        `macro_precision`, `macro_recall`, `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`,
+        `weighted_f1`, `top3_accuracy` (with more than three classes), `log_loss` (nats). With fewer than 20 groups
+        `method` says that the interval may be too narrow; with fewer than 6 `low` and `high` are None.
 
     Raises:
         ValueError: no row has a true class, or the table has other classes than `class_names`.
@@ -53,8 +52,10 @@ def classification_metrics(
     labelled = _labelled(predictions)
     n, counts = len(labelled), confusion(labelled).to_numpy()
     of_images = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
-    if len(names) > 3:
-        of_images["top3_accuracy"] = _in_top(labelled, 3)
+    if len(names) > 3:  # ties as in scikit-learn
+        order = np.argsort(probabilities_of_table(labelled), axis=1, kind="stable")
+        true = labelled["true_class"].map(names.index).to_numpy()
+        of_images["top3_accuracy"] = (order[:, -3:] == true[:, None]).any(axis=1)
     numbers = group_numbers(labelled["image_id"], groups)
     if numbers is not None and (few := int(numbers.max()) + 1) < MIN_GROUPS:
         metrics = classification_metrics(predictions, seed=seed)
@@ -63,14 +64,14 @@ def classification_metrics(
     sizes = None if numbers is None else np.bincount(numbers)
     drawn = _resampled_totals(counts, seed) if numbers is None else _resampled_by_group(labelled, numbers, seed)
     replicates = averages(*drawn)
-    for name, value in averages(*_totals(counts)).items():
+    for name, value in averages(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)).items():
         shares[name] = bootstrapped_share(value, replicates[name], n, sizes)
     log_loss = mean_figure(image_losses(labelled), numbers, seed)
     return {"n": n, "unlabelled": len(predictions) - n, **shares, "log_loss": log_loss}
 
 
 def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Score each class against the rest; an absent class keeps its row.
+    """Return the metrics of each class against the rest.
 
         >>> import marinecv as mcv
         >>> table = mcv.make_table(range(2), "test", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
@@ -78,23 +79,22 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
         [1.0, 0.0]
 
     Returns:
-        DataFrame, one row a class in order: `class_name, precision, recall, specificity, f1, support`, and
-        `<name>_low`, `<name>_high` (Wilson, 95%) of the first three. They take images for independent: with near copies
-        or neighbouring frames among them they are too narrow. A ratio with nothing below the line is 0, bounded by
-        (0, 1).
+        DataFrame, one row a class in order, absent ones too: `class_name, precision, recall, specificity, f1, support`,
+        and `<name>_low`, `<name>_high` of the first three (95%, Wilson's, which assumes independent images). A ratio
+        with denominator 0 is 0, bounded by (0, 1).
 
     Raises:
         ValueError: no row has a true class.
     """
     labelled = _labelled(predictions)
-    hits, predicted, support = _totals(confusion(labelled).to_numpy())
+    counts = confusion(labelled).to_numpy()
+    hits, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     others = len(labelled) - support
     rejected = others - predicted + hits
     table = pd.DataFrame({"class_name": class_names_of_table(predictions), **_ratios(hits, predicted, support)})
     table["support"] = support
     for name, k, n in (("precision", hits, predicted), ("recall", hits, support), ("specificity", rejected, others)):
-        bounds = np.array([wilson(int(a), int(b)) for a, b in zip(k, n, strict=True)])
-        table[f"{name}_low"], table[f"{name}_high"] = bounds.T
+        table[f"{name}_low"], table[f"{name}_high"] = zip(*map(wilson, k.tolist(), n.tolist()), strict=True)
     return table
 
 
@@ -119,11 +119,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confused_pairs(predictions: pd.DataFrame, k: int = 10) -> pd.DataFrame:
-    """List the pairs of classes confused most often.
-
-    Returns:
-        DataFrame of at most k rows, most frequent first: `true_class, predicted_class, count, image_ids` (a list).
-    """
+    """Return the k most frequent confusions: `true_class, predicted_class, count, image_ids` (a list)."""
     labelled = _labelled(predictions)
     wrong = labelled[labelled["true_class"] != labelled["predicted_class"]]
     pairs = wrong.groupby(["true_class", "predicted_class"])["image_id"].agg(["size", list]).reset_index()
@@ -132,11 +128,9 @@ def confused_pairs(predictions: pd.DataFrame, k: int = 10) -> pd.DataFrame:
 
 
 def worst_losses(predictions: pd.DataFrame, k: int = 12) -> pd.DataFrame:
-    """List the images whose true class got the least probability.
+    """Return the k images whose true class has the lowest probability, worst first.
 
-    Returns:
-        DataFrame of at most k rows, worst first: `image_id, split, true_class, predicted_class, p_true, p_predicted,
-        loss` (nats).
+    Columns: `image_id, split, true_class, predicted_class, p_true, p_predicted, loss` (nats).
     """
     labelled = _labelled(predictions)
     table = labelled[["image_id", "split", "true_class", "predicted_class"]].reset_index(drop=True)
@@ -147,7 +141,7 @@ def worst_losses(predictions: pd.DataFrame, k: int = 12) -> pd.DataFrame:
 
 
 def image_losses(predictions: pd.DataFrame) -> np.ndarray:
-    """Return the cross-entropy of each row, all labelled, (n,) in nats; clipped as scikit-learn clips."""
+    """Return the cross-entropy of each row, all labeled, (n,) in nats; probabilities are clipped as in scikit-learn."""
     return -np.log(_probability_of(predictions, "true_class").clip(SMALLEST, 1 - SMALLEST))
 
 
@@ -156,7 +150,7 @@ def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
     labelled = predictions[predictions["true_class"] != ""]
     if labelled.empty:
         what = f"None of the {len(predictions)} rows has a true class" if len(predictions) else "There is no row"
-        raise ValueError(f"{what}. Expected labelled images: check the split, or label them.")
+        raise ValueError(f"{what}. Expected labeled images: check the split, or label them.")
     if unknown := {*labelled["true_class"], *labelled["predicted_class"]}.difference(class_names_of_table(labelled)):
         raise ValueError(
             f"Expected a column p_<class> for every class of the table. Received: none for {min(unknown)!r}."
@@ -165,25 +159,12 @@ def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _probability_of(predictions: pd.DataFrame, column: str) -> np.ndarray:
-    names = class_names_of_table(predictions)
-    codes = predictions[column].map(names.index).to_numpy()
-    return probabilities_of_table(predictions)[np.arange(len(codes)), codes]
-
-
-def _in_top(predictions: pd.DataFrame, k: int) -> np.ndarray:
-    """Whether the true class of each row is among its k most probable, (n,); ties as scikit-learn breaks them."""
-    codes = predictions["true_class"].map(class_names_of_table(predictions).index).to_numpy()
-    order = np.argsort(probabilities_of_table(predictions), axis=1, kind="stable")
-    return (order[:, -k:] == codes[:, None]).any(axis=1)
-
-
-def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, predicted and support of each class, (C,) each."""
-    return counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    classes = predictions[column].map(class_names_of_table(predictions).index).to_numpy()
+    return probabilities_of_table(predictions)[np.arange(len(classes)), classes]
 
 
 def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`_totals` of resamples, (resamples, C) each. Drawing images is drawing cells of the confusion matrix."""
+    """Return hits, predicted and support in resamples of images, (resamples, C) each."""
     true, predicted = counts.nonzero()
     cells = counts[true, predicted]
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), RESAMPLES).astype(np.float64)
@@ -192,7 +173,7 @@ def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def _resampled_by_group(labelled: pd.DataFrame, numbers: np.ndarray, seed: int) -> list[np.ndarray]:
-    """`_totals` of resamples of groups, (resamples, C) each."""
+    """Return hits, predicted and support in resamples of groups, (resamples, C) each."""
     names = class_names_of_table(labelled)
     true, predicted = (labelled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
     parts = [
@@ -204,7 +185,7 @@ def _resampled_by_group(labelled: pd.DataFrame, numbers: np.ndarray, seed: int) 
 
 
 def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
-    """The figures of each class, shape (..., C) in and out."""
+    """Return the metrics of each class, shape (..., C) in and out."""
     others = support.sum(axis=-1, keepdims=True) - support
     return {
         "precision": _divide(hits, predicted),
@@ -215,21 +196,21 @@ def _ratios(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dic
 
 
 def averages(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the figures averaged over classes, by the conventions of `classification_metrics`.
+    """Return the averages over classes of `classification_metrics`, (...) each.
 
-    Of each class, all (..., C): `hits` images that are predicted as such, `predicted` ones predicted as it, and
-    `support`. Returns (...) each: `balanced_accuracy`, and `macro_<name>` and `weighted_<name>` as there.
+    Of each class, (..., C) each: `hits` are its images that are classified correctly, `predicted` the images predicted
+    as it, `support` its images.
     """
+
+    def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return (values * weights).sum(axis=-1) / weights.sum(axis=-1)
+
     ratios = _ratios(hits, predicted, support)
     return {
-        "balanced_accuracy": _mean(ratios["recall"], support > 0),
-        **{f"macro_{name}": _mean(ratio, predicted + support > 0) for name, ratio in ratios.items()},
-        **{f"weighted_{name}": _mean(ratios[name], support) for name in ("precision", "recall", "f1")},
+        "balanced_accuracy": mean(ratios["recall"], support > 0),
+        **{f"macro_{name}": mean(ratio, predicted + support > 0) for name, ratio in ratios.items()},
+        **{f"weighted_{name}": mean(ratios[name], support) for name in ("precision", "recall", "f1")},
     }
-
-
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return (values * weights).sum(axis=-1) / weights.sum(axis=-1)
 
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:

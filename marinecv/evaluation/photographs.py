@@ -1,4 +1,4 @@
-"""How many more photographs: the power law that the errors of a line of a learning curve follow."""
+"""Sample-size estimate: additional images for a goal, by a power law fitted to a line of a learning curve."""
 
 import numpy as np
 import pandas as pd
@@ -7,36 +7,36 @@ from marinecv.evaluation.intervals import RESAMPLES, percentile_interval
 from marinecv.evaluation.learning_curve import judged_rows, rows_of_line
 from marinecv.evaluation.predictions import class_names_of_table
 
-SHARES = 3  # two points lie on every power law
-FEWEST = 10  # on made classes every third interval missed the truth with 5 judged images, every sixth with 10
+SHARES = 3  # sizes of the train set; two points fit every power law
+FEWEST = 10  # in simulations every third interval missed the truth with 5 validation images, every sixth with 10
 WIDEST = 4
 STEEPEST = 5.0
 FLATTEST = 0.01  # halving the error would take 2**100 times the images
 HALVINGS = 40
 REFUSALS = {
-    "absent": "no photograph is labelled, or none is judged",
-    "few": f"fewer than {FEWEST} photographs are judged",
-    "perfect": "no judged photograph is wrong",
-    "flat": "more photographs have not helped so far",
-    "wide": f"the interval spans more than a factor of {WIDEST}; more judged photographs would narrow it",
+    "absent": "there is no labeled train image, or no validation image",
+    "few": f"there are fewer than {FEWEST} validation images",
+    "perfect": "no validation image is misclassified",
+    "flat": "more images have not lowered the error so far",
+    "wide": f"the interval spans more than a factor of {WIDEST}; more validation images would narrow it",
 }
 
 
 def photographs_needed(
     cells: pd.DataFrame, counts: pd.DataFrame, line: str, goal: float | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """Fit error = level * images^-exponent to a line, over all images and by class, and follow it to a goal.
+    """Fit error = level * images^-exponent to a line, over all images and by class, and extrapolate it to a goal.
 
-    The number of errors is fitted by maximum Poisson likelihood over all shares and seeds; all classes share one
-    exponent, for one of its own would be noise. Intervals are 95% by a percentile bootstrap over the judged images;
-    other labelled images, and a law that bends, are not in them. `counts` are the labelled train images: `labelled,
-    seed, class_name, images`. The goal is accuracy, and recall of each class, between 0 and 1; None wants half of
-    today's errors.
+    The law is fitted by maximum Poisson likelihood of the errors over all fractions and seeds, with one exponent for
+    all classes. 95% intervals are by a percentile bootstrap over validation images; they hold neither other labeled
+    images nor deviations from the law. `counts` are the labeled train images: `labelled, seed, class_name, images`.
+    `goal` is the accuracy, and the recall of each class, between 0 and 1; None halves the error.
 
-    Returns a row of all images (`class_name` is ""), then one a class, largest `gain` first: `class_name, images`
-    (labelled at the largest share; mean over seeds, as `error`), `judged, error, fitted` (the law's error there),
-    `exponent, exponent_low, exponent_high, goal` (the error wanted), `needed, low, high` (labelled images in all),
-    `more`, `gain` (by how much one more photograph of the class lowers its error), `said`: why no law is followed.
+    Returns a row of all images (`class_name` is ""), then one a class, the largest `gain` first: `class_name, images`
+    (labeled at the largest fraction; mean over seeds, as `error`), `judged` (validation images), `error, fitted` (the
+    law's error), `exponent, exponent_low, exponent_high, goal` (an error), `needed, low, high` (labeled images in all),
+    `more` (additional ones), `gain` (by which one more image of the class lowers its error), `said` (why there is no
+    estimate). Raises ValueError for an impossible goal, an unknown line, or fewer than three sizes of the train set.
     """
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: {goal}.")
@@ -47,8 +47,8 @@ def photographs_needed(
     sizes = points["images"].unique()
     if len(sizes) < SHARES:
         raise ValueError(
-            f"Line {line!r} has learned from {len(sizes)} numbers of labelled images: {tuple(map(int, sizes))}. "
-            f"Expected at least {SHARES}, to see how its errors fall. Name three shares or more with --labelled."
+            f"Line {line!r} was trained on {len(sizes)} numbers of labeled images: {tuple(map(int, sizes))}. Expected "
+            f"at least {SHARES}. Name three fractions or more with fractions=."
         )
     class_names = class_names_of_table(cells.iloc[:, 4:])
     wrong = (rows["predicted_class"] != rows["true_class"]).to_numpy().reshape(-1, n)
@@ -64,7 +64,7 @@ def photographs_needed(
 
 
 def next_class(table: pd.DataFrame) -> str:
-    """Return the class to photograph next, of the largest gain where the law is followed; "" where it is of none."""
+    """Return the class with an estimate whose additional images gain most; "" where no class has an estimate."""
     followed = table[(table["class_name"] != "") & (table["said"] == "")]
     return "" if followed.empty else followed.loc[followed["gain"].idxmax(), "class_name"]
 
@@ -72,14 +72,14 @@ def next_class(table: pd.DataFrame) -> str:
 def _laws(
     class_names: list[str], wrong: list[np.ndarray], images: np.ndarray, last: np.ndarray, goal: float | None, seed: int
 ) -> pd.DataFrame:
-    """The rows of the table: wrong (cells, judged images) of each class, images (classes, cells), last (cells,)."""
+    """Return the rows of the table: `wrong` (runs, judged images) a class, `images` (classes, runs), `last` (runs,)."""
     judged = np.array([of_class.shape[1] for of_class in wrong])
     errors = _count_errors(wrong, seed)
     exponents = _fit_exponents(errors, images)
     now = images[:, last].mean(axis=1)
     fitted = _fit_errors(errors, judged, images, exponents, now)
     wanted = np.where(fitted > 0, fitted / 2, np.nan) if goal is None else np.full_like(fitted, 1 - goal)
-    # In logarithms, where a flat law overflows nothing: how many times today's images the goal takes.
+    # How many times the images of today the goal takes, in logarithms, which do not overflow.
     times = np.log(np.maximum(fitted / wanted, 1)) / np.maximum(exponents, FLATTEST)[:, None]
     low, high = np.array([percentile_interval(of_class) for of_class in times[1:].T]).T
     exponent_low, exponent_high = percentile_interval(exponents[1:])
@@ -114,7 +114,7 @@ def _laws(
 
 
 def _count_errors(wrong: list[np.ndarray], seed: int) -> np.ndarray:
-    """Errors of each class in each cell, (1 + resamples, classes, cells): first as judged, then of resampled images."""
+    """Return errors by class and run, (1 + resamples, classes, runs): of all images, then of resampled ones."""
     rng, errors = np.random.default_rng(seed), []
     for of_class in wrong:
         n = of_class.shape[1]
@@ -124,11 +124,11 @@ def _count_errors(wrong: list[np.ndarray], seed: int) -> np.ndarray:
 
 
 def _fit_exponents(errors: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """The exponent that all classes share, (1 + resamples,); NaN where there is no error at all.
+    """Return the common exponent of all classes, (1 + resamples,); NaN where there is no error.
 
-    Given the exponent, the best level of a class makes its expected errors as many as those observed. What is left
-    falls steadily as the exponent grows: the mean log of images over expected errors minus that over observed ones.
-    Halving the range finds its zero without a step that could go astray, classes without an error included.
+    The best level of a class makes expected errors equal to the observed ones. What remains falls monotonically with
+    the exponent, so that bisection finds its zero: the mean log of images over expected errors minus that over
+    observed.
     """
     logs, totals = np.log(np.maximum(images, 1)), errors.sum(axis=2)
     observed = (errors * logs).sum(axis=(1, 2))
@@ -144,7 +144,7 @@ def _fit_exponents(errors: np.ndarray, images: np.ndarray) -> np.ndarray:
 def _fit_errors(
     errors: np.ndarray, judged: np.ndarray, images: np.ndarray, exponents: np.ndarray, now: np.ndarray
 ) -> np.ndarray:
-    """The law's share of errors with as many images as now, (1 + resamples, classes)."""
+    """Return the error of the law at the present number of images, (1 + resamples, classes)."""
     times = np.maximum(images, 1) / np.maximum(now, 1)[:, None]
     expected = np.exp(-exponents[:, None, None] * np.log(times)).sum(axis=2)
     return errors.sum(axis=2) / np.maximum(judged, 1) / expected

@@ -1,4 +1,4 @@
-"""A model and a catalog in, a predictions table out."""
+"""Predictions of a model on the images of a catalog."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.data.attributes import class_mean_attributes, shuffled_attributes
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import usable
+from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.features.bank import make_bank_dataset, open_bank
 from marinecv.features.embeddings import embed, up_to_code
@@ -19,17 +21,24 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat, is_stock
 from marinecv.models.outputs import with_probabilities
 from marinecv.progress import progress_bar
+from marinecv.runs import Run
+
+MEANINGS = {
+    "oracle": "those of the image itself, which are unknown for a new image",
+    "class-mean": "the mean of its true class over train, which reveals the class",
+    "shuffled": "those of another image: the accuracy without true attributes",
+}
 
 
 def predict_probabilities(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray:
-    """Predict every image of a dataset, in its order: (n, C) float32.
+    """Return the outputs for every image of a dataset, in its order: (n, C) float32.
 
-    The model takes pixels (batch, height, width, 3) in [0, 255]; batches are of images, or of (images, labels).
+    Batches are of pixels (batch, height, width, 3) in [0, 255], or of (pixels, labels).
     """
-    # Negative where nobody knows; arrays, which Keras takes too, have none.
+    # The cardinality is negative where it is unknown; arrays, which Keras takes too, have none.
     batches = max(0, int(getattr(dataset, "cardinality", int)())) or None
     with progress_bar(batches, "predicting", unit="batches") as show:
-        # Keras waits for what each batch gives, unless all callbacks are async_safe.
+        # Keras waits for the output of each batch, unless all callbacks are async_safe.
         bar = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: show(batch + 1), async_safe=True)
         return np.asarray(model.predict(dataset, verbose=0, callbacks=[bar]), dtype=np.float32)
 
@@ -46,7 +55,7 @@ def predict_table(
     bank: bool = False,
     together: bool = False,
 ) -> pd.DataFrame:
-    """Predict the usable images of a catalog, whatever their split.
+    """Return the predictions table of the usable images of a catalog, of any split.
 
         >>> import marinecv as mcv
         >>> catalog = mcv.read_catalog(mcv.demo_images())
@@ -55,25 +64,23 @@ def predict_table(
         ['image_id', 'split', 'true_class']
 
     Args:
-        model: functional or sequential: a softmax over the classes, or the logits of a last layer without activation,
-            which get a softmax here; for two classes also one sigmoid or its logit, which stands for the second. It
-            takes pixels in [0, 255]: of a model that was trained on other numbers, such as [0, 1], nothing here can
-            tell, so put the `Rescaling` layer before it.
-        catalog: one row an image; rows with a `problem` are left out here and counted in the report.
+        model: functional or sequential, with a softmax over the classes, or logits, which get a softmax here; for two
+            classes also one sigmoid or its logit, for the second class. It takes pixels in [0, 255]: put a `Rescaling`
+            layer before a model that was trained on another range.
+        catalog: one row an image; rows with a `problem` are left out.
         spec: the `ImageSpec` the model was trained with.
-        class_names: (C,) in the order of the model's outputs, as those it was trained with.
+        class_names: (C,) in the order of the model's outputs.
         batch_size: images a step.
-        pixels: what `load_pixels(catalog, spec)` gave, to save decoding again.
-        attributes: of the images, by `image_id`, for a model that takes them beside the image.
-        bank: with `pixels`, take what frozen stock layers give from the store, and keep there what it has not.
-        together: keep that for all images at once, not split by split: what folds of the same images share.
+        pixels: the array of `load_pixels(catalog, spec)`; None decodes the images.
+        attributes: by `image_id`, for a model that takes them with the image.
+        bank: with `pixels`, read the outputs of frozen stock layers from the feature cache, and write missing ones.
+        together: cache the features of all splits in one file, which cross-validation folds share.
 
     Returns:
-        Predictions table, rows in the order of the catalog, with the columns of the catalog that are not ours; an image
-        without a class has the true class "".
+        Predictions table, rows in the order of the catalog, with its extra columns; the true class is "" without one.
 
     Raises:
-        OSError: a bank has no room.
+        OSError: there is no room for the feature cache.
         ValueError: no image is usable, one cannot be loaded, one has no attributes, or the model has no graph, is for
             images of another size, or its outputs do not fit `class_names`.
     """
@@ -82,7 +89,7 @@ def predict_table(
     check_graph(model, 2, spec.shape)
     check_inputs(model, attributes)
     told = attributes_of(attributes, rows)
-    if bank and all(map(is_stock, model.operations)):  # of others the store cannot tell what they do
+    if bank and all(map(is_stock, model.operations)):  # the cache cannot identify other layers
         probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
     else:
         options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}
@@ -101,10 +108,9 @@ def predict_codes(
     bank: bool = False,
     together: bool = False,
 ) -> np.ndarray:
-    """Return what a classifier makes of each usable image before it names it, without leaving that in the store.
+    """Return the embeddings of the usable images, float32 (n, values), without storing them.
 
-    The model is as of `embed`, the rest as of `predict_table`. Returns float32 `(n, values)`, row i for row i of
-    `usable(catalog)`. Raises OSError where a bank has no room, and ValueError as `embed`.
+    `model` and ValueErrors are as of `embed`; `bank`, `together` and OSErrors as of `predict_table`.
     """
     if bank:
         return _from_bank(up_to_code(model), usable(catalog), pixels, spec, 32, None, together)
@@ -112,12 +118,36 @@ def predict_codes(
 
 
 def check_inputs(model: keras.Model, attributes: pd.DataFrame | None = None) -> None:
-    """Raise ValueError where a model takes attributes and there are none."""
+    """Raise ValueError where the model takes attributes and there are none."""
     if attributes is None and len(model.inputs) > 1:
         raise ValueError(
             f"This model takes {model.inputs[1].shape[-1]} attributes beside each image, and these images have none. "
-            "Expected data with attributes; for images as they are train a model without."
+            "Expected data with attributes; for images alone train a model without."
         )
+
+
+def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Return the validation accuracy with each kind of attributes: `attributes, meaning, accuracy, low, high, n`.
+
+    `pixels` are uint8, row i for row i of `usable(run.catalog)`.
+    """
+    rows = usable(run.catalog)
+    chosen = np.flatnonzero(rows["split"] == "validation")
+    validation, told = rows.iloc[chosen], run.attributes
+    kinds = {
+        "oracle": told,
+        "class-mean": class_mean_attributes(told, rows),
+        "shuffled": shuffled_attributes(told.loc[validation["image_id"]], seed),
+    }
+    table = []
+    for kind, attributes in kinds.items():
+        predictions = predict_table(
+            model, validation, run.spec, run.class_names, pixels=rows_of(pixels, chosen), attributes=attributes
+        )
+        accuracy = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
+        numbers = {"accuracy": accuracy["value"], **{name: accuracy[name] for name in ("low", "high", "n")}}
+        table.append({"attributes": kind, "meaning": MEANINGS[kind], **numbers})
+    return pd.DataFrame(table)
 
 
 def _from_bank(
@@ -129,9 +159,9 @@ def _from_bank(
     attributes: np.ndarray | None,
     together: bool = False,
 ) -> np.ndarray:
-    """Split by split, as training has them, or together: what it has kept is found again."""
+    """Return the outputs of a model by the feature cache, split by split as in training, or together."""
     check_pixels(pixels, rows, spec.shape)
-    frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the bank holds all that it gives
+    frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the cache holds its outputs
     front, rest = (model, None) if frozen else split(model)
     given = np.empty((len(rows), model.output_shape[-1]), np.float32)
     parts = [np.flatnonzero(rows["split"] == name) for name in rows["split"].unique()]

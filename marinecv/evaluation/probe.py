@@ -1,4 +1,4 @@
-"""What a linear classifier makes of the codes of images: how much of the class a head could read from them."""
+"""Linear probe: the accuracy of a logistic regression on embeddings."""
 
 import warnings
 
@@ -19,15 +19,15 @@ from marinecv.evaluation.latent import MEASURE_COLUMNS, bounded, by_image
 COMPONENTS = 256
 FOLDS = 5
 ITERATIONS = 300
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the smaller, the more the classifier is held back
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse of the penalty
 
 
 def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
-    """Fit a logistic regression on the codes of train, and judge it on the other splits: `MEASURE_COLUMNS`.
+    """Fit a logistic regression to the embeddings of train, and score it on the other splits: `MEASURE_COLUMNS`.
 
-    Codes are standardised, and of a long one the 256 principal components of train are taken, for time; the penalty is
-    chosen by folds of train. A class with fewer images in train than folds is not learned, and its images count as
-    wrong. `chance` is the share of the class that is most frequent in train. With one class there is no row.
+    Embeddings are standardized and reduced to at most 256 principal components of train; the penalty is chosen by
+    cross-validation in train. A class with fewer train images than folds is not learned: its images count as wrong.
+    `chance` is the fraction of the most frequent class of train. With fewer than two classes there is no row.
     """
     rows, order = as_table(rows), by_image(rows, codes)
     rows, codes = rows.iloc[order], codes[order]
@@ -37,12 +37,12 @@ def linear_probe(rows: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: G
     judged = [split for split in SPLITS if split != "train" and (rows["split"] == split).any()]
     if not judged or rows["class_name"][learned].nunique() < 2:
         return pd.DataFrame(columns=MEASURE_COLUMNS)
-    with threadpool_limits(1), warnings.catch_warnings():  # threads sum in any order
-        # A fit that is stopped before its end is held back a little more; the folds judge it as it is.
+    with threadpool_limits(1), warnings.catch_warnings():  # threads change the order of sums
+        # A fit that stops early is a little more regularized; the folds score it as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
         scaler = StandardScaler().fit(codes[learned])
         codes = scaler.transform(codes)
-        # Of a short code this only turns the axes, which changes nothing for a classifier held back alike in all.
+        # Of a short embedding PCA only rotates the axes, which changes nothing for an L2 penalty.
         places = PCA(min(COMPONENTS, *codes[learned].shape), random_state=seed).fit(codes[learned]).transform(codes)
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
         search = GridSearchCV(LogisticRegression(max_iter=ITERATIONS), {"C": STRENGTHS}, cv=folds)

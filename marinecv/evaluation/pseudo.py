@@ -1,4 +1,4 @@
-"""Labels that a model gives itself: what it is sure of among the images without a label."""
+"""Pseudo-labels: the confident predictions of a model on images without a label."""
 
 import pandas as pd
 
@@ -8,10 +8,10 @@ COLUMNS = ["image_id", "class_name", "probability", "right"]
 
 
 def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
-    """Choose among the images in no split, which are those without a label, the ones whose class a model is sure of.
+    """Return the images in no split, which have no label, whose predicted class has a probability of `at_least`.
 
-    `at_least` is the smallest probability of the predicted class. Returns `image_id, class_name` (the predicted one),
-    `probability` and `right` (whether it is the true one); what is true is looked at for this column alone.
+    Columns: `image_id, class_name` (the predicted one), `probability`, and `right` (whether it is the true one), the
+    only column that depends on the truth.
     """
     columns, predictions = [PREFIX + name for name in class_names_of_table(predictions)], as_predictions(predictions)
     of_them = predictions[predictions["split"] == ""]
@@ -22,7 +22,7 @@ def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
 
 
 def with_pseudo_labels(catalog: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalog with those images in train, of the class that the table gives them, every row in its place."""
+    """Return the catalog with the images of the table in train, with the class of the table; other rows stay."""
     given = catalog["image_id"].map(dict(zip(table["image_id"], table["class_name"], strict=True)))
     told = given.notna()
     return catalog.assign(

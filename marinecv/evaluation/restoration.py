@@ -1,4 +1,4 @@
-"""How well an autoencoder gives back what it is shown: the error of each image, and some images to look at."""
+"""Reconstruction errors of an autoencoder, and example images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,10 +32,10 @@ def restoration_table(
     pepper: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the mean squared error of every usable image in the range of the model, beside what takes no network.
+    """Return the mean squared error of every usable image, in the value range of the model, and two baselines.
 
-    Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image itself, with shares `salt` and `pepper` of white
-    and black pixels; `mse_of_mean`, of the mean of all train images, NaN without any.
+    Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image, with fractions `salt` and `pepper` of white and
+    black pixels; `mse_of_mean`, of the mean of all train images, NaN without any.
     """
     rows, target = usable(catalog), target_of(model)
     _, train = split_of(rows, pixels, "train")
@@ -53,7 +53,7 @@ def restoration_table(
 
 
 def restoration_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict[str, dict]:
-    """Return the mean errors of `restoration_table` by split, with n and 95% interval over images or groups."""
+    """Return the mean errors of `restoration_table` by split, with n and 95% intervals over images or groups."""
     metrics = {}
     for split, part in as_table(table).groupby("split", sort=False):
         metrics[split], numbers = {"n": len(part)}, group_numbers(part["image_id"], groups)
@@ -74,10 +74,10 @@ def restored_pictures(
     pepper: float = 0.0,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Return up to 8 drawn validation images as `original`, `noisy` and `restored`, uint8 in the model's shape.
+    """Return up to 8 random validation images as `original`, `noisy` and `restored`, uint8 in the model's shape.
 
-    Of a variational one also `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8,
-    ...)`: from the code of one image in steps to that of another.
+    A variational autoencoder adds `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8,
+    ...)`, decoded on the way from the embedding of one image to that of another.
     """
     part, of_part = split_of(usable(catalog), pixels, "validation")
     rng = np.random.default_rng(seed)
@@ -99,27 +99,26 @@ def restored_pictures(
 def _shown(
     rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, salt: float, pepper: float, seed: int
 ) -> Iterator[tuple]:
-    """Batches of noisy and clean images, in the order of the rows."""
+    """Yield batches of noisy and clean images, in the order of the rows."""
     images = make_dataset(rows, spec, (), pixels=pixels, allow_unknown=True)
     return iter(with_noise(images, salt=salt, pepper=pepper, seed=seed))
 
 
 def write_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:
-    """Write what `restored_pictures` gave as one `.npz`, whole or not at all."""
+    """Write the arrays of `restored_pictures` as one `.npz`, whole or not at all."""
     with whole_file(path) as part, open(part, "wb") as file:
         np.savez_compressed(file, **pictures)
 
 
 def read_pictures(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_pictures` wrote; ValueError where the file is missing, or not one of these."""
+    """Read a file of `write_pictures`; ValueError where it is missing or holds other arrays."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             pictures = {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # a broken zip raises many kinds
+    except Exception as error:  # a broken zip raises many types
         raise ValueError(f"{path} cannot be read: {error}") from error
-    ranks = dict.fromkeys((*SHOWN, "samples"), 4) | {"walk": 5}
-    for name in dict.fromkeys((*SHOWN, *pictures)):
+    for name in (*SHOWN, *(name for name in ("samples", "walk") if name in pictures)):
         array = pictures.get(name)
-        if array is None or name not in ranks or (array.dtype, array.ndim) != (np.uint8, ranks[name]) or not array.size:
-            raise ValueError(f"{path} holds no pictures {name!r}. Expected those of a restored validation split.")
+        if array is None or (array.dtype, array.ndim) != (np.uint8, 4 + (name == "walk")) or not array.size:
+            raise ValueError(f"{path} has no uint8 images {name!r}. Expected a file of `write_pictures`.")
     return pictures

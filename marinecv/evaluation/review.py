@@ -1,4 +1,4 @@
-"""Which images a person should look at, so that the rest is right often enough."""
+"""Selective prediction: which images a person should check, so that accuracy on the others reaches a goal."""
 
 import numpy as np
 import pandas as pd
@@ -10,28 +10,24 @@ from marinecv.run_records import Calibration
 
 GOAL = 0.95
 DOUBTFUL, UNLIKE = "doubtful", "unlike the training images"
-SHARES = tuple(number / 10 for number in range(10))
-"""Of the images looked at, in the triage curve."""
+SHARES = tuple(number / 10 for number in range(10))  # checked fractions of the triage curve
 
 
 def doubts(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:
-    """Return the doubt of each image, (n,) from 0 to 1: 1 minus its confidence, and 1 where it is unlike train."""
+    """Return the uncertainty of each image, (n,): 1 - confidence, 0 to 1, and 1 where it is out-of-distribution."""
     return np.where(unlike, 1.0, 1 - np.asarray(confidence, np.float64))
 
 
 def flags(confidence: np.ndarray, unlike: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Say which images to look at, (n,): `DOUBTFUL` below the threshold, `UNLIKE` whatever the confidence, else empty.
-
-    The first two are as in `doubts`, the threshold is of `probability_threshold`: with None every image is looked at.
-    """
+    """Return why to check each image, (n,): `UNLIKE`, `DOUBTFUL` (below the threshold, or with None), or ""."""
     doubtful = np.full(len(unlike), True) if threshold is None else np.asarray(confidence) < threshold
     return np.select([unlike, doubtful], [UNLIKE, DOUBTFUL], "")
 
 
 def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float = GOAL) -> float | None:
-    """Return the smallest confidence from which on at least the goal of the images, a share, is right.
+    """Return the smallest confidence above which the accuracy reaches the goal, 0 to 1.
 
-    None where no confidence is high enough for that, or leaves fewer than `FEWEST` images to tell it by.
+    None where no confidence does, or fewer than `FEWEST` images are above it.
     """
     order = np.argsort(-np.asarray(confidence), kind="stable")
     sure, hits = np.asarray(confidence)[order], np.cumsum(np.asarray(right)[order])
@@ -44,10 +40,10 @@ def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float
 
 
 def triage_curve(doubt: np.ndarray, right: np.ndarray) -> pd.DataFrame:
-    """Say how often the rest is right once a share of the images is looked at, the most doubtful first.
+    """Return the selective accuracy once a fraction of the images is checked, the most uncertain first.
 
-    `doubt` (n,) is as of `doubts`; of equals the first come first. A row a share of `SHARES`: `share, looked_at`
-    (images), `n` (the rest), its `accuracy`, and `low, high` (95%, Wilson's, which takes images for independent).
+    `doubt` (n,) is of `doubts`. Columns, a row a fraction: `share, looked_at` (checked images), `n` (the others), their
+    `accuracy`, and `low, high` (95%, Wilson's, which assumes independent images).
     """
     order = np.argsort(-np.asarray(doubt), kind="stable")
     right, rows = np.asarray(right)[order], []
@@ -63,11 +59,11 @@ def judge_review(
     held: tuple[np.ndarray, np.ndarray, np.ndarray],
     numbers: np.ndarray | None = None,
 ) -> dict:
-    """Choose from which probability on an image need not be looked at, and check it on images held out.
+    """Choose the probability below which an image is to be checked, and measure the accuracy of the others.
 
-    `chosen`, which the thresholds are of, and `held` have confidence, whether right, and whether unlike train, (n,)
-    each. Returns `goal`, `probability` (None: every image is to be looked at), and of the held images `looked_at`, `n`,
-    `rest` (the accuracy of the others; None where none is left) and `curve` (rows of `triage_curve`).
+    `chosen`, for the threshold, and `held`, for the measurement, are confidence, correctness and out-of-distribution,
+    (n,) each. Returns `goal`, `probability` (None: check every image), and of the held images `n`, `looked_at` (to be
+    checked), `rest` (accuracy of the others, None without any) and `curve` (rows of `triage_curve`).
     """
     confidence, right, unlike = chosen
     threshold = probability_threshold(confidence[~unlike], right[~unlike])
@@ -84,20 +80,19 @@ def judge_review(
 
 
 def triage_sentence(looked_at: int, total: int, calibration: Calibration) -> str:
-    """Say how many images of how many are flagged, and what `Run.calibration` measured of the rest, in a sentence."""
+    """Return a sentence on how many of all images are to be checked, and on the measured accuracy of the others."""
     review, goal = calibration.review, f"{calibration.review.goal:.0%}"
     if review.probability is None:
         return (
-            f"look at all {total}: on the {calibration.n_chosen} images that the threshold is chosen on, no "
-            f"probability was high enough for {goal} of the rest to be right"
+            f"check all {total}: on the {calibration.n_chosen} images that the threshold is chosen on, no probability "
+            f"gave an accuracy of {goal}"
         )
     if looked_at == total:
-        return f"look at all {total}: each is doubtful, or unlike the training images"
+        return f"check all {total}: each is doubtful, or unlike the training images"
     rest = review.rest
-    which = "it had not learned from" if calibration.unseen else "it had not learned from, but stopped by"
-    lead = f"look at these {looked_at} of {total}; of the rest"
+    which = "not trained on" if calibration.unseen else "not trained on, but used for early stopping"
+    lead = f"check these {looked_at} of {total}; the accuracy of the others"
     if rest is None:
-        return f"{lead} nothing is known: of {review.n} images {which} none was left to check it on"
-    hoped = "at least {} should be right" if rest["value"] >= review.goal else "{} right was sought and not reached"
-    measured = f"on {rest['n']} images {which}: {rest['value']:.0%}, {interval_words(rest, '.0%')}"
-    return f"{lead} {hoped.format(goal)} ({measured})"
+        return f"{lead} is unknown: none of {review.n} images {which} was left to measure it"
+    goal = f"should be at least {goal}" if rest["value"] >= review.goal else f"did not reach {goal}"
+    return f"{lead} {goal} (on {rest['n']} images {which}: {rest['value']:.0%}, {interval_words(rest, '.0%')})"

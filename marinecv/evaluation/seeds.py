@@ -1,4 +1,4 @@
-"""Runs of one recipe over several seeds: how far chance alone moves its score, and two recipes seed by seed."""
+"""Runs of one recipe over several seeds: the spread of its score, and two recipes compared seed by seed."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
 
 FEWEST = 3
-"""Seeds in common, below which nothing is said of others."""
+"""Common seeds, below which there is no interval over seeds."""
 
 
 def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
-    """Sort runs by recipe and seed: of each one run, or folds out of one folder, in the order given.
+    """Sort runs by recipe, then seed, in the order given: one run each, or the folds of one folder.
 
-    Two runs have one recipe where their `recipe.json` differs in the seed alone, or in which of so many folds they are.
-    A run that repeats recipe and seed of another begins a recipe of its own, and so does one without a seed. Recipes
-    are known by their name, or the folder where that name is taken.
+    Two runs have the same recipe where their `recipe.json` differs only in the seed, or in the number of the fold. A
+    run that repeats recipe and seed of another, or has no seed, counts as another recipe. The key of a recipe is its
+    name, or the folder of its run where the name is taken.
     """
     alike, found = {}, {}
     for run in runs:
@@ -30,20 +30,23 @@ def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
         if run.fold:
             recipe["data"]["fold"] = run.fold.partition("/")[2]
         names = alike.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
-        if name := next((name for name in names if _has_room(found[name].get(seed, []), run)), None):
-            found[name].setdefault(seed, []).append(run)
-            continue
-        name = str(recipe.get("name"))
-        name = str(run.folder) if name in found else name
-        names.append(name)
-        found[name] = {seed if isinstance(seed, int) else 0: [run]}
+        for name in names:
+            same = found[name].setdefault(seed, [])
+            if all(other.fold != run.fold and other.folder.parent == run.folder.parent for other in same):
+                same.append(run)  # the first one of this seed, or another fold
+                break
+        else:
+            name = str(recipe.get("name"))
+            name = str(run.folder) if name in found else name
+            names.append(name)
+            found[name] = {seed if isinstance(seed, int) else 0: [run]}
     return found
 
 
 def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
-    """Return `mean, lowest, highest, seeds, n` and a `sentence` of the accuracy of a recipe's predictions by seed.
+    """Return `mean, lowest, highest` of the accuracies over seeds, `seeds`, `n` and a `sentence`.
 
-    The range is no interval: it says how far the seed moves the score, not what other images would have given.
+    `tables` are predictions by seed. The range is no interval: other images are not in it.
     """
     first, *others = tables.values()
     right = [paired(first, table, split)["b"] for table in (first, *others)]
@@ -56,12 +59,12 @@ def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
 def compare_seeds(
     a: Mapping[int, pd.DataFrame], b: Mapping[int, pd.DataFrame], split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
-    """Compare the predictions of two recipes by seed on the same images; images are never counted once a seed.
+    """Compare the accuracies of two recipes, whose predictions are given by seed, on the same images.
 
-    Returns `n`, `seeds` (how many are common), `difference` (mean of a - b), `lowest, highest` (of the seeds), `low,
-    high` (95% for other images and these seeds, by a paired bootstrap over images or groups), `seeds_low, seeds_high`
-    (95% for other seeds and these images, by Student's t; None of fewer than `FEWEST`), `ahead` (seeds in which the
-    first is better), `distinguishable` (both intervals leave 0 out and every seed agrees) and a `sentence`.
+    Returns `n` (images, each counted once), `seeds` (common ones), `difference` (mean of a - b), `lowest, highest`
+    (over seeds), `low, high` (95% for other images, by a paired bootstrap over images or groups), `seeds_low,
+    seeds_high` (95% for other seeds, by Student's t; None with fewer than `FEWEST`), `ahead` (seeds in which the first
+    is better), `distinguishable` (neither interval holds 0 and every seed agrees) and a `sentence`.
     """
     common = [number for number in a if number in b]
     if not common:
@@ -71,7 +74,10 @@ def compare_seeds(
     gaps, of_images = by_seed.mean(), by_seed.mean(axis=1)
     low, high = difference_bounds(of_images, group_numbers(of_images.index.to_series(), groups), seed)
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
-    seeds_low, seeds_high = _seed_bounds(gaps.to_numpy())
+    seeds_low = seeds_high = None
+    if len(gaps) >= FEWEST:
+        half = t.ppf(0.975, len(gaps) - 1) * gaps.to_numpy().std(ddof=1) / np.sqrt(len(gaps))
+        seeds_low, seeds_high = (float(gaps.to_numpy().mean() + side) for side in (-half, half))
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
     apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
     better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)
@@ -79,7 +85,7 @@ def compare_seeds(
         "distinguishable" if apart else "distinguishable on these seeds alone" if on_these else "not distinguishable"
     )
     of_seeds = (
-        f"of other seeds fewer than {FEWEST} say nothing"
+        f"fewer than {FEWEST} seeds give no interval over seeds"
         if seeds_low is None
         else f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     )
@@ -103,16 +109,3 @@ def compare_seeds(
         "distinguishable": apart,
         "sentence": sentence,
     }
-
-
-def _has_room(beside: list[Run], run: Run) -> bool:
-    """Whether a run can stand beside others of its recipe and seed: as another fold of theirs."""
-    return all(each.fold != run.fold and each.folder.parent == run.folder.parent for each in beside)
-
-
-def _seed_bounds(gaps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """Bound the mean gap over seeds by Student's t, 95%. The images are the same in each, so they widen nothing."""
-    if len(gaps) < FEWEST:
-        return None, None
-    half = t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-    return float(gaps.mean() - half), float(gaps.mean() + half)

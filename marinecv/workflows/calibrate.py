@@ -1,4 +1,4 @@
-"""What is left beside a trained classifier: what its probabilities mean, and from where on an image is unlike train."""
+"""Calibration of a trained classifier: temperature, prediction sets, and which images are out-of-distribution."""
 
 import keras
 import numpy as np
@@ -22,8 +22,8 @@ from marinecv.runs import Run
 from marinecv.schema import convert
 from marinecv.training.recipe import Recipe
 
-SHARE = 1 / 3  # of validation, where the training has held out none of it
-FAR = 0.99  # of the images that thresholds are chosen on lie nearer than what is called unlike the training images
+SHARE = 1 / 3  # of validation, where the training held out none of it
+FAR = 0.99  # quantile of the distances to train, above which an image is out-of-distribution
 
 
 def calibrate(
@@ -35,7 +35,7 @@ def calibrate(
     predictions: pd.DataFrame,
     log: Log,
 ) -> None:
-    """Write `calibration.json` of a trained run, and before it `codes.npz`, where enough of validation is held out."""
+    """Write `calibration.json` of a trained run, and with enough calibration images `codes.npz` before it."""
     share, seed = recipe.training.calibration, recipe.training.seed
     held = calibration_rows(rows, share or SHARE, seed).to_numpy()
     chosen = (rows["split"] == "validation").to_numpy() & ~held
@@ -44,10 +44,10 @@ def calibrate(
     found |= {"unseen": share > 0, "sets": None, "no_sets": found["reason"], "review": None, "codes_sha256": None}
     run.path("codes.npz").unlink(missing_ok=True)
     if not found["reason"]:
-        found |= sets_of(predictions[held], found, are_related(rows[chosen | held]))
-        far, distance = unlike(run, recipe, model, rows, pixels, chosen)
-        of_part = [(*told(predictions[part], found["temperature"]), far[part]) for part in (chosen, held)]
-        review = judge_review(*of_part, group_numbers(rows["image_id"][held], groups))
+        found |= _sets(predictions[held], found, are_related(rows[chosen | held]))
+        far, distance = _out_of_distribution(run, recipe, model, rows, pixels, chosen)
+        parts = [(*_confidence(predictions[part], found["temperature"]), far[part]) for part in (chosen, held)]
+        review = judge_review(*parts, group_numbers(rows["image_id"][held], groups))
         found["review"] = {**review, "distance": distance}
         if distance is not None:
             found["codes_sha256"] = sha256(run.path("codes.npz"))
@@ -57,37 +57,39 @@ def calibrate(
         log(f"  {temperature_sentence(convert(found, Calibration, run.folder))}")
 
 
-def sets_of(held: pd.DataFrame, found: dict, grouped: bool) -> dict:
-    """Prediction sets of what no choice has seen: `sets`, or why there are none."""
+def _sets(held: pd.DataFrame, found: dict, grouped: bool) -> dict:
+    """Return the prediction `sets` of images that were not used in training, or why there are none as `no_sets`."""
     if not found["unseen"]:
-        return {"no_sets": "the training stopped by these images, so they cannot state what sets of classes cover"}
+        return {"no_sets": "the training stopped by these images, so they cannot give the coverage of sets"}
     if len(held) < FEWEST:
-        return {"no_sets": f"{len(held)} images are held out, and a coverage is stated on {FEWEST} at least"}
+        return {"no_sets": f"{len(held)} images are held out, and a coverage needs at least {FEWEST}"}
     probabilities, true = truth_of(held)
     threshold = set_threshold(calibrated(probabilities, found["temperature"]), true)
-    meaning = f"{MEANING}; images of one group are alike, so it holds but roughly" if grouped else MEANING
+    meaning = f"{MEANING}; approximate, as some images are related" if grouped else MEANING
     low, high = coverage_range(len(held))
-    stated = {"coverage": COVERAGE, "low": low, "high": high, "n": len(held), "meaning": meaning}
-    return {"sets": {"threshold": threshold, **stated}}
+    coverage = {"coverage": COVERAGE, "low": low, "high": high, "n": len(held), "meaning": meaning}
+    return {"sets": {"threshold": threshold, **coverage}}
 
 
-def told(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """The calibrated probability of each predicted class, and whether it is the true one."""
+def _confidence(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the calibrated probability of each predicted class, and whether it is the true one."""
     probabilities, true = truth_of(predictions)
     return calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
 
 
-def unlike(
+def _out_of_distribution(
     run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, float | None]:
-    """Which rows lie farther from the train images than nearly all of the chosen, and how far; writes `codes.npz`."""
+    """Write `codes.npz`; return which rows are farther from train than the quantile of the chosen, and that distance.
+
+    None of a multimodal model, whose embedding of an image depends on the attributes.
+    """
     far = np.zeros(len(rows), bool)
-    if recipe.model.takes_attributes:  # what it makes of an image hangs on what it is told of it
+    if recipe.model.takes_attributes:
         return far, None
     places = np.flatnonzero(rows["split"].isin(FITTED_SPLITS))
     seen = rows.iloc[places]
-    together = bool(recipe.data.fold)  # all folds have the same images, and share what is frozen
-    kept = {"bank": recipe.training.exact_bank, "together": together}
+    kept = {"bank": recipe.training.exact_bank, "together": bool(recipe.data.fold)}  # all folds share frozen features
     codes = predict_codes(model, seen, recipe.image, rows_of(pixels, places), **kept)
     train = (seen["split"] == "train").to_numpy()
     fitted = fit_distance(codes[train], seen["class_name"][train])

@@ -1,22 +1,29 @@
-"""Score a run again, or on other images."""
+"""Evaluation of a run on one of its splits or on other images, with the leakage check."""
 
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import keras
 import pandas as pd
 
 from marinecv.atomic import write_json
+from marinecv.choices import SPLITS
 from marinecv.console import Log, quiet
-from marinecv.data.user_tables import as_class_names
+from marinecv.data.splits import write_split
+from marinecv.data.user_tables import as_class_names, usable
 from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.leaks import honest_scores, honest_sentences
 from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
-from marinecv.evaluation.own_model import run_of_model
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import read_predictions, write_predictions
+from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
+from marinecv.models.flat import check_graph, flat
+from marinecv.models.load import check_stock
+from marinecv.models.outputs import with_probabilities
 from marinecv.report.page import write_run_report
 from marinecv.runs import OWN, Run, fresh_folder
 from marinecv.tables import write_table
@@ -28,22 +35,22 @@ from marinecv.workflows.sources import Data, open_classifier, source_of
 
 SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
 SHOWN_OF_A_CLASS = ["class_name", "precision", "recall", "specificity", "f1", "support"]
-CHANGED = 0.01  # of a probability: far more than another processor changes
+CHANGED = 0.01  # of a probability: far above differences between processors
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """The score of a run on a split; printed, it is tables and sentences.
+    """The result of `evaluate`; printed, it is tables and sentences.
 
     Attributes:
         run: the run that was scored.
-        split: which of its splits, or of those of other data.
+        split: one of its splits, or of those of other data.
         predictions: predictions table of the split.
-        metrics: `classification_metrics`: of each metric its `value`, 95% bounds `low` and `high`, and `n`.
+        metrics: `classification_metrics`: each metric with `value`, 95% bounds `low` and `high`, and `n`.
         per_class: `per_class_metrics`, one row a class.
-        leakage: `honest_scores`: as split, on images without a related training image, and in grouped folds.
+        leakage: `honest_scores`: as split, on images without a related train image, and in grouped folds.
         folds: predictions table of the grouped folds, each image once; None where they are not trained.
-        sentences: what `leakage` says in words.
+        sentences: on `leakage`.
     """
 
     run: Run
@@ -57,11 +64,11 @@ class Evaluation:
 
     def __repr__(self) -> str:
         lines = [f"{self.run.folder} on {self.split}"]
-        for name, found in self.metrics.items():
-            if isinstance(found, dict):
-                lines.append(f"  {name:<20} {found['value']:.4f}  ({interval_words(found, '.4f')}, n={found['n']})")
+        for name, metric in self.metrics.items():
+            if isinstance(metric, dict):
+                lines.append(f"  {name:<20} {metric['value']:.4f}  ({interval_words(metric, '.4f')}, n={metric['n']})")
         lines.append(self.per_class[SHOWN_OF_A_CLASS].round(3).to_string(index=False))
-        if len(self.leakage):  # of train there is none
+        if len(self.leakage):  # train has none
             lines += ["", self.leakage[SHOWN].round(3).to_string(index=False, na_rep="-"), *self.sentences]
         return "\n".join(lines)
 
@@ -84,7 +91,7 @@ def evaluate(
     seed: int = 0,
     log: Log | None = print,
 ) -> Evaluation:
-    """Score a run on one of its splits, or on images from elsewhere, with and without related training images.
+    """Score a run on one of its splits or on other images, with and without related train images.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -92,51 +99,51 @@ def evaluate(
         24
 
     Args:
-        run: a run, its folder, or a Keras model of your own, of which a run is made first.
-        split: `"train"`, `"validation"` or `"test"`. Other images without splits are all taken.
-        data: other images, as `train` takes them; None takes the run's own.
-        folds: train the recipe of the run so many times, below it, with related images kept together; what is trained
-            already stays.
+        run: a run, its folder, or your own Keras model, which becomes a run first.
+        split: `"train"`, `"validation"` or `"test"`. Other images without splits are all scored.
+        data: other images, as in `train`; None takes the run's own.
+        folds: cross-validate the recipe of the run in so many folds that keep related images together; trained folds
+            stay below the run.
         limit: at most so many images a split, stratified.
         split_by, frames, label_rule, no_box: how other images are split and labeled, as in `DataChoice`; None takes
-            the splits that they have, and labels them as the run's own were.
-        spec: of a model of your own: the `ImageSpec` it was trained with.
-        class_names: of a model of your own: in the order of its outputs.
-        folder: to be made for predictions, metrics and leakage check; of a model of your own, for its run.
-        batch_size: images at a time.
+            their own splits, and labels them as the run's own were.
+        spec: of your own model: the `ImageSpec` it was trained with.
+        class_names: of your own model: in the order of its outputs.
+        folder: new, for predictions, metrics and leakage check; of your own model, for its run.
+        batch_size: images a step.
         seed: of everything random.
-        log: called with each line of text; None tells nothing.
+        log: called with each line of text; None is silent.
     Returns:
         The evaluation. The first one of a run adds the leakage check to its page.
     Raises:
-        ValueError: it is no run of a classifier, has no such images, or does not know their classes; the images were
-            split or labeled otherwise; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
+        ValueError: it is no run of a classifier, has no such images, or does not know their classes; arguments do not
+            go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or quiet
     reading = {"split_by": split_by, "frames": frames, "label_rule": label_rule, "no_box": no_box}
     reading = {name: value for name, value in reading.items() if value}
     if reading and data is None:
         raise ValueError(
-            f"{' and '.join(f'{name}=' for name in reading)} would say how other images are read. Name these with "
-            "data=, or leave that out: the run's own are read as for its training."
+            f"{' and '.join(f'{name}=' for name in reading)} would set how other images are read. Name these with "
+            "data=, or leave that out: the run's own images are read as in its training."
         )
     if folds and (data is not None or limit):
-        raise ValueError("folds= trains on the run's own images, all of them. Leave out data= and limit=.")
+        raise ValueError("folds= trains on all of the run's own images. Leave out data= and limit=.")
     if isinstance(run, keras.Model):
         given = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
         if missing := [f"{name}=" for name, value in given.items() if value is None]:
             raise ValueError(
-                f"A model of your own does not say {' and '.join(missing)}. Expected images to judge it by, the "
-                "ImageSpec that it was trained with, its classes in the order of its outputs, and a folder for its run."
+                f"Your own model needs {' and '.join(missing)}. Expected images to score it on, the ImageSpec that it "
+                "was trained with, its classes in the order of its outputs, and a folder for its run."
             )
         choice = DataChoice(name=OWN, **reading)
         catalog = other_images(source_of(data, choice, log), choice, as_class_names(class_names), split, seed, log)
         run, data, folder = run_of_model(folder, run, catalog, spec, class_names), None, None
     elif spec is not None or class_names is not None:
-        raise ValueError("A run knows its own spec and class_names. Leave them out: they are of a Keras model.")
+        raise ValueError("A run has its own spec and class_names. Leave them out: they are for a Keras model.")
     run = open_classifier(run)
     if folds:
-        Recipe.of(run)  # which must be one to train by
+        Recipe.of(run)  # ValueError where the run has none to train by
     catalog, where = run.catalog, ""
     if data is not None:
         choice = DataChoice.of(run)
@@ -146,17 +153,17 @@ def evaluate(
     part = chosen_images(catalog, [split], limit, seed, log)
     folder = folder and fresh_folder(folder)
     model = run.load_model()
-    run.note(f"looked at {split}: evaluate{where}")
+    run.note(f"{split} evaluation: evaluate{where}")
     pixels, part = readable_images(part, run.spec, log)
     attributes = run.attributes if run.path("attributes.csv").is_file() and data is None else None
     how = {"batch_size": batch_size, "pixels": pixels, "attributes": attributes}
     predictions = predict_table(model, part, run.spec, run.class_names, **how)
     if data is None:
         groups, relatives = related(run, log)
-        of_folds, searched = beside_the_run(run, predictions, groups, relatives, folds, log), ()
+        of_folds, searched = _leakage_of_run(run, predictions, groups, relatives, folds, log), ()
     else:
         groups, relatives, trained_on = related_outside(run, part, frames, log)
-        of_folds, searched = None, ("copy or near copy", trained_on)
+        of_folds, searched = None, ("copy or near-duplicate", trained_on)
     leakage = honest_scores(predictions, groups, relatives, of_folds)
     metrics, per_class = classification_metrics(predictions, groups=groups), per_class_metrics(predictions)
     if folder:
@@ -167,14 +174,68 @@ def evaluate(
     return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences)
 
 
-def beside_the_run(
+def run_of_model(
+    folder: str | Path, model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, class_names: Sequence[str]
+) -> Run:
+    """Make a finished run of a model that was trained elsewhere, scored on the splits of a catalog.
+
+    All commands but training read it. It has no recipe and no calibration; `model.keras` is the model as one flat graph
+    that gives probabilities.
+
+    Args:
+        folder: new or empty.
+        model: as of `predict_table`, with images as its only input, and of stock Keras layers: a run loads no others.
+        catalog: one row an image, with `split` `train`, `validation` (some at least) or `test`.
+        spec: the `ImageSpec` the model was trained with.
+        class_names: (C,) in the order of the model's outputs.
+    Raises:
+        ValueError: as `predict_table`; the folder is not empty, no validation image has a class, the model has layers
+            that are not Keras' own, or no run can read the catalog.
+    """
+    check_graph(model, shape=spec.shape)
+    class_names = as_class_names(class_names)
+    model = with_probabilities(flat(model), class_names)
+    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without the loss it was compiled with
+    check_stock(model)
+    pixels, catalog = load_pixels(catalog, spec)
+    rows = usable(catalog)
+    if not ((rows["split"] == "validation") & (rows["class_name"] != "")).any():
+        raise ValueError(
+            "The catalog has no usable validation image with a class. Expected some rows with the split 'validation'. "
+            f"Received: {sorted(set(rows['split']))}. split_catalog makes splits."
+        )
+    folder = fresh_folder(folder)
+    try:
+        contract = {"class_names": list(class_names), "image": asdict(spec), "data": OWN, "demonstration": False}
+        contract["split_sha256"] = write_split(catalog, folder / "split.csv")
+        about = {"kind": OWN, "name": model.name, "parameters": model.count_params()}
+        recipe = {"name": OWN, "title": f"Own model: {model.name}", "data": {"name": OWN}, "image": asdict(spec)}
+        run = Run.create(folder, recipe | {"model": about}, contract, catalog)
+        model.save(run.path("model.keras"))
+        judged = rows["split"].isin(SPLITS).to_numpy().nonzero()[0]
+        rows, pixels = usable(run.catalog).iloc[judged], rows_of(pixels, judged)
+        predictions = predict_table(run.load_model(), rows, spec, run.class_names, pixels=pixels)
+        write_predictions(predictions, run.path("predictions.csv"))
+        if (rows["split"] == "test").any():
+            run.note("test evaluation: a model that was trained elsewhere")
+        groups = rows.set_index("image_id")["group"]
+        by_split = predictions.groupby("split", sort=False)
+        metrics = {split: classification_metrics(part, groups=groups) for split, part in by_split}
+        write_json(run.path("metrics.json"), metrics)
+    except BaseException:
+        shutil.rmtree(folder)  # which was empty before
+        raise
+    return run
+
+
+def _leakage_of_run(
     run: Run, predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: int | None, log: Log
 ) -> pd.DataFrame | None:
-    """Hold new predictions of a run's images against its own, keep its leakage check, and return those of its folds."""
-    kept = run.path("predictions.csv")
-    before = read_predictions(kept, run.class_names) if kept.is_file() else None
+    """Train folds, warn of changed predictions, write the leakage check; return the predictions of the folds."""
+    path = run.path("predictions.csv")
+    before = read_predictions(path, run.class_names) if path.is_file() else None
     if before is not None:
-        name_changes(predictions, before, log)
+        _warn_of_changes(predictions, before, log)
     if folds:
         grouped_folds(run, folds, log)
     elif before is not None and run.finished and not run.path("honest.csv").is_file():
@@ -183,8 +244,8 @@ def beside_the_run(
     return fold_table(run, folds)
 
 
-def name_changes(predictions: pd.DataFrame, before: pd.DataFrame, log: Log) -> None:
-    """Name the images that no longer give what they gave right after the training."""
+def _warn_of_changes(predictions: pd.DataFrame, before: pd.DataFrame, log: Log) -> None:
+    """Warn of images whose probabilities are not those of the end of the training."""
     now, before = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
     difference = (now - before).abs().max(axis=1)
     if changed := list(difference.index[difference > CHANGED]):

@@ -117,7 +117,7 @@ def explain(
         )
     model, layer = with_probabilities(model, run.class_names), layer_of(model, method, layer)
     if rows is not None:
-        run.note(f"looked at {split}: explain")
+        run.note(f"{split} evaluation: explain")
     target, localization, chance = run.path("explanations", method), None, ""
     target.parent.mkdir(exist_ok=True)
     with hold(target.parent), replaced(target, log) as folder:

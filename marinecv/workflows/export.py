@@ -46,7 +46,7 @@ def export(
     kinds = list(dict.fromkeys([quantise] if isinstance(quantise, str) else quantise))
     for kind in kinds:
         check_format(format, kind)
-    run.note(f"looked at validation: export to {format}")
+    run.note(f"validation evaluation: export to {format}")
     refused = []
     with silence():  # the converter prints remarks
         original = measure_original(run, say=log)

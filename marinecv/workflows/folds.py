@@ -1,10 +1,8 @@
-"""A run's recipe trained anew in folds that keep relatives apart: its cross-validated score."""
+"""Cross-validation of a run's recipe by groups of related images."""
 
 import shutil
 from dataclasses import replace
 from pathlib import Path
-
-import pandas as pd
 
 from marinecv.console import Log
 from marinecv.data.folds import kfold
@@ -20,43 +18,40 @@ from marinecv.workflows.train_runs import finish_study
 
 
 def grouped_folds(run: Run, folds: int, log: Log) -> None:
-    """Train a run's recipe in folds that keep relatives apart, below the run; what is trained already stays."""
+    """Train a run's recipe in folds that keep related images together, below the run; trained folds stay."""
     recipe, folder = Recipe.of(run), folds_folder(run, folds)
     if not run.finished:
-        raise ValueError(f"{run.folder} is not finished. Go on with --resume {run.folder}, then ask for its folds.")
+        raise ValueError(f'{run.folder} is not finished. Go on with resume("{run.folder}"), then evaluate its folds.')
     if recipe.data.synthetic or recipe.data.labelled < 1 or recipe.data.pseudo_labels:
         raise ValueError(
-            f"{run.folder} was trained on synthetic images, or on the labels of some images only, and no fold may "
-            "judge those. Expected a run on the labels of all its images."
+            f"{run.folder} was trained on synthetic images, or on the labels of some images only, which no fold may be "
+            "scored on. Expected a run on the labels of all its images."
         )
     with at_work(run.folder, go_on="the same command again"):
         if not is_study(folder):
             shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was trained
-            begin_folds(run, recipe, folder, folds, log)
+            _begin_folds(run, recipe, folder, folds, log)
         finish_study(Study(folder), log)
         if (run.catalog["split"] == "test").any():
-            run.note("looked at test: its images are judged in folds")
+            run.note("test evaluation: in folds")
         keep_honest_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), log, folds)
         write_run_report(run.folder)
 
 
-def begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int, log: Log) -> None:
-    """Make the study and its runs, untrained."""
+def _begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int, log: Log) -> None:
+    """Make the experiment and its untrained runs, with images in one order, so that folds share pixels."""
     catalog = run.catalog
     catalog = catalog.assign(group=catalog["image_id"].map(related(run, log)[0]))
-    for number, part in enumerate(kfold(catalog, folds, recipe.training.seed, "grouped"), start=1):
-        data = replace(recipe.data, split_by="grouped", fold=f"{number}/{folds}")
-        begin_fold(folder / f"fold{number}", replace(recipe, data=data, published={}), part, run, log)
     cells = [f"fold{number}" for number in range(1, folds + 1)]
+    parts = kfold(catalog, folds, recipe.training.seed, "grouped")
+    for number, (cell, part) in enumerate(zip(cells, parts, strict=True), start=1):
+        data = replace(recipe.data, split_by="grouped", fold=f"{number}/{folds}")
+        fold = replace(recipe, data=data, published={})
+        (folder / cell).mkdir(parents=True)
+        if run.path("attributes.csv").is_file():
+            shutil.copyfile(run.path("attributes.csv"), folder / cell / "attributes.csv")
+        part = note_relatives(folder / cell, fold, part.sort_values("image_id", ignore_index=True), log)
+        contract = {key: value for key, value in run.read("contract.json").items() if key != "select_on"}
+        contract["split_sha256"] = write_split(part, folder / cell / "split.csv")
+        Run.create(folder / cell, fold.to_dict(), contract, part)
     Study.create(folder, folder.name, f"{recipe.title}: {folds} grouped folds", cells, run.demonstration)
-
-
-def begin_fold(folder: Path, recipe: Recipe, catalog: pd.DataFrame, run: Run, log: Log) -> None:
-    """Make a run like another on the same images, split anew, in one order of them, so that folds share pixels."""
-    folder.mkdir(parents=True)
-    if run.path("attributes.csv").is_file():
-        shutil.copyfile(run.path("attributes.csv"), folder / "attributes.csv")
-    catalog = note_relatives(folder, recipe, catalog.sort_values("image_id", ignore_index=True), log)
-    contract = {key: value for key, value in run.read("contract.json").items() if key != "select_on"}
-    contract["split_sha256"] = write_split(catalog, folder / "split.csv")
-    Run.create(folder, recipe.to_dict(), contract, catalog)

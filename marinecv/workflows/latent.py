@@ -109,7 +109,7 @@ def latent(
     codes = embed(model, catalog, run.spec, pixels, keep=not noise)
     target = run.path("latent-noisy" if noise else "latent")
     for split in splits:
-        run.note(f"looked at {split}: {target.name}")
+        run.note(f"{split} evaluation: {target.name}")
     with hold(run.folder), replaced(target, log) as folder:
         points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
         groups, table = rows.set_index("image_id")["group"], space.cluster_table(points)

@@ -1,4 +1,4 @@
-"""Which images of a run are related: found once, kept beside it, and held against its score."""
+"""Related images of a run, and its leakage check."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from marinecv.studies import Study, is_study
 from marinecv.tables import numbers, read_table, write_table
 from marinecv.training.recipe import Recipe
 
-MOST = 5000  # images among which relatives are looked for unasked; that takes a minute
+MOST = 5000  # images, above which a training does not search related ones; these take a minute
 
 
 def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
-    """Write `relatives.csv` of a run to be, unless its images are too many; return the catalog with its groups."""
+    """Write `relatives.csv` of a new run, unless there are too many images; return the catalog with groups."""
     many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog
@@ -33,15 +33,14 @@ def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log
 
 
 def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
-    """The groups of a run's images, and their relatives in train; of a run that has not looked for them, found now."""
+    """Return the groups of a run's images by `image_id`, and the related images; searches them if it has no table."""
     catalog, path = run.catalog, run.path("relatives.csv")
     if path.is_file():
         with run.mending("relatives.csv"):
             relatives = numbers(read_table(path), ["likeness"], path)
     else:
-        data = run.read("recipe.json").get("data")  # of another version, perhaps: only this is asked for
-        frames = data.get("frames") if isinstance(data, dict) else None
-        links = find_links(catalog, frames, say=log)
+        data = run.read("recipe.json").get("data")  # perhaps of another version: only `frames` is read
+        links = find_links(catalog, data.get("frames") if isinstance(data, dict) else None, say=log)
         catalog, relatives = group_catalog(catalog, links), relatives_in_train(catalog, links)
     return catalog.set_index("image_id")["group"], relatives
 
@@ -49,33 +48,32 @@ def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
 def related_outside(
     run: Run, images: pd.DataFrame, frames: str | None, log: Log
 ) -> tuple[pd.Series, pd.DataFrame, str]:
-    """The groups of images from elsewhere, their copies and near copies among the train images, and which those are."""
+    """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
     groups = group_catalog(images, find_links(images, frames, say=log)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
     present = train["path"].map(is_present)
-    searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that are still there"
-    train = train[present].assign(image_id="train: " + train["image_id"])  # another set may have the same names
+    searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that still exist"
+    train = train[present].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
-    links = find_links(both, "none", say=log)  # numbers of two sets are no neighbors
+    links = find_links(both, "none", say=log)  # frame numbers of two sets are not comparable
     return groups, relatives_in_train(both, links), searched
 
 
 def keep_honest_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int | None = None) -> None:
-    """Write `honest.csv`: what the score is worth without relatives, and in grouped folds where they were trained."""
+    """Write `honest.csv`, the leakage check, with grouped folds where they are trained."""
     write_table(run.path("honest.csv"), honest_scores(predictions, *related(run, log), fold_table(run, folds)))
 
 
 def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
-    """What a run's grouped folds, the most that are trained to the end, say of every image; None where none are."""
+    """Return the predictions of a run's grouped folds, by default the most that are trained; None without any."""
     present = sorted(run.folder.glob(folds_folder(run, "*").name), key=lambda folder: (len(folder.name), folder.name))
     for folder in reversed(present) if folds is None else [folds_folder(run, folds)]:
         runs = Study(folder).finished_runs if is_study(folder) else {}
         if runs and len(runs) == len(Study(folder).cells):
-            [table] = fold_predictions(runs.values()).values()
-            return table
+            return next(iter(fold_predictions(runs.values()).values()))
     return None
 
 
 def folds_folder(run: Run, folds: int | str) -> Path:
-    """Where the folds of a run lie."""
+    """Return the folder of a run's grouped folds."""
     return run.path(f"grouped-{folds}-folds")

@@ -16,12 +16,11 @@ from marinecv.data.catalog import class_names_of, read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits import write_split
 from marinecv.data.user_tables import usable
-from marinecv.evaluation.attribute_scores import attribute_scores
 from marinecv.evaluation.figures import caveat, has_interval, interval_words
 from marinecv.evaluation.folds import fold_metrics, fold_words
 from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
 from marinecv.evaluation.metrics import classification_metrics
-from marinecv.evaluation.predict import predict_table
+from marinecv.evaluation.predict import attribute_scores, predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.pseudo import pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.restoration import restoration_metrics, restoration_table, restored_pictures, write_pictures
@@ -110,7 +109,7 @@ def score(run: Run, recipe: Recipe, followers: list, log: Log, distribute: str |
     judged = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(own_words(run)))
     metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged), log)
     if "test" in metrics:
-        run.note("looked at test: the score of the finished training")
+        run.note("test evaluation: the end of the training")
     write_json(run.path("metrics.json"), metrics)
     run.path("checkpoint.npz").unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     mcv = options.library()
     names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}
-    print(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how))
+    options.say(str(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how)))
     if args.output_dir:
         print(f"written to {args.output_dir}")
     return 0
