@@ -44,11 +44,14 @@ def test_files_a_table_and_a_section_of_the_page(run, capsys):
     assert json.loads((run / "exports" / "litert" / "contract.json").read_text())["demonstration"] is True
 
     said = shown(capsys, run, "--check").out
-    assert said.split("\n")[:2] == ["  litert               as certified", "  litert-float16       as certified"]
+    assert said.split("\n")[:2] == [
+        "  litert               parity check passed",
+        "  litert-float16       parity check passed",
+    ]
     (run / "exports" / "litert" / "labels.txt").write_text("ray\neel\ncrab\n")
     said = shown(capsys, run, "--check", code=1).out
     assert "  litert               labels.txt is not as it was certified" in said
-    assert "  litert-float16       as certified" in said
+    assert "  litert-float16       parity check passed" in said
 
 
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):

@@ -23,8 +23,7 @@ from marinecv.explain.heatmaps import layer_of
 from marinecv.explain.in_box import measure_boxes, neutral_colour
 from marinecv.hold import hold
 from marinecv.inputs.pixels import load_pixels
-from marinecv.report.explain_page import save_overlay, write_explanation
-from marinecv.report.heat_tables import MEASURE_NAMES
+from marinecv.report.explain_page import MEASURE_NAMES, save_overlay, write_explanation
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import write_table

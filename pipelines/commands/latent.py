@@ -1,6 +1,4 @@
-"""Show what the space looks like in which a run tells images apart: t-SNE without and with labels, K-means, a linear
-classifier, and each image's nearest neighbours.
-"""
+"""Map the embeddings of a run: t-SNE with and without labels, K-means, a linear classifier and nearest neighbors."""
 
 import argparse
 
@@ -12,26 +10,27 @@ EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, splits, and how many clusters."""
     options.add(parser, "run")
     several = "one split or several (default: train validation)"
     options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help=several)
     parser.add_argument(
-        "--clusters", type=options.several, metavar="K", help="of K-means (default: as many as there are classes)"
+        "--clusters", type=options.several, metavar="K", help="clusters of K-means (default: number of classes)"
     )
     parser.add_argument(
-        "--neighbours", nargs="+", metavar="IMAGE_ID", help="images to show beside their nearest (default: some drawn)"
+        "--neighbours",
+        nargs="+",
+        metavar="IMAGE_ID",
+        help="images to show with their nearest neighbors (default: random ones)",
     )
     parser.add_argument(
         "--noise",
         action="store_true",
-        help="lay salt and pepper on the images first, a tenth of the pixels each; the page is in latent-noisy",
+        help="add salt-and-pepper noise to the images first, 10%% of the pixels each; writes latent-noisy",
     )
     options.add(parser, *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute the codes of the images, lay them out, and write page and tables in place of earlier ones."""
     from .. import opened
 
     run, data = opened.run_and_data(args)

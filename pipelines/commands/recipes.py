@@ -18,7 +18,6 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list` (the default), `show` and `replay`."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     verbs.add_parser("list", help="all recipes (default)")
     show = verbs.add_parser("show", help="print a recipe as TOML, which --recipe FILE.toml takes, or as a Keras script")
@@ -46,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or replay."""
     if args.verb == "replay":
         return replay(args)
     if args.verb == "show":
@@ -148,8 +146,7 @@ def replay(args: argparse.Namespace) -> int:
     """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
     from .. import opened
 
-    if len(args.image_size or ()) > 1:
-        raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
+    options.one_size(args)
     mcv = options.library()
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)
