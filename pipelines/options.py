@@ -134,6 +134,7 @@ inner_share = number("between 0 and 1", lambda value: 0 < value < 1)
 held_share = number("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number("from 0 to 1", lambda value: 0 <= value <= 1)
 
+SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
 FLAGS = {
     "run": dict(type=run_folder, metavar="RUN", help="folder of a finished run"),
     "--data": dict(metavar="NAME", help="a known data set (`data list`)"),
@@ -143,39 +144,20 @@ FLAGS = {
     "--output-dir": dict(type=Path, metavar="DIR", help="new folder of the run (default: runs/...)"),
     "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
     "--seed": dict(type=seed, default=0, help="random seed (default: 0)"),
-    "--split-by": dict(
-        type=split_by,
-        metavar="HOW",
-        help="published, random, stratified, grouped (sub-folders, else near-duplicates, in one split), a CSV of "
-        "splits, or the name of a saved split (default: as published, else grouped)",
-    ),
-    "--frames": dict(
-        choices=choices.FRAMES,
-        help="how neighboring frames are found: by numbers in file names, or by times in EXIF data or names "
-        "(default: the more reliable one)",
-    ),
+    "--split-by": dict(type=split_by, metavar="HOW", help=f"{', '.join(choices.SPLIT_BY)}, a CSV, or a saved split"),
+    "--frames": dict(choices=choices.FRAMES, help="find neighboring frames by file numbers or times (default: best)"),
     "--label-rule": dict(choices=choices.LABEL_RULES, help="how the boxes of an image give its class"),
     "--no-box": dict(choices=choices.NO_BOX, help="how to use images without boxes"),
     "--on": dict(choices=choices.SPLITS, default="validation", help="split (default: validation)"),
     "--recipe": dict(metavar="NAME", help="recipe by name (`recipes`), or its .toml or .json file"),
-    "--set": dict(
-        nargs="+",
-        action="extend",
-        type=setting,
-        metavar="NAME=VALUE",
-        help="settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)",
-    ),
+    "--set": dict(nargs="+", action="extend", type=setting, metavar="NAME=VALUE", help=SET),
     "--resume": dict(type=run_folder, metavar="RUN", help="continue a stopped run"),
     "--folds": dict(type=several, metavar="K", help="K-fold cross-validation"),
     "--epochs": dict(type=epochs, metavar="N", help="at most N epochs"),
     "--batch-size": dict(type=batch, metavar="N", help="images a training step"),
     "--image-size": dict(nargs="+", type=side, metavar="PX", help="side of the input; several are compared"),
     "--track": dict(choices=choices.TRACKERS, help="log the training there too"),
-    "--workers": dict(
-        choices=("ray",),
-        help="ray: on all CPUs or GPUs of a Ray cluster (RAY_ADDRESS) or of this machine; all machines need the same "
-        "files at the same paths",
-    ),
+    "--workers": dict(choices=("ray",), help="ray: use a Ray cluster (RAY_ADDRESS), else all of this machine"),
 }
 """Shared flags -> arguments of `add_argument`."""
 READING = ("--class-level", "--merge-case")
@@ -198,29 +180,19 @@ def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `pretrain` and `finetune`."""
     add(parser, *DATA, "--output-dir", *SUBSET, *LABELS, "--recipe", "--set")
-    parser.add_argument("--grid", action="store_true", help="all recipes of the report's table")
+    flag = parser.add_argument
+    flag("--grid", action="store_true", help="all recipes of the report's table")
     add(parser, "--resume", help="continue a stopped run or experiment")
     add(parser, "--folds")
-    parser.add_argument(
-        "--select-on",
-        choices=choices.SCORED_SPLITS,
-        help="split on which the best run is selected (default: validation; test gives an optimistic score)",
-    )
+    flag("--select-on", choices=choices.SCORED_SPLITS, help="split to select the best run (default: validation)")
     add(parser, "--epochs", "--batch-size", "--image-size")
-    parser.add_argument("--class-weights", action="store_true", help="weight rare classes more")
-    parser.add_argument("--balanced", action="store_true", help="sample classes equally often")
-    parser.add_argument("--synthetic", action="store_true", help="add the report's synthetic images to train")
-    parser.add_argument(
-        "--calibration-share",
-        type=held_share,
-        metavar="S",
-        help="fraction of validation for calibration (default: 1/3 of 60 or more of your images, 0 for a report's)",
-    )
-    parser.add_argument("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
+    flag("--class-weights", action="store_true", help="weight rare classes more")
+    flag("--balanced", action="store_true", help="sample classes equally often")
+    flag("--synthetic", action="store_true", help="add the report's synthetic images to train")
+    held_out = "fraction of validation for calibration (default: 1/3 of 60 or more of your images, else 0)"
+    flag("--calibration-share", type=held_share, metavar="S", help=held_out)
+    flag("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
     add(parser, "--track")
-    parser.add_argument(
-        "--distribute",
-        choices=choices.DISTRIBUTED,
-        help="train on all GPUs of this machine (mirrored) or of several machines (data-parallel, JAX)",
-    )
-    parser.add_argument("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")
+    several_gpus = "all GPUs of this machine (mirrored) or of several machines (data-parallel, JAX)"
+    flag("--distribute", choices=choices.DISTRIBUTED, help=several_gpus)
+    flag("--jit-compile", choices=choices.JIT_COMPILE, help="XLA (default: auto, off on a CPU)")

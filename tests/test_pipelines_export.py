@@ -45,13 +45,13 @@ def test_files_a_table_and_a_section_of_the_page(run, capsys):
 
     said = shown(capsys, run, "--check").out
     assert said.split("\n")[:2] == [
-        "  litert               parity check passed",
-        "  litert-float16       parity check passed",
+        "  litert               passed",
+        "  litert-float16       passed",
     ]
     (run / "exports" / "litert" / "labels.txt").write_text("ray\neel\ncrab\n")
     said = shown(capsys, run, "--check", code=1).out
     assert "  litert               labels.txt is not as it was certified" in said
-    assert "  litert-float16       parity check passed" in said
+    assert "  litert-float16       passed" in said
 
 
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):

@@ -1,6 +1,6 @@
 """Page of a learning curve: metrics by labeled images, comparisons of recipes, and sample-size estimates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -92,13 +92,12 @@ def _split(
         placed = published.merge(images, on="labelled").astype({"value": float})
     return {
         "split": split,
-        "curves": [
-            {
-                "name": NAMES[metric],
-                "svg": shown(learning_curves(table, metric, placed, demonstration), figures / f"{metric}_{split}.png"),
-            }
+        "curves": {
+            NAMES[metric]: shown(
+                learning_curves(table, metric, placed, demonstration), figures / f"{metric}_{split}.png"
+            )
             for metric in DRAWN
-        ],
+        },
         "rows": _rows(table, published),
         "n": n,
         "published": note,
@@ -135,9 +134,9 @@ def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
     sentences = []
     for line, rows in differences.groupby("line", sort=False):
         clauses = [
-            f"{words} {first} with {_percents(rows.loc[rows['said'] == said, 'labelled'])} of the labels"
+            f"{words} {first} with {', '.join(map(percent, sorted(fractions)))} of the labels"
             for said, words in TOLD.items()
-            if (rows["said"] == said).any()
+            if len(fractions := rows.loc[rows["said"] == said, "labelled"])
         ]
         sentences.append(f"{line} {'; '.join(clauses)}.")
     return sentences
@@ -180,10 +179,6 @@ def _promises(line: str, needed: pd.DataFrame) -> list[str]:
             "images a class."
         )
     return sentences
-
-
-def _percents(fractions: Iterable[float]) -> str:
-    return ", ".join(map(percent, sorted(fractions)))
 
 
 def _seeds(number: int) -> str:

@@ -165,16 +165,11 @@ def _groups(explained: pd.DataFrame) -> list[dict]:
     for name, rows in explained.groupby("true_class", sort=False):
         right = rows["predicted_class"] == name
         parts = {"Classified correctly": rows[right], "Misclassified": rows[~right]} if name else {"": rows}
-        groups.append({"name": name, "parts": {title: _items(part) for title, part in parts.items() if len(part)}})
+        items = {title: list(map(_item, part.itertuples())) for title, part in parts.items() if len(part)}
+        groups.append({"name": name, "parts": items})
     return groups
 
 
-def _items(rows: pd.DataFrame) -> list[dict]:
-    return [
-        {
-            "src": row.source,
-            "alt": row.image_id,
-            "lines": [f"{row.predicted_class}: {row.probability:.3f}", row.image_id],
-        }
-        for row in rows.itertuples()
-    ]
+def _item(row) -> dict:
+    lines = [f"{row.predicted_class}: {row.probability:.3f}", row.image_id]
+    return {"src": row.source, "alt": row.image_id, "lines": lines}

@@ -109,8 +109,7 @@ def confusion_figure(
         >>> mcv.confusion_figure(np.array([[8, 2], [1, 9]]), class_names=["crab", "eel"]).savefig("confusion.png")
 
     Args:
-        confusion: (C, C) counts or sums of weights, from `confusion` or scikit-learn's `confusion_matrix`; fractions of
-            a matrix that is already normalized are shown unchanged.
+        confusion: (C, C) counts, sums of weights or fractions, from `confusion` or scikit-learn's `confusion_matrix`.
         normalise: divide each row by its sum, so that the diagonal is the recall; colors always show this fraction.
         demonstration: label the figure as made of generated demo images.
         class_names: class names of an array, in order; None numbers the classes from 0.
@@ -121,26 +120,21 @@ def confusion_figure(
     confusion = _square_matrix(confusion, class_names)
     counts = confusion.to_numpy()
     size, sums, is_whole = len(counts), counts.sum(axis=1, keepdims=True), (counts == np.round(counts)).all()
-    is_normalised = not is_whole and counts.max() <= 1
-    if normalise and is_normalised:
-        raise ValueError("normalise=True expects counts. Received fractions: use normalise=False.")
-    fractions = counts if is_normalised else counts / np.where(sums == 0, 1, sums)
+    fractions = counts / np.where(sums == 0, 1, sums)
     side = max(5.0, 0.3 * size + 2)
     figure = new_figure(side + 0.4, side, demonstration)
     axis = figure.subplots()
     axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
-        text = f"{counts[i, j]:{'.0f' if is_whole else '.4g'}}"
-        if normalise or is_normalised:
-            text = f"{fractions[i, j]:.2f}".lstrip("0")
+        text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
+        text = f"{fractions[i, j]:.2f}".lstrip("0") if normalise else text
         colour = "white" if fractions[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
     names = [short(str(name)) for name in confusion.index]
     axis.set_xticks(range(size), names, **slant)
     axis.set_yticks(range(size), names)
-    axis.set_xlabel("predicted class")
-    axis.set_ylabel("true class")
+    axis.set(xlabel="predicted class", ylabel="true class")
     axis.tick_params(length=0)
     axis.set_xticks(np.arange(size - 1) + 0.5, minor=True)
     axis.set_yticks(np.arange(size - 1) + 0.5, minor=True)
@@ -248,12 +242,6 @@ def _by_epoch(history) -> pd.DataFrame:
     values = history if isinstance(history, pd.DataFrame) else getattr(history, "history", history)
     if not isinstance(values, Mapping | pd.DataFrame):
         raise ValueError(f"Expected history of model.fit, its dict or a DataFrame. Received: {history!r:.60}.")
-    counts = {name: np.size(values[name]) for name in values}
-    if len(set(counts.values())) > 1:
-        raise ValueError(
-            f"Expected metrics of equal length in history. Received: {counts}. With validation_freq > 1, pass a "
-            "DataFrame with NaN for epochs without validation."
-        )
     table = pd.DataFrame({name: np.atleast_1d(values[name]) for name in values}).select_dtypes("number")
     if "epoch" not in table:
         table = table.assign(epoch=np.add(getattr(history, "epoch", np.arange(len(table))), 1))

@@ -80,7 +80,6 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
-    failed = trials[trials["status"] == "failed"]
     axis.scatter(done["number"], done["value"], s=22, color=DONE, label="done", zorder=3)
     if len(pruned):
         axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label="pruned")
@@ -90,10 +89,6 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
         row = done[done["number"] == best]
         label = f"best: trial {best}"
         axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
-    if len(failed):
-        low = axis.get_ylim()[0]
-        axis.scatter(failed["number"], [low] * len(failed), marker="x", color=ACCENT, label="failed", clip_on=False)
-        axis.set_ylim(bottom=low)
     axis.set_xlim(0.5, max(trials["number"], default=1) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set(xlabel="trial", ylabel=VALUE)

@@ -13,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "run", "--on", *options.DATA, *options.LABELS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
-    options.add(
-        parser, "--folds", help="also grouped K-fold cross-validation of its recipe, related images in one fold"
-    )
+    options.add(parser, "--folds", help="also K-fold cross-validation of its recipe, related images in one fold")
 
 
 def run(args: argparse.Namespace) -> int:

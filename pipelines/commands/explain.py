@@ -13,12 +13,11 @@ EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam+
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
     options.add(parser, "run")
-    parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN"
-    )
-    parser.add_argument("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
-    parser.add_argument("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
+    flag("images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN")
+    flag("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
+    flag("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
     options.add(parser, "--on", *options.DATA, *options.SUBSET)
 
 

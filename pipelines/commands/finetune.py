@@ -10,29 +10,15 @@ EXAMPLE = "finetune --backbone mobilenetv3large"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    flag = parser.add_argument
+    flag, known = parser.add_argument, "mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several"
     options.add_training(parser)
-    flag(
-        "--backbone",
-        nargs="+",
-        metavar="NAME",
-        help="mobilenet (default on your images), mobilenetv3large (on the report's), mobilenetv2, inceptionv3, "
-        "resnet50, efficientnetb4; or several",
-    )
-    flag("--alpha", type=options.width, metavar="A", help="width of mobilenet (default: 0.75) and mobilenetv2 (0.35)")
-    flag(
-        "--trainable-layers",
-        type=options.natural,
-        metavar="N",
-        help="trainable layers at the end of the backbone; 0 is none",
-    )
-    flag("--head-epochs", type=options.natural, metavar="N", help="first epochs in which only the head is trained")
-    flag(
-        "--bank",
-        type=bank,
-        metavar="auto|off|N",
-        help="cache features of frozen layers for N augmented views of an image (default: auto, if faster)",
-    )
+    default = "mobilenet (default on your images), mobilenetv3large (on the report's)"
+    flag("--backbone", nargs="+", metavar="NAME", help=f"{default}, {known}")
+    flag("--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
+    flag("--trainable-layers", type=options.natural, metavar="N", help="last backbone layers to train; 0 is none")
+    flag("--head-epochs", type=options.natural, metavar="N", help="first epochs, which train the head only")
+    text = "cache features of frozen layers for N augmented views of an image (default: auto, if faster)"
+    flag("--bank", type=bank, metavar="auto|off|N", help=text)
     flag("--bank-dtype", choices=BANK_DTYPES, help="float16 halves the cache (default: float32)")
     flag("--weights", metavar="W", help="imagenet, none, or a weights file without top")
 

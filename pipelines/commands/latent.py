@@ -10,23 +10,12 @@ EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
     options.add(parser, "run")
-    several = "one split or several (default: train validation)"
-    options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help=several)
-    parser.add_argument(
-        "--clusters", type=options.several, metavar="K", help="clusters of K-means (default: number of classes)"
-    )
-    parser.add_argument(
-        "--neighbours",
-        nargs="+",
-        metavar="IMAGE_ID",
-        help="images to show with their nearest neighbors (default: random ones)",
-    )
-    parser.add_argument(
-        "--noise",
-        action="store_true",
-        help="add salt-and-pepper noise to the images first, 10%% of the pixels each; writes latent-noisy",
-    )
+    options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help="splits (default: train validation)")
+    flag("--clusters", type=options.several, metavar="K", help="clusters of K-means (default: number of classes)")
+    flag("--neighbours", nargs="+", metavar="IMAGE_ID", help="images to show with their neighbors (default: random)")
+    flag("--noise", action="store_true", help="add salt-and-pepper noise to 20%% of the pixels; writes latent-noisy")
     options.add(parser, *options.DATA, *options.SUBSET)
 
 

@@ -13,46 +13,19 @@ EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    flag, default = parser.add_argument, " ".join(map(str, LABEL_FRACTIONS))
+    names = f"{FAMILY} (default on the report's images) means {', '.join(FRACTIONS)}"
     options.add(parser, *options.DATA)
     options.add_output(parser, "the experiment")
     options.add(parser, *options.SUBSET, *options.LABELS)
-    options.add(
-        parser,
-        "--recipe",
-        nargs="+",
-        help="classifiers by name (`recipes`; default on your images: a head on a frozen backbone); "
-        f"{FAMILY} (default on the report's images) means {', '.join(FRACTIONS)}",
-    )
-    parser.add_argument(
-        "--labelled",
-        nargs="+",
-        type=options.share,
-        metavar="FRACTION",
-        help=f"fractions of train (default: {' '.join(map(str, LABEL_FRACTIONS))})",
-    )
-    parser.add_argument(
-        "--seeds", type=options.seeds, metavar="N", help="seeds of each, with other labeled images (default: 3)"
-    )
-    parser.add_argument(
-        "--encoder",
-        type=options.run_folder,
-        metavar="RUN",
-        help="finished run of `autoencode` for recipes with a pretrained encoder",
-    )
-    parser.add_argument(
-        "--encoder-data",
-        choices=ENCODER_DATA,
-        help="images for training such encoders: all of train, or the unlabeled ones (default: train)",
-    )
-    parser.add_argument(
-        "--goal", type=options.inner_share, metavar="ACCURACY", help="target accuracy (default: half the current error)"
-    )
+    options.add(parser, "--recipe", nargs="+", help=f"recipes (default on your images: a head); {names}")
+    flag("--labelled", nargs="+", type=options.share, metavar="FRACTION", help=f"of train (default: {default})")
+    flag("--seeds", type=options.seeds, metavar="N", help="runs, each with other labeled images (default: 3)")
+    flag("--encoder", type=options.run_folder, metavar="RUN", help="finished run of `autoencode` to start from")
+    flag("--encoder-data", choices=ENCODER_DATA, help="images for training an encoder (default: train)")
+    flag("--goal", type=options.inner_share, metavar="ACCURACY", help="target (default: half the current error)")
     options.add(parser, "--resume", metavar="STUDY", help="continue a stopped curve")
-    options.add(
-        parser,
-        "--epochs",
-        help="at most N epochs; like --image-size ignored for a frozen backbone next to trained networks",
-    )
+    options.add(parser, "--epochs", help="at most N epochs (not for heads, if other networks are trained too)")
     options.add(parser, "--batch-size", "--image-size", "--set", "--track")
 
 

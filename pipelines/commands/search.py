@@ -12,9 +12,7 @@ EXAMPLE = "search --recipe aquarium_four_conv --trials 20"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     algorithms = list(dict.fromkeys(name for names in ENGINES.values() for name in names))
     known = "; ".join(f"{engine}: {', '.join(names)}" for engine, names in ENGINES.items())
-    options.add(
-        parser, "--recipe", help="recipe by name (`recipes`); default on your images: a head on a frozen backbone"
-    )
+    options.add(parser, "--recipe", help="recipe by name (`recipes`; default on your images: a head)")
     parser.add_argument("--engine", choices=list(ENGINES), help="library that suggests values (default: kerastuner)")
     parser.add_argument("--algorithm", choices=algorithms, help=f"search algorithm ({known}; default: the first)")
     parser.add_argument("--trials", type=options.trials, metavar="N", help="at most N trials (default: 20)")
