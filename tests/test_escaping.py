@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from test_report_pages import assert_self_contained, open_in_browser
+from pages import assert_self_contained, open_in_browser
 from test_tables import FORMULA, as_a_spreadsheet_reads
 
 from marinecv.atomic import write_json
@@ -21,8 +21,8 @@ from marinecv.evaluation.metrics import classification_metrics, confusion
 from marinecv.evaluation.predictions import make_table, read_predictions, write_predictions
 from marinecv.report.audit_page import write_audit_report
 from marinecv.report.figures import confusion_figure, figure_svg, save_png
+from marinecv.report.html import by_split
 from marinecv.report.page import write_run_report, write_study_report
-from marinecv.report.parts import by_split
 from marinecv.report.style import short
 from marinecv.tables import read_table, write_table
 

@@ -3,14 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pages import assert_self_contained, make_run
 from PIL import Image
 from test_escaping import NAMES, assert_harmless, shown
-from test_report_pages import assert_self_contained, make_run
 
 from marinecv.explain.figures import MEASURES, keep_figures
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.explain_page import SIDE_PX, TITLES, overlay_pictures, save_overlay, write_explanation
-from marinecv.report.heat_tables import MEASURE_NAMES, heat_tables
+from marinecv.report.explain_page import (
+    MEASURE_NAMES,
+    SIDE_PX,
+    TITLES,
+    heat_tables,
+    overlay_pictures,
+    save_overlay,
+    write_explanation,
+)
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image, draw_tank
 from keras import layers
-from test_report_pages import assert_self_contained
+from pages import assert_self_contained
 
 from marinecv.explain.figures import read_figures
 from marinecv.explain.gallery import CASES_A_CLASS, choose_cases

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from pages import assert_self_contained
 from test_export import colour_reader, one_wrong, run_with
-from test_report_pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.export import model as exporting

@@ -1,4 +1,4 @@
-"""What `import marinecv as mcv` offers: names, types, and messages and docstrings that name nothing else."""
+"""What `import marinecv as mcv` offers: names, types, suggestions for misspelled ones, and docstrings."""
 
 import ast
 import inspect
@@ -80,50 +80,36 @@ def test_mypy_finds_three_mistakes_in_a_user_s_script_and_none_in_a_right_one(tm
         assert words in error
 
 
-def test_nothing_prints_unless_it_is_given_print():
-    for path in (ROOT / "marinecv").rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-        assert "print" not in {getattr(called, "id", "") for called in calls}, path
-        if "workflows" not in path.parts:  # whose `log=print` is for whoever calls them
-            assert "print" not in {getattr(node, "id", "") for node in ast.walk(tree)}, path
-
-
 @pytest.mark.parametrize(
-    ("build", "sentence"),
+    ("build", "meant"),
     [
-        (
-            lambda: mcv.ImageSpec(hieght=64),
-            "ImageSpec has no argument 'hieght'. Did you mean \"height\"? Expected some of",
-        ),
-        (lambda: mcv.Augmentation(rotation=5), "argument 'rotation'. Did you mean \"rotation_deg\"?"),
-        (lambda: mcv.Training(epoch=5), "argument 'epoch'. Did you mean \"epochs\"?"),
-        (lambda: mcv.DataChoice(name="a", lable_rule="area"), 'Did you mean "label_rule"?'),
-        (lambda: mcv.ScratchModel(filter=(8,)), 'Did you mean "filters"?'),
-        (lambda: MultimodalModel(fusoin="gated"), 'MultimodalModel has no argument .* Did you mean "fusion"?'),
-        (lambda: replace(mcv.ImageSpec(), widht=3), 'Did you mean "width"?'),
+        (lambda: mcv.ImageSpec(hieght=64), "height"),
+        (lambda: mcv.Augmentation(rotation=5), "rotation_deg"),
+        (lambda: mcv.Training(epoch=5), "epochs"),
+        (lambda: mcv.DataChoice(name="a", lable_rule="area"), "label_rule"),
+        (lambda: MultimodalModel(fusoin="gated"), "fusion"),
+        (lambda: replace(mcv.ImageSpec(), widht=3), "width"),
     ],
 )
-def test_an_argument_that_no_part_of_a_recipe_has_ends_in_the_nearest_one(build, sentence):
-    with pytest.raises(TypeError, match=sentence.replace("?", r"\?")):
+def test_an_unknown_argument_of_a_part_of_a_recipe_suggests_the_nearest_one(build, meant):
+    with pytest.raises(TypeError, match=f'Did you mean "{meant}"'):
         build()
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("call", "meant"),
     [
-        (lambda: mcv.ImageSpec(fit="padd"), "fit='padd'. Did you mean \"pad\"?"),
-        (lambda: mcv.Augmentation(variants="simpel"), "Received: variants='simpel'. Did you mean \"simple\"?"),
-        (lambda: mcv.cnn((64, 64, 3), 2, pooling="flaten"), "Received: pooling='flaten'. Did you mean \"flatten\"?"),
-        (lambda: mcv.cnn((64, 64, 3), 2, normalisation="standardize"), 'Did you mean "standardise"?'),
-        (lambda: mcv.backbone_classifier((64, 64, 3), 2, normalisation="back"), 'Did you mean "backbone"?'),
-        (lambda: mcv.backbone_classifier((64, 64, 3), 2, backbone="mobilnetv2"), 'Did you mean "mobilenetv2"?'),
-        (lambda: find_links(None, "numbers"), "Received: frames='numbers'. Did you mean \"number\"?"),
-        (lambda: load_manifest("aquarum"), 'Did you mean "aquarium"?'),
+        (lambda: mcv.ImageSpec(fit="padd"), "pad"),
+        (lambda: mcv.Augmentation(variants="simpel"), "simple"),
+        (lambda: mcv.cnn((64, 64, 3), 2, pooling="flaten"), "flatten"),
+        (lambda: mcv.backbone_classifier((64, 64, 3), 2, normalisation="back"), "backbone"),
+        (lambda: mcv.backbone_classifier((64, 64, 3), 2, backbone="mobilnetv2"), "mobilenetv2"),
+        (lambda: find_links(None, "numbers"), "number"),
+        (lambda: load_manifest("aquarum"), "aquarium"),
     ],
 )
-def test_a_word_that_is_none_of_an_argument_s_ends_in_the_nearest_one(call, sentence):
-    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+def test_an_unknown_value_of_an_argument_suggests_the_nearest_one(call, meant):
+    with pytest.raises(ValueError, match=f'Did you mean "{meant}"'):
         call()
 
 
