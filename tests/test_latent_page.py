@@ -80,7 +80,7 @@ def test_with_train_and_another_split_there_is_a_linear_probe(tmp_path):
     rows, points = rows.assign(split=split), points.assign(split=split)
     text = shown(write(tmp_path, "space", rows, codes, points, []).read_text(encoding="utf-8"))
     section = text.split("Linear probe")[2].split("Nearest neighbors")[0]
-    assert "nan" not in text and [section.count(f"{name} ") for name in ("validation", "test")] == [1, 1]
+    assert "nan" not in text and section.count(" test ") == 1
 
 
 def test_noise_is_mentioned_first(tmp_path):

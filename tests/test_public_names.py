@@ -113,17 +113,17 @@ def test_an_unknown_value_of_an_argument_suggests_the_nearest_one(call, meant):
         call()
 
 
-def library_functions():
-    """Every function and class at the top of a module of the library."""
-    for path in (ROOT / "marinecv").rglob("*.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield node.name
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ENTRIES = re.findall(r"^- `(\w+)\((.*?)\)(?: -> [^`]*)?`: ", PAGE, re.MULTILINE)
 
 
-def test_what_a_docstring_says_an_argument_comes_from_is_public_too():
-    private = set(library_functions()) - set(mcv.__all__)
-    for name in mcv.__all__:
-        text = (inspect.getdoc(getattr(mcv, name)) or "").partition("Args:")[2].partition("Returns:")[0]
-        sources = re.findall(r"(?:as|what) `(\w+)[^`]*` (?:gives|gave|returns)|from `(\w+)[^`]*`", text)
-        assert private.isdisjoint(word for pair in sources for word in pair), name
+def test_the_api_page_lists_the_public_names_with_their_arguments_and_defaults():
+    assert sorted(name for name, _ in ENTRIES) == mcv.__all__
+    for name, arguments in ENTRIES:
+        parameters = inspect.signature(getattr(mcv, name)).parameters
+        for argument in re.split(r", (?![^(]*\))", arguments):
+            argument, equals, default = argument.partition("=")
+            if argument != "..." and argument.strip("*"):
+                assert argument.strip("*") in parameters or "backbone" in parameters, (name, argument)
+            if equals and default and default != "...":
+                assert parameters[argument].default == eval(default), (name, argument)

@@ -1,6 +1,5 @@
 """Figures of a run: what they draw, the same look everywhere, and any name."""
 
-import logging
 from types import SimpleNamespace
 
 import keras
@@ -8,7 +7,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 from sklearn.metrics import confusion_matrix
@@ -17,7 +15,6 @@ from marinecv.evaluation.calibration import reliability_table
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.evaluation.review import triage_curve
-from marinecv.report.audit_figures import boxed_picture
 from marinecv.report.figures import (
     class_bars,
     comparison_curves,
@@ -30,16 +27,9 @@ from marinecv.report.figures import (
 )
 from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short
 
-HISTORY = pd.DataFrame(
-    {
-        "epoch": [1, 2, 3, 4],
-        "loss": [1.0, 0.7, 0.5, 0.4],
-        "accuracy": [0.4, 0.6, 0.7, 0.8],
-        "val_loss": [1.1, 0.8, 0.7, 0.9],
-        "val_accuracy": [0.3, 0.6, 0.5, 0.6],
-        "learning_rate": [1e-3, 1e-3, 1e-3, 2e-4],
-    }
-)
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [1.0, 0.7, 0.5, 0.4], "accuracy": [0.4, 0.6, 0.7, 0.8]})
+HISTORY = HISTORY.assign(val_loss=[1.1, 0.8, 0.7, 0.9], val_accuracy=[0.3, 0.6, 0.5, 0.6])
+HISTORY["learning_rate"] = [1e-3, 1e-3, 1e-3, 2e-4]
 CONFIDENCE = np.linspace(0.3, 1, 40)
 RIGHT = np.arange(40) % 3 > 0
 RELIABILITY, TRIAGE = reliability_table(CONFIDENCE, RIGHT), triage_curve(1 - CONFIDENCE, RIGHT)
@@ -141,9 +131,8 @@ def test_a_wrong_history_is_refused(history, reason):
         curves(history)
 
 
-@pytest.mark.parametrize("num_classes", [2, 20, 40])
-def test_confusion_figure_writes_every_count_that_is_not_zero(num_classes):
-    counts = confusion(table_of(num_classes))
+def test_confusion_figure_writes_every_count_that_is_not_zero():
+    counts = confusion(table_of(20))
     figure = confusion_figure(counts)
     assert texts_of(figure) == [str(count) for count in counts.to_numpy().ravel() if count]
     assert "kind_0 &lt;$&amp;0$&gt;" in figure_svg(figure)  # escaped, and no formula
@@ -251,18 +240,3 @@ def test_names_of_any_script_are_drawn_without_a_warning(tmp_path):
     assert len(set(labels)) == len(ODD) and all(len(label) <= 40 for label in labels)
     hieroglyph = "\U00013000"
     assert short(f"{hieroglyph}b") == "\\U00013000b" and short(hieroglyph * 9, 32) == "\\U00013000" * 3 + "…"
-
-
-def test_a_box_is_named_in_any_script(tmp_path):
-    draw_image("crab", seed=0).resize((320, 240)).save(tmp_path / "crab.jpg")
-    boxes = pd.DataFrame({"xmin": [5], "ymin": [5], "xmax": [300], "ymax": [200], "class_name": ["鱼"]})
-    named = boxed_picture(str(tmp_path / "crab.jpg"), boxes, {"鱼": "#000000"})
-    other = boxed_picture(str(tmp_path / "crab.jpg"), boxes.assign(class_name="马"), {"马": "#000000"})
-    assert named.size == other.size and np.any(np.asarray(named) != np.asarray(other))
-
-
-def test_a_font_of_one_weight_gives_no_warning(caplog):
-    logger = logging.getLogger("matplotlib.font_manager")
-    logger.warning("findfont: Failed to find font weight normal for %s, now using 500.", "WenQuanYi Zen Hei")
-    logger.warning("findfont: another matter")
-    assert [record.getMessage() for record in caplog.records] == ["findfont: another matter"]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -89,31 +90,13 @@ def package_of(module):
     return module.split(".") if MODULES[module].name == "__init__.py" else module.split(".")[:-1]
 
 
-def cycle(graph):
-    """A node that reaches itself; None if there is none."""
-    open_nodes, done = [], set()
-
-    def visit(node):
-        if node in open_nodes:
-            return node
-        if node in done:
-            return None
-        open_nodes.append(node)
-        found = next(filter(None, map(visit, graph[node])), None)
-        open_nodes.pop()
-        done.add(node)
-        return found
-
-    return next(filter(None, map(visit, graph)), None)
-
-
 def test_no_module_imports_what_imports_it():
     graph = {}
     for module, path in MODULES.items():
         names = [name for node, _ in below(parsed(path)) for name in named(node, package_of(module))]
         graph[module] = {name for name in names if name in MODULES and not module.startswith(f"{name}.")}
-    assert cycle(graph) is None and sum(map(len, graph.values())) > 800
-    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) and not cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert sum(map(len, graph.values())) > 800
+    TopologicalSorter(graph).prepare()  # CycleError names a cycle
 
 
 def wrong_imports(tree, module):
@@ -134,20 +117,14 @@ def test_a_package_imports_only_earlier_ones():
             assert not wrong_imports(parsed(path), module), module
 
 
-@pytest.mark.parametrize(
-    ("line", "is_wrong"),
-    [
-        ("from marinecv.training.fit import fit_recipe", True),
-        ("import marinecv.report.page", True),
-        ("from marinecv import runs", True),
-        ("from ..training import recipe", True),
-        ("def late():\n    from marinecv.evaluation import metrics", True),
-        ("from pipelines import train", True),
-        ("import numpy\nfrom marinecv.data.catalog import usable\nfrom . import spec\nimport marinecv.atomic", False),
-    ],
-)
-def test_a_wrong_import_is_found(line, is_wrong):
-    assert bool(wrong_imports(ast.parse(line), "marinecv.inputs.pipeline")) == is_wrong
+def test_a_wrong_import_is_found():
+    wrong = (
+        "from ..training import recipe|from marinecv import runs|import marinecv.report.page|from pipelines import cli"
+    )
+    for line in [*wrong.split("|"), "def late():\n    from marinecv.evaluation import metrics"]:
+        assert wrong_imports(ast.parse(line), "marinecv.inputs.pipeline"), line
+    right = "import numpy\nfrom marinecv.data.catalog import usable\nfrom . import spec"
+    assert not wrong_imports(ast.parse(right), "marinecv.inputs.pipeline")
 
 
 def test_a_function_imports_only_what_start_up_must_not_wait_for():

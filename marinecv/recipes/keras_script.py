@@ -4,6 +4,7 @@ import json
 import re
 from textwrap import indent
 
+from marinecv.choices import WEIGHTS
 from marinecv.inputs.spec import Augmentation
 from marinecv.models.backbones import BACKBONES
 from marinecv.schema import no_such, of_type
@@ -264,7 +265,7 @@ def _backbone(model: ModelChoice) -> list[str]:
         f"    {', '.join(settings)}",
         ")",
     ]
-    if model.weights not in ("none", "imagenet"):
+    if model.weights not in WEIGHTS:
         lines += [f"base.load_weights({json.dumps(model.weights)})"]
     blocks = "".join(f"{json.dumps(name)}, " for name in model.trainable_blocks)
     last = f"layer in base.layers[-{model.trainable_layers}:]" if model.trainable_layers else "False"

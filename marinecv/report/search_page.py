@@ -108,9 +108,10 @@ def slice_figure(
     axes = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
     for axis, parameter in zip(axes, space, strict=False):
         used = trials[trials[parameter.name].notna()]
-        values = used[parameter.name].map(str) if parameter.choices else used[parameter.name].astype(float)
+        values = used[parameter.name]
         if parameter.choices:
-            axis.scatter(list(map(str, parameter.choices)), [np.nan] * len(parameter.choices))  # fixes their order
+            values = values.map(parameter.choices.index)
+            axis.set_xticks(range(len(parameter.choices)), list(map(str, parameter.choices)))
         axis.scatter(values, used["value"], s=18, color=DONE, alpha=0.7)
         is_best = used["number"] == best
         axis.scatter(values[is_best], used["value"][is_best], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8)
