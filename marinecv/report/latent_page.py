@@ -16,22 +16,16 @@ from marinecv.report.style import COLOURS, MARKERS, new_figure, short, styled
 CLUSTERINGS = {"points": "Clusters of the t-SNE points", "code": "Clusters of the embeddings"}
 MAPS = {"plain": None, "by_class": "class_name", "by_points": "cluster_points", "by_code": "cluster_code"}
 MEASURES = {
-    "ari": (
-        "ARI (adjusted Rand index)",
-        "Fraction of image pairs on which clusters and classes agree, corrected for chance.",
-    ),
+    "ari": ("ARI (adjusted Rand index)", "Agreement of clusters and classes on image pairs, corrected for chance."),
     "ami": ("AMI (adjusted mutual information)", "Mutual information of cluster and class, corrected for chance."),
     "nmi": (
         "NMI (normalized mutual information)",
-        "The same without correction for chance: it rises with the number of clusters.",
+        "Not corrected for chance: it rises with the clusters.",
     ),
-    "purity": (
-        "Purity",
-        "Fraction of images in the most frequent class of their cluster. It rises with the number of clusters.",
-    ),
+    "purity": ("Purity", "Fraction of images in the most frequent class of their cluster; it rises with the clusters."),
     "silhouette": (
         "Silhouette",
-        "How much nearer images lie to their own cluster than to the next one, from -1 to 1; classes are not used.",
+        "Distance to the own cluster against the next one, -1 to 1; without classes.",
     ),
 }
 MANY = 24

@@ -124,7 +124,9 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
 
 
 def _usage(run: Run, catalog: pd.DataFrame | None) -> str:
-    """Return Python lines that load the model, predict an image of the run and print its class."""
+    """Return Python lines that load the model and predict an image; empty for a multimodal run."""
+    if run.path("attribute_scores.csv").is_file():  # predictions need attributes too
+        return ""
     images = ["photo.jpg"] if catalog is None else [*usable(catalog)["path"], "photo.jpg"]
     demonstration = "demonstration=True, " if run.demonstration else ""
     return USAGE.format(folder=str(run.folder.absolute()), image=images[0], demonstration=demonstration)

@@ -58,16 +58,13 @@ def _fetch(args: argparse.Namespace) -> int:
 def _materialise(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog
     from marinecv.data.materialise import materialise
-    from marinecv.data.user_tables import usable
 
     from .. import opened
 
     manifest = opened.manifest(args)
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
-    print(f"{len(usable(catalog))} images linked below {folder}")
-    _print_problems(catalog, "left out")
-    return 0
+    return _print_counts(catalog, f"images linked below {folder}", "left out")
 
 
 def _pack(args: argparse.Namespace) -> int:
@@ -77,19 +74,18 @@ def _pack(args: argparse.Namespace) -> int:
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
     from marinecv.data.readers.packed import read_packed
-    from marinecv.data.user_tables import usable
     from marinecv.inputs.decode import read_decodable
 
     manifest = opened.manifest(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
-    print(f"{len(usable(images)):,} images packed in {folder}; train on them with --data-dir {folder}")
-    _print_problems(images, "without a record")
-    return 0
+    return _print_counts(images, f"images packed; train on them with --data-dir {folder}", "without a record")
 
 
-def _print_problems(images, state: str) -> None:
+def _print_counts(images, done: str, state: str) -> int:
     from marinecv.data.user_tables import is_usable
 
+    print(f"{is_usable(images).sum():,} {done}")
     for problem, rows in images[~is_usable(images)].groupby("problem"):
         print(f"{len(rows)} {state}: {problem} (the first: {rows['image_id'].iloc[0]})")
+    return 0
