@@ -39,16 +39,6 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
     assert read("reports.md") == reports.page()
 
 
-def test_every_function_that_the_page_on_the_reports_names_is_tested():
-    text = read("reports.md")
-    verdicts = re.findall(r"\*Verdict:[^*]+\*\s+\(([^)]+)\)", text)
-    named = {name for names in verdicts for name in re.findall(r"`(\w+)`", names)}
-    kinds = ("claims", "intervals", "published")
-    tests = "".join((ROOT / "tests" / f"test_evaluation_{kind}.py").read_text(encoding="utf-8") for kind in kinds)
-    assert len(named) > 15
-    assert all(re.search(rf"\b{name}\(", tests) for name in named)
-
-
 def test_the_tables_of_results_say_what_the_command_recipes_says():
     said, measured = {}, read_accuracies(RESULTS)
     for name, recipe in RECIPES.items():

@@ -16,8 +16,6 @@ from marinecv.evaluation.latent import (
     neighbour_measures,
 )
 from marinecv.evaluation.probe import linear_probe
-from marinecv.report import latent_page
-from marinecv.report.figures import figure_svg
 from marinecv.report.latent_page import MEASURES, latent_figure, write_latent_report
 
 
@@ -114,10 +112,3 @@ def test_without_groups_all_points_have_one_color_and_no_legend():
     assert len(figure.axes[0].lines) == 1 and not figure.legends and len(figure.axes[0].lines[0].get_xdata()) == 6
     for few in (points.head(1), points.assign(x=1.0)):
         latent_figure(few, "class_name")
-
-
-def test_very_many_points_are_drawn_as_pixels(monkeypatch):
-    _, _, points = make_space(("crab", "eel"), each=40)
-    assert "<image" not in figure_svg(latent_figure(points, "class_name"))
-    monkeypatch.setattr(latent_page, "HEAVY", 10)
-    assert "<image" in figure_svg(latent_figure(points, "class_name"))

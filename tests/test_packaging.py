@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,6 @@ import pytest
 import marinecv
 
 ROOT = Path(marinecv.__file__).resolve().parents[1]
-PIP = [sys.executable, "-m", "pip"]
-SMALL = ["--epochs", "1", "--limit", "24"]
 OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
 
 
@@ -28,47 +24,24 @@ def setup_cfg():
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
+def installed(tmp_path_factory):
+    """The wheel alone, without its requirements, in a folder of its own."""
+    folder, site = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("site")
     left_out = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, folder / "clone", ignore=left_out)
     has_tools = all(importlib.util.find_spec(name) for name in ("setuptools", "wheel"))
-    words = ["wheel", "-q", "--no-deps", *["--no-build-isolation"] * has_tools, "-w", "dist", "./clone"]
-    subprocess.run([*PIP, *words], cwd=folder, check=True, capture_output=True, text=True)
-    [path] = (folder / "dist").glob("marinecv-*.whl")
-    return path
+    build = ["wheel", "-q", "--no-deps", *["--no-build-isolation"] * has_tools, "-w", "dist", "./clone"]
+    for words in (build, ["install", "-q", "--no-deps", "--no-index", "-f", "dist", "--target", str(site), "marinecv"]):
+        subprocess.run([sys.executable, "-m", "pip", *words], cwd=folder, check=True, capture_output=True, text=True)
+    return site
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """The wheel alone, without its requirements, in a folder of its own."""
-    target = tmp_path_factory.mktemp("site")
-    words = ["install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
-    subprocess.run([*PIP, *words], check=True, capture_output=True, text=True)
-    return target
-
-
-@pytest.fixture(scope="module")
-def programs(wheel, tmp_path_factory):
-    """The bin folder of a new environment with the wheel, and the requirements of this environment."""
-    new = tmp_path_factory.mktemp("environment") / "new"
-    venv.create(new, with_pip=False)
-    scheme = {"base": str(new), "platbase": str(new)}
-    site, programs = (Path(sysconfig.get_path(name, "venv", scheme)) for name in ("purelib", "scripts"))
-    # Appended to sys.path, where .pth files are not read: the editable marinecv of this environment is not seen.
-    others = [path for path in sys.path if path.endswith("-packages")]
-    (site / "others.pth").write_text("\n".join(others) + "\n", encoding="utf-8")
-    words = ["--python", str(programs / "python"), "install", "-q", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run([*PIP, *words], check=True, capture_output=True, text=True)
-    return programs
-
-
-def run_python(installed, code, folder):
+def run_python(installed, code, folder, **environment):
     """Run code in another folder with the installed package."""
-    environment = {**os.environ, "PYTHONPATH": str(installed), "MARINECV_HOME": str(folder / "home")}
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    homes = {"PYTHONPATH": str(installed), "MARINECV_HOME": str(folder / "home"), "KERAS_HOME": str(folder / "keras")}
+    environment = {name: value for name, value in os.environ.items() if name != "MARINECV_DATA"} | homes | environment
+    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "check": True}
+    return subprocess.run([sys.executable, "-c", code], **options).stdout
 
 
 def folders_of(setup_cfg):
@@ -117,22 +90,11 @@ def test_the_installed_package_has_its_types_and_imports_no_name_before_it_is_us
 
 
 @pytest.mark.slow
-def test_the_wheel_alone_trains_offline_on_demo_images_in_an_empty_folder(programs, tmp_path):
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    homes = {"MARINECV_HOME": str(tmp_path / "home"), "KERAS_HOME": str(tmp_path / "keras")}
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MARINECV_DATA")}
-
-    def run(program, *words):
-        command = [str(programs / program), *words]
-        options = {"cwd": folder, "env": environment | homes | OFFLINE, "capture_output": True, "text": True}
-        return subprocess.run(command, check=True, **options).stdout
-
-    place = run("python", "-c", "import marinecv; print(marinecv.__file__)")
-    assert Path(place.strip()).is_relative_to(programs.parent)
-    assert "best on validation" in run("marinecv", "pretrain", "--grid", *SMALL, "--output-dir", "grid")
+def test_the_wheel_alone_trains_offline_on_demo_images(installed, tmp_path):
+    for words in (["pretrain", "--grid"], ["finetune", "--backbone", "mobilenetv3large"]):
+        words += ["--epochs", "1", "--limit", "24", "--output-dir", words[0]]
+        code = f"import sys; from marinecv.pipelines.cli import main; sys.exit(main({words!r}))"
+        assert "validation" in run_python(installed, code, tmp_path, **OFFLINE)
+        assert "<style>" in (tmp_path / words[0] / "report.html").read_text(encoding="utf-8")
     for name in ("four", "three", "five"):
-        assert (folder / "grid" / f"aquarium_{name}_conv" / "report.html").is_file()
-    run("marinecv", "finetune", "--backbone", "mobilenetv3large", *SMALL, "--output-dir", "run")
-    assert "<style>" in (folder / "run" / "report.html").read_text(encoding="utf-8")
-    assert {path.name for path in folder.iterdir()} == {"grid", "run"}
+        assert (tmp_path / "pretrain" / f"aquarium_{name}_conv" / "report.html").is_file()

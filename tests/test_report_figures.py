@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import keras
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [1.0, 0.7, 0.5, 0.4], "accuracy": [0.4, 0.6, 0.7, 0.8]})
 HISTORY = HISTORY.assign(val_loss=[1.1, 0.8, 0.7, 0.9], val_accuracy=[0.3, 0.6, 0.5, 0.6])
 HISTORY["learning_rate"] = [1e-3, 1e-3, 1e-3, 2e-4]
+LINES = ("train", "validation")
 CONFIDENCE = np.linspace(0.3, 1, 40)
 RIGHT = np.arange(40) % 3 > 0
 RELIABILITY, TRIAGE = reliability_table(CONFIDENCE, RIGHT), triage_curve(1 - CONFIDENCE, RIGHT)
@@ -102,17 +102,13 @@ def lines_of(figure):
     }
 
 
-def test_curves_draw_what_fit_returns_and_epochs_without_validation_break_no_line():
-    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2, activation="softmax")])
-    top = keras.metrics.SparseTopKCategoricalAccuracy(1, name="top_1")
-    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[top, "accuracy"])
-    x, y = np.zeros((8, 2)), np.arange(8) % 2
-    history = model.fit(x, y, epochs=5, initial_epoch=2, validation_split=0.5, verbose=0)
-    titles = ("Loss", "Accuracy", "Top 1")
-    assert lines_of(curves(history)) == dict.fromkeys(titles, {"train": [3, 4, 5], "validation": [3, 4, 5]})
-    for same in (history.history, pd.DataFrame(history.history)):
-        assert lines_of(curves(same)) == dict.fromkeys(titles, {"train": [1, 2, 3], "validation": [1, 2, 3]})
-    assert lines_of(curves(model.evaluate(x, y, verbose=0, return_dict=True)))["Loss"] == {"train": [1]}
+def test_curves_draw_a_history_its_dict_and_a_table_and_epochs_without_validation_break_no_line():
+    values = {"top_1": [0, 1, 1], "loss": [3, 2, 1], "val_loss": [3, 2, 2]}
+    history = SimpleNamespace(history=values, epoch=[2, 3, 4])  # as `model.fit` returns it
+    assert lines_of(curves(history)) == {"Loss": dict.fromkeys(LINES, [3, 4, 5]), "Top 1": {"train": [3, 4, 5]}}
+    for same in (values, pd.DataFrame(values)):
+        assert lines_of(curves(same))["Loss"] == dict.fromkeys(LINES, [1, 2, 3])
+    assert lines_of(curves({"loss": 0.3}))["Loss"] == {"train": [1]}  # as `model.evaluate` returns it
     rows = pd.DataFrame({"epoch": [0, 1, 2, 3], "loss": [4, 3, 2, 1], "val_loss": [np.nan, 3, np.nan, 2]})
     assert lines_of(curves(rows))["Loss"] == {"train": [0, 1, 2, 3], "validation": [1, 3]}
 
@@ -155,12 +151,10 @@ def test_a_matrix_of_scikit_learn_is_drawn_as_it_is():
     ("matrix", "class_names", "reason"),
     [
         (np.ones((2, 3)), None, "square matrix"),
-        (np.zeros((0, 0)), None, "square matrix"),
         (np.array([[1, np.nan], [0, 1]]), None, "square matrix"),
         (np.array([[1, -1], [0, 1]]), None, "square matrix"),
         (np.eye(2).astype(str), None, "square matrix"),
         (np.eye(2), ["a"], "2 names"),
-        (np.eye(2), {"a", "b"}, "2 names"),
         (np.eye(2), "ab", "2 names"),
         (pd.DataFrame(np.eye(2), ["a", "b"], ["a", "b"]), ["b", "a"], "its own names"),
         (pd.DataFrame(np.eye(2), ["a", "b"], ["b", "a"]), None, "the same classes"),

@@ -11,7 +11,7 @@ import pytest
 from pages import EVIL, assert_self_contained, make_run, open_in_browser
 
 from marinecv.atomic import write_json
-from marinecv.report.html import flat, number_text, render, thumbnail
+from marinecv.report.html import flat, number_text, thumbnail
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
@@ -135,11 +135,6 @@ def test_folder_without_a_table_is_no_study(study_folder):
     (study_folder / "table.csv").unlink()
     with pytest.raises(ValueError, match=r"no table.csv"):
         write_study_report(study_folder)
-
-
-def test_other_pages_share_the_base():
-    page = render("base.html", title="A & B", demonstration=False)
-    assert "<h1>A &amp; B</h1>" in page and "prefers-color-scheme" in page
 
 
 def test_thumbnail_of_no_image_is_none(tmp_path):

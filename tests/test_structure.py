@@ -147,13 +147,6 @@ def test_the_library_has_no_command_line_and_prints_only_through_log():
         assert "print" not in (calls if "workflows" in path.parts else names), path  # workflows have `log=print`
 
 
-def test_what_makes_a_row_usable_stands_in_one_file():
-    of_problem = re.compile(r"""\[["']problem["']\]\s*[!=]=\s*["']["']|\.problem\s*[!=]=\s*["']["']""")
-    script = LIBRARY / "recipes" / "keras_script.py"  # writes a script without marinecv
-    found = {path for path in FILES if path != script and of_problem.search(path.read_text(encoding="utf-8"))}
-    assert found == {LIBRARY / "data" / "user_tables.py"}
-
-
 def test_choices_are_those_that_are_known_and_are_written_once():
     assert tuple(METHODS) == choices.HEAT_METHODS
     assert tuple(LOGS) == choices.TRACKERS
