@@ -14,7 +14,7 @@ from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.locate import locate
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure, size_figure
+from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from pipelines.commands import audit
 
@@ -119,11 +119,6 @@ def test_bars_of_many_classes_have_no_names_and_the_figure_keeps_its_height():
     assert [label.get_text() for label in few.axes[0].get_yticklabels()] == [f"bird {number}" for number in range(5)]
 
 
-def test_sizes_whose_names_would_lie_over_each_other_are_named_once():
-    sizes = pd.DataFrame({"width": [500, 500, 333], "height": [333, 334, 500], "count": [9, 8, 7]})
-    assert [text.get_text() for text in size_figure(sizes).axes[0].texts] == ["500x333: 9", "333x500: 7"]
-
-
 def test_the_summary_of_one_class_compares_nothing(roboflow_folder):
     catalog, _, _ = audited(roboflow_folder, class_name="eel")
     assert "largest" not in audit_summary(explore(catalog, pd.DataFrame()), len(catalog))
@@ -187,7 +182,7 @@ def test_a_set_of_which_no_file_can_be_read_has_its_page_too(roboflow_folder, tm
     assert run("--data-dir", roboflow_folder, "--output-dir", tmp_path / "out", "--strict") == 1
     assert "files that cannot be read: 12 of 12 images" in capsys.readouterr().out
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "no picture" in page and "What a memory of thumbnails can name" not in page
+    assert "no picture" in page and "Nearest-neighbor baseline" not in page
 
 
 def test_one_image_alone_is_audited(tmp_path):

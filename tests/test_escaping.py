@@ -149,13 +149,6 @@ def test_the_page_of_a_study_shows_every_name_and_runs_none(study_folder, tmp_pa
     assert all(" ".join(name.split()) in shown(opened) for name in NAMES)
     assert_no_formula(study_folder / "table.csv")
 
-    lines = (study_folder / "table.md").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 2 + len(NAMES)
-    for name, line in zip(NAMES, lines[2:], strict=True):
-        assert len(re.findall(r"(?<!\\)\|", line)) == 3  # two cells, whatever the name
-        assert not re.search(r"(?<!\\)[`\[\]<>]", line)
-        assert " ".join(name.split()) in re.sub(r"\\([\\`*\[\]<>|])", r"\1", line)
-
 
 def assert_no_formula(file):
     rows = as_a_spreadsheet_reads(file.read_text(encoding="utf-8"))

@@ -107,7 +107,7 @@ def test_the_page_shows_every_name_and_runs_none(picture, tmp_path):
     page = write_explanation(folder, NAMES[0], "gradcam", NAMES[1], cases, figures, demonstration=True)
     assert_self_contained(page.read_text(encoding="utf-8"))
     text = shown(assert_harmless(page, tmp_path))
-    assert all(" ".join(name.split()) in text for name in NAMES) and "Demonstration on drawn pictures" in text
+    assert all(" ".join(name.split()) in text for name in NAMES) and "Demonstration on generated images" in text
     assert "21 images beside what speaks for the predicted class; 1 could not be explained" in text
 
 

@@ -84,7 +84,7 @@ def test_with_train_and_another_split_there_is_a_linear_probe(tmp_path):
 def test_noise_is_mentioned_first(tmp_path):
     rows, codes, points = make_space(("crab", "eel"))
     text = shown(write(tmp_path, "space", rows, codes, points, [], salt=0.1, pepper=0.05).read_text(encoding="utf-8"))
-    assert text.index("10% white pixels and 5% black") < text.index("t-SNE map without labels")
+    assert text.index("10% of its pixels white and 5% black") < text.index("t-SNE map without labels")
 
 
 def test_a_page_without_train_and_with_one_class(tmp_path):

@@ -178,7 +178,7 @@ def test_where_nothing_was_held_out_it_says_that_the_training_stopped_by_all_of_
 
 @pytest.mark.parametrize(
     ("temperature", "after", "said"),
-    [(1.5, 0.3, "too sure"), (0.5, 0.3, "not sure enough"), (1.05, 0.3, "about right"), (1.5, 0.5, "about right")],
+    [(1.5, 0.3, "overconfident"), (0.5, 0.3, "underconfident"), (1.05, 0.3, "calibrated"), (1.5, 0.5, "calibrated")],
 )
 def test_the_page_calls_a_network_too_sure_only_where_the_temperature_helps(copy, temperature, after, said):
     found = copy.read("calibration.json")

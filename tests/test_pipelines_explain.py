@@ -208,7 +208,7 @@ def test_what_explain_refuses(run_copy, photos, capsys):
     contract = json.loads((run_copy / "contract.json").read_text())
     (run_copy / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
     assert "trained on drawn pictures" in refused(capsys, run_copy, photos)
-    assert "Demonstration on drawn pictures" in (
+    assert "Demonstration on generated images" in (
         shown(capsys, run_copy) and (run_copy / "explanations/gradcam/explanation.html").read_text(encoding="utf-8")
     )
 

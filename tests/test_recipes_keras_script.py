@@ -230,7 +230,6 @@ def test_no_text_of_a_recipe_becomes_code():
     [
         (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational"),
         (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
-        (replace(BEST, image=replace(BEST.image, reduced_decoding=True)), "image.reduced_decoding"),
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
         (RECIPES["aquarium_mobilenet_p2"].with_model(backbone="mobilnet"), 'no backbone "mobilnet". Did you mean'),
         ("aquarium_four_conv", "Expected recipe of type Recipe"),

@@ -122,11 +122,14 @@ def keras_script(recipe: Recipe) -> str:
     for some models `attributes.csv` or `encoder.keras`. Raises ValueError for settings that it cannot express.
     """
     of_type(Recipe, recipe=recipe)
-    image, training = recipe.image, recipe.training
-    names = ["model.variational"] * getattr(recipe.model, "variational", False)
-    names += ["training.balanced"] * training.balanced + ["training.mixed_precision"] * training.mixed_precision
-    names += ["image.reduced_decoding"] * image.reduced_decoding + ["image.white"] * (image.white not in (None, 255))
-    if names:
+    hidden = {
+        "model.variational": getattr(recipe.model, "variational", False),
+        "training.balanced": recipe.training.balanced,
+        "training.mixed_precision": recipe.training.mixed_precision,
+        "image.reduced_decoding": recipe.image.reduced_decoding,
+        "image.white": recipe.image.white not in (None, 255),
+    }
+    if names := [name for name, is_set in hidden.items() if is_set]:
         raise ValueError(f"{recipe.name} sets {' and '.join(names)}, which a short Keras script cannot express.")
     title, name = (" ".join(text.split()).replace("\\", "/").replace('"', "'") for text in (recipe.title, recipe.name))
     parts = {"title": title, "name": name, **_data(recipe), **_model(recipe), **_training(recipe)}

@@ -51,7 +51,7 @@ def write_restoration_report(run: Run) -> Path:
     if "walk" in pictures:
         sheets["samples"] = {"samples": pictures["samples"]}
         sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
-    summary = f"Validation mean squared error: {mse['value']:.4f} ({interval_words(mse, '.4f')}, n={mse['n']})"
+    summary = f"On validation the mean squared error is {mse['value']:.4f} ({interval_words(mse, '.4f')}, n={mse['n']})"
     summary += f"; {mean['value']:.4f} for the mean of all train images." if mean else "."
     return write_page(
         run.path("report.html"),
