@@ -67,8 +67,8 @@ def write_latent_report(
         title=title,
         demonstration=demonstration,
         summary=_summary(points, values),
-        noise=f"Salt-and-pepper noise was added first: every image has {salt:.0%} of its pixels white and {pepper:.0%} black, "
-        "with a fixed seed. All results are for noisy images; thumbnails show the images without noise."
+        noise=f"Salt-and-pepper noise was added first: every image has {salt:.0%} of its pixels white and {pepper:.0%} "
+        "black, with a fixed seed. All results are for noisy images; thumbnails show the images without noise."
         if salt or pepper
         else "",
         perplexity=f"t-SNE of the embeddings, initialized with PCA, perplexity {perplexity_of(n):.3g}{lowered}.",
