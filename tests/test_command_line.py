@@ -223,12 +223,6 @@ def test_a_wrong_command_line_is_exit_code_2_and_says_what_was_expected(words, s
     assert shown.err.startswith("usage: ") and said in shown.err and "Traceback" not in shown.err
 
 
-def test_help_before_the_command_is_that_commands_help(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help", "pretrain"])
-    assert "--grid" in capsys.readouterr().out
-
-
 NO_DATA = "pretrain|finetune|autoencode|learning-curve|search --recipe aquarium_four_conv|audit|recipes replay aquarium"
 NO_DATA += "|evaluate run|explain run|latent run|data pack|data materialise"
 NO_RUN = "evaluate|explain|export --check|latent|report|compare run|pretrain --resume|finetune --resume"
@@ -342,9 +336,3 @@ def test_a_reader_that_stops_early_ends_it_in_silence():
     with program.stderr:
         assert program.stderr.read() == b""
     assert program.wait(60) == 1
-
-
-def test_an_error_goes_to_stderr_without_messages_of_tensorflow(tmp_path):
-    shown = run_python("run.py", "pretrain", "--data-dir", str(tmp_path / "nope"))
-    assert (shown.returncode, shown.stdout) == (1, "")
-    assert shown.stderr.startswith("error: ") and shown.stderr.count("\n") == 1

@@ -131,11 +131,3 @@ def assert_same_answers(paths, model, spec):
 def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photographs, geometry):
     spec = mcv.ImageSpec(height=32, width=32, **geometry)
     assert_same_answers(photographs, mcv.Run(finished_run).load_model(), spec)
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("canvas_px", [None, 1024])
-def test_the_same_on_photographs_of_the_aquarium(finished_run, real_data, canvas_px):
-    paths = sorted((real_data / "aquarium" / "valid").glob("*.jpg"))[:40]
-    spec = mcv.ImageSpec(height=32, width=32, canvas_px=canvas_px)
-    assert_same_answers(paths, mcv.Run(finished_run).load_model(), spec)

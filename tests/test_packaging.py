@@ -1,6 +1,5 @@
 """What `pip install .` brings: every package, the manifests, the templates, types and a command; from any folder."""
 
-import configparser
 import importlib.util
 import os
 import shutil
@@ -14,13 +13,6 @@ import marinecv
 
 ROOT = Path(marinecv.__file__).resolve().parents[1]
 OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
-
-
-@pytest.fixture(scope="module")
-def setup_cfg():
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    return parser
 
 
 @pytest.fixture(scope="module")
@@ -44,29 +36,15 @@ def run_python(installed, code, folder, **environment):
     return subprocess.run([sys.executable, "-c", code], **options).stdout
 
 
-def folders_of(setup_cfg):
-    return dict(line.split(" = ") for line in setup_cfg["options"]["package_dir"].strip().splitlines())
-
-
-def test_setup_cfg_names_every_package_and_the_version(setup_cfg):
-    listed = set(setup_cfg["options"]["packages"].split())
-    library, commands = (
-        {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / top).rglob("__init__.py")}
-        for top in ("marinecv", "pipelines")
-    )
-    packages = {name: f"marinecv.{name}" for name in (*commands, "data_manifests", "results")}
-    assert listed == library | set(packages.values())
-    assert folders_of(setup_cfg) == {package: name.replace(".", "/") for name, package in packages.items()}
-    assert setup_cfg["metadata"]["version"] == marinecv.__version__ and (ROOT / "LICENSE").is_file()
-
-
-def test_setup_cfg_names_every_file_that_is_no_python(setup_cfg):
-    patterns, folders = dict(setup_cfg["options.package_data"]), folders_of(setup_cfg)
-    for name in setup_cfg["options"]["packages"].split():
-        folder = ROOT / folders.get(name, name.replace(".", "/"))
-        data = [path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")]
-        known = [pattern.strip() for pattern in patterns.get(name, "").split(",")]
-        assert [path.name for path in data if not any(path.match(pattern) for pattern in known if pattern)] == []
+def test_the_wheel_has_every_module_template_manifest_and_result(installed):
+    for top in ("marinecv", "pipelines", "data_manifests", "results"):
+        home = installed / "marinecv" / ("" if top == "marinecv" else top)
+        files = [path for path in (ROOT / top).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        assert files and not [path for path in files if not (home / path.relative_to(ROOT / top)).is_file()]
+    [info] = installed.glob("marinecv-*.dist-info")
+    assert info.name == f"marinecv-{marinecv.__version__}.dist-info"
+    assert "marinecv = marinecv.pipelines.cli:main" in (info / "entry_points.txt").read_text()
+    assert {path.name for path in installed.iterdir()} <= {"bin", "marinecv", info.name}
 
 
 def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed, tmp_path):
@@ -77,9 +55,6 @@ def test_the_installed_command_lists_recipes_and_data_from_any_folder(installed,
     assert "aquarium" in listed and "license: CC BY 4.0" in listed
     code = "from marinecv.data.manifests import manifest_folder as f; print(f(), len(list(f().glob('*.sha256'))))"
     assert run_python(installed, code, tmp_path).split() == [str(installed / "marinecv" / "data_manifests"), "1"]
-    entry = next(installed.glob("marinecv-*.dist-info/entry_points.txt")).read_text()
-    assert "marinecv = marinecv.pipelines.cli:main" in entry
-    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} <= {"bin", "marinecv"}
 
 
 def test_the_installed_package_has_its_types_and_imports_no_name_before_it_is_used(installed, tmp_path):

@@ -1,6 +1,8 @@
-"""What `import marinecv as mcv` offers: names, types, suggestions for misspelled ones, and docstrings."""
+"""What `import marinecv as mcv` offers: names, types, suggestions for misspelled ones, and examples that run."""
 
 import ast
+import doctest
+import importlib
 import inspect
 import os
 import re
@@ -13,6 +15,7 @@ import pytest
 
 import marinecv as mcv
 from marinecv.audit.links import find_links
+from marinecv.data import reef
 from marinecv.data.manifests import load_manifest
 from marinecv.training.model_choice import MultimodalModel
 
@@ -119,3 +122,31 @@ def test_the_api_page_lists_the_public_names_with_their_arguments_and_defaults()
                 assert argument.strip("*") in parameters or "backbone" in parameters, (name, argument)
             if equals and default and default != "...":
                 assert parameters[argument].default == eval(default), (name, argument)
+
+
+TRAINED = "autoencode compare evaluate Experiment explain export grid latent learning_curve LearningCurve predict"
+TRAINED = (TRAINED + " reproduce resume Run search Search train write_report").split()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all examples, with fewer demo images, drawn once."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = {split: {name: min(count, 8) for name, count in counts.items()} for split, counts in reef.COUNTS.items()}
+        patch.setattr(reef, "COUNTS", few)
+        yield tmp_path_factory.mktemp("marinecv_home")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in mcv.__all__]
+)
+def test_the_example_of(name, store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MARINECV_HOME", str(store))
+    monkeypatch.chdir(tmp_path)
+    public = getattr(mcv, name)
+    module = importlib.import_module(public.__module__)
+    found = doctest.DocTestFinder(recurse=False).find(public, name, module, globs={})
+    assert found and found[0].examples[0].source.startswith("import marinecv as mcv"), f"{name} has no whole example"
+    said = []
+    assert doctest.DocTestRunner().run(found[0], out=said.append).failed == 0, "".join(said)
+    assert capsys.readouterr().out == ""  # a workflow with log=None is silent
