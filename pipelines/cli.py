@@ -24,7 +24,7 @@ GROUPS = {
         "search": "search hyperparameters of a recipe",
         "recipes": "list or show recipes, or reproduce a report",
     },
-    "judge": {
+    "evaluate": {
         "evaluate": "score a run",
         "compare": "test whether two runs differ",
         "explain": "draw heatmaps and compare them with the boxes",

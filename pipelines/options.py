@@ -20,9 +20,10 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME = ("select_on", "folds", "track", "distribute", "data_dir", "recipe", "engine", "algorithm", "trials", "workers")
 SAME += ("seeds", "goal", "encoder", "encoder_data", "results_dir", "output", "demonstration", "format", "quantise")
+SAME += ("method", "layer", "clusters", "noise", "review", "accept_unknown_licence", "margin")
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME) for name in names}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share", "data": "data-dir"}
-ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "margin": "margin"}
+ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "neighbors": "neighbours"}
 """Arguments of the library -> their flags."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -134,6 +135,7 @@ inner_share = number("between 0 and 1", lambda value: 0 < value < 1)
 held_share = number("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number("from 0 to 1", lambda value: 0 <= value <= 1)
 
+SPLITS = f"{', '.join(choices.SPLIT_BY)}, a CSV or a saved split (default: published, else grouped)"
 SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
 FLAGS = {
     "run": dict(type=run_folder, metavar="RUN", help="folder of a finished run"),
@@ -144,7 +146,7 @@ FLAGS = {
     "--output-dir": dict(type=Path, metavar="DIR", help="new folder of the run (default: runs/...)"),
     "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
     "--seed": dict(type=seed, default=0, help="random seed (default: 0)"),
-    "--split-by": dict(type=split_by, metavar="HOW", help=f"{', '.join(choices.SPLIT_BY)}, a CSV, or a saved split"),
+    "--split-by": dict(type=split_by, metavar="HOW", help=SPLITS),
     "--frames": dict(choices=choices.FRAMES, help="find neighboring frames by file numbers or times (default: best)"),
     "--label-rule": dict(choices=choices.LABEL_RULES, help="how the boxes of an image give its class"),
     "--no-box": dict(choices=choices.NO_BOX, help="how to use images without boxes"),

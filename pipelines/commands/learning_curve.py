@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--goal", type=options.inner_share, metavar="ACCURACY", help="target (default: half the current error)")
     options.add(parser, "--resume", metavar="STUDY", help="continue a stopped curve")
     options.add(parser, "--epochs", help="at most N epochs (not for heads, if other networks are trained too)")
-    options.add(parser, "--batch-size", "--image-size", "--set", "--track")
+    options.add(parser, "--image-size", help="side of the input")
+    options.add(parser, "--batch-size", "--set", "--track")
 
 
 def run(args: argparse.Namespace) -> int:

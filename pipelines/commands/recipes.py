@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--budget", action="store_true", help=quick)
     options.add(replay, "--epochs", help="at most N epochs: a shortened run")
     options.add(replay, "--limit", help="at most N images a split: a shortened run")
-    options.add(replay, "--image-size", *options.DATA)
+    options.add(replay, "--image-size", help="side of the input")
+    options.add(replay, *options.DATA)
     options.add_output(replay, "the experiment")
 
 
