@@ -117,6 +117,8 @@ def slice_figure(
         axis.scatter(values[is_best], used["value"][is_best], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8)
         if parameter.log:
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
         axis.set_title(parameter.name.replace("_", " "))
         axis.grid(axis="y")
     for axis in axes[len(space) :]:
