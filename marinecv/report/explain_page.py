@@ -39,8 +39,8 @@ HOW = {
     f"{superpixels.SAMPLES} versions of the image with half of them masked; negative weights are left dark.",
 }
 MEASURE_NAMES = {
-    "heat": "heat in the box",
-    "centre_heat": "heat of a center blob",
+    "heat": "energy-based pointing game",
+    "centre_heat": "energy of a center blob",
     "area": "box area",
     "pointing": "pointing game",
     "centre_pointing": "pointing game of the center",
@@ -48,7 +48,7 @@ MEASURE_NAMES = {
     "animal_only": "accuracy, animals only",
     "background_only": "accuracy, background only",
 }
-"""Measures of `heat_in_box.csv` and their names; "heat in the box" is the energy-based pointing game."""
+"""Measures of `heat_in_box.csv` -> names; the energy is the fraction of heat inside the boxes."""
 
 
 def write_explanation(

@@ -201,7 +201,7 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
                 "published_n": theirs.get("n", "not stated"),
                 "ours": value if ours else "",
                 "n": n or "",
-                "verdict": "reduced budget" if recipe.get("budget") else "",
+                "verdict": "shortened run" if recipe.get("budget") else "",
                 "sentence": "",
             }
             if name == "accuracy" and not recipe.get("budget"):
