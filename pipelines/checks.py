@@ -1,4 +1,4 @@
-"""What is wrong with a command line, as far as it can be told within a second and before TensorFlow is imported."""
+"""Checks of a command line that take less than a second, before TensorFlow is imported."""
 
 import argparse
 import os
@@ -16,80 +16,80 @@ from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.settings import with_changes
-from marinecv.workflows.sources import Source, read_early, source_of
+from marinecv.workflows.sources import read_early, source_of
 
 from .opened import source
 from .options import changes, refuse_beside, say
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
-FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
-READING = ("class_level", "merge_case", "label_rule", "no_box")  # how folders are read
-RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
-MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("replay", REPRODUCTION, "recipes replay")}
+FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, experiments and searches
+READING = ("class_level", "merge_case", "label_rule", "no_box")  # settings of how folders are read
+RESUMABLE = {  # command -> how its folder is opened, what it is, its file and the command that makes it
+    "learning-curve": (Study, "curve", CURVE, "learning-curve"),
+    "recipes": (Study, "replay", REPRODUCTION, "recipes replay"),
+    "search": (Search, "search", "search.json", "search"),
+}
 
 
 def check(command: str, args: argparse.Namespace) -> None:
-    """Raise ValueError for a wrong path or name, or for images to train nothing on, which stay as `args.source`."""
-    asked = {name: value for name, value in vars(args).items() if value is not None}
-    if "resume" in asked and command in TRAINING:
+    """Raise ValueError for a wrong path, name or folder of images; images that are read stay as `args.source`."""
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    resumed, is_training = given.get("resume"), command in TRAINING
+    if resumed and is_training:
         refuse_beside(args, "resume")
-    elif "resume" in asked and command == "recipes":
+    elif resumed:
         refuse_beside(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
-    _check_place(store_home(), "MARINECV_HOME")
-    for name, value in asked.items():
+    _check_parent(store_home(), "MARINECV_HOME")
+    for name, value in given.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path):
                 _check_path(name, path)
-    if "output_dir" in asked and command != "data" and "distribute" not in asked:
+    if "output_dir" in given and command != "data" and "distribute" not in given:
         check_fresh(args.output_dir)
-    _check_names(command, asked)
-    if "resume" in asked:
-        RESUMABLE.get(command, resumable)(args.resume)
-        kind, file, maker = MARKS.get(command, ("", "", ""))
-        if not (args.resume / file).exists():
-            raise ValueError(f"{args.resume} is no {kind}: it has no {file}. Expected a folder of `{maker}`.")
-    elif command in TRAINING and {"data_dir", "images"} & {*asked} and "distribute" not in asked:
-        args.source = _read_source(args)
+    _check_names(command, given)
+    if resumed:
+        opens, kind, file, maker = RESUMABLE.get(command, (resumable, "", "", ""))
+        opens(resumed)
+        if not (resumed / file).exists():
+            raise ValueError(f"{resumed} is no {kind}: it has no {file}. Expected a folder of `{maker}`.")
+    elif is_training and {"data_dir", "images"} & {*given} and "distribute" not in given:
+        settings = {name.rpartition(".")[2]: value for name, value in changes(args).items()}
+        settings = {f"data.{name}": settings[name] for name in READING if name in settings}
+        choice = with_changes(recipe_for(None), settings).data
+        images = source_of(args.images, choice, say) if "images" in given else source(args, choice)
+        args.source = read_early(images.manifest, choice, say)
 
 
 def _check_path(name: str, path: Path) -> None:
     absolute = path.absolute()
-    if printable(absolute) != str(absolute) and name not in ("paths", "images"):  # where it is a row with a reason
+    if printable(absolute) != str(absolute) and name not in ("paths", "images"):  # those are rows with a problem
         raise ValueError(f"The path {printable(absolute)} is not UTF-8. Rename the folder.")
     if name in FOLDERS and not path.is_dir():
-        raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, studies and searches.")
+        raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, experiments and searches.")
     if name == "data_dir" and not os.path.exists(os.path.expanduser(path)):
-        manifest_of_folder(path)  # says what was expected
+        manifest_of_folder(path)  # raises and says what was expected
     if name == "output_dir":
-        _check_place(absolute, "--output-dir")
+        _check_parent(absolute, "--output-dir")
 
 
-def _check_place(path: Path, option: str) -> None:
-    place = next(above for above in (path, *path.parents) if above.exists())
-    if not place.is_dir():
-        raise ValueError(f"{option} is {path}, and {place} is a file. Name another folder with {option}.")
+def _check_parent(path: Path, option: str) -> None:
+    parent = next(above for above in (path, *path.parents) if above.exists())
+    if not parent.is_dir():
+        raise ValueError(f"{option} is {path}, and {parent} is a file. Name another folder with {option}.")
 
 
-def _check_names(command: str, asked: dict) -> None:
-    recipes, backbones = asked.get("recipe", []), {recipe.model.backbone: None for recipe in PRETRAINED.values()}
-    if "data" in asked:
-        load_manifest(asked["data"])
+def _check_names(command: str, given: dict) -> None:
+    recipes, backbones = given.get("recipe", []), {recipe.model.backbone: None for recipe in PRETRAINED.values()}
+    if "data" in given:
+        load_manifest(given["data"])
     for name in [recipes] if isinstance(recipes, str) else recipes:
         if name != FAMILY:
             recipe_named(name, command)
-    for name in asked.get("backbone", []):
+    for name in given.get("backbone", []):
         if name not in backbones:
             raise ValueError(no_such("backbone", name, backbones))
-    weights, split_by = asked.get("weights", "none"), asked.get("split_by", "")
+    weights, split_by = given.get("weights", "none"), given.get("split_by", "")
     if weights not in WEIGHTS and not Path(weights).is_file():
         raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
     if split_by.endswith(".csv") and not Path(split_by).is_file():
         raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")
-
-
-def _read_source(args: argparse.Namespace) -> Source:
-    asked = {name.rpartition(".")[2]: value for name, value in changes(args).items()}
-    asked = {f"data.{name}": asked[name] for name in READING if name in asked}
-    choice = with_changes(recipe_for(None), asked).data
-    found = source_of(args.images, choice, say) if "images" in args else source(args, choice)
-    return read_early(found.manifest, choice, say)

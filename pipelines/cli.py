@@ -1,4 +1,4 @@
-"""The parser that `run.py` and the installed `marinecv` share: it names the commands and calls one of them."""
+"""The command line of `run.py` and of the installed `marinecv`: parse it, check it and run one command."""
 
 import argparse
 import importlib
@@ -14,64 +14,63 @@ from marinecv.schema import did_you_mean, no_such
 from . import faults
 
 GROUPS = {
-    "data": {"data": "list, fetch and lay out data sets", "audit": "show what the images are"},
+    "data": {"data": "list, fetch, link or pack data sets", "audit": "find problems and train-test leakage in images"},
     "train": {
         "train": "train a classifier on your own images",
         "pretrain": "train a CNN from scratch",
-        "finetune": "train the last layers of a pretrained network",
-        "autoencode": "train a network that gives back its image",
-        "learning-curve": "show what labels are worth, and how many more photographs a goal asks for",
-        "search": "search hyper-parameters of a recipe",
-        "recipes": "list or show the reports' recipes, or replay a whole report",
+        "finetune": "fine-tune a pretrained network",
+        "autoencode": "train an autoencoder",
+        "learning-curve": "plot scores by labeled images and estimate the sample size for a goal",
+        "search": "search hyperparameters of a recipe",
+        "recipes": "list or show recipes, or reproduce a report",
     },
-    "judge": {
+    "evaluate": {
         "evaluate": "score a run",
-        "compare": "tell whether two runs differ",
-        "explain": "show where a run looks, and whether it is at the animals",
-        "latent": "show the space in which a run tells images apart",
-        "report": "write the page of a run, a study or a search again",
+        "compare": "test whether two runs differ",
+        "explain": "draw heatmaps and compare them with the boxes",
+        "latent": "map the embeddings of a run: t-SNE, clusters, neighbors",
+        "report": "write the page of a run, an experiment or a search again",
     },
     "use": {
-        "predict": "name the animals in files or folders",
-        "export": "write a run for LiteRT, TensorFlow Serving or ONNX, and certify it",
-        "runs": "list runs, studies and searches",
+        "predict": "classify image files or folders",
+        "export": "export a run to LiteRT, SavedModel or ONNX with a parity check",
+        "runs": "list runs, experiments and searches",
     },
 }
 COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviated option and no empty value, and says which option was probably meant."""
+    """A parser that takes no abbreviated option and no empty value, and suggests the option that was probably meant."""
 
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
-        """Parse a command line, or end with exit code 2."""
-        for place, word in enumerate(args):
-            option, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
+        """Parse a command line; exit with code 2 if it is wrong."""
+        for before, word in zip(["the command", *args], args, strict=False):
+            flag, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
             if equals and not value.strip():
-                where = option or (args[place - 1] if place else "the command")
-                self.error(f"the value after {where} is empty. Expected some text, or leave the option out")
-        found, unknown = self.parse_known_args(args, namespace)
+                self.error(f"the value after {flag} is empty. Expected some text, or leave the option out")
+        parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
-            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self._options())}")
-        return found
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self._flags())}")
+        return parsed
 
-    def _options(self) -> Iterator[str]:
+    def _flags(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
             if isinstance(action, argparse._SubParsersAction):
                 for parser in action.choices.values():
-                    yield from parser._options()
+                    yield from parser._flags()
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return 0 where it is done, 1 where not, 2 of a wrong command line, 130 where interrupted."""
+    """Run one command; return 0 if it succeeds, 1 if it fails, 2 for a wrong command line, 130 if interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a letter that the console cannot show is no reason to stop
+        if hasattr(stream, "reconfigure"):  # escape letters that the console cannot show
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     chosen = next((word for word in argv if not word.startswith("-")), None)
@@ -81,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     if chosen is None and "--version" in argv:
         from marinecv.environment import environment
 
-        parts = {name: environment()[name.lower()] for name in ("Python", "TensorFlow", "Keras")}
-        print(f"marinecv {__version__}", *(f"{name} {version}" for name, version in parts.items()), sep="\n")
+        versions = [f"{name} {environment()[name.lower()]}" for name in ("Python", "TensorFlow", "Keras")]
+        print(f"marinecv {__version__}", *versions, sep="\n")
         return 0
     if chosen is None:
         parser.parse_args(argv)
@@ -96,11 +95,11 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(child)
-    place = argv.index(chosen)
-    args = child.parse_args(argv[:place] + argv[place + 1 :])
+    index = argv.index(chosen)
+    args = child.parse_args(argv[:index] + argv[index + 1 :])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job scheduler's polite kill ends as Ctrl-C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job scheduler's SIGTERM ends as Ctrl-C does
     try:
         importlib.import_module(".checks", __package__).check(chosen, args)
         code = command.run(args)
@@ -109,13 +108,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         print(" ".join(["\nStopped.", *faults.notes(stopped)]), file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has seen enough; nothing more is flushed at the end
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if not (said := faults.in_words(error, args)):
+        if not (message := faults.in_words(error, args)):
             raise
-        print(f"error: {said}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         return 1
 
 
@@ -125,11 +124,11 @@ def _parser() -> argparse.ArgumentParser:
         lines += [f"{group}:", *(f"  {name:<14} {text}" for name, text in commands.items()), ""]
     parser = Parser(
         prog="python run.py" if os.path.basename(sys.argv[0]) == "run.py" else "marinecv",
-        description="From a folder of wildlife images to a classifier whose score can be believed.",
+        description="Train and evaluate image classifiers of wildlife, with checks for train-test leakage.",
         epilog="\n".join(lines) + "\n`COMMAND --help` shows its options and an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s COMMAND ...",
     )
-    parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", metavar="COMMAND", help="one of the commands below")
     parser.add_argument("--version", action="store_true", help="print the versions of marinecv, Python and TensorFlow")
     return parser

@@ -1,4 +1,4 @@
-"""The images and the run that flags name, and the training that they ask for: what `--help` does not import."""
+"""Open the images and the run that flags name, and train recipes; `--help` does not import this module."""
 
 import argparse
 
@@ -12,26 +12,26 @@ from .options import changes, say
 
 
 def source(args: argparse.Namespace, choice=None):
-    """Return the images that --data and --data-dir name, or that an early check has read; None of neither."""
+    """Return the images of --data and --data-dir, perhaps read by an early check already; None without these flags."""
     if getattr(args, "source", None) or not (args.data or args.data_dir):
         return getattr(args, "source", None)
     return Source(manifest(args, choice))
 
 
 def run_and_data(args: argparse.Namespace):
-    """Open the run of a command; return it, and the images that --data and --data-dir name, read as its own were."""
+    """Return the run of a command, and the images of --data and --data-dir, read as the run's own were."""
     run = open_run(args.run)
     return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
 
 
 def manifest(args: argparse.Namespace, choice=None):
-    """Return the data set that --data and --data-dir name, else the aquarium, read as the flags or a recipe say."""
+    """Return the data set of --data and --data-dir (default: aquarium), read as flags or a recipe say."""
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     return locate(args.data, args.data_dir, say=say, **reading)
 
 
 def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
-    """Train these recipes as the flags say, one or several, or go on with what --resume names."""
+    """Train one or several recipes with the settings of the flags, or continue what --resume names."""
     distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
     console.choose_backend(distribute)
     how = {"track": args.track, "distribute": distribute, "log": say}

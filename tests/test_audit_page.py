@@ -13,7 +13,7 @@ from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.locate import locate
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure, size_figure
+from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from marinecv.tables import read_table
 from pipelines.cli import main
@@ -76,13 +76,11 @@ def test_the_summary_has_counts_sizes_and_how_bright_and_noisy_the_images_are(tm
     assert "largest" not in audit_summary(one, len(catalog))
 
 
-def test_bars_of_many_classes_have_no_names_and_sizes_that_overlap_are_named_once():
+def test_bars_of_many_classes_have_no_names():
     counts = pd.DataFrame({"class_name": [f"bird {number}" for number in range(200)], "train": 3, "total": 3})
     many, few = count_figure(counts), count_figure(counts.head(5))
     assert many.get_size_inches()[1] == 6 and not many.axes[0].get_yticklabels()
     assert [label.get_text() for label in few.axes[0].get_yticklabels()] == [f"bird {number}" for number in range(5)]
-    sizes = pd.DataFrame({"width": [500, 500, 333], "height": [333, 334, 500], "count": [9, 8, 7]})
-    assert [text.get_text() for text in size_figure(sizes).axes[0].texts] == ["500x333: 9", "333x500: 7"]
 
 
 def test_a_boxed_picture_shows_its_boxes_in_the_color_of_their_class(tmp_path):

@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from pages import assert_self_contained, open_in_browser
 from PIL import Image, ImageFilter
 from scenes import CHANGES, draw_scene, save
-from test_report_pages import assert_self_contained, open_in_browser
 
 from marinecv.tables import read_table
 from pipelines.cli import main

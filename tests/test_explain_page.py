@@ -3,14 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pages import assert_self_contained, make_run
 from PIL import Image
 from test_escaping import NAMES, assert_harmless, shown
-from test_report_pages import assert_self_contained, make_run
 
 from marinecv.explain.in_box import MEASURES, keep_figures
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.explain_page import SIDE_PX, TITLES, overlay_pictures, save_overlay, write_explanation
-from marinecv.report.heat_tables import MEASURE_NAMES, heat_tables
+from marinecv.report.explain_page import (
+    MEASURE_NAMES,
+    SIDE_PX,
+    TITLES,
+    heat_tables,
+    overlay_pictures,
+    save_overlay,
+    write_explanation,
+)
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 
@@ -90,7 +97,7 @@ def test_the_page_shows_every_name_and_runs_none(picture, tmp_path):
     page = write_explanation(folder, NAMES[0], "gradcam", NAMES[1], cases, figures, demonstration=True)
     assert_self_contained(page.read_text(encoding="utf-8"))
     text = shown(assert_harmless(page, tmp_path))
-    assert all(" ".join(name.split()) in text for name in NAMES) and "Demonstration on drawn pictures" in text
+    assert all(" ".join(name.split()) in text for name in NAMES) and "Demonstration on generated images" in text
     assert "21 images" in text and "1 could not be explained" in text
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from test_report_pages import assert_self_contained
+from pages import assert_self_contained
 
 from marinecv.data.manifests import load_manifest
 from marinecv.models.load import load_model

@@ -172,7 +172,7 @@ def test_images_that_early_stopping_used_give_no_sets(copy, capsys):
 
 @pytest.mark.parametrize(
     ("temperature", "after", "said"),
-    [(1.5, 0.3, "too sure"), (0.5, 0.3, "not sure enough"), (1.05, 0.3, "about right"), (1.5, 0.5, "about right")],
+    [(1.5, 0.3, "overconfident"), (0.5, 0.3, "underconfident"), (1.05, 0.3, "calibrated"), (1.5, 0.5, "calibrated")],
 )
 def test_the_page_calls_a_network_overconfident_only_where_the_temperature_helps(copy, temperature, after, said):
     losses = copy.read("calibration.json")["log_loss"]

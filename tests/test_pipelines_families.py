@@ -1,4 +1,4 @@
-"""The recipes of all reports: named once, trained by one command each, cross-validated, and judged in order."""
+"""The recipes of all reports: unique names, one command each, cross-validation, and the order of a report."""
 
 import json
 
@@ -27,12 +27,8 @@ def test_every_recipe_has_one_name_and_reads_back_as_it_was():
     ("name", "command"),
     [
         ("birds_customcnn", "pretrain"),
-        ("birdcnn_kernel6", "pretrain"),
-        ("animals_inceptionv3_adam", "pretrain"),
         ("animals_inceptionv3_sgd", "pretrain"),
         ("birds_multimodal", "finetune"),
-        ("birds_efficientnetb4_x200", "finetune"),
-        ("animals_inceptionv3", "finetune"),
         ("animals_mobilenet", "finetune"),
     ],
 )
@@ -41,11 +37,6 @@ def test_a_recipe_belongs_to_the_command_that_trains_it(name, command, capsys):
     other = {"pretrain": "finetune", "finetune": "pretrain"}[command]
     assert main([other, "--recipe", name]) == 1
     assert f"{name} is for another command: {command} --recipe {name}." in capsys.readouterr().err
-
-
-def test_an_unknown_recipe_is_an_error_that_names_the_known(capsys):
-    assert main(["pretrain", "--recipe", "birdcnn"]) == 1
-    assert 'There is no recipe "birdcnn". Did you mean "birdcnn_' in capsys.readouterr().err
 
 
 def test_a_recipe_of_another_report_trains_on_ones_own_images_and_its_split_stays_behind(
@@ -71,12 +62,6 @@ def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(sh
     assert figures["n"] == figures["accuracy"]["n"] == 12
     said = f", cross-validated: accuracy {figures['accuracy']['value']:.3f}"
     assert said in capsys.readouterr().out and ", cross-validated: " in (tmp_path / "study" / "report.html").read_text()
-
-
-def test_one_fold_is_none(capsys):
-    with pytest.raises(SystemExit):
-        main(["pretrain", "--folds", "1"])
-    assert "expected a whole number from 2 to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

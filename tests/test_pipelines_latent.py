@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 from keras import layers
-from test_report_pages import assert_self_contained
+from pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.data.user_tables import usable

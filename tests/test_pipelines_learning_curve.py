@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import COLOURS, draw_image
-from test_curve_page import make_needed, make_table
-from test_report_pages import assert_self_contained
+from pages import assert_self_contained, make_needed
+from pages import make_table_of_curve as make_table
 
 from marinecv.atomic import write_json
 from marinecv.console import quiet

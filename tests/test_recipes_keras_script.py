@@ -21,7 +21,6 @@ from marinecv.recipes.keras_script import keras_script
 from marinecv.recipes.registry import RECIPES
 from marinecv.tables import write_table
 from marinecv.training.build import build_model, compile_model, with_loss
-from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import _class_weights
 from marinecv.training.recipe import Training
 
@@ -135,8 +134,7 @@ def test_the_script_of_every_recipe_runs_and_builds_the_model_of_the_recipe(name
     "image",
     [
         ImageSpec(height=64, width=48, canvas_px=1024),
-        ImageSpec(height=64, width=48, canvas_px=600, antialias=True),
-        ImageSpec(height=64, width=48),
+        ImageSpec(height=64, width=48, antialias=True),
         ImageSpec(height=64, width=48, fit="stretch"),
     ],
     ids=str,
@@ -191,51 +189,30 @@ def test_movements_and_noise_are_new_in_each_epoch_and_validation_stays(tables, 
     assert 0.05 < np.mean(noisy == 255) < 0.15 and clean.shape[-1] == 1 and 0 <= np.min(clean) <= np.max(clean) <= 1
 
 
-def test_what_a_command_may_add_to_a_recipe_is_in_the_script(tables, monkeypatch):
+def test_changed_settings_of_a_recipe_are_in_the_script(tables, monkeypatch):
     flips = Augmentation(flip=0.9, vertical_flip=0.5)
     changes = {"optimizer": "sgd", "weight_decay": 0.01, "l2": 0.01, "label_smoothing": 0.1, "lr_factor": 1.0}
-    recipe = small(BEST).with_training(**changes, class_weights=True, calibration=0.3, augmentation=flips)
+    recipe = small(BEST).with_training(**changes, class_weights=True, augmentation=flips)
     names = check_script(recipe.with_model(normalisation="imagenet", padding=1), tables, monkeypatch)
     train = names["catalog"].query("split == 'train'")
     assert names["class_weight"] == pytest.approx(_class_weights(train, tuple(names["class_names"])))
-    text = keras_script(recipe)
-    assert "holds 0.3 of validation out" in text and "flips 0.9 of all images horizontally" in text
+    assert "flips 0.9 of all images" in keras_script(recipe)
     assert [type(callback).__name__ for callback in names["callbacks"]] == ["TerminateOnNaN", "EarlyStopping"]
-    own = keras_script(RECIPES["birds_mobilenet"].with_model(weights="a.h5"))
-    assert 'base.load_weights("a.h5")' in own and "weights=None" in own
-    mobilenet = RECIPES["aquarium_mobilenet_p2"]
-    of_size = replace(mobilenet, image=replace(mobilenet.image, height=192, width=192))
-    assert "224 pixels" in keras_script(of_size) and "224 pixels" not in keras_script(mobilenet)
+    weights = keras_script(RECIPES["birds_mobilenet"].with_model(weights="a.h5"))
+    assert 'base.load_weights("a.h5")' in weights and "weights=None" in weights
 
 
-def test_the_patience_of_the_script_ends_where_the_reductions_of_the_recipe_do(tables, monkeypatch):
+def test_the_patience_of_the_script_ends_where_the_reductions_of_the_recipe_do():
     training = Training(early_stop_patience=50, early_stop_reductions=3, lr_patience=2, monitor="val_accuracy")
-    text = keras_script(replace(BEST, training=training))
-    rng, ends = np.random.default_rng(0), []
-    for _ in range(20):
-        values = rng.choice(np.linspace(0.1, 0.9, 9), 60)
-        ends.append([])
-        for watching in (callbacks(training), eval(re.search(r"\[\n    keras.callbacks.*?\n\]", text, re.S)[0])):
-            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-            model.compile("adam", "mse")
-            listed = keras.callbacks.CallbackList(watching, model=model)
-            listed.on_train_begin()
-            for epoch, value in enumerate(values):
-                listed.on_epoch_begin(epoch)
-                listed.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": value, "val_loss": 1.0})
-                if model.stop_training:
-                    break
-            ends[-1].append(epoch)
-    assert all(ours == script for ours, script in ends) and len({ours for ours, _ in ends}) > 3
+    assert re.search(r"EarlyStopping\(.*patience=6,", keras_script(replace(BEST, training=training)))
 
 
-@pytest.mark.parametrize(("name", "recipe"), SHOWN.items())
-def test_a_script_is_short_and_imports_neither_marinecv_nor_much_else(name, recipe):
-    text = keras_script(recipe)
-    assert len(text.splitlines()) <= 92 and max(map(len, text.splitlines())) <= 120
-    imported = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
-    assert imported == {"sys", "keras", "pandas", "tensorflow"}
-    assert text.startswith('"""') and name in text
+def test_scripts_are_short_and_import_neither_marinecv_nor_much_else():
+    for name, recipe in SHOWN.items():
+        lines = keras_script(recipe).splitlines()
+        assert len(lines) <= 92 and max(map(len, lines)) <= 120 and name in "".join(lines)
+        imported = {line.split()[1] for line in lines if line.startswith(("import ", "from "))}
+        assert imported == {"sys", "keras", "pandas", "tensorflow"}
 
 
 def test_no_text_of_a_recipe_becomes_code():
@@ -250,13 +227,13 @@ def test_no_text_of_a_recipe_becomes_code():
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational, which a short Keras script cannot"),
+        (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational"),
         (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
         (RECIPES["aquarium_mobilenet_p2"].with_model(backbone="mobilnet"), 'no backbone "mobilnet". Did you mean'),
         ("aquarium_four_conv", "Expected recipe of type Recipe"),
     ],
 )
-def test_what_cannot_be_shown_is_said(recipe, said):
+def test_what_a_script_cannot_express_is_refused(recipe, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         keras_script(recipe)

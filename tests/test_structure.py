@@ -1,12 +1,18 @@
-"""How the modules hang together: who imports what and where, who prints, and what a command is."""
+"""Imports between packages and modules, who prints, and what a command is."""
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import marinecv
+from marinecv import choices
+from marinecv.explain.heatmaps import METHODS
+from marinecv.models.normalise import NORMALISATIONS
+from marinecv.training.distribution import BACKENDS
+from marinecv.training.trackers import LOGS
 
 LIBRARY = Path(marinecv.__file__).parent
 ROOT = LIBRARY.parent
@@ -14,6 +20,24 @@ LIBRARY_FILES = sorted(LIBRARY.rglob("*.py"))
 COMMANDS = sorted((ROOT / "pipelines" / "commands").glob("[!_]*.py"))
 FILES = [*LIBRARY_FILES, *sorted((ROOT / "pipelines").rglob("*.py"))]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+LAYERS = {  # a package or module imports only those with a smaller or equal number
+    **dict.fromkeys(("atomic", "schema", "choices", "environment", "console", "hashes", "hold", "mapped"), 0),
+    **dict.fromkeys(("progress", "tables"), 0),
+    "data": 1,
+    "inputs": 2,
+    "models": 3,
+    "features": 4,
+    "audit": 5,
+    **dict.fromkeys(("looks", "run_records", "runs", "studies"), 6),
+    "training": 7,
+    "recipes": 7.5,
+    "evaluation": 8,
+    "search": 9,
+    "explain": 10,
+    "export": 11,
+    "report": 12,
+    "workflows": 13,
+}
 LATE = {
     "marinecv/__init__.py marinecv.schema": "`import marinecv` imports no package",
     "marinecv/console.py tensorflow": "takes seconds",
@@ -29,10 +53,10 @@ LATE = {
     "marinecv/search/loop.py marinecv.search.optuna_engine": "of an extra",
     "marinecv/training/distribution.py jax.experimental.multihost_utils": "of an extra",
     "marinecv/training/trackers.py wandb": "of an extra",
-    "marinecv/workflows/predict.py marinecv.workflows.predictor": "Keras: what is wrong with files is said before",
+    "marinecv/workflows/predict.py marinecv.workflows.predictor": "Keras: wrong files are an error before",
     "marinecv/workflows/ray_workers.py ray.data": "of an extra",
-    "pipelines/cli.py marinecv.environment": "only --version asks for it",
-    "pipelines/options.py marinecv.data.splits": "pandas: only --split-by asks for it, `--help` does not",
+    "pipelines/cli.py marinecv.environment": "only for --version",
+    "pipelines/options.py marinecv.data.splits": "pandas: only for --split-by, `--help` does not need it",
 }
 """File and what a function of it imports -> why that is not at its top."""
 
@@ -66,44 +90,41 @@ def package_of(module):
     return module.split(".") if MODULES[module].name == "__init__.py" else module.split(".")[:-1]
 
 
-def cycles(graph):
-    """Groups of nodes that reach each other, by Tarjan's algorithm."""
-    order, low, stack, found = {}, {}, [], []
-
-    def visit(node):
-        order[node] = low[node] = len(order)
-        stack.append(node)
-        for other in graph[node]:
-            if other not in order:
-                visit(other)
-            low[node] = min(low[node], low[other]) if other in stack else low[node]
-        if low[node] == order[node]:
-            group = stack[stack.index(node) :]
-            del stack[stack.index(node) :]
-            found.extend([sorted(group)] if len(group) > 1 or node in graph[node] else [])
-
-    for node in graph:
-        if node not in order:
-            visit(node)
-    return found
-
-
 def test_no_module_imports_what_imports_it():
     graph = {}
     for module, path in MODULES.items():
         names = [name for node, _ in below(parsed(path)) for name in named(node, package_of(module))]
         graph[module] = {name for name in names if name in MODULES and not module.startswith(f"{name}.")}
-    assert not cycles(graph)
-    assert sum(map(len, graph.values())) > 1000
+    assert sum(map(len, graph.values())) > 800
+    TopologicalSorter(graph).prepare()  # CycleError names a cycle
 
 
-def test_a_cycle_is_seen():
-    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"e"}}) == [["a", "b", "c"], ["e"]]
+def wrong_imports(tree, module):
+    """What a module of the library must not import: later packages and the command line."""
+    wrong = []
+    for node in (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)):
+        for name in named(node, module.split(".")[:-1]):
+            top, *rest = name.split(".")
+            later = top == "marinecv" and rest and LAYERS.get(rest[0], 0) > LAYERS[module.split(".")[1]]
+            if later or top in ("pipelines", "run") or name.startswith("marinecv.pipelines"):
+                wrong.append(name)
+    return wrong
 
 
-def test_the_library_knows_no_command_line():
-    known = re.compile(r"\bargparse\b|\bNamespace\b")
-    assert not [path for path in LIBRARY_FILES if known.search(path.read_text(encoding="utf-8"))]
+def test_a_package_imports_only_earlier_ones():
+    for module, path in MODULES.items():
+        if module.startswith("marinecv."):
+            assert not wrong_imports(parsed(path), module), module
+
+
+def test_a_wrong_import_is_found():
+    wrong = (
+        "from ..training import recipe|from marinecv import runs|import marinecv.report.page|from pipelines import cli"
+    )
+    for line in [*wrong.split("|"), "def late():\n    from marinecv.evaluation import metrics"]:
+        assert wrong_imports(ast.parse(line), "marinecv.inputs.pipeline"), line
+    right = "import numpy\nfrom marinecv.data.catalog import usable\nfrom . import spec"
+    assert not wrong_imports(ast.parse(right), "marinecv.inputs.pipeline")
 
 
 def test_a_function_imports_only_what_start_up_must_not_wait_for():
@@ -114,22 +135,29 @@ def test_a_function_imports_only_what_start_up_must_not_wait_for():
         for node, function in below(parsed(path)):
             if function:
                 late.append(f"{path.relative_to(ROOT).as_posix()} {named(node, package_of(module))[0]}")
-    assert sorted(late) == sorted(LATE) and len(late) <= 20
+    assert sorted(late) == sorted(LATE)
 
 
-def test_the_library_prints_nothing_by_itself():
-    talking = [LIBRARY / "console.py", LIBRARY / "progress.py"]
+def test_the_library_has_no_command_line_and_prints_only_through_log():
     for path in LIBRARY_FILES:
-        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
-        printed = [node.lineno for node in calls if getattr(node.func, "id", "") == "print"]
-        assert not printed or path in talking, f"{path}:{printed}"
+        assert not re.search(r"\bargparse\b|\bNamespace\b", path.read_text(encoding="utf-8")), path
+        nodes = list(ast.walk(parsed(path)))
+        calls = {getattr(node.func, "id", "") for node in nodes if isinstance(node, ast.Call)}
+        names = {getattr(node, "id", "") for node in nodes}
+        assert "print" not in (calls if "workflows" in path.parts else names), path  # workflows have `log=print`
 
 
-def test_what_makes_a_row_usable_stands_in_one_file():
-    of_problem = re.compile(r"""\[["']problem["']\]\s*[!=]=\s*["']["']|\.problem\s*[!=]=\s*["']["']""")
-    script = LIBRARY / "recipes" / "keras_script.py"  # writes a script without marinecv
-    found = {path for path in FILES if path != script and of_problem.search(path.read_text(encoding="utf-8"))}
-    assert found == {LIBRARY / "data" / "user_tables.py"}
+def test_choices_are_those_that_are_known_and_are_written_once():
+    assert tuple(METHODS) == choices.HEAT_METHODS
+    assert tuple(LOGS) == choices.TRACKERS
+    assert tuple(NORMALISATIONS) == choices.NORMALISATIONS
+    assert tuple(BACKENDS) == choices.DISTRIBUTED
+    known = {frozenset(words): name for name, words in vars(choices).items() if isinstance(words, tuple)}
+    for path in {*FILES} - {LIBRARY / "choices.py"}:
+        for node in ast.walk(parsed(path)):
+            words = getattr(node, "elts", []) if isinstance(node, ast.Tuple | ast.List | ast.Set) else []
+            name = known.get(frozenset(getattr(word, "value", None) for word in words))
+            assert name is None, f"{path}:{node.lineno} repeats {name}"
 
 
 LONG = {"recipes.py": 125, "data.py": 62}
@@ -139,14 +167,10 @@ LONG = {"recipes.py": 125, "data.py": 62}
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
 def test_a_command_is_flags_and_one_call(path):
     tree = parsed(path)
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    assert {"add_arguments", "run"} <= {function.name for function in functions}
-    [flags] = [node for node in functions if node.name == "add_arguments"]
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    flags = functions["add_arguments"]
     others = {line for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text.strip()}
     others -= set(range(flags.lineno, flags.end_lineno + 1))
-    assert len(others) <= LONG.get(path.name, 60)
+    assert "run" in functions and len(others) <= LONG.get(path.name, 60)
     if path.name not in LONG:
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.While | ast.With | ast.Try | ast.ClassDef)]
-        used = {alias.name for node, inside in below(tree) if inside for alias in node.names}
-        used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.value == "mcv"}
-        assert len(used) <= 8

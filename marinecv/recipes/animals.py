@@ -25,21 +25,21 @@ ADAM = Recipe(
     ),
     training=Training(optimizer="adam", metrics=METRICS, augmentation=Augmentation(flip=0.5)),
     published={"validation": {**FROM_SCRATCH, "n": N}},
-    chosen="the best epoch's weights, by validation loss; images stretched",
+    chosen="weights of the best epoch by validation loss; images stretched",
 ).with_training(epochs=20, batch_size=15, early_stop_patience=20, lr_factor=0.1, lr_patience=20)
 FROZEN = replace(
     ADAM,
     name="animals_inceptionv3",
-    title="Animals, InceptionV3, all of it frozen",
+    title="Animals, InceptionV3, frozen",
     model=BackboneModel(backbone="inceptionv3", trainable_layers=0, hidden=(512,), dropout=0.0),
     training=replace(ADAM.training, epochs=7, batch_size=64, early_stop_patience=4, lr_patience=5),
     published={"validation": {"accuracy": "0.99", "macro_f1": "0.99", "n": N}},
     chosen="factor 0.1; images stretched",
 )
-MOBILENET = replace(  # ours: the head alone learns, on the bank, and gently
+MOBILENET = replace(  # ours: a head trained on cached features
     FROZEN,
     name="animals_mobilenet",
-    title="Animals, mobilenet, all of it frozen",
+    title="Animals, mobilenet, frozen",
     image=ImageSpec(height=288, width=288),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
     published={},
@@ -55,14 +55,14 @@ RECIPES = {
             title="Animals, InceptionV3 from scratch, SGD",
             training=replace(ADAM.training, optimizer="sgd", learning_rate=1e-2, momentum=0.9),
             published={},
-            claim="tried, no figure",
+            claim="tried, no metric",
             chosen="SGD 1e-2 with momentum 0.9; images stretched",
         ),
         FROZEN,
-        replace(  # what the report's four scenarios advise for larger sets: all layers, once the head has learned
+        replace(  # the report advises this for larger data sets: first the head, then all layers
             FROZEN,
             name="animals_inceptionv3_unfrozen",
-            title="Animals, InceptionV3, the head first and then all of it, gently",
+            title="Animals, InceptionV3, the head first, then all layers",
             model=replace(FROZEN.model, trainable_layers=None),
             training=replace(FROZEN.training, epochs=14, head_epochs=7, learning_rate=1e-5),
             published={},

@@ -1,4 +1,4 @@
-"""Aquarium: three CNNs from scratch at 64x64, and a pretrained network whose last 20 layers learn at 224x224.
+"""Aquarium: three CNNs from scratch at 64x64, and pretrained networks with 20 trainable layers at 224x224.
 
 Run:        python run.py pretrain --grid
 Published:  validation 0.7480 / 0.7795 / 0.7717 (n=127), test 0.8730 / 0.8254 / 0.7460 (n=63)
@@ -23,7 +23,7 @@ SMALL_MOVES = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
 
 
 def published(validation: str, test: str) -> dict:
-    """Accuracies as printed in the aquarium report, with its numbers of images."""
+    """Return accuracies as printed in the aquarium report, with its numbers of images."""
     return {"validation": {"accuracy": validation, "n": 127}, "test": {"accuracy": test, "n": 63}}
 
 
@@ -40,7 +40,7 @@ BEST = Recipe(
     published=published("0.7480", "0.8730"),
     chosen=SCRATCH_CHOSEN,
 )
-GRID = [  # the rows of the report's table: joined settings, not a product
+GRID = [  # the report's table
     BEST,
     replace(
         BEST,
@@ -59,7 +59,7 @@ GRID = [  # the rows of the report's table: joined settings, not a product
         published=published("0.7717", "0.7460"),
     ),
 ]
-SYNTHETIC = replace(  # what the report tried and left out
+SYNTHETIC = replace(  # tried in the report
     BEST,
     name="aquarium_four_conv_synthetic",
     title="Aquarium from scratch: four convolutions, with synthetic images",
@@ -72,15 +72,15 @@ SCRATCH = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
 PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
 PATIENCES = tuple(PUBLISHED)
 WINNER = 2
-ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes; small enough for a laptop
+ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # small enough for a laptop
 CHOSEN = (
     "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
-    "batch normalisation frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
+    "batch normalization frozen; flip 0.5, rotation 10 degrees, zoom and crop 0.1"
 )
 
 
 def row(backbone: str, patience: int) -> Recipe:
-    """A row of the report's table, for its own backbone or another."""
+    """Return a recipe of the report's table, for its backbone or another one."""
     is_report = backbone == "mobilenetv3large"
     normalisation = "standardise" if is_report else "backbone"
     return replace(
@@ -95,23 +95,23 @@ def row(backbone: str, patience: int) -> Recipe:
 
 
 MOBILENET = row("mobilenet", WINNER)
-LARGE = replace(  # ours, not the report's: the detail that 224 pixels lose is worth more than any schedule
+LARGE = replace(  # ours: more pixels help more than any learning-rate schedule
     MOBILENET,
     name="aquarium_mobilenet_448",
-    title="Aquarium, mobilenet at 448x448: head first, then the last 20 layers gently",
+    title="Aquarium, mobilenet at 448x448: head first, then the last 20 layers",
     image=replace(MOBILENET.image, height=448, width=448),
     model=replace(MOBILENET.model, dropout=0.4),
     training=replace(MOBILENET.training, optimizer="adam", lr_factor=0.5, lr_patience=3, label_smoothing=0.1),
-    chosen="everything; 448 pixels because a linear probe gains three points over 224",
+    chosen="everything; 448 pixels, with which a linear probe gains three points over 224",
 ).with_training(epochs=16, head_epochs=8, head_learning_rate=3e-3, learning_rate=1e-4)
-LARGER = replace(  # ours too: with the bank an epoch of the head takes a tenth of a second, so it may have many
+LARGER = replace(  # ours: with cached features an epoch of the head takes 0.1 s, so it has many epochs
     MOBILENET,
     name="aquarium_mobilenet_640",
-    title="Aquarium, mobilenet at 640x640: only the head learns",
+    title="Aquarium, mobilenet at 640x640: only the head is trained",
     image=replace(MOBILENET.image, height=640, width=640),
     model=replace(MOBILENET.model, trainable_layers=0),
     training=replace(MOBILENET.training, optimizer="adam", label_smoothing=0.1, augmentation=Augmentation(flip=0.5)),
-    chosen="everything, by validation accuracy: 640 pixels, flip alone, so that the bank holds both images of each",
+    chosen="everything, by validation accuracy: 640 pixels, flip only, so that both views are cached",
 ).with_training(learning_rate=3e-3, lr_factor=0.5, lr_patience=15, epochs=150, early_stop_patience=40, bank=1)
 PRETRAINED = {
     recipe.name: recipe

@@ -1,4 +1,4 @@
-"""BirdCNN: one small network for 20 bird species, and what five changes do to it.
+"""BirdCNN: one small network for 20 bird species, and five changes of it.
 
 Run:        python run.py pretrain --recipe birdcnn_base
             python run.py recipes replay birdcnn --seeds 3
@@ -12,7 +12,7 @@ from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_choice import ScratchModel
 from marinecv.training.recipe import DataChoice, Recipe, Training
 
-ALL = {"decay_scope": "all"}  # the report's weight decay is that of PyTorch's optimizers, which acts on biases too
+ALL = {"decay_scope": "all"}  # like weight decay in PyTorch optimizers
 BASE = Recipe(
     name="birdcnn_base",
     title="BirdCNN: four convolutions, Adam",
@@ -22,7 +22,7 @@ BASE = Recipe(
     model=ScratchModel(filters=(32, 64, 128, 256), dense=512, normalisation="imagenet"),
     training=Training(optimizer="adam", augmentation=Augmentation(flip=0.5, vertical_flip=0.5)),
     claim="loss settles near epoch 20, accuracy peaks at epochs 10 to 12; 40 minutes on a CPU",
-    chosen="batch 32, the best epoch's weights; no early stop and no reduction of the learning rate",
+    chosen="batch 32, weights of the best epoch; no early stopping and constant learning rate",
 ).with_training(epochs=40, early_stop_patience=40, lr_patience=40, monitor="val_accuracy")
 SHORT = replace(
     BASE,
@@ -34,7 +34,7 @@ SHORT = replace(
 
 
 def change(name: str, title: str, claim: str, model: dict | None = None, **training) -> Recipe:
-    """The base with one thing changed, for 20 epochs."""
+    """Return the base recipe with one change, for 20 epochs."""
     return replace(
         SHORT,
         name=f"birdcnn_{name}",
@@ -71,7 +71,7 @@ RECIPES = {
         ),
     ]
 }
-ORDER = (  # the better one first
+ORDER = (  # of the report: the better recipe first
     ("birdcnn_base", "birdcnn_kernel6"),
     ("birdcnn_base_20", "birdcnn_kernel6"),
     ("birdcnn_kernel6", "birdcnn_weight_decay"),

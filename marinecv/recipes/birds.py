@@ -1,4 +1,4 @@
-"""Birds (CUB-200-2011): a CNN from scratch, pretrained networks whose last block learns, attributes beside the image.
+"""Birds (CUB-200-2011): a CNN from scratch, fine-tuned networks, and networks with attributes as a second input.
 
 Run:        python run.py finetune --recipe birds_mobilenet
             python run.py recipes replay birds
@@ -14,18 +14,18 @@ from marinecv.training.recipe import DataChoice, Recipe, Training
 
 N = {"cub_x20": 223, "cub_x200": 2358}  # of validation: what int(0.8 n) leaves
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
-CHOSEN = "patience 3, factor 0.1, at most 50 epochs, batch 32, the end after 3 reductions; images stretched to 224x224"
+CHOSEN = "patience 3, factor 0.1, at most 50 epochs, batch 32, end after 3 reductions; images stretched to 224x224"
 
 
 def published(accuracy: str, data: str = "cub_x20") -> dict:
-    """An accuracy as printed in the report's table, with its number of images."""
+    """Return an accuracy as printed in the report's table, with its number of images."""
     return {"validation": {"accuracy": accuracy, "n": N[data]}}
 
 
 CUSTOM_CNN = (
     Recipe(
         name="birds_customcnn",
-        title="Birds from scratch: three convolutions with batch normalisation",
+        title="Birds from scratch: three convolutions with batch normalization",
         report="birds",
         data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
         image=ImageSpec(fit="stretch"),
@@ -40,16 +40,16 @@ CUSTOM_CNN = (
 RESNET50 = replace(
     CUSTOM_CNN,
     name="birds_resnet50",
-    title="Birds, ResNet50, its last block learns",
+    title="Birds, ResNet50, last block trained",
     model=BackboneModel(backbone="resnet50", trainable_blocks=("conv5_",), hidden=(512,), dropout=0.5),
     training=replace(CUSTOM_CNN.training, learning_rate=6.47e-5),
     published=published("0.8923"),
-    chosen=f"pixels in [0, 1], for no other range is stated; batch statistics of the last block learn; {CHOSEN}",
+    chosen=f"pixels in [0, 1], for no other range is stated; batch statistics of the last block are updated; {CHOSEN}",
 ).with_model(normalisation="unit", freeze_batch_norm=False)
 CONTRACT = replace(
     RESNET50,
     name="birds_resnet50_contract",
-    title="Birds, ResNet50, its last block learns, fed what it was trained on",
+    title="Birds, ResNet50, last block trained, inputs in the range of ImageNet",
     model=replace(RESNET50.model, normalisation="backbone"),
     published={},
     chosen=f"the range of ImageNet; {CHOSEN}",
@@ -57,7 +57,7 @@ CONTRACT = replace(
 EFFICIENTNETB4 = replace(
     RESNET50,
     name="birds_efficientnetb4",
-    title="Birds, EfficientNetB4, its last three blocks learn",
+    title="Birds, EfficientNetB4, last three blocks trained",
     model=replace(CONTRACT.model, backbone="efficientnetb4", hidden=()),
     training=replace(CUSTOM_CNN.training, learning_rate=1e-3),
     published=published("0.8520"),
@@ -66,7 +66,7 @@ EFFICIENTNETB4 = replace(
 MULTIMODAL = replace(
     RESNET50,
     name="birds_multimodal",
-    title="Birds, ResNet50 beside 312 attributes",
+    title="Birds, ResNet50 and 312 attributes",
     data=replace(RESNET50.data, attributes="image"),
     model=MultimodalModel(
         backbone="resnet50", trainable_blocks=("conv5_",), normalisation="unit", freeze_batch_norm=False
@@ -78,15 +78,15 @@ MULTIMODAL = replace(
 GATED = replace(  # the report's future work
     MULTIMODAL,
     name="birds_multimodal_gated",
-    title="Birds, ResNet50 beside 312 attributes, which the image weighs",
+    title="Birds, ResNet50 and 312 attributes, gated by the image",
     model=replace(MULTIMODAL.model, fusion="gated"),
     published={},
 )
 MOBILENET = (
-    replace(  # ours: the head alone learns, so that the bank holds both images of each
+    replace(  # ours: only the head is trained, on cached features of both views
         CONTRACT,
         name="birds_mobilenet",
-        title="Birds, mobilenet, all of it frozen",
+        title="Birds, mobilenet, frozen",
         image=ImageSpec(height=320, width=320),
         model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
         training=replace(
@@ -100,7 +100,7 @@ MOBILENET = (
 
 
 def x200(recipe: Recipe, accuracy: str) -> Recipe:
-    """The same on all 200 species."""
+    """Return the recipe for all 200 species."""
     return replace(
         recipe,
         name=f"{recipe.name}_x200",

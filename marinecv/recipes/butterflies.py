@@ -1,4 +1,4 @@
-"""Butterflies: networks that give back their image, and what a classifier with few labels has of that.
+"""Butterflies: autoencoders, and classifiers with few labels that start from their encoders.
 
 Run:        python run.py autoencode --recipe butterflies_denoise
             python run.py learning-curve --recipe butterflies_fractions --labelled 0.1 0.25 0.3 0.5 0.75 1 --seeds 3
@@ -14,7 +14,7 @@ from marinecv.training.recipe import DataChoice, Recipe, Training
 
 UNET = Recipe(
     name="butterflies_unet",
-    title="Butterflies, a U-Net that gives back its image",
+    title="Butterflies, a U-Net autoencoder",
     report="butterflies",
     data=DataChoice(name="butterflies20"),
     image=ImageSpec(height=128, width=128, fit="stretch"),
@@ -22,39 +22,39 @@ UNET = Recipe(
     training=Training(
         optimizer="adam", batch_size=64, epochs=30, early_stop_patience=5, lr_patience=30, monitor="loss"
     ),
-    chosen="32-64-128-256 filters and 256 for the code, one convolution a level; Adam 1e-3, batch 64, 30 epochs",
+    chosen="32-64-128-256 filters and 256 for the embedding, one convolution a level; Adam 1e-3, batch 64, 30 epochs",
 )
-WITHOUT_SKIPS = replace(  # ours: the report's future work
+WITHOUT_SKIPS = replace(  # ours: future work in the report
     UNET,
     name="butterflies_unet_without_skips",
-    title="Butterflies, the same without skips: all of the image goes through the code",
+    title="Butterflies, a U-Net autoencoder without skip connections",
     model=replace(UNET.model, skips=False),
-    chosen=f"no skips, past which the code can be left empty; {UNET.chosen}",
+    chosen=f"no skip connections, which bypass the embedding; {UNET.chosen}",
 )
 DENOISE = replace(
     UNET,
     name="butterflies_denoise",
-    title="Butterflies, dense layers that take salt and pepper away",
+    title="Butterflies, a dense denoising autoencoder",
     image=ImageSpec(height=28, width=28, fit="stretch"),
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
     training=replace(UNET.training, batch_size=128, epochs=50, lr_patience=50, monitor="val_loss"),
     published={"validation": {"mse": "0.0315"}},
-    chosen="grey images; early stopping after 5 epochs, on validation loss",
+    chosen="gray images; early stopping after 5 epochs, by validation loss",
 )
-PLAIN = replace(  # to tell what the noise brings
+PLAIN = replace(  # without noise, for comparison
     DENOISE,
     name="butterflies_dense",
-    title="Butterflies, the same dense layers without noise",
+    title="Butterflies, a dense autoencoder without noise",
     model=DenseAutoencoder(),
     published={},
 )
 VAE = replace(
     DENOISE,
     name="butterflies_vae",
-    title="Butterflies, a variational autoencoder that takes salt and pepper away",
+    title="Butterflies, a variational denoising autoencoder",
     model=replace(DENOISE.model, variational=True, beta=0.03),
     published={},
-    chosen=f"32 numbers; beta 0.03, for with 1 it gives back the mean image; {DENOISE.chosen}",
+    chosen=f"32 numbers; beta 0.03; with 1 it returns the mean image; {DENOISE.chosen}",
 )
 RECIPES = {recipe.name: recipe for recipe in [UNET, WITHOUT_SKIPS, DENOISE, PLAIN, VAE]}
 
@@ -84,11 +84,11 @@ PUBLISHED = {  # by line and share of labels, on test: loss, accuracy, macro-F1,
 }
 PUBLISHED_METRICS = ("log_loss", "accuracy", "macro_f1", "macro_precision", "macro_recall")
 PUBLISHED_N = 500
-"""All fifteen accuracies are k of 500, and of no other n: their images are not this test split's 100."""
+"""All fifteen accuracies are k/500 and no other n fits: they are not of the 100 images of this test split."""
 
 
 def published_at(line: str, share: float) -> dict[str, dict]:
-    """What the report prints of a line at a share of labels; nothing where it prints nothing."""
+    """Return the published metrics of a recipe at a label fraction; empty if there are none."""
     figures = PUBLISHED.get(line, {}).get(share)
     return {"test": {**dict(zip(PUBLISHED_METRICS, figures.split(), strict=True)), "n": PUBLISHED_N}} if figures else {}
 
@@ -99,7 +99,7 @@ A = replace(
     title="Butterflies, classifier A: from scratch",
     model=EncoderModel(convolutions=1, pooling="flatten"),
     training=replace(UNET.training, learning_rate=1e-4),
-    chosen="the U-Net's encoder, its code flattened, dropout 0.2 and softmax",
+    chosen="the U-Net's encoder, its embedding flattened, dropout 0.2 and softmax",
 )
 B1 = replace(
     A,
@@ -111,43 +111,43 @@ B1 = replace(
 B2 = replace(
     A,
     name="butterflies_b2",
-    title="Butterflies, classifier B2: on the U-Net's encoder, trained on",
+    title="Butterflies, classifier B2: on the U-Net's encoder, fine-tuned",
     model=replace(A.model, weights=UNET.name),
 )
-B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS = (  # ours: whose code has to hold the whole image
+B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS = (  # ours: embeddings that must represent the whole image
     replace(
         line,
         name=f"{line.name}_without_skips",
-        title=f"{line.title}; of the U-Net without skips",
+        title=f"{line.title}; of the U-Net without skip connections",
         model=replace(line.model, weights=WITHOUT_SKIPS.name),
     )
     for line in (B1, B2)
 )
-A_VALIDATION = replace(  # what it costs to watch the loss of training
+A_VALIDATION = replace(  # the report monitors the training loss
     A,
     name="butterflies_a_val_loss",
-    title="Butterflies, classifier A, stopped and kept by validation loss",
+    title="Butterflies, classifier A, monitored by validation loss",
     training=replace(A.training, monitor="val_loss"),
 )
-MOBILENET = replace(  # ours: what a person should do
+MOBILENET = replace(  # ours, recommended
     A,
     name="butterflies_mobilenet",
-    title="Butterflies, mobilenet, all of it frozen",
+    title="Butterflies, mobilenet, frozen",
     image=ImageSpec(height=224, width=224),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
     training=replace(A.training, learning_rate=3e-3, l2=2e-3, epochs=100, monitor="val_loss", bank=1),
     chosen="everything: 224 pixels, padded, mean pooled, Adam 3e-3, l2 2e-3; dropout 0.2 on held-out train images",
 ).with_training(early_stop_patience=30, lr_patience=12, lr_factor=0.5)
-PSEUDO = replace(  # the report's future work: semi-supervised
+PSEUDO = replace(  # future work in the report: semi-supervised
     MOBILENET,
     name="butterflies_mobilenet_pseudo",
-    title="Butterflies, the same, trained again on what it is sure of",
+    title="Butterflies, mobilenet, frozen, retrained with pseudo-labels",
     data=replace(MOBILENET.data, pseudo_labels=0.9),
-    chosen=f"labels of its own from a probability of 0.9; {MOBILENET.chosen}",
+    chosen=f"pseudo-labels from a probability of 0.9; {MOBILENET.chosen}",
 )
 FRACTIONS = {
     recipe.name: replace(recipe, published=published_at(recipe.name, 1.0)) for recipe in [A, B1, B2, MOBILENET, PSEUDO]
 }
-"""The lines of `learning-curve`, together called `FAMILY`."""
+"""The recipes of `learning-curve` that `FAMILY` means."""
 FAMILY = "butterflies_fractions"
 LINES = FRACTIONS | {recipe.name: recipe for recipe in [B1_WITHOUT_SKIPS, B2_WITHOUT_SKIPS, A_VALIDATION]}

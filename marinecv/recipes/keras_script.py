@@ -1,9 +1,10 @@
-"""A recipe as a Keras script without marinecv: the same data pipeline, model and training, for people to explain."""
+"""Write a recipe as a Keras script without marinecv: the same data pipeline, model and training."""
 
 import json
 import re
 from textwrap import indent
 
+from marinecv.choices import WEIGHTS
 from marinecv.inputs.spec import Augmentation
 from marinecv.models.backbones import BACKBONES
 from marinecv.schema import no_such, of_type
@@ -14,7 +15,7 @@ SCRIPT = '''"""{title}
 
 The recipe {name} of marinecv in plain Keras.
 Run:  python SCRIPT.py CATALOG.csv{second}
-The CSV has the columns path, split (train, validation, test) and class_name, as the catalog.csv of a run.
+The CSV has the columns path, split (train, validation, test) and class_name, like the catalog.csv of a run.
 """
 
 import sys
@@ -69,20 +70,20 @@ LABELS = '    labels = tf.one_hot([class_names.index(name) for name in rows["cla
 ATTRIBUTES = 'attributes = pd.read_csv(sys.argv[2], dtype={"image_id": str}).set_index("image_id")\n'
 TOLD = '    told = attributes.loc[rows["image_id"]].to_numpy("float32")\n'
 PAIR = '''def pair(images):
-    """Return images with salt and pepper, and what the network should give back: the clean ones in its range."""
+    """Return images with salt-and-pepper noise, and the clean images in the output range of the network."""
     chance = tf.random.uniform((tf.shape(images)[0], HEIGHT, WIDTH, 1))
     noisy = tf.where(chance < {salt}, 255.0, tf.where(chance >= 1 - {pepper}, 0.0, images))
     return noisy, {target}
 
 
 '''
-MOVE = '''# marinecv draws from the same bounds and interpolates once.
+MOVE = '''# marinecv uses the same bounds and interpolates once.
 rotate = layers.RandomRotation({turn}, fill_mode="constant")
 zoom = layers.RandomZoom((-{zoom}, {zoom}), fill_mode="constant")
 
 
 def move(image, copy):
-    """Leave copy 0, the image itself, as it is, and move a copy by one of flip, rotation and zoom."""
+    """Return copy 0 unchanged, and other copies changed by one of flip, rotation and zoom."""
     image, which = tf.cast(image, tf.float32), {which}
     moved = [tf.image.flip_left_right, lambda each: rotate(each, training=True), lambda each: zoom(each, training=True)]
     return tf.switch_case(which, [lambda: image, *(lambda by=by: by(image) for by in moved)])
@@ -98,7 +99,7 @@ CONVOLVE = '''def convolve(x, filters):
 
 
 '''
-RANGES = {  # what each function of `marinecv.models.normalise` does
+RANGES = {  # Keras layers for each function of `marinecv.models.normalise`
     "standardise": "layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-6)(pixels)",
     "unit": "layers.Rescaling(1 / 255)(pixels)",
     "imagenet": "layers.Rescaling(1 / 255)(pixels)\n"
@@ -117,8 +118,8 @@ OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "sgd": "SGD"}
 def keras_script(recipe: Recipe) -> str:
     """Return a Keras script of a recipe: its data pipeline, its model layer by layer, its training and evaluation.
 
-    Its first argument is a CSV with the columns `path`, `split` and `class_name`, such as the `catalog.csv` of a run;
-    the second is the `attributes.csv` of a multimodal model, or the `encoder.keras` that a classifier begins with.
+    The script takes a CSV with the columns `path`, `split` and `class_name`, such as the `catalog.csv` of a run, and
+    for some models `attributes.csv` or `encoder.keras`. Raises ValueError for settings that it cannot express.
     """
     of_type(Recipe, recipe=recipe)
     hidden = {
@@ -128,15 +129,14 @@ def keras_script(recipe: Recipe) -> str:
         "image.white": recipe.image.white not in (None, 255),
     }
     if names := [name for name, is_set in hidden.items() if is_set]:
-        shown = "which a short Keras script cannot show. Expected a classifier or an autoencoder without that."
-        raise ValueError(f"{recipe.name} sets {' and '.join(names)}, {shown}")
+        raise ValueError(f"{recipe.name} sets {' and '.join(names)}, which a short Keras script cannot express.")
     title, name = (" ".join(text.split()).replace("\\", "/").replace('"', "'") for text in (recipe.title, recipe.name))
     parts = {"title": title, "name": name, **_data(recipe), **_model(recipe), **_training(recipe)}
     return re.sub("\n{4,}", "\n\n\n", SCRIPT.format(**parts))
 
 
 def _data(recipe: Recipe) -> dict:
-    """What the script loads, how it moves that, and what a batch is."""
+    """Return the parts of the script that load, augment and batch images."""
     image, model, bounds = recipe.image, recipe.model, recipe.training.augmentation
     parts = {"height": image.height, "width": image.width, "antialias": image.antialias, "pad": "", "pad_words": ""}
     if image.fit == "pad":
@@ -164,7 +164,7 @@ def _data(recipe: Recipe) -> dict:
         target = "images / 127.5 - 1" if hasattr(model, "convolutions") else "tf.image.rgb_to_grayscale(images / 255)"
         parts["functions"] += PAIR.format(salt=model.salt, pepper=model.pepper, target=target)
         parts |= {"tables": "", "rest": "", "columns": "", "batches": "noisy images and clean ones"}
-        parts["ending"] = "    data = data.map(pair) if training else data.map(pair).cache()  # whose noise stays\n"
+        parts["ending"] = "    data = data.map(pair) if training else data.map(pair).cache()  # with fixed noise\n"
     if bounds and bounds.copies == 1 and (moves := _moves(bounds)):
         parts["functions"] = moves + parts["functions"]
         call = f"data.map(lambda images{parts['rest']}: (augment(images, training=True){parts['rest']}))"
@@ -173,28 +173,26 @@ def _data(recipe: Recipe) -> dict:
 
 
 def _moves(bounds: Augmentation) -> str:
-    """The stock layers that come nearest to random movements, all of them at once."""
+    """Return the Keras layers nearest to the augmentation of marinecv."""
     flips, fill = {"horizontal": bounds.flip, "vertical": bounds.vertical_flip}, 'fill_mode="constant"'
     stock = [f'RandomFlip("{way}")' for way, share in flips.items() if share]
     stock += [f"RandomRotation({round(bounds.rotation_deg / 360, 6)}, {fill})"] * (bounds.rotation_deg > 0)
     stock += [f"RandomZoom(({-bounds.zoom}, {bounds.zoom}), {fill})"] * (bounds.zoom > 0)
     stock += [f"RandomZoom(({-bounds.crop}, 0.0), {fill})"] * (bounds.crop > 0)
     stock += [f"RandomTranslation({bounds.crop / 4}, {bounds.crop / 4}, {fill})"] * (bounds.crop > 0)
-    notes = [f"flips {share:g} of all images {way}ly" for way, share in flips.items() if share not in (0, 0.5)]
-    notes += ["interpolates once"] * (len(stock) > 1) + ["crops for the last two"] * (bounds.crop > 0)
-    note = f"# The nearest layers of Keras: marinecv {', and '.join(notes)}.\n" if notes else ""
+    note = f"# The nearest layers of Keras; marinecv flips {bounds.flip:g} of all images horizontally.\n"
     lines = "".join(f"        layers.{layer},\n" for layer in stock)
     return f"{note}augment = keras.Sequential(\n    [\n{lines}    ]\n)\n\n\n" if stock else ""
 
 
 def _model(recipe: Recipe) -> dict:
-    """The layers between `pixels` and `outputs`, and the function that they need."""
+    """Return the layers between `pixels` and `outputs`."""
     model, inputs = recipe.model, "[pixels, told]" if recipe.model.takes_attributes else "pixels"
     outputs = 'layers.Dense(len(class_names), activation="softmax")(x)'
     if model.is_cnn:
         lines = _cnn(model)
     elif model.has_backbone:
-        lines = _backbone(model, recipe.image.height)
+        lines = _backbone(model)
     elif hasattr(model, "convolutions"):
         lines = _convolutions(model)
         outputs = 'layers.Conv2D(3, 1, activation="tanh")(x)' if model.is_autoencoder else outputs
@@ -230,7 +228,7 @@ def _cnn(model: ModelChoice) -> list[str]:
 
 
 def _convolutions(model: ModelChoice) -> list[str]:
-    """A U-Net, or its way down with a head."""
+    """Return the layers of a U-Net, or of its encoder with a head."""
     lines = [
         f"x, across = {RANGES['signed_unit']}, []",
         f"for filters in {list(model.filters)}:",
@@ -248,16 +246,17 @@ def _convolutions(model: ModelChoice) -> list[str]:
     lines += ["encoder.set_weights(keras.models.load_model(sys.argv[2]).get_weights())"] * (model.is_pretrained)
     lines += ["for layer in encoder.layers:", "    layer.trainable = False"] * model.frozen
     lines += [f"x = layers.{POOLS[model.pooling][0]}()(x)"]
-    lines += ["x = layers.LayerNormalization(epsilon=1e-10)(x)  # a code may be next to nothing"] * model.frozen
+    lines += ["x = layers.LayerNormalization(epsilon=1e-10)(x)  # an embedding may be near 0"] * model.frozen
     return lines + _head(model)
 
 
-def _backbone(model: ModelChoice, side: int) -> list[str]:
+def _backbone(model: ModelChoice) -> list[str]:
     if model.backbone not in BACKBONES:
         raise ValueError(no_such("backbone", model.backbone, BACKBONES))
-    entry, known = BACKBONES[model.backbone], model.weights == "imagenet"
+    entry = BACKBONES[model.backbone]
     options = entry.options | ({"alpha": model.alpha} if entry.has_alpha else {})
-    settings = ["include_top=False", 'weights="imagenet"' if known else "weights=None", "input_tensor=x"]
+    weights = '"imagenet"' if model.weights == "imagenet" else None
+    settings = ["include_top=False", f"weights={weights}", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
     lines = [
         f"x = {RANGES.get(model.normalisation, RANGES[entry.normalise.__name__])}",
@@ -265,11 +264,7 @@ def _backbone(model: ModelChoice, side: int) -> list[str]:
         f"    {', '.join(settings)}",
         ")",
     ]
-    if known and entry.has_alpha and side in (128, 160, 192):
-        lines += ["# These are weights of this size; marinecv takes those of 224 pixels where they are at hand."]
-    elif model.weights == "none":
-        lines += ["# marinecv begins with statistics of batch normalization from a pass over the train images."]
-    elif not known:
+    if model.weights not in WEIGHTS:
         lines += [f"base.load_weights({json.dumps(model.weights)})"]
     blocks = "".join(f"{json.dumps(name)}, " for name in model.trainable_blocks)
     last = f"layer in base.layers[-{model.trainable_layers}:]" if model.trainable_layers else "False"
@@ -278,7 +273,7 @@ def _backbone(model: ModelChoice, side: int) -> list[str]:
     if learns:
         lines += ["for layer in base.layers:", f"    layer.trainable = {' and '.join(learns)}"]
         rest = ["    if isinstance(layer, layers.Dropout) and not layer.trainable:", "        layer.rate = 0.0"]
-        lines += rest * entry.rescales_inside  # EfficientNet alone has any
+        lines += rest * entry.rescales_inside  # EfficientNet
     maps = ["base.output", *(f"base.get_layer({json.dumps(name)}).output" for name in model.also_pooled)]
     pooled = [f"layers.{pool}()({of})" for of in maps for pool in POOLS[model.pooling]]
     lines += [f"x = {pooled[0]}"]
@@ -295,19 +290,17 @@ def _backbone(model: ModelChoice, side: int) -> list[str]:
 
 
 def _training(recipe: Recipe) -> dict:
-    """The callbacks; and to compile and fit at once, or the head of a backbone first."""
+    """Return the callbacks, and the calls of compile and fit, for the head alone first if the recipe says so."""
     training, weigh, lines = recipe.training, "", []
     watched = f'"{training.monitor}", mode="{"min" if training.monitor.endswith("loss") else "max"}"'
     patience, reductions = training.early_stop_patience, training.early_stop_reductions * training.lr_patience
-    if 0 < reductions < patience and training.lr_factor < 1:  # so many reductions, one after the other
+    if 0 < reductions < patience and training.lr_factor < 1:  # stops after so many reductions
         patience = reductions
     callbacks = [f"EarlyStopping({watched}, patience={patience}, restore_best_weights=True)"]
     slower = f"ReduceLROnPlateau({watched}, factor={training.lr_factor}, patience={training.lr_patience})"
     callbacks += [slower] * (training.lr_factor < 1)
     head_epochs = min(training.head_epochs, training.epochs) if recipe.model.has_backbone else 0
     rate, epochs, watching = training.learning_rate, f"epochs={training.epochs}", "callbacks"
-    if training.calibration:
-        lines += [f"# marinecv holds {training.calibration:.2g} of validation out to calibrate on; this does not."]
     if training.class_weights:
         lines += ['counts = catalog.loc[catalog["split"] == "train", "class_name"].value_counts()']
         lines += ["weights = counts.sum() / (len(counts) * counts)"]
@@ -316,7 +309,7 @@ def _training(recipe: Recipe) -> dict:
     if head_epochs:
         stages = [f"(False, {training.head_learning_rate}, 0, {head_epochs}, callbacks[:1])"]
         stages += [f"(True, {rate}, {head_epochs}, {training.epochs}, callbacks)"] * (head_epochs < training.epochs)
-        lines += ["learning = [layer for layer in base.layers if layer.trainable]  # after the head alone"]
+        lines += ["learning = [layer for layer in base.layers if layer.trainable]  # after the head"]
         lines += [f"for learns, rate, first, last, watching in [{', '.join(stages)}]:"]
         lines += ["    for layer in learning:", "        layer.trainable = learns"]
         rate, epochs, watching = "rate", "initial_epoch=first, epochs=last", "watching"
@@ -325,7 +318,7 @@ def _training(recipe: Recipe) -> dict:
     loss = f"keras.losses.CategoricalCrossentropy(label_smoothing={training.label_smoothing})"
     metrics = ", ".join(METRICS.get(name, json.dumps(name)) for name in training.metrics)
     judged = [f"    loss={loss},", f"    metrics=[{metrics}],"]
-    fit = ["for variable in model.trainable_variables:  # half the squares of all that learns"] * (training.l2 > 0)
+    fit = ["for variable in model.trainable_variables:  # half the sum of squares"] * (training.l2 > 0)
     fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"] * (training.l2 > 0)
     fit += [f"model.compile(\n    optimizer=keras.optimizers.{OPTIMIZERS[training.optimizer]}({', '.join(options)}),"]
     fit += ['    loss="mse",'] if recipe.model.is_autoencoder else judged

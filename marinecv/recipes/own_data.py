@@ -1,4 +1,4 @@
-"""Recipes for images that are no report's: a head on a frozen backbone, and a small CNN from scratch."""
+"""Recipes for your own images: a head on a frozen backbone, and a small CNN from scratch."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ FOUR_CONV = replace(BEST, name="four_conv", image=ImageSpec(height=64, width=64)
 
 
 def head(backbone: str = "mobilenet", trainable_layers: int = 0) -> Recipe:
-    """A head on a frozen backbone, on images that are no report's; or its last layers too, gently, after the head."""
+    """Return a recipe that trains a head on a frozen backbone, and then its last layers if there are any to train."""
     model = {"backbone": backbone, "alpha": ALPHAS.get(backbone, 1.0), "trainable_layers": trainable_layers}
     frozen = replace(animals.MOBILENET, name=f"{backbone}_head", title=f"{backbone}, frozen").with_model(**model)
     if not trainable_layers:

@@ -1,4 +1,4 @@
-"""Every recipe, by the results file its figures go to; and the one that is meant by a name, a file or the images."""
+"""All recipes, by their results file; find one by name, file, run folder or images."""
 
 import os
 from pathlib import Path
@@ -19,13 +19,13 @@ FAMILIES = {
     butterflies.FAMILY: butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
-ALSO = {"search": ("pretrain", "finetune"), "learning-curve": ("pretrain", "finetune")}  # what else a command trains
+ALSO = {"search": ("pretrain", "finetune"), "learning-curve": ("pretrain", "finetune")}  # command -> other recipes
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
-QUICK = {"training.epochs": 2, "data.limit": 120}  # what a quick look leaves of a recipe
+QUICK = {"training.epochs": 2, "data.limit": 120}  # settings of a shortened run
 
 
 def command_of(recipe: Recipe) -> str:
-    """Which command trains it."""
+    """Return the command that trains a recipe."""
     if recipe.model.is_autoencoder:
         return "autoencode"
     if recipe.name in butterflies.LINES:
@@ -34,18 +34,18 @@ def command_of(recipe: Recipe) -> str:
 
 
 def is_own(manifest: Manifest, recipe: Recipe) -> bool:
-    """Whether images are neither those of a report's recipe nor the drawn ones that stand in for them."""
+    """Return whether images are neither those of the recipe nor generated demo images."""
     return manifest.name != recipe.data.name and not manifest.demonstration
 
 
 def recipe_for(manifest: Manifest | None) -> Recipe:
-    """Return the recipe for images where none is named: the report's best on its own, else a head on MobileNet."""
+    """Return the default recipe for images: that of the aquarium report, else a MobileNet head."""
     best = aquarium.row("mobilenetv3large", aquarium.WINNER)
     return own_data.head() if manifest and is_own(manifest, best) else best
 
 
 def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recipe:
-    """Return the recipe that is meant: itself, one by name, or that of a `.toml` or `.json` file or a run's folder."""
+    """Return a recipe by name, `.toml` or `.json` file or run folder; ValueError if `command` does not train it."""
     commands = (command, *ALSO.get(command, ()))
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
@@ -64,5 +64,5 @@ def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recip
 
 
 def for_another(recipe: Recipe) -> str:
-    """Say which command trains a recipe, to one that asked another."""
+    """Return the error message that names the command for a recipe."""
     return f"{recipe.name} is for another command: {command_of(recipe)} --recipe {recipe.name}."

@@ -1,4 +1,4 @@
-"""Figures of an audit: each takes a table of `marinecv.audit` and returns a matplotlib Figure."""
+"""Figures of an audit: functions that take tables of `marinecv.audit` and return a matplotlib Figure."""
 
 import numpy as np
 import pandas as pd
@@ -12,31 +12,28 @@ CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "grey": INK
 LEVELS_A_BIN = 4
 SAMPLE_PX = 256
 MOST_BARS = 60
-"""From this many classes on their names would not be read, and the figure would be a scroll."""
+"""Number of classes up to which each bar has its name."""
 
 
 @styled
 def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the images of each class, the splits stacked, from `class_counts`; more than `MOST_BARS` without names."""
+    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MOST_BARS` without names."""
     classes = counts[counts["class_name"] != "total"]
     many = len(classes) > MOST_BARS
     figure = new_figure(6, 6 if many else 1.2 + 0.3 * len(classes), demonstration)
     axis = figure.subplots()
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
     splits = [column for column in classes if column not in ("class_name", "total", "share")]
-    for number, split in enumerate(splits):
-        colour = COLOURS[number % len(COLOURS)]
+    for split, colour in class_colours(splits).items():
         axis.barh(rows, classes[split], left=left, height=1 if many else 0.65, color=colour, label=split or "no split")
         left += classes[split].to_numpy()
     if many:
-        axis.set_yticks([])
-        axis.set_ylabel(f"{len(classes)} classes, the largest on top")
+        axis.set(yticks=[], ylabel=f"{len(classes)} classes, the largest on top")
     else:
         for row, total in zip(rows, left, strict=True):
             axis.text(total, row, f" {total:.0f}", va="center")
         axis.set_yticks(rows, classes["class_name"].map(short))
-    axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlabel("usable images")
+    axis.set(ylim=(len(rows) - 0.4, -0.6), xlabel="usable images")
     axis.grid(axis="x")
     if splits != [""]:
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(splits))
@@ -45,42 +42,28 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
 
 @styled
 def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw each size of `distinct_sizes` as a disc whose area is its number of images; name some of the largest."""
+    """Draw each size of `distinct_sizes` as a disc whose area is its number of images."""
     figure = new_figure(5, 4.2, demonstration)
     axis = figure.subplots()
     area = 900 * sizes["count"] / sizes["count"].max()
     axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLOURS[0], alpha=0.6, linewidths=0)
-    spans = [max(1, sizes[side].max() - sizes[side].min()) for side in ("width", "height")]
-    named = []
-    for size in sizes.head(6).itertuples():
-        place = size.width / spans[0], size.height / spans[1]
-        if any(abs(place[0] - x) < 0.3 and abs(place[1] - y) < 0.08 for x, y in named):
-            continue  # its words would lie over another's
-        named.append(place)
-        axis.annotate(
-            f"{size.width}x{size.height}: {size.count}", (size.width, size.height), (0, 14), textcoords="offset points",
-            ha="center", fontsize=8,
-        )  # fmt: skip
     axis.margins(0.25)
-    axis.set_xlabel("width (px)")
-    axis.set_ylabel("height (px)")
+    axis.set(xlabel="width (px)", ylabel="height (px)")
     axis.grid()
     return figure
 
 
 @styled
 def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw an `intensity_histogram` in 64 bins, a line a channel, and where its middle is."""
+    """Draw an `intensity_histogram` in 64 bins, one line a channel, and mark the middle level 128."""
     figure = new_figure(6, 3, demonstration)
     axis = figure.subplots()
     bins = histogram.groupby(histogram["level"] // LEVELS_A_BIN * LEVELS_A_BIN).sum()
     for channel, colour in CHANNELS.items():
         axis.plot(bins.index, bins[channel], color=colour, label=channel, linewidth=1.8 if channel == "grey" else 1.2)
     axis.axvline(128, color=FAINT, zorder=0)
-    axis.set_xlim(0, 255)
+    axis.set(xlim=(0, 255), xlabel="level (0 black, 255 full)", ylabel="fraction of pixels")
     axis.set_ylim(bottom=0)
-    axis.set_xlabel("level (0 black, 255 full)")
-    axis.set_ylabel("share of pixels")
     axis.grid(axis="y")
     axis.legend()
     return figure
@@ -88,19 +71,18 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
 
 @styled
 def spread_figure(values: pd.Series, label: str, demonstration: bool = False) -> Figure:
-    """Draw how many images have which value; missing values are left out."""
+    """Draw a histogram of one value an image; missing values are left out."""
     figure = new_figure(6, 2.6, demonstration)
     axis = figure.subplots()
     axis.hist(values.dropna(), bins=30, color=COLOURS[0], alpha=0.8)
-    axis.set_xlabel(label)
-    axis.set_ylabel("images")
+    axis.set(xlabel=label, ylabel="images")
     axis.grid(axis="y")
     return figure
 
 
 @styled
 def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration: bool = False) -> Figure:
-    """Draw pictures in a grid of four columns, each with its title."""
+    """Draw images in a grid of four columns, each with its title."""
     rows = -(-len(pictures) // 4)
     figure = new_figure(8, 2.3 * rows, demonstration)
     axes = figure.subplots(rows, 4, squeeze=False).ravel()
@@ -113,9 +95,9 @@ def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration:
 
 
 def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side: int = SAMPLE_PX) -> Image.Image:
-    """Open an image as RGB, shrink it to at most `side` pixels, and draw its boxes and their class names.
+    """Open an image as RGB, shrink it to at most `side` pixels, and draw its boxes and class names.
 
-    Their corners are in pixels of the upright image, the colours as `class_colours` gives them.
+    Box corners are in pixels of the image after EXIF rotation; `colours` come from `class_colours`.
     """
     picture = open_rgb(path)
     scale = min(1.0, side / max(picture.size))
@@ -124,14 +106,14 @@ def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side:
     for box in boxes.itertuples():
         corners = [corner * scale for corner in (box.xmin, box.ymin, box.xmax, box.ymax)]
         pen.rectangle(corners, outline=colours[box.class_name], width=2)
-        if corners[2] - corners[0] > 40:  # a name over a small animal would hide it
-            place, name = (corners[0] + 3, corners[1] + 2), short(box.class_name, 24)
+        if corners[2] - corners[0] > 40:  # a name would hide a small animal
+            position, name = (corners[0] + 3, corners[1] + 2), short(box.class_name, 24)
             font = ImageFont.truetype(font_file(name), size=11)
-            pen.rectangle(pen.textbbox(place, name, font=font), fill=colours[box.class_name])
-            pen.text(place, name, fill="white", font=font)
+            pen.rectangle(pen.textbbox(position, name, font=font), fill=colours[box.class_name])
+            pen.text(position, name, fill="white", font=font)
     return picture
 
 
 def class_colours(class_names: list[str]) -> dict[str, str]:
-    """Give each class a colour; they repeat from the ninth on."""
+    """Return a color for each class; colors repeat from the ninth class on."""
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(class_names)}

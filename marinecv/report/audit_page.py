@@ -1,24 +1,25 @@
-"""The page of an audit: what the images are."""
+"""Page of an audit: findings with their worst cases, class counts, sizes, labels and pixels."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.findings import Finding, agree, cases_table, counted, findings_table
+from marinecv.audit.findings import BOXES, FLIPS, UNSURE, Finding, agree, cases_table, counted, findings_table
 from marinecv.audit.judge import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.figures import interval_words
 from marinecv.report import audit_figures
+from marinecv.report.audit_figures import boxed_picture, class_colours
 from marinecv.report.figures import save_png
-from marinecv.report.findings_page import shown_findings
-from marinecv.report.html import jpeg_address, write_page
-from marinecv.report.parts import shown
+from marinecv.report.html import jpeg_address, shown, thumbnail, write_page
 from marinecv.tables import write_table
 
 MOST_ROWS = 30
 MOST_SIZES = 12
+MOST_CASES = 8  # of a finding
+BOXED = (BOXES, UNSURE, FLIPS)  # findings about boxes, whose images show them
 NO_SPLIT = "no split"
 
 
@@ -35,23 +36,21 @@ def write_audit_report(
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
-    """Write `report.html`, every table as CSV, and the figures as PNG into an existing folder; return the page.
+    """Write `report.html`, every table as CSV and the figures as PNG into an existing folder; return the page.
 
-    `tables` are those of `audit_images`, `leak` is the `leak_index`; `looked_at` says what the findings rest on.
+    `tables` come from `audit_images`, `leak` from `leak_index`; `looked_at` describes the images behind the findings.
     """
     folder = Path(folder)
-    for table_name, table in tables.items():
+    files = {**tables, "findings": findings_table(findings), "cases": cases_table(findings)}
+    files |= {} if leak is None else {"leak": leak["scores"]}
+    for table_name, table in files.items():
         write_table(folder / f"{table_name}.csv", table)
-    if leak is not None:
-        write_table(folder / "leak.csv", leak["scores"])
-    write_table(folder / "findings.csv", findings_table(findings))
-    write_table(folder / "cases.csv", cases_table(findings))
-    counts, sizes, changes = tables["class_counts"], tables["distinct_sizes"], tables.get("class_changes")
-    splits = splits_of(catalog)
+    sizes, noise = tables["distinct_sizes"], tables.get("noise_estimate")
+    splits = {split: split or NO_SPLIT for split in splits_of(catalog)}
     return write_page(
         folder / "report.html",
         "audit.html",
-        title=f"Audit of {name}: what the images are",
+        title=f"Audit of {name}",
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
         findings=shown_findings(findings, catalog, boxes),
@@ -62,28 +61,18 @@ def write_audit_report(
         published=is_split(catalog),
         samples=_samples(folder, catalog, boxes, samples, seed, "label_shares" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
-        counts=counts.to_dict("records"),
-        counts_columns={
-            "class_name": "class",
-            **{split: split or NO_SPLIT for split in splits},
-            "total": "total",
-            "share": "share",
-        },
+        counts=_records(tables["class_counts"]),
+        counts_columns={"class_name": "class", **splits, "total": "total", "share": "fraction"},
         shares=_records(tables.get("label_shares")),
-        changes=_records(changes),
-        changes_columns={
-            "rule": "rule",
-            **{split: split or NO_SPLIT for split in splits},
-            "total": "changed",
-            "n": "of",
-        },
+        changes=_records(tables.get("class_changes")),
+        changes_columns={"rule": "rule", **splits, "total": "changed", "n": "of"},
         unsure_below=UNSURE_BELOW,
-        size_rows=tables["size_table"].replace({"split": {"": NO_SPLIT}}).to_dict("records"),
-        sizes=sizes.head(MOST_SIZES).to_dict("records"),
+        size_rows=_records(tables["size_table"].replace({"split": {"": NO_SPLIT}})),
+        sizes=_records(sizes.head(MOST_SIZES)),
         more_sizes=max(0, len(sizes) - MOST_SIZES),
         intensity=_records(tables.get("intensity_summary")),
-        sampled=len(tables.get("noise_estimate", ())),
-        noise_median=tables["noise_estimate"]["sigma"].median() if "noise_estimate" in tables else None,
+        sampled=0 if noise is None else len(noise),
+        noise_median=None if noise is None else noise["sigma"].median(),
         problems=_records(tables["problems"]),
         most_problems=MOST_ROWS,
         box_problems=_records(tables.get("box_problems"))[:MOST_ROWS],
@@ -93,13 +82,14 @@ def write_audit_report(
 
 
 def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
-    """Say in a few sentences what a person should know of the data set."""
+    """Summarize a data set in a few sentences: images, classes, sizes, labels and pixels."""
     classes = tables["class_counts"].query("class_name != 'total'")
     unusable = len(tables["problems"])
-    said = [f"{total:,} images, {len(classes)} classes; {f'{unusable:,} cannot' if unusable else 'all can'} be used."]
+    usable_count = f"{unusable:,} cannot" if unusable else "all can"
+    sentences = [f"{total:,} images, {len(classes)} classes; {usable_count} be used."]
     if len(classes) > 1:
         most, least = classes.iloc[0], classes.iloc[-1]
-        said.append(
+        sentences.append(
             f"The largest class, {most['class_name']}, has {most['total']:,} usable images, {most['share']:.0%} of all "
             f"and {most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}, with "
             f"{least['total']:,}; the mean is {classes['total'].mean():.1f}."
@@ -111,59 +101,84 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
         mean, median = (
             "x".join(f"{sides.loc[side, of]:.0f}" for side in ("width", "height")) for of in ("mean", "median")
         )
-        said.append(f"Images are {mean} pixels on average, {median} in the median.")
+        sentences.append(f"The mean image size is {mean} pixels, the median {median}.")
     if "gray_scale" in tables:
         white = tables["gray_scale"]["white"].iloc[0]
-        said.append(f"Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white.")
+        sentences.append(f"Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white.")
     if "label_shares" in tables:
         unsure = tables["label_shares"].query("class_name == 'all'")["unsure"].iloc[0]
-        said.append(f"{unsure} labels won with less than {UNSURE_BELOW:.0%} of their image.")
+        sentences.append(f"{unsure} labels have a dominance below {UNSURE_BELOW:.0%}.")
     if "noise_estimate" in tables:
         grey = tables["intensity_summary"].set_index("channel").loc["grey"]
-        said.append(
-            f"The mean grey level is {grey['mean']:.0f}; {grey['lower_share']:.0%} of the pixels are below 128."
+        sentences.append(
+            f"The mean gray level is {grey['mean']:.0f}; {grey['lower_share']:.0%} of the pixels are below 128."
         )
-        said.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} grey levels.")
-    return " ".join(said)
+        sentences.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} gray levels.")
+    return " ".join(sentences)
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Say how many findings there are, of either kind."""
+    """Return how many findings are serious and how many are not."""
     serious = sum(finding.serious for finding in findings)
-    look = len(findings) - serious
+    minor = len(findings) - serious
     if not findings:
-        return "Nothing that makes a score wrong, and nothing that asks for a look."
+        return "No findings."
     parts = [f"{counted(serious, 'finding')} {agree(serious, 'is', 'are')} serious"] if serious else []
-    return f"{', '.join([*parts, *([f'{look:,} worth a look'] if look else [])])}."
+    return f"{', '.join([*parts, *([f'{minor:,} worth a look'] if minor else [])])}."
+
+
+def shown_findings(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
+    """Return findings for `findings.html`, each with up to `MOST_CASES` cases of one or two images, and `more`."""
+    rows = catalog.set_index("image_id")
+    good = boxes[is_usable(boxes)] if not boxes.empty else boxes
+    colours = class_colours(sorted(good["class_name"].unique())) if not good.empty else {}
+
+    def picture(image_id, with_boxes):
+        row = rows.loc[image_id]
+        label = f"{row['split'] or NO_SPLIT}: {row['class_name']}" if row["class_name"] else row["split"]
+        src = thumbnail(row["path"])
+        if src and with_boxes:
+            src = jpeg_address(boxed_picture(row["path"], good[good["image_id"] == image_id], colours))
+        return {"src": src, "alt": f"{image_id}, {label}", "lines": [image_id, label]}
+
+    items = []
+    for finding in findings:
+        distinct = finding.cases.drop_duplicates(["image_id", "other"])
+        cases = [
+            {
+                "pictures": [picture(image, finding.name in BOXED) for image in (case.image_id, case.other) if image],
+                "note": case.note,
+            }
+            for case in distinct.head(MOST_CASES).itertuples()
+        ]
+        texts = {key: getattr(finding, key) for key in ("name", "serious", "what", "why", "todo")}
+        items.append({**texts, "cases": cases, "more": len(distinct) - len(cases)})
+    return items
 
 
 def _difference(leak: dict | None) -> str:
-    """The leak index in words; nothing where there is none."""
+    """Return the leak index as a sentence; empty without one."""
     if not leak or not leak["n"]:
         return ""
     return f"On the same {leak['n']:,} images the two differ by {leak['difference']:.3f} ({interval_words(leak)})."
 
 
 def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame], demonstration: bool) -> dict:
-    """Draw what there is something to draw of; None otherwise."""
+    """Draw the figures that the tables allow; None for the others."""
     drawn = dict.fromkeys(("counts_figure", "sizes_figure", "intensity_figure", "noise_figure", "shares_figure"))
-    folder.mkdir(exist_ok=True)
     if not usable(catalog).empty:
-        figure = audit_figures.count_figure(tables["class_counts"], demonstration)
-        drawn["counts_figure"] = shown(figure, folder / "class_counts.png")
-        figure = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
-        drawn["intensity_figure"] = shown(figure, folder / "intensity.png")
+        drawn["counts_figure"] = audit_figures.count_figure(tables["class_counts"], demonstration)
+        drawn["intensity_figure"] = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
         noise = tables["noise_estimate"]["sigma"]
-        figure = audit_figures.spread_figure(noise, "noise (grey levels)", demonstration)
-        drawn["noise_figure"] = shown(figure, folder / "noise.png")
+        drawn["noise_figure"] = audit_figures.spread_figure(noise, "noise (gray levels)", demonstration)
     if not tables["distinct_sizes"].empty:
-        figure = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
-        drawn["sizes_figure"] = shown(figure, folder / "sizes.png")
+        drawn["sizes_figure"] = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
     if "label_shares" in tables:
-        shares = usable(catalog)["share"]
-        figure = audit_figures.spread_figure(shares, "share of the winning class", demonstration)
-        drawn["shares_figure"] = shown(figure, folder / "label_shares.png")
-    return drawn
+        dominance = usable(catalog)["share"]
+        drawn["shares_figure"] = audit_figures.spread_figure(dominance, "dominance of the label", demonstration)
+    return {
+        name: figure and shown(figure, folder / f"{name.removesuffix('_figure')}.png") for name, figure in drawn.items()
+    }
 
 
 def _samples(
@@ -175,25 +190,27 @@ def _samples(
     by_boxes: bool,
     demonstration: bool,
 ) -> list[dict]:
-    """Choose images with every class in turn, keep them as one figure, and return them for the page.
+    """Draw random images, classes in turn; write them as one figure and return them for the page.
 
-    Where boxes decide on the label, its share and what else the boxes hold stand under the picture.
+    With `by_boxes` (boxes decide the label) each image has its dominance and its box counts as text.
     """
     shuffled = usable(catalog).sample(frac=1.0, random_state=seed)
     turn = shuffled.groupby("class_name").cumcount()
     chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
     good = boxes[is_usable(boxes)]
-    colours = audit_figures.class_colours(sorted({*good["class_name"], *chosen["class_name"]}))
+    colours = class_colours(sorted({*good["class_name"], *chosen["class_name"]}))
     pictures, titles, items = [], [], []
     for row in chosen.itertuples():
-        of_image = good[good["image_id"] == row.image_id]
-        picture = audit_figures.boxed_picture(row.path, of_image, colours)
-        counts = of_image["class_name"].value_counts()
-        title = f"{row.class_name} ({row.share:.2f})" if by_boxes else row.class_name
-        held = ", ".join(f"{count} {name}" for name, count in counts.items()) if by_boxes else ""
+        image_boxes = good[good["image_id"] == row.image_id]
+        picture = boxed_picture(row.path, image_boxes, colours)
+        lines = [row.class_name]
+        if by_boxes:
+            counts = image_boxes["class_name"].value_counts()
+            lines = [f"{row.class_name} ({row.share:.2f})"]
+            lines += [", ".join(f"{count} {name}" for name, count in counts.items())] if len(counts) else []
         pictures.append(picture)
-        titles.append(title)
-        items.append({"src": jpeg_address(picture), "alt": row.image_id, "lines": [title, *([held] if held else [])]})
+        titles.append(lines[0])
+        items.append({"src": jpeg_address(picture), "alt": row.image_id, "lines": lines})
     if pictures:
         (folder / "figures").mkdir(exist_ok=True)
         save_png(audit_figures.sample_figure(pictures, titles, demonstration), folder / "figures" / "samples.png")

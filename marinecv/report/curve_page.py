@@ -1,6 +1,6 @@
-"""The page of a learning curve: what each line makes of its labels, and how many more photographs it would take."""
+"""Page of a learning curve: metrics by labeled images, comparisons of recipes, and sample-size estimates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +9,10 @@ from marinecv.evaluation.figures import interval_words
 from marinecv.evaluation.learning_curve import BATCH
 from marinecv.evaluation.photographs import next_class
 from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
-from marinecv.report.html import write_page
-from marinecv.report.parts import shown
+from marinecv.report.html import shown, write_page
 
 DRAWN = ("accuracy", "macro_f1")
-TOLD = {"better": "is better than", "worse": "is worse than", "not told apart": "cannot be told from"}
+TOLD = {"better": "is better than", "worse": "is worse than", "not told apart": "does not differ significantly from"}
 
 
 def write_curve_report(
@@ -27,56 +26,51 @@ def write_curve_report(
 ) -> Path:
     """Write `curve.html`, and its figures as PNG, into an existing folder; return the page.
 
-    `tables` and `differences` (`curve_table`, `line_differences`) are by split, `needed` (`photographs_needed`) by
-    line; `published` has `line, labelled, split, metric, value` (text, as printed), `n`.
+    `tables` (`curve_table`) and `differences` (`line_differences`) are by split, `needed` (`photographs_needed`) by
+    recipe; `published` has `line, labelled, split, metric, value` (text, as printed), `n`.
     """
-    folder = Path(folder)
-    figures = folder / "figures"
+    figures = Path(folder) / "figures"
+    validation = tables["validation"]
     return write_page(
-        folder / "curve.html",
+        Path(folder) / "curve.html",
         "curve.html",
         title=title,
         demonstration=demonstration,
-        summary=_summary(tables["validation"]),
+        summary=_summary(validation),
         names=NAMES,
         batch=BATCH,
         splits=[
-            _split(split, table, _of_split(published, split), differences.get(split), figures, demonstration)
+            _split(split, table, published, differences.get(split), figures, demonstration)
             for split, table in tables.items()
         ],
-        example=_example(tables["validation"]),
+        example=_example(validation),
         needed=[
             {
                 "line": line,
-                "law": _law(tables["validation"], line, table, figures / f"law_{number}.png", demonstration),
+                "law": shown(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
+                if not law["said"] and law["more"]
+                else None,
                 "sentences": _promises(line, table),
                 "rows": table.to_dict("records"),
             }
             for number, (line, table) in enumerate(needed.items(), start=1)
+            for law in [table.iloc[0].to_dict()]
         ],
     )
 
 
 def _summary(table: pd.DataFrame) -> str:
-    """The highest accuracy with the most labels and with the fewest."""
-    accuracy, said = table[table["metric"] == "accuracy"], []
-    for share in sorted({accuracy["labelled"].max(), accuracy["labelled"].min()}, reverse=True):
-        part = accuracy[accuracy["labelled"] == share]
-        best = part.loc[part["value"].idxmax()]
-        said.append(
-            f"With {percent(share)} of the labels ({best['images']:,.0f} images) {best['line']} has the highest "
-            f"accuracy on validation: {best['value']:.3f} ({interval_words(best)}, n={best['n']}, "
+    """Return the highest accuracy with the most labels and with the fewest."""
+    accuracy, sentences = table[table["metric"] == "accuracy"], []
+    for fraction in sorted({accuracy["labelled"].max(), accuracy["labelled"].min()}, reverse=True):
+        rows = accuracy[accuracy["labelled"] == fraction]
+        best = rows.loc[rows["value"].idxmax()]
+        sentences.append(
+            f"With {percent(fraction)} of the labels ({best['images']:,.0f} images) {best['line']} has the highest "
+            f"validation accuracy: {best['value']:.3f} ({interval_words(best)}, n={best['n']}, "
             f"{_seeds(best['seeds'])})."
         )
-    return " ".join(said)
-
-
-def _of_split(published: pd.DataFrame | None, split: str) -> pd.DataFrame | None:
-    """What is published of a split; None where nothing is."""
-    if published is None or published.empty:
-        return None
-    own = published[published["split"] == split]
-    return None if own.empty else own
+    return " ".join(sentences)
 
 
 def _split(
@@ -87,118 +81,104 @@ def _split(
     figures: Path,
     demonstration: bool,
 ) -> dict:
-    """What the page shows of one split."""
-    placed, n, first = None, table["n"].iloc[0], table["line"].iloc[0]
-    if published is not None:  # at our number of images of that share
+    """Return what the page shows of one split."""
+    n, first, placed, note = table["n"].iloc[0], table["line"].iloc[0], None, ""
+    published = published[published["split"] == split] if published is not None and len(published) else None
+    if published is not None and len(published):
+        counts = sorted(set(published["n"]))
+        note = f"Published metrics are of {' or '.join(f'{count:,}' for count in counts)} images"
+        note += ", as here." if counts == [n] else f", these of {n:,}: they are not comparable."
         images = table.drop_duplicates("labelled")[["labelled", "images"]]
         placed = published.merge(images, on="labelled").astype({"value": float})
-    drawn = {metric: learning_curves(table, metric, placed, demonstration) for metric in DRAWN}
     return {
         "split": split,
-        "curves": [
-            {"name": NAMES[metric], "svg": shown(figure, figures / f"{metric}_{split}.png")}
-            for metric, figure in drawn.items()
-        ],
+        "curves": {
+            NAMES[metric]: shown(
+                learning_curves(table, metric, placed, demonstration), figures / f"{metric}_{split}.png"
+            )
+            for metric in DRAWN
+        },
         "rows": _rows(table, published),
         "n": n,
-        "published": "" if published is None else _beside(published, n),
+        "published": note,
         "first": first,
-        "told": [] if differences is None else _told(differences, first),
+        "told": [] if differences is None else _comparisons(differences, first),
         "differences": None if differences is None else _differences(differences),
     }
 
 
 def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
-    """A row a line and share: its figures by metric, each with what is `published`, or an empty text."""
+    """Return one row a recipe and label fraction: its metrics, each with the `published` value or an empty text."""
     printed = {} if published is None else published.set_index(["line", "labelled", "metric"])["value"].to_dict()
     rows = []
-    for (line, share), part in table.groupby(["line", "labelled"], sort=False):
-        figures = {row["metric"]: row for row in part.to_dict("records")}
-        for metric, figure in figures.items():
-            figure["published"] = printed.get((line, share, metric), "")
-        images, seeds = f"{part['images'].iloc[0]:,.0f} images", _seeds(part["seeds"].iloc[0])
-        rows.append({"line": line, "share": percent(share), "images": images, "seeds": seeds, "figures": figures})
+    for (line, fraction), group in table.groupby(["line", "labelled"], sort=False):
+        metrics = {
+            row["metric"]: row | {"published": printed.get((line, fraction, row["metric"]), "")}
+            for row in group.to_dict("records")
+        }
+        images, seeds = f"{group['images'].iloc[0]:,.0f} images", _seeds(group["seeds"].iloc[0])
+        rows.append({"line": line, "share": percent(fraction), "images": images, "seeds": seeds, "figures": metrics})
     return rows
 
 
 def _example(table: pd.DataFrame) -> dict:
-    """The accuracy and both kinds of macro-F1 where the accuracy is highest."""
+    """Return the metrics of the recipe and label fraction with the highest accuracy."""
     accuracy = table[table["metric"] == "accuracy"]
     best = accuracy.loc[accuracy["value"].idxmax()]
-    own = table[(table["line"] == best["line"]) & (table["labelled"] == best["labelled"])]
-    return {"line": best["line"], "share": percent(best["labelled"]), **own.set_index("metric")["value"]}
+    rows = table[(table["line"] == best["line"]) & (table["labelled"] == best["labelled"])]
+    return {"line": best["line"], "share": percent(best["labelled"]), **rows.set_index("metric")["value"]}
 
 
-def _beside(published: pd.DataFrame, n: int) -> str:
-    """What the published figures stand on."""
-    counts = sorted(set(published["n"]))
-    said = f"Published figures stand on {' or '.join(f'{count:,}' for count in counts)} images"
-    return said + (", as many as these." if counts == [n] else f", these on {n:,}: they are not comparable.")
-
-
-def _told(differences: pd.DataFrame, first: str) -> list[str]:
-    """A sentence a line: with which shares it is better than the first, worse, or neither."""
+def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
+    """Return one sentence a recipe: the label fractions at which it is better than the first, worse, or neither."""
     sentences = []
-    for line, part in differences.groupby("line", sort=False):
-        found = {said: part.loc[part["said"] == said, "labelled"] for said in TOLD}
+    for line, rows in differences.groupby("line", sort=False):
         clauses = [
-            f"{TOLD[said]} {first} with {_shares(shares)} of the labels"
-            for said, shares in found.items()
-            if len(shares)
+            f"{words} {first} with {', '.join(map(percent, sorted(fractions)))} of the labels"
+            for said, words in TOLD.items()
+            if len(fractions := rows.loc[rows["said"] == said, "labelled"])
         ]
         sentences.append(f"{line} {'; '.join(clauses)}.")
     return sentences
 
 
 def _differences(differences: pd.DataFrame) -> dict:
-    """A row a line and a column a share; None where a line has none."""
-    shares = sorted(differences["labelled"].unique())
-    found = {
-        (row["line"], row["labelled"]): row | {"seeds": _seeds(row["seeds"])} for row in differences.to_dict("records")
-    }
+    """Return a row a recipe and a column a label fraction; None where a recipe has none."""
+    fractions = sorted(differences["labelled"].unique())
+    cells = {(row["line"], row["labelled"]): row for row in differences.to_dict("records")}
     return {
-        "shares": list(map(percent, shares)),
-        "rows": {line: [found.get((line, share)) for share in shares] for line in differences["line"].unique()},
+        "shares": list(map(percent, fractions)),
+        "rows": {line: [cells.get((line, part)) for part in fractions] for line in differences["line"].unique()},
     }
-
-
-def _law(table: pd.DataFrame, line: str, needed: pd.DataFrame, path: Path, demonstration: bool) -> str | None:
-    law = needed.iloc[0].to_dict()
-    followed = not law["said"] and law["more"]
-    return shown(law_figure(table, line, law, demonstration), path) if followed else None
 
 
 def _promises(line: str, needed: pd.DataFrame) -> list[str]:
-    """What the law says of all classes together, and which class to photograph next."""
+    """Return the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
-    said = [
-        f"With {law['images']:,.0f} labelled images the error of {line} is {law['error']:.3f}, all classes together."
+    sentences = [
+        f"With {law['images']:,.0f} labeled images {line} has an error of {law['error']:.3f} over all classes."
     ]
     if law["said"]:
-        said.append(f"How many more images would bring it to a goal is not said: {law['said']}.")
+        sentences.append(f"No sample-size estimate: {law['said']}.")
     elif not law["more"]:
-        said.append(f"By the law it has reached its goal, an error of {law['goal']:.3f}.")
+        sentences.append(f"By the power law it has reached its goal, an error of {law['goal']:.3f}.")
     else:
-        said.append(
-            f"To bring it to {law['goal']:.3f} takes {law['needed']:,.0f} images in all "
-            f"(95% {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} more: it falls as the images to the "
-            f"power {-law['exponent']:.2f} (95% {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
+        sentences.append(
+            f"An error of {law['goal']:.3f} needs {law['needed']:,.0f} images in all "
+            f"(95% CI {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} additional images: the error falls "
+            f"as images to the power {-law['exponent']:.2f} "
+            f"(95% CI {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
         )
-    named = next_class(needed)
-    if named:
-        said.append(f"Photograph {named} next: of the classes with a number below, one more image helps this one most.")
+    if name := next_class(needed):
+        sentences.append(f"Photograph {name} next: one additional image lowers the error of this class most.")
     else:
         fewest, most = classes["judged"].min(), classes["judged"].max()
         judged = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        said.append(
-            f"Which class to photograph next is not said: of none of the {len(classes)} is the law followed, with "
-            f"{judged} judged images a class."
+        sentences.append(
+            f"No class to photograph next: none of the {len(classes)} follows the power law, with {judged} evaluated "
+            "images a class."
         )
-    return said
-
-
-def _shares(shares: Iterable[float]) -> str:
-    return ", ".join(map(percent, sorted(shares)))
+    return sentences
 
 
 def _seeds(number: int) -> str:

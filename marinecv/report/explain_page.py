@@ -1,4 +1,4 @@
-"""The page of an explanation: pictures beside their heat, and how much of the heat falls on the animals."""
+"""Page of an explanation: images beside their heatmaps, and the localization of the heatmaps against the boxes."""
 
 from pathlib import Path
 
@@ -11,11 +11,10 @@ from PIL import Image, ImageDraw
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam
-from marinecv.explain.geometry import picture_corners
+from marinecv.explain.geometry import BLOB_WIDTH, picture_corners
 from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.figures import save_png
-from marinecv.report.heat_tables import heat_tables
 from marinecv.report.html import jpeg_address, write_page
 from marinecv.report.style import new_figure, short, styled
 
@@ -30,15 +29,26 @@ TITLES = {
     "lime": "LIME",
 }
 HOW = {
-    "gradcam": "The maps of the layer, each weighed by the mean gradient of the class's score over it.",
-    "gradcam++": "The maps of the layer, weighed by gradients cell by cell, so that several animals all show.",
-    "scorecam": f"The {cam.CHANNELS} maps of the layer that vary most, each weighed by the probability of the class "
-    "when the image is seen through it.",
-    "saliency": f"The gradient of the class's score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
-    f"image (deviation {cam.NOISE_GREY_LEVELS} grey levels).",
-    "lime": f"About {cam.SUPERPIXELS} pieces of the image, each with its weight in a linear model of "
-    f"{cam.SAMPLES} versions in which half of them are covered; pieces against the class are left dark.",
+    "gradcam": "The feature maps of the layer, weighted by the mean gradient of the class score over each map.",
+    "gradcam++": "The feature maps of the layer, weighted by gradients cell by cell, so that several animals all show.",
+    "scorecam": f"The {cam.CHANNELS} feature maps of the layer with the largest variance, each weighted by the "
+    "probability of the class when the image is masked with it.",
+    "saliency": f"The gradient of the class score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
+    f"image (standard deviation {cam.NOISE_GREY_LEVELS} gray levels).",
+    "lime": f"About {cam.SUPERPIXELS} superpixels, with their weights in a linear model fitted on "
+    f"{cam.SAMPLES} versions of the image with half of them masked; negative weights are left dark.",
 }
+MEASURE_NAMES = {
+    "heat": "energy-based pointing game",
+    "centre_heat": "energy of a center blob",
+    "area": "box area",
+    "pointing": "pointing game",
+    "centre_pointing": "pointing game of the center",
+    "accuracy": "accuracy",
+    "animal_only": "accuracy, animals only",
+    "background_only": "accuracy, background only",
+}
+"""Measures of `heat_in_box.csv` -> names; the energy is the fraction of heat inside the boxes."""
 
 
 def write_explanation(
@@ -51,24 +61,29 @@ def write_explanation(
     demonstration: bool = False,
     chance: str = "",
 ) -> Path:
-    """Write `explanation.html` into the folder where its pictures lie; return the page.
+    """Write `explanation.html` into the folder of its images; return the page.
 
-    A row of `cases` is an image: `image_id, true_class` ("" where not known), `predicted_class, probability, problem`,
-    and `source`, what `save_overlay` gave, or "". `figures` are rows of `heat_in_box.csv`.
+    `cases` has one row an image: `image_id, true_class` ("" if unknown), `predicted_class, probability, problem` and
+    `source`, the `data:` URL from `save_overlay`. `figures` are rows of `heat_in_box.csv`.
     """
-    explained = cases[is_usable(cases)]
+    explained, failed = cases[is_usable(cases)], cases[~is_usable(cases)]
+    at_layer = f" at the layer {layer}" if layer else ""
+    summary = (
+        f"{TITLES[method]}{at_layer} of the predicted class for {len(explained)} image{'s' * (len(explained) != 1)}"
+    )
+    summary += f"; {len(failed)} could not be explained (see below)." if len(failed) else "."
     return write_page(
         Path(folder) / "explanation.html",
         "explain.html",
         title=title,
         demonstration=demonstration,
-        summary=_summary(method, layer, cases),
+        summary=summary,
         chance=chance,
         how=HOW[method],
         heat=heat_tables(figures),
         groups=_groups(explained.head(MOST_ON_PAGE)),
         more=max(0, len(explained) - MOST_ON_PAGE),
-        problems=cases[~is_usable(cases)].to_dict("records"),
+        problems=failed.to_dict("records"),
     )
 
 
@@ -80,14 +95,14 @@ def save_overlay(
     boxes: pd.DataFrame | None = None,
     demonstration: bool = False,
 ) -> str:
-    """Write a picture and its heat, in [0, 1], side by side as PNG; return both as one JPEG in a `data:` address.
+    """Write an image and its heatmap, in [0, 1], side by side as PNG; return both as one JPEG `data:` URL.
 
-    `case` has the `path`, `true_class` ("" where not known), `predicted_class` and `probability` of the image.
+    `case` has the `path`, `true_class` ("" if unknown), `predicted_class` and `probability` of the image.
     """
     picture, overlay = overlay_pictures(case["path"], heat, spec, boxes)
-    truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class not known"
-    said = f"predicted: {short(case['predicted_class'], 24)} {case['probability']:.2f}"
-    save_png(overlay_figure(picture, overlay, (truth, said), demonstration), path)
+    truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class unknown"
+    predicted = f"predicted: {short(case['predicted_class'], 24)} {case['probability']:.2f}"
+    save_png(overlay_figure(picture, overlay, (truth, predicted), demonstration), path)
     pair = Image.new("RGB", (picture.width * 2 + 4, picture.height), "white")
     pair.paste(picture, (0, 0))
     pair.paste(overlay, (picture.width + 4, 0))
@@ -97,9 +112,9 @@ def save_overlay(
 def overlay_pictures(
     path: str | Path, heat: np.ndarray, spec: ImageSpec, boxes: pd.DataFrame | None = None
 ) -> tuple[Image.Image, Image.Image]:
-    """Open an image, shrunk to at most `SIDE_PX`, and lay the heat over a copy: what is hot is bright and opaque.
+    """Return an image, shrunk to at most `SIDE_PX`, and a copy with the heatmap over it: hot pixels are opaque.
 
-    Heat on padding is cut away. Boxes are drawn in white on both RGB images.
+    Heat on padding is cropped. Boxes are drawn in white on both RGB images.
     """
     picture = open_rgb(path, spec.white)
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
@@ -121,10 +136,9 @@ def overlay_pictures(
 def overlay_figure(
     picture: Image.Image, overlay: Image.Image, titles: tuple[str, str], demonstration: bool = False
 ) -> Figure:
-    """Draw a picture and its overlay side by side, each with its title."""
-    figure = new_figure(
-        6, (0.65 if demonstration else 0.45) + 2.85 * min(2.0, picture.height / picture.width), demonstration
-    )
+    """Draw an image and its overlay side by side, each with its title."""
+    height = (0.65 if demonstration else 0.45) + 2.85 * min(2.0, picture.height / picture.width)
+    figure = new_figure(6, height, demonstration)
     for axis, image, title in zip(figure.subplots(1, 2), (picture, overlay), titles, strict=True):
         axis.imshow(np.asarray(image))
         axis.set_title(title, loc="center")
@@ -132,30 +146,30 @@ def overlay_figure(
     return figure
 
 
-def _summary(method: str, layer: str | None, cases: pd.DataFrame) -> str:
-    of = f" at the layer {layer}" if layer else ""
-    dark = int((~is_usable(cases)).sum())
-    rest = f"; {dark} could not be explained, for the reasons below" if dark else ""
-    count = len(cases) - dark
-    return f"{TITLES[method]}{of}: {count} image{'s' * (count != 1)} beside what speaks for the predicted class{rest}."
+def heat_tables(figures: pd.DataFrame | None) -> list[dict]:
+    """Return rows of `heat_in_box.csv` as one table a split for `heat_in_box.html`, one row a class."""
+    tables = []
+    for split, group in [] if figures is None else figures.groupby("split", sort=False):
+        rows = [
+            {"class_name": name, **{figure["measure"]: figure for figure in measures.to_dict("records")}}
+            for name, measures in group.groupby("class_name", sort=False)
+        ]
+        table = {"split": split, **group.iloc[0][["layer", "neutral"]], "rows": rows}
+        tables.append(table | {"names": MEASURE_NAMES, "blob_width": BLOB_WIDTH})
+    return tables
 
 
 def _groups(explained: pd.DataFrame) -> list[dict]:
-    """Images by true class, the right ones first."""
+    """Return images by true class, correct predictions first."""
     groups = []
-    for name, part in explained.groupby("true_class", sort=False):
-        right = part["predicted_class"] == name
-        parts = {"Named rightly": part[right], "Named wrongly": part[~right]} if name else {"": part}
-        groups.append({"name": name, "parts": {title: _items(rows) for title, rows in parts.items() if len(rows)}})
+    for name, rows in explained.groupby("true_class", sort=False):
+        right = rows["predicted_class"] == name
+        parts = {"Classified correctly": rows[right], "Misclassified": rows[~right]} if name else {"": rows}
+        items = {title: list(map(_item, part.itertuples())) for title, part in parts.items() if len(part)}
+        groups.append({"name": name, "parts": items})
     return groups
 
 
-def _items(rows: pd.DataFrame) -> list[dict]:
-    return [
-        {
-            "src": row.source,
-            "alt": row.image_id,
-            "lines": [f"{row.predicted_class}: {row.probability:.3f}", row.image_id],
-        }
-        for row in rows.itertuples()
-    ]
+def _item(row) -> dict:
+    lines = [f"{row.predicted_class}: {row.probability:.3f}", row.image_id]
+    return {"src": row.source, "alt": row.image_id, "lines": lines}

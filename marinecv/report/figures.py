@@ -1,8 +1,8 @@
-"""Figures of a run: each takes a table and returns a matplotlib Figure; `figure_svg` and `save_png` write it."""
+"""Figures of a run: functions that take tables and return a matplotlib Figure, and its export as SVG and PNG."""
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from marinecv.atomic import whole_file
-from marinecv.report.arguments import NO_METRICS, by_epoch, square_matrix, thumbnail
-from marinecv.report.style import ACCENT, CODES, COLOURS, HEAT, INK, TRAIN, VALIDATION, new_figure, short, styled
+from marinecv.report.style import ACCENT, CODES, COLOURS, FAINT, INK, TRAIN, VALIDATION, new_figure, short, styled
 
 if TYPE_CHECKING:
-    import keras  # of which figures know no more than its name
+    import keras
 
-THUMBNAIL_PX = 160
+NO_METRICS = {"epoch", "learning_rate", "seconds"}  # of the columns of a history
 FIRST = ("loss", "accuracy", "precision", "recall")  # of the metrics of a history
 
 
@@ -29,7 +28,7 @@ def curves(
     best: int | None = None,
     demonstration: bool = False,
 ) -> Figure:
-    """Draw loss, accuracy, every other metric and the learning rate by epoch.
+    """Draw loss, accuracy, other metrics and the learning rate by epoch.
 
         >>> import marinecv as mcv
         >>> figure = mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9], "accuracy": [0.4, 0.7]})
@@ -37,14 +36,14 @@ def curves(
         ['Loss', 'Accuracy']
 
     Args:
-        history: what `model.fit` returned, its `history`, or a DataFrame with a row an epoch: `loss` and others, the
-            same of validation (`val_loss`), and where known `epoch` (else counted from 1) and `learning_rate`.
-        best: the epoch whose weights were kept, to be marked.
-        demonstration: mark the figure as made of drawn pictures.
+        history: result of `model.fit`, its dict `history`, or a DataFrame with one row an epoch: metrics (`loss`),
+            validation metrics (`val_loss`), and optionally `epoch` (default: from 1) and `learning_rate`.
+        best: epoch to mark, that of the saved weights.
+        demonstration: label the figure as made of generated demo images.
     Raises:
-        ValueError: it holds no epoch or no metric, or not as many values of each.
+        ValueError: the history has no epoch or no metric, or metrics of unequal length.
     """
-    history = by_epoch(history)
+    history = _by_epoch(history)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NO_METRICS))
     names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     has_rate = "learning_rate" in history
@@ -54,7 +53,7 @@ def curves(
     for axis, name in zip(axes, names, strict=False):
         for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
-                values = history[["epoch", column]].dropna()  # of an epoch without validation nothing is known
+                values = history[["epoch", column]].dropna()  # epochs without validation
                 axis.plot(values["epoch"], values[column], color=colour, label=label, marker=_marker(values))
         axis.set_title(name.replace("_", " ").capitalize())
         axis.grid(axis="y")
@@ -72,7 +71,7 @@ def curves(
 
 @styled
 def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
-    """Overlay validation accuracy, validation loss and learning rate of the histories of runs, as far as known."""
+    """Overlay validation accuracy, validation loss and learning rate of several runs; histories by name of the run."""
     rows = -(-len(histories) // 2)
     titles = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
     titles = {name: titles[name] for name in titles if any(name in history for history in histories.values())}
@@ -104,46 +103,38 @@ def confusion_figure(
     *,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw a confusion matrix: rows are true classes, columns predicted ones; empty cells stay empty.
+    """Draw a confusion matrix: rows are true classes, columns predicted classes; zero cells have no text.
 
         >>> import marinecv as mcv, numpy as np
         >>> mcv.confusion_figure(np.array([[8, 2], [1, 9]]), class_names=["crab", "eel"]).savefig("confusion.png")
 
     Args:
-        confusion: (C, C), as `confusion` or scikit-learn's `confusion_matrix` returns it: counts, sums of weights, or
-            the fractions of a matrix that is normalized already, which are shown and coloured as they are.
-        normalise: divide each row by its sum, so that the diagonal is the recall; colours are always those of the row.
-        demonstration: mark the figure as made of drawn pictures.
-        class_names: of the rows and columns of an array, in order; None numbers them from 0.
+        confusion: (C, C) counts, sums of weights or fractions, from `confusion` or scikit-learn's `confusion_matrix`.
+        normalise: divide each row by its sum, so that the diagonal is the recall; colors always show this fraction.
+        demonstration: label the figure as made of generated demo images.
+        class_names: class names of an array, in order; None numbers the classes from 0.
     Raises:
-        ValueError: it is no square matrix of numbers from 0 on, or has other classes in its rows than in its columns;
-            or the class names do not go with it.
+        ValueError: the matrix is not square, negative or not numeric, its rows and columns have different classes, or
+            `class_names` does not fit.
     """
-    confusion = square_matrix(confusion, class_names)
+    confusion = _square_matrix(confusion, class_names)
     counts = confusion.to_numpy()
     size, sums, is_whole = len(counts), counts.sum(axis=1, keepdims=True), (counts == np.round(counts)).all()
-    is_normalised = not is_whole and counts.max() <= 1
-    if normalise and is_normalised:
-        raise ValueError("Expected counts beside normalise=True. Received fractions: draw them with normalise=False.")
-    shares = counts if is_normalised else counts / np.where(sums == 0, 1, sums)
+    fractions = counts / np.where(sums == 0, 1, sums)
     side = max(5.0, 0.3 * size + 2)
     figure = new_figure(side + 0.4, side, demonstration)
     axis = figure.subplots()
-    axis.imshow(shares, cmap=HEAT, vmin=0, vmax=1)
+    axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
-        text = (
-            f"{shares[i, j]:.2f}".lstrip("0")
-            if normalise or is_normalised
-            else f"{counts[i, j]:{'.0f' if is_whole else '.4g'}}"
-        )
-        colour = "white" if shares[i, j] > 0.6 else INK
+        text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
+        text = f"{fractions[i, j]:.2f}".lstrip("0") if normalise else text
+        colour = "white" if fractions[i, j] > 0.6 else INK
         axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
     names = [short(str(name)) for name in confusion.index]
     axis.set_xticks(range(size), names, **slant)
     axis.set_yticks(range(size), names)
-    axis.set_xlabel("predicted class")
-    axis.set_ylabel("true class")
+    axis.set(xlabel="predicted class", ylabel="true class")
     axis.tick_params(length=0)
     axis.set_xticks(np.arange(size - 1) + 0.5, minor=True)
     axis.set_yticks(np.arange(size - 1) + 0.5, minor=True)
@@ -155,7 +146,7 @@ def confusion_figure(
 
 @styled
 def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw what `per_class_metrics` returns: precision, recall and specificity, whiskers for their 95% intervals."""
+    """Draw precision, recall and specificity of a `per_class_metrics` table as bars with their 95% intervals."""
     figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
     axes = figure.subplots(1, 3, sharey=True)
     rows = np.arange(len(per_class))
@@ -175,51 +166,61 @@ def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
 
 
 @styled
-def image_grid(images: Sequence, titles: Sequence[str], columns: int = 4, demonstration: bool = False) -> Figure:
-    """Draw small pictures in a grid.
+def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonstration: bool = False) -> Figure:
+    """Draw accuracy by confidence with 95% intervals, before and after temperature scaling.
 
-    Args:
-        images: paths, Pillow images, or arrays of pixels in [0, 255]: (height, width, 3), or 1, 4 or no channels.
-        titles: one a picture.
-        columns: pictures in a row.
-        demonstration: mark the figure as made of drawn pictures.
-    Raises:
-        ValueError: there is no picture, not a title for each, one cannot be decoded, or its pixels are not those above.
+    Both are `reliability_table` results; None leaves `after` out. Point area grows with the number of images.
     """
-    if isinstance(images, str | Path) or not 0 < len(images) == len(titles) or columns < 1:
-        raise ValueError(
-            "Expected a list of images, a title for each, and at least one column. Received: "
-            f"images={images!r:.60}, {len(titles)} titles, columns={columns}."
-        )
-    rows = -(-len(images) // columns)
-    figure = new_figure(1.6 * columns, 1.75 * rows, demonstration)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, image, title in zip(axes, images, titles, strict=False):
-        axis.imshow(thumbnail(image, title, THUMBNAIL_PX))
-        axis.set_title(short(str(title)), fontsize=8, fontweight="normal", loc="center")
+    figure = new_figure(6.4, 3.6, demonstration)
+    drawn = [("Before", before, COLOURS[7]), ("After", after, COLOURS[0])]
+    drawn = [("", before, COLOURS[0])] if after is None else drawn
+    axes = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
+    most = max(table["n"].max() for _, table, _ in drawn)
+    for axis, (title, table, colour) in zip(axes, drawn, strict=True):
+        axis.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        axis.vlines(table["confidence"], table["low"], table["high"], color=colour, linewidth=1.2)
+        axis.scatter(table["confidence"], table["accuracy"], s=12 + 90 * table["n"] / most, color=colour)
+        axis.set(title=title, xlabel="confidence", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.grid(color=FAINT)
+    axes[0].set_ylabel("accuracy")
+    return figure
+
+
+@styled
+def triage_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
+    """Draw a `triage_curve`: selective accuracy by fraction of images reviewed, with its 95% interval and the goal."""
+    figure = new_figure(6, 3.4, demonstration)
+    axis = figure.subplots()
+    axis.fill_between(curve["share"], curve["low"], curve["high"], color=COLOURS[0], alpha=0.12, linewidth=0)
+    axis.plot(curve["share"], curve["accuracy"], color=COLOURS[0], marker=".")
+    axis.axhline(goal, color=ACCENT, linewidth=1, linestyle=":", label=f"goal: {goal:.0%}")
+    axis.set(xlabel="images reviewed, most uncertain first", ylabel="accuracy of the other images")
+    axis.set_ylim(min(curve["low"].min(), 0.95) - 0.02, 1.02)
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter(PercentFormatter(1))
+    axis.grid(axis="y")
+    axis.legend(loc="lower right")
     return figure
 
 
 @styled
 def figure_svg(figure: Figure) -> str:
-    """Return the figure as one `<svg>` element to place in a page; the same figure gives the same text."""
+    """Return the figure as one `<svg>` element for a page; equal figures give equal text."""
     _lay_out(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
-    # Several figures share a page, and names such as "axes_1" must not repeat there. Clip paths keep theirs: they are
-    # hashes of what they hold.
+    # Ids such as "axes_1" must not repeat on a page of several figures; those of clip paths are hashes and stay.
     svg = re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
-    for code, letter in CODES.items():  # who reads it may have a font with that letter
+    for code, letter in CODES.items():  # the reader's machine may have a font with that letter
         svg = svg.replace(code, letter)
     return svg
 
 
 @styled
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Write the figure as PNG at 150 dots an inch, whole or not at all.
+    """Write the figure atomically as PNG of 150 dpi.
 
     >>> import marinecv as mcv
     >>> mcv.save_png(mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9]}), "curves.png")
@@ -230,14 +231,48 @@ def save_png(figure: Figure, path: str | Path) -> None:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Find the places of all parts once: matplotlib would do it anew, twice a file."""
+    """Run the layout engine once; matplotlib would run it twice for each file."""
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine("none")
 
 
+def _by_epoch(history) -> pd.DataFrame:
+    """Return the numeric columns of a history with a column `epoch`."""
+    values = history if isinstance(history, pd.DataFrame) else getattr(history, "history", history)
+    if not isinstance(values, Mapping | pd.DataFrame):
+        raise ValueError(f"Expected history of model.fit, its dict or a DataFrame. Received: {history!r:.60}.")
+    table = pd.DataFrame({name: np.atleast_1d(values[name]) for name in values}).select_dtypes("number")
+    if "epoch" not in table:
+        table = table.assign(epoch=np.add(getattr(history, "epoch", np.arange(len(table))), 1))
+    if table.empty or NO_METRICS.issuperset(table):
+        raise ValueError(f"Expected an epoch and a metric in history. Received: {len(table)} of {list(values)}.")
+    return table
+
+
+def _square_matrix(confusion: pd.DataFrame | np.ndarray, class_names: Sequence[str] | None) -> pd.DataFrame:
+    """Return a confusion matrix labeled with class names."""
+    counts, is_table = np.asarray(confusion), isinstance(confusion, pd.DataFrame)
+    is_square = counts.ndim == 2 and 0 < counts.shape[0] == counts.shape[1]
+    if not is_square or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
+        raise ValueError(f"confusion must be a square matrix of numbers >= 0. Received: {confusion!r:.80}.")
+    if is_table and list(confusion.index) != list(confusion.columns):
+        raise ValueError(
+            f"confusion must have the same classes in rows and columns. Received: {confusion!r:.160}. Sort them with "
+            "reindex(index=names, columns=names)."
+        )
+    if class_names is None:
+        return confusion if is_table else pd.DataFrame(counts)
+    if is_table or isinstance(class_names, str | Set) or len(class_names) != len(counts):
+        raise ValueError(
+            f"class_names must be a list of {len(counts)} names for an array; a DataFrame has its own names. "
+            f"Received: {class_names!r:.80}."
+        )
+    return pd.DataFrame(counts, index=list(class_names), columns=list(class_names))
+
+
 def _epoch_axis(axis: Axes, epochs: int) -> None:
-    """Whole epochs along the axis, a single one too."""
+    """Label the axis with whole epochs, also for a single one."""
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if epochs == 1:
@@ -245,7 +280,7 @@ def _epoch_axis(axis: Axes, epochs: int) -> None:
 
 
 def _rate_axis(axis: Axes, rates: pd.Series) -> None:
-    """The smallest and the largest learning rate above 0, on a logarithmic axis."""
+    """Label the smallest and the largest learning rate above 0 on a logarithmic axis."""
     rates = rates[rates > 0]
     axis.set_title("Learning rate (log)")
     if len(rates):
@@ -257,5 +292,5 @@ def _rate_axis(axis: Axes, rates: pd.Series) -> None:
 
 
 def _marker(history: pd.DataFrame) -> str | None:
-    """A line through one point is invisible: mark the points of a short history."""
+    """Return a marker for short histories: a line through one point is invisible."""
     return "." if len(history) <= 3 else None

@@ -1,4 +1,4 @@
-"""Templates in, one self-contained HTML file out: style, figures and pictures travel inside it."""
+"""Fill templates into self-contained HTML files: styles, figures and thumbnails are embedded."""
 
 import base64
 import io
@@ -7,38 +7,60 @@ from math import isnan
 from numbers import Integral, Real
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from marinecv.atomic import write_text
+from marinecv.choices import SPLITS
 from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.metrics import confusion
 from marinecv.inputs.rgb import open_rgb
-from marinecv.report.figures import THUMBNAIL_PX, figure_svg
+from marinecv.report.figures import confusion_figure, figure_svg, save_png
+
+THUMBNAIL_PX = 160
+WIDE = 15
+"""Number of classes from which a confusion matrix keeps its size and scrolls."""
 
 
 def render(template_name: str, **context) -> str:
-    """Fill a template of `marinecv/report/templates`; a value that is no `Markup` is escaped, and none may be missing.
+    """Fill a template of `marinecv/report/templates`; values are escaped unless `Markup`; none may be missing.
 
-    A page extends `base.html`, which wants `title` and `demonstration`; `parts.html` has macros for figures and tables.
+    Pages extend `base.html`, which needs `title` and `demonstration`; `parts.html` has macros for figures and tables.
     """
-    return _environment().get_template(template_name).render(**context)
+    folder = files("marinecv.report.templates")
+    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number_text, "interval": interval_words}
+    return environment.get_template(template_name).render(**context)
 
 
 def write_page(path: Path, template_name: str, **context) -> Path:
-    """Write what `render` gives, whole or not at all; return the path."""
+    """Write a filled template atomically; return the path."""
     write_text(path, render(template_name, **context))
     return path
 
 
-def inline(figure: Figure) -> Markup:
-    """Return a figure as SVG that a template places as it is; matplotlib has escaped the names in it."""
+def shown(figure: Figure, path: Path) -> Markup:
+    """Write a figure as PNG to `path` and return it as SVG for a page; matplotlib escapes the names in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_png(figure, path)
     return Markup(figure_svg(figure))
 
 
+def matrix(table: pd.DataFrame, path: Path, normalise: bool, demonstration: bool) -> dict:
+    """Draw the confusion matrix of a predictions table; return `svg`, `n` and `wide`."""
+    counts = confusion(table)
+    figure = confusion_figure(counts, normalise, demonstration)
+    return {"svg": shown(figure, path), "n": len(table), "wide": len(counts) >= WIDE}
+
+
 def thumbnail(path: str | Path) -> str | None:
-    """Return a small JPEG of a picture as a `data:` address, upright; None where the file cannot be read."""
+    """Return an image, shrunk to `THUMBNAIL_PX`, as a JPEG `data:` URL; None if the file cannot be read."""
     try:
         picture = open_rgb(path)
     except ValueError:
@@ -48,14 +70,14 @@ def thumbnail(path: str | Path) -> str | None:
 
 
 def jpeg_address(picture: Image.Image) -> str:
-    """Return a picture as a JPEG in a `data:` address, so that a page needs no file beside it."""
+    """Return an image as a JPEG `data:` URL."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def number_text(value: object) -> str:
-    """Write a value for a reader: digits as its size asks, thousands apart; missing is empty."""
+    """Format a value: 3 significant decimals for small numbers, thousands separators for large ones, NaN as empty."""
     if isinstance(value, bool | str) or not isinstance(value, Real):
         return str(value)
     if isnan(value):
@@ -67,12 +89,29 @@ def number_text(value: object) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _environment() -> Environment:
-    folder = files("marinecv.report.templates")
-    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number_text
-    environment.filters["interval"] = interval_words
-    return environment
+def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the labeled rows of a predictions table by split: train, validation, test, then others by name."""
+    labelled = predictions[predictions["true_class"] != ""]
+    names = set(labelled["split"])
+    order = [split for split in SPLITS if split in names] + sorted(names.difference(SPLITS))
+    return {split: labelled[labelled["split"] == split] for split in order}
+
+
+def flat(data: dict, prefix: str = "") -> list[tuple[str, str]]:
+    """Flatten nested settings to (name, text) pairs: `{"image": {"width": 64}}` gives `("image width", "64")`."""
+    pairs = []
+    for key, value in data.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict) and value:
+            pairs += flat(value, f"{name} ")
+        else:
+            pairs.append((name, _setting_text(value)))
+    return pairs
+
+
+def _setting_text(value) -> str:
+    if value is None or value in ("", {}, []):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_setting_text, value)) if isinstance(value, list) else str(value)

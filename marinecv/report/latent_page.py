@@ -1,41 +1,37 @@
-"""The page of a network's inner space: the map of its codes, their clusters, and images beside their neighbours."""
+"""Page of a network's embedding space: t-SNE map, clusters, and images with their nearest neighbors."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from marinecv.choices import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
 from marinecv.evaluation.probe import FOLDS
-from marinecv.report.html import thumbnail, write_page
-from marinecv.report.latent_figures import MANY, latent_figure
-from marinecv.report.parts import shown
+from marinecv.report.html import shown, thumbnail, write_page
+from marinecv.report.style import COLOURS, MARKERS, new_figure, short, styled
 
-CLUSTERINGS = {"points": "Clusters of the points", "code": "Clusters of the code"}
+CLUSTERINGS = {"points": "Clusters of the t-SNE points", "code": "Clusters of the embeddings"}
 MAPS = {"plain": None, "by_class": "class_name", "by_points": "cluster_points", "by_code": "cluster_code"}
 MEASURES = {
-    "ari": (
-        "ARI (adjusted Rand index)",
-        "Of all pairs of images, how often cluster and class agree whether the two belong together, beyond chance.",
-    ),
-    "ami": (
-        "AMI (adjusted mutual information)",
-        "How much the cluster tells of the class and the class of the cluster, beyond chance.",
-    ),
+    "ari": ("ARI (adjusted Rand index)", "Agreement of clusters and classes on image pairs, corrected for chance."),
+    "ami": ("AMI (adjusted mutual information)", "Mutual information of cluster and class, corrected for chance."),
     "nmi": (
-        "NMI (normalised mutual information)",
-        "The same without taking chance away: it rises with the number of clusters by itself.",
+        "NMI (normalized mutual information)",
+        "Not corrected for chance: it rises with the clusters.",
     ),
-    "purity": (
-        "Purity",
-        "The share of images that are of the most frequent class of their cluster. It rises with the clusters alone.",
-    ),
+    "purity": ("Purity", "Fraction of images in the most frequent class of their cluster; it rises with the clusters."),
     "silhouette": (
         "Silhouette",
-        "How much nearer images lie to their own cluster than to the next one, from -1 to 1; it knows no classes.",
+        "Distance to the own cluster against the next one, -1 to 1; without classes.",
     ),
 }
+MANY = 24
+"""Number of groups from which the figure keeps its size on a page and scrolls."""
+HEAVY = 3000
+"""Number of points above which they are drawn as pixels, so that the page stays small."""
 
 
 def write_latent_report(
@@ -55,29 +51,39 @@ def write_latent_report(
 ) -> Path:
     """Write `latent.html`, and its figures as PNG, into an existing folder; return the page.
 
-    `values` are the numbers of a code, `measures` all of `latent_measures`, `neighbour_measures` and `linear_probe`,
-    `images` the ids of those to show beside their neighbours, `salt` and `pepper` the noise behind the codes.
+    `values` is the length of an embedding, `measures` the rows of `latent_measures`, `neighbour_measures` and
+    `linear_probe`, `images` the ids of images to show with their neighbors, `salt` and `pepper` the noise fractions.
     """
     folder, n = Path(folder), len(points)
     drawn = {
         name: shown(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
         for name, by in MAPS.items()
     }
+    lowered = "" if perplexity_of(n) == PERPLEXITY else f" (default {PERPLEXITY:.0f}; lowered for {n} images)"
+    by_measure = measures.set_index(["measure", "of"])
     return write_page(
         folder / "latent.html",
         "latent.html",
         title=title,
         demonstration=demonstration,
         summary=_summary(points, values),
-        noise=_noise(salt, pepper),
-        perplexity=_perplexity(n),
+        noise=f"Salt-and-pepper noise was added first: every image has {salt:.0%} of its pixels white and {pepper:.0%} "
+        "black, with a fixed seed. All results are for noisy images; thumbnails show the images without noise."
+        if salt or pepper
+        else "",
+        perplexity=f"t-SNE of the embeddings, initialized with PCA, perplexity {perplexity_of(n):.3g}{lowered}.",
         many_classes=points["class_name"].nunique() >= MANY,
         clusters=points["cluster_code"].nunique(),
         many_clusters=points["cluster_code"].nunique() >= MANY,
         tables={name: clusters[clusters["of"] == of].to_dict("records") for of, name in CLUSTERINGS.items()},
-        measures=_measures(measures),
+        measures=[
+            {"name": name, "words": words, "figures": [by_measure.loc[(key, of)].to_dict() for of in CLUSTERINGS]}
+            for key, (name, words) in MEASURES.items()
+        ],
         n=n,
-        searched=_searched(points),
+        searched="Neighbors are searched among train images; an image is not its own neighbor."
+        if searches_train(points)
+        else "There are no train images here, so neighbors are searched among all images; an image is not its own.",
         nearest=measures[measures["measure"] == "nearest"].to_dict("records"),
         probe=measures[measures["measure"] == "probe"].to_dict("records"),
         folds=FOLDS,
@@ -86,56 +92,52 @@ def write_latent_report(
     )
 
 
+@styled
+def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bool = False) -> Figure:
+    """Draw `latent_points` (columns `x`, `y`); each group of the column `by` has its color, marker and legend entry."""
+    groups = [] if by is None else sorted(points[by].unique())
+    columns = 3 if max((len(str(group)) for group in groups), default=0) > 12 else 5
+    width, height = np.ptp(points[["x", "y"]], axis=0)
+    legend_height = 0.2 * -(-len(groups) // columns)
+    figure = new_figure(6.5, 6.5 * np.clip(height / max(width, 1e-9), 0.6, 1.2) + legend_height, demonstration)
+    axis = figure.subplots()
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.set(xticks=[], yticks=[])
+    style = {"linestyle": "", "markersize": 4.5, "markeredgewidth": 0, "alpha": 0.75, "rasterized": len(points) > HEAVY}
+    if by is None:
+        axis.plot(points["x"], points["y"], marker="o", color=COLOURS[0], **style)
+    for number, group in enumerate(groups):
+        group_points = points[points[by] == group]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+        label = short(str(group), 24)
+        axis.plot(group_points["x"], group_points["y"], marker=marker, color=colour, label=label, **style)
+    if groups:
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
+    return figure
+
+
 def _summary(points: pd.DataFrame, values: int) -> str:
     counts = points["split"].value_counts()
     splits = ", ".join(f"{counts[split]:,} of {split}" for split in SPLITS if split in counts)
     classes = points["class_name"].nunique()
     return (
-        f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}, each as the code of {values:,} "
-        "numbers that the network makes of it before it names it."
+        f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}, each as an embedding of "
+        f"{values:,} values: the input of the network's classification layers."
     )
-
-
-def _noise(salt: float, pepper: float) -> str:
-    if not (salt or pepper):
-        return ""
-    return (
-        f"Noise was laid on every image first: {salt:.0%} of its pixels white and {pepper:.0%} black, the same each "
-        "time. All that follows is of these noisy images; pictures are shown without the noise."
-    )
-
-
-def _perplexity(n: int) -> str:
-    lowered = "" if perplexity_of(n) == PERPLEXITY else f" (usually {PERPLEXITY:.0f}; lowered for so few images)"
-    return f"t-SNE of the code as it is, begun at its principal components, perplexity {perplexity_of(n):.3g}{lowered}."
-
-
-def _measures(measures: pd.DataFrame) -> list[dict]:
-    found = measures.set_index(["measure", "of"])
-    return [
-        {"name": name, "words": words, "figures": [found.loc[(key, of)].to_dict() for of in CLUSTERINGS]}
-        for key, (name, words) in MEASURES.items()
-    ]
-
-
-def _searched(points: pd.DataFrame) -> str:
-    if searches_train(points):
-        return "Neighbours are searched among the images of train, and no image is its own."
-    return "Images of train are not among these, so neighbours are searched among all of them; none is its own."
 
 
 def _sheets(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) -> dict[str, list]:
-    """Rows of pictures: an image, then its neighbours."""
+    """Return rows of thumbnails, an image and its neighbors, by whether the nearest neighbor has the same class."""
     paths = rows.set_index("image_id")["path"]
-    sheets: dict[str, list] = {"The nearest is of the same class": [], "The nearest is of another class": []}
+    sheets: dict[str, list] = {"Nearest neighbor of the same class": [], "Nearest neighbor of another class": []}
     for image in images:
         near = nearest[nearest["image_id"] == image]
-        own = near.iloc[0]
-        lines = [f"This image: {own['class_name']}", own["split"], image]
+        first = near.iloc[0]
+        lines = [f"This image: {first['class_name']}", first["split"], image]
         items = [{"src": thumbnail(paths[image]), "alt": image, "lines": lines}]
         for row in near.itertuples():
             other = ", another class" if row.neighbour_class != row.class_name else ""
             lines = [f"{row.similarity:.3f} {row.neighbour_class}", f"{row.neighbour_split}{other}"]
             items.append({"src": thumbnail(paths[row.neighbour_id]), "alt": row.neighbour_id, "lines": lines})
-        list(sheets.values())[own["class_name"] != own["neighbour_class"]].append(items)
+        list(sheets.values())[first["class_name"] != first["neighbour_class"]].append(items)
     return sheets

@@ -1,11 +1,16 @@
-"""The page of a search: its trials, the best of them, and what mattered."""
+"""Page of a hyperparameter search: its trials, the best one, and the importance of each hyperparameter."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
 from marinecv.evaluation.figures import interval_words
-from marinecv.report.html import write_page
-from marinecv.report.parts import shown
-from marinecv.report.search_figures import importance_figure, parallel_figure, trials_figure
+from marinecv.report.html import shown, write_page
+from marinecv.report.style import ACCENT, COLOURS, INK, TRAIN, new_figure, styled
 from marinecv.runs import Run
 from marinecv.search.folder import Search
 from marinecv.search.importance import FEWEST, ROUGH_BELOW, importance
@@ -13,6 +18,8 @@ from marinecv.search.space import Parameter
 
 FIRST = {"number": "trial", "status": "status", "value": "accuracy", "loss": "loss"}
 LAST = {"best_epoch": "best epoch", "epochs": "epochs", "seconds": "seconds"}
+VALUE = "validation accuracy"
+DONE = COLOURS[0]
 
 
 def write_search_report(search_folder: str | Path) -> Path:
@@ -20,14 +27,12 @@ def write_search_report(search_folder: str | Path) -> Path:
     search = Search(search_folder)
     table, best, demonstration = search.table(), search.best, search.base.demonstration
     figures, number = search.folder / "figures", best.number if best else None
-    space = search.space[::-1]  # what matters most stands last in it, for the sake of grids, and first on a page
+    space = search.space[::-1]  # the most important parameters are last, for grid search
     names = {parameter.name: parameter.name.replace("_", " ") for parameter in space}
-    drawn = dict.fromkeys(("history", "parallel", "importances"))
-    mattered = importance(search)
+    drawn, mattered = dict.fromkeys(("history", "slices", "importances")), importance(search)
     if best:
         drawn["history"] = shown(trials_figure(table, number, demonstration), figures / "trials.png")
-        lines = parallel_figure(table, space, number, demonstration)
-        drawn["parallel"] = shown(lines, figures / "parallel.png")
+        drawn["slices"] = shown(slice_figure(table, space, number, demonstration), figures / "slices.png")
     if mattered is not None:
         drawn["importances"] = shown(importance_figure(mattered, demonstration), figures / "importance.png")
     done = int((table["status"] == "done").sum()) if len(table) else 0
@@ -45,7 +50,7 @@ def write_search_report(search_folder: str | Path) -> Path:
         columns=FIRST | names | LAST,
         reasons=[row for row in table.to_dict("records") if row["reason"]],
         best_page="best/report.html" if (search.folder / "best" / "report.html").is_file() else None,
-        space=[(names[parameter.name], _said(parameter, search.algorithm)) for parameter in space],
+        space=[(names[parameter.name], _values_text(parameter, search.algorithm)) for parameter in space],
         done=done,
         fewest=FEWEST,
         is_rough=done < ROUGH_BELOW,
@@ -54,29 +59,94 @@ def write_search_report(search_folder: str | Path) -> Path:
 
 
 def search_summary(search: Search) -> str:
-    """Say how far the search is, what is best, and how the winner scored."""
+    """Return the number of trials by status, the best trial and the score of the retrained winner."""
     trials = search.trials
     counts = {status: sum(trial.status == status for trial in trials) for status in ("done", "pruned", "failed")}
-    counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none is over yet"
-    said = [f"{len(trials)} of at most {search.count} trials by {search.algorithm} ({search.engine}): {counted}."]
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none is finished yet"
+    summary = f"{len(trials)} of at most {search.count} trials by {search.algorithm} ({search.engine}): {counted}."
     best, winner = search.best, search.folder / "best"
     if best is None:
-        return f"{said[0]} There is no best one yet."
-    said.append(f"Best is trial {best.number} with validation accuracy {best.value:.3f} in epoch {best.best_epoch}.")
+        return f"{summary} There is no best trial yet."
+    summary += f" Best is trial {best.number} with validation accuracy {best.value:.3f} in epoch {best.best_epoch}."
     if (winner / "metrics.json").is_file():
         figure = Run(winner).metrics["validation"]["accuracy"]
-        said.append(
-            f"Trained again and scored from its predictions: {figure['value']:.3f} "
-            f"({interval_words(figure)}, n={figure['n']})."
-        )
-    return " ".join(said)
+        summary += f" Retrained, it has {figure['value']:.3f} ({interval_words(figure)}, n={figure['n']})."
+    return summary
 
 
-def _said(parameter: Parameter, algorithm: str) -> str:
-    """What a parameter may be, in words."""
+@styled
+def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = False) -> Figure:
+    """Draw the validation accuracy of the trials of `Search.table()` in order, and the best so far."""
+    figure = new_figure(6, 3.4, demonstration)
+    axis = figure.subplots()
+    done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
+    axis.scatter(done["number"], done["value"], s=22, color=DONE, label="done", zorder=3)
+    if len(pruned):
+        axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label="pruned")
+    best_so_far = done["value"].astype(float).cummax()
+    axis.step(done["number"], best_so_far, where="post", color=INK, label="best so far", lw=1.2)
+    if best is not None:
+        row = done[done["number"] == best]
+        label = f"best: trial {best}"
+        axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
+    axis.set_xlim(0.5, max(trials["number"], default=1) + 0.5)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set(xlabel="trial", ylabel=VALUE)
+    axis.grid(axis="y")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def slice_figure(
+    trials: pd.DataFrame, space: Sequence[Parameter], best: int | None, demonstration: bool = False
+) -> Figure:
+    """Draw validation accuracy by each hyperparameter, one panel each; a circle marks the best trial."""
+    trials = trials[trials["value"].notna()]
+    rows = -(-len(space) // 3)
+    figure = new_figure(8, 2.4 * rows, demonstration)
+    axes = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
+    for axis, parameter in zip(axes, space, strict=False):
+        used = trials[trials[parameter.name].notna()]
+        values = used[parameter.name]
+        if parameter.choices:
+            values = values.map(parameter.choices.index)
+            axis.set_xticks(range(len(parameter.choices)), list(map(str, parameter.choices)))
+        axis.scatter(values, used["value"], s=18, color=DONE, alpha=0.7)
+        is_best = used["number"] == best
+        axis.scatter(values[is_best], used["value"][is_best], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8)
+        if parameter.log:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
+        axis.set_title(parameter.name.replace("_", " "))
+        axis.grid(axis="y")
+    for axis in axes[len(space) :]:
+        axis.axis("off")
+    axes[0].set_ylabel(VALUE)
+    return figure
+
+
+@styled
+def importance_figure(importance: pd.DataFrame, demonstration: bool = False) -> Figure:
+    """Draw the importance of each hyperparameter with whiskers of one standard deviation."""
+    figure = new_figure(6, 1 + 0.32 * len(importance), demonstration)
+    axis = figure.subplots()
+    rows = np.arange(len(importance))
+    axis.barh(rows, importance["share"], height=0.6, color=DONE, alpha=0.75)
+    low = (importance["share"] - importance["deviation"]).clip(lower=0)
+    axis.hlines(rows, low, importance["share"] + importance["deviation"], color=INK, linewidth=1.2)
+    axis.set_yticks(rows, importance["name"].str.replace("_", " "))
+    axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel="fraction of the importance")
+    axis.set_xlim(left=0)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    return figure
+
+
+def _values_text(parameter: Parameter, algorithm: str) -> str:
+    """Return the values that a parameter can take."""
     choices = (parameter.grid if algorithm == "grid" else ()) or parameter.choices
-    if choices:
-        said = ", ".join(map(str, choices))
-    else:
-        said = f"{parameter.low:g} to {parameter.high:g}{', logarithmic' if parameter.log else ''}"
-    return f"{said} (where {parameter.needs[0]} is {parameter.needs[1]})" if parameter.needs else said
+    text = f"{parameter.low:g} to {parameter.high:g}{', logarithmic' if parameter.log else ''}" if not choices else ""
+    text = text or ", ".join(map(str, choices))
+    return f"{text} (where {parameter.needs[0]} is {parameter.needs[1]})" if parameter.needs else text

@@ -1,39 +1,35 @@
-"""One look for every figure: few colours that colour-blind readers can tell apart, thin lines, no decoration."""
+"""Colors, fonts and matplotlib settings of every figure."""
 
 import functools
 import io
 import logging
-import tempfile
-import webbrowser
 from itertools import accumulate
-from pathlib import Path
 
 from matplotlib import figure, rc_context
 from matplotlib.font_manager import findfont, fontManager, get_font
 
-# Okabe and Ito (2008), from the most to the least legible on white.
+# Okabe and Ito (2008), distinguishable for color-blind readers; the most legible on white first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 TRAIN, VALIDATION, ACCENT = COLOURS[7], COLOURS[0], COLOURS[1]
 INK, FAINT = "#222222", "#DDDDDD"
-HEAT = "Blues"
-DEMONSTRATION_MARK = "demonstration: drawn pictures"
+MARKERS = "os^DvPX*"
+DEMONSTRATION_MARK = "demonstration: generated images"
 
-# What systems bring along, for letters that DejaVu Sans does not have.
+# System fonts for letters that DejaVu Sans lacks.
 SCRIPTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro Hei
 |Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala UI"""
 INSTALLED = [name.strip() for name in SCRIPTS.split("|") if name.strip() in fontManager.get_font_names()]
-# Such a font may have one weight, which serves for all; matplotlib would say so.
+# Such a font may have only one weight; matplotlib would warn.
 logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font weight" not in record.getMessage())
 CODES: dict[str, str] = {}
-"""What `short` has written for letters that no font has -> the letter."""
+"""Escape codes that `short` wrote for letters that no font has -> the letter."""
 
 STYLE = {
     "font.family": ["sans-serif", *INSTALLED],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
-    # A class called "a$b$" is a name, not a formula.
-    "text.parse_math": False,
+    "text.parse_math": False,  # a class called "a$b$" is a name, not a formula
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -50,18 +46,17 @@ STYLE = {
     "legend.frameon": False,
     "figure.constrained_layout.h_pad": 0.07,
     "figure.facecolor": "white",
-    # Text stays text: it can be read aloud, searched and copied, and the page stays small.
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # text stays text: searchable, readable aloud, small
     "svg.hashsalt": "marinecv",
 }
 
 styled = rc_context(STYLE)
-"""Decorator that draws, or saves, in this look; matplotlib's settings are as before afterwards."""
+"""Decorator: draw or save with these settings; matplotlib's own settings are restored afterwards."""
 
 
 def short(name: str, longest: int = 40) -> str:
-    """Return a name as a figure shows it: on one line, cut where it is long, a code for a letter that no font has."""
-    name = f" {name}" if name.startswith("_") else name  # or a legend would leave it out
+    """Return a name for a figure: on one line, at most `longest` letters, an escape code for letters no font has."""
+    name = f" {name}" if name.startswith("_") else name  # matplotlib omits names with a leading _ from legends
     parts = [_drawn(letter) if letter.isprintable() else " " for letter in name]
     if sum(map(len, parts)) > longest:
         parts = [part for part, end in zip(parts, accumulate(map(len, parts)), strict=True) if end < longest] + ["…"]
@@ -69,7 +64,7 @@ def short(name: str, longest: int = 40) -> str:
 
 
 def font_file(text: str) -> str:
-    """Return the file of the first font that has all letters of a text, else of the first font."""
+    """Return the file of the first font that has all letters of a text, else the first font."""
     return next((font for font in _fonts() if all(map(font.get_char_index, map(ord, text)))), _fonts()[0]).fname
 
 
@@ -88,7 +83,7 @@ def _drawn(letter: str) -> str:
 
 
 class Figure(figure.Figure):
-    """A figure that is saved in this look: `savefig(path)` writes it, a notebook shows it, `show()` opens it."""
+    """Figure with these settings: `savefig(path)` writes it, a notebook cell displays it."""
 
     savefig = styled(figure.Figure.savefig)
 
@@ -97,20 +92,11 @@ class Figure(figure.Figure):
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 
-    def show(self, warn: bool = True) -> None:
-        """Open the figure in the viewer of the system; a notebook shows one that ends a cell without this."""
-        path = Path(tempfile.mkdtemp(prefix="marinecv_")) / "figure.png"
-        self.savefig(path)
-        if not webbrowser.open(path.as_uri()):
-            raise RuntimeError(
-                f'No viewer opens {path}. Save the figure with savefig("figure.png") and open that file.'
-            )
-
 
 def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:
-    """Open an empty figure in the house's look that belongs to no window; call it under `styled`.
+    """Create an empty figure (width and height in inches); call it in a function decorated with `styled`.
 
-    A width of 6 inches reads well on a phone and in print; a demonstration is marked as made of drawn pictures.
+    With `demonstration` the figure is labeled as made of generated demo images.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     if demonstration:

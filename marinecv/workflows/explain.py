@@ -30,8 +30,7 @@ from marinecv.explain.in_box import (
 from marinecv.hold import hold
 from marinecv.inputs.pixels import load_pixels, read_pixels
 from marinecv.models.outputs import with_probabilities
-from marinecv.report.explain_page import save_overlay, write_explanation
-from marinecv.report.heat_tables import MEASURE_NAMES
+from marinecv.report.explain_page import MEASURE_NAMES, save_overlay, write_explanation
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.tables import write_table

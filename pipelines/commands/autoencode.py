@@ -1,4 +1,4 @@
-"""Train an autoencoder (a U-Net, a denoiser, a variational one) and keep its encoder and decoder."""
+"""Train an autoencoder (a U-Net, a denoiser, a variational one) and save its encoder and decoder."""
 
 import argparse
 
@@ -10,18 +10,15 @@ EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The training flags that mean something without classes to tell apart."""
     options.add(parser, *options.DATA, "--output-dir", *options.SUBSET, *options.LABELS)
     options.add(parser, "--recipe", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
     options.add(parser, "--resume", "--epochs", "--batch-size", "--set", "--image-size", "--track")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the chosen recipe, or go on with what `--resume` names."""
     from .. import opened
 
-    if len(args.image_size or ()) > 1:
-        raise ValueError(f"An autoencoder is trained at one size. Received {args.image_size}: train each by itself.")
+    options.one_size(args)
     mcv = options.library()
     if args.resume:
         mcv.resume(args.resume, track=args.track, log=options.say)

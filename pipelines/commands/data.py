@@ -1,4 +1,4 @@
-"""List known data sets, fetch one, write class folders of links, or pack very many images into few files."""
+"""List known data sets, fetch one, write class folders of links, or pack images into few large files."""
 
 import argparse
 from pathlib import Path
@@ -11,23 +11,21 @@ EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `list`, `fetch`, `materialise` and `pack`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialise | pack")
-    verbs.add_parser("list", help="known data sets, their licence, and whether they are on this machine")
-    fetch = verbs.add_parser("fetch", help="bring a data set into the store and check it")
-    fetch.add_argument("name", metavar="NAME", help="as `data list` shows it, or a TOML manifest")
-    fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a folder or zip at hand")
-    fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch though no licence is stated")
-    links = verbs.add_parser("materialise", help="write split/class/image folders of links; no original is moved")
+    verbs.add_parser("list", help="known data sets, their license and folder")
+    fetch = verbs.add_parser("fetch", help="download a data set and verify it")
+    fetch.add_argument("name", metavar="NAME", help="name in `data list`, or a TOML manifest")
+    fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a local folder or zip")
+    fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch even if no license is stated")
+    links = verbs.add_parser("materialise", help="write split/class/image folders of links to the originals")
     options.add(links, *options.DATA)
     options.add_output(links, "the links", default="NAME_by_class")
-    packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads quickly")
+    packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads faster")
     options.add(packed, *options.DATA)
     options.add_output(packed, "the pack", default="NAME_packed")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the verb says and print it."""
     return {"list": _list, "fetch": _fetch, "materialise": _materialise, "pack": _pack}[args.verb](args)
 
 
@@ -36,10 +34,10 @@ def _list(args: argparse.Namespace) -> int:
     from marinecv.data.store import store_path
 
     for manifest in list_manifests():
-        place = store_path("data", manifest.name)
+        path = store_path("data", manifest.name)
         print(f"{manifest.name:12} {manifest.title}")
-        print(f"{'':12} licence: {manifest.licence or 'none stated'}")
-        print(f"{'':12} {place if place.exists() else f'not here yet: data fetch {manifest.name}'}")
+        print(f"{'':12} license: {manifest.licence or 'none stated'}")
+        print(f"{'':12} {path if path.exists() else f'not downloaded: data fetch {manifest.name}'}")
     return 0
 
 
@@ -50,26 +48,23 @@ def _fetch(args: argparse.Namespace) -> int:
 
     manifest = load_manifest(args.name)
     if manifest.name == REEF:
-        print(f"{REEF} is drawn, not fetched: {locate(REEF, say=print).root}")
+        print(f"{REEF} is generated, not fetched: {locate(REEF, say=print).root}")
         return 0
     manifest = fetch(manifest, args.source, args.accept_unknown_licence, progress=print)
-    print(f"licence: {manifest.licence or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
+    print(f"license: {manifest.licence or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
     return 0
 
 
 def _materialise(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog
     from marinecv.data.materialise import materialise
-    from marinecv.data.user_tables import usable
 
     from .. import opened
 
     manifest = opened.manifest(args)
     catalog = read_catalog(manifest)
     folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
-    print(f"{len(usable(catalog))} images linked below {folder}")
-    _say_problems(catalog, "left out")
-    return 0
+    return _print_counts(catalog, f"images linked below {folder}", "left out")
 
 
 def _pack(args: argparse.Namespace) -> int:
@@ -79,19 +74,18 @@ def _pack(args: argparse.Namespace) -> int:
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.data.pack import pack
     from marinecv.data.readers.packed import read_packed
-    from marinecv.data.user_tables import usable
     from marinecv.inputs.decode import read_decodable
 
     manifest = opened.manifest(args)
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
     images, _ = read_packed(manifest_of_folder(folder))
-    print(f"{len(usable(images)):,} images packed in {folder}; train on them with --data-dir {folder}")
-    _say_problems(images, "without a record")
-    return 0
+    return _print_counts(images, f"images packed; train on them with --data-dir {folder}", "without a record")
 
 
-def _say_problems(images, state: str) -> None:
+def _print_counts(images, done: str, state: str) -> int:
     from marinecv.data.user_tables import is_usable
 
+    print(f"{is_usable(images).sum():,} {done}")
     for problem, rows in images[~is_usable(images)].groupby("problem"):
         print(f"{len(rows)} {state}: {problem} (the first: {rows['image_id'].iloc[0]})")
+    return 0

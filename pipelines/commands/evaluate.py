@@ -1,5 +1,5 @@
-"""Score a run on one of its splits: as split, on the images without a relative in train, and by choice in grouped
-folds; or on images from elsewhere (--data, --data-dir).
+"""Score a run on one of its splits: on all images, on those without a related image in train, and optionally in
+grouped folds; or on other images (--data, --data-dir).
 """
 
 import argparse
@@ -10,15 +10,13 @@ EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, a split, and by choice other data."""
     options.add(parser, "run", "--on", *options.DATA, *options.LABELS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
-    options.add(parser, "--folds", help="train its recipe K times with relatives kept apart, beside it")
+    options.add(parser, "--folds", help="also K-fold cross-validation of its recipe, related images in one fold")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict anew, print the table, keep it where --output-dir says."""
     from .. import opened
 
     run, data = opened.run_and_data(args)

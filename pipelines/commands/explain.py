@@ -1,5 +1,5 @@
-"""Show where a run looks. Without IMAGES: right and wrong cases of each class and, by Grad-CAM, how much of the heat
-falls into the boxes of the animals.
+"""Draw heatmaps of a run. Without IMAGES: correct and wrong predictions of each class and, for Grad-CAM, the fraction
+of heat inside the boxes of the animals.
 """
 
 import argparse
@@ -13,18 +13,15 @@ EXAMPLE = "explain runs/aquarium_mobilenet_p2-1 holiday_photos --method gradcam+
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, what to look at, and by which method."""
+    flag = parser.add_argument
     options.add(parser, "run")
-    parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGES", help="your own files or folders, right after RUN"
-    )
-    parser.add_argument("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
-    parser.add_argument("--layer", metavar="NAME", help="whose maps (default: the final convolution)")
+    flag("images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN")
+    flag("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
+    flag("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
     options.add(parser, "--on", *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw each case beside its heat, hold heat against boxes, and write one page in place of an earlier one."""
     from marinecv.data.user_tables import is_usable
 
     from .. import opened

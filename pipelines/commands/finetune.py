@@ -1,4 +1,4 @@
-"""Train a head on a pretrained network, on your images; or the report's best row, with --grid its three."""
+"""Fine-tune a pretrained network: a new head on your images, or the recipe of the report (--grid: all three)."""
 
 import argparse
 
@@ -10,31 +10,20 @@ EXAMPLE = "finetune --backbone mobilenetv3large"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The shared training flags, and those of a backbone."""
-    flag = parser.add_argument
+    flag, known = parser.add_argument, "mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several"
     options.add_training(parser)
-    flag(
-        "--backbone",
-        nargs="+",
-        metavar="NAME",
-        help="mobilenet (default on your images), mobilenetv3large (on the report's), mobilenetv2, inceptionv3, "
-        "resnet50, efficientnetb4; or several",
-    )
+    default = "mobilenet (default on your images), mobilenetv3large (on the report's)"
+    flag("--backbone", nargs="+", metavar="NAME", help=f"{default}, {known}")
     flag("--alpha", type=options.width, metavar="A", help="width of mobilenet (0.75) and mobilenetv2 (0.35)")
-    flag("--trainable-layers", type=options.natural, metavar="N", help="last backbone layers that learn; 0 is none")
-    flag("--head-epochs", type=options.natural, metavar="N", help="first epochs in which only the head learns")
-    flag(
-        "--bank",
-        type=bank,
-        metavar="auto|off|N",
-        help="compute the frozen layers once, for N drawn views of each image (default: auto, where it pays)",
-    )
-    flag("--bank-dtype", choices=BANK_DTYPES, help="float16 keeps them in half the room (default: float32)")
-    flag("--weights", metavar="W", help="imagenet, none, or the path of a weights file without top")
+    flag("--trainable-layers", type=options.natural, metavar="N", help="last backbone layers to train; 0 is none")
+    flag("--head-epochs", type=options.natural, metavar="N", help="first epochs, which train the head only")
+    text = "cache features of frozen layers for N augmented views of an image (default: auto, if faster)"
+    flag("--bank", type=bank, metavar="auto|off|N", help=text)
+    flag("--bank-dtype", choices=BANK_DTYPES, help="float16 halves the cache (default: float32)")
+    flag("--weights", metavar="W", help="imagenet, none, or a weights file without top")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the chosen rows, or go on with what `--resume` names."""
     from marinecv.recipes.aquarium import PATIENCES, WINNER, row
     from marinecv.recipes.own_data import head
     from marinecv.recipes.registry import is_own, recipe_named
@@ -54,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def bank(text: str) -> str | int:
-    """What `--bank` takes."""
+    """Parse the value of `--bank`."""
     return text if text == "auto" else 0 if text == "off" else options.positive(text)

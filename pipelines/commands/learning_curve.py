@@ -1,5 +1,5 @@
-"""Train classifiers at several shares of the labels and over seeds: how the score grows with the labels, what
-features learned without labels bring, and how many more photographs a goal asks for, class by class.
+"""Train classifiers with several fractions of the labels and seeds: plot the learning curve, compare recipes and
+estimate the additional images that each class needs for a goal.
 """
 
 import argparse
@@ -13,55 +13,28 @@ EXAMPLE = "learning-curve --data-dir my_animals --labelled 0.25 0.5 1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which classifiers, at which shares of the labels, how often."""
+    flag, default = parser.add_argument, " ".join(map(str, LABEL_FRACTIONS))
+    names = f"{FAMILY} (default on the report's images) means {', '.join(FRACTIONS)}"
     options.add(parser, *options.DATA)
-    options.add_output(parser, "the study")
+    options.add_output(parser, "the experiment")
     options.add(parser, *options.SUBSET, *options.LABELS)
-    options.add(
-        parser,
-        "--recipe",
-        nargs="+",
-        help="classifiers by name (`recipes`; default on your images: a head on a frozen backbone); "
-        f"{FAMILY}, the default on the report's, stands for {', '.join(FRACTIONS)}",
-    )
-    parser.add_argument(
-        "--labelled",
-        nargs="+",
-        type=options.share,
-        metavar="SHARE",
-        help=f"of train (default: {' '.join(map(str, LABEL_FRACTIONS))})",
-    )
-    parser.add_argument("--seeds", type=options.seeds, metavar="N", help="times each, with other images (default: 3)")
-    parser.add_argument(
-        "--encoder",
-        type=options.run_folder,
-        metavar="RUN",
-        help="a finished run of `autoencode` that classifiers may begin with",
-    )
-    parser.add_argument(
-        "--encoder-data",
-        choices=ENCODER_DATA,
-        help="what such an encoder is trained on here: all train images, or those without a label (default: train)",
-    )
-    parser.add_argument(
-        "--goal", type=options.inner_share, metavar="ACCURACY", help="sought (default: half the errors of now)"
-    )
-    options.add(parser, "--resume", metavar="STUDY", help="go on with a stopped curve")
-    options.add(
-        parser,
-        "--epochs",
-        help="at most N epochs; like --image-size not of a frozen backbone beside networks that learn",
-    )
-    options.add(parser, "--batch-size", "--image-size", "--set", "--track")
+    options.add(parser, "--recipe", nargs="+", help=f"recipes (default on your images: a head); {names}")
+    flag("--labelled", nargs="+", type=options.share, metavar="FRACTION", help=f"of train (default: {default})")
+    flag("--seeds", type=options.seeds, metavar="N", help="runs, each with other labeled images (default: 3)")
+    flag("--encoder", type=options.run_folder, metavar="RUN", help="finished run of `autoencode` to start from")
+    flag("--encoder-data", choices=ENCODER_DATA, help="images for training an encoder (default: train)")
+    flag("--goal", type=options.inner_share, metavar="ACCURACY", help="target (default: half the current error)")
+    options.add(parser, "--resume", metavar="STUDY", help="continue a stopped curve")
+    options.add(parser, "--epochs", help="at most N epochs (not for heads, if other networks are trained too)")
+    options.add(parser, "--image-size", help="side of the input")
+    options.add(parser, "--batch-size", "--set", "--track")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train every cell that is not trained yet, then write tables and page."""
     from .. import opened
 
     options.refuse_beside(args, "encoder", ("encoder_data",))
-    if len(args.image_size or ()) > 1:
-        raise ValueError(f"A curve has one image size. Received {args.image_size}: draw each by itself.")
+    options.one_size(args)
     mcv = options.library()
     how = {"goal": args.goal, "track": args.track, "log": options.say}
     if args.resume:

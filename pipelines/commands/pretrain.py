@@ -1,4 +1,4 @@
-"""Train a CNN from scratch on your images, or the report's best row; with --grid its three, or a recipe by name."""
+"""Train a CNN from scratch on your images, or the recipe of the report (--grid: all three, --recipe: another one)."""
 
 import argparse
 
@@ -8,12 +8,10 @@ EXAMPLE = "pretrain --grid"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The shared training flags."""
     options.add_training(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the chosen rows, or go on with what `--resume` names."""
     from marinecv.recipes.aquarium import BEST, GRID
     from marinecv.recipes.own_data import FOUR_CONV
     from marinecv.recipes.registry import is_own, recipe_named

@@ -1,4 +1,4 @@
-"""List the recipes with their published metrics and ours; show one; `replay` runs a report's over several seeds."""
+"""List the recipes with their published metrics and ours; show one; `replay` reproduces a report over several seeds."""
 
 import argparse
 import csv
@@ -18,35 +18,30 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list` (the default), `show` and `replay`."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     verbs.add_parser("list", help="all recipes (default)")
-    show = verbs.add_parser("show", help="print a recipe as TOML, which --recipe FILE.toml takes, or as a Keras script")
-    show.add_argument(
-        "name", type=options.run_folder, metavar="NAME", help="of a recipe, a .toml or .json file, or a run's folder"
-    )
+    show = verbs.add_parser("show", help="print a recipe as TOML, for --recipe FILE.toml, or as a Keras script")
+    name = "recipe by name, its .toml or .json file, or the folder of a run"
+    show.add_argument("name", type=options.run_folder, metavar="NAME", help=name)
     show.add_argument("--keras", action="store_true", help="a Keras script without marinecv: same data, same model")
     replay = verbs.add_parser("replay", help="run a report's recipes over seeds and write results/*.csv")
-    replay.add_argument("report", choices=REPORTS, help=f"whose recipes: {', '.join(REPORTS)}")
+    replay.add_argument("report", choices=REPORTS, help=f"one of {', '.join(REPORTS)}")
     times = replay.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
-    options.add(times, "--folds", help="K folds of the images instead of seeds")
+    options.add(times, "--folds", help="K-fold cross-validation instead of seeds")
     replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
-    options.add(replay, "--resume", metavar="STUDY", help="go on with a stopped replay")
+    options.add(replay, "--resume", metavar="STUDY", help="continue a stopped experiment")
     replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
-    replay.add_argument(
-        "--budget",
-        action="store_true",
-        help=f"a quick look: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split",
-    )
-    options.add(replay, "--epochs", help="at most N epochs: a reduced budget")
-    options.add(replay, "--limit", help="at most N images a split: a reduced budget")
-    options.add(replay, "--image-size", *options.DATA)
-    options.add_output(replay, "the study")
+    quick = f"shortened run: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split"
+    replay.add_argument("--budget", action="store_true", help=quick)
+    options.add(replay, "--epochs", help="at most N epochs: a shortened run")
+    options.add(replay, "--limit", help="at most N images a split: a shortened run")
+    options.add(replay, "--image-size", help="side of the input")
+    options.add(replay, *options.DATA)
+    options.add_output(replay, "the experiment")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or replay."""
     if args.verb == "replay":
         return replay(args)
     if args.verb == "show":
@@ -72,17 +67,17 @@ def show(recipe, keras: bool) -> int:
 
 
 def print_list(folder: Path) -> None:
-    """Print every recipe in two columns, by report and command: published validation accuracy beside ours."""
+    """Print every recipe in two columns, by report and command: published validation accuracy and ours."""
     measured, blocks = read_accuracies(folder), {}
     for recipe in RECIPES.values():
-        name, of = "mse" if recipe.model.is_autoencoder else "accuracy", f"{recipe.report} {command_of(recipe)}"
-        of += " (MSE)" * (name == "mse")
+        name, digits = ("mse", 4) if recipe.model.is_autoencoder else ("accuracy", 3)
+        heading = f"{recipe.report} {command_of(recipe)}{' (MSE)' * (name == 'mse')}"
         [line, *_] = measured.get((recipe.name, "validation"), [{"ours": ""}])
-        ours = line["ours"] and f"{float(line['ours']):.{4 if name == 'mse' else 3}f}"
+        ours = line["ours"] and f"{float(line['ours']):.{digits}f}"
         ours += "*" * (line.get("verdict") in ("reduced budget", "not comparable"))
         theirs = recipe.published.get("validation", {}).get(name, "")
-        heading = f"{of:<30}{'px':>4}{'report':>7}{'ours':>8}"
-        blocks.setdefault(of, [heading]).append(f"{recipe.name:<30}{recipe.image.height:>4}{theirs:>7}{ours:>8}")
+        blocks.setdefault(heading, [f"{heading:<30}{'px':>4}{'report':>7}{'ours':>8}"])
+        blocks[heading].append(f"{recipe.name:<30}{recipe.image.height:>4}{theirs:>7}{ours:>8}")
     columns = [[line for block in part for line in (*block, "")] for part in _halves(list(blocks.values()))]
     for left, right in zip_longest(*columns, fillvalue=""):
         print(f"{left:<51}{right}".rstrip())
@@ -91,47 +86,46 @@ def print_list(folder: Path) -> None:
 
 
 def _halves(blocks: list) -> tuple[list, list]:
-    """Split blocks of lines, in order, where the longer half is shortest."""
+    """Split blocks of lines, in order, so that the longer half is as short as possible."""
     cuts = [(blocks[:cut], blocks[cut:]) for cut in range(len(blocks) + 1)]
     return min(cuts, key=lambda halves: max(sum(map(len, half)) for half in halves))
 
 
 def figure_lines(recipe, measured: dict) -> Iterator[str]:
-    """What a recipe is, and a line a split: published beside ours."""
+    """Yield a line on the recipe, then a line a split: published metrics and ours."""
     claim = f"; the report: {recipe.claim}" if recipe.claim else ""
     yield f"{recipe.name}  ({command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim})"
     for split in SCORED_SPLITS:
-        figure = recipe.published.get(split, {})
-        theirs = "not in the report"
+        figure, theirs = recipe.published.get(split, {}), "not in the report"
         if "mse" in figure:
             theirs = f"published mean squared error {figure['mse']}"
         elif figure:
             theirs = f"published {figure['accuracy']} (n={figure['n']})"
-        lines = measured.get((recipe.name, split), [None])
-        if split == "validation" or figure or lines[0]:
-            for line in lines:
+        lines = measured.get((recipe.name, split), [])
+        if split == "validation" or figure or lines:
+            for line in lines or [None]:
                 yield f"    {split:<10} {theirs}; {here(line)}"
 
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
-    """The lines of results files for all seeds or all folds of a recipe, with the most labels, by recipe and split."""
+    """Return rows of results/*.csv for all seeds or folds of a recipe with most labels, by (recipe, split)."""
     measured = {}
     for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):  # bank.csv is another table
-                if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():
+            for line in csv.DictReader(file):
+                if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():  # bank.csv has no metric
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
-    most = {key: max(labelled(line) for line in lines) for key, lines in measured.items()}
+    most = {key: max(map(labelled, lines)) for key, lines in measured.items()}
     return {key: [line for line in lines if labelled(line) == most[key]] for key, lines in measured.items()}
 
 
 def labelled(line: dict) -> float:
-    """The share of the labels that a line stands on, where its file has several."""
+    """Return the label fraction of a row of results, 1 by default."""
     return float(line.get("labelled") or 1)
 
 
 def here(line: dict | None) -> str:
-    """Our figure of a results line, or why there is none."""
+    """Return our metric in a row of results as text, or why there is none."""
     if line is None:
         return "not run here"
     if not line["ours"]:
@@ -140,16 +134,15 @@ def here(line: dict | None) -> str:
     ours, low, high = (line[name] and f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
     spread = f"{low} to {high}" if low else "no interval: few groups"
     spread = f"seeds {spread}" if line["seed"] == "all" else f"{line['seed']}, {spread}"
-    share = f" with {labelled(line):.0%} of the labels" if labelled(line) < 1 else ""
-    return f"ours {ours}{share} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
+    fraction = f" with {labelled(line):.0%} of the labels" if labelled(line) < 1 else ""
+    return f"ours {ours}{fraction} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 
 
 def replay(args: argparse.Namespace) -> int:
-    """Run the recipes a seed or a fold at a time, as one study, then write a results file a family."""
+    """Run the recipes of a report over seeds or folds as one experiment, and print published metrics and ours."""
     from .. import opened
 
-    if len(args.image_size or ()) > 1:
-        raise ValueError(f"A replay has one image size. Received {args.image_size}: replay each by itself.")
+    options.one_size(args)
     mcv = options.library()
     if args.resume:
         done = mcv.resume(args.resume, log=options.say)

@@ -1,4 +1,4 @@
-"""Write the report page of a run, a study, a curve or a search again, from what its folder holds."""
+"""Write the report page of a run, an experiment, a learning curve or a search again from its folder."""
 
 import argparse
 
@@ -8,12 +8,10 @@ EXAMPLE = "report runs/aquarium_four_conv-1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, a study or a search."""
-    options.add(parser, "run", help="folder of a run, a study or a search")
+    options.add(parser, "run", help="folder of a run, an experiment or a search")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write it and say where it lies."""
     from marinecv.workflows.resume import write_report
 
     print(write_report(args.run, log=options.say))

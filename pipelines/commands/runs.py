@@ -1,4 +1,4 @@
-"""List the runs, studies and searches below a folder, with their state and validation accuracy."""
+"""List the runs, experiments and searches below a folder, with their state and validation accuracy."""
 
 import argparse
 from pathlib import Path
@@ -9,18 +9,16 @@ EXAMPLE = "runs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to look."""
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), metavar="FOLDER", help="(default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line a study, a search and a run."""
     from marinecv.workflows.folders import list_work
 
-    found = list_work(args.folder)
-    for row in found.itertuples():
+    work = list_work(args.folder)
+    for row in work.itertuples():
         kind = f"{row.kind}, " if row.kind != "run" and not row.state.startswith("broken") else ""
         options.say(f"{row.folder}  {kind}{row.state}")
-    if not (found["kind"] == "run").any():
+    if not (work["kind"] == "run").any():
         print(f"no run below {args.folder}")
     return 0

@@ -8,17 +8,15 @@ EXAMPLE = "train my_photos"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The images, and the settings that most people change."""
-    parser.add_argument("images", nargs="?", metavar="PATH", help="a folder or .zip of images, or a known data set")
+    parser.add_argument("images", nargs="?", metavar="PATH", help="folder or .zip of images, or a known data set")
     options.add(parser, "--resume")
-    options.add(parser, "--recipe", help="a recipe by name (`recipes`) or in a .toml or .json file")
+    options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
-    options.add(parser, "--folds", help="train K times, so that each image is judged once")
+    options.add(parser, "--folds", help="K-fold cross-validation")
     options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.READING, "--track")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the recipe for these images, or go on with what `--resume` names."""
     from .. import opened
 
     if not (args.resume or args.images):

@@ -1,0 +1,111 @@
+"""Runs and tables that pages are made of, and what every page must fulfill."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_image
+
+from marinecv.atomic import write_json
+from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.predictions import make_table, write_predictions
+from marinecv.inputs.spec import ImageSpec
+from marinecv.report.curve_figures import NAMES as CURVE_METRICS
+from marinecv.report.html import by_split
+from marinecv.tables import write_table
+
+EVIL = "<script>console.error('class')</script>"
+CLASSES = ("crab", "eel", EVIL)
+COUNTS = {"train": 24, "validation": 15, "test": 9}
+FRACTIONS = (0.1, 0.5, 1.0)
+TOO_WIDE = "the interval is wider than four times"
+
+
+def make_run(folder, seed=0, demonstration=False, right=0.7):
+    """A finished run of 48 images of 48x64, one of them with a script for a name, and one unusable."""
+    rng = np.random.default_rng(seed)
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    rows, probabilities = [], []
+    for split, count in COUNTS.items():
+        for number in range(count):
+            name = f"{split}_{number}.jpg" if number else f"{split}_<img src=x onerror=alert(1)>.jpg"
+            draw_image(("crab", "eel", "ray")[number % 3], seed=number).save(pictures / name)
+            rows.append([f"{split}/{name}", str(pictures / name), split, CLASSES[number % 3], "", 64, 48, 1.0, ""])
+            likely = number % 3 if rng.random() < right else rng.integers(3)
+            probabilities.append(rng.dirichlet(np.eye(3)[likely] * 6 + 0.5))
+    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+    good = pd.DataFrame(rows, columns=columns)
+    bad = good.iloc[[0]].assign(image_id="train/none.jpg", class_name="", problem="no box")
+    write_table(folder / "catalog.csv", pd.concat([good, bad]))
+    table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), CLASSES)
+    write_predictions(table, folder / "predictions.csv")
+    write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
+    contract = {"class_names": CLASSES, "image": asdict(ImageSpec()), "demonstration": demonstration}
+    write_json(folder / "contract.json", contract | {"data_dirs": [str(pictures)]})
+    write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
+    timing = {"best_epoch": 11, "train_seconds": 61.25, "seconds_per_epoch": 5.1, "latency_ms_per_image": 3.0}
+    timing |= {"parameters": 123456, "trainable_parameters": 900, "device": "cpu", "epochs": 12}
+    write_json(folder / "timing.json", timing)
+    published = {"validation": {"accuracy": "0.7333", "macro_f1": "0.70", "n": 15}, "elsewhere": {"accuracy": "0.5"}}
+    recipe = {"name": "tank", "title": "Three classes in a tank", "data": {"name": "tank", "split_by": None}}
+    recipe |= {"training": {"learning_rate": 1e-4, "augmentation": None}, "budget": ""}
+    recipe["published"] = published | {"test": {"accuracy": "0.9263", "n": 9}}
+    write_json(folder / "recipe.json", recipe)
+    epochs = np.arange(1, 13)
+    loss = 1.1 * np.exp(-epochs / 6) + rng.normal(0, 0.02, 12)
+    history = {"epoch": epochs, "loss": loss, "accuracy": 1 - loss / 1.3, "val_loss": loss + 0.004 * (epochs - 7) ** 2}
+    history |= {"val_accuracy": 1 - history["val_loss"] / 1.3, "learning_rate": np.where(epochs < 8, 1e-3, 2e-4)}
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    return folder
+
+
+def make_table_of_curve(lines, shares=FRACTIONS, n=100):
+    """A curve table in which the recipes rise in their order, each 0.05 above the one before."""
+    rows = []
+    for number, line in enumerate(lines):
+        for share in shares:
+            value = 0.5 + 0.05 * number + 0.2 * np.log10(share)
+            for metric in CURVE_METRICS:
+                width = np.nan if metric == "batched_macro_f1" else 0.08
+                bounds = {"low": value - width, "high": value + width, "lowest": value - 0.02, "highest": value + 0.03}
+                key = {"line": line, "labelled": share, "images": 2944 * share, "metric": metric, "value": value}
+                rows.append(key | bounds | {"seeds": 3, "n": n})
+    return pd.DataFrame(rows)
+
+
+def make_needed(classes, refused=(), all_said=""):
+    """The sample-size estimate of all classes, then of each class; those of `refused` have no number."""
+    rows = []
+    for place, name in enumerate(["", *classes]):
+        said = all_said if not name else TOO_WIDE if name in refused else ""
+        row = {"class_name": name, "images": 147.3 if name else 2944.0, "judged": 5 if name else 100, "error": 0.46}
+        row |= {"fitted": 0.45, "exponent": 0.5, "exponent_low": 0.3, "exponent_high": 0.7, "goal": 0.225}
+        promised = {"needed": 11776.4, "low": 8000.0, "high": 20000.0, "more": 8833.0}
+        row |= dict.fromkeys(promised, np.nan) if said else promised
+        rows.append(row | {"gain": 0.001 / place if place else np.nan, "said": said})
+    return pd.DataFrame(rows)
+
+
+def open_in_browser(page, tmp_path):
+    """The page's elements after its scripts would have run, and the complaints of the browser."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    if browser is None:
+        pytest.skip("needs a browser: neither chromium nor chrome is installed")
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    flags += "--disable-sync --no-first-run --enable-logging=stderr --v=0 --dump-dom"
+    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return answer.stdout, [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+
+
+def assert_self_contained(html):
+    loads = re.findall(r"""(?:src|href)=["']([^"']*)|url\(["']?([^"')]*)""", html)
+    loads = [attribute or address for attribute, address in loads]
+    assert loads
+    assert not [load for load in loads if not load.startswith(("#", "data:"))]
+    assert "<script" not in html
