@@ -1,4 +1,4 @@
-"""Where the weights of a pretrained network come from, settled before anything is trained."""
+"""Where the weights of a pretrained network come from, decided before anything is trained."""
 
 import functools
 import re
@@ -12,38 +12,42 @@ from marinecv.data import network
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import with_changes
+from marinecv.workflows.sources import check_weights_file
 
-LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # of a title, what needs weights
+LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
 
 
 def with_available_weights(recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a recipe with the weights that are to be had: of ImageNet, those of a file, or none."""
-    changes = changes or {}
+    """Return a recipe with weights of ImageNet or of a file; without weights where ImageNet's are not available.
+
+    Raises ValueError where weights that `changes` ask for are not available.
+    """
     if not recipe.model.has_backbone:
         return recipe
-    asked, of_file = changes.get("model.weights"), ("model.backbone", "model.alpha")
-    model = with_changes(recipe, {name: changes[name] for name in of_file if name in changes}).model
-    file = weights_file(model.backbone, model.alpha)
+    changes = changes or {}
+    network_changes = {name: changes[name] for name in ("model.backbone", "model.alpha") if name in changes}
+    model, asked = with_changes(recipe, network_changes).model, changes.get("model.weights")
     if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
         raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
-    named = asked or (model.weights if model.weights != "imagenet" else None)
-    if named not in (None, *WEIGHTS):
-        if not Path(named).is_file():
-            raise ValueError(f"There is no weights file {named}. Expected imagenet, none, or a file without top (.h5).")
-        return recipe.with_model(weights=str(Path(named).resolve()))
-    if model.weights == "none" and asked is None:
-        return recipe
-    is_to_be_had = named != "none" and (file.is_file() or weights_host_answers())
-    if named == "imagenet" and not is_to_be_had:
+    weights = asked or model.weights
+    if weights not in WEIGHTS:
+        check_weights_file(weights)
+        return recipe.with_model(weights=str(Path(weights).resolve()))
+    if weights == "none":
+        return without_pretrained_weights(recipe) if asked else recipe
+    file = weights_file(model.backbone, model.alpha)
+    if file.is_file() or weights_host_answers():
+        return recipe.with_model(weights="imagenet")
+    if asked:
         raise ValueError(
             f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
             f'{file.name} into {file.parent}, name a file with weights=PATH, or train with weights="none".'
         )
-    return recipe if is_to_be_had else without_pretrained_weights(recipe)
+    return without_pretrained_weights(recipe)
 
 
 def without_pretrained_weights(recipe: Recipe) -> Recipe:
-    """The same network from random weights: all of it learns, from small images, which teaches it much in minutes."""
+    """Return a recipe that trains all layers of the network from random weights, on small images."""
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
@@ -58,5 +62,5 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
 
 @functools.cache
 def weights_host_answers() -> bool:
-    """Whether the host of Keras' weights can be reached; asked once a process."""
+    """Return whether the host of Keras' weights can be reached; asked once in a process."""
     return network.reachable(WEIGHTS_URL)
