@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from marinecv.choices import WEIGHTS
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
@@ -13,10 +14,9 @@ from marinecv.recipes.registry import recipe_for, recipe_named
 from marinecv.runs import check_fresh
 from marinecv.schema import no_such
 from marinecv.search.folder import Search
-from marinecv.studies import resumable
+from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.settings import with_changes
-from marinecv.workflows.folders import kind_of
-from marinecv.workflows.sources import Source, check_weights_file, read_early, source_of
+from marinecv.workflows.sources import Source, read_early, source_of
 
 from .opened import source
 from .options import changes, refuse_beside, say
@@ -24,7 +24,8 @@ from .options import changes, refuse_beside, say
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, studies and searches
 READING = ("class_level", "merge_case", "label_rule", "no_box")  # how folders are read
-RESUMED = {"learning-curve": "curve", "recipes": "reproduction", "search": "search"}  # what a command goes on with
+RESUMABLE = {"learning-curve": Study, "recipes": Study, "search": Search}
+MARKS = {"learning-curve": ("curve", CURVE, "learning-curve"), "recipes": ("replay", REPRODUCTION, "recipes replay")}
 
 
 def check(command: str, args: argparse.Namespace) -> None:
@@ -43,9 +44,10 @@ def check(command: str, args: argparse.Namespace) -> None:
         check_fresh(args.output_dir)
     _check_names(command, asked)
     if "resume" in asked:
-        if command in RESUMED and kind_of(args.resume) != RESUMED[command]:
-            raise ValueError(f"{args.resume} is no {RESUMED[command]}. Expected a folder that `{command}` made.")
-        (Search if command == "search" else resumable)(args.resume)
+        RESUMABLE.get(command, resumable)(args.resume)
+        kind, file, maker = MARKS.get(command, ("", "", ""))
+        if not (args.resume / file).exists():
+            raise ValueError(f"{args.resume} is no {kind}: it has no {file}. Expected a folder of `{maker}`.")
     elif command in TRAINING and {"data_dir", "images"} & {*asked} and "distribute" not in asked:
         args.source = _read_source(args)
 
@@ -78,8 +80,9 @@ def _check_names(command: str, asked: dict) -> None:
     for name in asked.get("backbone", []):
         if name not in backbones:
             raise ValueError(no_such("backbone", name, backbones))
-    split_by = asked.get("split_by", "")
-    check_weights_file(asked.get("weights", "none"))
+    weights, split_by = asked.get("weights", "none"), asked.get("split_by", "")
+    if weights not in WEIGHTS and not Path(weights).is_file():
+        raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
     if split_by.endswith(".csv") and not Path(split_by).is_file():
         raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")
 

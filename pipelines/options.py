@@ -83,7 +83,7 @@ def run_folder(text: str) -> Path:
         return Path(text)
     found = []
     for folder, below, files in os.walk("runs"):
-        if marks := {*choices.WORK_FILES} & {*files}:
+        if marks := {"recipe.json", "study.json", "search.json"} & set(files):
             below.clear()  # what lies within belongs to it
             found.append((max(os.stat(os.path.join(folder, name)).st_mtime_ns for name in marks), folder))
     if not found:

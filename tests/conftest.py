@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,23 @@ def draw_tank(root: Path) -> Path:
                 rows.append(f"{name},64,48,eel,50,2,56,8")
         (folder / "_annotations.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return root
+
+
+def search(tank: Path, folder: Path, *words: object) -> int:
+    """Run `search`: three trials of two epochs at 16x16; return its exit code."""
+    from pipelines.cli import main
+
+    known = ["--recipe", "aquarium_four_conv", "--data-dir", tank, "--epochs", 2, "--image-size", 16, "--trials", 3]
+    return main(["search", *map(str, [*known, "--output-dir", folder, *words])])
+
+
+@contextmanager
+def room_for(num_bytes: int):
+    """The operating system refuses to let a file of this process grow larger, as a full disk would."""
+    resource = pytest.importorskip("resource", reason="needs Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import room_for
 from test_data_fetch import serving, silent, tank_manifest
-from test_faults_work import room_for
 
 from marinecv.data import download, manifests, materialise, reef
 from marinecv.data.catalog import read_catalog

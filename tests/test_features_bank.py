@@ -171,7 +171,7 @@ def test_numbers_too_large_for_half_precision_are_refused(rows, front):
 
 
 def test_without_room_it_is_an_error_and_not_a_dead_process(rows, front):
-    from test_faults_work import room_for
+    from conftest import room_for
 
     with room_for(200), pytest.raises(OSError, match="bytes are needed and .* are free"):
         quietly(front, rows, PIXELS, SPEC)

@@ -17,7 +17,6 @@ from marinecv.training.recipe import Recipe
 from marinecv.workflows import learning_curve, resume, search, train_runs
 from marinecv.workflows.learning_curve import LearningCurve
 from marinecv.workflows.reproduce import Reproduction
-from pipelines.options import in_flags
 
 TINY = A.with_model(filters=(4,), bottleneck=6)
 ENCODED = TINY.with_model(weights=UNET.name)
@@ -62,9 +61,6 @@ def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_p
         metrics = curve.runs[f"{A.name}-{fraction}-seed0"].metrics
         assert value == pytest.approx(metrics["validation"]["accuracy"]["value"], abs=1e-6)
     assert curve.differences is None and curve.sample_size is None  # of one line, at two fractions
-
-    again = mcv.resume(curve.folder, goal=0.9, log=None)
-    assert isinstance(again, LearningCurve) and capsys.readouterr() == ("", "")
     (curve.folder / "curve.csv").unlink()
     with pytest.raises(ValueError, match=r'has no curve.csv yet. Go on with resume\("'):
         curve.curve  # noqa: B018
@@ -105,36 +101,37 @@ def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_i
         Reproduction("again")
 
 
+SEARCH, CURVE = (mcv.search, BEST), (mcv.learning_curve, TINY)
+PRETRAIN = {"recipes": ["pretrain"]}
+
+
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "options", "message"),
     [
-        (lambda images: mcv.search(images, BEST, trials=0), "Expected 1 to 9999 trials. Received: trials=0."),
-        (lambda images: mcv.search(), "Name a recipe with recipe="),
-        (lambda images: mcv.search(images, BEST, engine="skopt"), "There is no engine 'skopt'."),
-        (lambda images: mcv.search(images, BEST, nonsense=3), "has no setting 'nonsense'"),
-        (lambda images: mcv.learning_curve(images, TINY, seeds=0), "one seed or more. Received: seeds=0."),
-        (lambda images: mcv.learning_curve(images, TINY, goal=1), "between 0 and 1. Received: goal=1."),
-        (lambda images: mcv.learning_curve(images, TINY, encoder_data="test"), "one of train, unlabelled. Received"),
-        (
-            lambda images: mcv.learning_curve(images, TINY, encoder=".", encoder_data="unlabelled"),
-            "Leave out encoder_data=",
-        ),
-        (lambda images: mcv.learning_curve(images, TINY, labelled=0.5), "are what fractions= says. Leave out labelled"),
-        (lambda images: mcv.learning_curve(images, TINY, fractions=[0.5, 2]), "above 0 and at most 1. Received: 2."),
-        (lambda images: mcv.reproduce("fish"), 'There is no report "fish". Expected one of aquarium'),
-        (lambda images: mcv.reproduce("aquarium", seeds=0), "one seed or more. Received: seeds=0."),
-        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], epochs=1), r"\(training.epochs\) would overwr"),
-        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], quick=True, dense=0.5), "model.dense"),
-        (
-            lambda images: mcv.reproduce("aquarium", recipes=["aquarium_three_conv"], data=images),
-            "The images of catalog would overwrite the results on aquarium",
-        ),
+        (SEARCH, {"trials": 0}, "1 to 9999 trials. Received: trials=0."),
+        (SEARCH, {"engine": "skopt"}, "no engine 'skopt'"),
+        (SEARCH, {"nonsense": 3}, "has no setting 'nonsense'"),
+        ((mcv.search, None), {"data": None}, "Name a recipe with recipe="),
+        (CURVE, {"seeds": 0}, "Received: seeds=0."),
+        (CURVE, {"goal": 1}, "between 0 and 1. Received: goal=1."),
+        (CURVE, {"encoder_data": "test"}, "encoder_data='test'"),
+        (CURVE, {"encoder": ".", "encoder_data": "unlabelled"}, "Leave out encoder_data="),
+        (CURVE, {"labelled": 0.5}, "Leave out labelled"),
+        (CURVE, {"fractions": [0.5, 2]}, "above 0 and at most 1. Received: 2."),
+        ((mcv.reproduce, "fish"), {}, 'no report "fish"'),
+        ((mcv.reproduce, "aquarium"), {"seeds": 0}, "Received: seeds=0."),
+        ((mcv.reproduce, "aquarium"), {**PRETRAIN, "epochs": 1}, "training.epochs would overwrite"),
+        ((mcv.reproduce, "aquarium"), {**PRETRAIN, "quick": True, "dense": 0.5}, "model.dense"),
+        ((mcv.reproduce, "aquarium"), {"recipes": ["aquarium_three_conv"]}, "Images of catalog would overwrite"),
     ],
 )
-def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, said, catalog, tmp_path, monkeypatch):
+def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, options, message, catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said):
-        call(catalog)
+    function, recipe = call
+    first = {"report": recipe} if function is mcv.reproduce else {"recipe": recipe}
+    first = {"recipes": recipe} if function is mcv.learning_curve else first
+    with pytest.raises(ValueError, match=message):
+        function(**{"data": catalog, **first, **options})
     assert not Path("runs").exists()
 
 
@@ -160,9 +157,3 @@ def test_functions_stay_where_packages_are_called_alike():
     import marinecv.search.space  # noqa: F401
 
     assert mcv.search is search.search
-
-
-def test_arguments_are_said_as_flags():
-    assert in_flags('with engine="optuna", or fractions= and results_dir=.') == (
-        "with --engine optuna, or --labelled and --results-dir."
-    )

@@ -26,18 +26,14 @@ def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path)
     )
 
 
-def test_a_word_that_names_a_data_set_and_a_folder_is_refused(tmp_path, monkeypatch):
+def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "aquarium" / "eel").mkdir(parents=True)
     draw_image("eel", 0).save(tmp_path / "aquarium" / "eel" / "a.jpg")
-    with pytest.raises(ValueError, match="name of a data set and of a folder here. Expected './aquarium' for the"):
+    with pytest.raises(ValueError, match="names a data set and a folder. Expected './aquarium'"):
         source_of("aquarium", BEST.data, quiet)
     assert source_of("./aquarium", BEST.data, quiet).manifest.root == tmp_path / "aquarium"
-
-
-def test_a_word_that_names_neither_ends_in_the_nearest(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="no folder and no data set 'aquarum'. Did you mean \"aquarium\""):
+    with pytest.raises(ValueError, match="no data set 'aquarum'. Did you mean \"aquarium\""):
         mcv.train("aquarum", log=None)
 
 
@@ -49,25 +45,23 @@ def test_images_of_which_none_can_be_used_are_named_with_their_reasons(tmp_path)
         read_early(manifest, replace(BEST.data, name=manifest.name), quiet)
 
 
-def test_a_grid_of_one_run_is_refused(shared_tank):
-    with pytest.raises(ValueError, match="makes one run. Expected several recipes"):
-        mcv.grid(shared_tank, "aquarium_four_conv", log=None)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mcv.grid(None, "aquarium_four_conv", log=None), "makes one run. Expected several"),
+        (lambda: with_available_weights(MOBILENET, {"model.weights": "nowhere.h5"}), "no weights file nowhere.h5"),
+        (lambda: with_changes(BEST, fold="1/2"), "data.fold is no setting"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
-def test_a_weights_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="There is no weights file nowhere.h5"):
-        with_available_weights(MOBILENET, {"model.weights": "nowhere.h5"})
-
-
-def test_what_the_data_say_is_no_setting():
-    with pytest.raises(ValueError, match="data.fold is no setting: cross-validation sets it: folds=5."):
-        with_changes(BEST, fold="1/2")
-
-
-@pytest.mark.parametrize("text", ["", "[model]\nkind = 3\n", "model = 3\n", "[model]\nkind = []\n", 'name = "a"\n'])
+@pytest.mark.parametrize("text", ["", "[model]\nkind = 3\n", "model = 3\n", 'name = "a"\n'])
 def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(ValueError, match=r"a.toml: .*`recipes show NAME` prints one"):
+    with pytest.raises(ValueError, match="a.toml: "):
         read_recipe(tmp_path / "a.toml")
 
 

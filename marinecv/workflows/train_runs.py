@@ -113,7 +113,7 @@ def score(run: Run, recipe: Recipe, followers: list, log: Log, distribute: str |
     judged = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(own_words(run)))
     metrics = judge(run, recipe, model, rows.iloc[judged], rows_of(pixels, judged), log)
     if "test" in metrics:
-        run.note("looked at test: the score of the finished training")
+        run.note("test evaluation: the end of the training")
     write_json(run.path("metrics.json"), metrics)
     run.path("checkpoint.npz").unlink(missing_ok=True)
 
