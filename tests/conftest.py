@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from marinecv.workflows.weights import weights_host_answers
+from marinecv.workflows.prepare import weights_host_answers
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

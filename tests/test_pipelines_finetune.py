@@ -9,7 +9,7 @@ import pytest
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.runs import Run
 from marinecv.workflows import train, train_runs
-from marinecv.workflows.weights import weights_host_answers
+from marinecv.workflows.prepare import weights_host_answers
 from pipelines.cli import main
 
 

@@ -16,7 +16,7 @@ from marinecv.runs import Run
 from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe, to_toml
-from marinecv.workflows import reproduce, train_runs, weights
+from marinecv.workflows import prepare, reproduce, train_runs
 from pipelines.cli import main
 from pipelines.commands import recipes
 
@@ -153,7 +153,7 @@ def test_what_can_be_replayed_is_named_by_command_or_recipe(monkeypatch, capsys)
         assert [recipe.name for recipe in both] == [*SCRATCH, *PRETRAINED]
         twice = reproduce.chosen("aquarium", ["aquarium_three_conv", "pretrain"], quiet)
         assert twice[0].name == "aquarium_three_conv" and len(twice) == len(SCRATCH)
-    monkeypatch.setattr(weights, "weights_host_answers", lambda: False)
+    monkeypatch.setattr(prepare, "weights_host_answers", lambda: False)
     monkeypatch.setenv("KERAS_HOME", "/no/such/place")
     assert [recipe.name for recipe in reproduce.chosen("birds", None, print)] == ["birds_customcnn"]
     assert "birds_resnet50: not run here" in capsys.readouterr().out

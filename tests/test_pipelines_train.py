@@ -315,7 +315,7 @@ def test_a_bare_folder_of_classes_is_trained_at_once_and_says_what_is_wrong_with
     shutil.move(tmp_path / "mine", tmp_path / "other" / "train")
     assert main(["pretrain", "--data-dir", "other"]) == 0
     said = capsys.readouterr().out
-    assert "no train image of ray: its other images (1)" in said and "no test image of ray" in said
+    assert "no train image of ray" in said and "no test image of ray" in said
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from marinecv.console import quiet
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.recipes.aquarium import BEST, MOBILENET
 from marinecv.training.settings import read_recipe, with_changes
+from marinecv.workflows.prepare import with_available_weights
 from marinecv.workflows.sources import CATALOG, read_early, source_of
-from marinecv.workflows.weights import with_available_weights
 
 
 def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path):
@@ -37,11 +37,11 @@ def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_pat
         mcv.train("aquarum", log=None)
 
 
-def test_images_of_which_none_can_be_used_are_named_with_their_reasons(tmp_path):
+def test_images_of_which_none_can_be_used_are_an_error_with_its_reason(tmp_path):
     (tmp_path / "mine" / "eel").mkdir(parents=True)
     (tmp_path / "mine" / "eel" / "a.jpg").write_bytes(b"nothing")
     manifest = manifest_of_folder(tmp_path / "mine")
-    with pytest.raises(ValueError, match="None of the 1 images in .* can be used: 1 .*the first: eel/a.jpg"):
+    with pytest.raises(ValueError, match="no usable image.*1 images have a problem, the first: "):
         read_early(manifest, replace(BEST.data, name=manifest.name), quiet)
 
 

@@ -214,8 +214,7 @@ def plan_cells(
     """Return recipe and images of each run by its name, encoders first, and by run the name of its encoder.
 
     `changes` are by name of the line, `points` seeds and fractions. A line with pseudo-labels has the smallest fraction
-    alone; one whose encoder is trained on unlabeled images has no fraction of 1. Without `encoder_data` no encoder is
-    trained.
+    alone; one with an encoder trained on unlabeled images has no fraction of 1. `encoder_data=None` trains no encoder.
     """
     encoders, cells, begins = {}, {}, {}
     unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in points)
@@ -272,10 +271,7 @@ def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: C
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
-    """Return the cells with the encoder of a finished run where they start from one.
-
-    Raises ValueError where the run has none, one of another shape, or one trained on validation or test images.
-    """
+    """Return the cells with the encoder of a finished run; ValueError for one that does not fit or saw these images."""
     if not run.path("encoder.keras").is_file():
         raise ValueError(f"{run.folder} has no encoder.keras. Expected a finished run of `autoencode`, of a U-Net.")
     judged = usable(catalog).query("split in ('validation', 'test')")["image_id"]

@@ -91,10 +91,7 @@ def predict_to_csv(
     log: Log,
     is_kept: bool = True,
 ) -> bool:
-    """Predict as `predict` does, with one chunk in memory at a time; return whether any file could be read.
-
-    With `is_kept` a stopped call can be resumed. All arguments are checked before TensorFlow is imported.
-    """
+    """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read."""
     one_of((None, "ray"), workers=workers)
     whole(batch_size, "batch_size", 1)
     if limit is not None:

@@ -27,10 +27,7 @@ TEXT = ("predicted_class", "prediction_set", "review")
 def chunk_predictor(
     folder: Path, calibration: Calibration | None, review: bool, batch_size: int, root: Path
 ) -> Callable[[tuple[int, list[Path]]], str]:
-    """Load the model of a run; return a function of a chunk of files to its CSV rows, with a header if it is the first.
-
-    Relative files lie below `root`.
-    """
+    """Load the model of a run; return a function of a chunk of files below `root` that gives its rows as CSV."""
     run = Run(folder)
     model = run.load_model()
     check_inputs(model)

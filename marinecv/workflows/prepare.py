@@ -1,17 +1,20 @@
-"""Plan runs: read and split the images, settle a recipe for each run, and log what will be trained."""
+"""Plan runs: read and split the images, find pretrained weights, settle a recipe for each run, and log the plan."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
 from marinecv.audit.links import find_links
-from marinecv.choices import FITTED_SPLITS, MADE, SPLITS
+from marinecv.choices import FITTED_SPLITS, MADE, SPLITS, WEIGHTS
 from marinecv.console import Log
+from marinecv.data import network
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
@@ -22,6 +25,7 @@ from marinecv.data.splits import default_split_by, is_grouped, keep_split, split
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
+from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.progress import duration
 from marinecv.training.bank_choice import choose_bank
 from marinecv.training.distribution import device_sentence
@@ -30,13 +34,13 @@ from marinecv.training.lint import lint
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
-from marinecv.workflows.sources import Data, Source, source_of
-from marinecv.workflows.weights import with_available_weights
+from marinecv.workflows.sources import Data, Source, check_weights_file, source_of
 
 DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
 CALIBRATION_FROM = 60  # validation images: a third of them is the minimum for prediction sets
 REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # start of a title, removed on other data
+LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
 LITTLE = 0.25  # fraction of the input that an image fills
 PER_RECIPE = ("attributes", "min_certainty", "pseudo_labels", "labelled", "synthetic")
 """Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
@@ -117,13 +121,56 @@ def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) 
     return settled
 
 
+def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
+    """Return a recipe with weights of ImageNet or a file, else without; ValueError if `changes` name missing ones."""
+    if not recipe.model.has_backbone:
+        return recipe
+    changes = changes or {}
+    network_changes = {name: changes[name] for name in ("model.backbone", "model.alpha") if name in changes}
+    model, asked = with_changes(recipe, network_changes).model, changes.get("model.weights")
+    if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
+    weights = asked or model.weights
+    if weights not in WEIGHTS:
+        check_weights_file(weights)
+        return recipe.with_model(weights=str(Path(weights).resolve()))
+    if weights == "none":
+        return without_pretrained_weights(recipe) if asked else recipe
+    file = weights_file(model.backbone, model.alpha)
+    if file.is_file() or weights_host_answers():
+        return recipe.with_model(weights="imagenet")
+    if asked:
+        raise ValueError(
+            f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
+            f'{file.name} into {file.parent}, name a file with weights=PATH, or train with weights="none".'
+        )
+    return without_pretrained_weights(recipe)
+
+
+def without_pretrained_weights(recipe: Recipe) -> Recipe:
+    """Return a recipe that trains all layers of the network from random weights, on small images."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}_untrained",
+        title=f"{re.sub(LEARNING, '', recipe.title)} (no pretrained weights)",
+        image=replace(recipe.image, height=96, width=96),
+        model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
+        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
+        published={},
+        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
+    )
+
+
+@functools.cache
+def weights_host_answers() -> bool:
+    """Return whether the host of Keras' weights can be reached; asked once in a process."""
+    return network.reachable(WEIGHTS_URL)
+
+
 def read_data(
     data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log
 ) -> tuple[Manifest, pd.DataFrame, DataChoice]:
-    """Return the manifest of the images, their catalog with splits, and the data part of recipes that describes both.
-
-    Raises ValueError where nothing can be trained on them, or they lack what a recipe needs.
-    """
+    """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable."""
     first = recipes[0]
     choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
     source = source_of(data, choice, log)
@@ -174,12 +221,10 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
     rows = usable(catalog)
     counts = pd.crosstab(rows["class_name"], rows["split"])
     for split in counts.columns.intersection(SPLITS):
-        lacking = counts[counts[split] == 0]
-        names = shorten(", ".join(lacking.index), 100, placeholder=" ...")
-        if names and split == "train":
-            yield f"no train image of {names}: its other images ({lacking.to_numpy().sum()}) cannot be predicted right"
-        elif names:
-            yield f"no {split} image of {names}, of which the {split} score says nothing"
+        names = shorten(", ".join(counts.index[counts[split] == 0]), 100, placeholder=" ...")
+        effect = "it can never be predicted" if split == "train" else f"the {split} score says nothing of it"
+        if names:
+            yield f"no {split} image of {names}: {effect}"
     if links is not None:
         pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
         classes = catalog.set_index("image_id")["class_name"]
@@ -211,12 +256,9 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
     data = replace(choice, **{name: getattr(changed.data, name) for name in PER_RECIPE})
-    named = [
-        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
-        for name, value in changes.items()
-        if name.startswith(NAMED) and value != ()
-    ]
-    title = "; here ".join(filter(None, [recipe.title, ", ".join(named)]))
+    named = {name.rpartition(".")[2]: value for name, value in changes.items() if name.startswith(NAMED)}
+    here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items() if value != ())
+    title = f"{recipe.title}; here {here}" if here else recipe.title
     if is_other:
         title = REPORT.sub("", title)
         title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
@@ -227,13 +269,9 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         training=replace(whole, **{name: getattr(training, name) for name in ("seed", "epochs", "bank", "bank_dtype")}),
     )
     now = replace(changed, data=data, image=image, training=training)
-    return replace(
-        now,
-        title=title,
-        report="" if is_other else recipe.report,
-        published=changed.published if now == smaller else {},  # of the report's own settings alone
-        budget=", ".join(filter(None, less)),
-    )
+    published = changed.published if now == smaller else {}  # of the report's own settings alone
+    report = "" if is_other else recipe.report
+    return replace(now, title=title, report=report, published=published, budget=", ".join(filter(None, less)))
 
 
 def with_feature_cache(
@@ -255,7 +293,7 @@ def with_feature_cache(
 
 
 def images_of(catalog: pd.DataFrame) -> dict[str, int]:
-    """Return how many usable images train and validation hold."""
+    """Return the numbers of usable images in train and validation."""
     good = usable(catalog)
     return {split: int((good["split"] == split).sum()) for split in FITTED_SPLITS}
 
@@ -265,10 +303,8 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     good, bad = usable(catalog), catalog[~is_usable(catalog)]
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
     first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
-    log(
-        f"{len(good)} images ({counts}) of {len(class_names)} classes"
-        + (f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
-    )
+    unusable = f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else ""
+    log(f"{len(good)} images ({counts}) of {len(class_names)} classes{unusable}")
     images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
@@ -300,8 +336,7 @@ def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: Manifes
     choice, good = recipe.data, usable(catalog)
     attributes = read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
     if attributes.shape[1] != recipe.model.attributes:
-        raise ValueError(
-            f"{recipe.name} takes {recipe.model.attributes} attributes, and {manifest.name} has {attributes.shape[1]}."
-        )
+        wanted, there = recipe.model.attributes, attributes.shape[1]
+        raise ValueError(f"{recipe.name} takes {wanted} attributes, and {manifest.name} has {there}.")
     rows = attributes.loc[good["image_id" if choice.attributes == "image" else "class_name"]]
     return rows.set_axis(pd.Index(good["image_id"], name="image_id"))

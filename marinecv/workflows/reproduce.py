@@ -19,12 +19,11 @@ from marinecv.tables import read_table
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import named_changes, with_changes
 from marinecv.workflows.folders import at_work
-from marinecv.workflows.prepare import Changes, plan_runs
+from marinecv.workflows.prepare import Changes, plan_runs, with_available_weights
 from marinecv.workflows.results import order_sentences, write_results
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, Source, names_data_set, source_of
 from marinecv.workflows.train_runs import finish_study, start
-from marinecv.workflows.weights import with_available_weights
 
 COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduced
 

@@ -53,7 +53,8 @@ def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: 
         path = Path(folder) / f"{family}.csv"
         if path.is_file():
             before = read_table(path)
-            again = before["recipe"].isin(set(lines["recipe"])) & (by_folds(before) == by_folds(lines).any())
+            is_same_kind = before["seed"].str.endswith("folds") == bool(own[0][0].data.fold)
+            again = before["recipe"].isin(lines["recipe"]) & is_same_kind
             parts.insert(0, before[~again & (before["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
         parts.append(pd.DataFrame(not_run([recipes[name] for name in recipes if name not in present]), columns=COLUMNS))
@@ -63,11 +64,6 @@ def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: 
         write_table(path, table.assign(rank=rank).sort_values("rank", kind="stable")[COLUMNS])
         written.append(path)
     return written
-
-
-def by_folds(table: pd.DataFrame) -> pd.Series:
-    """Return which rows are metrics over all folds."""
-    return table["seed"].str.endswith("folds")
 
 
 def fold_lines(runs: Runs) -> list[dict]:
@@ -89,17 +85,11 @@ def seed_lines(runs: Runs, names: Sequence[str] = METRICS) -> list[dict]:
     lines = []
     for recipe, run in runs:
         metrics, timing, environment = run.metrics, run.timing, run.environment
-        cost = {
-            "epochs": timing.epochs,
-            "image_size": recipe.image.height,
-            "n_train": int((usable(run.catalog)["split"] == "train").sum()),
-            "command": without_places(environment.command),
-            "commit": environment.commit,
-            "train_seconds": timing.train_seconds,
-            "device": timing.device,
-            "parameters": timing.parameters,
-            "latency_ms": timing.latency_ms_per_image,
-        }
+        n_train = int((usable(run.catalog)["split"] == "train").sum())
+        cost = {"epochs": timing.epochs, "image_size": recipe.image.height, "n_train": n_train}
+        cost |= {"command": without_places(environment.command), "commit": environment.commit}
+        cost |= {"train_seconds": timing.train_seconds, "device": timing.device}
+        cost |= {"parameters": timing.parameters, "latency_ms": timing.latency_ms_per_image}
         for split in [split for split in SCORED_SPLITS if split in metrics]:
             for name in ERRORS if run.restores else names:
                 with run.mending("metrics.json"):
@@ -192,19 +182,18 @@ def write_curve(study: Study, log: Log) -> Path:
     write_table(study.folder / "results.csv", results)
     for sentence in sentences(curve["validation"], needed):
         log(f"  {sentence}")
-    return write_curve_report(
-        study.folder, study.title, curve, differences, needed, published, demonstration=study.demonstration
-    )
+    tables = (curve, differences, needed, published)
+    return write_curve_report(study.folder, study.title, *tables, demonstration=study.demonstration)
 
 
 def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what each line reaches with the most labels, and how many additional images its goal takes."""
     for line, part in table[table["metric"] == "accuracy"].groupby("line", sort=False):
         most = part.iloc[-1]
-        reached = f"{most['value']:.3f} ({interval_words(most)}, n={most['n']})"
-        yield f"{line}: validation accuracy {reached} with {most['images']:.0f} labels"
+        interval = f"({interval_words(most)}, n={most['n']})"
+        yield f"{line}: validation accuracy {most['value']:.3f} {interval} with {most['images']:.0f} labels"
     for line, laws in needed.items():
-        law = laws.iloc[0]
+        law = laws.iloc[0]  # of all classes
         if law["said"]:
             yield f"{line}: the number of additional images cannot be estimated: {law['said']}"
         elif not law["more"]:
@@ -236,11 +225,8 @@ def curve_results(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
         lines = pd.DataFrame(seed_lines(own, PUBLISHED_METRICS))
         both = pd.concat([lines.astype(object), all_seeds(lines, own).astype(object)])
         parts.append(both.assign(labelled=labelled))
-        published += [
-            {"line": name, "labelled": labelled, "split": split, "metric": metric, "value": theirs[metric]}
-            | {"n": theirs["n"]}
-            for split, theirs in own[0][0].published.items()
-            for metric in PUBLISHED_METRICS
-            if metric in theirs
-        ]
+        for split, theirs in own[0][0].published.items():
+            row = {"line": name, "labelled": labelled, "split": split, "n": theirs["n"]}
+            metrics = [metric for metric in PUBLISHED_METRICS if metric in theirs]
+            published += [{**row, "metric": metric, "value": theirs[metric]} for metric in metrics]
     return pd.concat(parts)[[*COLUMNS, "labelled"]], pd.DataFrame(published)

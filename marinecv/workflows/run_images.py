@@ -83,10 +83,7 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
 def other_images(
     source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
 ) -> pd.DataFrame:
-    """Return the catalog of images from elsewhere; without splits all are in `split`.
-
-    Raises ValueError where the model does not have a class of theirs, or drawn images meet photographs.
-    """
+    """Return the catalog of images from elsewhere, all in `split` if unsplit; ValueError for a class the run lacks."""
     manifest = source.manifest
     if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")

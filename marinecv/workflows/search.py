@@ -8,7 +8,7 @@ from typing import Any
 from marinecv.console import Log, link, quiet
 from marinecv.hold import hold
 from marinecv.progress import duration
-from marinecv.recipes.registry import is_own, recipe_for, recipe_named
+from marinecv.recipes.registry import recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
@@ -82,7 +82,7 @@ def search(
 
     Args:
         data: images, see `mcv.train`.
-        recipe: see `mcv.train`; None takes a head on a frozen backbone on your own images.
+        recipe: see `mcv.train`; None takes the one for these images.
         engine: library that suggests the values: `"kerastuner"` (the default) or `"optuna"`, which `workers` need.
         algorithm: of Keras Tuner `"bayesian"`, `"random"` or `"grid"`, of Optuna `"tpe"` or `"random"`; None takes the
             first.
@@ -99,11 +99,9 @@ def search(
     engine, algorithm = settled_engine(engine, algorithm, workers)
     if not 1 <= trials <= MOST_TRIALS:
         raise ValueError(f"Expected 1 to {MOST_TRIALS} trials. Received: trials={trials}.")
-    if recipe is None and data is not None:
-        data, chosen = settled(data, None, log)
-        recipe = chosen if is_own(data.manifest, recipe_for(None)) else None
-    if recipe is None:
+    if recipe is None and data is None:
         raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
+    data, recipe = settled(data, recipe, log)
     recipe = recipe_named(recipe, "search")
     # All of validation ranks the trials: nothing is held out to calibrate on.
     changes = {"training.calibration": recipe.training.calibration, **named_changes(recipe, changes, **settings)}
@@ -153,10 +151,7 @@ def work_apart(folder: Path, track: str | None) -> None:
 
 
 def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
-    """Train the trials in workers of Ray, log each that is over, and return whether all are.
-
-    Ray starts a killed worker again, which resumes its trial; when this process is stopped, so are the workers.
-    """
+    """Train the trials in workers of Ray, which restarts killed ones; log each that is over; return whether all are."""
     over = {trial.number for trial in search.trials if trial.over}
     if len(over) == search.count:
         return True

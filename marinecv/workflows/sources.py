@@ -14,7 +14,7 @@ from marinecv.data.catalog import check_trainable, read_catalog
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
-from marinecv.data.user_tables import as_catalog, usable
+from marinecv.data.user_tables import as_catalog
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
 from marinecv.training.recipe import DataChoice
@@ -43,10 +43,7 @@ Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
 
 
 def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find images, to be read as the data part of a recipe says; None takes the recipe's own images.
-
-    Raises ValueError where there is no such folder or data set, or both have the same name.
-    """
+    """Find images, to be read as the data part of a recipe says; None: the recipe's own; ValueError without any."""
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
@@ -74,12 +71,8 @@ def names_data_set(data: str | os.PathLike) -> bool:
 
 
 def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
-    """Read the catalog of a data set before TensorFlow is imported; ValueError where no image of it can be used."""
+    """Read the catalog of a data set before TensorFlow is imported; ValueError where nothing can be trained on it."""
     catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
-    if usable(catalog).empty:
-        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
-        problems = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
-        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {problems}.")
     check_trainable(catalog.assign(split="train"))
     return Source(manifest, catalog, (choice.label_rule, choice.no_box))
 

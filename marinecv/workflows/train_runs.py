@@ -243,10 +243,10 @@ def follow(folder: str | os.PathLike, log: Log) -> Run:
             pixels, catalog = load_pixels(before, recipe.image)
             unread = catalog[catalog["problem"] != before["problem"]]
             if len(unread):
+                first = f"{unread['path'].iloc[0]}: {unread['problem'].iloc[0]}"
                 raise ValueError(
-                    f"{len(unread)} images that process 0 has read cannot be read here, the first is "
-                    f"{unread['path'].iloc[0]}: {unread['problem'].iloc[0]}. Every machine must see the same files at "
-                    "the same places."
+                    f"{len(unread)} images that process 0 has read cannot be read here, the first is {first}. Every "
+                    "machine must see the same files at the same places."
                 )
             fit_recipe(recipe, run, pixels)
     leave()
