@@ -1,7 +1,7 @@
 """Learning curves: classifiers at several fractions of the labels, and a sample-size estimate for a goal."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,16 +42,13 @@ TEXT = ("line", "split", "metric", "class_name", "said")
 
 
 class LearningCurve(Experiment):
-    """A folder of classifiers at several fractions of the labels, with tables of what more labels bring.
+    """A folder of classifiers at several fractions of the labels, with tables; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> how = {"fractions": (0.5, 1), "seeds": 1, "epochs": 1, "limit": 24, "log": None}
-        >>> made = mcv.learning_curve(mcv.demo_images(), "aquarium_four_conv", **how)
-        >>> "accuracy" in mcv.LearningCurve(made.folder).curve["metric"].unique()
-        True
-
-    Args:
-        folder: of an existing learning curve; ValueError where it is none.
+    >>> import marinecv as mcv
+    >>> how = {"fractions": (0.5, 1), "seeds": 1, "epochs": 1, "limit": 24, "log": None}
+    >>> made = mcv.learning_curve(mcv.demo_images(), "aquarium_four_conv", **how)
+    >>> "accuracy" in mcv.LearningCurve(made.folder).curve["metric"].unique()
+    True
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -144,10 +141,17 @@ def learning_curve(
         raise ValueError("The labels of each run are what fractions= says. Leave out labelled.")
     lines = with_weights_at_hand(lines, changes, log)
     own = {line.name: changes_of(line, lines, changes) for line in lines}
-    check_asked([with_changes(line, own[line.name]) for line in lines], fractions, encoder, encoder_data)
+    changed = [with_changes(line, own[line.name]) for line in lines]
+    unlabelled = encoder_data == "unlabelled"
+    with_encoders = [line for line in changed if wants_encoder(line)]
+    if (encoder is not None or unlabelled) and not with_encoders:
+        names = ", ".join(line.name for line in lines)
+        raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
+    if min(fractions) == 1 and (any(line.data.pseudo_labels for line in changed) or (unlabelled and with_encoders)):
+        raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
     manifest, catalog, choice = read_data(data, lines, own[lines[0].name], log)
     class_names = class_names_of(catalog, manifest)
-    first = with_changes(lines[0], own[lines[0].name]).training.seed
+    first = changed[0].training.seed
     points = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
     cells, begins = plan_cells(lines, own, points, catalog, choice, encoder_data if encoder is None else None)
     if encoder is not None:
@@ -191,16 +195,6 @@ def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
         names = ", ".join(recipe.name for recipe in lines)
         raise ValueError(f"{names} are of different data. A curve has those of one data set.")
     return lines
-
-
-def check_asked(lines: Collection[Recipe], fractions: Sequence[float], encoder: object, encoder_data: str) -> None:
-    """Raise ValueError where an argument cannot act, or a line would have no run."""
-    unlabelled = encoder_data == "unlabelled"
-    if (encoder is not None or unlabelled) and not any(map(wants_encoder, lines)):
-        names = ", ".join(line.name for line in lines)
-        raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
-    if min(fractions) == 1 and any(line.data.pseudo_labels or (unlabelled and wants_encoder(line)) for line in lines):
-        raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
 
 
 def plan_cells(

@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import pandas as pd
 
-from marinecv import runs
+from marinecv import runs, studies
 from marinecv.choices import FITTED_SPLITS
-from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, explain
 from marinecv.workflows.export import export
@@ -20,15 +19,12 @@ from marinecv.workflows.sources import Data, Paths
 
 
 class Run(runs.Run):
-    """A run folder, as `mcv.train` makes it: its files, and the workflows that start from it.
+    """A folder of a run, as `mcv.train` makes it, with the workflows that start from it; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-        >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
-        24
-
-    Args:
-        folder: of an existing run; ValueError where it is none.
+    >>> import marinecv as mcv
+    >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+    >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
+    24
     """
 
     @cached_property
@@ -57,16 +53,13 @@ class Run(runs.Run):
         return export(self, format, quantise, **options)
 
 
-class Experiment(Study):
-    """A folder of runs: a grid, folds, label fractions or a reproduction.
+class Experiment(studies.Study):
+    """A folder of runs: a grid, folds, label fractions or a reproduction; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
-        >>> mcv.Experiment(experiment.folder).best.finished
-        True
-
-    Args:
-        folder: of an existing experiment; ValueError where it is none.
+    >>> import marinecv as mcv
+    >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
+    >>> mcv.Experiment(experiment.folder).best.finished
+    True
     """
 
     @property

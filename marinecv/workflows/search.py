@@ -33,15 +33,12 @@ CANCEL_S = 10
 
 
 class Search(search_folder.Search):
-    """A folder of trials of one recipe, and the best of them trained again.
+    """A folder of trials of one recipe, the best of them trained again; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
-        >>> len(mcv.Search(search.folder).table())
-        1
-
-    Args:
-        folder: of an existing search; ValueError where it is none.
+    >>> import marinecv as mcv
+    >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
+    >>> len(mcv.Search(search.folder).table())
+    1
     """
 
     @property
