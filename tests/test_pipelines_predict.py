@@ -1,5 +1,6 @@
-"""`predict`: a row a file, whatever the file; nothing overwritten, nothing from flags that the run knows."""
+"""`predict` from the command line and from Python: a row a file, whatever the file, and nothing overwritten."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,8 +10,11 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 
+import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.inputs.pixels import read_pixels
 from marinecv.workflows import predict, predictor
+from marinecv.workflows.run import Run
 from marinecv.workflows.sources import find_images
 from pipelines.cli import main
 
@@ -135,3 +139,56 @@ def test_a_file_of_any_suffix_can_be_named_and_the_exit_code_is_1_where_no_file_
         rows = rows_of(out)
         assert list(rows["path"]) == [str(photos / name)] and (rows["problem"] != "").tolist() == [code == 1]
     assert "0 predicted, 1 failed" in capsys.readouterr().out
+
+
+def test_in_memory_it_is_what_the_file_and_the_command_hold(finished_run, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "CHUNK", 4)
+    lines, before = [], sorted(photos.rglob("*"))
+    table = Run(finished_run).predict(photos, review=True, log=lines.append)
+    assert sorted(photos.rglob("*")) == before and "  5/5 images" in lines
+    assert "3 predicted, 2 failed (column problem)" in lines
+    written = mcv.predict(finished_run, [str(photos)], review=True, output=tmp_path / "a.csv", log=None)
+    assert capsys.readouterr() == ("", "")
+    assert main(["predict", str(finished_run), str(photos), "--review", "--output", str(tmp_path / "b.csv")]) == 0
+    pd.testing.assert_frame_equal(table, written)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    names = ["p_crab", "p_eel", "p_ray"]
+    assert list(table) == ["path", "predicted_class", "probability", *names, "doubt", "review", "problem"]
+    good = table[table["problem"] == ""]
+    assert good["probability"].tolist() == good[names].max(axis=1).tolist()
+    assert table["probability"].isna().sum() == 2 and table["doubt"].dtype == float
+    pixels = read_pixels(good["path"], Run(finished_run).spec)[0].astype(np.float32)
+    np.testing.assert_allclose(good[names], Run(finished_run).model.predict(pixels, verbose=0), atol=1e-5)
+
+
+def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_run, photos, tmp_path):
+    drawn = shutil.copytree(finished_run, tmp_path / "drawn")
+    contract = json.loads((drawn / "contract.json").read_text())
+    (drawn / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    (drawn / "calibration.json").unlink()  # it is of another contract
+    with pytest.raises(ValueError, match="drawn pictures.*add demonstration=True"):
+        mcv.predict(drawn, photos, log=None)
+    assert len(mcv.predict(drawn, photos, limit=2, demonstration=True, log=None)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "out.csv"}, "out.csv exists .* Name another with output=."),
+        ({"workers": "rya"}, 'Expected workers to be one of .*Did you mean "ray"?'),
+        ({"batch_size": 0}, "Expected batch_size"),
+        ({"limit": 0}, "Expected limit"),
+        ({"run": "."}, "is no run"),
+        ({"paths": "nowhere"}, "There is no nowhere"),
+        ({"paths": "empty"}, "No image in empty"),
+    ],
+)
+def test_what_it_refuses_is_said_in_words_of_its_arguments(
+    finished_run, photos, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("out.csv").write_text("mine")
+    with pytest.raises(ValueError, match=message):
+        mcv.predict(**{"run": finished_run, "paths": photos, "log": None, **options})
+    assert Path("out.csv").read_text() == "mine"

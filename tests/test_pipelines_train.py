@@ -1,5 +1,6 @@
 """`pretrain` from the command line: what a run leaves, what each flag does, and going on after a kill."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ from conftest import draw_image
 from PIL import Image
 
 import marinecv as mcv
+from marinecv.atomic import write_json
 from marinecv.console import quiet
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.hold import LOCK
 from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
 from marinecv.studies import Study
+from marinecv.tables import write_table
 from marinecv.training.callbacks import EpochLine
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import named_changes
@@ -240,7 +243,7 @@ def test_merge_case_reaches_catalog_boxes_recipe_and_images_from_elsewhere(
     for table in roboflow_folder.rglob("_annotations.csv"):
         table.write_text(table.read_text().replace(",eel,", ",Eel,"))
     names, choice = Run(finished_run).class_names, DataChoice(name="tank")
-    with pytest.raises(ValueError, match="no class 'Eel'"):
+    with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
         other_images(source_of(roboflow_folder, choice, quiet), choice, names, "test", 0, quiet)
     source = source_of(roboflow_folder, replace(choice, merge_case=True), quiet)
     assert set(other_images(source, choice, names, "test", 0, quiet)["class_name"]) == {"crab", "eel", "ray"}
@@ -350,3 +353,49 @@ def test_another_experiment_is_not_compared_with_the_published_figure(settings, 
     choice = replace(BEST.data, split_by="published", limit=40)
     assert bool(plan.adjusted(BEST, choice, named_changes(BEST, **settings)).published) == kept
     assert not plan.adjusted(BEST, replace(choice, label_rule="area"), named_changes(BEST, **settings)).published
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_selecting_on_test_alone_is_said_loudly_and_kept_in_study_and_contracts(
+    split, shared_tank, tmp_path, untrained, capsys
+):
+    assert pretrain(shared_tank, tmp_path / "s", "--grid", "--select-on", split) == 0
+    assert ("WARNING: the best row will be chosen on test" in capsys.readouterr().out) == (split == "test")
+    study = Study(tmp_path / "s")
+    assert study.select_on == split
+    contracts = [Run(study.cell_folder(cell)).read("contract.json") for cell in study.cells]
+    assert [contract.get("select_on", "validation") for contract in contracts] == [split] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [((), "makes one run"), (("--grid", "--folds", "2"), "--select-on test needs test images")]
+)
+def test_selecting_on_test_without_a_choice_or_without_test_is_refused(shared_tank, tmp_path, capsys, words, said):
+    assert pretrain(shared_tank, tmp_path / "s", "--select-on", "test", *words) == 1
+    assert said in capsys.readouterr().err and not (tmp_path / "s").exists()
+    assert main(["pretrain", "--resume", str(tmp_path), "--select-on", "test"]) == 1
+    assert "--resume settles what --select-on would say" in capsys.readouterr().err
+
+
+def test_figures_of_all_folds_over_few_groups_say_so_on_the_console_and_the_page(finished_run, tmp_path, capsys):
+    run = Run(shutil.copytree(finished_run, tmp_path / "a"))
+    recipe = run.read("recipe.json")
+    recipe["data"]["fold"] = "1/2"
+    write_json(run.path("recipe.json"), recipe)
+    write_table(run.path("catalog.csv"), run.catalog.assign(group="tank"))
+    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a"]), print)
+    said = "no interval"
+    assert said in capsys.readouterr().out and said in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_best_on_test_is_named_with_its_warning(finished_run, tmp_path, capsys):
+    for cell in ("a", "b"):
+        shutil.copytree(finished_run, tmp_path / cell)
+    metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    metrics["test"]["accuracy"] |= {"value": 1.0, "high": 1.0}
+    (tmp_path / "b" / "metrics.json").write_text(json.dumps(metrics))
+    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a", "b"], select_on="test"), print)
+    said = capsys.readouterr().out
+    assert "best on test: b (1.000, n=3)" in said and "best on validation" not in said
+    assert "WARNING: chosen on test" in said
+    assert "b is best on test" in (tmp_path / "report.html").read_text(encoding="utf-8")

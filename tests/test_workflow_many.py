@@ -1,5 +1,6 @@
-"""Searches, learning curves and reproductions from Python: arguments, what they return, and going on with them."""
+"""Workflows from Python: which images they take, what they return and refuse, and going on with them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,15 +9,18 @@ from conftest import COLOURS, draw_image
 
 import marinecv as mcv
 from marinecv.atomic import write_json
+from marinecv.console import quiet
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.aquarium import BEST, MOBILENET
 from marinecv.recipes.butterflies import UNET, A
 from marinecv.search.space import TRAINING
 from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import read_recipe
 from marinecv.workflows import learning_curve, resume, search, train_runs
 from marinecv.workflows.learning_curve import LearningCurve
 from marinecv.workflows.reproduce import Reproduction
+from marinecv.workflows.sources import CATALOG, read_early, source_of
 
 TINY = A.with_model(filters=(4,), bottleneck=6)
 ENCODED = TINY.with_model(weights=UNET.name)
@@ -45,9 +49,7 @@ def test_a_search_of_a_catalog_returns_its_trials_and_the_best_run_and_says_noth
     assert (recipe.image.height, recipe.training.epochs, recipe.training.batch_size) == (16, 1, 8)
     assert recipe.training.calibration == 0.0  # all of validation ranks the trials
     assert found.best_run.metrics["validation"]["accuracy"]["n"] == 6
-    again = mcv.resume(found.folder, log=None)
-    assert isinstance(again, mcv.Search) and again.trials == found.trials
-    assert capsys.readouterr() == ("", "")
+    assert mcv.resume(found.folder, log=None).trials == found.trials and capsys.readouterr() == ("", "")
 
 
 def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_path, capsys):
@@ -112,6 +114,8 @@ PRETRAIN = {"recipes": ["pretrain"]}
         (SEARCH, {"engine": "skopt"}, "no engine 'skopt'"),
         (SEARCH, {"nonsense": 3}, "has no setting 'nonsense'"),
         ((mcv.search, None), {"data": None}, "Name a recipe with recipe="),
+        ((mcv.train, BEST), {"fold": "1/2"}, "data.fold is no setting"),
+        ((mcv.train, MOBILENET), {"changes": {"model.weights": "nowhere.h5"}}, "no weights file nowhere.h5"),
         (CURVE, {"seeds": 0}, "Received: seeds=0."),
         (CURVE, {"goal": 1}, "between 0 and 1. Received: goal=1."),
         (CURVE, {"encoder_data": "test"}, "encoder_data='test'"),
@@ -157,3 +161,47 @@ def test_functions_stay_where_packages_are_called_alike():
     import marinecv.search.space  # noqa: F401
 
     assert mcv.search is search.search
+
+
+def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path):
+    manifest = manifest_of_folder(shared_tank)
+    catalog = mcv.read_catalog(manifest)
+    for data in (shared_tank, str(shared_tank), manifest, source_of(manifest, BEST.data, quiet)):
+        source = source_of(data, BEST.data, quiet)
+        assert source.manifest.name == manifest.name and source.read(BEST.data, quiet).equals(catalog)
+    source = source_of(catalog.sample(frac=1, random_state=0), BEST.data, quiet)
+    assert source.manifest.name == CATALOG and set(source.read(BEST.data, quiet)["image_id"]) == set(
+        catalog["image_id"]
+    )
+
+
+def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aquarium" / "eel").mkdir(parents=True)
+    draw_image("eel", 0).save(tmp_path / "aquarium" / "eel" / "a.jpg")
+    with pytest.raises(ValueError, match="names a data set and a folder. Expected './aquarium'"):
+        source_of("aquarium", BEST.data, quiet)
+    assert source_of("./aquarium", BEST.data, quiet).manifest.root == tmp_path / "aquarium"
+    with pytest.raises(ValueError, match="no data set 'aquarum'. Did you mean \"aquarium\""):
+        mcv.train("aquarum", log=None)
+
+
+def test_images_of_which_none_can_be_used_are_an_error_with_its_reason(tmp_path):
+    (tmp_path / "mine" / "eel").mkdir(parents=True)
+    (tmp_path / "mine" / "eel" / "a.jpg").write_bytes(b"nothing")
+    manifest = manifest_of_folder(tmp_path / "mine")
+    with pytest.raises(ValueError, match="no usable image.*1 images have a problem, the first: "):
+        read_early(manifest, replace(BEST.data, name=manifest.name), quiet)
+
+
+@pytest.mark.parametrize("text", ["", "[model]\nkind = 3\n", "model = 3\n", 'name = "a"\n'])
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ValueError, match="a.toml: "):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_without_a_network_the_error_names_the_demo_images(monkeypatch):
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    with pytest.raises(ConnectionError, match=r"mcv.demo_images\(\)"):
+        mcv.locate("aquarium")

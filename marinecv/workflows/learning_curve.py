@@ -153,7 +153,8 @@ def learning_curve(
     class_names = class_names_of(catalog, manifest)
     first = changed[0].training.seed
     points = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
-    cells, begins = plan_cells(lines, own, points, catalog, choice, encoder_data if encoder is None else None)
+    wanted = [(line, line_changed, own[line.name]) for line, line_changed in zip(lines, changed, strict=True)]
+    cells, begins = plan_cells(wanted, points, catalog, choice, encoder_data if encoder is None else None)
     if encoder is not None:
         cells = with_encoder(cells, open_run(encoder), catalog, len(class_names))
     announce({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
@@ -198,8 +199,7 @@ def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
 
 
 def plan_cells(
-    lines: list[Recipe],
-    changes: dict[str, Changes],
+    lines: list[tuple[Recipe, Recipe, Changes]],
     points: Sequence[tuple[int, float]],
     catalog: pd.DataFrame,
     choice: DataChoice,
@@ -207,16 +207,16 @@ def plan_cells(
 ) -> tuple[Cells, dict[str, str]]:
     """Return recipe and images of each run by its name, encoders first, and by run the name of its encoder.
 
-    `changes` are by name of the line, `points` seeds and fractions. A line with pseudo-labels has the smallest fraction
-    alone; one with an encoder trained on unlabeled images has no fraction of 1. `encoder_data=None` trains no encoder.
+    A line is its recipe before and after its changes, and these; a point a seed and a fraction. With pseudo-labels a
+    line has the smallest fraction alone, with an encoder trained on unlabeled images none of 1; with
+    `encoder_data=None` no encoder is trained.
     """
     encoders, cells, begins = {}, {}, {}
     unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in points)
     for seed, fraction in points:
         labels, point = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
-        for line in lines:
-            own = changes[line.name]
-            changed, seeded = with_changes(line, own), {**own, "training.seed": seed}
+        for line, changed, own in lines:
+            seeded = {**own, "training.seed": seed}
             on_the_rest = changed.data.pseudo_labels or (unlabelled and wants_encoder(changed))
             if (changed.data.pseudo_labels and fraction > least) or (on_the_rest and fraction == 1):
                 continue

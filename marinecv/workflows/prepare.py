@@ -85,12 +85,8 @@ def plan_runs(
     recipes = with_weights_at_hand(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
-    parts = {}
     if folds:
-        by = "grouped" if is_grouped(choice.split_by) else "stratified"
-        for n, part in enumerate(kfold(catalog, folds, seed, by), start=1):
-            data_choice = replace(choice, split_by=by, fold=f"{n}/{folds}")
-            parts[f"fold{n}"] = data_choice, part.sort_values("image_id"), {}  # one order of images: one pixel cache
+        parts = {name: (*part, {}) for name, part in folded(choice, catalog, folds, seed).items()}
     elif seeds:
         parts = {f"seed{n}": (choice, catalog, {"training.seed": n}) for n in range(seed, seed + seeds)}
     else:
@@ -272,6 +268,13 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
     published = changed.published if now == smaller else {}  # of the report's own settings alone
     report = "" if is_other else recipe.report
     return replace(now, title=title, report=report, published=published, budget=", ".join(filter(None, less)))
+
+
+def folded(choice: DataChoice, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:
+    """Return data part and catalog by name of a fold, each image in validation once, in one order for all folds."""
+    by = "grouped" if is_grouped(choice.split_by) else "stratified"
+    parts = enumerate((part.sort_values("image_id") for part in kfold(catalog, folds, seed, by)), start=1)
+    return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
 
 def with_feature_cache(

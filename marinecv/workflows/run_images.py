@@ -102,5 +102,6 @@ def other_images(
             catalog = catalog.assign(split=split)
     unknown = sorted(set(usable(catalog)["class_name"]) - set(class_names))
     if unknown:
-        raise ValueError(f"The run has no class {unknown[0]!r} of these images. Expected {', '.join(class_names)}.")
+        known = ", ".join(class_names)
+        raise ValueError(f"Classes that the run does not know, the first: {unknown[0]!r}. Expected some of {known}.")
     return catalog
