@@ -114,7 +114,7 @@ def reproduce(
             log(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
             continue
         if plan.manifest.demonstration:
-            raise ValueError("A reproduction needs the real images: drawn ones never enter the results.")
+            raise ValueError("A reproduction needs the real images: the demonstration never enters the results.")
         if plan.manifest.name != name and not is_kept_apart:
             raise ValueError(f"Images of {plan.manifest.name} would overwrite results on {name}. Name results_dir=.")
         runs |= {cell: (*pair, plan.manifest) for cell, pair in plan.runs.items()}
