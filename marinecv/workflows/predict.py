@@ -150,9 +150,7 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
         log(f"{reason}: the model was trained elsewhere.")
         return None
     if not run.path("calibration.json").is_file():
-        log(
-            f'{reason}: no calibration.json. To make one, delete its metrics.json and go on with resume("{run.folder}").'
-        )
+        log(f'{reason}: no calibration.json; delete its metrics.json and go on with resume("{run.folder}").')
         return None
     calibration = run.calibration
     if calibration.reason:
