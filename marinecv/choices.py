@@ -35,3 +35,6 @@ JIT_COMPILE = get_args(JitCompile)
 BankDtype = Literal["float32", "float16"]
 BANK_DTYPES = get_args(BankDtype)
 DISTRIBUTED = ("mirrored", "data-parallel")
+WORK_FILES = {"search.json": "search", "curve.json": "curve", "reproduction.json": "reproduction"}
+WORK_FILES |= {"study.json": "study", "recipe.json": "run"}
+"""File of a folder -> what the folder holds; the first file that is there decides."""

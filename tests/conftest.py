@@ -10,13 +10,14 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from marinecv.workflows.weights import weights_host_answers
+from marinecv.workflows.prepare import weights_host_answers
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -225,3 +226,23 @@ def tank(tmp_path, roboflow_folder, tank_zip, server):
         "[expected.boxes]\ntrain = {crab = 2, eel = 5, ray = 2}\n"
     )
     return load_manifest(tmp_path / "tank.toml")
+
+
+def search(tank: Path, folder: Path, *words: object) -> int:
+    """Run `search`: three trials of two epochs at 16x16; return its exit code."""
+    from pipelines.cli import main
+
+    known = ["--recipe", "aquarium_four_conv", "--data-dir", tank, "--epochs", 2, "--image-size", 16, "--trials", 3]
+    return main(["search", *map(str, [*known, "--output-dir", folder, *words])])
+
+
+@contextmanager
+def room_for(num_bytes: int):
+    """The operating system refuses to let a file of this process grow larger, as a full disk would."""
+    resource = pytest.importorskip("resource", reason="needs Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

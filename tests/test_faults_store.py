@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from test_faults_work import room_for
+from conftest import room_for
 
 from marinecv.data import download, manifests, materialise, reef
 from marinecv.data.catalog import read_catalog

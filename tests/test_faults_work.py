@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 import tensorflow as tf
+from conftest import room_for
 
 from marinecv.hold import LOCK, hold
 from marinecv.runs import Run, fresh_folder
@@ -38,7 +39,7 @@ def held_elsewhere(folder):
 
 def test_a_folder_is_held_by_one_process(tmp_path):
     with held_elsewhere(tmp_path):
-        with pytest.raises(ValueError, match="is in use: another process writes into it. Wait for its end, or name"):
+        with pytest.raises(ValueError, match="is in use: another process"):
             hold(tmp_path).__enter__()
         assert fresh_folder(tmp_path) == tmp_path  # the lock is nothing that could be overwritten
     with hold(tmp_path), hold(tmp_path):  # its own process may hold it twice
@@ -72,20 +73,8 @@ def test_two_runs_in_one_folder_at_once_are_one_run_and_an_error(shared_tank, fi
         folder.mkdir(exist_ok=True)
         with held_elsewhere(folder):
             assert main(["pretrain", *words, str(folder)]) == 1
-        assert f"error: {folder} is in use: another process writes into it." in capsys.readouterr().err
+        assert f"error: {folder} is in use" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "new").iterdir()] == [LOCK]
-
-
-@contextmanager
-def room_for(num_bytes):
-    """The operating system refuses to let a file of this process grow larger, as a full disk would."""
-    resource = pytest.importorskip("resource", reason="needs Unix")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(
@@ -129,57 +118,40 @@ def test_an_output_folder_that_may_not_be_written_is_said_before_any_work(tmp_pa
     with as_nobody(), pytest.raises(PermissionError) as refused:
         fresh_folder(tmp_path / "run")
     tmp_path.chmod(0o700)
-    assert in_words(refused.value, Namespace()).endswith(
-        "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
-    )
+    assert "--output-dir for results, MARINECV_HOME" in in_words(refused.value, Namespace())
     assert not (tmp_path / "run").exists()
 
 
-def test_an_error_of_the_system_without_a_known_mend_is_said_as_it_is():
-    error = OSError(errno.EIO, "Input/output error", "x.csv")
-    assert in_words(error, Namespace()) == "[Errno 5] Input/output error: 'x.csv'"
+OOM = "OOM when allocating tensor with shape[9]"
 
 
 @pytest.mark.parametrize(
-    ("error", "asked", "said"),
+    ("error", "asked", "part"),
     [
+        (OSError(errno.EIO, "Input/output error", "x.csv"), [], "[Errno 5] Input/output error: 'x.csv'"),
         (MemoryError(), ["epochs"], "Out of memory. Use a smaller model."),
+        (MemoryError("Unable to allocate 1.00 PiB"), ["batch_size", "limit"], "a smaller --batch-size or --limit."),
         (
-            MemoryError("Unable to allocate 1.00 PiB for an array with shape (9,)"),
-            ["batch_size", "limit"],
-            "(Unable to allocate 1.00 PiB for an array with shape (9,)). Use a smaller --batch-size or --limit.",
-        ),
-        (
-            tf.errors.ResourceExhaustedError(
-                None, None, "Graph execution error:\n\nOOM when allocating tensor with shape[9]"
-            ),
+            tf.errors.ResourceExhaustedError(None, None, f"Graph execution error:\n\n{OOM}"),
             ["batch_size", "image_size"],
-            "Out of memory (OOM when allocating tensor with shape[9]). Use a smaller --batch-size or --image-size.",
+            f"Out of memory ({OOM}). Use a smaller --batch-size or --image-size.",
         ),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), ["image_size"], "Use a smaller --image-size."),
-        (
-            tf.errors.UnknownError(None, None, "{{node}} /x/part-0; No space left on device [Op]"),
-            [],
-            "/x/part-0 cannot be",
-        ),
-        (
-            ValueError("Of 3 files one fails: File too large. Make room here."),
-            [],
-            "Of 3 files one fails: File too large. Ma",
-        ),
-        (
-            sqlite3.OperationalError("database or disk is full"),
-            [],
-            "A file cannot be written: disk is full. Make room, or",
-        ),
-        (UnicodeEncodeError("ascii", "鱼", 0, 1, "ordinal"), [], ""),
-        (KeyError("x"), [], ""),
+        (tf.errors.UnknownError(None, None, "{{node}} /x/part-0; No space left on device [Op]"), [], "/x/part-0"),
+        (ValueError("Of 3 files one fails: File too large. Make room here."), [], "File too large. Make room here"),
+        (sqlite3.OperationalError("database or disk is full"), [], "disk is full. Make room"),
     ],
 )
-def test_a_full_memory_and_a_full_disk_are_blamed_however_a_library_reports_them(error, asked, said):
-    words = in_words(error, Namespace(**dict.fromkeys(asked)))
-    assert words.startswith(said) or words.endswith(said)
-    assert bool(words) == bool(said)
+def test_a_full_memory_and_a_full_disk_are_blamed_however_a_library_reports_them(error, asked, part):
+    assert part in in_words(error, Namespace(**dict.fromkeys(asked)))
+
+
+def test_an_error_that_is_no_fault_of_the_machine_is_blamed_on_nothing():
+    assert (
+        in_words(KeyError("x"), Namespace())
+        == in_words(UnicodeEncodeError("ascii", "鱼", 0, 1, "x"), Namespace())
+        == ""
+    )
 
 
 def test_a_training_that_runs_out_of_memory_is_one_sentence(shared_tank, tmp_path, monkeypatch, capsys):
@@ -188,10 +160,7 @@ def test_a_training_that_runs_out_of_memory_is_one_sentence(shared_tank, tmp_pat
 
     monkeypatch.setattr(train_runs, "fit_recipe", fill)
     assert main(["pretrain", "--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
-    said = capsys.readouterr().err
-    assert (
-        said.startswith("error: Out of memory (OOM") and "Use a smaller --batch-size or --image-size or --limit" in said
-    )
+    assert "error: Out of memory (OOM" in (said := capsys.readouterr().err) and "a smaller --batch-size" in said
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "onnx"])
@@ -215,7 +184,7 @@ def test_a_path_that_is_not_utf_8_is_said_before_any_work(words, roboflow_folder
     except (OSError, UnicodeError):
         pytest.skip("this system has UTF-8 names alone")
     assert main([*words.split(), place]) == 1
-    assert f"error: The path {tmp_path}/caf\\xe9 is not UTF-8. Rename the folder." in capsys.readouterr().err
+    assert f"{tmp_path}/caf\\xe9 is not UTF-8" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -224,19 +193,7 @@ def test_a_store_that_can_be_no_folder_is_said_at_once(home, tmp_path, monkeypat
     (tmp_path / "file").touch()
     monkeypatch.setenv("MARINECV_HOME", str(tmp_path / home))
     assert main(["data", "list"]) == 1
-    file = tmp_path / "file"
-    said = f"error: MARINECV_HOME is {tmp_path / home}, and {file} is a file. Name another folder with MARINECV_HOME."
-    assert capsys.readouterr().err.strip() == said
-
-
-def test_a_store_that_may_not_be_written_is_blamed(shared_tank, tmp_path, monkeypatch, capsys):
-    def refuse(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "splits"))
-
-    monkeypatch.setattr("marinecv.workflows.prepare.keep_split", refuse)
-    words = ["--data-dir", str(shared_tank), "--split-by", "stratified", "--output-dir", str(tmp_path / "run")]
-    assert main(["pretrain", *words]) == 1
-    assert "MARINECV_HOME for the store" in capsys.readouterr().err
+    assert f"MARINECV_HOME is {tmp_path / home}, and {tmp_path / 'file'} is a file." in capsys.readouterr().err
 
 
 def test_images_of_which_none_can_be_decoded_are_said_with_the_reason_of_the_first(shared_tank, tmp_path, capsys):
@@ -244,15 +201,7 @@ def test_images_of_which_none_can_be_decoded_are_said_with_the_reason_of_the_fir
     for file in tank.rglob("*.jpg"):
         file.write_bytes(file.read_bytes()[:-300])
     assert main(["pretrain", "--data-dir", str(tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
-    assert "error: The train split holds no usable image; the first, train/crab_train_0.jpg: cannot be" in (
-        capsys.readouterr().err
-    )
-
-
-def test_a_folder_that_is_no_run_is_not_to_be_resumed(tmp_path):
-    (tmp_path / "thesis.docx").touch()
-    with pytest.raises(ValueError, match="exists and is not empty. Expected a new or an empty folder: name another"):
-        fresh_folder(tmp_path)
+    assert "no usable image; the first, train/crab_train_0.jpg: " in capsys.readouterr().err
 
 
 def test_killed_before_there_is_a_run_it_says_to_start_again(shared_tank, tmp_path, monkeypatch, capsys):

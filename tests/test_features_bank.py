@@ -174,7 +174,7 @@ def test_half_precision_takes_half_the_room_and_three_digits(opened, front):
 
 
 def test_without_room_it_is_an_error_and_not_a_dead_process(opened):
-    from test_faults_work import room_for
+    from conftest import room_for
 
     with room_for(200), pytest.raises(OSError, match="bytes are needed and .* are free"):
         opened()

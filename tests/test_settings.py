@@ -159,7 +159,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr(workflow, "finish", lambda run, *args, **how: None)
     monkeypatch.setattr(prepare, "estimate_seconds", lambda *args, **how: 1.0)
     monkeypatch.setattr(prepare, "choose_bank", lambda *args: (0, ""))
-    monkeypatch.setattr("marinecv.workflows.weights.weights_host_answers", lambda: False)
+    monkeypatch.setattr("marinecv.workflows.prepare.weights_host_answers", lambda: False)
     monkeypatch.setattr(prepare, "candidates", lambda *args: pd.DataFrame({"image_id": ["a"]}))
     monkeypatch.setattr(train_runs, "synthesise", lambda train, *args: train.iloc[:0])
     monkeypatch.setattr(train_runs, "contact_sheet", lambda rows: SimpleNamespace(save=lambda path: None))

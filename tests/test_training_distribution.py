@@ -26,7 +26,7 @@ from marinecv.studies import Study
 from marinecv.training import fit as fitting
 from marinecv.training.distribution import distributed, join, share_here
 from marinecv.training.recipe import Recipe
-from marinecv.workflows import devices
+from marinecv.workflows import train_runs
 from pipelines.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -164,7 +164,7 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
 def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(
     tmp_path, monkeypatch, capsys, words, said
 ):
-    monkeypatch.setattr(devices, "join", lambda how: Share(process=1, processes=2, devices=2))
+    monkeypatch.setattr(train_runs, "join", lambda how: Share(process=1, processes=2, devices=2))
     study = Study.create(tmp_path, "s", "S", ["a"])
     words = [str(study.folder) if word == "STUDY" else word for word in words]
     assert main(["pretrain", "--distribute", "data-parallel", *words]) == 1
@@ -177,9 +177,14 @@ def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished
         (run / name).unlink()
     catalog = (run / "catalog.csv").read_text(encoding="utf-8").replace("crab_train_0.jpg,", "gone.jpg,")
     (run / "catalog.csv").write_text(catalog, encoding="utf-8")
-    monkeypatch.setattr(devices, "distributed", lambda how: nullcontext(Share()))
+    monkeypatch.setattr(train_runs, "distributed", lambda how: nullcontext(Share()))
     with pytest.raises(ValueError, match="cannot be read here, the first is .*gone"):
-        devices.follow(run, print)
+        train_runs.follow(run, print)
+
+
+def test_a_process_that_comes_to_a_finished_run_has_nothing_to_do(finished_run, capsys):
+    assert train_runs.follow(finished_run, print).finished
+    assert "is finished" in capsys.readouterr().out
 
 
 def start(*words: object, environment: dict | None = None) -> subprocess.Popen:

@@ -1,5 +1,6 @@
-"""Searches, learning curves and reproductions from Python: arguments, what they return, and going on with them."""
+"""Workflows from Python: which images they take, what they return and refuse, and going on with them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,16 +9,18 @@ from conftest import COLOURS, draw_image
 
 import marinecv as mcv
 from marinecv.atomic import write_json
+from marinecv.console import quiet
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.recipes.aquarium import BEST
+from marinecv.recipes.aquarium import BEST, MOBILENET
 from marinecv.recipes.butterflies import UNET, A
 from marinecv.search.space import TRAINING
 from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import read_recipe
 from marinecv.workflows import learning_curve, resume, search, train_runs
 from marinecv.workflows.learning_curve import LearningCurve
 from marinecv.workflows.reproduce import Reproduction
-from pipelines.options import in_flags
+from marinecv.workflows.sources import CATALOG, read_early, source_of
 
 TINY = A.with_model(filters=(4,), bottleneck=6)
 ENCODED = TINY.with_model(weights=UNET.name)
@@ -46,9 +49,7 @@ def test_a_search_of_a_catalog_returns_its_trials_and_the_best_run_and_says_noth
     assert (recipe.image.height, recipe.training.epochs, recipe.training.batch_size) == (16, 1, 8)
     assert recipe.training.calibration == 0.0  # all of validation ranks the trials
     assert found.best_run.metrics["validation"]["accuracy"]["n"] == 6
-    again = mcv.resume(found.folder, log=None)
-    assert isinstance(again, mcv.Search) and again.trials == found.trials
-    assert capsys.readouterr() == ("", "")
+    assert mcv.resume(found.folder, log=None).trials == found.trials and capsys.readouterr() == ("", "")
 
 
 def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_path, capsys):
@@ -62,9 +63,6 @@ def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_p
         metrics = curve.runs[f"{A.name}-{fraction}-seed0"].metrics
         assert value == pytest.approx(metrics["validation"]["accuracy"]["value"], abs=1e-6)
     assert curve.differences is None and curve.sample_size is None  # of one line, at two fractions
-
-    again = mcv.resume(curve.folder, goal=0.9, log=None)
-    assert isinstance(again, LearningCurve) and capsys.readouterr() == ("", "")
     (curve.folder / "curve.csv").unlink()
     with pytest.raises(ValueError, match=r'has no curve.csv yet. Go on with resume\("'):
         curve.curve  # noqa: B018
@@ -105,36 +103,39 @@ def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_i
         Reproduction("again")
 
 
+SEARCH, CURVE = (mcv.search, BEST), (mcv.learning_curve, TINY)
+PRETRAIN = {"recipes": ["pretrain"]}
+
+
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "options", "message"),
     [
-        (lambda images: mcv.search(images, BEST, trials=0), "Expected 1 to 9999 trials. Received: trials=0."),
-        (lambda images: mcv.search(), "Name a recipe with recipe="),
-        (lambda images: mcv.search(images, BEST, engine="skopt"), "There is no engine 'skopt'."),
-        (lambda images: mcv.search(images, BEST, nonsense=3), "has no setting 'nonsense'"),
-        (lambda images: mcv.learning_curve(images, TINY, seeds=0), "one seed or more. Received: seeds=0."),
-        (lambda images: mcv.learning_curve(images, TINY, goal=1), "between 0 and 1. Received: goal=1."),
-        (lambda images: mcv.learning_curve(images, TINY, encoder_data="test"), "one of train, unlabelled. Received"),
-        (
-            lambda images: mcv.learning_curve(images, TINY, encoder=".", encoder_data="unlabelled"),
-            "Leave out encoder_data=",
-        ),
-        (lambda images: mcv.learning_curve(images, TINY, labelled=0.5), "are what fractions= says. Leave out labelled"),
-        (lambda images: mcv.learning_curve(images, TINY, fractions=[0.5, 2]), "above 0 and at most 1. Received: 2."),
-        (lambda images: mcv.reproduce("fish"), 'There is no report "fish". Expected one of aquarium'),
-        (lambda images: mcv.reproduce("aquarium", seeds=0), "one seed or more. Received: seeds=0."),
-        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], epochs=1), r"\(training.epochs\) would overwr"),
-        (lambda images: mcv.reproduce("aquarium", recipes=["pretrain"], quick=True, dense=0.5), "model.dense"),
-        (
-            lambda images: mcv.reproduce("aquarium", recipes=["aquarium_three_conv"], data=images),
-            "The images of catalog would overwrite the results on aquarium",
-        ),
+        (SEARCH, {"trials": 0}, "1 to 9999 trials. Received: trials=0."),
+        (SEARCH, {"engine": "skopt"}, "no engine 'skopt'"),
+        (SEARCH, {"nonsense": 3}, "has no setting 'nonsense'"),
+        ((mcv.search, None), {"data": None}, "Name a recipe with recipe="),
+        ((mcv.train, BEST), {"fold": "1/2"}, "data.fold is no setting"),
+        ((mcv.train, MOBILENET), {"changes": {"model.weights": "nowhere.h5"}}, "no weights file nowhere.h5"),
+        (CURVE, {"seeds": 0}, "Received: seeds=0."),
+        (CURVE, {"goal": 1}, "between 0 and 1. Received: goal=1."),
+        (CURVE, {"encoder_data": "test"}, "encoder_data='test'"),
+        (CURVE, {"encoder": ".", "encoder_data": "unlabelled"}, "Leave out encoder_data="),
+        (CURVE, {"labelled": 0.5}, "Leave out labelled"),
+        (CURVE, {"fractions": [0.5, 2]}, "above 0 and at most 1. Received: 2."),
+        ((mcv.reproduce, "fish"), {}, 'no report "fish"'),
+        ((mcv.reproduce, "aquarium"), {"seeds": 0}, "Received: seeds=0."),
+        ((mcv.reproduce, "aquarium"), {**PRETRAIN, "epochs": 1}, "training.epochs would overwrite"),
+        ((mcv.reproduce, "aquarium"), {**PRETRAIN, "quick": True, "dense": 0.5}, "model.dense"),
+        ((mcv.reproduce, "aquarium"), {"recipes": ["aquarium_three_conv"]}, "Images of catalog would overwrite"),
     ],
 )
-def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, said, catalog, tmp_path, monkeypatch):
+def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, options, message, catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said):
-        call(catalog)
+    function, recipe = call
+    first = {"report": recipe} if function is mcv.reproduce else {"recipe": recipe}
+    first = {"recipes": recipe} if function is mcv.learning_curve else first
+    with pytest.raises(ValueError, match=message):
+        function(**{"data": catalog, **first, **options})
     assert not Path("runs").exists()
 
 
@@ -162,7 +163,45 @@ def test_functions_stay_where_packages_are_called_alike():
     assert mcv.search is search.search
 
 
-def test_arguments_are_said_as_flags():
-    assert in_flags('with engine="optuna", or fractions= and results_dir=.') == (
-        "with --engine optuna, or --labelled and --results-dir."
+def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path):
+    manifest = manifest_of_folder(shared_tank)
+    catalog = mcv.read_catalog(manifest)
+    for data in (shared_tank, str(shared_tank), manifest, source_of(manifest, BEST.data, quiet)):
+        source = source_of(data, BEST.data, quiet)
+        assert source.manifest.name == manifest.name and source.read(BEST.data, quiet).equals(catalog)
+    source = source_of(catalog.sample(frac=1, random_state=0), BEST.data, quiet)
+    assert source.manifest.name == CATALOG and set(source.read(BEST.data, quiet)["image_id"]) == set(
+        catalog["image_id"]
     )
+
+
+def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aquarium" / "eel").mkdir(parents=True)
+    draw_image("eel", 0).save(tmp_path / "aquarium" / "eel" / "a.jpg")
+    with pytest.raises(ValueError, match="names a data set and a folder. Expected './aquarium'"):
+        source_of("aquarium", BEST.data, quiet)
+    assert source_of("./aquarium", BEST.data, quiet).manifest.root == tmp_path / "aquarium"
+    with pytest.raises(ValueError, match="no data set 'aquarum'. Did you mean \"aquarium\""):
+        mcv.train("aquarum", log=None)
+
+
+def test_images_of_which_none_can_be_used_are_an_error_with_its_reason(tmp_path):
+    (tmp_path / "mine" / "eel").mkdir(parents=True)
+    (tmp_path / "mine" / "eel" / "a.jpg").write_bytes(b"nothing")
+    manifest = manifest_of_folder(tmp_path / "mine")
+    with pytest.raises(ValueError, match="no usable image.*1 images have a problem, the first: "):
+        read_early(manifest, replace(BEST.data, name=manifest.name), quiet)
+
+
+@pytest.mark.parametrize("text", ["", "[model]\nkind = 3\n", "model = 3\n", 'name = "a"\n'])
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ValueError, match="a.toml: "):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_without_a_network_the_error_names_the_demo_images(monkeypatch):
+    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    with pytest.raises(ConnectionError, match=r"mcv.demo_images\(\)"):
+        mcv.locate("aquarium")

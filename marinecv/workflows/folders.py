@@ -1,20 +1,29 @@
-"""List what was trained, and how far it came."""
+"""Folders of work: what a folder holds, how far it came, and one process at a time in it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.runs import Run, list_runs
+from marinecv.choices import WORK_FILES
+from marinecv.hold import hold
+from marinecv.runs import Run, is_begun, list_runs
 from marinecv.search.folder import Search
 from marinecv.studies import Study
 
 COLUMNS = ["folder", "kind", "state"]
-DEFAULT = Path("runs")  # not there before something was trained
+DEFAULT = Path("runs")  # absent before the first training
+
+
+def kind_of(folder: str | os.PathLike) -> str:
+    """Return what a folder holds: `"search"`, `"curve"`, `"reproduction"`, `"study"`, `"run"`, or empty text."""
+    return next((kind for name, kind in WORK_FILES.items() if (Path(folder) / name).is_file()), "")
 
 
 def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
-    """List the experiments, searches and runs below a folder, a row each: how far it came, its score or its fault."""
+    """List the experiments, searches and runs below a folder, one row each, with progress, score or error."""
     folder = Path(folder)
     if not folder.is_dir() and folder != DEFAULT:
         raise ValueError(f"There is no folder {folder}. Expected one that holds runs, studies or searches.")
@@ -24,7 +33,7 @@ def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
 
 
 def state(folder: Path, kind: str) -> str:
-    """How far it came and how to go on, or its score; a broken one is said too, and hides no other."""
+    """Return progress and how to resume, or the score; for a broken folder the error."""
     try:
         if kind == "study":
             study = Study(folder)
@@ -36,9 +45,26 @@ def state(folder: Path, kind: str) -> str:
         if not run.finished:
             epochs = len(run.history) if run.path("history.csv").is_file() else 0
             return f'stopped after {epochs} epochs; go on with resume("{folder}")'
-        name, digits = ("mse", 4) if run.restores else ("accuracy", 3)
-        figure = run.metrics["validation"][name]
-        words = "mean squared error" if run.restores else name
-        return f"validation {words} {figure['value']:.{digits}f} (n={figure['n']})"
+        name, label, digits = ("mse", "mean squared error", 4) if run.restores else ("accuracy", "accuracy", 3)
+        metric = run.metrics["validation"][name]
+        return f"validation {label} {metric['value']:.{digits}f} (n={metric['n']})"
     except ValueError as error:
         return f"broken: {error}"
+
+
+@contextmanager
+def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
+    """Lock a folder; add a note on how to resume (`go_on`, else `--resume FOLDER`) to an interruption or OSError."""
+    with noting(folder, go_on), hold(folder):
+        yield
+
+
+@contextmanager
+def noting(folder: Path, go_on: str = "") -> Iterator[None]:
+    """Add the note of `at_work` without a lock, for a folder that several processes may work in."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as stopped:
+        way = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
+        stopped.add_note(way if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")
+        raise

@@ -12,8 +12,8 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 from marinecv.studies import Study, is_study
 from marinecv.training.recipe import Recipe
+from marinecv.workflows.folders import at_work
 from marinecv.workflows.leakage import folds_folder, keep_honest_scores, note_relatives, related
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.train_runs import finish_study
 
 

@@ -1,7 +1,7 @@
-"""What labels are worth: classifiers at several fractions of the labels, and how many more photographs a goal asks."""
+"""Learning curves: classifiers at several fractions of the labels, and a sample-size estimate for a goal."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,41 +19,36 @@ from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
 from marinecv.recipes.own_data import head
 from marinecv.recipes.registry import is_own, recipe_named
 from marinecv.runs import Run, fresh_folder, next_folder
+from marinecv.schema import one_of
 from marinecv.studies import CURVE
 from marinecv.tables import numbers, read_table
 from marinecv.training.build import build_model
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import SIZE, named_changes, with_changes
 from marinecv.training.trackers import tracked
+from marinecv.workflows.folders import at_work
 from marinecv.workflows.prepare import Changes, adjusted, announce, read_data, with_weights_at_hand
 from marinecv.workflows.results import write_curve
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, open_run, source_of
 from marinecv.workflows.train import RecipeLike, listed
 from marinecv.workflows.train_runs import score, start, train_cells
 
 Cells = dict[str, tuple[Recipe, pd.DataFrame]]
 SIZES = (SIZE, "image.height", "image.width", "training.epochs")
-"""Settings that a head on a frozen backbone keeps where other lines learn their features."""
+"""Settings that a head on a frozen backbone keeps where other lines train their features."""
 TEXT = ("line", "split", "metric", "class_name", "said")
-"""Columns of the tables of a curve that hold no numbers."""
+"""Columns without numbers of the tables of a curve."""
 
 
 class LearningCurve(Experiment):
-    """A folder of classifiers at several fractions of the labels, with tables of what the labels are worth.
+    """A folder of classifiers at several fractions of the labels, with tables; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> made = mcv.learning_curve(
-        ...     mcv.demo_images(), "aquarium_four_conv", fractions=(0.5, 1), seeds=1, epochs=1, limit=24, log=None
-        ... )
-        >>> "accuracy" in mcv.LearningCurve(made.folder).curve["metric"].unique()
-        True
-
-    Args:
-        folder: of an existing learning curve.
-    Raises:
-        ValueError: the folder is no learning curve.
+    >>> import marinecv as mcv
+    >>> how = {"fractions": (0.5, 1), "seeds": 1, "epochs": 1, "limit": 24, "log": None}
+    >>> made = mcv.learning_curve(mcv.demo_images(), "aquarium_four_conv", **how)
+    >>> "accuracy" in mcv.LearningCurve(made.folder).curve["metric"].unique()
+    True
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -64,24 +59,23 @@ class LearningCurve(Experiment):
     @property
     def curve(self) -> pd.DataFrame:
         """A row a split, line, fraction (`labelled`) and metric: mean over seeds with its 95% interval, and n."""
-        found = self._read("curve")
-        if found is None:
+        if (table := self._read("curve")) is None:
             raise ValueError(f'{self.folder} has no curve.csv yet. Go on with resume("{self.folder}").')
-        return found
+        return table
 
     @property
     def differences(self) -> pd.DataFrame | None:
-        """Accuracy of each line minus that of the first, with its 95% interval; None of one line alone."""
+        """Accuracy of each line minus that of the first, with its 95% interval; None of a single line."""
         return self._read("differences")
 
     @property
     def sample_size(self) -> pd.DataFrame | None:
-        """How many more photographs the goal asks for, of all images and by class; None of less than 3 fractions."""
+        """Number of additional images for the goal, in all and by class; None of less than 3 fractions."""
         return self._read("photographs")
 
     @property
     def report(self) -> Path:
-        """Its page."""
+        """The path of its page."""
         return self.folder / "curve.html"
 
     def _read(self, name: str) -> pd.DataFrame | None:
@@ -107,36 +101,37 @@ def learning_curve(
     log: Log | None = print,
     **settings: Any,
 ) -> LearningCurve:
-    """Train classifiers at several fractions of the labels, and tell how many more photographs a goal asks for.
+    """Train classifiers at several fractions of the labels, and estimate how many additional images a goal takes.
 
         >>> import marinecv as mcv
-        >>> curve = mcv.learning_curve(
-        ...     mcv.demo_images(), "aquarium_four_conv", fractions=(0.5, 1), seeds=1, epochs=1, limit=24, log=None
-        ... )
-        >>> list(curve.runs)
+        >>> how = {"fractions": (0.5, 1), "seeds": 1, "epochs": 1, "limit": 24, "log": None}
+        >>> list(mcv.learning_curve(mcv.demo_images(), "aquarium_four_conv", **how).runs)
         ['aquarium_four_conv-0.5-seed0', 'aquarium_four_conv-1-seed0']
 
     Args:
-        data: as `mcv.train` takes it.
-        recipes: the lines of the curve, one or several, each as `mcv.train` takes it; `"butterflies_fractions"` stands
-            for those of that report. None takes these, and on your own images a head on a frozen backbone.
-        fractions: of the train images that have a label, each above 0 and at most 1; a larger one has the images of a
-            smaller one too.
-        seeds: how often each is trained, with other images that have a label.
-        encoder: a finished run of `mcv.autoencode` that lines with an encoder begin with; None trains what they need.
+        data: images, see `mcv.train`.
+        recipes: the lines of the curve, one or several, see `mcv.train`; `"butterflies_fractions"` stands for those of
+            that report. None takes these, and on your own images a head on a frozen backbone.
+        fractions: of the labeled train images, above 0 and at most 1; a larger one contains the images of a smaller.
+        seeds: number of trainings at each fraction, with other labeled images each time.
+        encoder: a finished run of `mcv.autoencode` that lines with an encoder start from; None trains what they need.
         encoder_data: what such an encoder is trained on: `"train"`, or the images of it without a label,
             `"unlabelled"`. It takes image settings, epochs, batch size and seed from `changes`, nothing else.
-        goal: the accuracy wanted on validation, between 0 and 1; None asks for half of the errors.
-        folder, track, changes, log, **settings: as `mcv.train` takes them. The seed is the first of several. Where
-            other lines learn their features, a head on a frozen backbone keeps its image size and epochs.
-    Returns:
-        The finished curve.
+        goal: wanted validation accuracy, between 0 and 1; None asks for half of the errors.
+        folder, track, changes, log, **settings: see `mcv.train`. The seed is the first of several. Where other lines
+            train their features, a head on a frozen backbone keeps its image size and epochs.
     Raises:
-        ValueError: as `mcv.train`; recipes are of different data, no line begins with an encoder that is asked for, or
-            a line needs images without a label and there are none.
+        ValueError: see `mcv.train`; or recipes are of different data, no line starts from an encoder that is asked
+            for, or a line needs images without a label and there are none.
     """
     log = log or quiet
-    check_numbers(seeds, goal, encoder, encoder_data)
+    if seeds < 1:
+        raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
+    if goal is not None and not 0 < goal < 1:
+        raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: goal={goal}.")
+    one_of(ENCODER_DATA, encoder_data=encoder_data)
+    if encoder is not None and encoder_data != "train":
+        raise ValueError("The run of encoder= is trained already. Leave out encoder_data=, or that run.")
     if recipes is None:
         data = source_of(data, A.data, log)
         recipes = [head()] if is_own(data.manifest, A) else FAMILY
@@ -145,16 +140,23 @@ def learning_curve(
     if "data.labelled" in changes:
         raise ValueError("The labels of each run are what fractions= says. Leave out labelled.")
     lines = with_weights_at_hand(lines, changes, log)
-    settled = {line.name: with_changes(line, changes_of(line, lines, changes)) for line in lines}
-    check_asked(settled.values(), fractions, encoder, encoder_data)
-    manifest, catalog, choice = read_data(data, lines, changes_of(lines[0], lines, changes), log)
+    own = {line.name: changes_of(line, lines, changes) for line in lines}
+    changed = [with_changes(line, own[line.name]) for line in lines]
+    unlabelled = encoder_data == "unlabelled"
+    with_encoders = [line for line in changed if wants_encoder(line)]
+    if (encoder is not None or unlabelled) and not with_encoders:
+        names = ", ".join(line.name for line in lines)
+        raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
+    if min(fractions) == 1 and (any(line.data.pseudo_labels for line in changed) or (unlabelled and with_encoders)):
+        raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
+    manifest, catalog, choice = read_data(data, lines, own[lines[0].name], log)
     class_names = class_names_of(catalog, manifest)
-    first = settled[lines[0].name].training.seed
-    places = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
-    own_encoder = encoder_data if encoder is None else None
-    cells, begins = plan_cells(lines, changes, places, catalog, choice, own_encoder)
+    first = changed[0].training.seed
+    points = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
+    wanted = [(line, line_changed, own[line.name]) for line, line_changed in zip(lines, changed, strict=True)]
+    cells, begins = plan_cells(wanted, points, catalog, choice, encoder_data if encoder is None else None)
     if encoder is not None:
-        cells = with_encoder(cells, encoder if isinstance(encoder, Run) else Run(encoder), catalog, len(class_names))
+        cells = with_encoder(cells, open_run(encoder), catalog, len(class_names))
     announce({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
     name = f"{'demo-' * manifest.demonstration}curve-{choice.name}"
     folder = fresh_folder(folder or next_folder("runs", name))
@@ -171,7 +173,7 @@ def learning_curve(
 
 
 def finish_curve(curve: LearningCurve, log: Log, *, goal: float | None = None, track: str | None = None) -> None:
-    """Train what is not trained yet, then write tables and page; a goal is kept for the next time."""
+    """Train the runs that are not finished, then write tables and page; save a goal for the next time."""
     if goal:
         write_json(curve.folder / CURVE, {"goal": goal})
 
@@ -185,79 +187,57 @@ def finish_curve(curve: LearningCurve, log: Log, *, goal: float | None = None, t
     log(f"curve: {link(write_curve(curve, log))}")
 
 
-def check_numbers(seeds: int, goal: float | None, encoder: object, encoder_data: str) -> None:
-    """Raise ValueError where a curve has no seed, a goal that is none, or two encoders."""
-    if seeds < 1:
-        raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
-    if goal is not None and not 0 < goal < 1:
-        raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: goal={goal}.")
-    if encoder_data not in ENCODER_DATA:
-        raise ValueError(f"Expected encoder_data to be one of {', '.join(ENCODER_DATA)}. Received: {encoder_data!r}.")
-    if encoder is not None and encoder_data != "train":
-        raise ValueError("The run of encoder= is trained already. Leave out encoder_data=, or that run.")
-
-
 def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
-    """Return the classifiers that are asked for."""
-    found = []
+    """Return the recipes of the lines; ValueError where they are of several data sets."""
+    lines = []
     for recipe in listed(recipes):
-        found += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
-    if len({recipe.data.name for recipe in found}) > 1:
-        names = ", ".join(recipe.name for recipe in found)
+        lines += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
+    if len({recipe.data.name for recipe in lines}) > 1:
+        names = ", ".join(recipe.name for recipe in lines)
         raise ValueError(f"{names} are of different data. A curve has those of one data set.")
-    return found
-
-
-def check_asked(lines: Collection[Recipe], fractions: Sequence[float], encoder: object, encoder_data: str) -> None:
-    """Raise ValueError where an argument has nothing to act on, or a line no cell."""
-    unlabelled = encoder_data == "unlabelled"
-    if (encoder is not None or unlabelled) and not any(map(wants_encoder, lines)):
-        names = ", ".join(line.name for line in lines)
-        raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
-    if min(fractions) == 1 and any(line.data.pseudo_labels or (unlabelled and wants_encoder(line)) for line in lines):
-        raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
+    return lines
 
 
 def plan_cells(
-    lines: list[Recipe],
-    changes: Changes,
-    places: Sequence[tuple[int, float]],
+    lines: list[tuple[Recipe, Recipe, Changes]],
+    points: Sequence[tuple[int, float]],
     catalog: pd.DataFrame,
     choice: DataChoice,
     encoder_data: str | None,
 ) -> tuple[Cells, dict[str, str]]:
-    """Every cell's recipe and images by its name, encoders first; and by cell the name of the encoder it begins with.
+    """Return recipe and images of each run by its name, encoders first, and by run the name of its encoder.
 
-    Own labels have one row, at the smallest fraction; an encoder trained on what has no label has none at all labels.
-    Without `encoder_data` no encoder is trained.
+    A line is its recipe before and after its changes, and these; a point a seed and a fraction. With pseudo-labels a
+    line has the smallest fraction alone, with an encoder trained on unlabeled images none of 1; with
+    `encoder_data=None` no encoder is trained.
     """
     encoders, cells, begins = {}, {}, {}
-    unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in places)
-    for seed, fraction in places:
-        labels, place = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
-        for line in lines:
-            own = changes_of(line, lines, changes)
-            changed, asked = with_changes(line, own), {**own, "training.seed": seed}
+    unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in points)
+    for seed, fraction in points:
+        labels, point = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
+        for line, changed, own in lines:
+            seeded = {**own, "training.seed": seed}
             on_the_rest = changed.data.pseudo_labels or (unlabelled and wants_encoder(changed))
             if (changed.data.pseudo_labels and fraction > least) or (on_the_rest and fraction == 1):
                 continue
-            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # or refuses: there may be none
+            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # ValueError where none are left
+            cell = f"{line.name}-{point}"
             if wants_encoder(changed) and encoder_data:
-                encoder = f"{changed.model.weights}-{place}" if unlabelled else changed.model.weights
-                begins[f"{line.name}-{place}"] = encoder
-                images, of_encoder = (rest, asked) if unlabelled else (catalog, own)
-                encoders[encoder] = encoder_recipe(line, changed, choice, of_encoder), images
-            cells[f"{line.name}-{place}"] = cell_of(line, fraction, choice, asked), labels
+                name = changed.model.weights
+                begins[cell] = f"{name}-{point}" if unlabelled else name
+                images, of_encoder = (rest, seeded) if unlabelled else (catalog, own)
+                encoders[begins[cell]] = encoder_recipe(line, changed, choice, of_encoder), images
+            cells[cell] = cell_of(line, fraction, choice, seeded), labels
     return encoders | cells, begins
 
 
 def wants_encoder(line: Recipe) -> bool:
-    """Whether it begins with the encoder of an autoencoder."""
+    """Return whether a line starts from the encoder of an autoencoder."""
     return line.model.has_encoder and line.model.weights in AUTOENCODERS
 
 
 def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
-    """The changes for a line: beside lines that learn their features a head on a frozen backbone keeps its size."""
+    """Return the changes for a line: a head on a frozen backbone keeps its sizes beside lines that train features."""
     left_out = ("model.weights",) if line.model.has_backbone else ()  # settled before
     if has_frozen_backbone(line) and not all(map(has_frozen_backbone, lines)):
         left_out += SIZES
@@ -265,40 +245,41 @@ def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Chang
 
 
 def has_frozen_backbone(line: Recipe) -> bool:
-    """Whether nothing of it learns but a head, which costs next to nothing on a bank."""
+    """Return whether a line trains a head alone, which is quick with a feature cache."""
     return line.model.has_backbone and line.model.trainable_layers == 0
 
 
 def cell_of(line: Recipe, fraction: float, choice: DataChoice, changes: Changes) -> Recipe:
-    """A line at one fraction of the labels; what its report prints of that comes with it."""
+    """Return a line at one fraction of the labels, with the metrics that its report published for that."""
     cell = adjusted(line, choice, changes)
     published = cell.published if fraction == 1 or not cell.published else published_at(line.name, fraction)
     return replace(cell, data=replace(cell.data, labelled=fraction), published=published)
 
 
 def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: Changes) -> Recipe:
-    """The U-Net that the encoder of a line, before and after its changes, is the way down of."""
+    """Return the U-Net whose encoder a line, before and after its changes, starts from."""
     same = {name: getattr(changed.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
     recipe = replace(AUTOENCODERS[changed.model.weights].with_model(**same), image=line.image)
-    kept = ("image.", "training.epochs", "training.batch_size", "training.seed")
-    return adjusted(recipe, choice, {name: value for name, value in changes.items() if name.startswith(kept)})
+    shared = ("image.", "training.epochs", "training.batch_size", "training.seed")
+    return adjusted(recipe, choice, {name: value for name, value in changes.items() if name.startswith(shared)})
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
-    """The cells that want an encoder beginning with that of a finished run of an autoencoder."""
+    """Return the cells with the encoder of a finished run; ValueError for one that does not fit or saw these images."""
     if not run.path("encoder.keras").is_file():
         raise ValueError(f"{run.folder} has no encoder.keras. Expected a finished run of `autoencode`, of a U-Net.")
     judged = usable(catalog).query("split in ('validation', 'test')")["image_id"]
-    seen = judged[judged.isin(usable(run.catalog).query("split == 'train'")["image_id"])]
-    own = {recipe.data.name for recipe, _ in cells.values()}
-    if Recipe.of(run).data.name in own and len(seen):
+    leaked = judged[judged.isin(usable(run.catalog).query("split == 'train'")["image_id"])]
+    if len(leaked) and Recipe.of(run).data.name in {recipe.data.name for recipe, _ in cells.values()}:
         raise ValueError(
-            f"The encoder of {run.folder} has learned from {len(seen)} of the {len(judged)} images that judge here; "
-            f"the first is {seen.iloc[0]}. Train one on the same split: the same split_by= and seed=."
+            f"The encoder of {run.folder} has learned from {len(leaked)} of the {len(judged)} images that judge here; "
+            f"the first is {leaked.iloc[0]}. Train one on the same split: the same split_by= and seed=."
         )
-    weights, begun = str(run.path("encoder.keras").resolve()), {}
-    for recipe in {recipe.name: recipe for recipe, _ in cells.values() if wants_encoder(recipe)}.values():
-        build_model(recipe.with_model(weights=weights), num_classes)  # now, not when the first of them is trained
+    weights, built = str(run.path("encoder.keras").resolve()), set()
     for cell, (recipe, images) in cells.items():
-        begun[cell] = recipe.with_model(weights=weights) if wants_encoder(recipe) else recipe, images
-    return begun
+        if wants_encoder(recipe):
+            cells[cell] = recipe.with_model(weights=weights), images
+            if recipe.name not in built:
+                build_model(cells[cell][0], num_classes)  # an encoder of another shape is refused before any training
+            built.add(recipe.name)
+    return cells

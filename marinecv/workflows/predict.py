@@ -1,14 +1,13 @@
-"""Predict files with a trained run: a row a file, in memory, or in a CSV that is written some files at a time."""
+"""Predict files with a trained run: one row a file, in memory or in a CSV that is written chunk by chunk."""
 
-import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext, suppress
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -17,16 +16,15 @@ from marinecv.console import Log, import_tensorflow, quiet
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.review import triage_sentence
 from marinecv.progress import is_interactive, progress_bar
+from marinecv.run_records import Calibration
 from marinecv.runs import Run
 from marinecv.schema import one_of, whole
-from marinecv.tables import numbers, parse_table, read_table
+from marinecv.tables import numbers, read_table
+from marinecv.workflows.folders import at_work
 from marinecv.workflows.ray_workers import import_ray, ray_workers
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.sources import Paths, find_images, open_classifier
 
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
-Chunk = tuple[int, list[Path]]
-"""Files of a prediction, and the index of the first of them among all."""
 
 
 def predict(
@@ -52,16 +50,16 @@ def predict(
     Args:
         run: of a classifier, or its folder.
         paths: image files and folders, one or several; of a folder every visible image below it.
-        output: a CSV to be made, whole or not at all; the same call goes on where one was stopped. None writes nothing.
+        output: a CSV to be made, whole or not at all; the same call resumes a stopped one. None writes nothing.
         review: add the columns `doubt` and `review`, which flags the images that a person should look at.
         batch_size: images at a time.
-        limit: so many of the images, drawn by `seed`; None takes all.
-        seed: of the draw.
+        limit: size of a random sample of the images, drawn with `seed`; None takes all.
+        seed: of the sample.
         workers: `"ray"` shares the work among the workers of a Ray cluster (RAY_ADDRESS) or of this machine.
         demonstration: let a model of drawn pictures predict photographs.
-        log: called with each line of text; None tells nothing.
+        log: called with each line of text; None logs nothing.
     Returns:
-        DataFrame, a row a file: `path`, `predicted_class`, `probability` (0 to 1), `p_<class>` of every class,
+        DataFrame, one row a file: `path`, `predicted_class`, `probability` (0 to 1), `p_<class>` of every class,
         `prediction_set` (classes not ruled out, joined by `|`) where the run has such sets, `doubt` and `review` where
         they are asked for, and `problem`: why a file cannot be read, else empty.
     Raises:
@@ -72,118 +70,95 @@ def predict(
     how |= {"demonstration": demonstration, "log": log or quiet}
     if output is not None:
         predict_to_csv(run, paths, output, **how)
-        return with_numbers(read_table(Path(output)), output)
-    work = Work(run, paths, **how)
-    texts = dict(work.texts(work.chunks))
-    table = parse_table("".join(texts[start] for start in sorted(texts)).encode(), "the prediction")
-    work.tell(*((table[name] != "").sum() if name in table else 0 for name in ("problem", "review")))
-    return with_numbers(table, "the prediction")
+        return read_prediction(Path(output))
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "predictions.csv"
+        predict_to_csv(run, paths, output, **how, is_kept=False)
+        return read_prediction(output)
 
 
-def predict_to_csv(run: str | os.PathLike | Run, paths: Paths, output: str | os.PathLike, **how) -> bool:
-    """Predict as `predict` does, with never more than some files in memory; return whether any file could be read."""
-    output = Path(output)
-    work = Work(run, paths, output=output, **how)
-    parts = output.with_name(f"{output.name}.{key_of(work.run, work.files, work.review)}.parts")
-    place = {start: parts / f"{start:09d}.csv" for start in work.chunks}
-    texts = work.texts([start for start in work.chunks if not place[start].is_file()])
+def predict_to_csv(
+    run: str | os.PathLike | Run,
+    paths: Paths,
+    output: str | os.PathLike,
+    *,
+    review: bool,
+    batch_size: int,
+    limit: int | None,
+    seed: int,
+    workers: str | None,
+    demonstration: bool,
+    log: Log,
+    is_kept: bool = True,
+) -> bool:
+    """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read."""
+    one_of((None, "ray"), workers=workers)
+    whole(batch_size, "batch_size", 1)
+    if limit is not None:
+        whole(limit, "limit", 1)
+    if workers:
+        import_ray()
+    run, output = open_classifier(run), Path(output)
+    if run.demonstration and not demonstration:
+        raise ValueError(f"{run.folder} was trained on drawn pictures. Use real images, or add demonstration=True.")
+    files = find_images(paths, limit, seed)
+    if output.exists():
+        raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
+    calibration = calibration_of(run, log)
+    chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
+    parts = output.with_name(f"{output.name}.{key_of(run, files, review)}.parts")
+    missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
+    opening = (run.folder.absolute(), calibration, review, batch_size, Path.cwd())
+    if workers:
+        texts = texts_on_ray(missing, *opening)
+    else:
+        text_of = open_model(*opening)  # before the folder is made
+        texts = ((start, text_of((start, chunk))) for start, chunk in missing.items())
     parts.mkdir(parents=True, exist_ok=True)
-    with at_work(parts, go_on="the same command again"), closing(texts):
+    done = len(files) - sum(map(len, missing.values()))
+    with (
+        at_work(parts, go_on="the same command again") if is_kept else nullcontext(),
+        closing(texts),
+        progress_bar(len(files), "predicting images", done=done) as show,
+    ):
         for start, text in texts:
-            write_text(place[start], text)
-        with whole_file(output) as whole, open(whole, "wb") as out:
+            write_text(parts / f"{start:09d}.csv", text)
+            show(done := done + len(chunks[start]))
+            if not is_interactive():
+                log(f"  {done}/{len(files)} images")
+        with whole_file(output) as whole_output, open(whole_output, "wb") as out:
             for part in sorted(parts.glob("*.csv")):
-                with open(part, "rb") as rows:
-                    shutil.copyfileobj(rows, out)
+                out.write(part.read_bytes())
     shutil.rmtree(parts)
-    failed, flagged = count_filled(output, "problem", "review")
-    work.tell(failed, flagged, f"{output}: ")
-    return failed < len(work.files)
+    columns = ("problem", "review")
+    table = pd.read_csv(output, usecols=lambda name: name in columns, dtype=str, keep_default_na=False)
+    failed, flagged = ((table[name] != "").sum() if name in table else 0 for name in columns)
+    predicted = len(files) - failed
+    message = f"{predicted} predicted" + (f", {failed} failed (column problem)" if failed else "")
+    log(f"{output}: {message}" if is_kept else message)
+    if review and calibration and calibration.review:
+        log(f"  {triage_sentence(flagged, predicted, calibration)}")
+    elif review:
+        log("  The column review is empty: which images to look at is not known without calibration images.")
+    return predicted > 0
 
 
-@dataclass(kw_only=True)
-class Work:
-    """A prediction as `predict` is asked for it, all checked that can be before anything heavy is imported."""
-
-    run: str | os.PathLike | Run = field(kw_only=False)
-    paths: Paths = field(kw_only=False)
-    output: Path | None = None
-    review: bool
-    batch_size: int
-    limit: int | None
-    seed: int
-    workers: str | None
-    demonstration: bool
-    log: Log
-
-    def __post_init__(self):
-        one_of((None, "ray"), workers=self.workers)
-        whole(self.batch_size, "batch_size", 1)
-        if self.limit is not None:
-            whole(self.limit, "limit", 1)
-        if self.workers:
-            import_ray()
-        self.run = open_classifier(self.run)
-        if self.run.demonstration and not self.demonstration:
-            raise ValueError(
-                f"{self.run.folder} was trained on drawn pictures, so what it says of photographs means nothing. Train "
-                "on real images, or add demonstration=True to try it all the same."
-            )
-        self.files = find_images(self.paths, self.limit, self.seed)
-        if self.output and self.output.exists():
-            raise ValueError(f"{self.output} exists and is never overwritten. Name another with output=.")
-        self.calibration = calibration_of(self.run, self.log)
-        starts = range(0, len(self.files), CHUNK)
-        self.chunks = {start: self.files[start : start + CHUNK] for start in starts}
-
-    def texts(self, starts: Collection[int]) -> Iterator[tuple[int, str]]:
-        """Predict some of the chunks: give the index and the rows, as CSV, of each, and say how far it is."""
-        opening = (self.run.folder.absolute(), self.calibration, self.review, self.batch_size, Path.cwd())
-        left = {start: self.chunks[start] for start in starts}
-        if self.workers:
-            texts = texts_on_ray(left.items(), *opening)
-        else:
-            text_of = open_model(*opening)  # at once
-            texts = ((chunk[0], text_of(chunk)) for chunk in left.items())
-        return self._counted(texts, len(self.files) - sum(map(len, left.values())))
-
-    def _counted(self, texts: Iterator[tuple[int, str]], done: int) -> Iterator[tuple[int, str]]:
-        with closing(texts), progress_bar(len(self.files), "predicting images", done=done) as show:
-            for start, text in texts:
-                yield start, text
-                done += len(self.chunks[start])
-                show(done)
-                if not is_interactive():
-                    self.log(f"  {done}/{len(self.files)} images")
-
-    def tell(self, failed: int, flagged: int, where: str = "") -> None:
-        """Say how many were predicted, and how many somebody should look at."""
-        predicted = len(self.files) - failed
-        self.log(f"{where}{predicted} predicted" + (f", {failed} failed (column problem)" if failed else ""))
-        if self.review and self.calibration and self.calibration.review:
-            self.log(f"  {triage_sentence(flagged, predicted, self.calibration)}")
-        elif self.review:
-            self.log("  The column review is empty: which images to look at is not known without calibration images.")
-
-
-def calibration_of(run: Run, log: Log) -> Mapping | None:
-    """What a run knows of its probabilities, None where it is of an older version; it is said."""
+def calibration_of(run: Run, log: Log) -> Calibration | None:
+    """Return the calibration of a run and log what it means; None where the run has none."""
+    reason = "probabilities are not calibrated"
     if run.own:
-        log("probabilities are not calibrated: the model was trained elsewhere.")
+        log(f"{reason}: the model was trained elsewhere.")
         return None
     if not run.path("calibration.json").is_file():
-        log(
-            f"probabilities are not calibrated: {run.folder} has no calibration.json. To measure what is missing, "
-            f'delete its metrics.json and go on with resume("{run.folder}"): the model stays.'
-        )
+        log(f'{reason}: no calibration.json; delete its metrics.json and go on with resume("{run.folder}").')
         return None
     calibration = run.calibration
     if calibration.reason:
-        log(f"probabilities are not calibrated: {calibration.reason}. Train with more validation images.")
+        log(f"{reason}: {calibration.reason}. Train with more validation images.")
         return calibration
-    seen = "" if calibration.unseen else ", by which the training stopped"
     log(temperature_sentence(calibration))
-    log(f"checked on {calibration.n_held} other images of validation{seen}")
+    stopped = "" if calibration.unseen else ", by which the training stopped"
+    log(f"checked on {calibration.n_held} other images of validation{stopped}")
     if sets := calibration.sets:
         log(
             f"prediction_set holds the true class of about {sets.coverage:.0%} of images or more; with {sets.n} "
@@ -193,72 +168,58 @@ def calibration_of(run: Run, log: Log) -> Mapping | None:
 
 
 def key_of(run: Run, files: list[Path], review: bool) -> str:
-    """What the parts of a stopped prediction are known by: the model, what is asked of it, the files as they lie."""
+    """Return a hash of model, calibration, `review` and the state of the files: only equal calls share parts."""
     digest = hashlib.sha256(run.path("model.keras").read_bytes())
     calibration = run.path("calibration.json")
     digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\n".encode())
     for file in files:
-        with suppress(OSError):  # a link that leads nowhere, a closed folder: a row in any case
+        with suppress(OSError):  # a dead link or a closed folder: a row in any case
             state = file.stat()
             digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
         digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]
 
 
-def count_filled(table: Path, *columns: str) -> list[int]:
-    """How many rows of a table have something in each column; none in one that it has not."""
-    counts = dict.fromkeys(columns, 0)
-    with open(table, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            for column in columns:
-                counts[column] += row.get(column, "") != ""
-    return list(counts.values())
-
-
-def with_numbers(table: pd.DataFrame, name: object) -> pd.DataFrame:
-    """Return a prediction that was read with its numbers as numbers."""
+def read_prediction(path: Path) -> pd.DataFrame:
+    """Return the table that `predict_to_csv` wrote."""
+    table = read_table(path)
     columns = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
-    return numbers(table, columns, name)
+    return numbers(table, columns, path)
 
 
-def texts_on_ray(chunks: Iterable[Chunk], *opening) -> Iterator[tuple[int, str]]:
-    """Give index and rows of every chunk, as workers are done with them; of one that is killed it is done again."""
-    items = [{"place": place, "files": [str(file) for file in files]} for place, files in chunks]
+def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:
+    """Yield start and rows of every chunk as workers finish; the chunk of a killed worker is predicted again."""
+    items = [{"start": start, "files": [str(file) for file in files]} for start, files in chunks.items()]
     if not items:
         return
-    with ray_workers(most=len(items)) as workers:
+    with ray_workers(most=len(items)) as (count, each):
         data = import_ray().data
         texts = data.from_items(items, override_num_blocks=len(items)).map_batches(
             RayWorker,
             fn_constructor_args=opening,
             batch_size=1,
-            compute=data.ActorPoolStrategy(size=workers.count),
-            **workers.each,
+            compute=data.ActorPoolStrategy(size=count),
+            **each,
         )
         for row in texts.iter_rows():
-            yield row["place"], row["text"]
+            yield row["start"], row["text"]
 
 
 class RayWorker:
-    """What `map_batches` calls: it opens the run at its first chunk, so that an error there is told as it is."""
+    """Callable for `map_batches`, which opens the run at its first chunk, so that an error is raised as it is."""
 
     def __init__(self, *opening):
-        self.opening = opening
-
-    @cached_property
-    def text_of(self) -> Callable[[Chunk], str]:
-        """The run, opened."""
-        return open_model(*self.opening)
+        self.text_of = cache(partial(open_model, *opening))
 
     def __call__(self, batch: dict) -> dict:
-        """Return index and rows of the one chunk of a batch."""
-        [place], [files] = batch["place"], batch["files"]
-        return {"place": [place], "text": [self.text_of((place, [Path(file) for file in files]))]}
+        """Return start and rows of the one chunk of a batch."""
+        [start], [files] = batch["start"], batch["files"]
+        return {"start": [start], "text": [self.text_of()((start, [Path(file) for file in files]))]}
 
 
-def open_model(*opening) -> Callable[[Chunk], str]:
-    """Import TensorFlow, where the images are predicted and no earlier, and open the model."""
+def open_model(*opening) -> Callable[[tuple[int, list[Path]]], str]:
+    """Import TensorFlow and open the model, once all arguments are checked."""
     import_tensorflow()
-    from marinecv.workflows.predictor import open_run
+    from marinecv.workflows.predictor import chunk_predictor
 
-    return open_run(*opening)
+    return chunk_predictor(*opening)

@@ -1,6 +1,6 @@
-"""What a trained run says of images: calibrated probabilities, the classes not ruled out, and whom to look at."""
+"""Predict files with the model of a run: calibrated probabilities, prediction sets, and which images to review."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -21,84 +21,80 @@ from marinecv.run_records import Calibration
 from marinecv.runs import Run
 from marinecv.tables import table_text
 
+TEXT = ("predicted_class", "prediction_set", "review")
 
-def open_run(
-    folder: Path, calibration: Mapping | None, review: bool, batch_size: int, root: Path
+
+def chunk_predictor(
+    folder: Path, calibration: Calibration | None, review: bool, batch_size: int, root: Path
 ) -> Callable[[tuple[int, list[Path]]], str]:
-    """Load the model of a run; return what writes a chunk of files as rows of a CSV, under a header if the first."""
+    """Load the model of a run; return a function of a chunk of files below `root` that gives its rows as CSV."""
     run = Run(folder)
     model = run.load_model()
     check_inputs(model)
     look = looker(run, model, calibration, review)
 
     def text_of(chunk: tuple[int, list[Path]]) -> str:
-        place, files = chunk
-        rows = predict_files(look, files, run, batch_size, root)
-        return table_text(rows, header=not place, float_format="%.6f")
+        start, files = chunk
+        return table_text(predict_files(look, files, run, batch_size, root), header=not start, float_format="%.6f")
 
     return text_of
 
 
 def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, root: Path) -> pd.DataFrame:
-    """A row a file: path, predicted class, its probability, that of every class, what `look` adds, and its problem."""
-    class_names = run.class_names
+    """Return a row a file: path, predicted class, its probability, that of each class, columns of `look`, problem."""
     pixels, reasons = read_pixels([str(root / file) for file in files], run.spec)
     good = [i for i in range(len(files)) if i not in reasons]
+    probabilities, columns = look(pixels[good], batch_size)
+    predictions = {
+        "predicted_class": np.array(run.class_names, dtype=object)[predicted_indices(probabilities)],
+        "probability": probabilities.max(axis=1),
+        **{f"p_{name}": probabilities[:, index] for index, name in enumerate(run.class_names)},
+        **columns,
+    }
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
-    probabilities = np.full((len(files), len(class_names)), np.nan)
-    probabilities[good], beside = look(pixels[good], batch_size)
-    names = np.array([*class_names, ""])
-    best = np.where(np.isnan(probabilities[:, 0]), len(class_names), predicted_indices(probabilities))
-    rows["predicted_class"] = names[best]
-    rows["probability"] = probabilities.max(axis=1)
-    for column, name in enumerate(class_names):
-        rows[f"p_{name}"] = probabilities[:, column]
-    for column, values in beside.items():
-        said = pd.Series(values, index=good)
-        rows[column] = said.reindex(rows.index, fill_value=np.nan if said.dtype == float else "")
-    rows["problem"] = [reasons.get(i, "") for i in range(len(files))]
-    return rows
+    rows = rows.join(pd.DataFrame(predictions, index=good))
+    for column in rows.columns.intersection(TEXT):
+        rows[column] = rows[column].astype(object).where(rows.index.isin(good), "")
+    return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
 
 
 def looker(
-    trained: Run, model: keras.Model, calibration: Calibration | None, review: bool
+    run: Run, model: keras.Model, calibration: Calibration | None, review: bool
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
-    """Return a function of pixels and batch size: probabilities, and by column what else is said of each image."""
+    """Return a function of pixels and batch size: probabilities, and further columns by name."""
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
-    fitted = codes_of(trained, calibration) if by_distance else None
-    wanted = {"probabilities": model.outputs[0]} | ({"code": up_to_code(model).output} if by_distance else {})
-    whole = keras.Model(model.inputs[0], wanted)
+    fitted = codes_of(run, calibration) if by_distance else None
+    outputs = {"probabilities": model.outputs[0]} | ({"code": up_to_code(model).output} if by_distance else {})
+    network = keras.Model(model.inputs[0], outputs)
 
     def look(pixels: np.ndarray, batch_size: int) -> tuple[np.ndarray, dict]:
-        seen = {name: np.zeros((0, *tensor.shape[1:])) for name, tensor in wanted.items()}
+        values = {name: np.zeros((0, *tensor.shape[1:])) for name, tensor in outputs.items()}
         if len(pixels):
-            seen = whole.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
-        probabilities, beside = seen["probabilities"], {}
+            values = network.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
+        probabilities, columns = values["probabilities"], {}
         if calibration:
             probabilities = calibrated(probabilities, calibration.temperature)
         if sets := calibration and calibration.sets:
-            inside = prediction_sets(probabilities, sets.threshold)
-            names = np.array(trained.class_names, dtype=object)
-            beside["prediction_set"] = ["|".join(names[row]) for row in inside]
+            names = np.array(run.class_names, dtype=object)
+            columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
         if review and not rules:
-            beside |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
+            columns |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
         elif review:
             far = np.zeros(len(pixels), bool)
             if by_distance:
-                far = distances(seen["code"], fitted) > rules.distance
+                far = distances(values["code"], fitted) > rules.distance
             confidence = probabilities.max(axis=1)
-            beside["doubt"] = doubts(confidence, far)
-            beside["review"] = flags(confidence, far, rules.probability)
-        return probabilities, beside
+            columns |= {"doubt": doubts(confidence, far), "review": flags(confidence, far, rules.probability)}
+        return probabilities, columns
 
     return look
 
 
-def codes_of(trained: Run, calibration: Calibration) -> dict[str, np.ndarray]:
-    """What the run keeps of the codes of its train images."""
-    path = trained.path("codes.npz")
-    with trained.mending("codes.npz"):
+def codes_of(run: Run, calibration: Calibration) -> dict[str, np.ndarray]:
+    """Read the embeddings of a run's train images; ValueError where they are not those of its calibration."""
+    path = run.path("codes.npz")
+    with run.mending("codes.npz"):
         fitted = read_codes(path)
         if sha256(path) != calibration.codes_sha256:
             raise ValueError(f"{path} is another file than the one that calibration.json was measured with.")

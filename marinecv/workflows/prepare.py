@@ -1,17 +1,20 @@
-"""What will be trained: the images, a recipe for each run, and what is said before it begins."""
+"""Plan runs: read and split the images, find pretrained weights, settle a recipe for each run, and log the plan."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
 from marinecv.audit.links import find_links
-from marinecv.choices import FITTED_SPLITS, MADE, SPLITS
+from marinecv.choices import FITTED_SPLITS, MADE, SPLITS, WEIGHTS
 from marinecv.console import Log
+from marinecv.data import network
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
@@ -22,49 +25,41 @@ from marinecv.data.splits import default_split_by, is_grouped, keep_split, split
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates
+from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.progress import duration
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_bank, estimate_seconds
 from marinecv.training.recipe import DataChoice, Recipe, lint
 from marinecv.training.settings import SIZE, with_changes
 from marinecv.workflows.leakage import MOST
-from marinecv.workflows.sources import Data, Source, source_of
-from marinecv.workflows.weights import with_available_weights
+from marinecv.workflows.sources import Data, Source, check_weights_file, source_of
 
-DEMONSTRATION_EPOCHS = 30  # drawn pictures show the way; they are not worth a longer wait
-CALIBRATION_FRACTION = 1 / 3  # of validation, where a report does not say what all of it is for
-CALIBRATION_FROM = 60  # images of validation: a third of them is the least that prediction sets are stated on
-REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, which other data do not name
-LITTLE = 0.25  # of the input that a picture fills
+DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
+CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
+CALIBRATION_FROM = 60  # validation images: a third of them is the minimum for prediction sets
+REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # start of a title, removed on other data
+LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
+LITTLE = 0.25  # fraction of the input that an image fills
 PER_RECIPE = ("attributes", "min_certainty", "pseudo_labels", "labelled", "synthetic")
-"""Settings of the data that each recipe has for itself, while all of them read and split the images alike."""
+"""Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
 NAMED = ("model.", "training.head_epochs")  # changes that a title names
 Changes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs to be made: a recipe and the catalog it is trained on, by the name of the run's folder."""
+    """Runs to be made: the recipe and the catalog of each, by the name of its folder."""
 
     manifest: Manifest
-    catalog: pd.DataFrame
-    class_names: tuple[str, ...]
     runs: dict[str, tuple[Recipe, pd.DataFrame]]
 
-    @property
-    def recipes(self) -> dict[str, Recipe]:
-        """The recipes alone."""
-        return {name: recipe for name, (recipe, _) in self.runs.items()}
-
-    def name(self, base: Recipe, default: str) -> str:
-        """How a folder is called that holds these runs: by the recipe that stands for them, or by the data."""
-        return f"demo-{default}" if self.manifest.demonstration else self.name_of_data(base, default)
-
-    def name_of_data(self, base: Recipe, default: str) -> str:
-        """A name that begins with the data in place of the report, where they are not the recipe's."""
-        if self.manifest.name == base.data.name:
-            return default
-        return f"{self.manifest.name}_{default.removeprefix(base.report + '_')}"
+    def folder_name(self, base: Recipe, default: str, command: str = "") -> str:
+        """Return a name for the folder of these runs: by the recipe, with the data's name in place of a report's."""
+        if self.manifest.demonstration:
+            return f"demo-{command}{default}"
+        if self.manifest.name != base.data.name:
+            default = f"{self.manifest.name}_{default.removeprefix(base.report + '_')}"
+        return command + default
 
 
 def plan_runs(
@@ -75,18 +70,25 @@ def plan_runs(
     *,
     sizes: Sequence[int] = (),
     folds: int | None = None,
+    seeds: int | None = None,
     may_cache: bool = True,
     trials: int = 1,
 ) -> Plan:
-    """Read the images, and settle every choice of the runs that recipes, image sizes and folds make together.
+    """Read the images, settle recipe and catalog of each run, and log the plan.
 
-    What will run, what of it cannot act, and about how long it takes is said. `trials` is how often each run is trained
-    on the same frozen layers, which with `may_cache` are computed beforehand where that pays.
+    Runs are recipes x image sizes x folds, or x seeds. With `may_cache` the features of frozen layers are cached where
+    that saves time over `trials` trainings of each run.
     """
     log(device_sentence())
     recipes = with_weights_at_hand(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
-    parts = folded(choice, catalog, folds, with_changes(recipes[0], changes).training.seed)
+    seed = with_changes(recipes[0], changes).training.seed
+    if folds:
+        parts = {name: (*part, {}) for name, part in folded(choice, catalog, folds, seed).items()}
+    elif seeds:
+        parts = {f"seed{n}": (choice, catalog, {"training.seed": n}) for n in range(seed, seed + seeds)}
+    else:
+        parts = {"": (choice, catalog, {})}
     runs = {}
     for recipe in recipes:
         for size in sizes or [None]:
@@ -94,41 +96,83 @@ def plan_runs(
             asked = changes if size is None else {**changes, SIZE: size}
             if recipe.model.has_backbone:  # whose weights are settled
                 asked = {name: value for name, value in asked.items() if name != "model.weights"}
-            for fold, (part, images) in (parts or {"": (choice, catalog)}).items():
-                name = f"{base.name}-{fold}" if fold else base.name
-                runs[name] = adjusted(base, part, asked, images_of(images)["validation"]), images
-    class_names = class_names_of(catalog, manifest)
-    settled = {name: recipe for name, (recipe, _) in runs.items()}
+            for part, (data_choice, images, own) in parts.items():
+                name = f"{base.name}-{part}" if part else base.name
+                runs[name] = adjusted(base, data_choice, {**asked, **own}, images_of(images)["validation"]), images
+    class_names, settled = class_names_of(catalog, manifest), {name: recipe for name, (recipe, _) in runs.items()}
     if may_cache and "training.bank" not in changes:
         settled = with_feature_cache(settled, catalog, class_names, log, trials)
     announce(settled, catalog, class_names, log)
-    return Plan(manifest, catalog, class_names, {name: (settled[name], images) for name, (_, images) in runs.items()})
+    return Plan(manifest, {name: (settled[name], images) for name, (_, images) in runs.items()})
 
 
 def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
-    """Return recipes with the weights that are to be had, and say where there are none."""
+    """Return recipes with the weights that are available, and log which backbones have none."""
     settled = [with_available_weights(recipe, changes) for recipe in recipes]
-    pairs = [(now.model, before.model) for now, before in zip(settled, recipes, strict=True) if now.model.has_backbone]
+    pairs = [(now.model, before.model) for now, before in zip(settled, recipes, strict=True) if now is not before]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
-        log(
-            f"{name}: no pretrained weights, so this is no fine-tuning and its score is no measure of one. With a "
-            "network they come by themselves; without, name a file with weights=PATH."
-        )
+        log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
     return settled
+
+
+def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
+    """Return a recipe with weights of ImageNet or a file, else without; ValueError if `changes` name missing ones."""
+    if not recipe.model.has_backbone:
+        return recipe
+    changes = changes or {}
+    network_changes = {name: changes[name] for name in ("model.backbone", "model.alpha") if name in changes}
+    model, asked = with_changes(recipe, network_changes).model, changes.get("model.weights")
+    if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
+        raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
+    weights = asked or model.weights
+    if weights not in WEIGHTS:
+        check_weights_file(weights)
+        return recipe.with_model(weights=str(Path(weights).resolve()))
+    if weights == "none":
+        return without_pretrained_weights(recipe) if asked else recipe
+    file = weights_file(model.backbone, model.alpha)
+    if file.is_file() or weights_host_answers():
+        return recipe.with_model(weights="imagenet")
+    if asked:
+        raise ValueError(
+            f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
+            f'{file.name} into {file.parent}, name a file with weights=PATH, or train with weights="none".'
+        )
+    return without_pretrained_weights(recipe)
+
+
+def without_pretrained_weights(recipe: Recipe) -> Recipe:
+    """Return a recipe that trains all layers of the network from random weights, on small images."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}_untrained",
+        title=f"{re.sub(LEARNING, '', recipe.title)} (no pretrained weights)",
+        image=replace(recipe.image, height=96, width=96),
+        model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
+        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
+        published={},
+        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
+    )
+
+
+@functools.cache
+def weights_host_answers() -> bool:
+    """Return whether the host of Keras' weights can be reached; asked once in a process."""
+    return network.reachable(WEIGHTS_URL)
 
 
 def read_data(
     data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log
 ) -> tuple[Manifest, pd.DataFrame, DataChoice]:
-    """Return the manifest of the images, their catalog, and the data part of the recipes that says how it was made."""
+    """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable."""
     first = recipes[0]
     choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
     source = source_of(data, choice, log)
     reading = {name: getattr(choice, name) for name in ("class_level", "merge_case") if f"data.{name}" in changes}
     manifest = replace(source.manifest, **reading)
-    if manifest.root and manifest != source.manifest:  # it was found before the changes were known
+    if manifest.root and manifest != source.manifest:  # found before the changes were known
         source = Source(manifest)
-    if manifest.name != choice.name:  # how the recipe's own images are split says nothing of others
+    if manifest.name != choice.name:  # other images are not split as the recipe's own
         default = {"split_by": None, "fractions": DataChoice.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
     reading = ("name", "class_level", "merge_case", "demonstration")
@@ -148,12 +192,9 @@ def read_data(
     changed = [with_changes(recipe, changes) for recipe in recipes]
     for recipe in changed:
         if recipe.model.takes_attributes:
-            attributes_by_image(recipe, catalog, manifest)  # before anything is made: the data may have none
+            attributes_by_image(recipe, catalog, manifest)  # ValueError where the data have none
     if any(recipe.data.synthetic for recipe in changed) and candidates(catalog, read_boxes(manifest)).empty:
-        raise ValueError(
-            "No train image can give a synthetic one: that takes boxes of two classes, the second other than fish. "
-            "Leave out synthetic=True."
-        )
+        raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
         if links is None and len(usable(catalog)) <= MOST:
             links = find_links(catalog, choice.frames, say=log)
@@ -163,23 +204,21 @@ def read_data(
 
 
 def limited(catalog: pd.DataFrame, limit: int, seed: int, log: Log) -> pd.DataFrame:
-    """Return at most so many images a split, and say where these are too few for every class."""
+    """Return at most `limit` images a split, and log where these are too few for every class."""
     if (classes := usable(catalog)["class_name"].nunique()) > limit:
         log(f"limit={limit} keeps the {limit} largest of {classes} classes")
     return limit_catalog(catalog, limit, seed)
 
 
 def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[str]:
-    """Say which classes a split lacks, and which picture is there under two labels."""
+    """Yield notes: classes that a split lacks, and an image that has two labels."""
     rows = usable(catalog)
     counts = pd.crosstab(rows["class_name"], rows["split"])
     for split in counts.columns.intersection(SPLITS):
-        lacking = counts[counts[split] == 0]
-        names = shorten(", ".join(lacking.index), 100, placeholder=" ...")
-        if names and split == "train":
-            yield f"no train image of {names}: its other images ({lacking.to_numpy().sum()}) cannot be predicted right"
-        elif names:
-            yield f"no {split} image of {names}, of which the {split} score says nothing"
+        names = shorten(", ".join(counts.index[counts[split] == 0]), 100, placeholder=" ...")
+        effect = "it can never be predicted" if split == "train" else f"the {split} score says nothing of it"
+        if names:
+            yield f"no {split} image of {names}: {effect}"
     if links is not None:
         pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
         classes = catalog.set_index("image_id")["class_name"]
@@ -191,9 +230,9 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
 
 
 def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: int = 0) -> Recipe:
-    """Return a recipe on these images and with these changes; what makes it smaller than it was is said in `budget`.
+    """Return a recipe with changes, for images that `choice` describes; its `budget` names what was reduced.
 
-    Of other data than the recipe's own some of the `validation` images are held out where they are many.
+    On other data than the recipe's own, a third of `validation` images is held out to calibrate on if they are many.
     """
     if "model.trainable_layers" in changes and recipe.model.has_backbone:
         changes = {"model.trainable_blocks": (), **changes}
@@ -211,12 +250,9 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
     data = replace(choice, **{name: getattr(changed.data, name) for name in PER_RECIPE})
-    named = [
-        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
-        for name, value in changes.items()
-        if name.startswith(NAMED) and value != ()
-    ]
-    title = "; here ".join(filter(None, [recipe.title, ", ".join(named)]))
+    named = {name.rpartition(".")[2]: value for name, value in changes.items() if name.startswith(NAMED)}
+    here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items() if value != ())
+    title = f"{recipe.title}; here {here}" if here else recipe.title
     if is_other:
         title = REPORT.sub("", title)
         title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
@@ -227,23 +263,14 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
         training=replace(whole, **{name: getattr(training, name) for name in ("seed", "epochs", "bank", "bank_dtype")}),
     )
     now = replace(changed, data=data, image=image, training=training)
-    return replace(
-        now,
-        title=title,
-        report="" if is_other else recipe.report,
-        published=changed.published if now == smaller else {},  # another experiment is not held against the report's
-        budget=", ".join(filter(None, less)),
-    )
+    published = changed.published if now == smaller else {}  # of the report's own settings alone
+    report = "" if is_other else recipe.report
+    return replace(now, title=title, report=report, published=published, budget=", ".join(filter(None, less)))
 
 
-def folded(
-    choice: DataChoice, catalog: pd.DataFrame, folds: int | None, seed: int
-) -> dict[str, tuple[DataChoice, pd.DataFrame]]:
-    """The images split anew, a fold a time, each in validation once; nothing where no folds are asked for."""
-    if not folds:
-        return {}
+def folded(choice: DataChoice, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:
+    """Return data part and catalog by name of a fold, each image in validation once, in one order for all folds."""
     by = "grouped" if is_grouped(choice.split_by) else "stratified"
-    # In one order of the images, so that all folds share their pixels.
     parts = enumerate((part.sort_values("image_id") for part in kfold(catalog, folds, seed, by)), start=1)
     return {f"fold{n}": (replace(choice, split_by=by, fold=f"{n}/{folds}"), part) for n, part in parts}
 
@@ -251,7 +278,7 @@ def folded(
 def with_feature_cache(
     recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log, trials: int = 1
 ) -> dict[str, Recipe]:
-    """The recipes with the frozen layers computed beforehand where that pays, which is said."""
+    """Return the recipes with a feature cache of the frozen layers where that saves time, and log why."""
     images, chosen = images_of(catalog), {}
 
     def frozen(recipe: Recipe) -> tuple:
@@ -267,38 +294,36 @@ def with_feature_cache(
 
 
 def images_of(catalog: pd.DataFrame) -> dict[str, int]:
-    """How many usable images train and validation hold."""
+    """Return the numbers of usable images in train and validation."""
     good = usable(catalog)
     return {split: int((good["split"] == split).sum()) for split in FITTED_SPLITS}
 
 
 def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
-    """Say what will run, what of it cannot act, and about how long it takes."""
+    """Log images, recipes, settings that cannot act, and about how long the training takes."""
     good, bad = usable(catalog), catalog[~is_usable(catalog)]
     counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
     first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
-    log(
-        f"{len(good)} images ({counts}) of {len(class_names)} classes"
-        + (f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else "")
-    )
+    unusable = f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else ""
+    log(f"{len(good)} images ({counts}) of {len(class_names)} classes{unusable}")
     images = images_of(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
         seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))
         total += seconds * seeds[recipe.name]
         times = f"{seeds[recipe.name]} runs, each " if seeds[recipe.name] > 1 else ""
-        budget = f"; reduced budget: {recipe.budget}" if recipe.budget else ""
-        log(f"  {recipe.name}: {times}at most {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
+        budget = f"; shortened run: {recipe.budget}" if recipe.budget else ""
+        log(f"  {recipe.name}: {times}max {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
         for sentence in lint(recipe):
             log(f"    note: {sentence}")
     if note := margin_note([recipe.image for recipe in recipes.values()], good):
         log(f"  note: {note}")
     if len(recipes) > 1:
-        log(f"  in all at most {duration(total)}; early stopping mostly ends sooner")
+        log(f"  in all about {duration(total)}; early stopping mostly ends sooner")
 
 
 def margin_note(specs: Iterable[ImageSpec], rows: pd.DataFrame) -> str:
-    """Say how little of the input the median image fills, where that is less than a quarter with one of the specs."""
+    """Return a note where the median image fills less than a quarter of the input of one of the specs."""
     area, longer = rows["width"] * rows["height"], rows[["width", "height"]].max(axis=1)
     for px in {spec.canvas_px or 1 for spec in specs if spec.fit == "pad"}:
         if (fraction := (area / longer.clip(lower=px) ** 2).median()) < LITTLE:
@@ -308,12 +333,11 @@ def margin_note(specs: Iterable[ImageSpec], rows: pd.DataFrame) -> str:
 
 
 def attributes_by_image(recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """The attributes that a multimodal recipe takes of each usable image, by `image_id`."""
+    """Return the attributes that a multimodal recipe takes of each usable image, by `image_id`."""
     choice, good = recipe.data, usable(catalog)
     attributes = read_attributes(manifest, choice.attributes, min_certainty=choice.min_certainty)
     if attributes.shape[1] != recipe.model.attributes:
-        raise ValueError(
-            f"{recipe.name} takes {recipe.model.attributes} attributes, and {manifest.name} has {attributes.shape[1]}."
-        )
+        wanted, there = recipe.model.attributes, attributes.shape[1]
+        raise ValueError(f"{recipe.name} takes {wanted} attributes, and {manifest.name} has {there}.")
     rows = attributes.loc[good["image_id" if choice.attributes == "image" else "class_name"]]
     return rows.set_axis(pd.Index(good["image_id"], name="image_id"))

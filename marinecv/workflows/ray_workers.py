@@ -1,4 +1,4 @@
-"""Ray for the time of a block: the cluster that RAY_ADDRESS names, or this machine alone."""
+"""Run Ray during a block: on the cluster that RAY_ADDRESS names, or on this machine alone."""
 
 import logging
 import os
@@ -7,26 +7,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import ModuleType
 
 from marinecv import console
 
-TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # what begins so in the environment is the same for every worker
+TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # environment variables that every worker gets
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 ANSWER_S = 10
 
 
-@dataclass(frozen=True)
-class Workers:
-    """How many there are, and what each of them reserves of a machine, in Ray's words."""
-
-    count: int
-    each: dict[str, int]
-
-
 def import_ray() -> ModuleType:
-    """Import Ray, without its remarks, and return it."""
+    """Import Ray without its console output and return it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process leaves GPUs to the workers
@@ -42,11 +33,11 @@ def import_ray() -> ModuleType:
 
 
 @contextmanager
-def ray_workers(most: int) -> Iterator[Workers]:
-    """Join or start Ray for `most` workers, and leave or end it; what one raises is raised as if it were done here.
+def ray_workers(most: int) -> Iterator[tuple[int, dict[str, int]]]:
+    """Join or start Ray for at most `most` workers; yield their number and what each reserves: a GPU, else a CPU.
 
-    A worker has a GPU where there are any, else a CPU. Its threads are not limited to that: the last digits of a
-    result depend on how many threads TensorFlow has, and they are to be those of one process alone.
+    An error in a worker is raised here. A worker has all threads of its machine, since the last digits of a result
+    depend on the number of threads of TensorFlow, and must be those of a single process.
     """
     ray = import_ray()
     address = os.environ.get("RAY_ADDRESS", "local")
@@ -65,14 +56,12 @@ def ray_workers(most: int) -> Iterator[Workers]:
                 **resources,
             )
     except (ray.exceptions.RayError, RuntimeError) as error:
-        raise OSError(
-            f"Ray at {address} cannot be joined: {str(error).splitlines()[0]} Expected the same Ray and Python there, "
-            "and its token where it asks for one."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise OSError(f"Ray at {address} cannot be joined: {reason} Expected the same Ray and Python there.") from error
     try:
-        there = ray.cluster_resources()
-        kind = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
-        yield Workers(count=max(1, min(most, int(there.get(kind, 1)))), each={f"num_{kind.lower()}s": 1})
+        resources = ray.cluster_resources()
+        kind = "GPU" if resources.get("GPU", 0) >= 1 else "CPU"
+        yield max(1, min(most, int(resources.get(kind, 1)))), {f"num_{kind.lower()}s": 1}
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
@@ -82,22 +71,19 @@ def ray_workers(most: int) -> Iterator[Workers]:
 
 
 def check_answer(address: str) -> None:
-    """Knock at a cluster whose host and port are known, for Ray itself would wait for minutes."""
+    """Raise OSError where no cluster answers at a host and port, since Ray itself would wait for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        raise OSError(
-            f"RAY_ADDRESS is {address}, and no Ray cluster answers there ({error}). Start one there with ray start "
-            "--head, or unset RAY_ADDRESS to use this machine alone."
-        ) from error
+        raise OSError(f"No Ray cluster answers at RAY_ADDRESS={address} ({error}). Start or unset it.") from error
 
 
 @contextmanager
 def own_sigterm() -> Iterator[None]:
-    """Take back what is done on SIGTERM, which Ray would settle for the whole process."""
+    """Restore the handler of SIGTERM, which Ray would replace for the whole process."""
     ours = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Reproduce a report: its recipes over seeds or folds, and its published figures beside ours."""
+"""Reproduce a report: train its recipes over seeds or folds, and write its published metrics beside ours."""
 
 import os
 from collections.abc import Sequence
@@ -9,9 +9,7 @@ import pandas as pd
 
 from marinecv.atomic import write_json
 from marinecv.console import Log, quiet
-from marinecv.data.catalog import class_names_of
 from marinecv.data.locate import locate
-from marinecv.data.manifests import list_manifests
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, QUICK, RECIPES, REPORTS, command_of, for_another
 from marinecv.runs import fresh_folder, next_folder
@@ -20,13 +18,12 @@ from marinecv.studies import REPRODUCTION
 from marinecv.tables import read_table
 from marinecv.training.recipe import DataChoice, Recipe
 from marinecv.training.settings import named_changes, with_changes
-from marinecv.workflows.prepare import Changes, adjusted, announce, folded, read_data
+from marinecv.workflows.folders import at_work
+from marinecv.workflows.prepare import Changes, plan_runs, with_available_weights
 from marinecv.workflows.results import order_sentences, write_results
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment
-from marinecv.workflows.sources import Data, Source, source_of
+from marinecv.workflows.sources import Data, Source, names_data_set, source_of
 from marinecv.workflows.train_runs import finish_study, start
-from marinecv.workflows.weights import with_available_weights
 
 COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduced
 
@@ -39,8 +36,8 @@ class Reproduction(Experiment):
         path = self.folder / REPRODUCTION
         if not path.is_file():
             raise ValueError(f"{folder} is no reproduction: it has no {path.name}. Expected what `reproduce` made.")
-        kept = convert(read_json(path).get("results_dir"), str | None, f"The results_dir of {path}")
-        self.results_dir = Path(kept or self.folder / "results")
+        results_dir = convert(read_json(path).get("results_dir"), str | None, f"The results_dir of {path}")
+        self.results_dir = Path(results_dir or self.folder / "results")
 
     @property
     def recipes(self) -> list[Recipe]:
@@ -50,7 +47,7 @@ class Reproduction(Experiment):
 
     @property
     def results(self) -> pd.DataFrame:
-        """Published figures beside ours as `results_dir` has them, all as text: a row a recipe, seed, split, metric."""
+        """Published metrics beside ours as `results_dir` has them, all as text: a row a recipe, seed, split, metric."""
         names = {recipe.name for recipe in self.recipes}
         own = [family for family, recipes in FAMILIES.items() if names & set(recipes)]
         return pd.concat([read_table(self.results_dir / f"{family}.csv") for family in own], ignore_index=True)
@@ -70,7 +67,7 @@ def reproduce(
     log: Log | None = print,
     **settings: Any,
 ) -> Reproduction:
-    """Train the recipes of a report over seeds or folds, and write its published figures beside ours.
+    """Train the recipes of a report over seeds or folds, write its published metrics beside ours, and return the runs.
 
         >>> import marinecv as mcv
         >>> images, how = mcv.read_catalog(mcv.demo_images()), {"epochs": 1, "limit": 24, "size": 32, "log": None}
@@ -78,20 +75,18 @@ def reproduce(
         >>> reproduction.results.columns[:4].tolist()
         ['recipe', 'seed', 'split', 'metric']
 
-    What is not to be had here, data or pretrained weights, is said and left out. Stopped, `mcv.resume` goes on with it.
+    Recipes whose data or pretrained weights are not available are logged and left out. `mcv.resume` resumes it.
 
     Args:
         report: `"aquarium"`, `"birds"`, `"birdcnn"`, `"animals"` or `"butterflies"`.
-        seeds: trains each recipe so many times, with seeds from 0 on.
-        folds: trains each in so many folds of the images instead.
+        seeds: number of seeds, from 0 on; each recipe is trained with each.
+        folds: number of folds of the images, in place of seeds.
         recipes: some of them by name, or all that `"pretrain"`, `"finetune"` or `"autoencode"` trains; None takes all.
-        quick: at most 2 epochs and 120 images a split, and results within the folder.
-        data: the folder or archive that the report's images lie in, or as `mcv.train` takes it; None finds them.
+        quick: train at most 2 epochs on 120 images a split, and keep the results in the folder.
+        data: the folder or archive that the report's images lie in, or as for `mcv.train`; None finds them.
         folder: to be made; None takes the next free one below `runs/`.
         results_dir: where `FAMILY.csv` is written; None takes `results`. Rows of other recipes in it stay.
-        changes, log, **settings: as `mcv.train` takes them.
-    Returns:
-        The finished reproduction.
+        changes, log, **settings: see `mcv.train`.
     Raises:
         ValueError: there is no such report or recipe, nothing of it can be trained here, the images are drawn, or other
             images or settings than the report's would overwrite results in `results`.
@@ -100,63 +95,45 @@ def reproduce(
     log = log or quiet
     if seeds < 1:
         raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
-    rows = chosen(report, recipes, log)
-    changes = named_changes(rows[0], changes, **settings)
+    bases = chosen(report, recipes, log)
+    changes = named_changes(bases[0], changes, **settings)
     is_kept_apart = bool(results_dir or quick)
     if changes and not is_kept_apart:
-        raise ValueError(
-            f"Other settings ({', '.join(changes)}) would overwrite the results of whole recipes. Name another folder "
-            "with results_dir=."
-        )
-    rows = [with_available_weights(recipe, changes) for recipe in rows]
-    changes = {**(QUICK if quick else {}), **changes}
-    changes.pop("model.weights", None)
-    for recipe in rows:
-        with_changes(recipe, changes)  # a setting that it has not is no reason to leave it out
-    runs, absent, sets = {}, [], {}
-    for recipe in rows:
+        raise ValueError(f"{', '.join(changes)} would overwrite the results of whole recipes. Name results_dir=.")
+    changes = {"training.calibration": 0.0, **(QUICK if quick else {}), **changes}  # as in the reports
+    runs, errors, sets = {}, [], {}
+    for recipe in bases:
+        with_changes(recipe, changes)  # an unknown setting is an error, and no recipe that is not available
         sets.setdefault((recipe.data.name, recipe.data.attributes), []).append(recipe)
     for (name, _), own in sets.items():
         try:
-            manifest, catalog, choice = read_data(images_of_report(data, own[0].data, log), own, changes, log)
-        except (ConnectionError, ValueError) as error:  # of several data sets one may be at hand
-            absent.append(error)
+            source = images_of_report(data, own[0].data, log)
+            plan = plan_runs(source, own, changes, log, folds=folds, seeds=seeds, may_cache=False)
+        except (ConnectionError, ValueError) as error:  # another data set may be available
+            errors.append(error)
             log(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
             continue
-        if manifest.demonstration:
-            raise ValueError("A replay needs the real images: the demonstration never enters the results.")
-        if manifest.name != name and not is_kept_apart:
-            raise ValueError(
-                f"The images of {manifest.name} would overwrite the results on {name}. Name another folder with "
-                "results_dir=."
-            )
-        first = with_changes(own[0], changes).training.seed
-        parts = {word: (*part, first) for word, part in folded(choice, catalog, folds, first).items()}
-        parts = parts or {f"seed{seed}": (choice, catalog, seed) for seed in range(first, first + seeds)}
-        of_set = {
-            f"{recipe.name}-{word}": (adjusted(recipe, part, {**changes, "training.seed": seed}), images, manifest)
-            for recipe in own
-            for word, (part, images, seed) in parts.items()
-        }
-        class_names = class_names_of(catalog, manifest)
-        announce({cell: recipe for cell, (recipe, *_) in of_set.items()}, catalog, class_names, log)
-        runs |= of_set
+        if plan.manifest.demonstration:
+            raise ValueError("A reproduction needs the real images: the demonstration never enters the results.")
+        if plan.manifest.name != name and not is_kept_apart:
+            raise ValueError(f"Images of {plan.manifest.name} would overwrite results on {name}. Name results_dir=.")
+        runs |= {cell: (*pair, plan.manifest) for cell, pair in plan.runs.items()}
     if not runs:
-        raise absent[0]
+        raise errors[0]
     folder = fresh_folder(folder or next_folder("runs", f"replay-{report}"))
-    kept = None if quick and not results_dir else str(Path(results_dir or "results").absolute())
     with at_work(folder):
         for cell, (recipe, images, manifest) in runs.items():
             start(folder / cell, recipe, images, manifest, log)
-        write_json(folder / REPRODUCTION, {"results_dir": kept})
-        title = f"Replay of the {report} report, {f'{folds} folds' if folds else f'{seeds} seeds'}"
+        place = None if quick and not results_dir else str(Path(results_dir or "results").absolute())
+        write_json(folder / REPRODUCTION, {"results_dir": place})
+        title = f"Reproduction of the {report} report, {f'{folds} folds' if folds else f'{seeds} seeds'}"
         reproduction = Reproduction.create(folder, f"replay-{report}", title, list(runs))
         finish_reproduction(reproduction, log)
     return reproduction
 
 
 def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> None:
-    """Train what is not trained yet, as `finish_study` does, then write the results."""
+    """Train the runs that are not finished, with the arguments of `finish_study`, then write the results."""
     finish_study(reproduction, log, **how)
     for path in write_results(reproduction, FAMILIES, reproduction.results_dir):
         log(f"results: {path}")
@@ -165,32 +142,30 @@ def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> Non
 
 
 def chosen(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
-    """The recipes of a report, by command or name; one whose weights are not to be had by name only, without them."""
+    """Return the recipes of a report by command or name; without available weights only those that are named."""
     if report not in REPORTS:
         raise ValueError(no_such("report", report, REPORTS))
-    every = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
+    known = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
     found = {}
     for word in words or COMMANDS:
-        if word in every:
-            if command_of(every[word]) not in COMMANDS:  # at fractions of the labels, on an encoder trained before
-                raise ValueError(for_another(every[word]))
-            found[word] = with_available_weights(every[word])
-        elif word in COMMANDS:
-            for recipe in (recipe for recipe in every.values() if command_of(recipe) == word):
-                if with_available_weights(recipe).name == recipe.name:
-                    found[recipe.name] = recipe
-                else:
-                    log(f"{recipe.name}: not run here, its weights are not to be had")
-        else:
-            raise ValueError(no_such("recipe or command", word, [*COMMANDS, *every]))
+        if word in known:
+            if command_of(known[word]) not in COMMANDS:  # a line of a learning curve
+                raise ValueError(for_another(known[word]))
+            found[word] = with_available_weights(known[word])
+        elif word not in COMMANDS:
+            raise ValueError(no_such("recipe or command", word, [*COMMANDS, *known]))
+        for recipe in [recipe for recipe in known.values() if command_of(recipe) == word]:
+            if with_available_weights(recipe).name == recipe.name:
+                found[recipe.name] = recipe
+            else:
+                log(f"{recipe.name}: not run here, its weights are not available")
     if not found:
-        raise ValueError(f"No recipe of the {report} report can be replayed here. Name one with recipes=.")
+        raise ValueError(f"No recipe of the {report} report can be reproduced here. Name one with recipes=.")
     return list(found.values())
 
 
 def images_of_report(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find the images of a recipe, in a folder or by its name: where they are not to be had, no drawn ones come."""
-    known = [manifest.name for manifest in list_manifests()]
-    if data is None or (isinstance(data, (str, os.PathLike)) and data not in known and not str(data).endswith(".toml")):
+    """Find the images of a recipe, in a folder or by its name; no drawn images take their place."""
+    if data is None or (isinstance(data, (str, os.PathLike)) and not names_data_set(data)):
         return Source(locate(choice.name, data, say=log, class_level=choice.class_level, merge_case=choice.merge_case))
     return source_of(data, choice, log)

@@ -1,4 +1,4 @@
-"""Go on with what was stopped, or write its page again."""
+"""Resume what was stopped, or write its page again."""
 
 import os
 from collections.abc import Sequence
@@ -10,19 +10,18 @@ import keras
 from marinecv.console import Log, quiet
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.report.search_page import write_search_report
-from marinecv.studies import CURVE, REPRODUCTION, is_study
 from marinecv.training.distribution import device_sentence
-from marinecv.workflows.devices import follow, meet
+from marinecv.workflows.folders import at_work, kind_of
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
 from marinecv.workflows.results import write_curve
-from marinecv.workflows.resumable import at_work
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.search import Search, finish_search
-from marinecv.workflows.train_runs import finish, finish_study
+from marinecv.workflows.train_runs import finish, finish_study, follow, meet
 
+KINDS = {"search": Search, "curve": LearningCurve, "reproduction": Reproduction, "study": Experiment}
 ARGUMENTS = {Search: ("track", "workers"), LearningCurve: ("track", "goal")}
-"""What those that differ from a run take."""
+"""Arguments of `resume` by kind of folder; of all others those of a run."""
 
 
 def resume(
@@ -35,7 +34,7 @@ def resume(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
 ) -> Run | Experiment | Search:
-    """Go on with a run, an experiment or a search where it was stopped; one that is finished gets its page again.
+    """Resume a stopped run, experiment or search and return it; of a finished one write the page again.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -44,11 +43,9 @@ def resume(
 
     Args:
         folder: of the run, the experiment (a grid, folds, a learning curve, a reproduction) or the search.
-        track, distribute, callbacks, log: as `mcv.train` takes them.
-        workers: of a search, as `mcv.search` takes it.
+        track, distribute, callbacks, log: see `mcv.train`.
+        workers: of a search, see `mcv.search`.
         goal: of a learning curve, another one.
-    Returns:
-        It, finished.
     Raises:
         ValueError: the folder is none of these, it cannot take an argument, or its model was trained elsewhere.
     """
@@ -64,23 +61,18 @@ def resume(
     if not is_search and meet(distribute, folder, is_one_classifier).process:
         return Run(follow(folder, log).folder)
     log(device_sentence())  # not before: processes meet before anything is computed
-    with nullcontext() if is_search else at_work(stopped.folder):  # in a search several processes may work
+    with nullcontext() if is_search else at_work(stopped.folder):  # several processes may work on a search
         work(stopped, log, **how)
     return stopped
 
 
 def opened(folder: Path) -> Run | Experiment | Search:
-    """Open what a folder holds."""
-    if (folder / "search.json").is_file():
-        return Search(folder)
-    if not is_study(folder):
-        return Run(folder)
-    kinds = {CURVE: LearningCurve, REPRODUCTION: Reproduction}
-    return next((kind for name, kind in kinds.items() if (folder / name).is_file()), Experiment)(folder)
+    """Open what a folder holds; ValueError where that is nothing."""
+    return KINDS.get(kind_of(folder), Run)(folder)
 
 
 def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
-    """Write the page of whatever lies in a folder again, from what it holds.
+    """Write the page of a folder again from the files in it, and return its path.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -89,18 +81,16 @@ def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
 
     Args:
         folder: of a run, an experiment, a learning curve or a search.
-        log: called with each line of text; None tells nothing.
-    Returns:
-        The page.
+        log: called with each line of text; None logs nothing.
     Raises:
         ValueError: the folder is none of these, or nothing of it is finished.
     """
-    found = opened(Path(folder))
-    if isinstance(found, Search):
-        return write_search_report(found.folder)
-    if isinstance(found, LearningCurve):
-        return write_curve(found, log or quiet)
-    if isinstance(found, Experiment):
-        found.write_table()
-        return write_study_report(found.folder)
-    return write_run_report(found.folder)
+    work = opened(Path(folder))
+    if isinstance(work, Search):
+        return write_search_report(work.folder)
+    if isinstance(work, LearningCurve):
+        return write_curve(work, log or quiet)
+    if isinstance(work, Experiment):
+        work.write_table()
+        return write_study_report(work.folder)
+    return write_run_report(work.folder)

@@ -1,4 +1,4 @@
-"""A run and an experiment, with all that can be asked of them."""
+"""A run and an experiment, with the workflows that start from them as methods."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import pandas as pd
 
-from marinecv import runs
+from marinecv import runs, studies
 from marinecv.choices import FITTED_SPLITS
-from marinecv.studies import Study
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, explain
 from marinecv.workflows.export import export
@@ -20,17 +19,12 @@ from marinecv.workflows.sources import Data, Paths
 
 
 class Run(runs.Run):
-    """A run folder: what `mcv.train` makes, with all that can be asked of it.
+    """A folder of a run, as `mcv.train` makes it, with the workflows that start from it; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-        >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
-        24
-
-    Args:
-        folder: of an existing run.
-    Raises:
-        ValueError: the folder is no run.
+    >>> import marinecv as mcv
+    >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+    >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
+    24
     """
 
     @cached_property
@@ -39,43 +33,38 @@ class Run(runs.Run):
         return self.load_model()
 
     def evaluate(self, split: str = "validation", data: Data = None, **options: Any) -> Evaluation:
-        """Score it again, or on other images, as `mcv.evaluate` does."""
+        """Score the run again, or on other images: `mcv.evaluate`."""
         return evaluate(self, split, data, **options)
 
     def explain(self, images: Paths | None = None, method: str = "gradcam", **options: Any) -> Explanation:
-        """Show where it looks, as `mcv.explain` does."""
+        """Show which pixels the model uses: `mcv.explain`."""
         return explain(self, images, method, **options)
 
     def latent(self, splits: str | Sequence[str] = FITTED_SPLITS, **options: Any) -> LatentSpace:
-        """Show the space in which it tells images apart, as `mcv.latent` does."""
+        """Show the embeddings of its images: `mcv.latent`."""
         return latent(self, splits, **options)
 
     def predict(self, paths: Paths, **options: Any) -> pd.DataFrame:
-        """Predict image files and folders, a row a file, as `mcv.predict` does with these options."""
+        """Predict image files and folders, one row a file: `mcv.predict`."""
         return predict(self, paths, **options)
 
     def export(self, format: str, quantise: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
-        """Export the model for another runtime, into `exports` of its folder, as `mcv.export` does."""
+        """Export the model for another runtime, into `exports` of its folder: `mcv.export`."""
         return export(self, format, quantise, **options)
 
 
-class Experiment(Study):
-    """A folder of runs: a grid, folds, label fractions or a reproduction.
+class Experiment(studies.Study):
+    """A folder of runs: a grid, folds, label fractions or a reproduction; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
-        >>> mcv.Experiment(experiment.folder).best.finished
-        True
-
-    Args:
-        folder: of an existing experiment.
-    Raises:
-        ValueError: the folder is no experiment.
+    >>> import marinecv as mcv
+    >>> experiment = mcv.grid(mcv.demo_images(), "aquarium_four_conv", sizes=(16, 32), epochs=1, limit=24, log=None)
+    >>> mcv.Experiment(experiment.folder).best.finished
+    True
     """
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Its finished runs by name."""
+        """The finished runs by name."""
         return {name: Run(run.folder) for name, run in self.finished_runs.items()}
 
     @property
@@ -86,5 +75,5 @@ class Experiment(Study):
 
     @property
     def report(self) -> Path:
-        """Its page."""
+        """The path of its page."""
         return self.folder / "report.html"

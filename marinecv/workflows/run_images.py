@@ -1,4 +1,4 @@
-"""The images of a run: as they were split, where they lie now, with their boxes; and images from elsewhere."""
+"""The images of a run where they lie now, with their boxes; and images from elsewhere for the same model."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import read_images_and_boxes
 from marinecv.data.groups import first_level
 from marinecv.data.locate import locate
-from marinecv.data.manifests import Manifest, list_manifests
+from marinecv.data.manifests import Manifest
 from marinecv.data.splits import is_grouped, split_catalog
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.pixels import load_pixels
@@ -21,11 +21,11 @@ from marinecv.inputs.stream import Stream
 from marinecv.runs import Run
 from marinecv.training.recipe import DataChoice
 from marinecv.workflows.prepare import limited
-from marinecv.workflows.sources import Data, Source, source_of
+from marinecv.workflows.sources import Data, Source, names_data_set, source_of
 
 
 def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
-    """Return the images of some splits, at most `limit` of each, or raise ValueError where one has no usable image."""
+    """Return the images of some splits, at most `limit` of each; ValueError where one has no usable image."""
     if limit:
         catalog = limited(catalog, limit, seed, log)
     for split in splits:
@@ -35,7 +35,7 @@ def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | Non
 
 
 def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[np.ndarray | Stream, pd.DataFrame]:
-    """Return pixels and catalog as `load_pixels`; tell of unreadable images, raise ValueError if all are."""
+    """Return pixels and catalog of `load_pixels`; log unreadable images, raise ValueError where all are unreadable."""
     pixels, catalog = load_pixels(catalog, spec, log=log)
     bad = catalog[~is_usable(catalog)]
     if len(bad):
@@ -47,30 +47,28 @@ def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[n
 
 
 def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the usable images of a run where they lie in other data, with boxes if it has any, or raise ValueError."""
+    """Return the usable images of a run with their paths in other data, and its boxes; ValueError without any."""
     source = source_of(data, DataChoice.of(run), log)
     images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
-    here, catalog = images.set_index("image_id")["path"], usable(run.catalog)
-    catalog = catalog[catalog["image_id"].isin(here.index)]
+    paths, catalog = images.set_index("image_id")["path"], usable(run.catalog)
+    catalog = catalog[catalog["image_id"].isin(paths.index)]
     if catalog.empty:
-        raise ValueError(
-            f"None of the images of {run.folder} lies in {source.manifest.root or 'this catalog'}. Expected those that "
-            "it was trained on."
-        )
-    return catalog.assign(path=catalog["image_id"].map(here)), boxes
+        place = source.manifest.root or "this catalog"
+        raise ValueError(f"None of the images of {run.folder} lies in {place}. Expected those that it was trained on.")
+    return catalog.assign(path=catalog["image_id"].map(paths)), boxes
 
 
 def data_of(run: Run, log: Log) -> Manifest | None:
-    """Return the manifest of a run's data where its catalog says that they lay; None where they are gone."""
+    """Return the manifest of a run's data where its catalog says that they lay; None where the folder is gone."""
     catalog, choice = usable(run.catalog), DataChoice.of(run)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
-    root, known = max(set(roots), key=roots.count), {manifest.name for manifest in list_manifests()}
+    root = max(set(roots), key=roots.count)
     if not Path(root).is_dir():
         return None
     reading = {"class_level": choice.class_level or None, "merge_case": choice.merge_case}
-    return locate(choice.name if choice.name in known else None, root, say=log, **reading)
+    return locate(choice.name if names_data_set(choice.name) else None, root, say=log, **reading)
 
 
 def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
@@ -85,14 +83,14 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
 def other_images(
     source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
 ) -> pd.DataFrame:
-    """Read images from elsewhere, whose classes the model must know; without splits all are of the one asked for."""
+    """Return the catalog of images from elsewhere, all in `split` if unsplit; ValueError for a class the run lacks."""
     manifest = source.manifest
     if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
     catalog = source.read(choice, log)
     if manifest.merge_case:
-        known = {name.casefold(): name for name in class_names}
-        catalog["class_name"] = [known.get(name.casefold(), name) for name in catalog["class_name"]]
+        spellings = {name.casefold(): name for name in class_names}
+        catalog["class_name"] = [spellings.get(name.casefold(), name) for name in catalog["class_name"]]
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
     if choice.split_by:
@@ -102,10 +100,8 @@ def other_images(
         catalog = first_level(catalog)
         if not catalog["split"].any():
             catalog = catalog.assign(split=split)
-    strangers = sorted(set(usable(catalog)["class_name"]) - set(class_names))
-    if strangers:
-        raise ValueError(
-            f"The images have classes that the run does not know, the first: {strangers[0]!r}. Expected some of "
-            f"{', '.join(class_names)}."
-        )
+    unknown = sorted(set(usable(catalog)["class_name"]) - set(class_names))
+    if unknown:
+        known = ", ".join(class_names)
+        raise ValueError(f"Classes that the run does not know, the first: {unknown[0]!r}. Expected some of {known}.")
     return catalog

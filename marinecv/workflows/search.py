@@ -1,4 +1,4 @@
-"""Search hyper-parameters: trials of one recipe, the best of them trained again, scored and reported."""
+"""Search hyper-parameters: train trials of one recipe; train the best again, score and report it."""
 
 import os
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 from marinecv.console import Log, link, quiet
 from marinecv.hold import hold
 from marinecv.progress import duration
-from marinecv.recipes.registry import is_own, recipe_for, recipe_named
+from marinecv.recipes.registry import recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
@@ -19,9 +19,9 @@ from marinecv.search.objective import TRIES, trainer
 from marinecv.search.space import recipe_of, space_of
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import named_changes
+from marinecv.workflows.folders import at_work, noting
 from marinecv.workflows.prepare import Changes, plan_runs
 from marinecv.workflows.ray_workers import import_ray, ray_workers
-from marinecv.workflows.resumable import at_work, noting
 from marinecv.workflows.run import Run
 from marinecv.workflows.sources import Data
 from marinecv.workflows.train import RecipeLike, settled
@@ -33,28 +33,23 @@ CANCEL_S = 10
 
 
 class Search(search_folder.Search):
-    """A folder of trials of one recipe, and the best of them trained again.
+    """A folder of trials of one recipe, the best of them trained again; ValueError where it is none.
 
-        >>> import marinecv as mcv
-        >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
-        >>> len(mcv.Search(search.folder).table())
-        1
-
-    Args:
-        folder: of an existing search.
-    Raises:
-        ValueError: the folder is no search.
+    >>> import marinecv as mcv
+    >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
+    >>> len(mcv.Search(search.folder).table())
+    1
     """
 
     @property
     def best_run(self) -> Run | None:
-        """The best trial, trained again, scored and reported; None while there is none."""
+        """The best trial, trained again, scored and reported; None before that."""
         folder = self.folder / "best"
         return Run(folder) if (folder / "metrics.json").is_file() else None
 
     @property
     def report(self) -> Path:
-        """Its page."""
+        """The path of its page."""
         return self.folder / "report.html"
 
 
@@ -72,31 +67,28 @@ def search(
     log: Log | None = print,
     **settings: Any,
 ) -> Search:
-    """Search learning rate, batch size and optimizer of a recipe, and the shape of a CNN from scratch.
+    """Search learning rate, batch size and optimizer of a recipe, and the shape of a CNN; return the finished search.
 
         >>> import marinecv as mcv
         >>> search = mcv.search(mcv.demo_images(), "aquarium_four_conv", trials=1, epochs=1, limit=24, log=None)
         >>> search.best_run.finished
         True
 
-    The trials are ranked on validation; the best is trained again, scored and reported. Stopped, `mcv.resume` goes on
-    with it; several processes may do so with a search of Optuna.
+    Trials are ranked on validation; the best is trained again, scored and reported. `mcv.resume` resumes a stopped
+    search; several processes may work on one of Optuna.
 
     Args:
-        data: as `mcv.train` takes it.
-        recipe: likewise; None takes a head on a frozen backbone on your own images.
-        engine: who suggests the values: `"kerastuner"` (the default) or `"optuna"`, which `workers` need.
-        algorithm: how: of Keras Tuner `"bayesian"`, `"random"` or `"grid"`, of Optuna `"tpe"` or `"random"`; the first
-            is the default.
-        trials: how many at most, from 1 to 9999.
+        data: images, see `mcv.train`.
+        recipe: see `mcv.train`; None takes the one for these images.
+        engine: library that suggests the values: `"kerastuner"` (the default) or `"optuna"`, which `workers` need.
+        algorithm: of Keras Tuner `"bayesian"`, `"random"` or `"grid"`, of Optuna `"tpe"` or `"random"`; None takes the
+            first.
+        trials: maximum number of trials, from 1 to 9999.
         folder: to be made for the search; None takes the next free one below `runs/`.
         workers: `"ray"` shares the trials among all CPUs or GPUs of a Ray cluster, or of this machine.
-        track, changes, log, **settings: as `mcv.train` takes them, of all trials alike.
-    Returns:
-        The finished search.
+        track, changes, log, **settings: of all trials alike, see `mcv.train`.
     Raises:
-        ValueError: as `mcv.train`; there is no such engine or algorithm, it is not installed, or no trial was trained
-            to its end.
+        ValueError: see `mcv.train`; or there is no such engine or algorithm, or no trial was trained to its end.
     """
     log = log or quiet
     if workers:
@@ -104,19 +96,16 @@ def search(
     engine, algorithm = settled_engine(engine, algorithm, workers)
     if not 1 <= trials <= MOST_TRIALS:
         raise ValueError(f"Expected 1 to {MOST_TRIALS} trials. Received: trials={trials}.")
-    if recipe is None and data is not None:
-        data, chosen = settled(data, None, log)
-        recipe = chosen if is_own(data.manifest, recipe_for(None)) else None
-    if recipe is None:
+    if recipe is None and data is None:
         raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
+    data, recipe = settled(data, recipe, log)
     recipe = recipe_named(recipe, "search")
-    # What is held out to calibrate on would be missing from what ranks the trials.
+    # All of validation ranks the trials: nothing is held out to calibrate on.
     changes = {"training.calibration": recipe.training.calibration, **named_changes(recipe, changes, **settings)}
     plan = plan_runs(data, [recipe], changes, log, trials=trials)
     [(name, (planned, catalog))] = plan.runs.items()
-    log(f"  at most {trials} trials by {algorithm} ({engine})")
-    name = f"{'demo-' * plan.manifest.demonstration}search-{plan.name_of_data(recipe, name)}"
-    folder = fresh_folder(folder or next_folder("runs", name))
+    log(f"  max {trials} trials by {algorithm} ({engine})")
+    folder = fresh_folder(folder or next_folder("runs", plan.folder_name(recipe, name, "search-")))
     with at_work(folder):
         start(folder / "base", planned, catalog, plan.manifest, log)
         made = Search.create(folder, engine, algorithm, trials, planned.training.seed, space_of(planned))
@@ -125,7 +114,7 @@ def search(
 
 
 def finish_search(search: Search, log: Log, *, track: str | None = None, workers: str | None = None) -> None:
-    """Train the trials that are not over yet, then the winner, and write the page."""
+    """Train the trials that are not over, then the best again, and write the page."""
     if workers:
         import_ray()
     check_engine(search.engine, workers=workers)
@@ -148,28 +137,25 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
 
 
 def work(search: search_folder.Search, track: str | None, log: Log) -> bool:
-    """Train trials until there is none left to begin, in several processes perhaps; return whether all are over."""
+    """Train trials until there is none left to begin, maybe beside other processes; return whether all are over."""
     with open_engine(search) as engine:
         return run_trials(search, engine, trainer(search, log, track), lambda trial: log(trial_line(search, trial)))
 
 
 def work_apart(folder: Path, track: str | None) -> None:
-    """What a worker of Ray does."""
+    """Work on a search as a worker of Ray."""
     work(search_folder.Search(folder), track, quiet)
 
 
 def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
-    """Have workers of Ray train the trials, say a line for each that is over, and return whether all are.
-
-    Where a worker is killed, Ray starts it again, and it takes up the trial it left. When this is stopped, so are they.
-    """
+    """Train the trials in workers of Ray, which restarts killed ones; log each that is over; return whether all are."""
     over = {trial.number for trial in search.trials if trial.over}
     if len(over) == search.count:
         return True
-    with ray_workers(most=search.count - len(over)) as workers:
+    with ray_workers(most=search.count - len(over)) as (count, each):
         ray = import_ray()
-        remote = ray.remote(work_apart).options(**workers.each, max_retries=TRIES * search.count)
-        tasks = [remote.remote(search.folder.absolute(), track) for _ in range(workers.count)]
+        remote = ray.remote(work_apart).options(**each, max_retries=TRIES * search.count)
+        tasks = [remote.remote(search.folder.absolute(), track) for _ in range(count)]
         try:
             while tasks:
                 ended, tasks = ray.wait(tasks, timeout=POLL_S)
@@ -178,37 +164,33 @@ def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
                 for trial in trials:
                     if trial.over and trial.number not in over:
                         over.add(trial.number)
-                        log(trial_line(search, trial, workers.count))
+                        log(trial_line(search, trial, count))
                 ray.get(ended)
         finally:
             for task in tasks:
-                ray.cancel(task)  # a trial that is stopped so has lost no try
+                ray.cancel(task)  # which costs a trial no try
             if tasks:
                 ray.wait(tasks, num_returns=len(tasks), timeout=CANCEL_S)
     return all(trial.over for trial in search.trials)
 
 
 def trial_line(search: search_folder.Search, trial: Trial, workers: int = 1) -> str:
-    """What a trial that is over came to, with about how long the others will take."""
-    trials = search.trials
-    seconds = [found.seconds for found in trials if found.over and found.seconds]
-    left = sum(seconds) / max(1, len(seconds)) * (search.count - sum(found.over for found in trials)) / workers
-    settings = [
-        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
-        for name, value in reversed(trial.values.items())
-    ]
-    said = [] if trial.status == "done" else [trial.status]
-    if trial.value is not None:
-        said.append(f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}")
-    said += [trial.reason] if trial.reason else []
-    said += ["best so far"] if search.best and search.best.number == trial.number else []
+    """Return the result of a trial that is over, its values, and about how long the other trials will take."""
+    over = [other for other in search.trials if other.over]
+    seconds = [other.seconds for other in over if other.seconds]
+    left = sum(seconds) / max(1, len(seconds)) * (search.count - len(over)) / workers
+    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.values.items()}
+    settings = [f"{name.replace('_', ' ')} {value}" for name, value in reversed(values.items())]
+    score = trial.value is not None and f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}"
+    best = search.best and search.best.number == trial.number and "best so far"
+    result = [trial.status != "done" and trial.status, score, trial.reason, best]
     took = f"; {duration(trial.seconds)}" if trial.seconds else ""
     took += f", about {duration(left)} left" if left else ""
-    return f"[{trial.number}/{search.count}] {', '.join(said)}; {', '.join(settings)}{took}"
+    return f"[{trial.number}/{search.count}] {', '.join(filter(None, result))}; {', '.join(settings)}{took}"
 
 
 def train_winner(search: Search, track: str | None, log: Log) -> None:
-    """Train the best trial's recipe again, score and report it, in the folder `best`."""
+    """Train the recipe of the best trial again, score and report it, in the folder `best`."""
     folder, best = search.folder / "best", search.best
     folder.mkdir(exist_ok=True)
     with hold(folder, waiting=lambda: log("another process trains the winner; waiting for it")):

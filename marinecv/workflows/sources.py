@@ -1,4 +1,4 @@
-"""What a workflow is handed: images by a path, the name of a data set, a manifest or a catalog; and a run."""
+"""Arguments of workflows: images by a path, data set name, manifest or catalog; runs; files to predict."""
 
 import os
 import random
@@ -8,23 +8,24 @@ from pathlib import Path
 
 import pandas as pd
 
+from marinecv.choices import WEIGHTS
 from marinecv.console import Log
 from marinecv.data.catalog import check_trainable, read_catalog
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
-from marinecv.data.user_tables import as_catalog, usable
+from marinecv.data.user_tables import as_catalog
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
 from marinecv.training.recipe import DataChoice
 
 CATALOG = "catalog"
-"""The name of the data of a DataFrame."""
+"""Data set name of a DataFrame."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found, with its catalog where that was read already."""
+    """A data set that was found, with its catalog if that was read, by label rule and rule for images without boxes."""
 
     manifest: Manifest
     catalog: pd.DataFrame | None = None
@@ -32,7 +33,7 @@ class Source:
 
     def read(self, choice: DataChoice, log: Log) -> pd.DataFrame:
         """Return the catalog, labeled as the data part of a recipe says."""
-        if self.catalog is not None and self.rules in (None, rules_of(choice)):
+        if self.catalog is not None and self.rules in (None, (choice.label_rule, choice.no_box)):
             return self.catalog
         return read_catalog(self.manifest, choice.label_rule, choice.no_box, log=log)
 
@@ -42,7 +43,7 @@ Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
 
 
 def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
-    """Find the images that are asked for, read as the data part of a recipe says; None asks for the recipe's own."""
+    """Find images, to be read as the data part of a recipe says; None: the recipe's own; ValueError without any."""
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
@@ -52,53 +53,51 @@ def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
     reading = {"say": log, "class_level": choice.class_level or None, "merge_case": choice.merge_case}
     if data is None:
         return Source(locate(default=choice.name, **reading))
-    known = [manifest.name for manifest in list_manifests()]
     is_there = os.path.exists(os.path.expanduser(data))
-    if str(data) in known and is_there and isinstance(data, str):
-        raise ValueError(
-            f"{data!r} is the name of a data set and of a folder here. Expected {os.path.join('.', data)!r} for the "
-            f"folder, or mcv.load_manifest({data!r}) for the data set."
-        )
-    if str(data) in known and isinstance(data, str) or str(data).endswith(".toml"):
-        return Source(locate(str(data), **reading))
-    if not is_there and len(Path(data).parts) == 1 and (hint := did_you_mean(str(data), known)):
+    if names_data_set(data):
+        if is_there and not data.endswith(".toml"):
+            raise ValueError(f"{data!r} names a data set and a folder. Expected './{data}' or load_manifest({data!r}).")
+        return Source(locate(data, **reading))
+    hint = did_you_mean(str(data), [manifest.name for manifest in list_manifests()])
+    if hint and not is_there and len(Path(data).parts) == 1:
         raise ValueError(f"There is no folder and no data set {str(data)!r}.{hint}")
     return Source(locate(data_dir=data, **reading))
 
 
+def names_data_set(data: str | os.PathLike) -> bool:
+    """Return whether text is the name of a known data set or of a manifest file, and no folder."""
+    is_known = isinstance(data, str) and data in (manifest.name for manifest in list_manifests())
+    return is_known or str(data).endswith(".toml")
+
+
 def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
-    """Read the catalog of a data set, before anything heavy is imported."""
+    """Read the catalog of a data set before TensorFlow is imported; ValueError where nothing can be trained on it."""
     catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
-    if usable(catalog).empty:
-        reasons = catalog.groupby("problem", sort=False)["image_id"].agg(["size", "first"]).itertuples()
-        said = ", ".join(f"{row.size} {row.Index} (the first: {row.first})" for row in reasons)
-        raise ValueError(f"None of the {len(catalog)} images in {manifest.root} can be used: {said}.")
     check_trainable(catalog.assign(split="train"))
-    return Source(manifest, catalog, rules_of(choice))
+    return Source(manifest, catalog, (choice.label_rule, choice.no_box))
 
 
-def rules_of(choice: DataChoice) -> tuple[str, str]:
-    """How boxes become classes."""
-    return choice.label_rule, choice.no_box
+def check_weights_file(weights: str) -> None:
+    """Raise ValueError unless weights of a pretrained network are `imagenet`, `none` or an existing file."""
+    if weights not in WEIGHTS and not Path(weights).is_file():
+        raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
 
 
 def open_run(run: str | os.PathLike | Run) -> Run:
-    """Open a run by its folder, or raise ValueError where that is none; one that is open is given back."""
+    """Return a run by its folder, or as it is; ValueError where the folder is no run."""
     return run if isinstance(run, Run) else Run(run)
 
 
 def open_classifier(run: str | os.PathLike | Run) -> Run:
-    """Open the run of a classifier."""
+    """Return the run of a classifier; ValueError where it is an autoencoder's."""
     run = open_run(run)
     if run.restores:
-        raise ValueError(
-            f"{run.folder} is the run of an autoencoder, which names no animal. Expected a run of pretrain or finetune."
-        )
+        raise ValueError(f"{run.folder} is the run of an autoencoder, without classes. Expected that of a classifier.")
     return run
 
 
 def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Return every file named and every visible image file below a folder named, sorted, or so many of them, drawn."""
+    """Return each file, and every visible image below each folder, sorted; with `limit` a random sample of them."""
     paths = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
     found = []
     for path in paths:
