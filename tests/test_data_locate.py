@@ -17,7 +17,7 @@ from pipelines.commands import data as command
 def drawn_reef(monkeypatch, roboflow_folder):
     """The reef takes a while to draw: here it is the fake tank."""
 
-    monkeypatch.setattr("marinecv.data.reef.make_reef", lambda folder, say=None: roboflow_folder)
+    monkeypatch.setattr("marinecv.data.demo.dataset.make_reef", lambda folder, say=None: roboflow_folder)
 
 
 def no_network(monkeypatch):

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 import marinecv as mcv
-from marinecv.data import reef
+from marinecv.data.demo import dataset as reef
 
 TRAINED = "autoencode compare evaluate Experiment explain export grid latent learning_curve LearningCurve predict"
 TRAINED = (TRAINED + " reproduce resume Run search Search train write_report").split()

@@ -14,8 +14,9 @@ import pytest
 from test_data_fetch import serving, silent, tank_manifest
 from test_faults_work import room_for
 
-from marinecv.data import download, manifests, materialise, reef
+from marinecv.data import download, manifests, materialise
 from marinecv.data.catalog import read_catalog
+from marinecv.data.demo import dataset as reef
 from marinecv.data.download import fetch
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import making, store_home, store_path
@@ -180,7 +181,7 @@ def test_killed_while_the_reef_is_drawn_it_is_drawn_anew(tmp_path, monkeypatch):
     code = f"""
 import sys, time
 from contextlib import nullcontext
-from marinecv.data import reef
+from marinecv.data.demo import dataset as reef
 reef.COUNTS = {counts}
 wait = lambda done: done == 3 and (print("here", flush=True), time.sleep(60))
 reef.progress_bar = lambda *_, **__: nullcontext(wait)

@@ -99,6 +99,6 @@ def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note:
 
 
 def _reef(manifest: Manifest, say: Callable[[str], None] | None) -> Manifest:
-    from marinecv.data.reef import make_reef
+    from marinecv.data.demo.dataset import make_reef
 
     return manifest_at(manifest, make_reef(store_path("data", REEF), say=say))
