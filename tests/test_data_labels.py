@@ -106,14 +106,6 @@ def test_flat_boxes_can_be_an_error():
         clean_boxes(boxes, sizes(), flat_boxes="drop")
 
 
-@pytest.mark.parametrize("corner", ["", "wide", None, "inf", float("nan")])
-def test_a_corner_that_is_no_number_is_named(corner):
-    with pytest.raises(
-        ValueError, match=r"1 of 2 boxes have a corner that is no number; the first is row t.csv:3 \(ray 1,"
-    ):
-        clean_boxes(boxes_of(("eel", 1, 2, 3, 4), ("ray", 1, 2, corner, 4)), sizes())
-
-
 def table_of(rows):
     """Boxes in images a, b and c: image, class, corner, width, height."""
     table = pd.DataFrame(rows, columns=["image_id", "class_name", "xmin", "ymin", "width", "height"])

@@ -1,4 +1,4 @@
-"""Split whole groups: by sub-folders at the depth that serves, else by related images; near-duplicates leave train."""
+"""Split whole groups: sub-folders at the first suitable depth, else related images; near-duplicates leave train."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from marinecv.data.user_tables import is_usable
 def split_in_groups(
     rows: pd.DataFrame, seed: int, fractions: Sequence[float], links: pd.DataFrame | None, log: Callable[[str], None]
 ) -> pd.DataFrame:
-    """Return usable rows with `split` and the `group` they are split by, and say how in a line; see `split_catalog`."""
+    """Return usable rows with `split` and the `group` they are split by, and log how; see `split_catalog`."""
 
     def deal(level: pd.DataFrame, parts: Sequence[float] = fractions) -> pd.DataFrame:
         split = deal_groups(level, np.random.default_rng(seed), parts).map(dict(enumerate(SPLITS)))
@@ -23,7 +23,7 @@ def split_in_groups(
     sides, best, most = np.sign(fractions), None, 0
     levels = [level if links is None else group_catalog(level, links) for level in folder_levels(rows)]
     for level in levels:
-        # Few cameras may have to be dealt out more evenly, so that there are some of most classes on each side.
+        # With few cameras more even fractions may leave some images of most classes on each side.
         for parts in (fractions, (np.asarray(fractions) + sides / sides.sum()) / 2):
             if most < 2 and has_groups(level, np.count_nonzero(sides)):
                 split = deal(level, parts)
@@ -41,7 +41,7 @@ def split_in_groups(
 
 
 def _serves(rows: pd.DataFrame, fractions: Sequence[float]) -> int:
-    """2 where train has every class and each other split most, 1 where train has every class, else 0."""
+    """Return 2 where train has every class and each other split most of them, 1 where train has every class, else 0."""
     every, counts = rows["class_name"].nunique(), rows.groupby("split")["class_name"].nunique()
     train, *others = (counts.get(split, 0) for split, part in zip(SPLITS, fractions, strict=True) if part)
     return 0 if train < every else 1 + all(2 * held > every for held in others)

@@ -1,4 +1,4 @@
-"""Images that belong together: the groups that links make, and which images have a relative where one trains."""
+"""Related images: the groups that pairs of them make, and the train images related to a validation or test image."""
 
 from collections.abc import Iterator
 
@@ -18,22 +18,16 @@ LEFT_OUT = "near-duplicate of "  # a problem begins so, and says of which image 
 
 
 def as_links(links: pd.DataFrame) -> pd.DataFrame:
-    """Return related images as `find_links` does, in whatever way they came from a CSV."""
+    """Return pairs of related images as `find_links` does, however they came from a CSV."""
     return as_table(links, LINK_COLUMNS[:3], what="table of links", text=TEXT_OF_AUDIT)
 
 
 def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog with a `group` for every usable image: what a grouped split keeps on one side.
 
-    An image that has a group (a sub-folder: a camera, a video) keeps it, whatever it is linked to in another. The rest
-    are grouped by copies, near copies and blocks of frames. Links between mere neighbours are not followed: they would
-    chain into one giant group.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`.
-        links: as `find_links` returns them; those of images that are not usable are passed over.
-    Returns:
-        The catalog; a group that links make is named after its first image.
+    An image that has a group (a sub-folder: a camera, a video) keeps it. The rest are grouped by the copies, near
+    copies and blocks of frames in `links`, as `find_links` returns them; such a group is named after its first image.
+    Pairs of neighboring frames are not followed: they would chain into one giant group.
     """
     catalog, links = as_catalog(catalog).reset_index(drop=True), as_links(links)
     free = catalog[is_usable(catalog) & (catalog["group"] == "")]
@@ -46,9 +40,9 @@ def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
 
 
 def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the catalog in groups of each depth of sub-folders that tells usable images apart, the first depth first.
+    """Yield the catalog grouped at each depth of sub-folders with several groups of usable images, the first first.
 
-    `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups that links made have one depth.
+    `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
     paths = catalog["group"].where(~catalog["group"].isin(catalog["image_id"]), "")
     for depth in range(1, 2 + int(paths.str.count("/").max() if len(paths) else 0)):
@@ -58,12 +52,12 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalog in groups of the first of its `folder_levels`; as it is where there is none."""
+    """Return the catalog grouped at the first of its `folder_levels`; unchanged where there is none."""
     return next(folder_levels(catalog), catalog)
 
 
 def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """Take train images with a copy or near copy in validation or test out of train, with a problem that names it."""
+    """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
     pairs = relatives_in_train(catalog, links[links["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates("relative")
     reasons = dict(zip(pairs["relative"], LEFT_OUT + pairs["image_id"] + " in " + pairs["split"], strict=True))
     out = catalog["image_id"].isin(reasons)
@@ -72,14 +66,14 @@ def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataF
 
 
 def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalog with the images usable that were left out as near-duplicates: another split decides anew."""
+    """Return the catalog with the images usable again that `leave_out_duplicates` left out."""
     return catalog.assign(problem=catalog["problem"].mask(catalog["problem"].str.startswith(LEFT_OUT), ""))
 
 
 def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of an image that is judged and one that is trained on, where one gives the other away.
+    """Return the pairs of a validation or test image and a related train image, the most similar kind first.
 
-    Columns: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
+    Columns: `image_id` and its `split`, `relative` (the train image), `kind`, `likeness`.
     """
     catalog, links = as_catalog(catalog), as_links(links)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]
