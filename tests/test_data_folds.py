@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_data_splits import catalog_of
 
-from marinecv.data.folds import kfold
+from marinecv.data.splits import kfold
 
 
 def counts_of(folds):

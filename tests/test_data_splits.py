@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from marinecv.data.deal import allocate
-from marinecv.data.folds import kfold
 from marinecv.data.groups import LINK_COLUMNS, leave_out_duplicates, relatives_in_train
 from marinecv.data.splits import (
     NOT_LISTED,
     default_split_by,
     folder_splits,
     keep_split,
+    kfold,
     split_catalog,
     write_split,
 )

@@ -23,13 +23,12 @@ from marinecv.audit.quality import measure_quality
 from marinecv.audit.thumbs import load_thumbs
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
-from marinecv.data.folds import kfold
 from marinecv.data.groups import group_catalog, relatives_in_train
 from marinecv.data.held import calibration_rows
 from marinecv.data.labels import ranked_classes
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
-from marinecv.data.splits import keep_split, read_split, write_split
+from marinecv.data.splits import keep_split, kfold, read_split, write_split
 from marinecv.data.user_tables import as_text, usable
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures

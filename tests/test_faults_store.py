@@ -220,14 +220,14 @@ def test_class_names_that_no_folder_can_have_get_one_that_can(roboflow_folder, t
 
 
 def test_two_who_materialise_at_once_do_not_mix(roboflow_folder, tmp_path, monkeypatch):
-    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialise._link_all
+    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialise._link
 
-    def be_slower(rows, folder):
-        (tmp_path / "links").mkdir()
+    def be_slower(*args):
+        (tmp_path / "links").mkdir(exist_ok=True)
         (tmp_path / "links" / "other.jpg").touch()
-        real(rows, folder)
+        real(*args)
 
-    monkeypatch.setattr(materialise, "_link_all", be_slower)
+    monkeypatch.setattr(materialise, "_link", be_slower)
     with pytest.raises(ValueError, match="is not empty"):
         materialise.materialise(catalog, tmp_path / "links")
     assert [path.name for path in (tmp_path / "links").iterdir()] == ["other.jpg"]

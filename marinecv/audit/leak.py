@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from marinecv.audit.thumbs import tiny
 from marinecv.choices import SPLITS
-from marinecv.data.folds import kfold
+from marinecv.data.splits import kfold
 from marinecv.data.user_tables import as_catalog
 
 FOLDS = 5
