@@ -77,8 +77,7 @@ def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note:
         note(
             f"{manifest.name} is not on this machine and {why}, so this is a DEMONSTRATION on drawn "
             "pictures: its scores say nothing about real animals.\n"
-            f"For real data: run once with a network, or name a folder or zip of images as data_dir, or "
-            f"`marinecv data fetch {manifest.name} --from FILE`."
+            "For real data: run once with a network, or name a folder or zip of images as data_dir."
         )
         return _reef(load_manifest(REEF), say)
     try:

@@ -28,7 +28,7 @@ class Manifest:
         ('crab', 'eel')
 
     Attributes:
-        name: the word a user types after `--data`, and the name of its folder in the store.
+        name: of the data set, and of its folder in the store.
         title: one line for a listing.
         layout: one of `layout_names()`.
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.

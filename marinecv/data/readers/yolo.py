@@ -1,7 +1,7 @@
 """Read the YOLO layout: `data.yaml`, and for every image a text file of normalized boxes in `labels/` or beside it."""
 
 from collections.abc import Iterable, Iterator
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +167,7 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     try:
         index, *numbers = map(float, line.split())
     except ValueError:
-        raise ValueError('expected numbers, "class x y width height" or a polygon "class x y x y x y"') from None
+        index, numbers = nan, []
     numbers = numbers[:4] if pose or (len(numbers) == 5 and 0 <= numbers[4] <= 1) else numbers
     if len(numbers) % 2 or len(numbers) < 4 or not all(map(isfinite, numbers)):
         raise ValueError('expected five numbers, "class x y width height", or a polygon "class x y x y x y"')
@@ -175,8 +175,8 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
         raise ValueError(f"expected a class from 0 to {classes - 1}, as data.yaml names them")
     if not FRACTION[0] <= min(numbers) <= max(numbers) <= FRACTION[1]:
         raise ValueError(
-            "these numbers are no fractions of the image (0 to 1), but perhaps pixels: divide x and width by the width "
-            "of the image, y and height by its height, or export again as YOLO"
+            "expected fractions of the image (0 to 1); if these are pixels, divide x and width by its width, y and "
+            "height by its height"
         )
     if len(numbers) > 4:
         ends = [(min(numbers[axis::2]), max(numbers[axis::2])) for axis in (0, 1)]
