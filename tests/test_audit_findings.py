@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_data_groups import links_of
+from scenes import links_of
 
 from marinecv.audit import codes
 from marinecv.audit.findings import agree, cases_table, counted, findings_table

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 from PIL import Image
-from test_data_cub import draw_cub
+from scenes import draw_cub
 
 from marinecv.audit.explore import explore
 from marinecv.audit.thumbs import load_thumbs

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scenes import catalog_of_splits as catalog_of
+from scenes import links_of
 from test_audit_leak import diving
-from test_data_groups import catalog_of, links_of
 
 from marinecv.audit.leak import APART, AS_SPLIT, thumbnail_votes
 from marinecv.data.groups import relatives_in_train
