@@ -90,7 +90,7 @@ def _noise(seed: int, size_wh: tuple[int, int], blur: float, channels: int) -> n
 
 
 def draw_scene(place: int, details: int, size_wh: tuple[int, int] = SIZE_WH) -> Image.Image:
-    """Draw water, sand or reef: the place says its light and colours, the details what swims in it just then."""
+    """Draw a scene: `place` is the seed of its light and colors, `details` that of what swims in it."""
     rng = np.random.default_rng((place, 7))
     pixels = rng.uniform(80, 170, 3) + rng.uniform(20, 35) * _noise(place, size_wh, 14, 3)
     pixels = pixels + 14 * _noise(1000 + details, size_wh, 2.5, 1) + 8 * _noise(2000 + details, size_wh, 1, 1)
@@ -104,35 +104,35 @@ def draw_scene(place: int, details: int, size_wh: tuple[int, int] = SIZE_WH) -> 
 
 
 def cropped(picture: Image.Image) -> Image.Image:
-    """15% of each side is cut off, mostly on the left and above."""
+    """Cut off 15% of each side, mostly on the left and above."""
     w, h = picture.size
     return picture.crop((round(0.1 * w), round(0.1 * h), round(0.95 * w), round(0.95 * h)))
 
 
 def re_encoded(picture: Image.Image) -> Image.Image:
-    """JPEG of quality 20."""
+    """Encode as JPEG of quality 20."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=20)
     return Image.open(file)
 
 
 def resized(picture: Image.Image) -> Image.Image:
-    """Each side is 60% of what it was."""
+    """Resize to 60% of each side."""
     return picture.resize([round(0.6 * side) for side in picture.size], Image.Resampling.BILINEAR)
 
 
 def mirrored(picture: Image.Image) -> Image.Image:
-    """Left is right."""
+    """Flip left and right."""
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
 def brightened(picture: Image.Image) -> Image.Image:
-    """30% brighter."""
+    """Brighten by 30%."""
     return ImageEnhance.Brightness(picture).enhance(1.3)
 
 
 def shifted(picture: Image.Image) -> Image.Image:
-    """5% to the side and down, as the next frame of a hand-held camera; new ground comes in at the edges."""
+    """Shift by 5% to the side and down, as in the next frame of a hand-held camera."""
     w, h = picture.size
     wider = Image.fromarray(np.pad(np.asarray(picture), ((h, h), (w, w), (0, 0)), mode="reflect"))
     left, upper = w + round(0.05 * w), h + round(0.05 * h)

@@ -70,5 +70,5 @@ def test_a_fraction_out_of_range_is_refused(catalog, share):
 
 @pytest.mark.parametrize("share", [1.0, 0.999])
 def test_without_an_unlabeled_image_there_is_an_error(catalog, share):
-    with pytest.raises(ValueError, match="100% of the labels no train image is unlabeled"):
+    with pytest.raises(ValueError, match="100% of the labels no train image is without one"):
         keep_unlabelled(catalog, share)

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,12 @@ import pytest
 from marinecv.data import manifests
 from marinecv.data.layouts import find_layout
 from marinecv.data.manifests import (
-    Manifest,
     list_manifests,
     load_manifest,
-    manifest_at,
     manifest_folder,
     manifest_of_folder,
 )
-from marinecv.data.store import store_home, store_path
+from marinecv.data.store import store_path
 
 MINIMAL = 'name = "tank"\nlayout = "roboflow"\n'
 
@@ -89,13 +86,6 @@ def test_a_bad_toml_says_what_is_wrong(tmp_path, text, message):
         load_manifest(tmp_path / "tank.toml")
 
 
-def test_an_unknown_name_or_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='no data set "aquarum". Did you mean "aquarium".*reef'):
-        load_manifest("aquarum")
-    with pytest.raises(ValueError, match="is no folder and no .zip"):
-        manifest_of_folder(tmp_path / "nowhere")
-
-
 @pytest.mark.parametrize(
     ("files", "layout"),
     [
@@ -119,13 +109,21 @@ def test_every_layout_is_told_from_its_files(tmp_path, files, layout, packed):
     assert find_layout(tmp_path) == (root, layout)
 
 
-def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
+def test_what_cannot_be_found_is_said_with_what_was_looked_for(tmp_path):
+    with pytest.raises(ValueError, match='no data set "aquarum". Did you mean "aquarium".*reef'):
+        load_manifest("aquarum")
+    with pytest.raises(ValueError, match="is no folder and no .zip"):
+        manifest_of_folder(tmp_path / "nowhere")
     for number in range(8):
         write(tmp_path / f"note_{number}.txt")
     with pytest.raises(ValueError, match="There is no image file in"):
         manifest_of_folder(tmp_path)
     write(tmp_path / "photo.jpg")
     with pytest.raises(ValueError, match=r"Looked for pack.json .*, _annotations.csv.*YOLO.*note_0.txt.* and 1 more"):
+        manifest_of_folder(tmp_path)
+    for split in ("val", "valid"):
+        write(tmp_path / split / "crab" / "a.jpg")
+    with pytest.raises(ValueError, match="Both val/ and valid/ of .* the validation split"):
         manifest_of_folder(tmp_path)
 
 
@@ -158,13 +156,6 @@ def test_a_folder_of_images_alone_is_no_class(tmp_path, place):
         manifest_of_folder(tmp_path)
 
 
-def test_two_folders_for_one_split_are_refused(tmp_path):
-    for split in ("val", "valid"):
-        write(tmp_path / split / "crab" / "a.jpg")
-    with pytest.raises(ValueError, match="Both val/ and valid/ of .* the validation split"):
-        manifest_of_folder(tmp_path)
-
-
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
 def test_an_archive_is_unpacked_into_the_store_once(roboflow_folder, tmp_path, kind):
     archive = shutil.make_archive(str(tmp_path / "my tank"), kind, roboflow_folder.parent, roboflow_folder.name)
@@ -173,28 +164,3 @@ def test_an_archive_is_unpacked_into_the_store_once(roboflow_folder, tmp_path, k
     assert manifest.root.is_relative_to(store_path("unpacked"))
     (manifest.root / "mark").touch()
     assert (manifest_of_folder(archive).root / "mark").exists()
-
-
-def test_a_folder_gives_root_and_layout_and_leaves_the_other_facts(roboflow_folder):
-    facts = Manifest(name="tank", layout="yolo", class_names=("eel",), licence="CC0")
-    found = manifest_at(facts, roboflow_folder)
-    assert (found.root, found.layout, found.name, found.licence) == (roboflow_folder, "roboflow", "tank", "CC0")
-    assert found.class_names == ("eel",)
-
-
-@pytest.mark.parametrize(
-    ("platform", "variable", "tail"),
-    [
-        ("linux", "XDG_CACHE_HOME", "marinecv"),
-        ("win32", "LOCALAPPDATA", "marinecv"),
-        ("darwin", None, "Caches/marinecv"),
-    ],
-)
-def test_the_store_is_the_users_cache_folder(monkeypatch, tmp_path, platform, variable, tail):
-    monkeypatch.delenv("MARINECV_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", platform)
-    if variable:
-        monkeypatch.setenv(variable, str(tmp_path / "cache"))
-    assert store_home().is_relative_to(tmp_path) and store_home().as_posix().endswith(tail)
-    assert store_path("data", "reef") == store_home() / "data" / "reef"

@@ -81,12 +81,6 @@ def test_a_bad_csv_names_the_line(tmp_path, text, message):
         catalog_of(tmp_path)
 
 
-def test_a_csv_of_a_header_alone_leaves_images_without_boxes(tmp_path):
-    draw(tmp_path / "a.jpg")
-    (tmp_path / "_annotations.csv").write_text(HEADER)
-    assert catalog_of(tmp_path)["problem"].to_dict() == {"a.jpg": "no box"}
-
-
 SPECIES = ("Felidae/Felis catus", "Felidae/Lynx lynx", "Canidae/Canis lupus")
 NO_GROUPS = {"Felis catus": "", "Lynx lynx": "", "Canis lupus": ""}
 SITES = ("SITE01/CAM1/cat", "SITE01/CAM2/dog", "SITE02/CAM1/cat")
@@ -156,11 +150,7 @@ def test_the_class_level_decides_where_names_do_not(tmp_path, places, level, cla
 @pytest.mark.parametrize(
     ("train", "other", "split"),
     [
-        ("train2017", "val2017", "validation"),
-        ("training_set", "test_set", "test"),
         ("seg_train/seg_train", "seg_test/seg_test", "test"),
-        ("train_images", "validation images", "validation"),
-        ("Train", "eval", "validation"),
         ("images/train", "images/dev", "validation"),
         ("train/images", "val/images", "validation"),
     ],
@@ -213,18 +203,9 @@ def test_images_in_no_class_folder_keep_a_row_that_says_so(tmp_path, places, row
 
 
 @pytest.mark.parametrize("suffix", [".heic", ".cr2", ".psd"])
-@pytest.mark.parametrize(
-    ("table", "text"),
-    [
-        ("_annotations.csv", HEADER + "eel/a.jpg,64,48,eel,1,2,30,40\n"),
-        ("labels.csv", "file,class\neel/a.jpg,eel\n"),
-        ("notes.txt", "class folders"),
-    ],
-)
-def test_an_image_of_an_unsupported_format_is_a_row_that_says_how_to_fix_it(tmp_path, table, text, suffix):
+def test_an_image_of_an_unsupported_format_is_a_row_that_says_how_to_fix_it(tmp_path, suffix):
     draw(tmp_path / "eel" / "a.jpg")
-    draw(tmp_path / "crab" / "c.jpg")
-    (tmp_path / table).write_text(text)
+    (tmp_path / "labels.csv").write_text("file,class\neel/a.jpg,eel\n")
     # Of a raw photograph Pillow would read the thumbnail.
     raw = tmp_path / f"b{suffix.upper()}"
     raw.write_bytes(draw(tmp_path / "b.tif").read_bytes() if suffix in RAW else b"")
@@ -235,9 +216,7 @@ def test_a_folder_of_phone_pictures_alone_is_a_layout_whose_rows_say_why(tmp_pat
     for name in ("crab", "eel"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    catalog = catalog_of(tmp_path)
-    assert catalog["class_name"].tolist() == ["crab", "eel"]
-    assert catalog["problem"].str.startswith("unsupported format HEIF").all()
+    assert catalog_of(tmp_path)["problem"].str.startswith("unsupported format HEIF").all()
 
 
 def test_labels_csv_names_classes_splits_and_groups_and_says_what_it_does_not_name(tmp_path):

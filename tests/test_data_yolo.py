@@ -78,22 +78,6 @@ def test_images_in_sub_folders_are_read_with_the_labels_of_theirs(tmp_path, orde
     }
 
 
-def test_images_beside_the_split_folders_are_rows_of_no_split(tmp_path):
-    manifest = make(tmp_path, [FISH], "images/train", "labels/train")
-    Image.new("RGB", (768, 1024)).save(tmp_path / "images" / "b.jpg")
-    (tmp_path / "labels" / "b.txt").write_text(FISH)
-    assert facts_of(manifest) == {"images/train/a.jpg": ("train", "fish", ""), "images/b.jpg": ("", "fish", "")}
-
-
-def test_classes_txt_and_hidden_files_are_no_label_files(tmp_path):
-    manifest = make(tmp_path, [FISH])
-    labels = tmp_path / "train/labels"
-    (labels / ".ipynb_checkpoints").mkdir()
-    for name in ("classes.txt", "._a.txt", ".ipynb_checkpoints/a-checkpoint.txt"):
-        (labels / name).write_text("fish\nshark\n")
-    assert [*facts_of(manifest)] == ["train/images/a.jpg"]
-
-
 def test_a_raw_file_beside_its_photo_is_a_row_and_does_not_take_its_labels(tmp_path):
     manifest = make(tmp_path, [FISH])
     for name in ("a.cr2", "b.dng"):
@@ -265,7 +249,8 @@ def test_labels_are_found_in_any_case_and_beside_the_images(tmp_path, images, la
 
 def test_labels_of_a_flat_folder_are_found_beside_the_images_and_other_text_is_no_label(tmp_path):
     manifest = draw_yolo(tmp_path, ["a.jpg", "b.jpg"], yaml_name="fish.yaml")
-    for name in ("readme.txt", "classes.txt", "._a.txt"):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for name in ("readme.txt", "classes.txt", "._a.txt", ".ipynb_checkpoints/a.txt"):
         (tmp_path / name).write_text("some text")
     (tmp_path / "other.yaml").write_text("columns:\n  names: 3\n")
     assert facts_of(manifest) == {"a.jpg": ("", "eel", ""), "b.jpg": ("", "ray", "")}
@@ -358,10 +343,3 @@ def test_a_published_split_that_cannot_be_followed_is_refused(tmp_path, text, me
     (tmp_path / "one.txt").write_text("A.png\n")
     (tmp_path / "out.txt").write_text("\n/etc/hostname\n..\n")
     assert_refused(message, draw_yolo(tmp_path, ["images/one/a.jpg"], in_labels, f"names: [eel, ray]\n{text}\n"))
-
-
-def test_a_data_set_beside_its_yaml_is_read_by_what_it_names(tmp_path):
-    images = ["fish/images/train2017/a.jpg", "fish/images/val2017/b.jpg"]
-    names = "path: fish\ntrain: images/train2017\nval: images/val2017\nnames: [eel, ray]\n"
-    manifest = draw_yolo(tmp_path, images, in_labels, names, yaml_name="fish.yaml")
-    assert facts_of(manifest) == {images[0]: ("train", "eel", ""), images[1]: ("validation", "ray", "")}

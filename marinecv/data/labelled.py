@@ -31,7 +31,7 @@ def keep_unlabelled(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Da
     """Return the catalog with labeled train images in no split; raise ValueError where all are labeled."""
     unlabelled = (catalog["split"] == "train") & ~labelled_share(catalog, share, seed)
     if not (unlabelled & is_usable(catalog)).any():
-        raise ValueError(f"With {share:.0%} of the labels no train image is unlabeled. Expected a smaller fraction.")
+        raise ValueError(f"With {share:.0%} of the labels no train image is without one. Expected a smaller fraction.")
     return _train_on(catalog, unlabelled)
 
 
