@@ -142,7 +142,7 @@ def main() -> None:
 def prepare(place: Path, args: argparse.Namespace) -> dict:
     """The list of files and labels, the file of random weights, and all that a contestant must know."""
     import marinecv as mcv
-    from marinecv.data.reef import make_reef
+    from marinecv.data.demo.dataset import make_reef
     from marinecv.data.store import store_path
     from marinecv.data.user_tables import usable
 

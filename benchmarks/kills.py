@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 from machine import machine
 
-from marinecv.data.reef import make_reef
+from marinecv.data.demo.dataset import make_reef
 from marinecv.environment import commit
 from marinecv.runs import Run
 from marinecv.tables import read_table, write_table

@@ -23,8 +23,8 @@ import pandas as pd
 from machine import machine
 
 import marinecv as mcv
+from marinecv.data.demo.dataset import make_reef
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.reef import make_reef
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
 from marinecv.tables import write_table

@@ -30,7 +30,7 @@ def main() -> None:
     from finetune_epoch import random_weights
     from machine import machine
 
-    from marinecv.data.reef import make_reef
+    from marinecv.data.demo.dataset import make_reef
     from marinecv.tables import write_table
 
     rows = []

@@ -1,4 +1,4 @@
-"""Fake data: three coloured classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
+"""Fake data: three colored classes, a few JPEGs of 48x64 and a CSV. Unequal height and width catches swaps."""
 
 import contextlib
 import gc
@@ -28,7 +28,7 @@ SIZE_HW = (48, 64)
 
 
 def real_data_root() -> Path | None:
-    """Where the real data sets lie, or None."""
+    """Return the folder of the real data sets, or None."""
     places = [os.environ.get("MARINECV_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
     return next((Path(place) for place in places if place and Path(place).is_dir()), None)
 
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_collections():
-    """Look once at what a file of tests leaves behind: among thousands of tests a garbage collection takes seconds."""
+    """Collect garbage once a file: among thousands of tests a collection takes seconds."""
     yield
     gc.collect()
     gc.freeze()
@@ -51,7 +51,7 @@ def quick_collections():
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
-    """No test reads or writes the user's store, or knows what another found of the network."""
+    """Give each test a store of its own, and let it ask for the network itself."""
     monkeypatch.setenv("MARINECV_HOME", str(tmp_path / "marinecv_home"))
     weights_host_answers.cache_clear()
 
@@ -67,7 +67,7 @@ def no_pages(monkeypatch):
 
 @pytest.fixture
 def double_precision():
-    """In which another order of the same arithmetic hardly shows."""
+    """Compute in float64, in which the order of operations hardly matters."""
     import keras
 
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
@@ -84,7 +84,7 @@ def real_data() -> Path:
 
 
 def draw_image(class_name: str, seed: int) -> Image.Image:
-    """A noisy 48x64 image of the colour of its class, with a brighter block that differs by seed."""
+    """A noisy 48x64 image of the color of its class, with a brighter block that differs by seed."""
     rng = np.random.default_rng(seed)
     pixels = np.array(COLOURS[class_name]) + rng.integers(-20, 21, (*SIZE_HW, 3))
     top, left = rng.integers(0, 24), rng.integers(0, 32)

@@ -1,4 +1,4 @@
-"""Drawn scenes with texture enough to be told apart, and what people do to a picture that is a copy all the same."""
+"""Data for tests: drawn scenes and changed copies of them, catalogs, pairs of images, a small CUB folder."""
 
 import csv
 import io
@@ -12,18 +12,82 @@ from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.groups import LINK_COLUMNS
 from marinecv.inputs.spec import ImageSpec
 
 SIZE_WH = (160, 120)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what begins a cell that a spreadsheet runs
+GUIDE_SPEC = ImageSpec(height=32, width=32)
+CUB = {
+    "images": "1 001.Zebra_Finch/a.jpg\n2 001.Zebra_Finch/b c.jpg\n3 002.Auk/a.jpg\n4 003.Owl/a.jpg\n5 003.Owl/b.jpg\n",
+    "classes": "1 001.Zebra_Finch\n2 002.Auk\n3 003.Owl\n",
+    "image_class_labels": "1 1\n2 1\n3 2\n4 3\n5 3\n",
+    "train_test_split": "5 1\n4 1\n3 1\n2 0\n1 1\n",
+    "bounding_boxes": "1 4.0 6.0 30.0 20.0\n2 0 0 10 10\n3 40.0 1.0 60.0 5.0\n4 0 0 1 1\n5 0 0 1 1\n",
+}
+CUB_SIZES_WH = {"001.Zebra_Finch/a.jpg": (64, 48), "001.Zebra_Finch/b c.jpg": (50, 60), "002.Auk/a.jpg": (70, 30)}
+ATTRIBUTE_NAMES = ["has_bill_shape::hooked", "has_wing_color::blue", "has_size::small_(5_-_9_in)"]
+ATTRIBUTES_PRESENT = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [1, 1, 1]])  # image, attribute
+_CERTAINTIES = np.array([[4, 1, 2], [3, 3, 3], [1, 4, 4], [1, 1, 1], [2, 3, 4]])
+
+
+def draw_cub(root: Path, **tables: str | None) -> Path:
+    """Write a folder in CUB's layout: three classes, the third without an image; `tables` replace those of `CUB`."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name, text in (CUB | tables).items():
+        if text is not None:
+            (root / f"{name}.txt").write_text(text, encoding="utf-8")
+    for name, size in CUB_SIZES_WH.items():
+        (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (90, 120, 60)).save(root / "images" / name)
+    return root
+
+
+def attribute_answers() -> list[str]:
+    """Return the lines of CUB's answers: image, attribute, present, certainty and seconds."""
+    return [
+        f"{image + 1} {attribute + 1} {ATTRIBUTES_PRESENT[image, attribute]} {_CERTAINTIES[image, attribute]} 1.5"
+        for image, attribute in np.ndindex(ATTRIBUTES_PRESENT.shape)
+    ]
+
+
+def draw_attributes(root: Path, lines: list[str] | None = None, percent: str = "70.5 0 10\n50 100 51\n0 0 0\n") -> Path:
+    """Write `draw_cub` with attributes: answers of images, percentages of classes."""
+    folder = draw_cub(root) / "attributes"
+    folder.mkdir()
+    names = "".join(f"{number} {name}\n" for number, name in enumerate(ATTRIBUTE_NAMES, start=1))
+    (folder / "attributes.txt").write_text(names)
+    lines = attribute_answers() if lines is None else lines
+    (folder / "image_attribute_labels.txt").write_text("\n".join(lines) + "\n")
+    (folder / "class_attribute_labels_continuous.txt").write_text(percent)
+    return root
+
+
+def catalog_of_classes(groups: int | None = None, split: str = "", **classes: int) -> pd.DataFrame:
+    """Return a catalog of so many images a class, 000.jpg and on, in so many cameras."""
+    names = [name for name, count in classes.items() for _ in range(count)]
+    ids = [f"{number:03}.jpg" for number in range(len(names))]
+    group = [f"camera {number % groups}" for number in range(len(names))] if groups else ""
+    return pd.DataFrame({"image_id": ids, "class_name": names, "split": split, "group": group, "problem": ""})
+
+
+def catalog_of_splits(splits: dict, groups: dict | None = None, problems: dict | None = None) -> pd.DataFrame:
+    """Return a catalog of images of one class, by their splits, groups and problems."""
+    rows = [
+        (name, f"{name}.jpg", split, "ray", (groups or {}).get(name, ""), 9, 9, 1.0, (problems or {}).get(name, ""))
+        for name, split in splits.items()
+    ]
+    return pd.DataFrame(rows, columns=CATALOG_COLUMNS)
+
+
+def links_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Return pairs of related images (first, second, kind)."""
+    return pd.DataFrame([(*row, 0.9, "hash") for row in rows], columns=LINK_COLUMNS)
 
 
 def as_a_spreadsheet_reads(text: str) -> list[list[str]]:
     """Return the cells of a CSV; rows end at a carriage return, a line feed or both, outside of quotes."""
     return list(csv.reader(io.StringIO(text, newline="")))
-
-
-GUIDE_SPEC = ImageSpec(height=32, width=32)
 
 
 @cache
@@ -35,7 +99,7 @@ def _noise(seed: int, size_wh: tuple[int, int], blur: float, channels: int) -> n
 
 
 def draw_scene(place: int, details: int, size_wh: tuple[int, int] = SIZE_WH) -> Image.Image:
-    """Draw water, sand or reef: the place says its light and colours, the details what swims in it just then."""
+    """Draw a scene: `place` is the seed of its light and colors, `details` that of what swims in it."""
     rng = np.random.default_rng((place, 7))
     pixels = rng.uniform(80, 170, 3) + rng.uniform(20, 35) * _noise(place, size_wh, 14, 3)
     pixels = pixels + 14 * _noise(1000 + details, size_wh, 2.5, 1) + 8 * _noise(2000 + details, size_wh, 1, 1)
@@ -49,35 +113,35 @@ def draw_scene(place: int, details: int, size_wh: tuple[int, int] = SIZE_WH) -> 
 
 
 def cropped(picture: Image.Image) -> Image.Image:
-    """15% of each side is cut off, mostly on the left and above."""
+    """Cut off 15% of each side, mostly on the left and above."""
     w, h = picture.size
     return picture.crop((round(0.1 * w), round(0.1 * h), round(0.95 * w), round(0.95 * h)))
 
 
 def re_encoded(picture: Image.Image) -> Image.Image:
-    """JPEG of quality 20."""
+    """Encode as JPEG of quality 20."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=20)
     return Image.open(file)
 
 
 def resized(picture: Image.Image) -> Image.Image:
-    """Each side is 60% of what it was."""
+    """Resize to 60% of each side."""
     return picture.resize([round(0.6 * side) for side in picture.size], Image.Resampling.BILINEAR)
 
 
 def mirrored(picture: Image.Image) -> Image.Image:
-    """Left is right."""
+    """Flip left and right."""
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
 def brightened(picture: Image.Image) -> Image.Image:
-    """30% brighter."""
+    """Brighten by 30%."""
     return ImageEnhance.Brightness(picture).enhance(1.3)
 
 
 def shifted(picture: Image.Image) -> Image.Image:
-    """5% to the side and down, as the next frame of a hand-held camera; new ground comes in at the edges."""
+    """Shift by 5% to the side and down, as in the next frame of a hand-held camera."""
     w, h = picture.size
     wider = Image.fromarray(np.pad(np.asarray(picture), ((h, h), (w, w), (0, 0)), mode="reflect"))
     left, upper = w + round(0.05 * w), h + round(0.05 * h)

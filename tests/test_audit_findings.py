@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scenes import diving
-from test_data_groups import links_of
+from scenes import diving, links_of
 
 from marinecv.audit import relative_findings as leakage
 from marinecv.audit.findings import agree, cases_table, counted, findings_table

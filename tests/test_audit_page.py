@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 from PIL import Image
-from test_data_cub import draw_cub
+from scenes import draw_cub
 
 import marinecv as mcv
 from marinecv.audit.tables import explore

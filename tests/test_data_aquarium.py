@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.data.boxes import clean_boxes
+from marinecv.data.boxes import CORNERS, clean_boxes
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog, read_images_and_boxes
 from marinecv.data.download import verify
 from marinecv.data.labels import ranked_classes
@@ -78,13 +77,16 @@ def test_hashes_and_counts_hold(aquarium):
 def test_a_yolo_copy_of_it_gives_the_same_boxes_and_labels(aquarium, tmp_path):
     names = list(aquarium.class_names)
     for split in ("train", "valid", "test"):
-        original = aquarium.root / split
         (tmp_path / split / "labels").mkdir(parents=True)
-        os.symlink(original, tmp_path / split / "images")
-        for image, rows in pd.read_csv(original / "_annotations.csv").groupby("filename"):
-            (tmp_path / split / "labels" / f"{Path(image).stem}.txt").write_text(
-                "\n".join(map(yolo_line, *columns(rows, names)))
-            )
+        os.symlink(aquarium.root / split, tmp_path / split / "images")
+        for image, rows in pd.read_csv(aquarium.root / split / "_annotations.csv").groupby("filename"):
+            lines = [
+                f"{names.index(row['class'])} {(row.xmin + row.xmax) / 2 / row.width} "
+                f"{(row.ymin + row.ymax) / 2 / row.height} {(row.xmax - row.xmin) / row.width} "
+                f"{(row.ymax - row.ymin) / row.height}"
+                for _, row in rows.iterrows()
+            ]
+            (tmp_path / split / "labels" / f"{Path(image).stem}.txt").write_text("\n".join(lines))
     (tmp_path / "data.yaml").write_text(f"train: ../train/images\nnc: {len(names)}\nnames: {names}\n")
     copy = locate("aquarium", tmp_path)
     assert copy.layout == "yolo"
@@ -93,21 +95,9 @@ def test_a_yolo_copy_of_it_gives_the_same_boxes_and_labels(aquarium, tmp_path):
     assert theirs["image_id"].str.replace("/images/", "/").tolist() == ours["image_id"].tolist()
     same = ["split", "class_name", "width", "height", "share", "problem"]
     pd.testing.assert_frame_equal(theirs[same], ours[same])
-    corners = ["xmin", "ymin", "xmax", "ymax", "class_name", "problem"]
-    assert corners_of(read_boxes(copy), corners).equals(corners_of(read_boxes(aquarium), corners))
-
-
-def columns(rows, names):
-    x, y = (rows["xmin"] + rows["xmax"]) / 2 / rows["width"], (rows["ymin"] + rows["ymax"]) / 2 / rows["height"]
-    w, h = (rows["xmax"] - rows["xmin"]) / rows["width"], (rows["ymax"] - rows["ymin"]) / rows["height"]
-    return rows["class"].map(names.index), x, y, w, h
-
-
-def yolo_line(*values):
-    return " ".join(str(value) for value in values)
-
-
-def corners_of(boxes, names):
-    image = boxes["image_id"].str.replace("/images/", "/")
-    order = np.lexsort((boxes["source"].str.rpartition(":")[2].astype(int), image))
-    return boxes.assign(image_id=image)[["image_id", *names]].iloc[order].reset_index(drop=True)
+    columns = ["image_id", *CORNERS, "class_name", "problem"]
+    boxes = read_boxes(copy).assign(image_id=lambda table: table["image_id"].str.replace("/images/", "/"))
+    copied, original = (
+        table[columns].sort_values(columns, ignore_index=True) for table in (boxes, read_boxes(aquarium))
+    )
+    pd.testing.assert_frame_equal(copied, original)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gdown
 import pytest
-from test_data_attributes import draw_attributes
+from scenes import draw_attributes
 
 from marinecv.console import quiet
 from marinecv.data.attributes import read_attributes
@@ -262,7 +262,7 @@ def test_a_count_of_images_without_splits_is_checked(tmp_path, roboflow_folder):
 
 
 def test_the_published_archive_of_birds_keeps_the_names_of_its_attributes(tmp_path, server):
-    root = draw_attributes(tmp_path / "packed" / "CUB_200_2011").root
+    root = draw_attributes(tmp_path / "packed" / "CUB_200_2011")
     (root / "attributes" / "attributes.txt").rename(tmp_path / "packed" / "attributes.txt")
     archive = shutil.make_archive(str(tmp_path / "birds"), "gztar", tmp_path / "packed")
     server.content = Path(archive).read_bytes()

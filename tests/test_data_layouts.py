@@ -1,7 +1,6 @@
 """A format is one module of `marinecv.data.readers`: nothing else has to know it."""
 
 import ast
-import csv
 import json
 import sys
 from pathlib import Path
@@ -84,18 +83,10 @@ def coco_folder(tmp_path, monkeypatch):
 def test_a_new_format_is_one_module(coco_folder):
     manifest = manifest_of_folder(coco_folder)
     assert (manifest.layout, manifest.root) == ("toy_coco", coco_folder / "images of 2021")
-    boxes = mcv.read_boxes(manifest)
-    assert boxes[["image_id", "class_name", "xmin", "ymax", "clipped"]].values.tolist() == [
-        ["a.jpg", "crab", 1.0, 22.0, False],
-        ["a.jpg", "ray", 0.0, 5.0, False],
-        ["sub/c.jpg", "ray", 60.0, 48.0, True],
-    ]
-    catalog = mcv.read_catalog(manifest)
-    assert catalog[["image_id", "class_name", "problem"]].values.tolist() == [
-        ["a.jpg", "crab", ""],
-        ["b.jpg", "", "no box"],
-        ["sub/c.jpg", "ray", ""],
-    ]
+    boxes, catalog = mcv.read_boxes(manifest), mcv.read_catalog(manifest)
+    assert boxes["class_name"].tolist() == ["crab", "ray", "ray"] and boxes["ymax"].tolist() == [22, 5, 48]
+    assert boxes["clipped"].tolist() == [False, False, True]
+    assert catalog["class_name"].tolist() == ["crab", "", "ray"] and catalog["problem"].tolist() == ["", "no box", ""]
     assert mcv.class_names_of(catalog, manifest) == ("ray", "crab")
     assert reading_lines(manifest, catalog) == []  # all images and the table are accounted for
     said = []
@@ -109,20 +100,16 @@ def test_messages_name_a_new_format(coco_folder, tmp_path):
     Image.new("RGB", (64, 48)).save(tmp_path / "other" / "photo.jpg")
     with pytest.raises(ValueError, match=r"Looked for .*instances.json \(COCO\), and folders of images named after"):
         find_layout(tmp_path / "other")
-    with pytest.raises(ValueError, match="Expected layout to be one of .*cub.*toy_coco.*yolo"):
+    with pytest.raises(ValueError, match="cub.*toy_coco.*yolo"):
         mcv.Manifest(name="tank", layout="tiles")
 
 
-def test_readers_are_asked_in_an_order_and_class_folders_last(tmp_path):
+def test_readers_are_tried_in_an_order_and_class_folders_last(tmp_path):
     assert [*all_readers()] == ["packed", "roboflow", "yolo", "cub", "labels_csv", "folders"]
-    with open(tmp_path / "_annotations.csv", "w", newline="") as first, open(tmp_path / "labels.csv", "w") as second:
-        csv.writer(first).writerow(["filename", "class", "xmin", "ymin", "xmax", "ymax"])
-        csv.writer(second).writerow(["file", "class"])
+    for name in ("_annotations.csv", "labels.csv"):
+        (tmp_path / name).touch()
     assert find_layout(tmp_path) == (tmp_path, "roboflow")
-
-
-def test_an_unknown_layout_is_refused():
-    with pytest.raises(ValueError, match="Expected layout to be one of .*Received: layout='tiles'"):
+    with pytest.raises(ValueError, match="layout='tiles'"):
         reader_of("tiles")
 
 

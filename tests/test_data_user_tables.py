@@ -20,12 +20,11 @@ from marinecv.audit.tables import explore
 from marinecv.console import quiet
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
-from marinecv.data.folds import kfold
 from marinecv.data.groups import group_catalog, relatives_in_train
 from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.materialise import materialise
-from marinecv.data.splits import read_split, write_split
+from marinecv.data.splits import kfold, read_split, write_split
 from marinecv.data.user_tables import TEXT, as_text, usable
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures

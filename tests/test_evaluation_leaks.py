@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scenes import diving
-from test_data_groups import catalog_of, links_of
+from scenes import catalog_of_splits as catalog_of
+from scenes import diving, links_of
 
 from marinecv.audit.relative_findings import APART, AS_SPLIT, thumbnail_votes
 from marinecv.data.groups import relatives_in_train

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_data_splits import catalog_of
+from scenes import catalog_of_classes as catalog_of
 
 from marinecv.evaluation.predictions import make_table
 from marinecv.evaluation.pseudo import COLUMNS, pseudo_labels, with_pseudo_labels

@@ -13,8 +13,9 @@ from unittest.mock import Mock
 import pytest
 from conftest import room_for
 
-from marinecv.data import download, manifests, materialise, reef
+from marinecv.data import download, manifests, materialise
 from marinecv.data.catalog import read_catalog
+from marinecv.data.demo import dataset as reef
 from marinecv.data.download import fetch
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import making, store_home, store_path
@@ -155,7 +156,7 @@ def test_killed_while_the_reef_is_drawn_it_is_drawn_anew(tmp_path, monkeypatch):
     code = f"""
 import sys, time
 from contextlib import nullcontext
-from marinecv.data import reef
+from marinecv.data.demo import dataset as reef
 reef.COUNTS = {counts}
 wait = lambda done: done == 3 and (print("here", flush=True), time.sleep(60))
 reef.progress_bar = lambda *_, **__: nullcontext(wait)
@@ -178,14 +179,14 @@ def test_an_interrupted_materialise_leaves_an_empty_place_and_can_be_repeated(ro
 
 
 def test_two_who_materialise_at_once_do_not_mix(roboflow_folder, tmp_path, monkeypatch):
-    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialise._link_all
+    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialise._link
 
-    def be_slower(rows, folder):
-        (tmp_path / "links").mkdir()
+    def be_slower(*args):
+        (tmp_path / "links").mkdir(exist_ok=True)
         (tmp_path / "links" / "other.jpg").touch()
-        real(rows, folder)
+        real(*args)
 
-    monkeypatch.setattr(materialise, "_link_all", be_slower)
+    monkeypatch.setattr(materialise, "_link", be_slower)
     with pytest.raises(ValueError, match="is not empty"):
         materialise.materialise(catalog, tmp_path / "links")
     assert [path.name for path in (tmp_path / "links").iterdir()] == ["other.jpg"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marinecv.data import reef
+from marinecv.data.demo import dataset as reef
 from marinecv.data.store import store_path
 from marinecv.runs import Run
 from marinecv.workflows import train, train_runs

@@ -15,7 +15,7 @@ import pytest
 
 import marinecv as mcv
 from marinecv.audit.links import find_links
-from marinecv.data import reef
+from marinecv.data.demo import dataset as reef
 from marinecv.data.manifests import load_manifest
 from marinecv.training.model_choice import MultimodalModel
 

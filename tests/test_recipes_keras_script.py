@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import marinecv as mcv
-from marinecv.data import reef
 from marinecv.data.catalog import read_catalog
+from marinecv.data.demo import dataset as reef
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.autoencoders import encoder_of, unet

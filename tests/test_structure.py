@@ -41,7 +41,7 @@ LAYERS = {  # a package or module imports only those with a smaller or equal num
 LATE = {
     "marinecv/__init__.py marinecv.schema": "`import marinecv` imports no package",
     "marinecv/console.py tensorflow": "takes seconds",
-    "marinecv/data/locate.py marinecv.data.reef": "pandas, for which `data list` need not wait",
+    "marinecv/data/locate.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
     "marinecv/data/network.py gdown": "`data list` need not wait for it",
     "marinecv/explain/jax_cam.py jax": "of an extra",
     "marinecv/explain/cam.py lime.lime_image": "of an extra",

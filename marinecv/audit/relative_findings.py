@@ -10,8 +10,8 @@ from marinecv.audit import findings
 from marinecv.audit.findings import HYPOTHETICAL, Finding, counted, make_cases, make_finding
 from marinecv.audit.thumbs import tiny
 from marinecv.choices import SPLITS
-from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOUR, group_catalog, relatives_in_train
+from marinecv.data.splits import kfold
 from marinecv.data.user_tables import as_catalog, usable
 
 FOLDS = 5

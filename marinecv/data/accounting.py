@@ -1,4 +1,4 @@
-"""Account for every file of a data set: an image, an annotation that was read, or one that was not read, by kind."""
+"""Account for every file of a data set: an image, an annotation that was read, or a file that was not read, by kind."""
 
 import os
 from collections import Counter, defaultdict
@@ -16,8 +16,8 @@ MOST_KINDS = 8
 
 
 def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
-    """Say how nested class folders were read, and which files were not read, in a line each; see `count_files`."""
-    if manifest.demonstration:  # drawn by this package, together with a note on it
+    """Return a line on how nested class folders were read, and one on files that were not read."""
+    if manifest.demonstration:  # this package wrote all files
         return []
     counts = count_files(manifest, images)
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
@@ -32,14 +32,15 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     """Count every file below the folder of a data set; a link to a folder counts as a file and is not followed.
 
-    Said is how many are an `IMAGE` with a row (`images` has all of them; those of a pack lie in its shards, which are
-    annotations here), an `ANNOTATION` that was read, one of the `SYSTEM`, such as `.DS_Store` and all below `@eaDir`,
-    and of each other kind: a suffix, or a folder with images in which nothing was read.
+    Returns:
+        The number of files that are an `IMAGE` with a row in `images`, an `ANNOTATION` that was read (the shards of a
+        pack are annotations), a `SYSTEM` file such as `.DS_Store`, and of each other kind: a suffix, or a folder with
+        images in which nothing was read.
     """
     top = (manifest.folder or manifest.root).absolute()
     tables = {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)}
     rows = set(images["path"])
-    used: set[str] = set()  # folders with something read in them, at any depth
+    used: set[str] = set()  # folders in which something was read, at any depth
     for path in rows | tables:
         while (path := os.path.dirname(path)) not in used:
             used.add(path)
@@ -47,13 +48,14 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     for here, folders, files in os.walk(top):
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
         for path in (Path(here, name) for name in files + links):
-            below, name = path.relative_to(top), printable(path)
+            name = printable(path)
             if kind := IMAGE if name in rows or name in used else ANNOTATION if name in tables else "":
                 counts[kind] += 1
             elif is_hidden(path, top):
                 counts[SYSTEM] += 1
             else:
-                outermost = [folder for folder in below.parents if printable(top / folder) not in used][-1:]
+                parents = path.relative_to(top).parents
+                outermost = [folder for folder in parents if printable(top / folder) not in used][-1:]
                 unread[*outermost].append(path)
     for place, paths in unread.items():
         pictures = sum(map(is_image, paths)) if place else 0

@@ -1,4 +1,4 @@
-"""The attributes of CUB-200-2011: 312 marks that people saw, or did not see, on every bird and every species."""
+"""Attributes of images and classes, such as the 312 of CUB-200-2011, as tables of 0 and 1."""
 
 import numpy as np
 import pandas as pd
@@ -13,38 +13,41 @@ from marinecv.schema import one_of
 def read_attributes(
     manifest: Manifest, kind: str = "image", min_certainty: int = 1, min_percent: float = 50.0
 ) -> pd.DataFrame:
-    """Return which attributes each image, or each class, has: uint8 0 or 1, by `image_id` or `class_name`.
+    """Return which attributes each image or each class has: uint8 0 or 1, indexed by `image_id` or `class_name`.
 
-    Those of an image are what a person saw on it: a classifier that is given them for a new photograph asks an oracle.
-    An answer of a certainty of `min_certainty` or more, 1 (not visible) to 4 (definitely), is present; of a class what
-    more than `min_percent` of answers say.
+    Attributes of an image were seen on it by a person, so a classifier that takes them cannot run on a new image.
+
+    Args:
+        kind: "image" or "class".
+        min_certainty: of an image, answers of at least this certainty count: 1 (not visible) to 4 (definitely).
+        min_percent: of a class, an attribute is present where more than this percentage of answers say so.
     """
     one_of(ATTRIBUTE_KINDS, kind=kind)
     if (read := reader_of(manifest.layout).attributes) is None:
         known = ", ".join(f'"{layout}"' for layout, reader in all_readers().items() if reader.attributes)
         raise ValueError(
-            f'{manifest.name} has the layout "{manifest.layout}". Expected {known}: no other has attributes, and a '
-            "pack keeps none. Name the folder that holds them."
+            f'{manifest.name} has the layout "{manifest.layout}". Expected {known}; a pack keeps none. Name the folder '
+            "that holds them."
         )
     return read(manifest, kind, min_certainty, min_percent)
 
 
 def class_mean_attributes(attributes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Give every usable image the mean attributes of its class's train images, float32: all that a label can tell."""
+    """Return for every usable image the mean attributes of its class's train images, float32, by `image_id`."""
     good = usable(catalog)
     check_told(good["image_id"], attributes)
     train = good[good["split"] == "train"]
     means = attributes.loc[train["image_id"]].groupby(train["class_name"].to_numpy()).mean()
     if lacking := sorted(set(good["class_name"]) - set(means.index)):
         raise ValueError(
-            f"{len(lacking)} classes have no train image, the first: {lacking[0]}. Expected one at least, whose "
-            "attributes stand for the class. Choose another split."
+            f"{len(lacking)} classes have no train image, the first: {lacking[0]}. Expected at least one each. Choose "
+            "another split."
         )
     return means.loc[good["class_name"]].set_axis(pd.Index(good["image_id"])).astype(np.float32)
 
 
 def shuffled_attributes(attributes: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the attributes dealt out anew, each image those of another drawn by lot: what they cannot help with."""
+    """Return the attributes with their rows permuted: a control that carries no information on an image."""
     order = np.random.default_rng(seed).permutation(len(attributes))
     return attributes.iloc[order].set_axis(attributes.index)
 

@@ -1,4 +1,4 @@
-"""The boxes table: what every row must hold, and what is wrong with the rows that cannot serve."""
+"""The boxes table: its columns, and why a row of it cannot be used."""
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,17 @@ LARGEST_PX = 2**31
 
 
 def bad_row(text: str, reason: str) -> str:
-    """Return the problem of a row of an annotation file that cannot be read, with its text."""
+    """Return the `problem` of an annotation row that cannot be read, with its text."""
     return f"{BAD_ROW} {text if len(text) < 200 else text[:200] + '...'!r}: {reason}"
 
 
 def is_bad_row(problems: pd.Series) -> pd.Series:
-    """True for problems that `bad_row` gave."""
+    """Return True for problems that `bad_row` gave."""
     return problems.str.startswith(BAD_ROW).astype(bool)
 
 
 def refuse_mostly_bad(rows: pd.DataFrame) -> None:
-    """Raise ValueError where more than half of the rows are bad: the file is then of another kind."""
+    """Raise ValueError where more than half of the annotation rows cannot be read: the file is of another kind."""
     if is_bad_row(rows["problem"]).sum() * 2 > len(rows):
         raise ValueError(f"{describe_bad_rows(rows)}. Expected bad rows to be the exception. Correct the files.")
 
@@ -40,10 +40,11 @@ def describe_bad_rows(rows: pd.DataFrame) -> str:
 
 
 def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Return a user's boxes as `BOX_COLUMNS` have them, numbered anew; a row that cannot serve says why in `problem`.
+    """Return a user's boxes with the columns `BOX_COLUMNS` and a new index; other columns stay.
 
-    Those are a row without image or class, and one with a corner that is missing, infinite or no number. Roboflow's
-    columns filename, class, xmin, ymin, xmax and ymax suffice; others stay. Errors are those of `as_table`.
+    Roboflow's columns filename, class, xmin, ymin, xmax and ymax suffice. A row without image or class, or with a
+    corner that is missing, infinite or no number, has its reason in `problem`. Raises ValueError where a column is
+    missing.
     """
     if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
         boxes = pd.DataFrame(columns=BOX_COLUMNS)
@@ -59,37 +60,40 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
         "a corner is no number of pixels": ~(boxes[CORNERS].abs() < LARGEST_PX).all(axis=1),
     }
     for reason, rows in reasons.items():
-        if (rows & is_usable(boxes)).any():
-            boxes = boxes.assign(problem=boxes["problem"].mask(rows & is_usable(boxes), reason))
+        boxes["problem"] = boxes["problem"].mask(rows & is_usable(boxes), reason)
     return boxes
 
 
 def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "keep") -> pd.DataFrame:
-    """Make float64 numbers of the corners (px as displayed), clip boxes to their image, and say which cannot serve.
+    """Convert corners to float64, clip boxes to their image, and say in `problem` which boxes cannot be used.
 
-    A box that runs over the edge is `clipped` and kept. One wholly outside, or without area, keeps its row and corners,
-    with the reason in `problem`, or is a ValueError where `flat_boxes` is "error". `sizes` has `image_id, width,
-    height`, 0 where unknown; boxes of such images are left as is.
+    A box that runs over the edge is `clipped`. One wholly outside or without area keeps its corners, with the reason in
+    `problem`. Boxes of images of unknown size are left as they are.
+
+    Args:
+        sizes: `image_id, width, height` in pixels as displayed, 0 where unknown.
+        flat_boxes: "keep" boxes without area as unusable rows, or raise ValueError ("error").
     """
     one_of(FLAT_BOXES, flat_boxes=flat_boxes)
-    boxes = boxes.assign(
+    boxes = boxes[BOX_COLUMNS].assign(
         class_name=boxes["class_name"].map(normalize_name),
         **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},
-        **{f"_{corner}": boxes[corner] for corner in CORNERS},
     )
-    wrong = ~np.isfinite(boxes[CORNERS]).all(axis=1) & is_usable(boxes)
-    if wrong.any():
-        first = boxes[wrong].iloc[0]
-        raise ValueError(
-            f"{wrong.sum()} of {len(boxes)} boxes have a corner that is no number; the first is row {first['source']} "
-            f"({first['class_name']} {','.join(str(first[f'_{corner}']) for corner in CORNERS)}). "
-            "Expected xmin, ymin, xmax and ymax in pixels. Fix the file."
-        )
-    boxes = boxes[BOX_COLUMNS]
     if flat_boxes == "error":
         refuse_flat(boxes)
     boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & is_usable(boxes), "no area")
-    return _clip(boxes, sizes)
+    of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
+    inside = boxes[CORNERS].copy()
+    for axis, size in (("x", "width"), ("y", "height")):
+        edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
+        for corner in (f"{axis}min", f"{axis}max"):
+            inside[corner] = inside[corner].clip(lower=0, upper=edge)
+    known = (of_image["width"] > 0).to_numpy() & is_usable(boxes)
+    outside = known & is_flat(inside)
+    clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)
+    boxes["problem"] = boxes["problem"].mask(outside, "outside the image")
+    boxes[CORNERS] = boxes[CORNERS].mask(clipped, inside)
+    return boxes.assign(clipped=clipped)
 
 
 def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -> pd.DataFrame:
@@ -105,20 +109,20 @@ def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -
                 f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
                 f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
             )
-        strange = found.isna() & is_usable(boxes)
-        problem = boxes["problem"].mask(strange, "its image is not in the catalog")
+        unknown = found.isna() & is_usable(boxes)
+        problem = boxes["problem"].mask(unknown, "its image is not in the catalog")
         boxes = boxes.assign(image_id=found.fillna(boxes["image_id"]), problem=problem)
     clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
     return pd.concat([clean, boxes.drop(columns=clean.columns)], axis=1)
 
 
 def is_flat(boxes: pd.DataFrame) -> pd.Series:
-    """True for boxes without area."""
+    """Return True for boxes without area."""
     return (boxes["xmax"] <= boxes["xmin"]) | (boxes["ymax"] <= boxes["ymin"])
 
 
 def refuse_flat(boxes: pd.DataFrame) -> None:
-    """Raise ValueError if a box that no `problem` excuses has no area."""
+    """Raise ValueError if a box without a `problem` has no area."""
     flat = is_flat(boxes) & is_usable(boxes)
     if flat.any():
         first = boxes[flat].iloc[0]
@@ -129,18 +133,3 @@ def refuse_flat(boxes: pd.DataFrame) -> None:
             f"({first['image_id'].rpartition('/')[2]}, {first['class_name']} {corners}).\n"
             'Expected xmin < xmax and ymin < ymax. Fix the file, or keep them as unusable rows with flat_boxes="keep".'
         )
-
-
-def _clip(boxes: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
-    of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
-    inside = boxes[CORNERS].copy()
-    for axis, size in (("x", "width"), ("y", "height")):
-        edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
-        for corner in (f"{axis}min", f"{axis}max"):
-            inside[corner] = inside[corner].clip(lower=0, upper=edge)
-    known = (of_image["width"] > 0).to_numpy() & is_usable(boxes)
-    outside = known & is_flat(inside)
-    clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)
-    boxes["problem"] = boxes["problem"].mask(outside, "outside the image")
-    boxes[CORNERS] = boxes[CORNERS].mask(clipped, inside)
-    return boxes.assign(clipped=clipped)

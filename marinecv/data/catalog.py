@@ -1,4 +1,4 @@
-"""The catalog: one row an image, with its split, its class, its size, and why it cannot be used if it cannot."""
+"""The catalog: one row an image, with its split, class, size, and the reason why it cannot be used, if any."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ EMPTY = "empty"
 
 
 def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a data set of any layout: images (`IMAGE_COLUMNS`), and boxes as `read_boxes` returns them."""
+    """Return the images (`IMAGE_COLUMNS`) of a data set of any layout, and its boxes as `read_boxes` returns them."""
     of_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
@@ -35,24 +35,23 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
 def read_boxes(
     manifest: Manifest | pd.DataFrame, flat_boxes: str = "keep", sizes: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return the clean boxes of a data set, or of a DataFrame; an empty table where the layout has none.
+    """Return the boxes of a data set or a DataFrame, checked and clipped; an empty table where the layout has none.
 
         >>> import marinecv as mcv
         >>> mcv.read_boxes(mcv.demo_images()).columns[:6].tolist()
         ['image_id', 'class_name', 'xmin', 'ymin', 'xmax', 'ymax']
 
     Args:
-        manifest: with its `root`; or a user's boxes as `dominant_class` takes them, a row each, `image_id` as the
-            catalog has it; their other columns stay.
-        flat_boxes: "keep" boxes without area as unusable rows, or call them an "error".
-        sizes: of a DataFrame: the catalog of its images. Without one the DataFrame's own columns `width` and `height`
-            say where a box is clipped, if it has them.
+        manifest: of located files; or a DataFrame, one row a box: `image_id` of the catalog, `class_name` and corners.
+        flat_boxes: "keep" boxes without area as unusable rows, or raise an "error".
+        sizes: the catalog of a DataFrame's images. Without one, boxes are clipped to the DataFrame's own columns
+            `width` and `height`, if it has them.
     Returns:
-        DataFrame with `BOX_COLUMNS` and `clipped`; corners float64, in pixels as displayed. Every row is there, one
-        that cannot serve with its reason in `problem`.
+        DataFrame with `BOX_COLUMNS`, `clipped` and a DataFrame's other columns; corners float64, in pixels as
+        displayed. A row that cannot be used has its reason in `problem`.
     Raises:
-        ValueError: as `clean_boxes`, `merge_spellings`, as the reader of the layout, or a class that the manifest does
-            not name; of a DataFrame, a column is missing, or no box is of an image of the catalog.
+        ValueError: the files cannot be read, a column is missing, class names differ only in case, the manifest does
+            not name a class, or no box is of an image of the catalog.
     """
     if isinstance(manifest, pd.DataFrame):
         return boxes_of(manifest, sizes, flat_boxes)
@@ -66,24 +65,24 @@ def read_catalog(
     flat_boxes: str = "keep",
     log: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Read a data set: every image a row, sorted by split and image id.
+    """Return every image of a data set as a row, sorted by split and image id.
 
         >>> import marinecv as mcv
         >>> mcv.read_catalog(mcv.demo_images())["split"].unique().tolist()
         ['train', 'validation', 'test']
 
     Args:
-        manifest: with its `root`.
+        manifest: of located files.
         label_rule: how boxes become one class, see `dominant_class`.
-        no_box: images without a box keep a row with the problem "no box" ("skip"), or are of class "empty" ("empty").
-            An image all of whose boxes are unusable is never called empty.
-        flat_boxes: as in `read_boxes`.
+        no_box: images without a box have the problem "no box" ("skip") or the class "empty" ("empty"). An image whose
+            boxes are all unusable is never of class "empty".
+        flat_boxes: "keep" boxes without area as unusable rows, or raise an "error".
         log: called with a sentence where annotation rows cannot be read.
     Returns:
-        DataFrame with `CATALOG_COLUMNS`; `share` is the class's share of the image's scores, 0 to 1 (1.0 where
-        no boxes decide), `problem` is "" for every image that can be used.
+        DataFrame with `CATALOG_COLUMNS`; `share` is the fraction of the image's scores that its class has, 0 to 1 (1.0
+        where no boxes decide), `problem` is "" for every image that can be used.
     Raises:
-        ValueError: as `read_boxes`, or an unknown word for an option.
+        ValueError: as `read_boxes`.
     """
     one_of(NO_BOX, no_box=no_box)
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
@@ -97,17 +96,14 @@ def read_catalog(
 
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:
-    """Return the ordered class names: the manifest's (and "empty" if used), else those present in any split.
+    """Return the class names in order: the manifest's (and "empty" if used), else those of any split.
 
         >>> import marinecv as mcv
         >>> mcv.class_names_of(mcv.read_catalog(mcv.demo_images()))[:3]
         ('fish', 'jellyfish', 'penguin')
 
-    Those present are sorted by name; of the layout `cub`, by number, and so of a pack that was made of it. Images
-    without a class are passed over.
-
-    Raises:
-        ValueError: a class in the data that the manifest does not name.
+    Without a manifest's they are sorted by name, of the layout `cub` (and a pack of it) by number. Raises ValueError
+    where the catalog has a class that the manifest does not name.
     """
     good = usable(catalog)
     present = {*good["class_name"]} - {""}
@@ -120,16 +116,16 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> t
 
 
 def source_layout(manifest: Manifest) -> str:
-    """The layout; of a pack, that of the files which it was made of."""
+    """Return the layout of a data set; of a pack, that of the files it was made of."""
     return reader_of(manifest.layout).source(manifest.root) or manifest.layout
 
 
 def merge_spellings(
     images: pd.DataFrame, boxes: pd.DataFrame, class_names: tuple[str, ...], merge_case: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give classes whose names differ only in case one spelling: one of `class_names`, else that of most images.
+    """Return both tables with one spelling of classes that differ only in case: of `class_names`, else of most images.
 
-    Without `merge_case` such names are a ValueError.
+    Raises ValueError for such names without `merge_case`.
     """
     labels = pd.concat([table[["image_id", "class_name"]] for table in (images, boxes)]).drop_duplicates()["class_name"]
     counts = dict.fromkeys(class_names, 0) | labels[labels != ""].value_counts().to_dict()
@@ -141,13 +137,13 @@ def merge_spellings(
         pairs = [f'"{name}" ({counts[name]} images) and "{other}" ({counts[other]})' for other, name in others.items()]
         raise ValueError(
             f"Class names differ only in case: {', '.join(pairs[:5])}. Expected one spelling of each class. Correct "
-            "the labels, or take each pair as one class with --merge-case (merge_case of mcv.locate)."
+            "the labels, or take each pair as one class with merge_case=True."
         )
     return tuple(table.assign(class_name=table["class_name"].replace(others)) for table in (images, boxes))
 
 
 def check_trainable(catalog: pd.DataFrame) -> None:
-    """Raise ValueError, saying why, where nothing can be trained: no usable train image, or one class only."""
+    """Raise ValueError where nothing can be trained: no usable train image, or one class only."""
     train = usable(catalog).query("split == 'train'")
     if train.empty:
         problems = catalog["problem"][~is_usable(catalog)]
@@ -155,19 +151,19 @@ def check_trainable(catalog: pd.DataFrame) -> None:
         counts = usable(catalog)["split"].value_counts().to_dict()
         raise ValueError(
             f"The train split has no usable image; usable images by split: {counts or 'none'}.{why} Expected images in "
-            "train/. Check the folder, or name another --split-by."
+            'train/. Check the folder, or name another split, such as split_by="grouped".'
         )
     if train["class_name"].nunique() == 1:
         raise ValueError(
             f'All {len(train)} images to train on are of one class, "{train["class_name"].iloc[0]}". Expected at least '
-            "two: a classifier of one has nothing to learn. Check the labels, or the folder that --data-dir names."
+            "two classes. Check the labels and the folder of images."
         )
 
 
 def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
-    """Keep at most `limit` usable images a split, each class in its proportion and at least one of each if possible.
+    """Return at most `limit` usable images a split, drawn by `seed`, each class in its proportion and at least one.
 
-    With more classes than that, those with the most images are kept, the same in every split. The seed decides which.
+    With more classes than `limit`, those with the most images are kept, the same in every split.
     """
     whole(limit, "limit", 1)
     catalog = as_catalog(catalog).reset_index(drop=True)

@@ -1,7 +1,7 @@
-"""Deal out the rows of a table to numbered parts by fraction: one by one, class by class, or in whole groups.
+"""Partition the rows of a table by fractions: single images, class by class, or whole groups.
 
-Each way takes usable rows of a catalog, a generator that decides what the fractions leave open, and the fractions; it
-returns the number of the part of each row, from 0.
+Each function takes usable rows of a catalog, a random generator and the fractions; it returns the number of the part of
+each row, from 0.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import pandas as pd
 
 
 def allocate(total: int, weights: Sequence[float]) -> list[int]:
-    """Share out `total` things by weight in whole numbers, at least one each where there are enough.
+    """Split `total` into whole numbers in proportion to the weights, at least one each where there are enough.
 
-    Where there are too few, the heavier come first; equal weights in the order given.
+    Where there are too few, the largest weights get one; equal weights in the order given.
     """
     weights = np.asarray(weights, dtype=float)
     heaviest = np.argsort(-weights, kind="stable")[:total]
@@ -26,14 +26,14 @@ def allocate(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def deal_at_random(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
-    """Deal out single images, as `allocate` counts them."""
+    """Partition single images, as `allocate` counts them."""
     return _shuffled(rows, rng, allocate(len(rows), fractions))
 
 
 def deal_by_class(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
-    """Deal out the images of each class: to all parts but the first their fraction rounded down, the first the rest.
+    """Partition the images of each class: all parts but the first get their fraction rounded down, the first the rest.
 
-    Each part gets at least one where there are enough.
+    Each part gets at least one image of a class that has enough.
     """
     return pd.concat(
         [_shuffled(of_class, rng, _hold_out(len(of_class), fractions)) for _, of_class in rows.groupby("class_name")]
@@ -41,9 +41,9 @@ def deal_by_class(rows: pd.DataFrame, rng: np.random.Generator, fractions: Seque
 
 
 def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
-    """Deal out whole groups: the largest first, each to the part whose class counts come nearest to its fraction.
+    """Partition whole groups: the largest first, each to the part where class counts come nearest to the fractions.
 
-    `rng` orders groups of one size. Raise ValueError where a row has no group, or there are fewer groups than parts.
+    `rng` orders groups of equal size. Raises ValueError where a row has no group, or there are fewer groups than parts.
     """
     least = np.count_nonzero(fractions)
     if not has_groups(rows, least):
@@ -51,8 +51,7 @@ def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequenc
         raise ValueError(
             f"{len(named)} of {len(rows)} images have a group, and there are {named.nunique()} groups. A grouped split "
             f"needs one for every image, and at least {least}. Sort the images into sub-folders of their class (one a "
-            "camera or a video); from Python, give split_catalog the links of find_links; or accept a score that "
-            "flatters with --split-by stratified."
+            "camera or a video), or accept an optimistic score with split_by=stratified."
         )
     counts = pd.crosstab(rows["group"], rows["class_name"])
     counts = counts.iloc[rng.permutation(len(counts))]
@@ -62,7 +61,7 @@ def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequenc
     filled, home = np.zeros_like(target), {}
     for number, (group, of_group) in enumerate(counts.iterrows()):
         empty = [part for part in np.flatnonzero(fractions) if not filled[part].any()]
-        # The last groups are kept for the parts that are still empty.
+        # The last groups go to parts that are still empty.
         open_parts = empty if len(counts) - number <= len(empty) else np.flatnonzero(fractions)
         each = np.eye(len(fractions))
         misfit = {
@@ -76,12 +75,12 @@ def deal_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequenc
 
 
 def has_groups(rows: pd.DataFrame, least: int = 3) -> bool:
-    """Whether every row has a group, and there are some to deal out."""
+    """Return whether every row has a group, and there are at least `least` groups."""
     return (rows["group"] != "").all() and rows["group"].nunique() >= least
 
 
 def class_by_class(rows: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Return the index of the rows, class after class, the images of each in an order that `rng` decides."""
+    """Return the index of the rows, class after class, the images of each in random order."""
     return np.concatenate([rng.permutation(of_class.index) for _, of_class in rows.groupby("class_name")])
 
 

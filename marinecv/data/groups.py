@@ -1,13 +1,14 @@
-"""Images that belong together: the groups that links make, and which images have a relative where one trains."""
+"""Related images: the groups that pairs of them make, splits of whole groups, and pairs across splits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from marinecv.choices import SCORED_SPLITS
+from marinecv.choices import SCORED_SPLITS, SPLITS
+from marinecv.data.deal import deal_groups, has_groups
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, is_usable
 
 LINK_COLUMNS = ["first", "second", "kind", "likeness", "found_by"]
@@ -18,22 +19,16 @@ LEFT_OUT = "near-duplicate of "  # a problem begins so, and says of which image 
 
 
 def as_links(links: pd.DataFrame) -> pd.DataFrame:
-    """Return related images as `find_links` does, in whatever way they came from a CSV."""
+    """Return pairs of related images as `find_links` does, however they came from a CSV."""
     return as_table(links, LINK_COLUMNS[:3], what="table of links", text=TEXT_OF_AUDIT)
 
 
 def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog with a `group` for every usable image: what a grouped split keeps on one side.
 
-    An image that has a group (a sub-folder: a camera, a video) keeps it, whatever it is linked to in another. The rest
-    are grouped by copies, near copies and blocks of frames. Links between mere neighbours are not followed: they would
-    chain into one giant group.
-
-    Args:
-        catalog: columns `CATALOG_COLUMNS`.
-        links: as `find_links` returns them; those of images that are not usable are passed over.
-    Returns:
-        The catalog; a group that links make is named after its first image.
+    An image that has a group (a sub-folder: a camera, a video) keeps it. The rest are grouped by the copies, near
+    copies and blocks of frames in `links`, as `find_links` returns them; such a group is named after its first image.
+    Pairs of neighboring frames are not followed: they would chain into one giant group.
     """
     catalog, links = as_catalog(catalog).reset_index(drop=True), as_links(links)
     free = catalog[is_usable(catalog) & (catalog["group"] == "")]
@@ -46,9 +41,9 @@ def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
 
 
 def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the catalog in groups of each depth of sub-folders that tells usable images apart, the first depth first.
+    """Yield the catalog grouped at each depth of sub-folders with several groups of usable images, the first first.
 
-    `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups that links made have one depth.
+    `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
     paths = catalog["group"].where(~catalog["group"].isin(catalog["image_id"]), "")
     for depth in range(1, 2 + int(paths.str.count("/").max() if len(paths) else 0)):
@@ -58,12 +53,12 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalog in groups of the first of its `folder_levels`; as it is where there is none."""
+    """Return the catalog grouped at the first of its `folder_levels`; unchanged where there is none."""
     return next(folder_levels(catalog), catalog)
 
 
 def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """Take train images with a copy or near copy in validation or test out of train, with a problem that names it."""
+    """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
     pairs = relatives_in_train(catalog, links[links["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates("relative")
     reasons = dict(zip(pairs["relative"], LEFT_OUT + pairs["image_id"] + " in " + pairs["split"], strict=True))
     out = catalog["image_id"].isin(reasons)
@@ -72,14 +67,14 @@ def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataF
 
 
 def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalog with the images usable that were left out as near-duplicates: another split decides anew."""
+    """Return the catalog with the images usable again that `leave_out_duplicates` left out."""
     return catalog.assign(problem=catalog["problem"].mask(catalog["problem"].str.startswith(LEFT_OUT), ""))
 
 
 def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of an image that is judged and one that is trained on, where one gives the other away.
+    """Return the pairs of a validation or test image and a related train image, the most similar kind first.
 
-    Columns: `image_id` and its `split`, `relative` (in train), `kind`, `likeness`.
+    Columns: `image_id` and its `split`, `relative` (the train image), `kind`, `likeness`.
     """
     catalog, links = as_catalog(catalog), as_links(links)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]
@@ -92,3 +87,39 @@ def relatives_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFra
     crossing = crossing.assign(order=crossing["kind"].map({kind: number for number, kind in enumerate(RELATIVES)}))
     crossing = crossing.sort_values(["order", "likeness", "image_id"], ascending=[True, False, True])
     return crossing[["image_id", "split", "relative", "kind", "likeness"]].reset_index(drop=True)
+
+
+def split_in_groups(
+    rows: pd.DataFrame, seed: int, fractions: Sequence[float], links: pd.DataFrame | None, log: Callable[[str], None]
+) -> pd.DataFrame:
+    """Return usable rows with `split` and the `group` they are split by, and log how; see `split_catalog`."""
+
+    def deal(level: pd.DataFrame, parts: Sequence[float] = fractions) -> pd.DataFrame:
+        split = deal_groups(level, np.random.default_rng(seed), parts).map(dict(enumerate(SPLITS)))
+        return level.assign(split=split) if links is None else leave_out_duplicates(level.assign(split=split), links)
+
+    sides, best, most = np.sign(fractions), None, 0
+    levels = [level if links is None else group_catalog(level, links) for level in folder_levels(rows)]
+    for level in levels:
+        # With few cameras more even fractions may leave some images of most classes on each side.
+        for parts in (fractions, (np.asarray(fractions) + sides / sides.sum()) / 2):
+            if most < 2 and has_groups(level, np.count_nonzero(sides)):
+                split = deal(level, parts)
+                best, most = max((best, most), (split, _serves(split, fractions)), key=lambda found: found[1])
+    if most:
+        how = f"sub-folder (depth {best['group'].str.count('/').max() + 1}, such as {best['group'].iloc[0]})"
+    else:
+        best = deal(rows if links is None else group_catalog(rows.assign(group=""), links))
+        how = "related images: near-duplicates and frames of one sequence stay together"
+        how += "; no depth of sub-folders leaves every class in train" if levels else ""
+    log(f"split in {best['group'].nunique()} groups of {len(best)} images by {how}")
+    if out := (~is_usable(best)).sum():
+        log(f"left out of train: {out} near-duplicates of images in validation or test")
+    return best
+
+
+def _serves(rows: pd.DataFrame, fractions: Sequence[float]) -> int:
+    """Return 2 where train has every class and each other split most of them, 1 where train has every class, else 0."""
+    every, counts = rows["class_name"].nunique(), rows.groupby("split")["class_name"].nunique()
+    train, *others = (counts.get(split, 0) for split, part in zip(SPLITS, fractions, strict=True) if part)
+    return 0 if train < every else 1 + all(2 * held > every for held in others)

@@ -1,4 +1,4 @@
-"""The images of validation that no choice of a training has seen, so that something can still be measured on them."""
+"""Hold out part of validation for calibration."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from marinecv.data.user_tables import as_catalog, is_usable
 
 
 def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
-    """Hold out a share (0 to 1) of each class of validation, or whole groups where some are related: (n,) bool."""
+    """Return (n,) bool: a fraction (0 to 1) of each class of validation, or whole groups where images are related."""
     catalog = as_catalog(catalog)
     index, catalog = catalog.index, catalog.reset_index(drop=True)
     rows = catalog[(catalog["split"] == "validation") & is_usable(catalog)].sort_values("image_id")
@@ -17,12 +17,12 @@ def calibration_rows(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.S
     rng = np.random.default_rng(seed)
     if are_related(rows):
         held = deal_groups(rows, rng, (1 - share, share)) == 1
-    else:  # class by class: one is held whenever the share of those passed makes another
+    else:
         due = np.floor(np.arange(len(rows) + 1) * share + 1e-9)
         held = pd.Series(np.diff(due) == 1, index=class_by_class(rows, rng))
     return held.reindex(catalog.index, fill_value=False).set_axis(index)
 
 
 def are_related(rows: pd.DataFrame) -> bool:
-    """Whether every row has a group, there are some to deal out, and one of them holds several images."""
+    """Return whether every row has a group, there are at least two groups, and one holds several images."""
     return bool(has_groups(rows, 2) and rows["group"].duplicated().any())

@@ -1,4 +1,4 @@
-"""The images table every reader returns: one row an image, its header read once, what is wrong with it said."""
+"""The images table that every reader returns: one row an image, with its size and the reason if it cannot be read."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from marinecv.data.names import normalize_name
 from marinecv.data.records import file_problem, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
-MAX_PIXELS = 178_956_970  # where Pillow refuses too, so that every room agrees: 0.5 GB of RGB
+MAX_PIXELS = 178_956_970  # Pillow's own bound: 0.5 GB of RGB
 MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow's own bound is 1 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT = "named in the CSV but the file is absent"
@@ -28,11 +28,10 @@ _ONE_THREAD = threading.Lock()
 
 
 def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | None = None) -> pd.DataFrame:
-    """Build the images table, `IMAGE_COLUMNS`, of (path, split), and class name and group where the layout tells.
+    """Return the images table, `IMAGE_COLUMNS`, of rows (path, split[, class name[, group]]).
 
-    Image ids are relative to `root`. Width and height are in pixels as displayed, 0 where the header cannot be read. A
-    name that is not UTF-8 is written as `printable` writes it; class and group are as `normalize_name` gives them. By
-    path, `reasons` say why an image cannot be used though its header is sound.
+    Image ids are relative to `root`. Width and height are in pixels as displayed, 0 where the header cannot be read.
+    `reasons` maps a path to the problem of an image whose header can be read.
     """
     records = []
     for path, split, *rest in rows:
@@ -46,7 +45,7 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 
 
 def read_header(path: Path) -> tuple[int, int, str]:
-    """Return width and height in pixels after EXIF orientation, and "" or what is wrong; no pixel is decoded."""
+    """Return width and height in pixels after EXIF orientation, and "" or the problem; no pixel is decoded."""
     if reason := _absent(path) or unsupported(path):
         return 0, 0, reason
     if reason := file_problem(path):
@@ -58,12 +57,12 @@ def read_header(path: Path) -> tuple[int, int, str]:
             return (height, width, "") if turned else (width, height, "")
     except Image.UnidentifiedImageError:
         return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short"
-    except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
+    except Exception as error:  # Pillow raises many kinds for damaged bytes
         return 0, 0, f"cannot be read: {error}"
 
 
 def _absent(path: Path) -> str:
-    """Why there is no such file, or no way into a folder."""
+    """Return why there is no such file, or why a folder cannot be read; "" where there is a file."""
     try:
         if os.path.isdir(path):
             os.scandir(path).close()
@@ -83,21 +82,26 @@ def _absent(path: Path) -> str:
 def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
 
-    Raises ValueError (more than `MAX_PIXELS`, or another format), OSError (see `file_problem`),
-    PIL.UnidentifiedImageError; hostile bytes make Pillow raise many other kinds.
+    Raises ValueError (more than `MAX_PIXELS`, or another format), OSError (no readable file),
+    PIL.UnidentifiedImageError; damaged bytes make Pillow raise many other kinds.
     """
     if isinstance(file, str | Path) and is_record(file):
         file = io.BytesIO(read_bytes(file))
     elif isinstance(file, str | Path) and (problem := file_problem(file)):
         raise OSError(problem)
-    # Pillow's bound does not tell the size, its warnings of odd EXIF not the file. Both belong to the whole process.
+    # Pillow's bound does not name the size, its warnings of odd EXIF not the file. Both are of the whole process.
     with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
         bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
         Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT_BYTES
         try:
             image = Image.open(file, formats=FORMATS)
         except Image.UnidentifiedImageError as error:
-            _refuse_foreign(file, error)
+            path = isinstance(file, str | Path)
+            if not path:
+                file.seek(0)
+            found = content_format(Path(file)) if path else format_of(file.read(HEAD_BYTES))
+            if found in FOREIGN:
+                raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
             raise
         except ValueError as error:
             long = f"its text is longer than {MAX_TEXT_BYTES:,} bytes; save it without"
@@ -109,20 +113,10 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
         if _announces_exif(image):
             with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
-                image.getexif()  # is remembered, and does not warn again
+                image.getexif()  # Pillow caches it and does not warn again
         yield image
 
 
-def _refuse_foreign(file: str | Path | BinaryIO, error: Exception) -> None:
-    if isinstance(file, str | Path):
-        found = content_format(Path(file))
-    else:
-        file.seek(0)
-        found = format_of(file.read(HEAD_BYTES))
-    if found in FOREIGN:
-        raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
-
-
 def _announces_exif(image: Image.Image) -> bool:
-    """A PNG would be decoded whole in search of EXIF that its header does not announce."""
+    """Return whether an image may have EXIF data; Pillow would decode a whole PNG to search for them."""
     return image.format != "PNG" or "exif" in image.info

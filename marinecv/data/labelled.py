@@ -1,4 +1,4 @@
-"""Which train images have a label, where only a share of them has."""
+"""Label fractions: learning with labels for only a fraction of the train images."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,13 @@ from marinecv.data.user_tables import is_usable
 
 
 def labelled_share(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
-    """Say which usable train images are labelled, of each class the same share, one at least.
+    """Return (n,) bool, indexed as the catalog: the usable train images with a label, the same fraction of each class.
 
-    The shares of a seed are nested: an image that is labelled at one share is labelled at every larger one. Returned is
-    bool, indexed as the catalog; False outside train. Raise ValueError where the share is not above 0 and at most 1.
+    Each class has at least one. Fractions of a seed are nested: an image that is labeled at one fraction is labeled at
+    every larger one. Raises ValueError where the fraction is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"Expected a share of labelled images above 0 and at most 1. Received: {share}.")
+        raise ValueError(f"Expected a fraction of labeled images above 0 and at most 1. Received: {share}.")
     rng, labelled = np.random.default_rng(seed), pd.Series(False, index=catalog.index)
     train = catalog[is_usable(catalog) & (catalog["split"] == "train")].sort_values("image_id")
     for _, of_class in train.groupby("class_name"):
@@ -23,18 +23,15 @@ def labelled_share(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.Ser
 
 
 def keep_labels(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
-    """Return the catalog with the train images that are not labelled in no split, every row in its place."""
+    """Return the catalog with unlabeled train images in no split."""
     return _train_on(catalog, labelled_share(catalog, share, seed))
 
 
 def keep_unlabelled(catalog: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
-    """Return the catalog with the train images that are labelled in no split, every row in its place.
-
-    Raise ValueError where all that can be used are labelled.
-    """
+    """Return the catalog with labeled train images in no split; raise ValueError where all are labeled."""
     unlabelled = (catalog["split"] == "train") & ~labelled_share(catalog, share, seed)
     if not (unlabelled & is_usable(catalog)).any():
-        raise ValueError(f"With {share:.0%} of the labels no train image is without one. Expected a smaller share.")
+        raise ValueError(f"With {share:.0%} of the labels no train image is without one. Expected a smaller fraction.")
     return _train_on(catalog, unlabelled)
 
 

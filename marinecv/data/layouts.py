@@ -1,4 +1,4 @@
-"""How image files lie in a folder: find the layout, the split folders and the images."""
+"""Find the layout of a folder of images, its split folders and its image files."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from marinecv.data.readers import all_readers
 HIDDEN = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
 HIDDEN += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
 IMAGES = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)  # a folder with others in it, never a class
-BESIDE = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE)  # of images, no class
+BESIDE = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE)  # never a class
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
@@ -25,11 +25,10 @@ _NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks betwe
 
 
 def find_layout(folder: Path) -> tuple[Path, str]:
-    """Say which layout a folder has, going down where there is nothing but one folder.
+    """Return the folder in which a layout begins, and the layout, one of `layout_names()`.
 
-    Archives are often packed that way. A lone class folder with sub-folders reads the same: its sub-folders are taken
-    for the classes. Returned are the folder the layout begins in, and its layout, one of `layout_names()`. Raise
-    ValueError where nothing fits; it says what was looked for and what was found.
+    A folder that holds nothing but one folder is gone through, as archives are often packed that way; so are the
+    sub-folders of a lone class folder taken for classes. Raises ValueError where no layout fits.
     """
     root = folder
     while (only := _only_folder(root)) is not None:
@@ -49,10 +48,11 @@ def find_layout(folder: Path) -> tuple[Path, str]:
 
 
 def folder_splits(names: Iterable[str]) -> dict[str, str]:
-    """Say which names of folders beside each other stand for a split: `SPLIT_NAMES`, a `set` or a year behind them.
+    """Return the split of each name of a folder, among folders beside each other, that stands for one.
 
-    One with another word before it (`seg_train`) does only where that word stands before another split, for a
-    steam_train is none. `eval` is validation; beside a validation folder it is test, unless there is a test folder too.
+    Names are those of `SPLIT_NAMES`, perhaps followed by `set` or a year. One with a prefix (`seg_train`) counts only
+    where another split has the prefix too: `steam_train` is none. `eval` is validation; beside a validation folder it
+    is test, unless there is a test folder too.
     """
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
     found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
@@ -68,9 +68,9 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """Folders of `root` named after a split, see `folder_splits`: {"train": root/"train", "validation": root/"valid"}.
+    """Return the folder of each split below `root`: {"train": root/"train", "validation": root/"valid"}.
 
-    Raise ValueError where two folders stand for one split.
+    Raises ValueError where two folders stand for one split.
     """
     found: dict[str, Path] = {}
     for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
@@ -84,23 +84,22 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def folder_named(place: Path, name: str) -> Path | None:
-    """Return the folder of this name directly below a place, in any case; the exact one where there are several."""
+    """Return the folder of this name, in any case, directly below another; the exact match where there are several."""
     found = [folder for folder in sub_folders(place) if folder.name.lower() == name]
     return max(found, key=lambda folder: folder.name == name, default=None)
 
 
 def sub_folders(folder: Path) -> list[Path]:
-    """Visible folders directly below, sorted; linked ones too, unless the link leads back to a folder above it."""
+    """Return visible folders directly below, sorted; linked ones too, unless the link leads to a folder above it."""
     visible = (path for path in _entries(folder, []) if os.path.isdir(path) and not path.name.startswith(HIDDEN))
     return sorted(path for path in visible if not _leads_back(path))
 
 
 def image_files(folder: Path, deep: bool = False) -> list[Path]:
-    """Visible image files directly below a folder, or at any depth, sorted; those of unsupported formats too.
+    """Return visible image files directly below a folder, or at any depth, sorted; of unsupported formats too.
 
-    A link to an image file is one. Links behind which images may hide count too, and `read_header` says what is wrong
-    with them: one named like an image that leads to no file, one that leads back to a folder above it, and at any depth
-    one to any folder, for these are not followed. So does a folder that cannot be read, in place of its images.
+    Links that are not followed count as image files, so that `read_header` reports them: dead links named like an
+    image, links to a folder above, and at any depth links to folders. So do folders that cannot be read.
     """
     closed: list[Path] = []
     paths = paths_below(folder, closed) if deep else _entries(folder, closed)
@@ -110,17 +109,17 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
 
 
 def paths_below(folder: Path, closed: list[Path] | None = None) -> Iterator[Path]:
-    """Yield every visible file and folder at any depth; a link to a folder is named and not followed, so loops end.
+    """Yield every visible file and folder at any depth; links to folders are not followed.
 
-    Folders that cannot be read go into `closed`; without it one is a ValueError.
+    Folders that cannot be read go into `closed`; without it they raise ValueError.
     """
 
     def refuse(error: OSError):
         if closed is not None:
             return closed.append(Path(error.filename))
         raise ValueError(
-            f"The folder {error.filename} cannot be read: {error.strerror}. Expected one that this user may open, with "
-            "a shorter path than that. Mend it, or move it out of the data."
+            f"The folder {error.filename} cannot be read: {error.strerror}. Expected a folder that this user may open. "
+            "Correct its rights or its path, or move it out of the data."
         ) from error
 
     for here, folders, files in os.walk(folder, onerror=refuse):
@@ -137,7 +136,7 @@ def _entries(folder: Path, closed: list[Path]) -> list[Path]:
 
 
 def is_hidden(path: Path, below: Path) -> bool:
-    """Whether a file, or a folder between it and `below`, is one of systems and programs: `.DS_Store`, `@eaDir`."""
+    """Return whether a file, or a folder between it and `below`, belongs to a system: `.DS_Store`, `@eaDir`."""
     return any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
 
 
@@ -150,22 +149,19 @@ def _leads_back(path: Path) -> bool:
 
 
 def _foreign(root: Path) -> str:
-    """Name a format of boxes that is not read, by its files; "" where there is none."""
+    """Return a hint at a format of boxes that is not read, such as COCO, found by its files; or ""."""
     kinds = {".json": "COCO", ".xml": "Pascal VOC"}
     for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
         with open(path, "rb") as file:
             head = file.read(4096)
-        of_splits = BESIDE.fullmatch(path.parent.name) and folder_splits(
-            each.name for each in path.parent.parent.iterdir()
-        )
-        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or of_splits:
+        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head):
             name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
             return f": this looks like {name}, which is not read yet. Convert it to YOLO, or make a labels.csv"
     return ""
 
 
 def _only_folder(root: Path) -> Path | None:
-    """The folder an archive was packed in: the only one here, no split, with folders or a table in it."""
+    """Return the only folder here, if it is no split and holds folders or a table; an archive was packed in it."""
     folders = sub_folders(root)
     if len(folders) != 1 or folder_splits([folders[0].name]) or _has_table(root) or image_files(root):
         return None
@@ -173,4 +169,5 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _has_table(folder: Path) -> bool:
+    """Return whether a file in a folder says what its images are."""
     return any(reader.detects(folder) for reader in all_readers().values() if reader.has_table)

@@ -1,4 +1,4 @@
-"""Find the images a command asks for: a folder named, a data set named, or something sensible by itself."""
+"""Find the images that a user asks for: a folder, a named data set, or a default."""
 
 import warnings
 from collections.abc import Callable
@@ -27,22 +27,16 @@ def locate(
         >>> mcv.locate("reef").name
         'reef'
 
-    A folder or archive in `data_dir` is taken as it lies; `data` beside it adds a named data set's facts. A named data
-    set comes from the store, else it is fetched. With nothing named it is `default`, and only where no network answers
-    the drawn reef, said so in plain words. Classes that the tables of a CUB folder name and of which no image is here
-    are counted in a line of text, and so is a split that data.yaml names and that is not here.
-
     Args:
-        data: name of a bundled data set, or path of a TOML manifest.
-        data_dir: folder or archive of images, in any layout.
-        default: the data set meant where nothing is named.
-        say: called with each line of text for the user; None warns where the images are not all those asked for, and is
-            silent on progress.
+        data: name of a bundled data set, or path of a TOML manifest. It is read from the store, else downloaded.
+        data_dir: folder or archive of images, in any layout; `data` adds the facts of a named data set.
+        default: the data set if neither is given; without a network the generated demo images take its place.
+        say: called with each line of text for the user; None warns where not all images are those asked for.
         class_level: of class folders, see `Manifest`; None leaves what the manifest says.
         merge_case: take classes whose names differ only in case as one.
     Raises:
-        ValueError: no such data set or place, or as `fetch`.
-        ConnectionError: as `fetch`.
+        ValueError: there is no such data set or folder, or its license is unknown.
+        ConnectionError: a named data set cannot be downloaded.
     """
     note = say or (lambda line: warnings.warn(line, stacklevel=3))
     manifest = _find(data, data_dir, default, say, note)
@@ -55,19 +49,14 @@ def locate(
 
 
 def demo_images(say: Callable[[str], None] | None = None) -> Manifest:
-    """Draw images of a reef, once, and return their data set: to try things out without data or network.
+    """Return the data set of generated demo images, drawn once, to try things out without data or network.
 
         >>> import marinecv as mcv
         >>> mcv.demo_images().demonstration
         True
 
-    The command line uses them where no data set is named and none can be fetched. Scores on them say nothing about
-    real animals.
-
-    Args:
-        say: called with each line of text for the user.
-    Returns:
-        The manifest of 637 drawn images of 7 classes with boxes, in train, validation and test.
+    These are 637 drawn images of 7 classes with boxes, in train, validation and test. Scores on them say nothing about
+    real animals. `say` is called with each line of text for the user.
     """
     return _reef(load_manifest(REEF), say)
 
@@ -84,12 +73,11 @@ def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note:
     if stored(place):
         return manifest_at(manifest, place)
     if data is None and not network_reachable(manifest):
-        why = "no network answers" if manifest.url else f"nobody but a person can download it ({manifest.homepage})"
+        why = "no network answers" if manifest.url else f"only a person can download it ({manifest.homepage})"
         note(
             f"{manifest.name} is not on this machine and {why}, so this is a DEMONSTRATION on drawn "
             "pictures: its scores say nothing about real animals.\n"
-            f"For real data: run once with a network, or name a folder or zip of images as data_dir, or "
-            f"`marinecv data fetch {manifest.name} --from FILE`."
+            "For real data: run once with a network, or name a folder or zip of images as data_dir."
         )
         return _reef(load_manifest(REEF), say)
     try:
@@ -99,6 +87,6 @@ def _find(data, data_dir, default: str, say: Callable[[str], None] | None, note:
 
 
 def _reef(manifest: Manifest, say: Callable[[str], None] | None) -> Manifest:
-    from marinecv.data.reef import make_reef
+    from marinecv.data.demo.dataset import make_reef
 
     return manifest_at(manifest, make_reef(store_path("data", REEF), say=say))

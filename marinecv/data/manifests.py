@@ -1,4 +1,4 @@
-"""A manifest says where a data set comes from, how its files are laid out, its classes and its licence."""
+"""Manifests: where a data set comes from, its layout, its classes and its license."""
 
 import os
 from collections.abc import Callable
@@ -28,22 +28,22 @@ class Manifest:
         ('crab', 'eel')
 
     Attributes:
-        name: the word a user types after `--data`, and the name of its folder in the store.
+        name: of the data set, and of its folder in the store.
         title: one line for a listing.
         layout: one of `layout_names()`.
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
-        folder_classes: class folder -> class name, of the layouts `folders` and `cub`: which are read, and what each is
-            called. Empty reads all. They are the class names, too, where none are stated.
-        class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty where
-            the folders' names tell.
+        folder_classes: class folder -> class name, of the layouts `folders` and `cub`; other folders are not read.
+            Empty reads all. They are the class names, too, where none are stated.
+        class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty
+            decides by the folders' names.
         merge_case: classes whose names differ only in case are one; False refuses them.
         root: the folder that image ids are relative to; None while the files are not located.
-        folder: the one that was given or unpacked; `root` is it or lies in it.
+        folder: the one that was named or unpacked; `root` is it or lies in it.
         url: an archive, best pinned to a commit, or `gdrive:ID`.
         archive_subdir: the folder inside the archive that becomes `root`.
         hashes: name of the `.sha256` file beside the TOML, lines `<sha256>  <split>/.../<file>`.
         expected: measured counts, `images.<split>` and `boxes.<split>.<class>`.
-        licence: as the source states it; empty where it states none.
+        licence: as the source states it, or empty.
         citation: how to cite the data.
         homepage: where to read about them.
         demonstration: True for drawn pictures, whose scores say nothing about wildlife.
@@ -81,9 +81,9 @@ class Manifest:
 
 
 def manifest_folder(package: Path = PACKAGE) -> Path:
-    """Folder of the bundled TOML files: beside the package in a clone, inside it in an installed wheel."""
+    """Return the folder of the bundled TOML files: beside the package in a clone, inside it in an installed wheel."""
     beside = package.parent / "data_manifests"
-    # site-packages may hold a stranger's data_manifests: only a clone has setup.cfg at its top.
+    # Only a clone has setup.cfg there; site-packages may hold data_manifests of another package.
     return beside if (package.parent / "setup.cfg").is_file() and beside.is_dir() else package / "data_manifests"
 
 
@@ -107,16 +107,16 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     known = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
     if name_or_toml_path not in known:
         raise ValueError(
-            f"{no_such('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or with --data-dir a "
-            "folder of images."
+            f"{no_such('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or a folder of images as "
+            "data_dir."
         )
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 
 def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
-    """Describe any folder or archive of images by its layout; an archive is unpacked into the store, once.
+    """Return the manifest of any folder or archive of images; an archive is unpacked into the store, once.
 
-    A pack is described as the data set that it was made of. ValueError where no layout fits.
+    A pack has the facts of the data set that it was made of. Raises ValueError where no layout fits.
     """
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
@@ -132,13 +132,13 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
 
 
 def manifest_at(manifest: Manifest, place: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
-    """Return the manifest with its facts kept, and root and layout as found at a place."""
+    """Return the manifest with root, folder and layout of a folder or archive, its other facts as they are."""
     found = manifest_of_folder(place, say)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 
 def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
-    """Folder of the store that holds an archive's content, keyed by the archive's own hash."""
+    """Return the folder of the store with an archive's content, named by the archive's hash."""
     folder = store_path("unpacked", sha256(archive)[:16])
     if not folder.exists():
         with making(folder, say) as workplace:
@@ -160,17 +160,15 @@ def _read_toml(path: Path) -> Manifest:
     called = names(tuple(manifest.folder_classes.values()), f"The folder_classes of {path}")
     for key, is_fine in {"name": is_file_name, "hashes": is_file_name, "archive_subdir": _is_below}.items():
         if key in facts and not is_fine(facts[key]):
-            raise ValueError(
-                f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder, no way out."
-            )
+            raise ValueError(f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder.")
     return replace(manifest, class_names=manifest.class_names or called)
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name is that of one file or folder, on any system."""
+    """Return whether a text is the name of one file or folder, on any system."""
     return _is_below(name) and len(PureWindowsPath(name).parts) == 1
 
 
 def _is_below(place: str) -> bool:
-    """Whether a path leads to something below a folder, on any system."""
+    """Return whether a relative path leads to something below its folder, on any system."""
     return bool(PureWindowsPath(place).parts) and not leads_out(place) and place.isprintable()

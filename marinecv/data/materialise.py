@@ -24,10 +24,14 @@ def materialise(catalog: pd.DataFrame, folder: str | Path) -> Path:
     folder, rows = Path(folder).absolute(), usable(catalog)
     _refuse_filled(folder)
     with making(folder) as workplace:
-        _link_all(rows, workplace / "links")
+        links = workplace / "links"
+        links.mkdir()
+        classes, splits = (_folder_names(rows[column].unique()) for column in ("class_name", "split"))
+        for row in rows.itertuples():
+            _link(row.path, links / splits[row.split] / classes[row.class_name], PurePosixPath(row.image_id).name)
         _refuse_filled(folder)  # another process may have been faster
         folder.mkdir(exist_ok=True)
-        for split in sorted((workplace / "links").iterdir()):
+        for split in sorted(links.iterdir()):
             os.replace(split, folder / split.name)
     return folder
 
@@ -37,44 +41,33 @@ def _refuse_filled(folder: Path) -> None:
         raise ValueError(f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten.")
 
 
-def _link_all(rows: pd.DataFrame, folder: Path) -> None:
-    homes, splits = (_folder_names(rows[column].unique()) for column in ("class_name", "split"))
-    folder.mkdir()
-    for row in rows.itertuples():
-        home = folder / splits[row.split] / homes[row.class_name]
-        home.mkdir(parents=True, exist_ok=True)
-        place = _free_name(home / PurePosixPath(row.image_id).name)
-        if is_record(row.path):
-            place.write_bytes(read_bytes(row.path))
-        else:
-            _link(Path(row.path).resolve(), place)
-
-
 def _folder_names(names: Iterable[str]) -> dict[str, str]:
-    homes, taken = {}, set()
+    """Return a name for the folder of each class or split; no two differ only in case."""
+    folders, taken = {}, set()
     for name in sorted(names):
         plain = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", name)
         plain = plain.encode()[:LONGEST].decode(errors="ignore").strip(". ") or "_"
-        number, home = 2, plain
-        while home.casefold() in taken:
-            number, home = number + 1, f"{plain}_{number}"
-        taken.add(home.casefold())
-        homes[name] = home
-    return homes
+        number, folder = 2, plain
+        while folder.casefold() in taken:
+            number, folder = number + 1, f"{plain}_{number}"
+        taken.add(folder.casefold())
+        folders[name] = folder
+    return folders
 
 
-def _free_name(path: Path) -> Path:
-    number, free = 2, path
-    while free.exists():
-        number, free = number + 1, path.with_stem(f"{path.stem}_{number}")
-    return free
-
-
-def _link(original: Path, link: Path) -> None:
+def _link(original: str, folder: Path, name: str) -> None:
+    """Link or copy a file into a folder, under a name that is free there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number, link = 2, folder / name
+    while link.exists():
+        number, link = number + 1, link.with_stem(f"{Path(name).stem}_{number}")
+    if is_record(original):
+        link.write_bytes(read_bytes(original))
+        return
     for way in (os.link, os.symlink, shutil.copy2):
         try:
-            way(original, link)
+            way(Path(original).resolve(), link)
             return
-        except OSError:  # other file system, or a system without links: try the next way
+        except OSError:  # another file system, or a system without links
             if way is shutil.copy2:
                 raise

@@ -1,4 +1,4 @@
-"""Which image serves for training, which for choosing, which for the one look at the end."""
+"""Split a catalog into train, validation and test; write and read splits."""
 
 import os
 import re
@@ -11,25 +11,26 @@ import pandas as pd
 from marinecv.atomic import part_of
 from marinecv.choices import SPLIT_BY, SPLITS
 from marinecv.console import quiet
-from marinecv.data.deal import deal_at_random, deal_by_class, deal_groups, has_groups
-from marinecv.data.grouped_split import split_in_groups
-from marinecv.data.groups import first_level, group_catalog
+from marinecv.data.deal import class_by_class, deal_at_random, deal_by_class, deal_groups, has_groups
+from marinecv.data.groups import first_level, group_catalog, put_back, split_in_groups
 from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.store import store_path
 from marinecv.data.user_tables import as_catalog, is_usable, why_none
 from marinecv.hashes import sha256
+from marinecv.schema import one_of
 from marinecv.tables import check_columns, read_table, write_table
 
-STORE = "splits"  # of the user's store: what was made before, by name
+STORE = "splits"  # folder of the store: splits made before, by name
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
+FOLDS_BY = ("stratified", "grouped")
 
 
 def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
-    """Return the split that each word stands for, see `folder_splits`; "" for none.
+    """Return the split that each word stands for, see `folder_splits`; "" for "".
 
-    Raise ValueError, which says by `rows` where, if a word stands for none.
+    Raises ValueError for another word, which names the first such row by `rows`.
     """
     words = words.map(normalize_name)
     splits = {"": "", **folder_splits({*words})}
@@ -42,7 +43,7 @@ def known_splits(words: pd.Series, rows: pd.Series) -> pd.Series:
 
 
 def default_split_by(catalog: pd.DataFrame) -> str:
-    """Say how to split where the user does not: as published, else in groups, never at random unasked."""
+    """Return how to split where the user does not say: as published, else in groups, never at random."""
     return "published" if catalog["split"].isin(SPLITS).any() else "grouped"
 
 
@@ -54,36 +55,34 @@ def split_catalog(
     links: pd.DataFrame | None = None,
     log: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Return the catalog with its `split` column set.
+    """Return the catalog with its `split` column set, sorted by split and image id.
 
-    `published` keeps the splits the data came with; a missing validation or test split is carved from train
-    at its share in `fractions`: in whole groups where every usable train row has one of at least 3, else stratified.
-    `random`, `stratified` and `grouped` ignore published splits. `stratified` gives of each class the whole images in
-    its fraction to validation and to test, at least one each where there are enough, and the rest to train; `grouped`
-    keeps each group on one side and comes as near to the fractions of every class as whole groups allow.
+    "published" keeps the splits that the data came with; a missing validation or test split is taken from train at its
+    fraction: in whole groups where every usable train row has one of at least 3, else stratified. The others ignore
+    published splits: "random"; "stratified", which gives of each class the fraction rounded down to validation and to
+    test, at least one each where there are enough; and "grouped", which keeps each group on one side and comes as near
+    to the fractions of every class as whole groups allow.
 
         >>> import marinecv as mcv
         >>> mcv.split_catalog(mcv.read_catalog(mcv.demo_images()), "stratified")["split"].unique().tolist()
         ['train', 'validation', 'test']
 
     Groups are the sub-folders of a class at the first depth (a camera before its days) that leaves every class in train
-    and most of them in each other split; a train image with a near-duplicate on another side is left out, and its row
-    says so. Where there is no such depth, images that `links` join are a group. A CSV that `write_split` wrote is
-    followed to the letter; seed and fractions then say nothing. Rows with a problem belong to no split, except as
-    published; rows beside the published splits get one.
+    and most of them in each other split; without such a depth, the images that `links` join. A train image with a
+    near-duplicate in another split gets a problem that says so.
 
     Args:
-        catalog: columns `CATALOG_COLUMNS`.
-        split_by: one of `SPLIT_BY`, the path of a .csv, or the name of a split that `keep_split` has kept.
+        catalog: columns `CATALOG_COLUMNS`. Rows with a problem get no split, except as published.
+        split_by: one of `SPLIT_BY`; the path of a .csv with image_id and split; or a name that `keep_split` returned.
         seed: the same seed gives the same split.
-        fractions: shares of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
-        links: related images, as `find_links` returns them, for a split in groups.
-        log: called with a line on the groups of a split that is made here.
+        fractions: of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
+        links: pairs of related images, as `find_links` returns them, for a grouped split.
+        log: called with a line on the groups.
     Returns:
-        The catalog; its groups of sub-folders are those of the depth split by, else of the first.
+        The catalog; its `group` is that of the depth split by, else of the first depth.
     Raises:
-        ValueError: unknown way, fractions that do not sum to 1, no usable image to split, no published splits, fewer
-            than 3 groups (2 without test), or as `read_split`.
+        ValueError: unknown `split_by`, fractions that do not sum to 1, no usable image, no published splits, fewer than
+            3 groups (2 without test), or a .csv that cannot be followed.
     """
     catalog = as_catalog(catalog).reset_index(drop=True)
     if str(split_by).lower().endswith(".csv"):
@@ -117,16 +116,37 @@ def split_catalog(
 
 
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Sort by split (train, validation, test, none), then by image id."""
-    if (twice := catalog["image_id"].duplicated()).any():  # its copies would come to stand in several splits
+    """Return the catalog sorted by split (train, validation, test, none), then by image id."""
+    if (twice := catalog["image_id"].duplicated()).any():  # or it would be in several splits
         raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
     order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
     keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
     return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
 
 
+def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") -> list[pd.DataFrame]:
+    """Return `k` catalogs, split into train and validation; each usable image is validation in one of them.
+
+    `by="stratified"` folds differ by at most one image of a class, and by one in all; "grouped" keeps each value of
+    `group` on one side. Published splits are ignored, so take test images out first. Images that a split left out as
+    near-duplicates are used again. The order of rows does not matter.
+    """
+    one_of(FOLDS_BY, by=by)
+    catalog = put_back(as_catalog(catalog).reset_index(drop=True))
+    good = is_usable(catalog)
+    if not 2 <= k <= good.sum():
+        raise ValueError(f"There are {good.sum()} usable images for {k} folds. Expected 2 folds up to one an image.")
+    rows, rng = catalog[good].sort_values("image_id"), np.random.default_rng(seed)
+    if by == "grouped":
+        fold = deal_groups(rows, rng, [1 / k] * k)
+    else:
+        fold = pd.Series(np.arange(len(rows)) % k, index=class_by_class(rows, rng))
+    splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
+    return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
+
+
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
-    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256, which tells splits apart."""
+    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256 of the file."""
     catalog = as_catalog(catalog)
     rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
@@ -134,15 +154,12 @@ def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
 
 
 def is_grouped(split_by: str | None) -> bool:
-    """Whether a way to split, or the name of a split that was kept, is one in groups."""
+    """Return whether `split_by` is "grouped", or names a grouped split that was saved."""
     return split_by == "grouped" or bool(re.fullmatch(r".+-grouped-[0-9a-f]{8}", split_by or ""))
 
 
 def keep_split(catalog: pd.DataFrame, name: str) -> str:
-    """Keep in the store which usable image is in which split; return the name to split by again.
-
-    It begins with `name`; the first 8 digits of the hash follow, so that another split has another name.
-    """
+    """Save a split in the store; return its name for `split_by`: `name` and the first 8 digits of the hash."""
     folder = store_path(STORE)
     folder.mkdir(parents=True, exist_ok=True)
     made, name = part_of(folder / "split.csv"), re.sub(r"[^\w. -]", "_", name).lstrip(".") or "split"
@@ -152,14 +169,14 @@ def keep_split(catalog: pd.DataFrame, name: str) -> str:
 
 
 def kept_splits() -> list[str]:
-    """The names that `keep_split` has given, sorted."""
+    """Return the names of saved splits, sorted."""
     return sorted(path.stem for path in store_path(STORE).glob("[!.]*.csv"))
 
 
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Return the catalog split as a CSV with `image_id` and `split` says; images that it does not name have a problem.
+    """Return the catalog split as a CSV with `image_id` and `split` says; images that it lacks get a problem.
 
-    Names are those of `match_names`; one that is unknown, there twice or empty is a ValueError.
+    Raises ValueError for an image that is unknown or there twice, and for an unknown split.
     """
     try:
         table = read_table(path).rename(columns=normalize_name)
@@ -169,23 +186,22 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     catalog = as_catalog(catalog).reset_index(drop=True)
     known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
     ids = table["image_id"].replace(match_names(table["image_id"], known))
-    for wrong, said in ((~ids.isin(known), "is no image of these data"), (ids.duplicated(), "is there twice")):
+    splits = folder_splits({*table["split"]})
+    checks = {
+        "is no image of these data": ~ids.isin(known),
+        "is there twice": ids.duplicated(),
+        f"has another split than {', '.join(SPLITS)}": ~table["split"].isin(splits),
+    }
+    for problem, wrong in checks.items():
         if wrong.any():
             raise ValueError(
                 f"{wrong.sum()} of {len(table)} rows of {path} cannot be followed: {ids[wrong].iloc[0]!r:.80}, in row "
-                f"{wrong.argmax() + 1} below the header, {said}. Expected each image once, by its id, such as "
-                f"{known.iloc[0] if len(known) else 'none'}."
+                f"{wrong.argmax() + 1} below the header, {problem}. Expected each image once, with its id and split."
             )
-    splits = folder_splits({*table["split"]})
-    if (strange := ~table["split"].isin(splits)).any():
-        raise ValueError(
-            f"Row {strange.argmax() + 1} below the header of {path} puts {ids[strange].iloc[0]} into "
-            f"{table['split'][strange].iloc[0]!r:.40}. Expected one of {', '.join(SPLITS)}."
-        )
-    said = known.map(dict(zip(ids, table["split"].map(splits), strict=True))).fillna("")
+    split = known.map(dict(zip(ids, table["split"].map(splits), strict=True))).fillna("")
     good = is_usable(catalog)
-    problem = catalog["problem"].mask(good & (said == ""), NOT_LISTED)
-    return first_level(sort_by_split(catalog.assign(split=said.where(good, ""), problem=problem)))
+    problem = catalog["problem"].mask(good & (split == ""), NOT_LISTED)
+    return first_level(sort_by_split(catalog.assign(split=split.where(good, ""), problem=problem)))
 
 
 def _published(

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from marinecv.console import Log
-from marinecv.data.folds import kfold
-from marinecv.data.splits import write_split
+from marinecv.data.splits import kfold, write_split
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run

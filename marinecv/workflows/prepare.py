@@ -18,10 +18,9 @@ from marinecv.data import network
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
-from marinecv.data.folds import kfold
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
-from marinecv.data.splits import default_split_by, is_grouped, keep_split, split_catalog
+from marinecv.data.splits import default_split_by, is_grouped, keep_split, kfold, split_catalog
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesise import candidates

@@ -25,9 +25,9 @@ from marinecv.evaluation.predict import attribute_scores, predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.pseudo import pseudo_labels, with_pseudo_labels
 from marinecv.evaluation.restoration import restoration_metrics, restoration_table, restored_pictures, write_pictures
+from marinecv.inputs.pipeline import Share
 from marinecv.inputs.pixels import load_pixels, rows_of
 from marinecv.inputs.rgb import find_white
-from marinecv.inputs.pipeline import Share
 from marinecv.inputs.synthesise import contact_sheet, synthesise
 from marinecv.report.page import write_run_report, write_study_report
 from marinecv.runs import Run, fresh_folder, is_begun

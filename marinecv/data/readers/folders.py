@@ -17,25 +17,24 @@ from marinecv.data.readers import Reader
 
 NO_FOLDER = "lies in no class folder"
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
-PLACE = re.compile(  # what cameras, sites, memory cards (DCIM, 100MEDIA) and days are called, and no class
+PLACE = re.compile(  # names of cameras, sites, memory cards (DCIM, 100MEDIA) and days, never of classes
     r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
     r"[ _-]?\d+([ _-]\d+)*[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
     rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
 )
-GROUP = re.compile(  # what groups within a class are called beside those: 2021, b, C03, S1_R2
+GROUP = re.compile(  # these, and other names of groups within a class: 2021, b, C03, S1_R2
     rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
 )
-Folders = tuple[str, ...]
-"""The names of the folders that an image lies in, from the class folder down."""
+Folders = tuple[str, ...]  # names of the folders that an image lies in, from the class folder down
 
 
 def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    The class is the first folder or the leaf of a taxonomy, as the manifest's `class_level` or `choose_level` says. The
-    folders below it (a camera, a day) are the `group`, such as "cam1/2021-05-03"; where a class has some, images
-    directly in a class folder form the group ".". Images beside the class or split folders are rows with a problem;
-    folders beside split folders, and those of labels and masks, are not read. `folder_classes` limits the classes.
+    The class is the first folder or the leaf of a taxonomy, see `choose_level`. Folders below it (a camera, a day) are
+    the `group`, such as "cam1/2021-05-03"; images directly in a class folder that has some form the group ".". Images
+    beside the class or split folders are rows with a problem; folders beside split folders, and those of labels and
+    masks, are not read.
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
@@ -60,7 +59,7 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise ValueError(
             f"{manifest.root} lacks the class folder {', '.join(sorted(missing))}, which the manifest "
             f'"{manifest.name}" names. Expected {", ".join(chosen)}; found {printable(", ".join(sorted(met)))}. Name '
-            "the right folder, or leave out --data to read all folders under their own names."
+            "the right folder, or read all folders under their own names with data_dir alone."
         )
     loose = _images_in_no_class(root, places)
     images = image_table(root, [*loose.items(), *rows], dict.fromkeys(loose, NO_FOLDER))
@@ -72,8 +71,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
     """Return the folders whose sub-folders are classes, by split; without splits `root` alone, by "".
 
-    A folder called `images`, or like the one folder it lies in, is gone through. A single folder named after a split is
-    a class among others; what could be either is a class of `class_level` "first", and a ValueError without a level.
+    A folder called `images`, or like the one folder it lies in, is gone through. Raises ValueError where a single
+    folder named after a split could be a class among others, unless `class_level` decides.
     """
     splits = split_folders(root)
     if not splits and (top := _through(root)) != root:
@@ -84,28 +83,28 @@ def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
 
 
 def class_folders(place: Path) -> list[Path]:
-    """Return the folders below a place that may be classes; those of labels and masks, and `images`, are none."""
+    """Return the sub-folders that may be classes: all but those of images, labels and masks."""
     return [path for path in sub_folders(place) if not (IMAGES.fullmatch(path.name) or BESIDE.fullmatch(path.name))]
 
 
 def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
-    """Say which folders are the classes: the "first" ones, or each "leaf" of a taxonomy; ValueError where both may be.
+    """Return which folders are the classes: the "first" ones, or each "leaf" of a taxonomy.
 
-    Folders below a class folder are groups where they are numbers, letters, dates, cameras or sites, or lie below such,
-    or where half of their names or more lie in several folders. Where no name does, every image lies in a leaf, and
-    there are more leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus.
+    Folders below a class folder are groups if they are numbers, letters, dates, cameras or sites, or lie below such, or
+    if half of their names occur in several folders. If no name does, every image lies in a leaf, and there are more
+    leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus. Raises ValueError for other trees.
     """
     levels = {}
     for level in ("first", "leaf"):
         levels[level] = Counter()
         for names, (class_name, _) in classes_at(level, folders).items():
             levels[level][class_name] += folders[names]
-    ways = " or ".join(f"--class-level {level} ({_shown(counts)})" for level, counts in levels.items())
+    ways = " or ".join(f'class_level="{level}" ({_shown(counts)})' for level, counts in levels.items())
     if places := sorted(name for name in levels["first"] if PLACE.fullmatch(name)):
         raise ValueError(
             f"{printable(places[0])}/ of {printable(root)} looks like a camera, a site or a date, not like a class. "
-            "Expected a folder a class, or a labels.csv with the columns file,class. If some folders are classes all "
-            f"the same, say which with {ways}."
+            "Expected a folder a class, or a labels.csv with the columns file,class. If it is a class, choose "
+            f"{ways}."
         )
     words = {names[: _leaf_end(names)] for names in folders}
     parents = defaultdict(set)
@@ -122,12 +121,12 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
     example = printable("/".join(max(words, key=len)))
     raise ValueError(
         f"The folders in class folders of {printable(root)}, such as {example}, could be groups of images, or classes. "
-        f"Say which with {ways}."
+        f"Choose {ways}."
     )
 
 
 def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
-    """Say how nested class folders were read where nobody said how, "" where there is nothing to say."""
+    """Return a sentence on how nested class folders were read by their names alone, or ""."""
     if manifest.class_level or manifest.folder_classes:
         return ""
     first = {
@@ -137,16 +136,16 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
     }
     classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
     if not classes <= first:
-        return f"The classes are the last folders of a taxonomy, such as {min(classes)} (else: --class-level first)."
+        return f'The classes are the last folders of a taxonomy, such as {min(classes)} (else: class_level="first").'
     if all(GROUP.fullmatch(name) for group in groups for name in group.split("/")):
         return ""
-    return f"Folders below class folders are groups of images, such as {min(groups)} (else: --class-level leaf)."
+    return f'Folders below class folders are groups of images, such as {min(groups)} (else: class_level="leaf").'
 
 
 def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[str, str]]:
-    """Return class and group of every folder that images lie in, the class at a level.
+    """Return class and group of every folder that images lie in.
 
-    It is "first", or "leaf": the last folder before any that is a number, a letter, a place or a date.
+    The class is the "first" folder, or the "leaf": the last before any that is a number, a letter, a place or a date.
     """
     ends = {names: 1 if level == "first" else _leaf_end(names) for names in folders}
     return {
@@ -156,7 +155,7 @@ def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[st
 
 
 def _leaf_end(names: Folders) -> int:
-    """Count the folders up to the leaf of a taxonomy, and any groups above it (SITE01/Felis catus)."""
+    """Return the number of folders down to the leaf of a taxonomy, groups above it included (SITE01/Felis catus)."""
     is_group = [bool(GROUP.fullmatch(name)) for name in names]
     start = is_group.index(False) if False in is_group else len(names) - 1
     return is_group.index(True, start + 1) if True in is_group[start + 1 :] else len(names)
@@ -169,7 +168,7 @@ def _shown(counts: Mapping[str, int]) -> str:
 
 
 def _images_in_no_class(root: Path, places: Mapping[str, Path]) -> dict[Path, str]:
-    """Return the images beside class folders and split folders, and in an `images` folder without any, by split."""
+    """Return the split of images beside class or split folders, and in an `images` folder without class folders."""
     loose: dict[Path, str] = {}
     for split, place in places.items():
         for folder in (place, *place.parents):
@@ -190,7 +189,7 @@ def _through(place: Path) -> Path:
 
 
 def _is_class(folder: Path, class_level: str) -> bool:
-    """Whether a folder named after a split is a class among the folders beside it."""
+    """Return whether a folder named after a split is a class among the folders beside it."""
     others = [path for path in class_folders(folder.parent) if path != folder and image_files(path, deep=True)]
     names, flat = [path.name for path in class_folders(folder)], bool(image_files(folder))
     if not others or not (flat or any(map(class_folders, others))) or not image_files(folder, deep=True):
@@ -200,8 +199,8 @@ def _is_class(folder: Path, class_level: str) -> bool:
     if len(others) > 1 and all(map(GROUP.fullmatch, names)):
         return True
     raise ValueError(
-        f"{printable(folder)} could be a split, or a class like {printable(others[0].name)}/ beside it. Take it for a "
-        "class with --class-level first. If it is a split, move the folders beside it away, or name them after splits."
+        f"{printable(folder)} could be a split, or a class like {printable(others[0].name)}/ beside it. If it is a "
+        'class, choose class_level="first"; if it is a split, move the folders beside it away.'
     )
 
 

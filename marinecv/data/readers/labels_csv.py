@@ -1,4 +1,4 @@
-"""Read a folder of images with one `labels.csv` of columns file and class, and perhaps split."""
+"""Read a folder of images with a `labels.csv` of columns file, class and perhaps split."""
 
 import pandas as pd
 
@@ -16,10 +16,10 @@ NO_CLASS = "no class in labels.csv"
 
 
 def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and an empty boxes table; a column `split` is the published split.
+    """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    The first sub-folder of an image (one a camera, a video, a day) is its `group`. Images the CSV does not name, or
-    names in a row that cannot be read, are rows with a problem; so are files that are named but absent.
+    The first sub-folder of an image (a camera, a video, a day) is its `group`. Images that the CSV does not name, or
+    names in a row that cannot be read, and files that are absent are rows with a problem.
     """
     root, table = manifest.root, manifest.root / LABELS
     rows, found = read_strings(table, ["file", "class"], root, optional=("split",)), image_files(root, deep=True)

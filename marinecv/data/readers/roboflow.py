@@ -21,11 +21,10 @@ OTHER_SIZE = "its image has another size"
 
 
 def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners still as the CSV's strings).
+    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners as the CSV's strings).
 
-    A row that cannot be read is a box with the row as its `problem`. Images that no CSV row names have no boxes; rows
-    with a problem are images in sub-folders or beside the split folders, files that are absent, and images whose size,
-    as displayed, is not the CSV's, for then the boxes are of another picture.
+    A row that cannot be read is a box with a `problem`. So are images in sub-folders or beside the split folders, files
+    that are absent, and images whose size as displayed differs from the CSV's.
     """
     root, splits = manifest.root, split_folders(manifest.root)
     boxes = [pd.DataFrame(columns=[*BOX_COLUMNS, *SIZE], dtype=str)]
@@ -64,7 +63,7 @@ def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
 
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Say where the size that a row states is not that of the image; the boxes may be of the stored, unturned one."""
+    """Set a problem where the size in a row differs from the image's: boxes may be of the image before rotation."""
     said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & is_usable(boxes)]
     numbers = said[[*SIZE]].apply(pd.to_numeric)
     of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)

@@ -1,7 +1,7 @@
 """Read the YOLO layout: `data.yaml`, and for every image a text file of normalized boxes in `labels/` or beside it."""
 
 from collections.abc import Iterable, Iterator
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,19 @@ from marinecv.data.user_tables import is_usable
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
 NO_FILE = "a label file or list names it but the file is absent"
-FRACTION = (-1, 2)  # a little beyond the image is a slip; what lies further is no fraction of it
+FRACTION = (-1, 2)  # coordinates beyond are no fractions of the image
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
 
-    Label files are where Ultralytics looks: the last `images` of the path replaced by `labels`, else beside the image.
-    Read are `train/images`, `images/train` and `train`, images beside `images/train` as of no split, and what data.yaml
-    names, which goes before. An image without a label file has no boxes; a label file without an image is a row with a
-    problem, and so are images of a split that are not below `images`.
+    Label files are found as by Ultralytics: the last `images` of the path becomes `labels`, else beside the image. Read
+    are what data.yaml names, `train/images`, `images/train` and `train`, and images beside `images/train` as of no
+    split. A label file without an image, and images of a split that are not below `images`, are rows with a problem.
 
-    A line `class x y width height` holds fractions of the image, a confidence may follow; of a polygon the bounding box
-    is taken. A corner is rounded half up and clipped to the image, as Roboflow does for its CSV. Any other line is a
-    box with the line as its `problem`.
+    A line is `class x y width height` in fractions of the image, perhaps with a confidence, or a polygon, of which the
+    bounding box is taken. Corners are rounded half up and clipped to the image, as in Roboflow's CSV. Any other line is
+    a box with a `problem`.
     """
     root, names, lines = manifest.root, _class_names(manifest), []
     pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
@@ -67,7 +66,7 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
-    """Return the split of each image, the label file of each image that has one, and the lists that data.yaml names."""
+    """Return the split of each image, the label file of each image that has one, and data.yaml's lists of images."""
     published, named, lists, _ = published_split(root)
     split_of: dict[Path, str] = {}
     for split, folder in _image_folders(root):
@@ -90,7 +89,7 @@ def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
 
 
 def _image_folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (split, folder of images); a folder that holds others comes after them."""
+    """Yield (split, folder of images); a folder comes after its sub-folders."""
     splits = split_folders(root)
     if images := folder_named(root, "images"):
         yield from {**split_folders(images), "": images}.items()
@@ -101,14 +100,14 @@ def _image_folders(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _images_and_labels(folder: Path, root: Path) -> tuple[Path, Path] | None:
-    """Return the last folder called `images` on the way to a folder, and where its labels are expected."""
+    """Return the last folder called `images` of a path, and the folder of its labels."""
     below = [folder, *folder.parents][: len(folder.relative_to(root).parts)]
     images = next((each for each in below if each.name.lower() == "images"), None)
     return images and (images, folder_named(images.parent, "labels") or images.parent / "labels")
 
 
 def _label_of(root: Path, images: Iterable[Path], folders: Iterable[Path]) -> dict[Path, Path]:
-    """Return the label file of each image that has one; of a label file without an image the image that it is for."""
+    """Return the label file of each image that has one, and of the images that label files without an image are for."""
     of_stem: dict[str, Path] = {}
     for path in sorted(images, key=unsupported):  # a photo before the raw file beside it
         other = of_stem.setdefault(_stem(path), path)
@@ -163,12 +162,12 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool
 def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     """Return the index of the class, and x, y of the center, width and height in fractions of the image.
 
-    Raise ValueError where the line is no box.
+    Raises ValueError where the line is no box.
     """
     try:
         index, *numbers = map(float, line.split())
     except ValueError:
-        raise ValueError('expected numbers, "class x y width height" or a polygon "class x y x y x y"') from None
+        index, numbers = nan, []
     numbers = numbers[:4] if pose or (len(numbers) == 5 and 0 <= numbers[4] <= 1) else numbers
     if len(numbers) % 2 or len(numbers) < 4 or not all(map(isfinite, numbers)):
         raise ValueError('expected five numbers, "class x y width height", or a polygon "class x y x y x y"')
@@ -176,8 +175,8 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
         raise ValueError(f"expected a class from 0 to {classes - 1}, as data.yaml names them")
     if not FRACTION[0] <= min(numbers) <= max(numbers) <= FRACTION[1]:
         raise ValueError(
-            "these numbers are no fractions of the image (0 to 1), but perhaps pixels: divide x and width by the width "
-            "of the image, y and height by its height, or export again as YOLO"
+            "expected fractions of the image (0 to 1); if these are pixels, divide x and width by its width, y and "
+            "height by its height"
         )
     if len(numbers) > 4:
         ends = [(min(numbers[axis::2]), max(numbers[axis::2])) for axis in (0, 1)]
