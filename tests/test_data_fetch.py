@@ -8,12 +8,14 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import gdown
 import pytest
 from scenes import draw_attributes
 
 from marinecv.console import quiet
+from marinecv.data import network
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import read_catalog
 from marinecv.data.download import fetch, network_reachable
@@ -125,6 +127,13 @@ def test_a_refusal_is_not_tried_again_and_a_busy_server_is(errors, reason, body,
             got(body, tmp_path)
     else:
         assert got(body, tmp_path) == BODY
+
+
+def test_a_full_disk_is_no_broken_connection(body, tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "write_text", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        got(body, tmp_path)
+    assert len(body.ranges) == 1
 
 
 def test_reachable_is_known_in_time_and_asks_the_proxy_where_there_is_one(monkeypatch, server, tmp_path):
