@@ -57,7 +57,9 @@ def write_audit_report(
         verdict=verdict(findings),
         looked_at=looked_at,
         leak=_records(leak and leak["scores"].query("figure == 'accuracy'")),
-        difference=_difference(leak),
+        difference=f"Difference on the same {leak['n']:,} images: {leak['difference']:.3f} ({interval_words(leak)})."
+        if leak and leak["n"]
+        else "",
         published=is_split(catalog),
         samples=_samples(folder, catalog, boxes, samples, seed, "label_shares" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
@@ -154,13 +156,6 @@ def shown_findings(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd
         texts = {key: getattr(finding, key) for key in ("name", "serious", "what", "why", "todo")}
         items.append({**texts, "cases": cases, "more": len(distinct) - len(cases)})
     return items
-
-
-def _difference(leak: dict | None) -> str:
-    """Return the leak index as a sentence; empty without one."""
-    if not leak or not leak["n"]:
-        return ""
-    return f"On the same {leak['n']:,} images the two differ by {leak['difference']:.3f} ({interval_words(leak)})."
 
 
 def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame], demonstration: bool) -> dict:
