@@ -77,7 +77,7 @@ class WandbLog(Tracker):
         try:
             import wandb
         except ImportError as error:
-            raise ValueError("--track wandb needs wandb. Install it: pip install 'marinecv[wandb]'.") from error
+            raise ValueError("track=\"wandb\" needs wandb. Install it: pip install 'marinecv[wandb]'.") from error
         self.wandb = wandb
         above = folder.absolute().parents[:2]
         marks = ("study.json", "search.json")
