@@ -39,12 +39,6 @@ def test_each_rule_has_its_winner(rule, winner, score):
     assert (label["class_name"], label["score"]) == (winner, score)
 
 
-def test_shares_sum_to_one_and_ranks_count_up():
-    ranked = ranked_classes(MIXED)
-    assert ranked["class_name"].tolist() == ["eel", "ray", "crab"] and ranked["rank"].tolist() == [1, 2, 3]
-    assert ranked["share"].sum() == pytest.approx(1) and ranked["score"].tolist() == [800, 600, 225]
-
-
 def test_ties_go_to_the_class_that_sorts_first_whatever_the_order_of_rows():
     boxes = boxes_of(("ray", 0, 0, 10, 10), ("eel", 5, 5, 15, 15))
     assert dominant_class(boxes)["class_name"].tolist() == dominant_class(boxes[::-1])["class_name"].tolist() == ["eel"]

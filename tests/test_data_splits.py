@@ -174,10 +174,11 @@ def test_the_default_is_published_then_grouped_and_never_random():
         ({"split_by": "grouped", "groups": 2}, "there are 2 groups"),
         ({"split_by": "random", "fractions": (0.7, 0.7, 0.1)}, "three that sum to 1"),
         ({"split_by": "random", "fractions": (0.0, 0.5, 0.5)}, "some train"),
+        ({"split_by": "random", "problem": "torn"}, "None of the 9 images can be used, the first: torn"),
     ],
 )
 def test_what_cannot_be_split_is_refused(options, message):
-    catalog = catalog_of_classes(groups=options.pop("groups", None), eel=9)
+    catalog = catalog_of_classes(groups=options.pop("groups", None), eel=9).assign(problem=options.pop("problem", ""))
     with pytest.raises(ValueError, match=message):
         split_catalog(catalog, **options)
 

@@ -118,7 +118,7 @@ def paths_below(folder: Path, closed: list[Path] | None = None) -> Iterator[Path
         if closed is not None:
             return closed.append(Path(error.filename))
         raise ValueError(
-            f"The folder {error.filename} cannot be read: {error.strerror}. Expected a folder that this user may open. "
+            f"The folder {error.filename} cannot be read: {error.strerror}. Expected one that this user may open. "
             "Correct its rights or its path, or move it out of the data."
         ) from error
 
