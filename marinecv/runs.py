@@ -142,7 +142,7 @@ class Run:
             names(table["image_id"].tolist(), f"The images of {path}")
             values = numbers(table, table.columns.drop("image_id"), path).set_index("image_id")
             if not values.apply(lambda column: column.between(0, 1)).all(axis=None):
-                raise ValueError(f"{path} has a value that is not from 0 to 1.")
+                raise ValueError(f"{path} holds a value that is not from 0 to 1.")
             return values
 
     @property
