@@ -217,6 +217,8 @@ def test_a_damaged_record_says_which_shard_and_how_to_mend(tank, tmp_path, monke
     shutil.rmtree(tmp_path / "pack")
     with pytest.raises(ValueError, match="images-00000.tfrecord cannot be read: No such file"):
         read_bytes(catalog["path"].iloc[0])
+    with pytest.raises(OSError, match="No such file"):
+        read_bytes(tmp_path / "gone.jpg")
 
 
 def test_a_pack_that_lacks_a_part_is_refused(tank, tmp_path):
