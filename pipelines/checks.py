@@ -4,7 +4,6 @@ import argparse
 import os
 from pathlib import Path
 
-from marinecv.choices import WEIGHTS
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.store import store_home
@@ -16,7 +15,7 @@ from marinecv.schema import no_such
 from marinecv.search.folder import Search
 from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.settings import with_changes
-from marinecv.workflows.sources import read_early, source_of
+from marinecv.workflows.sources import check_weights_file, read_early, source_of
 
 from .opened import source
 from .options import changes, refuse_beside, say
@@ -88,8 +87,7 @@ def _check_names(command: str, given: dict) -> None:
     for name in given.get("backbone", []):
         if name not in backbones:
             raise ValueError(no_such("backbone", name, backbones))
-    weights, split_by = given.get("weights", "none"), given.get("split_by", "")
-    if weights not in WEIGHTS and not Path(weights).is_file():
-        raise ValueError(f"There is no weights file {weights}. Expected imagenet, none, or a file without top (.h5).")
+    check_weights_file(given.get("weights", "none"))
+    split_by = given.get("split_by", "")
     if split_by.endswith(".csv") and not Path(split_by).is_file():
         raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")

@@ -85,7 +85,7 @@ def run_folder(text: str) -> Path:
         return Path(text)
     folders = []
     for folder, below, files in os.walk("runs"):
-        if marks := {"recipe.json", "study.json", "search.json"} & set(files):
+        if marks := choices.WORK_FILES.keys() & files:
             below.clear()  # its own runs do not count
             folders.append((max(os.stat(os.path.join(folder, name)).st_mtime_ns for name in marks), folder))
     if not folders:

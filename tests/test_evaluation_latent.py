@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
-from marinecv.evaluation import probe
+from marinecv.evaluation import probe as probes
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.latent import (
     MEASURE_COLUMNS,
@@ -47,7 +47,7 @@ MANY = make_rows(120)
 @pytest.fixture(autouse=True)
 def fewer_draws(monkeypatch):
     monkeypatch.setattr("marinecv.evaluation.latent.HALVES", 60)
-    monkeypatch.setattr(probe, "STRENGTHS", (1e-2, 1.0))
+    monkeypatch.setattr(probes, "STRENGTHS", (1e-2, 1.0))
 
 
 @pytest.fixture(scope="module")
