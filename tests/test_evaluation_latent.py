@@ -246,16 +246,16 @@ def test_the_probe_learns_from_train_alone():
 
 def test_a_long_embedding_is_reduced_and_a_fit_that_stops_early_is_scored(monkeypatch):
     codes = np.tile(make_codes(MANY), 60) + np.random.default_rng(0).normal(size=(120, 360))
-    for components in (probe.COMPONENTS, 5):
-        monkeypatch.setattr(probe, "COMPONENTS", components)
+    for components in (probes.COMPONENTS, 5):
+        monkeypatch.setattr(probes, "COMPONENTS", components)
         assert (linear_probe(MANY, codes)["value"] == 1).all()
-    monkeypatch.setattr(probe, "ITERATIONS", 2)
+    monkeypatch.setattr(probes, "ITERATIONS", 2)
     assert (linear_probe(MANY, make_codes(MANY, apart=1.5))["value"] > 1 / len(NAMES)).all()
 
 
 def test_a_class_of_few_train_images_is_not_learned_and_counts_as_wrong():
     rare = MANY.assign(class_name=np.where(MANY["class_name"] == "ray", "crab", MANY["class_name"]))
-    train = np.flatnonzero(MANY["split"] == "train")[: probe.FOLDS - 1]
+    train = np.flatnonzero(MANY["split"] == "train")[: probes.FOLDS - 1]
     test = np.flatnonzero(MANY["split"] == "test")[:3]
     rare.iloc[[*train, *test], rare.columns.get_loc("class_name")] = "whale"
     found = linear_probe(rare, make_codes(rare)).set_index("split")["value"]
