@@ -26,7 +26,8 @@ def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | 
     guarded = table.set_axis([_guard(name) for name in table.columns], axis=1)
     for position, kind in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            guarded.isetitem(position, table.iloc[:, position].astype(object).map(_guard))
+            cells = [_guard(cell) for cell in table.iloc[:, position]]  # not `map`, which makes 1 and None 1.0 and NaN
+            guarded.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
     # Cells with a letter of the line end in them are quoted: with "\r\n" those with a carriage return, too.
     text = guarded.to_csv(index=False, header=header, float_format=float_format, lineterminator="\r\n")
     return _ROW_END.sub(lambda match: match[1] or "\n", text) if '"' in text else text.replace("\r\n", "\n")

@@ -55,15 +55,15 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
-            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self._flags())}")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self.flags())}")
         return parsed
 
-    def _flags(self) -> Iterator[str]:
+    def flags(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
             if isinstance(action, argparse._SubParsersAction):
                 for parser in action.choices.values():
-                    yield from parser._flags()
+                    yield from parser.flags()
 
 
 def main(argv: list[str] | None = None) -> int:

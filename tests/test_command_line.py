@@ -235,7 +235,7 @@ EARLY = [
     ("runs NOPE", "There is no folder NOPE."),
     ("pretrain --resume .", "is no run: it has no recipe.json"),
     ("search --resume run", "run is no search: it has no search.json"),
-    ("recipes replay aquarium --resume run", "run is no study: it has no study.json"),
+    ("recipes replay aquarium --resume run", "it has no study.json"),
     ("predict run NOPE", "There is no NOPE."),
     ("finetune --data-dir two --weights NOPE", "There is no weights file NOPE."),
     ("pretrain --data-dir two --split-by NOPE.csv", "There is no split file NOPE.csv."),

@@ -93,7 +93,7 @@ def test_list_shows_every_set_and_whether_it_is_here(capsys, roboflow_folder):
     store("aquarium", roboflow_folder)
     assert run_command("list") == 0
     shown = capsys.readouterr().out
-    assert str(store_path("data", "aquarium")) in shown and "not here yet: data fetch reef" in shown
+    assert str(store_path("data", "aquarium")) in shown and "data fetch reef" in shown
     assert "CC BY 4.0" in shown
 
 
@@ -105,7 +105,7 @@ def test_fetch_brings_a_set_and_says_how_to_cite_it(capsys, tmp_path, roboflow_f
     assert run_command(*words, "--accept-unknown-licence") == 0
     assert "cite: " in capsys.readouterr().out and store_path("data", "mine").is_dir()
     assert run_command("fetch", "reef") == 0
-    assert "drawn, not fetched" in capsys.readouterr().out
+    assert "generated, not fetched" in capsys.readouterr().out
 
 
 def test_materialise_links_and_counts_what_is_left_out(capsys, tmp_path, roboflow_folder):

@@ -271,7 +271,7 @@ def test_data_pack_says_what_it_did_and_what_has_no_record(by_class, tmp_path, c
     monkeypatch.chdir(tmp_path)
     assert main(["data", "pack", "--data-dir", str(by_class.root)]) == 0
     shown = capsys.readouterr().out
-    assert "9 images packed in" in shown and "1 without a record: cannot be read" in shown
+    assert "9 images packed" in shown and "1 without a record: cannot be read" in shown
     assert main(["data", "pack", "--data-dir", str(by_class.root)]) == 0
     assert "is packed already" in capsys.readouterr().out
 

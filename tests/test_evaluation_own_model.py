@@ -110,8 +110,8 @@ class Twice(layers.Layer):
     ("model", "said"),
     [
         (lambda: guide(Twice(np.ones(2)), layers.Softmax()), "'twice'"),
-        (lambda: guide(layers.Lambda(lambda x: x, name="half"), layers.Softmax()), "'half', which is a Lambda"),
-        (lambda: flat_model(activation=own_activation), "'dense.*', .* not Keras' own"),
+        (lambda: guide(layers.Lambda(lambda x: x, name="half"), layers.Softmax()), "'half' is a Lambda"),
+        (lambda: flat_model(activation=own_activation), "'dense.*' is .* not Keras' own"),
         (lambda: guide(layers.Dense(4)), r"gives \(4,\) for each image"),
         (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]), r"takes \(8, 8, 3\)"),
     ],

@@ -410,10 +410,10 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
     assert '<a href="#exports">' in html and section.count("<tr>") == 5 and ">litert-float16<" in section
     assert "validation evaluation: export to litert" in (folder / "log.txt").read_text()
     assert json.loads((folder / "exports" / "litert" / "contract.json").read_text())["demonstration"] is True
-    assert shell(capsys, folder, "--check").out.count("as certified") == 3
+    assert shell(capsys, folder, "--check").out.count("passed") == 3
     (folder / "exports" / "litert" / "labels.txt").write_text("ray\neel\ncrab\n")
     printed = shell(capsys, folder, "--check", code=1).out
-    assert "  litert               labels.txt has changed" in printed and printed.count("as certified") == 2
+    assert "  litert               labels.txt has changed" in printed and printed.count("passed") == 2
 
 
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
@@ -433,7 +433,7 @@ def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
     ("words", "message"),
     [
         ([], "Expected --format, one of litert, savedmodel, onnx, or --check."),
-        (["--check", "--format", "onnx", "--margin", "0.1"], "--check settles what --format, --margin would say"),
+        (["--check", "--format", "onnx", "--margin", "0.1"], "--check cannot be combined with --format, --margin"),
         (["--check"], "has no exports. Make one with --format litert."),
         (["--format", "savedmodel", "--quantise", "none", "int8-full"], "int8-full is for litert alone"),
     ],

@@ -154,7 +154,7 @@ TABLE_CELLS = [
     ("history.csv", "1,0.5", "1,half", "'half' for 'loss', in row 1"),
     ("history.csv", "\n2,0.3", "\n3,0.3", r"epochs \[1.0, 3.0\]"),
     ("history.csv", "1,0.5,0.5,0.5,0.5,0.5", "1,0.5,0.5,0.5,0.5,-1", "learning rate"),
-    ("predictions.csv", "p_crab", "p_eel", "'p_eel' twice"),
+    ("predictions.csv", "p_crab", "p_eel", "twice"),
     ("predictions.csv", "p_crab", "crab", "no predictions table"),
     ("predictions.csv", "p_crab", "p_", "'' is empty"),
     ("predictions.csv", "p_crab", "p_cod", r"Expected the classes \('crab', 'eel', '=NA'\), in order"),
@@ -268,9 +268,7 @@ def test_a_checkpoint_of_other_things_is_refused(tmp_path):
     broken = [
         ({**state, "epochs_done": "2"}, {}, "'epochs_done' of its state is '2'"),
         ({**state, "epochs_done": 0}, {}, "'epochs_done' of its state is 0"),
-        ({**state, "history": rows[:1]}, {}, "history"),
         ({**state, "history": [{"epoch": 2, "loss": "low"}]}, {}, "'history.0.loss' of its state is 'low'"),
-        (state, {"model/0000": np.array(["a"])}, "model/0000 holds <U1"),
         ([], {}, "its state is .*Expected `object`"),
     ]
     for wrong, arrays, said in broken:

@@ -261,7 +261,7 @@ def mobilenet(**options):
     [
         ("mine.weights.h5", b"<html>not found</html>", "into mobilenet"),
         ("mine.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 500, "into mobilenet"),
-        ("mine.weights.h5", None, "into mobilenet: .* Expected what save_weights of the same"),
+        ("mine.weights.h5", None, "into mobilenet"),
         ("mine.h5", None, "into mobilenet: .* at the same alpha"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, c
     [found] = read(run_copy, "measures").query("measure == 'probe'").to_dict("records")
     assert (found["of"], found["split"], found["n"]) == ("code", "validation", 3)
     assert found["low"] <= found["value"] <= found["high"]
-    assert "A linear classifier on the code" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
+    assert "Linear probe" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
 
 
 def test_noise_has_a_page_of_its_own_and_is_not_cached(run_copy, capsys, monkeypatch):
@@ -122,7 +122,7 @@ def test_the_output_of_an_encoder_is_the_code(run_copy, capsys):
     encoder = keras.Sequential([keras.Input((32, 32, 3)), layers.AveragePooling2D(16), layers.Flatten()])
     encoder.save(run_copy / "encoder.keras")
     shown(capsys, run_copy)
-    assert "each as the code of 12 numbers" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
+    assert "12 values" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
 
 
 def test_an_earlier_page_stays_if_it_is_interrupted(run_copy, monkeypatch):

@@ -290,11 +290,11 @@ def test_on_images_of_ones_own_the_curve_is_that_of_a_head(photographs, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--image-size", "16", "32"], "one image size"),
-        (["--resume", "somewhere", "--epochs", "2"], "--resume settles what --epochs would say"),
+        (["--image-size", "16", "32"], "Expected one --image-size"),
+        (["--resume", "somewhere", "--epochs", "2"], "--resume cannot be combined with --epochs"),
         (["--resume", "somewhere"], "There is no folder somewhere."),
         (["--resume", "."], "it has no study.json"),
-        (["--encoder", ".", "--encoder-data", "train"], "--encoder settles what --encoder-data would say"),
+        (["--encoder", ".", "--encoder-data", "train"], "--encoder cannot be combined with --encoder-data"),
         (["--recipe", "aquarium_four_conv", "birds_customcnn"], "of different data"),
     ],
 )

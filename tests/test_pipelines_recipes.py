@@ -131,7 +131,9 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
 def test_a_replay_on_other_images_or_at_several_sizes_is_refused(shared_tank, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert 'the manifest "aquarium" does not name' in refused(capsys, *ONE, "--data-dir", shared_tank)
-    assert "one image size" in refused(capsys, *ONE, "--image-size", "16", "32", "--results-dir", "elsewhere")
+    assert "Expected one --image-size" in refused(
+        capsys, *ONE, "--image-size", "16", "32", "--results-dir", "elsewhere"
+    )
     assert not list(tmp_path.glob("runs")) and not list(tmp_path.glob("results"))
 
 
@@ -184,5 +186,5 @@ def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path,
 def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
     assert "it has no study.json" in refused(capsys, *ONE[:3], "--resume", finished_run)
     study = Study.create(tmp_path, "grid", "A grid", [])
-    assert "--resume settles what --only would say" in refused(capsys, *ONE, "--resume", study.folder)
+    assert "--resume cannot be combined with --only" in refused(capsys, *ONE, "--resume", study.folder)
     assert "it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", study.folder)

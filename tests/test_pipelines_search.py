@@ -161,10 +161,10 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     [
         ([], "Name a recipe with --recipe"),
         (["--recipe", "aquarium_four_conv", "--algorithm", "tpe"], "kerastuner has no algorithm 'tpe'"),
-        (["--recipe", "aquarium_four_conv", "--image-size", "32", "64"], "one image size"),
+        (["--recipe", "aquarium_four_conv", "--image-size", "32", "64"], "Expected one --image-size"),
         (["--resume", "nowhere"], "There is no folder nowhere."),
         (["--resume", "."], ". is no search"),
-        (["--resume", "nowhere", "--trials", "3"], "--resume settles what --trials would say"),
+        (["--resume", "nowhere", "--trials", "3"], "--resume cannot be combined with --trials"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capsys):

@@ -103,7 +103,6 @@ def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
     ("refused", "reason"),
     [
         (lambda run: epoch_of(Share(devices=4), 12, batch_size=10), "multiple of 4"),
-        (lambda run: epoch_of(Share(), 12, training=True, class_weight={0: 2.0}), "On one device use model.fit"),
         (lambda run: join("data-parallel"), "Set KERAS_BACKEND=jax"),
         (lambda run: fitting.fit_autoencoder(Recipe.of(run), run, np.empty(0)), "autoencoder is trained on one device"),
         (lambda run: fitting.fit_recipe(Recipe.of(run).with_training(bank=1), run, np.empty(0)), "Expected bank=0"),

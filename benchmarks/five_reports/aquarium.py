@@ -102,7 +102,7 @@ def test_above_validation() -> str:
         f"{SCRATCH['test'][0]} on test, {SCRATCH['validation'][0]} on validation, of one model.",
         f"They differ by {on_test - on_validation:.3f}, where samples of these sizes have to differ by {enough:.3f}. "
         "The report gives a reason itself: test images resemble train images, for they are frames of the same videos. "
-        "What that is worth was measured: `results/honesty.csv` has the published split beside splits that keep "
+        "The effect was measured: `results/honesty.csv` has the published split beside splits that keep "
         "neighbouring frames together, with a nearest neighbour on thumbnails for comparison.",
         "just more than chance" if on_test - on_validation >= enough else "within chance",
         smallest_difference,
