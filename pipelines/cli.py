@@ -59,6 +59,7 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def flags(self) -> Iterator[str]:
+        """Yield the options of this parser and of its subcommands."""
         for action in self._actions:
             yield from action.option_strings
             if isinstance(action, argparse._SubParsersAction):
