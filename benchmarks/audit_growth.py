@@ -1,4 +1,4 @@
-"""How the search for near copies grows: pairing alone on made hashes and codes, and all of `find_links` on made images.
+"""How the search for near-duplicates scales: hashes and embeddings alone, and all of `find_pairs` on made images.
 
     python benchmarks/audit_growth.py                            up to 100,000 codes and 5,120 images
     python benchmarks/audit_growth.py --codes 1000 300000 --images 640 --data butterflies20
@@ -11,7 +11,7 @@ by xor, up to 10,000. Images: windows of a quarter of the area of the images of 
 Each size has a process of its own, whose peak of resident memory is asked of the system; some 670 MiB of it are
 libraries, TensorFlow above all. Seconds of the wall tell what else the machine did; those of its processors, over all
 threads, tell the growth: `exponent` is log(seconds / seconds) / log(n / n) against the size before, 1 linear, 2
-quadratic. `looked_at` counts the pairs that were compared. The table goes to benchmarks/results/audit_growth.csv. Needs
+quadratic. `reviewed` counts the pairs that were compared. The table goes to benchmarks/results/audit_growth.csv. Needs
 Linux or macOS.
 """
 
@@ -32,14 +32,14 @@ import pandas as pd
 from machine import machine
 
 import marinecv as mcv
-from marinecv.audit import pairing
-from marinecv.audit.copies import NEIGHBOURS, RADIUS
-from marinecv.audit.links import find_links
-from marinecv.audit.thumbs import load_thumbs
+from marinecv.audit import neighbor_search
+from marinecv.audit.near_duplicates import CANDIDATES, MAX_HASH_DISTANCE
+from marinecv.audit.pairs import find_pairs
+from marinecv.audit.thumbnails import load_thumbs
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "audit_growth.csv"
 BITS, VALUES = 63, 128
@@ -58,12 +58,12 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as place:
         for what in CASES:
-            for n in args.codes:
+            for n in args.embeddings:
                 if what != "every pair by xor" or n <= MOST_BY_XOR:
                     rows.append(in_own_process(what, n, place))
-        data = args.data or ("aquarium" if store_path("data", "aquarium").exists() else "reef")
-        make_images(usable(mcv.read_catalog(mcv.locate(data))), Path(place) / "images", max(args.images))
-        rows += [in_own_process("find_links", n, place) for n in args.images]
+        data = args.data or ("aquarium" if cache_path("data", "aquarium").exists() else "reef")
+        make_images(usable(mcv.read_catalog(mcv.find_data(data))), Path(place) / "images", max(args.images))
+        rows += [in_own_process("find_pairs", n, place) for n in args.images]
     table = pd.DataFrame(rows)
     growth = np.log(table[["n", "cpu_seconds"]]).groupby(table["what"], sort=False).diff()
     table.insert(4, "exponent", (growth["cpu_seconds"] / growth["n"]).round(2))
@@ -82,7 +82,7 @@ def in_own_process(what: str, n: int, place: str) -> dict:
 
 def child(what: str, n: int, place: str) -> None:
     """Measure one size and print the row as JSON."""
-    row = measure_links(n, Path(place) / "images") if what == "find_links" else measure_pairing(what, n)
+    row = measure_links(n, Path(place) / "images") if what == "find_pairs" else measure_pairing(what, n)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(json.dumps(row | {"peak_mib": round(peak)}))
 
@@ -90,22 +90,22 @@ def child(what: str, n: int, place: str) -> None:
 def measure_pairing(what: str, n: int) -> dict:
     make, pair = CASES[what]
     rng = np.random.default_rng(0)
-    codes, copied = make(n, rng)
-    looked_at, count = [0], np.bitwise_count
+    embeddings, copied = make(n, rng)
+    reviewed, count = [0], np.bitwise_count
 
     def counting(bits, *args, **kwargs):
-        looked_at[0] += len(bits)
+        reviewed[0] += len(bits)
         return count(bits, *args, **kwargs)
 
     np.bitwise_count = counting
     start, worked = time.perf_counter(), time.process_time()
-    pairs = pair(codes)
+    pairs = pair(embeddings)
     seconds, worked = time.perf_counter() - start, time.process_time() - worked
     found = np.isin(copied[:, 0] * n + copied[:, 1], pairs[:, 0] * n + pairs[:, 1])
     return {
         "seconds": round(seconds, 3),
         "cpu_seconds": round(worked, 3),
-        "looked_at": looked_at[0] or n * (n - 1) // 2,  # up to 5,000 codes `nearest` multiplies all with all
+        "reviewed": reviewed[0] or n * (n - 1) // 2,  # up to 5,000 codes `nearest` multiplies all with all
         "pairs": len(pairs),
         "planted": len(copied),
         "recall": round(float(found.mean()), 4) if len(found) else None,
@@ -128,10 +128,12 @@ def crowded_hashes(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def random_codes(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    codes = rng.normal(size=(n, VALUES)).astype(np.float32)
+    embeddings = rng.normal(size=(n, VALUES)).astype(np.float32)
     copied = copied_places(n)
-    codes[copied[:, 1]] = codes[copied[:, 0]] + 0.3 * rng.normal(size=(len(copied), VALUES)).astype(np.float32)
-    return codes, copied
+    embeddings[copied[:, 1]] = embeddings[copied[:, 0]] + 0.3 * rng.normal(size=(len(copied), VALUES)).astype(
+        np.float32
+    )
+    return embeddings, copied
 
 
 def copied_places(n: int) -> np.ndarray:
@@ -143,23 +145,23 @@ def by_xor(hashes: np.ndarray) -> np.ndarray:
     """Every pair within the radius: what `close_hashes` is to find without looking at them all."""
     packed, found = np.packbits(hashes, axis=1), []
     for first in range(len(packed) - 1):
-        near = np.bitwise_count(packed[first] ^ packed[first + 1 :]).sum(axis=1) <= RADIUS
+        near = np.bitwise_count(packed[first] ^ packed[first + 1 :]).sum(axis=1) <= MAX_HASH_DISTANCE
         seconds = first + 1 + np.flatnonzero(near)
         found.append(np.stack([np.full(len(seconds), first), seconds], axis=1))
     return np.concatenate(found)
 
 
 CASES = {
-    "close_hashes": (random_hashes, lambda hashes: pairing.close_hashes(hashes, RADIUS)),
-    "close_hashes, crowded": (crowded_hashes, lambda hashes: pairing.close_hashes(hashes, RADIUS)),
-    "nearest": (random_codes, lambda codes: pairing.nearest(codes, NEIGHBOURS)),
+    "close_hashes": (random_hashes, lambda hashes: neighbor_search.close_hashes(hashes, MAX_HASH_DISTANCE)),
+    "close_hashes, crowded": (crowded_hashes, lambda hashes: neighbor_search.close_hashes(hashes, MAX_HASH_DISTANCE)),
+    "nearest": (random_codes, lambda embeddings: neighbor_search.nearest(embeddings, CANDIDATES)),
     "every pair by xor": (random_hashes, by_xor),
 }
 
 
 def make_images(rows: pd.DataFrame, folder: Path, n: int) -> None:
     """Cut n windows out of the images of a set, in class folders."""
-    from marinecv.inputs.rgb import open_rgb
+    from marinecv.inputs.to_rgb import open_rgb
 
     rng = np.random.default_rng(0)
     for name in rows["class_name"].unique():
@@ -182,7 +184,7 @@ def measure_links(n: int, folder: Path) -> dict:
     start, worked = time.perf_counter(), time.process_time()
     loaded = load_thumbs(catalog)
     decoded = time.process_time() - worked
-    links = find_links(catalog, None, loaded, say=lambda line: None)
+    links = find_pairs(catalog, None, loaded, log=lambda line: None)
     return {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - worked, 2),

@@ -23,7 +23,7 @@ import pandas as pd
 from machine import machine
 from memory import Watch
 
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "augmentation.csv"
 WAYS = ("none", "same steps", "simple", "quadruple")
@@ -63,9 +63,9 @@ def main() -> None:
 def child(way: str, seed: int, epochs: int, side: int) -> None:
     """Train one cell and say what it cost and reached."""
     watch = Watch()
-    from marinecv import console as quiet
+    from marinecv import console as silent
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     import tempfile
 
     import marinecv as mcv
@@ -81,12 +81,12 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
     recipe = recipe.with_training(
         augmentation=variants, epochs=epochs, seed=seed, early_stop_reductions=0, lr_patience=50
     )
-    manifest = mcv.locate(recipe.data.name)
+    manifest = mcv.find_data(recipe.data.name)
     catalog = mcv.read_catalog(manifest)
     catalog = mcv.split_catalog(catalog, recipe.data.split_by, fractions=recipe.data.fractions)
     with tempfile.TemporaryDirectory() as place:
         run = start(Path(place) / "run", recipe, catalog, manifest, print)
-        fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
+        fit_recipe(recipe, run, load_run(run, recipe), log=lambda line: None)
         best = run.history["val_accuracy"].max()
         seconds, every = run.timing.train_seconds, run.timing.seconds_per_epoch
     n = int((usable(catalog)["split"] == "validation").sum())

@@ -10,19 +10,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from marinecv.report.figures import save_png
-from marinecv.report.style import COLOURS, INK, new_figure, styled
+from marinecv.report.style import COLORS, INK, new_figure, styled
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED, PICTURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
-OURS, THEIRS = COLOURS[0], COLOURS[7]
+OURS, THEIRS = COLORS[0], COLORS[7]
 PARTS = {"decode": "decode", "bank": "frozen layers", "epochs": "epochs", "predict": "score every image"}
 
 
 def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for chart in (finetune, front, laptop, train_step, peers):
+    for chart in (finetune, inference_engines, laptop, train_step, peers):
         save_png(chart(pd.read_csv(MEASURED / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
-    for chart in (heat_in_box, losses, restored):
+    for chart in (localization, losses, reconstructed):
         save_png(chart(pd.read_csv(ROOT / "results" / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
 
 
@@ -42,14 +42,14 @@ def finetune(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def front(table: pd.DataFrame) -> Figure:
+def inference_engines(table: pd.DataFrame) -> Figure:
     """Images a second through the feature extractor, an engine a bar."""
     figure = new_figure(6.4, 2.2)
     networks = list(table.groupby(["backbone", "image_size"], sort=False))
     axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     for axis, ((backbone, size), rows) in zip(axes, networks, strict=True):
-        colours = [OURS if engine in ("folded", "litert") else THEIRS for engine in rows["engine"]]
-        bars(axis, rows["engine"], rows["images_per_second"], colours)
+        colors = [OURS if engine in ("folded", "litert") else THEIRS for engine in rows["engine"]]
+        bars(axis, rows["engine"], rows["images_per_second"], colors)
         axis.set_title(f"{backbone}\n{size} px", fontsize=8)
     figure.supxlabel("images a second", fontsize=8)
     return figure
@@ -62,10 +62,10 @@ def laptop(table: pd.DataFrame) -> Figure:
     axis = figure.subplots()
     names = table["trainable"].replace("none", "all frozen")
     left = np.zeros(len(table))
-    rest = table["minutes_total"] - sum(table[f"minutes_{part}"] for part in PARTS)
-    widths = {name: table[f"minutes_{part}"] for part, name in PARTS.items()} | {"the rest": rest}
-    for (name, width), colour in zip(widths.items(), COLOURS, strict=False):
-        axis.barh(names, width, left=left, height=0.6, color=colour, alpha=0.75, label=name)
+    remaining = table["minutes_total"] - sum(table[f"minutes_{part}"] for part in PARTS)
+    widths = {name: table[f"minutes_{part}"] for part, name in PARTS.items()} | {"the rest": remaining}
+    for (name, width), color in zip(widths.items(), COLORS, strict=False):
+        axis.barh(names, width, left=left, height=0.6, color=color, alpha=0.75, label=name)
         left = left + width
     axis.invert_yaxis()
     axis.set_xlabel("minutes")
@@ -104,9 +104,9 @@ def peers(table: pd.DataFrame) -> Figure:
     for axis, (data, rows) in zip(axes, sets, strict=True):
         names = rows["what"] + np.where(rows["start"] == "random", "", ", ImageNet weights")
         places = np.arange(len(rows))
-        colours = [OURS if what.startswith("ours") else THEIRS for what in rows["what"]]
-        axis.hlines(places, rows["low"], rows["high"], color=colours, linewidth=2)
-        axis.scatter(rows["validation_accuracy"], places, color=colours, zorder=3, label="validation as published")
+        colors = [OURS if what.startswith("ours") else THEIRS for what in rows["what"]]
+        axis.hlines(places, rows["low"], rows["high"], color=colors, linewidth=2)
+        axis.scatter(rows["validation_accuracy"], places, color=colors, zorder=3, label="validation as published")
         if rows["grouped_accuracy"].notna().any():
             axis.scatter(rows["grouped_accuracy"], places, color=INK, marker="|", s=80, zorder=3, label="scenes apart")
         for place, minutes in zip(places, rows["minutes"], strict=True):
@@ -121,7 +121,7 @@ def peers(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def heat_in_box(table: pd.DataFrame) -> Figure:
+def localization(table: pd.DataFrame) -> Figure:
     """Draw the fraction of Grad-CAM inside the animal's box by class, beside that of a central blob."""
     figure = new_figure(6.4, 4.6)
     axis = figure.subplots()
@@ -131,7 +131,7 @@ def heat_in_box(table: pd.DataFrame) -> Figure:
     places = np.arange(len(heat))
     axis.hlines(places, heat["low"], heat["high"], color=OURS, linewidth=2)
     axis.scatter(heat["value"], places, color=OURS, zorder=3, label="inside the box")
-    baselines = {"centre_heat": "a blob in the middle", "area": "an even map"}
+    baselines = {"center_heat": "a blob in the middle", "area": "an even map"}
     for (measure, label), marker in zip(baselines.items(), ("|", "."), strict=True):
         axis.scatter(by_class.loc[heat.index, measure], places, color=INK, marker=marker, s=60, zorder=3, label=label)
     axis.set_yticks(places, heat.index + " (" + heat["n"].astype(str) + ")")
@@ -160,7 +160,7 @@ def losses(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def restored(table: pd.DataFrame) -> Figure:
+def reconstructed(table: pd.DataFrame) -> Figure:
     """The error of each image with noise on it, and of what the denoiser gives back of it."""
     figure = new_figure(4.6, 3.2)
     axis = figure.subplots()
@@ -179,19 +179,19 @@ def restored(table: pd.DataFrame) -> Figure:
 
 SOURCES = {
     finetune: "finetune_epoch",
-    front: "front",
+    inference_engines: "extractor",
     laptop: "laptop_job",
     train_step: "train_step",
     peers: "peers",
-    heat_in_box: "birds_heat_in_box",
+    localization: "birds_heat_in_box",
     losses: "butterflies_losses",
-    restored: "butterflies_restorations",
+    reconstructed: "butterflies_restorations",
 }
 
 
-def bars(axis, names: pd.Series, values: pd.Series, colours: list[str]) -> None:
+def bars(axis, names: pd.Series, values: pd.Series, colors: list[str]) -> None:
     """Horizontal bars with their values at the end, the first on top."""
-    drawn = axis.barh(np.arange(len(names)), values, height=0.6, color=colours, alpha=0.75)
+    drawn = axis.barh(np.arange(len(names)), values, height=0.6, color=colors, alpha=0.75)
     axis.bar_label(drawn, [f"{value:.3g}" for value in values], padding=3, fontsize=8)
     axis.set_yticks(np.arange(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)

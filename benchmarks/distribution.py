@@ -15,7 +15,7 @@ is measured is not what several GPUs bring: it is that the training is the same,
     last_epoch              the same after the last
     gone_s                  seconds from the kill to the end of the process that was left
 
-The optimiser is SGD and there is no dropout: RMSprop's first steps make much of the last digits of a gradient, and
+The optimizer is SGD and there is no dropout: RMSprop's first steps make much of the last digits of a gradient, and
 mirrored draws dropout by device. Sums over devices have other last digits than sums over a batch, and a training makes
 more of them from epoch to epoch, as it does of another number of threads. The table goes to
 benchmarks/results/distribution.csv. Needs JAX and Unix. Quiet the machine first.
@@ -59,8 +59,8 @@ def main() -> None:
 
 def measure(data_dir: Path | None, epochs: int) -> None:
     """Train in every way, each in its own processes."""
+    from marinecv.files.csv_tables import write_table
     from marinecv.runs import Run
-    from marinecv.tables import write_table
 
     rows = []
     with tempfile.TemporaryDirectory() as place:
@@ -93,11 +93,11 @@ def make_run(folder: Path, data_dir: Path | None, epochs: int) -> None:
     from marinecv.data.manifests import manifest_of_folder
     from marinecv.recipes.aquarium import BEST
 
-    manifest = manifest_of_folder(data_dir) if data_dir else mcv.locate("aquarium")
+    manifest = manifest_of_folder(data_dir) if data_dir else mcv.find_data("aquarium")
     catalog = mcv.read_catalog(manifest)
     recipe = BEST.with_model(dropout=0.0).with_training(optimizer="sgd", learning_rate=0.01, epochs=epochs)
     folder.mkdir()
-    mcv.Run.create(folder, recipe.to_dict(), recipe.contract(mcv.class_names_of(catalog, manifest)), catalog)
+    mcv.Run.create(folder, recipe.to_dict(), recipe.preprocessing(mcv.class_names_of(catalog, manifest)), catalog)
 
 
 def train(how: str, folder: str) -> None:

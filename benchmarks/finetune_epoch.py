@@ -12,9 +12,9 @@ whole job 5 times faster than plain Keras and 3 times faster than PyTorch; with 
     plain keras, cached    the same with `.cache()` behind the resizing, shared by the three rows
     pytorch timm           `mobilenetv3_large_100`, channels last, images decoded once by Pillow and kept as bytes, all
                            moves in one `grid_sample`, the frozen part in eval mode under `no_grad`
-    ours                   `Training(bank=0)`: the frozen layers are computed in each epoch
-    ours, bank             they are computed once and cached, for 8 random views of each image or for the image itself;
-                           the first row fills the cache, the others use it
+    ours                   `Training(cache_features=0)`: the frozen layers are computed in each epoch
+    ours, feature cache             they are computed once and cached, for 8 random views of each image or for the image
+                           itself; the first row fills the cache, the others use it
 
 Each contestant is a process of its own; they run in turn, round after round, on the same files and the same split.
 They are held against each other in four groups: the last 20 layers learn or none does, and images are moved or not.
@@ -24,7 +24,7 @@ stops early. Seconds count from the start of the process, so imports, decoding a
 over the rounds; a ratio is the median of the ratios within each round, above 1 where this row is the faster one:
 `ratio_to_...` of the whole job, `epoch_ratio_to_...` of an epoch.
 
-The same for all: files, split, batch, optimiser, rows, epochs, and which weights learn (batch normalisation is frozen
+The same for all: files, split, batch, optimizer, rows, epochs, and which weights learn (batch normalization is frozen
 for all, as in our recipes: that is the cheaper way). Weights are random, for a step takes as long with them as with
 pretrained ones; Keras and ours load the same file, timm starts from its own. Accuracy is therefore not compared.
 
@@ -62,9 +62,9 @@ SIZE, CANVAS_PX, BATCH = 224, 1024, 32
 PATIENCES = (8, 4, 2)
 LEARNING_RATE, FACTOR, DROPOUT = 1e-4, 0.2, 0.2
 ROTATION_DEG, ZOOM, CROP = 10, 0.1, 0.1  # SMALL_MOVES of the recipes; flip with probability 0.5
-VIEWS = 8  # what `--bank auto` takes, from 8 epochs on
+VIEWS = 8  # what `--cache-features auto` takes, from 8 epochs on
 MARK = "\x1emark "
-PLAIN, CACHED, PYTORCH, OURS, BANK = "plain keras", "plain keras, cached", "pytorch timm", "ours", "ours, bank"
+PLAIN, CACHED, PYTORCH, OURS, BANK = "plain keras", "plain keras, cached", "pytorch timm", "ours", "ours, feature cache"
 MOVES = {"moved": True, "still": False}
 
 
@@ -142,12 +142,12 @@ def main() -> None:
 def prepare(place: Path, args: argparse.Namespace) -> dict:
     """The list of files and labels, the file of random weights, and all that a contestant must know."""
     import marinecv as mcv
-    from marinecv.data.demo.dataset import make_reef
-    from marinecv.data.store import store_path
+    from marinecv.data.cache_dir import cache_path
+    from marinecv.data.demo.dataset import write_demo_images
     from marinecv.data.user_tables import usable
 
-    aquarium = store_path("data", "aquarium")
-    folder = args.data_dir or (aquarium if aquarium.exists() else make_reef(store_path("data", "reef")))
+    aquarium = cache_path("data", "aquarium")
+    folder = args.data_dir or (aquarium if aquarium.exists() else write_demo_images(cache_path("data", "reef")))
     job = {"data_dir": str(folder.absolute()), "limit": args.limit, "epochs": args.epochs}
     job |= {"list": str(place / "list.csv"), "weights": str(place / "random.weights.h5")}
     manifest, catalog = read_data(job)
@@ -168,7 +168,7 @@ def read_data(job: dict) -> tuple:
     import marinecv as mcv
     from marinecv.data.catalog import limit_catalog
     from marinecv.data.manifests import manifest_of_folder
-    from marinecv.data.splits import default_split_by
+    from marinecv.data.splits.split_catalog import default_split_by
 
     manifest = manifest_of_folder(job["data_dir"])
     catalog = mcv.read_catalog(manifest)
@@ -219,7 +219,7 @@ def save(output: Path, measured: dict[Contestant, list[dict]], about: dict, befo
     """Write the table of what is measured so far."""
     import pandas as pd
 
-    from marinecv.tables import write_table
+    from marinecv.files.csv_tables import write_table
 
     def seconds(each: Contestant, name: str) -> list[float]:
         return [figures[name] for figures in measured.get(each, []) if name in figures]
@@ -364,9 +364,9 @@ def plain_keras(job: dict) -> None:
 
 def ours(job: dict) -> None:
     """What `finetune --grid` does up to the trained models, with the weights of the file."""
-    from marinecv import console as quiet
+    from marinecv import console as silent
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     import keras
 
     from marinecv.recipes.aquarium import row
@@ -376,18 +376,18 @@ def ours(job: dict) -> None:
     mark("imported")
     whole = fit.callbacks
     manifest, catalog = read_data(job)
-    bank = (VIEWS if job["moved"] else 1) if job["what"] == BANK else 0
+    cached = (VIEWS if job["moved"] else 1) if job["what"] == BANK else 0
     for patience in PATIENCES:
         recipe = row("mobilenetv3large", patience)
         recipe = replace(recipe, data=replace(recipe.data, name=manifest.name), published={})
         recipe = recipe.with_model(weights=job["weights"], trainable_layers=job["trainable"])
-        recipe = recipe.with_training(epochs=job["epochs"], early_stop_patience=job["epochs"], bank=bank)
+        recipe = recipe.with_training(epochs=job["epochs"], early_stop_patience=job["epochs"], cache_features=cached)
         if not job["moved"]:
             recipe = recipe.with_training(augmentation=None)
         said = marking(keras, patience)
         fit.callbacks = lambda *args, said=said, **options: [*whole(*args, **options), said]
         run = start(Path(job["place"]) / recipe.name, recipe, catalog, manifest, print)
-        fit.fit_recipe(recipe, run, fit.load_run(run, recipe), say=lambda line: None)
+        fit.fit_recipe(recipe, run, fit.load_run(run, recipe), log=lambda line: None)
     mark("end", run.timing.trainable_parameters)
 
 
@@ -417,9 +417,9 @@ def pytorch(job: dict) -> None:
     torch.manual_seed(0)
 
     def load(path):
-        canvas, image = Image.new("RGB", (CANVAS_PX, CANVAS_PX)), Image.open(path).convert("RGB")
-        canvas.paste(image, ((CANVAS_PX - image.width) // 2, (CANVAS_PX - image.height) // 2))
-        return np.asarray(canvas.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+        letterbox, image = Image.new("RGB", (CANVAS_PX, CANVAS_PX)), Image.open(path).convert("RGB")
+        letterbox.paste(image, ((CANVAS_PX - image.width) // 2, (CANVAS_PX - image.height) // 2))
+        return np.asarray(letterbox.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
     def loader(split):
         paths, labels = read_list(job, split)
@@ -444,7 +444,7 @@ def pytorch(job: dict) -> None:
         grid = nn.functional.affine_grid(torch.stack([row_x, row_y], 1), images.shape, align_corners=False)
         return nn.functional.grid_sample(images, grid, align_corners=False)
 
-    def standardised(images, moved):
+    def standardized(images, moved):
         images = move(images.float()) if moved else images.float()
         deviation, mean = torch.std_mean(images, (1, 2, 3), correction=0, keepdim=True)
         images = (images - mean) / deviation.clamp(min=1 / (3 * SIZE * SIZE) ** 0.5)
@@ -456,36 +456,39 @@ def pytorch(job: dict) -> None:
         stem, last = [whole.conv_stem, whole.bn1, *whole.blocks[:5], *whole.blocks[5][:2]], [whole.blocks[5][2]]
         last += [whole.blocks[6], nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         head = [nn.Dropout(DROPOUT), nn.Linear(960, job["classes"])]
-        front = nn.Sequential(*stem, *([] if job["trainable"] else last)).requires_grad_(False)
-        rest = nn.Sequential(*(last if job["trainable"] else []), *head)
-        front, rest = front.to(memory_format=torch.channels_last), rest.to(memory_format=torch.channels_last)
-        norms = [layer for layer in rest.modules() if isinstance(layer, nn.BatchNorm2d)]
+        extractor = nn.Sequential(*stem, *([] if job["trainable"] else last)).requires_grad_(False)
+        trainable = nn.Sequential(*(last if job["trainable"] else []), *head)
+        extractor, trainable = (
+            extractor.to(memory_format=torch.channels_last),
+            trainable.to(memory_format=torch.channels_last),
+        )
+        norms = [layer for layer in trainable.modules() if isinstance(layer, nn.BatchNorm2d)]
         for norm in norms:
             norm.requires_grad_(False)
-        learn = [weights for weights in rest.parameters() if weights.requires_grad]
+        learn = [weights for weights in trainable.parameters() if weights.requires_grad]
         optimizer = torch.optim.RMSprop(learn, LEARNING_RATE, alpha=0.9, eps=1e-7)  # as Keras has it
         slower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=FACTOR, patience=patience)
-        front.eval()
+        extractor.eval()
         for _ in range(job["epochs"]):
-            rest.train()
+            trainable.train()
             for norm in norms:
                 norm.eval()
             seen = 0.0
             for number, (images, labels) in enumerate(train):
                 with torch.no_grad():
-                    features = front(standardised(images, job["moved"]))
-                loss = nn.functional.cross_entropy(rest(features), labels)
+                    features = extractor(standardized(images, job["moved"]))
+                loss = nn.functional.cross_entropy(trainable(features), labels)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 seen += loss.item()
                 if number == 0:
                     mark("step")
-            rest.eval()
+            trainable.eval()
             right = 0
             with torch.inference_mode():
                 for images, labels in validation:
-                    right += (rest(front(standardised(images, False))).argmax(1) == labels).sum().item()
+                    right += (trainable(extractor(standardized(images, False))).argmax(1) == labels).sum().item()
             slower.step(right / len(validation.dataset))
             mark("epoch", patience)
     mark("end", sum(weights.numel() for weights in learn))

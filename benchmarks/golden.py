@@ -43,7 +43,7 @@ RECIPES = {  # name: command and data
 }
 FOLDERS = {"animals10_5": "animals10_small"}  # of data that lie under another name
 LEARNED = "aquarium_mobilenet_p2"  # the run that is explained, exported and evaluated in folds
-KINDS = {"copy": "copy", "near copy": "near", "neighbour": "frame", "block": "block"}  # of pairs
+KINDS = {"copy": "copy", "near copy": "near", "neighbor": "frame", "block": "block"}  # of pairs
 
 
 def main() -> int:
@@ -136,21 +136,21 @@ def measure(data: Path) -> dict:
         runs, values = Path(place) / "runs", {}
         for name, (command, of) in RECIPES.items():
             folder = ["--data-dir", data / FOLDERS.get(of, of)]
-            fewer = ["--labelled", "0.5", "--seeds", "1"] if command == "learning-curve" else []
+            fewer = ["--label-fractions", "0.5", "--seeds", "1"] if command == "learning-curve" else []
             _run(command, "--recipe", name, "--data", of, *folder, *SMALL, *fewer, "--output-dir", runs / name)
             values |= {f"{name}{word}": of_run(run) for word, run in _runs_of(runs / name)}
         run = runs / LEARNED
         aquarium = ["--data", "aquarium", "--data-dir", data / "aquarium"]
         _run("audit", *aquarium, "--limit", "60", "--output-dir", runs / "audit")
         _run("explain", run, "--limit", "8")
-        _run("export", run, "--format", "litert", "--quantise", "none", "float16")
-        _run("evaluate", run, "--on", "test", "--folds", "2", "--output-dir", runs / "evaluation")
+        _run("export", run, "--format", "litert", "--quantize", "none", "float16")
+        _run("evaluate", run, "--split", "test", "--folds", "2", "--output-dir", runs / "evaluation")
         values["audit"] = of_audit(runs / "audit")
         values["explain"] = {"heat": _by_image(pd.read_csv(run / "explanations" / "gradcam" / "boxes.csv"))}
         for kind in ("litert", "litert-float16"):
             values[kind] = of_export(run / "exports" / kind)
         values |= {f"folds{word}": of_run(fold) for word, fold in _runs_of(run / "grouped-2-folds")}
-        values["evaluation"] = _table(pd.read_csv(runs / "evaluation" / "honest.csv"))
+        values["evaluation"] = _table(pd.read_csv(runs / "evaluation" / "leakage.csv"))
         return values
 
 
@@ -167,8 +167,8 @@ def of_run(run: Path) -> dict:
         },
         "history": {name: history[name].tolist() for name in ("loss", "val_loss")},
     }
-    if (run / "restorations.csv").is_file():
-        return values | {"errors": _by_image(pd.read_csv(run / "restorations.csv"))}
+    if (run / "reconstructions.csv").is_file():
+        return values | {"errors": _by_image(pd.read_csv(run / "reconstructions.csv"))}
     calibration = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
     predictions = pd.read_csv(run / "predictions.csv", dtype={"image_id": str}, keep_default_na=False)
     return values | {"temperature": [calibration["temperature"]], "predictions": _by_image(predictions)}
@@ -178,9 +178,9 @@ def of_audit(folder: Path) -> dict:
     """The pairs of related images, the counts of the findings and the scores of a thumbnail's nearest neighbor."""
     pairs = pd.read_csv(folder / "links.csv")
     values = {
-        " | ".join(sorted((pair.first, pair.second))): [
+        " | ".join(sorted((pair.image_a, pair.image_b))): [
             KINDS[pair.kind],
-            *([] if pair.likeness != pair.likeness else [pair.likeness]),
+            *([] if pair.similarity != pair.similarity else [pair.similarity]),
         ]
         for pair in pairs.itertuples()
     }
@@ -194,11 +194,11 @@ def of_audit(folder: Path) -> dict:
 
 def of_export(folder: Path) -> dict:
     """How well an exported model agrees with the Keras model, and what it gives for drawn images."""
-    parity = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+    parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     scores = [parity[name][bound] for name in ("accuracy", "agreement") for bound in ("value", "low", "high")]
     return {
         "scores": [*scores, parity["largest_difference"], parity["temperature"]],
-        "probabilities": parity["canary"]["probabilities"],
+        "probabilities": parity["self_test"]["probabilities"],
     }
 
 

@@ -40,10 +40,10 @@ from PIL import Image
 import marinecv as mcv
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.pack import pack
 from marinecv.data.readers import folders
+from marinecv.data.shards.write import pack
 from marinecv.data.user_tables import usable
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "growth.csv"
 DISTINCT, CLASSES, SIZE = 1000, 10, (128, 96)
@@ -128,16 +128,16 @@ def write_pack(drawn: list[Path], folder: Path, rows: int) -> None:
     )
     folders.READER = replace(folders.READER, read=lambda manifest: (images, pd.DataFrame(columns=BOX_COLUMNS)))
     manifest = mcv.Manifest(name="growth", layout="folders", root=drawn[0].parent)
-    pack(manifest, folder, lambda paths: ((data[path], False, "") for path in paths), say=lambda line: None)
+    pack(manifest, folder, lambda paths: ((data[path], False, "") for path in paths), log=lambda line: None)
 
 
 def child(pixels_are: str, size: int, folder: Path) -> dict:
     """Measure one line."""
     import tensorflow as tf
 
-    from marinecv.inputs import pixels as room
+    from marinecv.inputs import pixel_cache as room
     from marinecv.inputs.spec import ImageSpec
-    from marinecv.recipes.aquarium import SMALL_MOVES
+    from marinecv.recipes.aquarium import SMALL_AUGMENTATION
 
     list(tf.data.Dataset.range(4).map(lambda number: number + 1).batch(2).as_numpy_iterator())
     before, worked, marks = now_mib(), time.process_time(), [time.perf_counter()]
@@ -159,7 +159,7 @@ def child(pixels_are: str, size: int, folder: Path) -> dict:
     pixels, catalog = room.load_pixels(catalog, spec, memory_budget_bytes=0)
     rows, part = room.split_of(usable(catalog), pixels, "train")
     names = mcv.class_names_of(catalog, manifest)
-    batches = mcv.make_dataset(rows, spec, names, training=True, augmentation=SMALL_MOVES, pixels=part)
+    batches = mcv.make_dataset(rows, spec, names, training=True, augmentation=SMALL_AUGMENTATION, pixels=part)
     batches = iter(batches.repeat())
     next(batches)
     line["first_batch_seconds"] = lap()
@@ -180,7 +180,7 @@ def command(size: int, folder: Path, run: Path) -> dict:
     before, worked, started = now_mib(), time.process_time(), time.perf_counter()
     seconds = []
 
-    def stop(self, batches, **rest):
+    def stop(self, batches, **options):
         next(iter(batches))
         seconds.extend((time.perf_counter() - started, time.process_time() - worked))
         raise KeyboardInterrupt

@@ -34,13 +34,13 @@ import tensorflow as tf
 from machine import machine
 
 import marinecv as mcv
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.catalog import limit_catalog
-from marinecv.data.materialise import materialise
-from marinecv.data.store import store_path
+from marinecv.data.materialize import materialize
 from marinecv.data.user_tables import usable
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.decode import decode
-from marinecv.recipes.aquarium import SMALL_MOVES
-from marinecv.tables import write_table
+from marinecv.recipes.aquarium import SMALL_AUGMENTATION
 
 BATCH = 32
 CANVAS_PX = 1024
@@ -59,16 +59,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     if not (args.data or args.data_dir):
-        args.data = "aquarium" if store_path("data", "aquarium").exists() else "reef"
+        args.data = "aquarium" if cache_path("data", "aquarium").exists() else "reef"
 
-    manifest = mcv.locate(args.data, args.data_dir)
+    manifest = mcv.find_data(args.data, args.data_dir)
     catalog = usable(mcv.read_catalog(manifest))
     catalog = catalog[catalog["path"].str.lower().str.endswith((".jpg", ".jpeg"))]  # the floor decodes JPEG
     if args.limit:
         catalog = limit_catalog(catalog, args.limit, seed=0)
     print(f"{len(catalog)} images of {manifest.name}, {args.rounds} rounds, {machine()}")
     with tempfile.TemporaryDirectory() as folder:
-        materialise(catalog.assign(split="all"), folder)
+        materialize(catalog.assign(split="all"), folder)
         rows = [row for size in args.image_size for row in measure(catalog, size, f"{folder}/all", args.rounds)]
     table = pd.DataFrame(rows).assign(n=len(catalog), rounds=args.rounds, data=manifest.name, machine=machine())
     print(table.drop(columns=["n", "rounds", "data", "machine"]).to_string(index=False))
@@ -85,9 +85,9 @@ def measure(catalog: pd.DataFrame, size: int, folder: str, rounds: int) -> list[
     for _ in range(rounds):
         for what, (run, passes) in things.items():
             start = time.perf_counter()
-            held = [run() for _ in range(passes)]
+            in_memory = [run() for _ in range(passes)]
             speeds[what].append(passes * len(catalog) / (time.perf_counter() - start))
-            del held
+            del in_memory
 
     def ratio(what: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(speeds[what], speeds[to], strict=True)), 2)
@@ -106,7 +106,7 @@ def measure(catalog: pd.DataFrame, size: int, folder: str, rounds: int) -> list[
 
 def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     """What is timed: name -> (a function that makes one epoch, epochs to time at once)."""
-    spec = mcv.ImageSpec(height=size, width=size, canvas_px=CANVAS_PX)
+    spec = mcv.ImageSpec(height=size, width=size, letterbox_px=CANVAS_PX)
     class_names = tuple(sorted(catalog["class_name"].unique()))
 
     def load():
@@ -126,7 +126,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
 
     def decode_alone():  # hands one pixel on: no copy
-        return consume(mapped(lambda path: jpeg(path)[0, 0]))
+        return consume(map_paths(lambda path: jpeg(path)[0, 0]))
 
     def naive(path):
         pixels = tf.cast(jpeg(path), tf.float32)
@@ -134,12 +134,12 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
 
     paths = tf.data.Dataset.from_tensor_slices(catalog["path"].tolist())
 
-    def mapped(function):
+    def map_paths(function):
         return paths.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
-    plain, augmented = batches(), batches(SMALL_MOVES)
-    fitted = mapped(lambda path: fitted(decode(tf.io.read_file(path)), spec))
-    slow = mapped(naive)
+    plain, augmented = batches(), batches(SMALL_AUGMENTATION)
+    fitted = map_paths(lambda path: fitted(decode(tf.io.read_file(path)), spec))
+    slow = map_paths(naive)
     of_keras = keras.utils.image_dataset_from_directory(
         folder, image_size=(size, size), batch_size=BATCH, shuffle=False, pad_to_aspect_ratio=True, verbose=False
     )

@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 from machine import machine
 
-from marinecv.data.demo.dataset import make_reef
+from marinecv.data.demo.dataset import write_demo_images
 from marinecv.environment import commit
+from marinecv.files.csv_tables import read_table, write_table
 from marinecv.runs import Run
-from marinecv.tables import read_table, write_table
 
 RESULTS = Path(__file__).parent / "results" / "kills.csv"
 MARK = "\x1ephase "
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        data_dir = args.data_dir or make_reef(Path(place) / "reef")
+        data_dir = args.data_dir or write_demo_images(Path(place) / "reef")
         flags = ["--data-dir", data_dir.absolute(), "--limit", args.limit, "--epochs", args.epochs]
         rows = []
         for row in kill_often(Path(place), args.kills, args.seed, flags):
@@ -225,7 +225,7 @@ class Fetching(Job):
 
     def __init__(self, place: Path):
         place.mkdir()
-        reef = make_reef(place / "reef")
+        reef = write_demo_images(place / "reef")
         folders = {"train": "train", "validation": "valid", "test": "test"}
         expected = [f"{split} = {len(list((reef / name).glob('*.jpg')))}\n" for split, name in folders.items()]
         buffer = io.BytesIO()
@@ -235,7 +235,7 @@ class Fetching(Job):
         self.server = serve(buffer.getvalue())
         self.manifest = place / "slow.toml"
         url = f"http://127.0.0.1:{self.server.server_port}/reef.zip"
-        facts = f'name = "slow"\nlayout = "roboflow"\nlicence = "ours"\nurl = "{url}"\n[expected.images]\n'
+        facts = f'name = "slow"\nlayout = "roboflow"\nlicense = "ours"\nurl = "{url}"\n[expected.images]\n'
         self.manifest.write_text(facts + "".join(expected))
         super().__init__(place)
 
@@ -300,9 +300,9 @@ def child(words: list[str]) -> int:
     if words[0] == "data":
         print(MARK + FETCHING, flush=True)
         return command(words)
-    from marinecv import console as quiet
+    from marinecv import console as silent
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     for phase, target in PHASES.items():
         module, _, path = target.partition(":")
         *above, name = path.split(".")

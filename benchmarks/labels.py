@@ -25,7 +25,7 @@ from machine import machine
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS
 from marinecv.data.labels import dominant_class
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "labels.csv"
 CLASSES = np.array(["crab", "eel", "fish", "jellyfish", "penguin", "ray", "shark", "starfish"])

@@ -9,12 +9,12 @@ Goal: under 30 minutes on 2 cores with all of the network frozen and each image 
 The images are linked into class folders again and again under other names, so that every one is read and decoded at its
 own size. Then the command is run as a person runs it, from its first import to its report:
 
-    finetune --backbone mobilenet --trainable-layers N --split-by stratified --epochs 20 --bank auto
+    finetune --backbone mobilenet --trainable-layers N --split-by stratified --epochs 20 --cache-features auto
 
 with three differences: the schedule is that of the aquarium report's row, no row stops early, and where the table says
-`none` under `moves` the training images are not moved, for which the command has no flag. `--bank auto` itself chooses
-how many views of an image to keep; `views` has its choice, 0 where it computes the frozen layers anew. Each job has a
-store of its own, so all is decoded and computed.
+`none` under `moves` the training images are not moved, for which the command has no flag. `--cache-features auto`
+itself chooses how many views of an image to keep; `views` has its choice, 0 where it computes the frozen layers anew.
+Each job has a store of its own, so all is decoded and computed.
 
 `minutes_decode` is reading all images into pixels, `minutes_bank` the frozen layers computed beforehand,
 `minutes_epochs` the epochs, `minutes_predict` the scoring of every image with the whole network at the end, which knows
@@ -42,7 +42,7 @@ import pandas as pd
 from machine import machine
 from memory import Watch, link_often
 
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "laptop_job.csv"
 BACKBONE, ALPHA = "mobilenet", 0.75
@@ -90,7 +90,7 @@ def measure(job: str, words: list[str], place: Path) -> dict:
     """Run a job in a process of its own with a store of its own; one row of the table."""
     trainable, moved = JOBS[job]
     command = [sys.executable, __file__, "--child", "moved" if moved else "still", "finetune", "--backbone", BACKBONE]
-    command += ["--alpha", str(ALPHA), "--trainable-layers", str(trainable), "--bank", "auto", *words]
+    command += ["--alpha", str(ALPHA), "--trainable-layers", str(trainable), "--cache-features", "auto", *words]
     said = {}
     started = time.monotonic()
     with subprocess.Popen(
@@ -128,12 +128,12 @@ def child(moves: str, words: list[str]) -> int:
     """The command, which says at its end how long its parts took and how large it was."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     watch = Watch()
-    from marinecv import console as quiet
+    from marinecv import console as silent
     from pipelines.cli import main as command
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     from marinecv.recipes import aquarium, own_data
-    from marinecv.training import fit, learner
+    from marinecv.training import fit, fit_inputs
     from marinecv.training.checkpoint import Checkpoint
     from marinecv.workflows import train_runs
 
@@ -165,14 +165,14 @@ def child(moves: str, words: list[str]) -> int:
         seconds["epochs"] += time.perf_counter() - seen["started"]
         seen["epochs"] = epoch + 1
 
-    open_bank = timed("bank", learner.open_bank)
+    open_cache = timed("bank", fit_inputs.open_cache)
 
-    def open_and_count(front, rows, pixels, spec, views, **options):
+    def open_and_count(extractor, rows, pixels, spec, views, **options):
         seen["views"] = max(seen["views"], views.count)
-        return open_bank(front, rows, pixels, spec, views, **options)
+        return open_cache(extractor, rows, pixels, spec, views, **options)
 
-    own_data.head = lambda backbone, layers: row(backbone, aquarium.WINNER)  # other epochs would be another job
-    learner.open_bank = open_and_count
+    own_data.head = lambda backbone, layers: row(backbone, aquarium.BEST_PATIENCE)  # other epochs would be another job
+    fit_inputs.open_cache = open_and_count
     fit.load_pixels = timed("decode", fit.load_pixels)
     train_runs.predict_table = timed("predict", train_runs.predict_table)
     Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end = on_epoch_begin, on_epoch_end
@@ -184,9 +184,9 @@ def child(moves: str, words: list[str]) -> int:
 
 def random_weights(path: str) -> None:
     """Say that there are pretrained weights, or write random ones."""
-    from marinecv import console as quiet
+    from marinecv import console as silent
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     from marinecv.models.backbones import weights_file
 
     if weights_file(BACKBONE, ALPHA).is_file():

@@ -23,11 +23,11 @@ import pandas as pd
 from machine import machine
 
 import marinecv as mcv
-from marinecv.data.demo.dataset import make_reef
+from marinecv.data.cache_dir import cache_path
+from marinecv.data.demo.dataset import write_demo_images
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.store import store_path
 from marinecv.data.user_tables import usable
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "memory.csv"
 WHERE = ("in memory", "on disk")
@@ -72,7 +72,7 @@ def main() -> None:
 
 def link_often(data_dir: Path | None, folder: Path, images: int) -> str:
     """Class folders with so many links to the images of a folder, else of the reef; returns the name of the data."""
-    manifest = manifest_of_folder(data_dir or make_reef(store_path("data", "reef")))
+    manifest = manifest_of_folder(data_dir or write_demo_images(cache_path("data", "reef")))
     catalog = usable(mcv.read_catalog(manifest))
     for name in catalog["class_name"].unique():
         (folder / name).mkdir(parents=True)
@@ -95,7 +95,7 @@ class Watch:
             self.peaks = tuple(map(max, self.peaks, now_mib()))
             time.sleep(0.1)
 
-    def say(self) -> None:
+    def log(self) -> None:
         """Print the peaks and begin anew."""
         print("peak", *self.peaks, flush=True)
         self.peaks = now_mib()
@@ -110,10 +110,10 @@ def now_mib(names: tuple[str, ...] = ("VmRSS", "RssAnon")) -> tuple[int, ...]:
 def child(where: str, words: list[str]) -> int:
     """The command in a process of its own, which says its peaks before training and after each epoch."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from marinecv import console as quiet
+    from marinecv import console as silent
     from pipelines.cli import main as command
 
-    quiet.import_tensorflow()
+    silent.import_tensorflow()
     from marinecv.training import fit
     from marinecv.training.checkpoint import Checkpoint
 
@@ -122,12 +122,12 @@ def child(where: str, words: list[str]) -> int:
 
     def load_pixels(*args, **options):
         loaded = whole_load(*args, **options, memory_budget_bytes=0 if where == "on disk" else 2**40)
-        watch.say()
+        watch.log()
         return loaded
 
     def on_epoch_end(history, epoch, logs=None):
         whole_end(history, epoch, logs)
-        watch.say()
+        watch.log()
 
     fit.load_pixels, Checkpoint.on_epoch_end = load_pixels, on_epoch_end
     return command(words)

@@ -19,8 +19,8 @@ from train_step import MARK
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.build import build_model, compile_model
-from marinecv.training.model_choice import BackboneModel, ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 if ON_TENSORFLOW:
@@ -87,12 +87,12 @@ def recipe_of(job: dict) -> Recipe:
     """The recipe of a setting, as `pretrain` and `finetune` have it, but with random weights."""
     backbone = {"backbone": job["model"], "trainable_layers": job["trainable_layers"], "weights": "none"}
     if job["model"] == "mobilenetv3large":
-        backbone["normalisation"] = "standardise"
+        backbone["normalization"] = "standardize"
     training = {"batch_size": job["batch"], "jit_compile": job["xla"], "augmentation": SMALL_MOVES}
     return Recipe(
         name=job["model"],
         title="",
-        data=DataChoice(name="drawn"),
+        data=DataConfig(name="drawn"),
         image=ImageSpec(height=job["image_size"], width=job["image_size"]),
         model=ScratchModel() if job["model"] == "four_conv" else BackboneModel(**backbone),
         training=Training(learning_rate=1e-4, **training),

@@ -20,13 +20,13 @@ comments. Reading the folder, labels from boxes and the split, which ours does t
 The same for all: one list of images, labels and splits; two cores; epochs, image size, batches of 32; the seed; the
 epoch with the best validation accuracy is kept, which flatters all alike; one function scores. From random weights it
 is MobileNetV3Large, all layers learning, (largest) learning rate 1e-3; Ultralytics has its smallest classifier and its
-own optimiser instead, and `ours, small CNN` is the network that our recipes take for images like these. From ImageNet
+own optimizer instead, and `ours, small CNN` is the network that our recipes take for images like these. From ImageNet
 weights, for plain Keras and ours, it is MobileNet 0.75 at 224 pixels from the same file in KERAS_HOME: the last 20
-layers learn, batch normalisation frozen, RMSprop 1e-4. The others have no weights at hand; with a network each would
+layers learn, batch normalization frozen, RMSprop 1e-4. The others have no weights at hand; with a network each would
 fetch its own, and that would be fair too. It is not done here.
 
 Not the same, and whom it helps:
-- Batch normalisation. Keras gives this network momentum 0.999, with which 112 steps leave 0.89 of the statistics as
+- Batch normalization. Keras gives this network momentum 0.999, with which 112 steps leave 0.89 of the statistics as
   they began; `plain keras` sets 0.9, as a user finds out who looks. Ours sets them by one pass over train and freezes
   them, as its recipe without weights does; PyTorch and fastai have 0.9 anyway.
 - Heads. Keras and ours pool 960 features; timm has one more convolution, fastai two pools and two dense layers.
@@ -137,7 +137,7 @@ def pytorch_timm(images, job):
 
     torch.manual_seed(job["seed"])
     size, class_names = job["image_size"], sorted(set(images["class_name"]))
-    normalise = [
+    normalize = [
         transforms.ToTensor(),
         transforms.Normalize(timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD),
     ]
@@ -146,7 +146,7 @@ def pytorch_timm(images, job):
 
     class Images(torch.utils.data.Dataset):
         def __init__(self, split, steps):
-            self.rows, self.transform = images[images["split"] == split], transforms.Compose([*steps, *normalise])
+            self.rows, self.transform = images[images["split"] == split], transforms.Compose([*steps, *normalize])
 
         def __len__(self):
             return len(self.rows)
@@ -226,8 +226,8 @@ def ours(images, job, settings):
     recipe = mcv.Recipe(
         name="peers",
         title="Beside the peers",
-        data=mcv.DataChoice(name=job["data"]),
-        image=mcv.ImageSpec(height=size, width=size, canvas_px=None, antialias=True),
+        data=mcv.DataConfig(name=job["data"]),
+        image=mcv.ImageSpec(height=size, width=size, letterbox_px=None, antialias=True),
         **settings(
             epochs=job["epochs"],
             seed=job["seed"],
@@ -236,7 +236,7 @@ def ours(images, job, settings):
             augmentation=mcv.Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1),
         ),
     )
-    run = mcv.Run.create("run", recipe.to_dict(), recipe.contract(class_names), images)
+    run = mcv.Run.create("run", recipe.to_dict(), recipe.preprocessing(class_names), images)
     model = fit_recipe(recipe, run, load_run(run, recipe))
     validation = images[images["split"] == "validation"]
     return list(mcv.predict_table(model, validation, recipe.image, class_names)["predicted_class"])
@@ -309,7 +309,7 @@ def main() -> None:
     import pandas as pd
     from machine import machine
 
-    from marinecv.tables import read_table, write_table
+    from marinecv.files.csv_tables import read_table, write_table
 
     before = read_table(args.output).to_dict("records") if args.output.is_file() else []
     rows = {tuple(row[name] for name in KEY): row for row in before}

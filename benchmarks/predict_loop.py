@@ -24,7 +24,7 @@ from machine import machine
 from memory import now_mib
 
 import marinecv as mcv
-from marinecv.tables import write_table
+from marinecv.files.csv_tables import write_table
 
 RESULTS = Path(__file__).parent / "results" / "predict_loop.csv"
 VARIANTS = ("before", "after")

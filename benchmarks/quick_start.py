@@ -3,10 +3,10 @@
     python benchmarks/quick_start.py                      the drawn reef
     python benchmarks/quick_start.py --data-dir FOLDER    your own images; also --rounds
 
-The command is `finetune --recipe aquarium_mobilenetv3large_p2 --bank 5`: the last 20 layers, 224 pixels. The first time
-it decodes the images and computes the frozen layers; later it finds both in the store, as the next row of a grid does
-and the next command. `seconds_more` is from the end of the import to the end of the first step. Goal, of what is kept:
-5. Weights are random, from a file. The table goes to benchmarks/results/quick_start.csv.
+The command is `finetune --recipe aquarium_mobilenetv3large_p2 --cache-features 5`: the last 20 layers, 224 pixels. The
+first time it decodes the images and computes the frozen layers; later it finds both in the store, as the next row of a
+grid does and the next command. `seconds_more` is from the end of the import to the end of the first step. Goal, of what
+is kept: 5. Weights are random, from a file. The table goes to benchmarks/results/quick_start.csv.
 """
 
 import argparse
@@ -30,16 +30,16 @@ def main() -> None:
     from finetune_epoch import random_weights
     from machine import machine
 
-    from marinecv.data.demo.dataset import make_reef
-    from marinecv.tables import write_table
+    from marinecv.data.demo.dataset import write_demo_images
+    from marinecv.files.csv_tables import write_table
 
     rows = []
     with tempfile.TemporaryDirectory() as place:
         weights = f"{place}/random.weights.h5"
         random_weights({"weights": weights})
-        words = ["finetune", "--recipe", "aquarium_mobilenetv3large_p2", "--weights", weights, "--bank", "5"]
+        words = ["finetune", "--recipe", "aquarium_mobilenetv3large_p2", "--weights", weights, "--cache-features", "5"]
         words += ["--epochs", "1"]
-        words += ["--data-dir", str(args.data_dir or make_reef(Path(place) / "reef"))]
+        words += ["--data-dir", str(args.data_dir or write_demo_images(Path(place) / "reef"))]
         environment = os.environ | {"MARINECV_HOME": f"{place}/home", "TF_CPP_MIN_LOG_LEVEL": "3"}
         for number in range(1 + args.rounds):
             command = [sys.executable, __file__, MARK, *words, "--output-dir", f"{place}/run{number}"]

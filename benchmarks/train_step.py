@@ -10,7 +10,7 @@ it operation by operation, which no one would want. Each setting is a process of
 crashes, or runs out of memory or time, is a row with the reason as its note.
 
     model, image_size, batch   four_conv is the report's CNN; of the others the last layers learn, as `learns` says
-    step_ms                    forward, backward and optimiser, on one batch that stays on the device
+    step_ms                    forward, backward and optimizer, on one batch that stays on the device
     first_step_s               the first step, with tracing and compiling
     forward_ms                 the forward pass alone, as prediction makes it
     images_per_second          of such steps
@@ -22,7 +22,7 @@ crashes, or runs out of memory or time, is a row with the reason as its note.
                                on a GPU the way to the card, on a CPU the cores that the input takes from the step
 
 Figures are medians of some rounds, the matrix product the best of them: it is a ceiling. The floor knows of no memory
-traffic, and counts neither normalisation nor activations, pooling and optimiser. Single precision on a recent NVIDIA
+traffic, and counts neither normalization nor activations, pooling and optimizer. Single precision on a recent NVIDIA
 card may be TensorFloat-32, for the product as for the steps, as the backend chooses. The weights are random, and the
 images noise: neither changes what a step costs. Quiet the machine first.
 
@@ -44,7 +44,7 @@ from pathlib import Path
 import pandas as pd
 from machine import machine
 
-from marinecv.tables import read_table, write_table
+from marinecv.files.csv_tables import read_table, write_table
 
 CHILD = Path(__file__).parent / "one_step.py"
 RESULTS = Path(__file__).parent / "results" / "train_step.csv"

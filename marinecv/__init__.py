@@ -1,6 +1,6 @@
 """marinecv: from a folder of wildlife images to a classifier whose score can be believed.
 
-    manifest = mcv.locate("aquarium")
+    manifest = mcv.find_data("aquarium")
     catalog = mcv.read_catalog(manifest)
     train = mcv.make_dataset(catalog[catalog["split"] == "train"], spec, class_names, training=True)
 

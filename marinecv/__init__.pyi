@@ -16,23 +16,23 @@ from marinecv.workflows.export import export as export
 from marinecv.workflows.audit import audit as audit
 
 # Find, read and split a data set
-from marinecv.data.locate import locate as locate, demo_images as demo_images
+from marinecv.data.find_data import find_data as find_data, demo_images as demo_images
 from marinecv.data.manifests import load_manifest as load_manifest, Manifest as Manifest
 from marinecv.data.user_catalog import catalog_of as catalog_of
 from marinecv.data.catalog import read_boxes as read_boxes, read_catalog as read_catalog
 from marinecv.data.catalog import class_names_of as class_names_of
 from marinecv.data.labels import dominant_class as dominant_class
-from marinecv.data.splits import split_catalog as split_catalog
-from marinecv.audit.links import find_links as find_links
+from marinecv.data.splits.split_catalog import split_catalog as split_catalog
+from marinecv.audit.pairs import find_pairs as find_pairs
 
 # Make pixels and datasets of it
 from marinecv.inputs.spec import ImageSpec as ImageSpec, Augmentation as Augmentation
-from marinecv.inputs.pixels import load_pixels as load_pixels, read_pixels as read_pixels
+from marinecv.inputs.pixel_cache import load_pixels as load_pixels, read_pixels as read_pixels
 from marinecv.inputs.pipeline import make_dataset as make_dataset
 
 # Build and train a model
-from marinecv.training.recipe import Recipe as Recipe, DataChoice as DataChoice, Training as Training
-from marinecv.training.model_choice import ScratchModel as ScratchModel, BackboneModel as BackboneModel
+from marinecv.training.recipe import Recipe as Recipe, DataConfig as DataConfig, Training as Training
+from marinecv.training.model_config import ScratchModel as ScratchModel, BackboneModel as BackboneModel
 from marinecv.training.build import build_model as build_model, compile_model as compile_model
 from marinecv.models.cnn import cnn as cnn
 from marinecv.models.backbones import backbone_classifier as backbone_classifier

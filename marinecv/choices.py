@@ -3,19 +3,19 @@
 from typing import Literal, get_args
 
 SPLITS = ("train", "validation", "test")
-MADE = ("random", "stratified", "grouped")
-SPLIT_BY = ("published", *MADE)
+RANDOM_SPLITS = ("random", "stratified", "grouped")
+SPLIT_BY = ("published", *RANDOM_SPLITS)
 LabelRule = Literal["dominant", "area", "count", "union"]
 LABEL_RULES = get_args(LabelRule)
-NoBox = Literal["skip", "empty"]
-NO_BOX = get_args(NoBox)
+ImagesWithoutBoxes = Literal["skip", "empty"]
+IMAGES_WITHOUT_BOXES = get_args(ImagesWithoutBoxes)
 FLAT_BOXES = ("keep", "error")
 ClassLevel = Literal["", "first", "leaf"]
 CLASS_LEVELS = get_args(ClassLevel)
-Frames = Literal["number", "time", "none", None]
-FRAMES = get_args(Frames)[:-1]
+FrameOrder = Literal["number", "time", "none", None]
+FRAME_ORDERS = get_args(FrameOrder)[:-1]
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")
-ENCODER_DATA = ("train", "unlabelled")
+ENCODER_DATA = ("train", "unlabeled")
 LABEL_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 TRACKERS = ("tensorboard", "wandb")
 WEIGHTS = ("imagenet", "none")
@@ -26,15 +26,15 @@ ATTRIBUTE_KINDS = ("image", "class")
 Fit = Literal["pad", "stretch"]
 Pooling = Literal["flatten", "avg"]
 BackbonePooling = Literal["avg", "max", "avg_max"]
-Normalisation = Literal["standardise", "unit", "imagenet"]
-NORMALISATIONS = get_args(Normalisation)
+Normalization = Literal["standardize", "unit", "imagenet"]
+NORMALIZATIONS = get_args(Normalization)
 Fusion = Literal["concatenate", "gated"]
 FUSIONS = get_args(Fusion)
 JitCompile = Literal["auto", "on", "off"]
 JIT_COMPILE = get_args(JitCompile)
-BankDtype = Literal["float32", "float16"]
-BANK_DTYPES = get_args(BankDtype)
+CacheDtype = Literal["float32", "float16"]
+CACHE_DTYPES = get_args(CacheDtype)
 DISTRIBUTED = ("mirrored", "data-parallel")
 WORK_FILES = {"search.json": "search", "curve.json": "curve", "reproduction.json": "reproduction"}
-WORK_FILES |= {"study.json": "study", "recipe.json": "run"}
+WORK_FILES |= {"experiment.json": "experiment", "recipe.json": "run"}
 """File of a folder -> what the folder holds; the first file that is there decides."""

@@ -11,7 +11,7 @@ Log = Callable[[str], None]
 """A function that a workflow calls with each line of text for its user, such as `print`."""
 
 
-def quiet(line: str) -> None:
+def silent(line: str) -> None:
     """Print nothing."""
 
 
@@ -27,14 +27,14 @@ def silence(descriptor: int = 2) -> Iterator[None]:
     """Send standard error (or output, 1) of the process, C++ libraries included, to nowhere while the block runs."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    kept = os.dup(descriptor)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), descriptor)
+    saved = os.dup(descriptor)
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), descriptor)
         try:
             yield
         finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)
+            os.dup2(saved, descriptor)
+            os.close(saved)
 
 
 def choose_backend(distribute: str | None) -> None:

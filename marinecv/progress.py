@@ -12,30 +12,30 @@ from threading import Lock
 
 BAR_AFTER_S, LINE_AFTER_S = 2.0, 10.0  # of shorter work nothing is shown
 LINE_EVERY_S = 30.0  # or a tenth of the work, whichever takes longer
-FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-LOOK = {"bar_format": FORMAT, "dynamic_ncols": True, "miniters": 0, "leave": False}
+BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
+BAR_OPTIONS = {"bar_format": BAR_FORMAT, "dynamic_ncols": True, "miniters": 0, "leave": False}
 
 
 @contextmanager
 def progress_bar(
-    total: int | None, doing: str, *, unit: str = "", done: int = 0, log: Callable[[str], None] | None = None
+    total: int | None, description: str, *, unit: str = "", done: int = 0, log: Callable[[str], None] | None = None
 ) -> Iterator[Callable[[int], None]]:
     """Show the progress of the block: a bar on standard error, or else lines given to `log`.
 
     Yields `show(done)`, which takes the number done so far, from any thread. `total` is None where unknown, `unit` is
     what is counted, and `done` was done before.
     """
-    started, lock, before, due = time.monotonic(), Lock(), done, LINE_AFTER_S
+    started, lock, initial, due = time.monotonic(), Lock(), done, LINE_AFTER_S
 
     def show_line(done: int) -> None:
         nonlocal due
         elapsed = time.monotonic() - started
         with lock:
-            if log and done > before and elapsed >= due:
-                whole = elapsed * (total - before) / (done - before) if total else elapsed
+            if log and done > initial and elapsed >= due:
+                whole = elapsed * (total - initial) / (done - initial) if total else elapsed
                 due = elapsed + max(LINE_EVERY_S, whole / 10)
                 left = f", about {duration(whole - elapsed)} left" if whole > elapsed else ""
-                log(f"  {doing}: {done:,}{f' of {total:,}' if total else ''} {unit}".rstrip() + left)
+                log(f"  {description}: {done:,}{f' of {total:,}' if total else ''} {unit}".rstrip() + left)
 
     def show_bar(done: int) -> None:
         with lock:
@@ -46,7 +46,7 @@ def progress_bar(
         return
     with warnings.catch_warnings(action="ignore"):  # a notebook without widgets has a bar of text
         from tqdm.auto import tqdm
-    with tqdm(total=total, desc=doing, initial=done, delay=BAR_AFTER_S, **LOOK) as bar:
+    with tqdm(total=total, desc=description, initial=done, delay=BAR_AFTER_S, **BAR_OPTIONS) as bar:
         yield show_bar
         bar.n = bar.total or bar.n  # a notebook marks a bar that is not full as an error
 
@@ -58,8 +58,10 @@ def is_interactive() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if "IPKernelApp" in getattr(shell, "config", ()):
         return True
-    both = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    return both and 0 not in shutil.get_terminal_size((0, 0))  # a terminal without a size is a log file, as in CI
+    are_terminals = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    return are_terminals and 0 not in shutil.get_terminal_size(
+        (0, 0)
+    )  # a terminal without a size is a log file, as in CI
 
 
 def duration(seconds: float) -> str:

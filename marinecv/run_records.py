@@ -32,15 +32,15 @@ class ImageStamp(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Contract(Struct, frozen=True, kw_only=True):
-    """`contract.json`: what the model file cannot hold, see `Recipe.contract`.
+class Preprocessing(Struct, frozen=True, kw_only=True):
+    """`preprocessing.json`: what the model file cannot hold, see `Recipe.preprocessing`.
 
     Usable images lie below `data_dirs`; `images` has their stamps by `image_id`, where a run keeps them.
     """
 
     class_names: Annotated[tuple[str, ...], Meta(min_length=2)]
     image: ImageSpec
-    colour: str = ""
+    color: str = ""
     data: str = ""
     label_rule: str = ""
     demonstration: bool
@@ -53,12 +53,12 @@ class Contract(Struct, frozen=True, kw_only=True):
         names(self.class_names, "The class names")
 
 
-def read_contract(path: str | Path) -> Contract:
-    """Read a `contract.json`; ValueError where it is broken."""
+def read_preprocessing(path: str | Path) -> Preprocessing:
+    """Read a `preprocessing.json`; ValueError where it is broken."""
     data = read_json(path)
     if isinstance(data.get("image"), dict):
         data["image"] = build(ImageSpec, data["image"], f"'image' of {path}")
-    return convert(data, Contract, path)
+    return convert(data, Preprocessing, path)
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -95,13 +95,13 @@ class CalibrationErrors(Both[float], frozen=True, kw_only=True):
 
 
 class Review(Struct, frozen=True, kw_only=True):
-    """The result of `judge_review`, and the distance to train above which an image is out-of-distribution."""
+    """The result of `evaluate_review`, and the distance to train above which an image is out-of-distribution."""
 
     goal: float
     probability: float | None
     n: Count
-    looked_at: Count
-    rest: Figure | None
+    reviewed: Count
+    unflagged: Figure | None
     curve: Rows
     distance: float | None
 
@@ -118,7 +118,7 @@ class Sets(Struct, frozen=True, kw_only=True):
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
-    """`calibration.json`: results of `judge_temperature`, `judge_review` and `set_threshold`, and of which model.
+    """`calibration.json`: results of `evaluate_temperature`, `evaluate_review` and `set_threshold`, and of which model.
 
     Fields that may be None are, where `reason` says why nothing was measured.
     """
@@ -127,7 +127,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(gt=0)]
     reason: str
     n_chosen: Count
-    n_held: Count
+    n_calibration: Count
     cross_validated: Both[float] | None
     accuracy: Figure | None
     ece: CalibrationErrors | None
@@ -137,8 +137,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     sets: Sets | None
     no_sets: str
     review: Review | None
-    codes_sha256: str | None
-    contract_sha256: str
+    embeddings_sha256: str | None
+    preprocessing_sha256: str
     model_sha256: str
 
     def __post_init__(self):

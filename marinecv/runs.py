@@ -9,30 +9,37 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from marinecv.atomic import write_json
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
-from marinecv.hashes import sha256
-from marinecv.hold import LOCK
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, write_table
+from marinecv.files.hashes import sha256
+from marinecv.files.lock import LOCK
 from marinecv.inputs.spec import ImageSpec
-from marinecv.run_records import Calibration, Contract, Environment, Timing, read_contract, read_metrics
+from marinecv.run_records import Calibration, Environment, Preprocessing, Timing, read_metrics, read_preprocessing
 from marinecv.schema import names, read, read_json
-from marinecv.tables import check_columns, numbers, read_table, write_table
 
 if TYPE_CHECKING:
     import keras
 
-OWN = "own"
+EXTERNAL = "own"
 """The model kind, recipe name and data name of a run whose model was trained elsewhere."""
-RESUMABLE = 'Go on with resume("{folder}"), or name another folder with folder=.'
-LOST = "Restore it from a copy, or train again into another folder with folder=."
-SCORED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "honest.csv", "codes.npz")
-MEND = {  # how to fix a broken file of a run; the others cannot be computed again
-    "model.keras": f"Delete it and metrics.json. {RESUMABLE}",
-    "metrics.json": f"Delete it. {RESUMABLE}",
-    **dict.fromkeys(SCORED, f"Delete metrics.json, and this file if it exists. {RESUMABLE}"),
+RESUME_HINT = 'Go on with resume("{folder}"), or name another folder with folder=.'
+RESTORE_HINT = "Restore it from a copy, or train again into another folder with folder=."
+RECOMPUTED_FILES = (
+    "predictions.csv",
+    "restorations.npz",
+    "timing.json",
+    "calibration.json",
+    "leakage.csv",
+    "embeddings.npz",
+)
+FIX_HINTS = {  # how to fix a broken file of a run; the others cannot be computed again
+    "model.keras": f"Delete it and metrics.json. {RESUME_HINT}",
+    "metrics.json": f"Delete it. {RESUME_HINT}",
+    **dict.fromkeys(RECOMPUTED_FILES, f"Delete metrics.json, and this file if it exists. {RESUME_HINT}"),
 }
 
 
@@ -56,18 +63,18 @@ class Run:
             )
 
     @classmethod
-    def create(cls, folder: str | Path, recipe: dict, contract: dict, catalog: pd.DataFrame) -> "Run":
+    def create(cls, folder: str | Path, recipe: dict, preprocessing: dict, catalog: pd.DataFrame) -> "Run":
         """Make a folder, with any files already in it, a run; ValueError where it is one already.
 
-        `recipe` is `Recipe.to_dict()`, `contract` what the model file cannot hold, to which the image folders are added
-        as `data_dirs`; `catalog` has every image, unusable ones with their problem.
+        `recipe` is `Recipe.to_dict()`, `preprocessing` what the model file cannot hold, to which the image folders are
+        added as `data_dirs`; `catalog` has every image, unusable ones with their problem.
         """
         folder = Path(folder)
         if (folder / "recipe.json").exists():
-            raise ValueError(f"{folder} is a run already and is never overwritten. {RESUMABLE.format(folder=folder)}")
+            raise ValueError(f"{folder} is a run already and is never overwritten. {RESUME_HINT.format(folder=folder)}")
         catalog = as_catalog(catalog)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "contract.json", contract | {"data_dirs": _data_dirs(catalog)})
+        write_json(folder / "preprocessing.json", preprocessing | {"data_dirs": _data_dirs(catalog)})
         write_json(folder / "environment.json", environment())
         write_table(folder / "catalog.csv", catalog)
         write_json(folder / "recipe.json", recipe)  # last: without it the folder is no run
@@ -79,7 +86,7 @@ class Run:
 
     def read(self, name: str) -> dict:
         """Read a JSON file of the run."""
-        with self.mending(name):
+        with self.with_hint(name):
             return read_json(self.path(name))
 
     @property
@@ -93,16 +100,16 @@ class Run:
         return self.path("timing.json").is_file() and self.path("model.keras").is_file()
 
     @property
-    def restores(self) -> bool:
+    def is_autoencoder(self) -> bool:
         """Whether its model is an autoencoder, not a classifier."""
-        return self.read("contract.json").get("restores") is True
+        return self.read("preprocessing.json").get("is_autoencoder") is True
 
     @property
-    def own(self) -> bool:
+    def is_external(self) -> bool:
         """Whether its model was trained elsewhere, see `run_of_model`."""
         with suppress(ValueError):
             model = read_json(self.path("recipe.json")).get("model")
-            return isinstance(model, dict) and model.get("kind") == OWN
+            return isinstance(model, dict) and model.get("kind") == EXTERNAL
         return False
 
     @property
@@ -114,33 +121,33 @@ class Run:
     @property
     def catalog(self) -> pd.DataFrame:
         """The catalog it was trained on; ValueError for an image outside the folders that the run recorded."""
-        folders, path = self.contract.data_dirs, self.path("catalog.csv")
-        with self.mending("catalog.csv"):
+        folders, path = self.preprocessing.data_dirs, self.path("catalog.csv")
+        with self.with_hint("catalog.csv"):
             catalog = _read_catalog(path)
-            _refuse_outside(catalog, folders, path)
+            _check_paths(catalog, folders, path)
             return catalog
 
     @property
     def history(self) -> pd.DataFrame:
         """The training history, a row an epoch."""
-        with self.mending("history.csv"):
+        with self.with_hint("history.csv"):
             return read_history(self.path("history.csv"))
 
     @property
     def metrics(self) -> dict[str, dict]:
         """The metrics of each split, each with value, bounds and n."""
-        with self.mending("metrics.json"):
+        with self.with_hint("metrics.json"):
             return read_metrics(self.path("metrics.json"))
 
     @property
     def attributes(self) -> pd.DataFrame:
         """The attributes of the images of a multimodal model: a row an image, by `image_id`, 0 to 1."""
         path = self.path("attributes.csv")
-        with self.mending("attributes.csv"):
+        with self.with_hint("attributes.csv"):
             table = read_table(path)
             check_columns(table, ["image_id"], path)
             names(table["image_id"].tolist(), f"The images of {path}")
-            values = numbers(table, table.columns.drop("image_id"), path).set_index("image_id")
+            values = parse_numbers(table, table.columns.drop("image_id"), path).set_index("image_id")
             if not values.apply(lambda column: column.between(0, 1)).all(axis=None):
                 raise ValueError(f"{path} holds a value that is not from 0 to 1.")
             return values
@@ -148,64 +155,67 @@ class Run:
     @property
     def timing(self) -> Timing:
         """The cost of the training."""
-        with self.mending("timing.json"):
+        with self.with_hint("timing.json"):
             return read(self.path("timing.json"), Timing)
 
     @property
     def environment(self) -> Environment:
         """The command that made it, and the commit of marinecv."""
-        with self.mending("environment.json"):
+        with self.with_hint("environment.json"):
             return read(self.path("environment.json"), Environment)
 
     @property
     def calibration(self) -> Calibration:
         """The calibration; ValueError where it belongs to another model or contract than those in the folder."""
         path = self.path("calibration.json")
-        with self.mending("calibration.json"):
+        with self.with_hint("calibration.json"):
             found = read(path, Calibration)
-            for name, known in (("contract.json", found.contract_sha256), ("model.keras", found.model_sha256)):
-                if known != sha256(self.path(name)):
+            for name, expected_hash in (
+                ("preprocessing.json", found.preprocessing_sha256),
+                ("model.keras", found.model_sha256),
+            ):
+                if expected_hash != sha256(self.path(name)):
                     raise ValueError(f"{path} was measured with another {name} than the one in the folder.")
             return found
 
     @property
-    def contract(self) -> Contract:
+    def preprocessing(self) -> Preprocessing:
         """What the model file cannot hold: class names, image spec, demonstration or not."""
-        with self.mending("contract.json"):
-            return read_contract(self.path("contract.json"))
+        with self.with_hint("preprocessing.json"):
+            return read_preprocessing(self.path("preprocessing.json"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the model's outputs."""
-        return self.contract.class_names
+        return self.preprocessing.class_names
 
     @property
     def spec(self) -> ImageSpec:
         """How images are decoded and resized for the model."""
-        return self.contract.image
+        return self.preprocessing.image
 
     @property
     def demonstration(self) -> bool:
         """Whether it was trained on generated images, so that its metrics do not apply to real animals."""
-        return self.contract.demonstration
+        return self.preprocessing.demonstration
 
     @contextmanager
-    def mending(self, name: str) -> Iterator[None]:
+    def with_hint(self, name: str) -> Iterator[None]:
         """Add to an error of the block, about the file `name`, how to fix it; raises ValueError."""
         try:
             yield
         except (OSError, ValueError) as error:
-            fix = "Make the run again with run_of_model." if self.own else MEND.get(name, LOST)
+            fix = "Make the run again with run_of_model." if self.is_external else FIX_HINTS.get(name, RESTORE_HINT)
             raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 
     def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode, for prediction; ValueError where it is missing or damaged."""
         if not self.path("model.keras").is_file():
-            fix = RESUMABLE.format(folder=self.folder)
+            fix = RESUME_HINT.format(folder=self.folder)
             raise ValueError(f"{self.folder} has no model.keras: it was not trained to the end. {fix}")
-        from marinecv.models.load import load_model
+        from marinecv.models.safe_load import load_model
 
-        with self.mending("model.keras"):
+        with self.with_hint("model.keras"):
             return load_model(self.path("model.keras"))
 
     def note(self, text: str) -> None:
@@ -216,7 +226,7 @@ class Run:
 
 def is_begun(folder: Path) -> bool:
     """Return whether a folder is a run or an experiment, finished or not."""
-    return any((folder / name).is_file() for name in ("recipe.json", "study.json"))
+    return any((folder / name).is_file() for name in ("recipe.json", "experiment.json"))
 
 
 def fresh_folder(folder: str | Path) -> Path:
@@ -231,7 +241,7 @@ def check_fresh(folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         if is_begun(folder):
-            raise ValueError(f"{folder} exists and is never overwritten. {RESUMABLE.format(folder=folder)}")
+            raise ValueError(f"{folder} exists and is never overwritten. {RESUME_HINT.format(folder=folder)}")
         raise ValueError(f"{folder} exists and is not empty. Expected a new or an empty folder: name another one.")
 
 
@@ -261,7 +271,7 @@ def _is_of_a_search(folder: Path) -> bool:
 def read_history(path: str | Path) -> pd.DataFrame:
     """Read a `history.csv` exactly; ValueError where its epochs are not 1, 2, 3 and so on."""
     table = read_table(path)
-    table = numbers(table, ["epoch", "loss", *table], path)
+    table = parse_numbers(table, ["epoch", "loss", *table], path)
     if table["epoch"].tolist() != list(range(1, len(table) + 1)):
         raise ValueError(f"{path} has the epochs {table['epoch'].tolist()!r:.80}. Expected 1, 2, 3 and so on.")
     if "learning_rate" in table and not table["learning_rate"].between(0, 1e38).all():
@@ -272,14 +282,14 @@ def read_history(path: str | Path) -> pd.DataFrame:
 def _read_catalog(path: Path) -> pd.DataFrame:
     table = read_table(path)
     check_columns(table, CATALOG_COLUMNS, path)
-    table = numbers(table, ("width", "height", "share"), path)
+    table = parse_numbers(table, ("width", "height", "dominance"), path)
     sizes = table[["width", "height"]]
     whole = ((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
     problems = {
         "repeats an image": table["image_id"].duplicated(),
         "has no image_id": table["image_id"] == "",
         "has a size that is no whole number of pixels": ~whole,
-        "has a share that is not from 0 to 1": ~table["share"].fillna(0).between(0, 1),
+        "has a dominance that is not from 0 to 1": ~table["dominance"].fillna(0).between(0, 1),
         "has an unknown split": ~table["split"].isin((*SPLITS, "")),
     }
     for problem, rows in problems.items():
@@ -298,7 +308,7 @@ def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     return sorted(map(os.path.abspath, folders))
 
 
-def _refuse_outside(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) -> None:
+def _check_paths(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) -> None:
     """Raise ValueError for images outside the folders, as written or with links followed.
 
     So a catalog from someone else cannot open any file of this machine, or a URL: TensorFlow opens `gs://` paths.

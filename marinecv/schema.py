@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_ar
 import msgspec
 from msgspec import Meta
 
-LARGEST = 2**63 - 1
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
-Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+MAX_INT64 = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=MAX_INT64)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_INT64)]
 Size = Annotated[int, Meta(ge=1, le=65536)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(ge=0, le=1e9)]
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def convert(data: Any, kind: Any, what: object) -> Any:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         reason, _, way = str(error).partition(" - at `")
-        keys, value = _refused(data, kind, way.rpartition("$")[2].rstrip("`"))
+        keys, value = _invalid_entry(data, kind, way.rpartition("$")[2].rstrip("`"))
         where = f"{'.'.join(keys)!r} of {what}" if keys else what
         raise ValueError(f"{where} is {value!r:.60}. {reason.rstrip('.')}.") from error
 
@@ -58,25 +58,25 @@ def checked_dataclass(cls: type[T]) -> type[T]:
     NumPy numbers become Python's and lists tuples before `__post_init__`. A name that is no field is a TypeError with
     the nearest field name.
     """
-    then = getattr(cls, "__post_init__", lambda self: None)
+    post_init = getattr(cls, "__post_init__", lambda self: None)
 
     def check(self):
         for name, kind in _hints(type(self)).items():
             object.__setattr__(self, name, _checked(getattr(self, name), kind, name))
-        then(self)
+        post_init(self)
 
     cls.__post_init__ = check
     cls = dataclass(frozen=True, kw_only=True)(cls)
     init, known = cls.__init__, [entry.name for entry in fields(cls)]
 
     @functools.wraps(init)
-    def spelled(self, *args, **settings):
+    def init_with_hint(self, *args, **settings):
         for name in [name for name in settings if name not in known]:
             hint = f"{did_you_mean(name, known)} Expected some of {', '.join(known)}."
             raise TypeError(f"{cls.__name__} has no argument {name!r}.{hint}")
         init(self, *args, **settings)
 
-    cls.__init__ = spelled
+    cls.__init__ = init_with_hint
     return cls
 
 
@@ -93,7 +93,7 @@ def build(cls: type[T], data: Any, what: object) -> T:
         raise ValueError(f"{what}: {error}") from error
 
 
-def of_type(kind: Any, **argument: object) -> None:
+def check_type(kind: Any, **argument: object) -> None:
     """Raise ValueError where an argument is no object of a class: `of_type(Run, run=run)`."""
     for name, value in argument.items():
         if not isinstance(value, kind):
@@ -103,7 +103,7 @@ def of_type(kind: Any, **argument: object) -> None:
             )
 
 
-def one_of(known: Collection, **argument: object) -> None:
+def check_choice(known: Collection, **argument: object) -> None:
     """Raise ValueError, with the nearest choice, where an argument is none of `known`: `one_of(KINDS, kind="a")`."""
     for name, value in argument.items():
         if value not in tuple(known):
@@ -111,7 +111,7 @@ def one_of(known: Collection, **argument: object) -> None:
             raise ValueError(f"Expected {name} to be one of {tuple(known)}. Received: {name}={value!r:.60}.{hint}")
 
 
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return a sentence that there is nothing of this name, with the nearest name and all known ones."""
     return f'There is no {what} "{name}".{did_you_mean(name, known)} Expected one of {", ".join(known)}.'
 
@@ -122,9 +122,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def whole(value: Any, name: str, low: int = 0) -> int:
+def check_integer(value: Any, name: str, low: int = 0) -> int:
     """Return an integer argument, NumPy's too, of at least `low` and at most 64 bits; else raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= MAX_INT64:
         raise ValueError(f"Expected {name} to be a whole number of at least {low}. Received: {name}={value!r:.60}.")
     return int(value)
 
@@ -147,12 +147,12 @@ def _parsed(path: str | Path, parse: Callable[[str], dict]) -> dict:
 def _checked(value: Any, kind: Any, name: str) -> Any:
     value = value.tolist() if hasattr(value, "dtype") else value
     if any(map(is_dataclass, (kind, *get_args(kind)))):
-        of_type(kind, **{name: value})
+        check_type(kind, **{name: value})
         return value
     if get_origin(kind) is Literal:
-        one_of(get_args(kind), **{name: value})
-    made = convert(value, kind, name)
-    return value if made == value else made
+        check_choice(get_args(kind), **{name: value})
+    converted = convert(value, kind, name)
+    return value if converted == value else converted
 
 
 @functools.cache
@@ -160,11 +160,11 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
 
 
-def _refused(data: Any, kind: Any, way: str) -> tuple[list[str], Any]:
+def _invalid_entry(data: Any, kind: Any, path: str) -> tuple[list[str], Any]:
     """Return the keys of the value that msgspec refuses, and the value; keys of a dict, `[...]`, are tried."""
     data, keys = copy.deepcopy(data), []
     value = data
-    for step in re.findall(r"\.\.\.|[^.\[\]]+", way):
+    for step in re.findall(r"\.\.\.|[^.\[\]]+", path):
         for key, entry in list(value.items()) if step == "..." else ():
             value.clear()
             value[key] = entry

@@ -4,28 +4,28 @@ import argparse
 import os
 from pathlib import Path
 
+from marinecv.data.cache_dir import cache_home
 from marinecv.data.layouts import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
-from marinecv.data.store import store_home
+from marinecv.experiments import CURVE, REPRODUCTION, Experiment, resumable
 from marinecv.recipes.aquarium import PRETRAINED
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import recipe_for, recipe_named
 from marinecv.runs import check_fresh
-from marinecv.schema import no_such
+from marinecv.schema import unknown_name
 from marinecv.search.folder import Search
-from marinecv.studies import CURVE, REPRODUCTION, Study, resumable
 from marinecv.training.settings import with_changes
-from marinecv.workflows.sources import check_weights_file, read_early, source_of
+from marinecv.workflows.sources import check_weights_file, read_catalog_early, source_of
 
 from .opened import source
-from .options import changes, refuse_beside, say
+from .options import changes, print_line, refuse_with
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, experiments and searches
-READING = ("class_level", "merge_case", "label_rule", "no_box")  # settings of how folders are read
+READING = ("class_level", "merge_case", "label_rule", "images_without_boxes")  # settings of how folders are read
 RESUMABLE = {  # command -> how its folder is opened, what it is, its file and the command that makes it
-    "learning-curve": (Study, "curve", CURVE, "learning-curve"),
-    "recipes": (Study, "replay", REPRODUCTION, "recipes replay"),
+    "learning-curve": (Experiment, "curve", CURVE, "learning-curve"),
+    "recipes": (Experiment, "reproduce", REPRODUCTION, "recipes reproduce"),
     "search": (Search, "search", "search.json", "search"),
 }
 
@@ -35,10 +35,10 @@ def check(command: str, args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if value is not None}
     resumed, is_training = given.get("resume"), command in TRAINING
     if resumed and is_training:
-        refuse_beside(args, "resume")
+        refuse_with(args, "resume")
     elif resumed:
-        refuse_beside(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
-    _check_parent(store_home(), "MARINECV_HOME")
+        refuse_with(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
+    _check_parent(cache_home(), "MARINECV_HOME")
     for name, value in given.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path):
@@ -55,8 +55,8 @@ def check(command: str, args: argparse.Namespace) -> None:
         settings = {name.rpartition(".")[2]: value for name, value in changes(args).items()}
         settings = {f"data.{name}": settings[name] for name in READING if name in settings}
         choice = with_changes(recipe_for(None), settings).data
-        images = source_of(args.images, choice, say) if "images" in given else source(args, choice)
-        args.source = read_early(images.manifest, choice, say)
+        images = source_of(args.images, choice, print_line) if "images" in given else source(args, choice)
+        args.source = read_catalog_early(images.manifest, choice, print_line)
 
 
 def _check_path(name: str, path: Path) -> None:
@@ -86,7 +86,7 @@ def _check_names(command: str, given: dict) -> None:
             recipe_named(name, command)
     for name in given.get("backbone", []):
         if name not in backbones:
-            raise ValueError(no_such("backbone", name, backbones))
+            raise ValueError(unknown_name("backbone", name, backbones))
     check_weights_file(given.get("weights", "none"))
     split_by = given.get("split_by", "")
     if split_by.endswith(".csv") and not Path(split_by).is_file():

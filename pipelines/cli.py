@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from marinecv import __version__
-from marinecv.schema import did_you_mean, no_such
+from marinecv.schema import did_you_mean, unknown_name
 
 from . import faults
 
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     if chosen is None:
         parser.parse_args(argv)
     if chosen not in COMMANDS:
-        parser.error(no_such("command", chosen, COMMANDS))
+        parser.error(unknown_name("command", chosen, COMMANDS))
     command = importlib.import_module(f".commands.{chosen.replace('-', '_')}", __package__)
     child = Parser(
         prog=f"{parser.prog} {chosen}",
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if not (message := faults.in_words(error, args)):
+        if not (message := faults.error_message(error, args)):
             raise
         print(f"error: {message}", file=sys.stderr)
         return 1

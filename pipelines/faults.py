@@ -9,23 +9,29 @@ from .options import in_flags
 NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the store, TMPDIR for the rest."
 NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the store."
 FIXES = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
-FULL = re.compile(r"(?:(\S+); )?(No space left on device|Disk quota exceeded|File too large|disk is full)")
-MEMORY = re.compile(r"OOM when allocating .*?\]|Unable to allocate .*|Out of memory.*|RESOURCE_EXHAUSTED.*")
+DISK_FULL = re.compile(r"(?:(\S+); )?(No space left on device|Disk quota exceeded|File too large|disk is full)")
+OUT_OF_MEMORY = re.compile(r"OOM when allocating .*?\]|Unable to allocate .*|Out of memory.*|RESOURCE_EXHAUSTED.*")
 """Messages of libraries about a full disk and a full memory."""
-SMALLER = {"batch_size": "--batch-size", "image_size": "--image-size", "limit": "--limit"}
+SIZE_FLAGS = {"batch_size": "--batch-size", "image_size": "--image-size", "limit": "--limit"}
 
 
-def in_words(error: Exception, args: argparse.Namespace) -> str:
+def error_message(error: Exception, args: argparse.Namespace) -> str:
     """Return the cause and the fix in flags; empty for a bug of the program, which needs its traceback."""
     message, kind = in_flags(str(error)), type(error).__name__
-    fix, full, memory = FIXES.get(errno.errorcode.get(getattr(error, "errno", None)), ""), FULL.search(message), None
+    fix, full, memory = (
+        FIXES.get(errno.errorcode.get(getattr(error, "errno", None)), ""),
+        DISK_FULL.search(message),
+        None,
+    )
     if isinstance(error, UnicodeEncodeError):
         return ""
     if full and not fix and "Make room" not in message:
         message, fix = f"{full[1] or 'A file'} cannot be written: {full[2]}.", NO_ROOM
-    elif not full and (isinstance(error, MemoryError) or kind == "ResourceExhaustedError" or MEMORY.search(message)):
-        memory = MEMORY.search(message)
-        flags = " or ".join(flag for name, flag in SMALLER.items() if hasattr(args, name)) or "model"
+    elif not full and (
+        isinstance(error, MemoryError) or kind == "ResourceExhaustedError" or OUT_OF_MEMORY.search(message)
+    ):
+        memory = OUT_OF_MEMORY.search(message)
+        flags = " or ".join(flag for name, flag in SIZE_FLAGS.items() if hasattr(args, name)) or "model"
         message, fix = f"Out of memory{f' ({memory[0]:.200})' if memory else ''}.", f"Use a smaller {flags}."
     elif kind == "InvalidArgumentError":  # TensorFlow wraps a ValueError of reading images
         message = (re.findall("ValueError: (.+)", message) or [""])[0]

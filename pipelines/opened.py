@@ -4,11 +4,11 @@ import argparse
 
 import marinecv as mcv
 from marinecv import console
-from marinecv.data.locate import locate
-from marinecv.training.recipe import DataChoice
+from marinecv.data.find_data import find_data
+from marinecv.training.recipe import DataConfig
 from marinecv.workflows.sources import Source, open_run
 
-from .options import changes, say
+from .options import changes, print_line
 
 
 def source(args: argparse.Namespace, choice=None):
@@ -21,20 +21,20 @@ def source(args: argparse.Namespace, choice=None):
 def run_and_data(args: argparse.Namespace):
     """Return the run of a command, and the images of --data and --data-dir, read as the run's own were."""
     run = open_run(args.run)
-    return run, source(args, DataChoice.of(run)) if args.data or args.data_dir else None
+    return run, source(args, DataConfig.of(run)) if args.data or args.data_dir else None
 
 
 def manifest(args: argparse.Namespace, choice=None):
     """Return the data set of --data and --data-dir (default: aquarium), read as flags or a recipe say."""
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
-    return locate(args.data, args.data_dir, say=say, **reading)
+    return find_data(args.data, args.data_dir, log=print_line, **reading)
 
 
 def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -> int:
     """Train one or several recipes with the settings of the flags, or continue what --resume names."""
     distribute, select_on = getattr(args, "distribute", None), getattr(args, "select_on", None) or "validation"
     console.choose_backend(distribute)
-    how = {"track": args.track, "distribute": distribute, "log": say}
+    how = {"track": args.track, "distribute": distribute, "log": print_line}
     if args.resume:
         mcv.resume(args.resume, **how)
         return 0

@@ -12,18 +12,48 @@ from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
-    "data": ("limit", "split_by", "frames", "label_rule", "no_box", "class_level", "merge_case", "synthetic"),
+    "data": (
+        "limit",
+        "split_by",
+        "frame_order",
+        "label_rule",
+        "images_without_boxes",
+        "class_level",
+        "merge_case",
+        "synthetic",
+    ),
     "training": ("epochs", "batch_size", "class_weights", "balanced", "mixed_precision", "jit_compile", "seed")
-    + ("head_epochs", "bank", "bank_dtype"),
+    + ("head_epochs", "cache_features", "cache_dtype"),
     "model": ("alpha", "trainable_layers", "weights"),
 }
 """Parts of a recipe -> the settings with their own flag."""
-SAME = ("select_on", "folds", "track", "distribute", "data_dir", "recipe", "engine", "algorithm", "trials", "workers")
-SAME += ("seeds", "goal", "encoder", "encoder_data", "results_dir", "output", "demonstration", "format", "quantise")
-SAME += ("method", "layer", "clusters", "noise", "review", "accept_unknown_licence", "margin")
-ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME) for name in names}
-ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-share", "data": "data-dir"}
-ARGUMENTS |= {"fractions": "labelled", "recipes": "only", "split": "on", "neighbors": "neighbours"}
+SAME_NAME_ARGUMENTS = (
+    "select_on",
+    "folds",
+    "track",
+    "distribute",
+    "data_dir",
+    "recipe",
+    "engine",
+    "algorithm",
+    "trials",
+    "workers",
+)
+SAME_NAME_ARGUMENTS += (
+    "seeds",
+    "goal",
+    "encoder",
+    "encoder_data",
+    "results_dir",
+    "output",
+    "demonstration",
+    "format",
+    "quantize",
+)
+SAME_NAME_ARGUMENTS += ("method", "layer", "clusters", "noise", "review", "accept_unknown_license", "margin")
+ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAME_ARGUMENTS) for name in names}
+ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
+ARGUMENTS |= {"fractions": "label-fractions", "recipes": "recipes", "split": "split", "neighbors": "neighbors"}
 """Arguments of the library -> their flags."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -37,7 +67,7 @@ def library():
 def changes(args: argparse.Namespace) -> dict[str, object]:
     """Return the recipe settings that flags change, by full name; --set overrides other flags."""
     values = {f"{part}.{name}": getattr(args, name, None) for part, names in SETTINGS.items() for name in names}
-    values["training.calibration"] = getattr(args, "calibration_share", None)
+    values["training.calibration"] = getattr(args, "calibration_fraction", None)
     if len(sizes := getattr(args, "image_size", None) or ()) == 1:
         values["image.size"] = sizes[0]
     values = {name: value for name, value in values.items() if value not in (None, "auto") and value is not False}
@@ -52,18 +82,19 @@ def setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line of a workflow, with flags for its arguments."""
     print(in_flags(line), flush=True)
 
 
 def in_flags(text: str) -> str:
-    """Return a message of the library with flags for its arguments: `frames="time"` becomes `--frames time`."""
+    """Return a message of the library with flags for its arguments: `frame_order="time"` becomes
+    `--frame-order time`."""
     text = re.sub(r'resume\("([^"]+)"\)', r"--resume \1", text.replace("as data_dir", "with --data-dir"))
     return ARGUMENT.sub(lambda match: " ".join(filter(None, ("--" + ARGUMENTS[match[1]], match[2], match[3]))), text)
 
 
-def refuse_beside(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
+def refuse_with(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
     """Raise ValueError for flags that another one makes meaningless; default: all that change a training."""
     free = (flag, "track", "goal", "workers", "distribute", "seed")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
@@ -95,15 +126,15 @@ def run_folder(text: str) -> Path:
 
 def split_by(text: str) -> str:
     """Parse a way to split, the name of a saved split, or a CSV of splits."""
-    from marinecv.data.splits import kept_splits
+    from marinecv.data.splits.split_catalog import saved_splits
 
-    known = (*choices.SPLIT_BY, *kept_splits())
+    known = (*choices.SPLIT_BY, *saved_splits())
     if text not in known and not text.endswith(".csv"):
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, or a file .csv, not {text}")
     return text
 
 
-def number(words: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], float]:
+def number_parser(words: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], float]:
     """Return a parser of numbers with a condition, described by `words`; NaN and infinity never fulfill it."""
 
     def parse(text: str) -> float:
@@ -115,25 +146,25 @@ def number(words: str, holds: Callable[[float], bool], kind: type = float) -> Ca
     return parse
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def whole_number_parser(low: int, high: int) -> Callable[[str], int]:
     """Return a parser of whole numbers from `low` to `high`."""
-    return number(f"from {low} to {high}", lambda value: low <= value <= high, int)
+    return number_parser(f"from {low} to {high}", lambda value: low <= value <= high, int)
 
 
-natural = whole(0, 10_000)
-several = whole(2, 1000)
-positive = whole(1, 10**9)
-epochs = whole(1, 100_000)
-batch = whole(1, 65_536)
-side = whole(1, MAX_SIDE)
-seed = whole(0, 2**32 - 1)
-seeds = whole(1, 1000)
-trials = whole(1, 9999)
-width = number("above 0 and at most 1.4", lambda value: 0 < value <= 1.4)  # the widest MobileNetV2
-share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
-inner_share = number("between 0 and 1", lambda value: 0 < value < 1)
-held_share = number("from 0 on and below 1", lambda value: 0 <= value < 1)
-fraction = number("from 0 to 1", lambda value: 0 <= value <= 1)
+natural = whole_number_parser(0, 10_000)
+several = whole_number_parser(2, 1000)
+positive = whole_number_parser(1, 10**9)
+epochs = whole_number_parser(1, 100_000)
+batch = whole_number_parser(1, 65_536)
+side = whole_number_parser(1, MAX_SIDE)
+seed = whole_number_parser(0, 2**32 - 1)
+seeds = whole_number_parser(1, 1000)
+trials = whole_number_parser(1, 9999)
+width = number_parser("above 0 and at most 1.4", lambda value: 0 < value <= 1.4)  # the widest MobileNetV2
+positive_fraction = number_parser("above 0 and at most 1", lambda value: 0 < value <= 1)
+open_fraction = number_parser("between 0 and 1", lambda value: 0 < value < 1)
+calibration_fraction = number_parser("from 0 on and below 1", lambda value: 0 <= value < 1)
+fraction = number_parser("from 0 to 1", lambda value: 0 <= value <= 1)
 
 SPLITS = f"{', '.join(choices.SPLIT_BY)}, a CSV or a saved split (default: published, else grouped)"
 SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
@@ -147,10 +178,12 @@ FLAGS = {
     "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
     "--seed": dict(type=seed, default=0, help="random seed (default: 0)"),
     "--split-by": dict(type=split_by, metavar="HOW", help=SPLITS),
-    "--frames": dict(choices=choices.FRAMES, help="find neighboring frames by file numbers or times (default: best)"),
+    "--frame-order": dict(
+        choices=choices.FRAME_ORDERS, help="find neighboring frames by file numbers or times (default: best)"
+    ),
     "--label-rule": dict(choices=choices.LABEL_RULES, help="how the boxes of an image give its class"),
-    "--no-box": dict(choices=choices.NO_BOX, help="how to use images without boxes"),
-    "--on": dict(choices=choices.SPLITS, default="validation", help="split (default: validation)"),
+    "--images-without-boxes": dict(choices=choices.IMAGES_WITHOUT_BOXES, help="how to use images without boxes"),
+    "--split": dict(choices=choices.SPLITS, default="validation", help="split (default: validation)"),
     "--recipe": dict(metavar="NAME", help="recipe by name (`recipes`), or its .toml or .json file"),
     "--set": dict(nargs="+", action="extend", type=setting, metavar="NAME=VALUE", help=SET),
     "--resume": dict(type=run_folder, metavar="RUN", help="continue a stopped run"),
@@ -165,7 +198,7 @@ FLAGS = {
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")
-LABELS = ("--split-by", "--frames", "--label-rule", "--no-box")
+LABELS = ("--split-by", "--frame-order", "--label-rule", "--images-without-boxes")
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **changes) -> None:
@@ -192,7 +225,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     flag("--balanced", action="store_true", help="sample classes equally often")
     flag("--synthetic", action="store_true", help="add the report's synthetic images to train")
     held_out = "fraction of validation for calibration (default: 1/3 of 60 or more of your images, else 0)"
-    flag("--calibration-share", type=held_share, metavar="S", help=held_out)
+    flag("--calibration-fraction", type=calibration_fraction, metavar="S", help=held_out)
     flag("--mixed-precision", action="store_true", help="half precision (bfloat16 on a CPU)")
     add(parser, "--track")
     several_gpus = "all GPUs of this machine (mirrored) or of several machines (data-parallel, JAX)"

@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-COLOURS = {"crab": (200, 60, 40), "eel": (40, 180, 60), "ray": (50, 70, 200)}
+COLORS = {"crab": (200, 60, 40), "eel": (40, 180, 60), "ray": (50, 70, 200)}
 SIZE_HW = (48, 64)
 
 
@@ -61,7 +61,7 @@ def no_pages(monkeypatch):
     """Drawing figures takes longer than a small training."""
     from marinecv.workflows import train_runs
 
-    for name in ("write_run_report", "write_study_report"):
+    for name in ("write_run_report", "write_experiment_report"):
         monkeypatch.setattr(train_runs, name, lambda folder: folder)
 
 
@@ -86,7 +86,7 @@ def real_data() -> Path:
 def draw_image(class_name: str, seed: int) -> Image.Image:
     """A noisy 48x64 image of the color of its class, with a brighter block that differs by seed."""
     rng = np.random.default_rng(seed)
-    pixels = np.array(COLOURS[class_name]) + rng.integers(-20, 21, (*SIZE_HW, 3))
+    pixels = np.array(COLORS[class_name]) + rng.integers(-20, 21, (*SIZE_HW, 3))
     top, left = rng.integers(0, 24), rng.integers(0, 32)
     pixels[top : top + 16, left : left + 24] += 30
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -121,7 +121,7 @@ def draw_tank(root: Path) -> Path:
         folder = root / split
         folder.mkdir(parents=True)
         rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
-        for number, class_name in enumerate(list(COLOURS) * per_class):
+        for number, class_name in enumerate(list(COLORS) * per_class):
             name = f"{class_name}_{split}_{number}.jpg"
             draw_image(class_name, seed=number).save(folder / name, quality=95)
             rows.append(f"{name},64,48,{class_name},4,6,40,36")
@@ -220,7 +220,7 @@ def tank(tmp_path, roboflow_folder, tank_zip, server):
     ]
     (tmp_path / "tank.sha256").write_text("\n".join(lines) + "\n")
     (tmp_path / "tank.toml").write_text(
-        f'name = "tank"\nlayout = "yolo"\nlicence = "CC0"\nurl = "{server.url}"\nhashes = "tank.sha256"\n'
+        f'name = "tank"\nlayout = "yolo"\nlicense = "CC0"\nurl = "{server.url}"\nhashes = "tank.sha256"\n'
         'archive_subdir = "repo-1234/data/tank"\n'
         "[expected.images]\ntrain = 6\nvalidation = 3\ntest = 3\n"
         "[expected.boxes]\ntrain = {crab = 2, eel = 5, ray = 2}\n"

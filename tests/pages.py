@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 
-from marinecv.atomic import write_json
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, write_predictions
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.curve_figures import NAMES as CURVE_METRICS
+from marinecv.report.curve_figures import METRIC_LABELS as CURVE_METRICS
 from marinecv.report.html import by_split
-from marinecv.tables import write_table
 
 EVIL = "<script>console.error('class')</script>"
 CLASSES = ("crab", "eel", EVIL)
@@ -38,22 +38,22 @@ def make_run(folder, seed=0, demonstration=False, right=0.7):
             rows.append([f"{split}/{name}", str(pictures / name), split, CLASSES[number % 3], "", 64, 48, 1.0, ""])
             likely = number % 3 if rng.random() < right else rng.integers(3)
             probabilities.append(rng.dirichlet(np.eye(3)[likely] * 6 + 0.5))
-    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
     good = pd.DataFrame(rows, columns=columns)
     bad = good.iloc[[0]].assign(image_id="train/none.jpg", class_name="", problem="no box")
     write_table(folder / "catalog.csv", pd.concat([good, bad]))
     table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), CLASSES)
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
-    contract = {"class_names": CLASSES, "image": asdict(ImageSpec()), "demonstration": demonstration}
-    write_json(folder / "contract.json", contract | {"data_dirs": [str(pictures)]})
+    preprocessing = {"class_names": CLASSES, "image": asdict(ImageSpec()), "demonstration": demonstration}
+    write_json(folder / "preprocessing.json", preprocessing | {"data_dirs": [str(pictures)]})
     write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
     timing = {"best_epoch": 11, "train_seconds": 61.25, "seconds_per_epoch": 5.1, "latency_ms_per_image": 3.0}
     timing |= {"parameters": 123456, "trainable_parameters": 900, "device": "cpu", "epochs": 12}
     write_json(folder / "timing.json", timing)
     published = {"validation": {"accuracy": "0.7333", "macro_f1": "0.70", "n": 15}, "elsewhere": {"accuracy": "0.5"}}
     recipe = {"name": "tank", "title": "Three classes in a tank", "data": {"name": "tank", "split_by": None}}
-    recipe |= {"training": {"learning_rate": 1e-4, "augmentation": None}, "budget": ""}
+    recipe |= {"training": {"learning_rate": 1e-4, "augmentation": None}, "shortened": ""}
     recipe["published"] = published | {"test": {"accuracy": "0.9263", "n": 9}}
     write_json(folder / "recipe.json", recipe)
     epochs = np.arange(1, 13)
@@ -73,7 +73,13 @@ def make_table_of_curve(lines, shares=FRACTIONS, n=100):
             for metric in CURVE_METRICS:
                 width = np.nan if metric == "batched_macro_f1" else 0.08
                 bounds = {"low": value - width, "high": value + width, "lowest": value - 0.02, "highest": value + 0.03}
-                key = {"line": line, "labelled": share, "images": 2944 * share, "metric": metric, "value": value}
+                key = {
+                    "recipe": line,
+                    "label_fraction": share,
+                    "images": 2944 * share,
+                    "metric": metric,
+                    "value": value,
+                }
                 rows.append(key | bounds | {"seeds": 3, "n": n})
     return pd.DataFrame(rows)
 
@@ -85,9 +91,9 @@ def make_needed(classes, refused=(), all_said=""):
         said = all_said if not name else TOO_WIDE if name in refused else ""
         row = {"class_name": name, "images": 147.3 if name else 2944.0, "judged": 5 if name else 100, "error": 0.46}
         row |= {"fitted": 0.45, "exponent": 0.5, "exponent_low": 0.3, "exponent_high": 0.7, "goal": 0.225}
-        promised = {"needed": 11776.4, "low": 8000.0, "high": 20000.0, "more": 8833.0}
+        promised = {"required_images": 11776.4, "low": 8000.0, "high": 20000.0, "additional_images": 8833.0}
         row |= dict.fromkeys(promised, np.nan) if said else promised
-        rows.append(row | {"gain": 0.001 / place if place else np.nan, "said": said})
+        rows.append(row | {"gain": 0.001 / place if place else np.nan, "note": said})
     return pd.DataFrame(rows)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from marinecv.data.catalog import CATALOG_COLUMNS
-from marinecv.data.groups import LINK_COLUMNS
+from marinecv.data.groups import PAIR_COLUMNS
 from marinecv.inputs.spec import ImageSpec
 
 SIZE_WH = (160, 120)
@@ -82,7 +82,7 @@ def catalog_of_splits(splits: dict, groups: dict | None = None, problems: dict |
 
 def links_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """Return pairs of related images (first, second, kind)."""
-    return pd.DataFrame([(*row, 0.9, "hash") for row in rows], columns=LINK_COLUMNS)
+    return pd.DataFrame([(*row, 0.9, "hash") for row in rows], columns=PAIR_COLUMNS)
 
 
 def as_a_spreadsheet_reads(text: str) -> list[list[str]]:

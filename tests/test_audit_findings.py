@@ -5,20 +5,20 @@ import pandas as pd
 import pytest
 from scenes import diving, links_of
 
-from marinecv.audit import relative_findings as leakage
-from marinecv.audit.findings import agree, cases_table, counted, findings_table
-from marinecv.audit.judge import as_split, is_split
-from marinecv.audit.labelling import label_findings
-from marinecv.audit.relative_findings import (
-    APART,
+from marinecv.audit import leakage_findings as leakage
+from marinecv.audit.findings import cases_table, findings_table, singular_or_plural, with_count
+from marinecv.audit.image_findings import image_findings
+from marinecv.audit.label_findings import label_findings
+from marinecv.audit.leakage_findings import (
     AS_SPLIT,
+    RELATED_APART,
     VOTE_COLUMNS,
-    crossing_pairs,
-    relative_findings,
-    thumbnail_votes,
+    leakage_findings,
+    nearest_neighbor_baseline,
+    pairs_across_splits,
 )
-from marinecv.audit.thumbs import tiny
-from marinecv.audit.unfit import image_findings
+from marinecv.audit.run_audit import as_split, is_split
+from marinecv.audit.thumbnails import tiny_pixels
 from marinecv.data.boxes import BOX_COLUMNS, bad_row
 from marinecv.data.catalog import CATALOG_COLUMNS
 
@@ -26,8 +26,8 @@ NO_LEAK = {"difference": np.nan, "low": np.nan, "high": np.nan, "n": 0}
 LEAK = {"difference": 0.4, "low": 0.1, "high": 0.7, "n": 10}
 NO_BOXES = pd.DataFrame(columns=[*BOX_COLUMNS, "clipped"])
 VOTES = pd.DataFrame(columns=VOTE_COLUMNS, dtype=str)
-QUALITY = pd.DataFrame({"image_id": [], "contrast": [], "sharpness": [], "remark": []}).astype({"remark": str})
-FLIPS = ["image_id", "split", "share", "dominant", "area", "count", "union"]
+QUALITY = pd.DataFrame({"image_id": [], "contrast": [], "sharpness": [], "flags": []}).astype({"flags": str})
+FLIPS = ["image_id", "split", "dominance", "dominant", "area", "count", "union"]
 
 
 def catalog_of(counts, problem=""):
@@ -49,7 +49,7 @@ EVEN = catalog_of({("train", "eel"): 20, ("train", "ray"): 20, ("test", "eel"): 
 
 def related(catalog, links, votes=VOTES, leak=NO_LEAK, published=True):
     thumbs = np.arange(len(catalog), dtype=float)[:, None]
-    return relative_findings(catalog, links, crossing_pairs(catalog, links, thumbs), votes, leak, published)
+    return leakage_findings(catalog, links, pairs_across_splits(catalog, links, thumbs), votes, leak, published)
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
@@ -63,7 +63,11 @@ def test_a_finding_in_one_line_has_name_count_and_fix():
     assert finding.line.startswith("classes with few train images: 1 of 2 classes. Add images")
     row = findings_table([finding])[["finding", "serious", "count", "of", "unit"]].to_numpy().tolist()
     assert row == [[finding.name, "no", 1, 2, "classes"]]
-    assert counted(1, "pair") == "1 pair" and counted(2000, "pair") == "2,000 pairs" and agree(0, "is", "are") == "are"
+    assert (
+        with_count(1, "pair") == "1 pair"
+        and with_count(2000, "pair") == "2,000 pairs"
+        and singular_or_plural(0, "is", "are") == "are"
+    )
 
 
 def test_copies_across_splits_are_serious_and_the_most_similar_first():
@@ -72,7 +76,7 @@ def test_copies_across_splits_are_serious_and_the_most_similar_first():
         ("train/eel5", "train/eel6", "copy"),
         ("train/eel3", "test/eel1", "block"),
     )
-    links = links.assign(likeness=[0.85, 0.95, 1.0, 1.0, np.nan])
+    links = links.assign(similarity=[0.85, 0.95, 1.0, 1.0, np.nan])
     links.loc[2, "kind"] = "copy"
     found = named(related(EVEN, links))
     across, within = found["copies across splits"], found["copies within a split"]
@@ -95,10 +99,10 @@ def test_a_pair_counts_once_and_copies_of_one_copy_are_copies_of_each_other():
 
 def test_frames_are_counted_by_judged_images_and_those_that_differ_least_come_first():
     links = links_of(
-        ("train/eel0", "test/eel0", "neighbour"),
-        ("train/eel19", "test/eel0", "neighbour"),
-        ("train/ray19", "test/eel1", "neighbour"),
-        ("train/eel1", "train/eel2", "neighbour"),
+        ("train/eel0", "test/eel0", "neighbor"),
+        ("train/eel19", "test/eel0", "neighbor"),
+        ("train/ray19", "test/eel1", "neighbor"),
+        ("train/eel1", "train/eel2", "neighbor"),
     )
     [finding] = related(EVEN, links)
     assert finding.serious and (finding.count, finding.of) == (2, 4) and "2 of 4 test images" in finding.what
@@ -112,10 +116,10 @@ def votes_of(as_split, apart):
     """Predictions of ten test images, so many of them right."""
     names = [f"test/{n}" for n in range(10)]
     parts = [
-        pd.DataFrame({"vote": vote, "image_id": names, "split": "test", "group": names, "true_class": "eel"}).assign(
-            predicted_class=["eel"] * right + ["ray"] * (10 - right)
-        )
-        for vote, right in ((AS_SPLIT, as_split), (APART, apart))
+        pd.DataFrame(
+            {"protocol": vote, "image_id": names, "split": "test", "group": names, "true_class": "eel"}
+        ).assign(predicted_class=["eel"] * right + ["ray"] * (10 - right))
+        for vote, right in ((AS_SPLIT, as_split), (RELATED_APART, apart))
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -135,7 +139,7 @@ def test_leakage_by_chance_or_below_5_points_is_no_finding(leak):
 
 
 def test_a_random_split_of_the_audit_is_no_fault_of_the_data():
-    links = links_of(("train/eel0", "test/eel0", "neighbour"), ("train/eel1", "test/eel1", "copy"))
+    links = links_of(("train/eel0", "test/eel0", "neighbor"), ("train/eel1", "test/eel1", "copy"))
     found = related(EVEN, links, votes_of(8, 4), LEAK, published=False)
     assert len(found) == 3 and not any(finding.serious for finding in found)
     assert all(finding.what.startswith("Under a random split, ") for finding in found)
@@ -144,23 +148,30 @@ def test_a_random_split_of_the_audit_is_no_fault_of_the_data():
 
 def test_a_nearest_neighbor_classifies_what_has_a_related_image_in_train_and_little_else(monkeypatch):
     def right(votes, vote):
-        part = votes[votes["vote"] == vote]
+        part = votes[votes["protocol"] == vote]
         return (part["true_class"] == part["predicted_class"]).mean()
 
     rows, thumbs = diving()
-    votes = thumbnail_votes(rows, thumbs)
-    assert list(votes) == VOTE_COLUMNS and right(votes, AS_SPLIT) == 1.0 and right(votes, APART) < 0.8
-    assert votes["vote"].value_counts().to_dict() == {AS_SPLIT: 20, APART: 60}  # test images; every image once
-    assert right(thumbnail_votes(*diving(dives=2)), APART) == 0.0  # two dives of two classes: only the other is left
+    votes = nearest_neighbor_baseline(rows, thumbs)
+    assert list(votes) == VOTE_COLUMNS and right(votes, AS_SPLIT) == 1.0 and right(votes, RELATED_APART) < 0.8
+    assert votes["protocol"].value_counts().to_dict() == {
+        AS_SPLIT: 20,
+        RELATED_APART: 60,
+    }  # test images; every image once
+    assert (
+        right(nearest_neighbor_baseline(*diving(dives=2)), RELATED_APART) == 0.0
+    )  # two dives of two classes: only the other is left
     for split in ("", "train"):
-        assert set(thumbnail_votes(rows.assign(split=split), thumbs)["vote"]) == {APART}
-    assert set(thumbnail_votes(rows.assign(group="one"), thumbs)["vote"]) == {AS_SPLIT}
-    assert list(thumbnail_votes(rows.assign(group="one", split=""), thumbs)) == VOTE_COLUMNS
+        assert set(nearest_neighbor_baseline(rows.assign(split=split), thumbs)["protocol"]) == {RELATED_APART}
+    assert set(nearest_neighbor_baseline(rows.assign(group="one"), thumbs)["protocol"]) == {AS_SPLIT}
+    assert list(nearest_neighbor_baseline(rows.assign(group="one", split=""), thumbs)) == VOTE_COLUMNS
     pixels = np.random.default_rng(0).integers(0, 256, (len(rows), 128, 128, 3), dtype=np.uint8)
-    pd.testing.assert_frame_equal(thumbnail_votes(rows, pixels), thumbnail_votes(rows, tiny(pixels)))
-    monkeypatch.setattr(leakage, "MOST", 5)
-    votes = thumbnail_votes(rows, thumbs, seed=3)
-    assert (votes["vote"] == AS_SPLIT).sum() == 5 and votes.equals(thumbnail_votes(rows, thumbs, seed=3))
+    pd.testing.assert_frame_equal(
+        nearest_neighbor_baseline(rows, pixels), nearest_neighbor_baseline(rows, tiny_pixels(pixels))
+    )
+    monkeypatch.setattr(leakage, "MAX_PREDICTED_IMAGES", 5)
+    votes = nearest_neighbor_baseline(rows, thumbs, seed=3)
+    assert (votes["protocol"] == AS_SPLIT).sum() == 5 and votes.equals(nearest_neighbor_baseline(rows, thumbs, seed=3))
 
 
 def test_every_lost_file_is_serious_and_a_missing_box_or_folder_is_not():
@@ -211,7 +222,7 @@ def test_odd_boxes_are_named_with_their_row_and_rows_that_cannot_be_read_are_ser
 def test_unsure_labels_are_shown_with_their_rivals_and_changed_ones_with_the_rule():
     boxes = BOXES.tail(1)
     boxes = pd.concat([boxes, boxes.assign(class_name="ray", xmax=36.0)], ignore_index=True)
-    catalog = EVEN.assign(share=EVEN["share"].mask(EVEN["image_id"] == "train/eel5", 0.54))
+    catalog = EVEN.assign(dominance=EVEN["dominance"].mask(EVEN["image_id"] == "train/eel5", 0.54))
     [finding] = label_findings(catalog, boxes, pd.DataFrame(columns=FLIPS))
     assert finding.cases.to_numpy().tolist() == [["train/eel5", "", "eel 54%, ray 46%"]]
     flips = pd.DataFrame([("train/eel0", "train", 0.6, "eel", "ray", "eel", "ray")], columns=FLIPS)

@@ -8,16 +8,24 @@ import pytest
 from PIL import Image
 from scenes import catalog_of_files, draw_scene, save
 
-from marinecv.audit.frames import BLOCK, PAUSE, SECONDS, Frames, blank_dates, find_frames, read_times
-from marinecv.audit.links import find_links
-from marinecv.audit.thumbs import load_thumbs, tiny
-from marinecv.audit.versions import MAX_VERSIONS, one_each, photograph_names, versions
+from marinecv.audit.frames import (
+    BLOCK_NUMBERS,
+    MAX_PAUSE_SECONDS,
+    MAX_SECONDS_APART,
+    FrameOrder,
+    blank_dates,
+    find_frame_order,
+    read_times,
+)
+from marinecv.audit.pairs import find_pairs
+from marinecv.audit.thumbnails import load_thumbs, tiny_pixels
+from marinecv.audit.versions import MAX_VERSIONS, one_of_each, photograph_names, versions
 from marinecv.data.groups import group_catalog
 
 
 def frames_of(place, by="number", series=None):
     series = ["dive"] * len(place) if series is None else series
-    return Frames(by, np.array(series, dtype=object), np.array(place))
+    return FrameOrder(by, np.array(series, dtype=object), np.array(place))
 
 
 @pytest.mark.parametrize(
@@ -27,21 +35,24 @@ def frames_of(place, by="number", series=None):
         (frames_of([5, 6], series=["one", "two"]), set()),
         (frames_of([5, 6], series=["", ""]), set()),
         (frames_of([3, 3, 4]), {(0, 1), (0, 2), (1, 2)}),
-        (frames_of([0, SECONDS, 2 * SECONDS + 1], by="time"), {(0, 1)}),
+        (frames_of([0, MAX_SECONDS_APART, 2 * MAX_SECONDS_APART + 1], by="time"), {(0, 1)}),
     ],
 )
 def test_neighbors_are_of_one_series_and_a_number_or_some_seconds_apart(frames, pairs):
-    assert {tuple(sorted(pair)) for pair in frames.neighbours().tolist()} == pairs
+    assert {tuple(sorted(pair)) for pair in frames.neighbors().tolist()} == pairs
 
 
 def test_a_crowd_of_one_number_has_some_neighbors_each():
-    assert len(frames_of([3] * 200).neighbours()) < 200 * 17
+    assert len(frames_of([3] * 200).neighbors()) < 200 * 17
 
 
 def test_blocks_hold_50_numbers_or_no_pause_and_do_not_chain():
-    blocks = frames_of(range(3 * BLOCK)).blocks()
-    assert pd.Series(blocks).value_counts().tolist() == [BLOCK] * 3 and blocks[BLOCK - 1] != blocks[BLOCK]
-    place = [0, PAUSE, 2 * PAUSE + 1, 2 * PAUSE + 2]
+    blocks = frames_of(range(3 * BLOCK_NUMBERS)).blocks()
+    assert (
+        pd.Series(blocks).value_counts().tolist() == [BLOCK_NUMBERS] * 3
+        and blocks[BLOCK_NUMBERS - 1] != blocks[BLOCK_NUMBERS]
+    )
+    place = [0, MAX_PAUSE_SECONDS, 2 * MAX_PAUSE_SECONDS + 1, 2 * MAX_PAUSE_SECONDS + 2]
     blocks = frames_of(place, by="time", series=["a", "a", "a", "b"]).blocks()
     assert blocks[0] == blocks[1] != blocks[2] != blocks[3]
     blocks = frames_of([60, 1, 0], series=["dive", "dive", ""]).blocks()
@@ -79,8 +90,8 @@ NUMBERED = [f"IMG_{number:04d}.jpg" for number in range(60)]
     ids=["numbers", "export", "folders that begin anew", "two numbers", "dates"],
 )  # fmt: skip
 def test_numbers_that_follow_a_camera_are_frames(names, series, neighbors):
-    frames = find_frames(rows_of(names), walk())
-    assert frames.by == "number" and set(frames.series) == series and len(frames.neighbours()) == neighbors
+    frames = find_frame_order(rows_of(names), walk())
+    assert frames.by == "number" and set(frames.series) == series and len(frames.neighbors()) == neighbors
 
 
 @pytest.mark.parametrize(
@@ -99,20 +110,20 @@ def test_numbers_that_follow_a_camera_are_frames(names, series, neighbors):
     ids=["a list", "too few", "none", "sites", "dates", "versions"],
 )
 def test_other_numbers_are_no_frames(names, thumbs):
-    assert find_frames(rows_of(names), thumbs) is None
+    assert find_frame_order(rows_of(names), thumbs) is None
 
 
 def test_neighbors_alike_because_they_are_of_one_class_prove_nothing():
     names, classes = [f"{number}.jpg" for number in range(80)], ["eel"] * 40 + ["ray"] * 40
     thumbs = np.r_[np.zeros((40, 4)), np.full((40, 4), 9.0)] + np.random.default_rng(0).normal(size=(80, 4))
-    assert find_frames(rows_of(names, classes), thumbs) is None
+    assert find_frame_order(rows_of(names, classes), thumbs) is None
 
 
 def test_a_way_that_is_asked_for_is_not_tested():
     unlike = np.random.default_rng(0).normal(size=(60, 8))
-    assert find_frames(rows_of(NUMBERED), unlike) is None
-    assert len(find_frames(rows_of(NUMBERED), unlike, by="number").neighbours()) == 59
-    assert find_frames(rows_of(NUMBERED[:5]), unlike[:5], by="number").place.tolist() == [0, 1, 2, 3, 4]
+    assert find_frame_order(rows_of(NUMBERED), unlike) is None
+    assert len(find_frame_order(rows_of(NUMBERED), unlike, by="number").neighbors()) == 59
+    assert find_frame_order(rows_of(NUMBERED[:5]), unlike[:5], by="number").place.tolist() == [0, 1, 2, 3, 4]
 
 
 def photograph(path, taken, serial=None):
@@ -130,11 +141,11 @@ def test_times_order_images_that_numbers_do_not(tmp_path):
     paths = [
         photograph(tmp_path / name, f"2024:05:01 10:{n // 12:02d}:{n % 12 * 5:02d}") for n, name in enumerate(names)
     ]
-    frames = find_frames(rows_of(names, paths=paths), walk())
+    frames = find_frame_order(rows_of(names, paths=paths), walk())
     assert frames.by == "time" and set(frames.series) == {"camera Dive cam"} and (np.diff(frames.place) == 5).all()
-    assert find_frames(rows_of(names, paths=paths), walk(), by="number") is None
+    assert find_frame_order(rows_of(names, paths=paths), walk(), by="number") is None
     for by in ("time", "number"):
-        assert find_frames(rows_of(NUMBERED, paths=paths), walk(), by=by).by == by
+        assert find_frame_order(rows_of(NUMBERED, paths=paths), walk(), by=by).by == by
 
 
 def test_exif_goes_before_the_name_and_separates_two_cameras_of_one_model(tmp_path):
@@ -200,9 +211,9 @@ def test_the_groups_of_a_month_are_its_dives(tmp_path, name):
         for n in range(6)
     ]
     catalog = catalog_of_files(paths)
-    links = find_links(catalog)
+    links = find_pairs(catalog)
     groups = group_catalog(catalog, links)["group"]
-    assert set(links["found_by"]) == {"time"} and groups.value_counts().tolist() == [6] * 6
+    assert set(links["method"]) == {"time"} and groups.value_counts().tolist() == [6] * 6
     assert groups.tolist() == [group for group in groups.unique() for _ in range(6)]
 
 
@@ -214,7 +225,7 @@ def test_the_groups_of_a_month_are_its_dives(tmp_path, name):
 def test_the_names_of_versions(name):
     stems, names, marked = photograph_names(["train/IMG_7.jpg", name, "IMG_8.jpg"])
     assert stems == ["IMG_7", "IMG_7", "IMG_8"] and names[0] == names[1] != names[2]
-    assert marked.tolist() == [False, True, False] and one_each(names, marked).tolist() == [True, False, True]
+    assert marked.tolist() == [False, True, False] and one_of_each(names, marked).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("name", ["dive (1).jpg", "crop_0001.jpg", "_aug1.jpg", "microtile7.jpg", "a.rf.12.jpg"])
@@ -233,16 +244,16 @@ def test_one_name_in_two_folders_is_two_photographs_and_many_files_are_no_versio
 
 def test_versions_of_photographs_are_grouped_and_their_numbers_are_no_frames(tmp_path):
     """Three versions each in one folder, numbered by whoever saved them from the web."""
-    photographs = [draw_scene(500 + n, 700 + n) for n in range(24)]
+    scenes = [draw_scene(500 + n, 700 + n) for n in range(24)]
     turns = (lambda x: x, lambda x: x.transpose(Image.Transpose.ROTATE_90), lambda x: x.rotate(12))
     paths = [
         save(turn(picture), tmp_path / exported(f"images-{n}", version))
-        for n, picture in enumerate(photographs)
+        for n, picture in enumerate(scenes)
         for version, turn in enumerate(turns)
     ]
     catalog = catalog_of_files(paths)
-    links = find_links(catalog)
-    assert set(links["kind"]) == {"near copy"} and "name" in set(links["found_by"])
+    links = find_pairs(catalog)
+    assert set(links["kind"]) == {"near copy"} and "name" in set(links["method"])
     groups = group_catalog(catalog, links)["group"].to_numpy().reshape(-1, 3)
     assert sum(len(set(three)) == 1 for three in groups) >= 23 and len({tuple(three) for three in groups}) >= 23
 
@@ -250,16 +261,16 @@ def test_versions_of_photographs_are_grouped_and_their_numbers_are_no_frames(tmp
 @pytest.mark.parametrize("name", ["{}_jpg.rf.{}", "{}", "flickr_{}_b", "{0}-1a2b-4c3d-8e7f-12ab34cd56ef"])
 def test_digits_of_hexadecimal_names_are_no_numbers(name):
     names = [name.format(f"{10 + n}ab3c{n % 10}d", hashlib.md5(bytes([n])).hexdigest()) + ".jpg" for n in range(40)]
-    assert find_frames(rows_of(names), walk(40, 4)) is None
-    assert find_frames(rows_of([f"cafe{n:04d}.jpg" for n in range(40)]), walk(40, 4)).by == "number"
+    assert find_frame_order(rows_of(names), walk(40, 4)) is None
+    assert find_frame_order(rows_of([f"cafe{n:04d}.jpg" for n in range(40)]), walk(40, 4)).by == "number"
 
 
 def test_frames_are_found_beside_versions_of_them():
     names = [f"GOPR{n:04d}{mark}.jpg" for n in range(40) for mark in ("", "_aug1", "_aug2")]
-    frames = find_frames(rows_of(names), walk(40, 4).repeat(3, axis=0))
+    frames = find_frame_order(rows_of(names), walk(40, 4).repeat(3, axis=0))
     assert set(frames.series) == {"/GOPR*"} and frames.place.tolist() == [n for n in range(40) for _ in range(3)]
     shuffled = np.random.default_rng(0).permutation(40).repeat(3)
-    assert find_frames(rows_of(names), walk(40, 4)[shuffled]) is None
+    assert find_frame_order(rows_of(names), walk(40, 4)[shuffled]) is None
 
 
 def test_versions_of_other_colors_are_not_paired(tmp_path):
@@ -267,5 +278,5 @@ def test_versions_of_other_colors_are_not_paired(tmp_path):
     paths.append(save(Image.new("RGB", (160, 120), (240, 235, 230)), tmp_path / exported("images", 9)))
     thumbs, catalog = load_thumbs(catalog_of_files(paths))
     pairs = versions(thumbs, catalog["image_id"])
-    assert 5 not in {*pairs["first"], *pairs["second"]} and versions(thumbs[:0], []).empty
-    assert len(tiny(thumbs)) == 6
+    assert 5 not in {*pairs["image_a"], *pairs["image_b"]} and versions(thumbs[:0], []).empty
+    assert len(tiny_pixels(thumbs)) == 6

@@ -8,17 +8,17 @@ from PIL import Image
 from scenes import draw_cub
 
 import marinecv as mcv
-from marinecv.audit.tables import explore
-from marinecv.audit.thumbs import load_thumbs
+from marinecv.audit.tables import describe_data_set
+from marinecv.audit.thumbnails import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
-from marinecv.data.locate import locate
+from marinecv.data.find_data import find_data
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.report.audit_figures import boxed_picture, class_colours, count_figure, sample_figure
+from marinecv.files.csv_tables import read_table
+from marinecv.report.audit_figures import class_colors, count_figure, draw_boxes, sample_figure
 from marinecv.report.audit_page import audit_summary, write_audit_report
-from marinecv.tables import read_table
 from pipelines.cli import main
 
-LABEL_TABLES = {"label_shares", "class_changes", "label_flips"}
+LABEL_TABLES = {"class_dominance", "class_changes", "label_flips"}
 TABLES = LABEL_TABLES | {
     "class_counts", "size_table", "distinct_sizes", "problems", "intensity_histogram", "intensity_summary",
     "noise_estimate", "box_problems",
@@ -26,9 +26,9 @@ TABLES = LABEL_TABLES | {
 
 
 def audited(folder, **changes):
-    manifest = locate(None, folder)
+    manifest = find_data(None, folder)
     catalog, boxes = load_thumbs(read_catalog(manifest).assign(**changes))[1], read_boxes(manifest)
-    return catalog, boxes, explore(catalog, boxes)
+    return catalog, boxes, describe_data_set(catalog, boxes)
 
 
 def run(data, folder, *words):
@@ -51,18 +51,18 @@ def test_a_set_without_usable_images_or_without_boxes_that_disagree_still_has_it
     page = write_audit_report(tmp_path, "tank", catalog, boxes, tables).read_text(encoding="utf-8")
     assert "12 of 12 images cannot be used" in page and "No image can be shown" in page and "<svg" not in page
     catalog, boxes, _ = audited(roboflow_folder)
-    tables = explore(catalog, boxes.iloc[:0])
+    tables = describe_data_set(catalog, boxes.iloc[:0])
     page = write_audit_report(tmp_path, "tank", catalog, boxes.iloc[:0], tables).read_text(encoding="utf-8")
     assert TABLES - set(tables) == LABEL_TABLES | {"box_problems"} and "boxes that could disagree" in page
     manifest = manifest_of_folder(draw_cub(tmp_path / "birds"))
-    assert TABLES - set(explore(read_catalog(manifest), read_boxes(manifest))) == LABEL_TABLES
+    assert TABLES - set(describe_data_set(read_catalog(manifest), read_boxes(manifest))) == LABEL_TABLES
 
 
 def test_the_summary_has_counts_sizes_and_how_bright_and_noisy_the_images_are(tmp_path):
     for number, (name, side) in enumerate([("eel", 30), ("eel", 10), ("ray", 20), ("eel", 100)]):
         (tmp_path / name).mkdir(exist_ok=True)
-        grey = 100 if number < 3 else 200
-        Image.new("RGB", (2 * side, side), (grey, grey, grey)).save(tmp_path / name / f"{number}.png")
+        gray = 100 if number < 3 else 200
+        Image.new("RGB", (2 * side, side), (gray, gray, gray)).save(tmp_path / name / f"{number}.png")
     catalog, _, tables = audited(tmp_path)
     summary = audit_summary(tables, len(catalog))
     for part in ("4 images, 2 classes", "eel, has 3", "75%", "3.0 times", "ray, with 1", "80x40", "50x25", "is 125;"):
@@ -70,9 +70,9 @@ def test_the_summary_has_counts_sizes_and_how_bright_and_noisy_the_images_are(tm
     Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(20, 80) * 2).save(tmp_path / "ray" / "deep.png")
     _, _, tables = audited(tmp_path)
     assert "4,095 is white" in audit_summary(tables, 5)
-    assert tables["intensity_histogram"]["grey"].iloc[200:].sum() < 0.3  # 3198 of 4095 is 199
-    assert "Images are" not in audit_summary(explore(catalog.head(0), pd.DataFrame()), 0)
-    one = explore(catalog.assign(class_name="eel"), pd.DataFrame())
+    assert tables["intensity_histogram"]["gray"].iloc[200:].sum() < 0.3  # 3198 of 4095 is 199
+    assert "Images are" not in audit_summary(describe_data_set(catalog.head(0), pd.DataFrame()), 0)
+    one = describe_data_set(catalog.assign(class_name="eel"), pd.DataFrame())
     assert "largest" not in audit_summary(one, len(catalog))
 
 
@@ -88,11 +88,11 @@ def test_a_boxed_picture_shows_its_boxes_in_the_color_of_their_class(tmp_path):
     boxes = pd.DataFrame(
         {"class_name": ["eel", "ray"], "xmin": [4, 40], "ymin": [6, 30], "xmax": [60, 50], "ymax": [20, 40]}
     )
-    picture = boxed_picture(tmp_path / "black.png", boxes, {"eel": "#ff0000", "ray": "#00ff00"}, side=128)
+    picture = draw_boxes(tmp_path / "black.png", boxes, {"eel": "#ff0000", "ray": "#00ff00"}, side=128)
     pixels = [picture.getpixel(xy) for xy in ((4, 12), (40, 35), (62, 46))]
     assert picture.size == (64, 48) and pixels == [(255, 0, 0), (0, 255, 0), (0, 0, 0)]
-    assert boxed_picture(tmp_path / "black.png", boxes.iloc[:0], {}, side=32).size == (32, 24)
-    colors = class_colours([str(number) for number in range(9)])
+    assert draw_boxes(tmp_path / "black.png", boxes.iloc[:0], {}, side=32).size == (32, 24)
+    colors = class_colors([str(number) for number in range(9)])
     assert colors["8"] == colors["0"]
     figure = sample_figure([Image.new("RGB", (8, 6))] * 5, list("abcde"))
     assert [len(axis.images) for axis in figure.axes] == [1] * 5 + [0] * 3
@@ -108,7 +108,7 @@ def test_python_and_the_command_find_the_same_and_strict_ends_with_1(roboflow_fo
     assert broken["line"].startswith("files that cannot be read: 1 of 12 images.") and broken["line"] in repr(audit)
     assert audit.findings["serious"].dtype == bool and set(audit.cases["finding"]) <= set(audit.findings["finding"])
     assert len(audit.catalog) == 12 and len(audit.boxes) == 17 and audit.leak["n"] > 0
-    assert audit.summary.startswith("12 images, 3 classes; 1 cannot be used.") and "12 files" in audit.looked_at
+    assert audit.summary.startswith("12 images, 3 classes; 1 cannot be used.") and "12 files" in audit.reviewed
     page = audit.report()
     assert page.parent.name == "audit-tank-1" and audit.report().parent.name == "audit-tank-2"
     assert read_table(page.parent / "findings.csv")["what"].tolist() == audit.findings["what"].tolist()
@@ -137,7 +137,7 @@ def test_a_set_without_readable_files_and_one_image_alone_are_audited(roboflow_f
 
 
 def test_a_catalog_is_audited_without_boxes_into_the_folder_that_is_named(roboflow_folder, tmp_path):
-    catalog, lines = mcv.read_catalog(mcv.locate(data_dir=roboflow_folder)), []
+    catalog, lines = mcv.read_catalog(mcv.find_data(data_dir=roboflow_folder)), []
     audit = mcv.audit(catalog, folder=tmp_path / "page", limit=2, log=lines.append)
     assert (tmp_path / "page").is_dir() and "limit=2 keeps the 2 largest of 3 classes" in lines
     assert len(audit.catalog) == 6 and audit.boxes.empty and "label_flips" not in audit.tables
@@ -148,7 +148,7 @@ def test_a_catalog_is_audited_without_boxes_into_the_folder_that_is_named(robofl
     ("arguments", "message"),
     [
         ({"folder": True}, "not empty"),
-        ({"frames": "numbers"}, 'frames to be one of .*Did you mean "number"?'),
+        ({"frame_order": "numbers"}, 'frame_order to be one of .*Did you mean "number"?'),
         ({"limit": 0}, "limit"),
         ({"data": "nowhere"}, "There is no|is no folder"),
         ({"data": pd.DataFrame({"path": ["a.jpg"]})}, "lacks the column"),

@@ -10,7 +10,7 @@ from pages import assert_self_contained, open_in_browser
 from PIL import Image, ImageFilter
 from scenes import CHANGES, draw_scene, save
 
-from marinecv.tables import read_table
+from marinecv.files.csv_tables import read_table
 from pipelines.cli import main
 
 CLASSES = ("crab", "eel", "ray")
@@ -223,6 +223,9 @@ def test_the_findings_of_a_set_without_splits_are_those_of_a_random_split(tmp_pa
         assert 'split_by="grouped"' in found.loc[name, "todo"]
     assert "--split-by grouped" in capsys.readouterr().out and not (found["serious"] == "yes").any()
     assert "neighboring frames: by number" in (folder / "report.html").read_text(encoding="utf-8")
-    assert main(["audit", "--data-dir", str(tmp_path / "tank"), "--output-dir", f"{folder}2", "--frames", "none"]) == 0
+    assert (
+        main(["audit", "--data-dir", str(tmp_path / "tank"), "--output-dir", f"{folder}2", "--frame-order", "none"])
+        == 0
+    )
     assert "neighboring frames" not in capsys.readouterr().out.rpartition("Median noise")[2]
     assert "not searched for" in (tmp_path / "out2" / "report.html").read_text(encoding="utf-8")

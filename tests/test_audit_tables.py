@@ -9,24 +9,24 @@ from scenes import catalog_of_files, draw_scene
 from scipy.ndimage import gaussian_filter
 
 from marinecv.audit import tables as tables_module
+from marinecv.audit.image_findings import measure_quality
 from marinecv.audit.tables import (
     class_changes,
     class_counts,
+    class_dominance,
+    describe_data_set,
     distinct_sizes,
-    explore,
     intensity_histogram,
     intensity_summary,
     label_flips,
-    label_shares,
     labels_by_rule,
     noise_sigma,
     size_table,
 )
-from marinecv.audit.thumbs import load_thumbs
-from marinecv.audit.unfit import measure_quality
+from marinecv.audit.thumbnails import load_thumbs
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.catalog import CATALOG_COLUMNS, read_boxes, read_catalog
-from marinecv.data.locate import locate
+from marinecv.data.find_data import find_data
 
 CATALOG = pd.DataFrame(
     [
@@ -44,7 +44,7 @@ CATALOG = pd.DataFrame(
 
 def test_classes_are_counted_by_split_with_a_total():
     counts = class_counts(CATALOG)
-    assert list(counts) == ["class_name", "train", "test", "extra", "total", "share"]
+    assert list(counts) == ["class_name", "train", "test", "extra", "total", "fraction"]
     assert counts.to_numpy().tolist() == [
         ["ray", 2, 1, 0, 3, 0.6],
         ["eel", 1, 0, 1, 2, 0.4],
@@ -63,7 +63,7 @@ def test_known_sizes_are_summarized_by_split_and_counted():
 
 
 def test_label_dominance_counts_the_unsure():
-    table = label_shares(CATALOG).set_index("class_name")
+    table = class_dominance(CATALOG).set_index("class_name")
     assert table["n"].to_dict() == {"eel": 2, "ray": 3, "all": 5}
     assert table["unsure"].to_dict() == {"eel": 1, "ray": 1, "all": 2}
     assert table.loc["ray", ["mean", "median", "min"]].tolist() == pytest.approx([0.7, 0.7, 0.5])
@@ -89,7 +89,7 @@ def test_labels_that_another_rule_changes_are_counted_by_rule_and_split():
         ["b", "ray", "eel", "ray", "ray"],
         ["d", "ray", "ray", "eel", "ray"],
     ]
-    assert flips["share"].is_monotonic_increasing
+    assert flips["dominance"].is_monotonic_increasing
     table = class_changes(labels, CATALOG).set_index("rule")
     assert table["n"].tolist() == [3, 3, 3] and table.loc["union", "total"] == 0
     assert table.loc["area", ["train", "test", "extra", "total"]].tolist() == [1, 0, 0, 1]
@@ -98,12 +98,12 @@ def test_labels_that_another_rule_changes_are_counted_by_rule_and_split():
 
 @pytest.mark.data
 def test_labels_of_the_aquarium_that_change(real_data):
-    manifest = locate("aquarium", real_data / "aquarium")
+    manifest = find_data("aquarium", real_data / "aquarium")
     catalog = read_catalog(manifest)
     table = class_changes(labels_by_rule(read_boxes(manifest), catalog), catalog).set_index("rule")
     assert table.loc["area", ["train", "validation", "test", "total"]].tolist() == [38, 8, 2, 48]
     assert table.loc["count", ["train", "validation", "test", "total"]].tolist() == [37, 7, 7, 51]
-    assert label_shares(catalog).iloc[-1][["n", "unsure"]].tolist() == [637, 34]
+    assert class_dominance(catalog).iloc[-1][["n", "unsure"]].tolist() == [637, 34]
 
 
 def test_files_that_fail_are_rows_with_a_reason_and_each_sampled_image_has_its_noise(tmp_path, monkeypatch):
@@ -113,8 +113,8 @@ def test_files_that_fail_are_rows_with_a_reason_and_each_sampled_image_has_its_n
     paths[2].write_bytes(paths[2].read_bytes()[:-400])
     paths[3].write_text("no image")
     catalog = catalog_of_files(paths)
-    thumbs, checked = load_thumbs(catalog)
-    tables = explore(checked, pd.DataFrame())
+    thumbs, with_sizes = load_thumbs(catalog)
+    tables = describe_data_set(with_sizes, pd.DataFrame())
     assert thumbs.shape == (2, 128, 128, 3) and tables["problems"]["image_id"].tolist() == ["short.jpg", "text.jpg"]
     assert tables["problems"]["problem"].str.startswith("cannot be decoded: ").all()
     noise = tables["noise_estimate"]
@@ -122,9 +122,9 @@ def test_files_that_fail_are_rows_with_a_reason_and_each_sampled_image_has_its_n
     assert noise["image_id"].tolist() == ["a.jpg", "b.png"] and 1 < noise["sigma"][0] < noise["sigma"][1] < 12
     known = load_thumbs(catalog.assign(problem=["", "", "no box", "no box"]))[1]
     assert known["problem"].tolist() == ["", "", "no box", "no box"]
-    monkeypatch.setattr(tables_module, "SAMPLE", 6)
+    monkeypatch.setattr(tables_module, "SAMPLED_IMAGES", 6)
     many = pd.concat([catalog.head(2)] * 10, ignore_index=True).assign(image_id=[str(n) for n in range(20)])
-    first, again, other = (explore(many, pd.DataFrame(), seed)["noise_estimate"] for seed in (0, 0, 1))
+    first, again, other = (describe_data_set(many, pd.DataFrame(), seed)["noise_estimate"] for seed in (0, 0, 1))
     assert len(first) == 6 and first.equals(again) and not first.equals(other)
 
 
@@ -132,12 +132,12 @@ def test_the_histogram_weighs_images_alike_and_its_summary_is_theirs(tmp_path):
     Image.new("RGB", (4, 4), (10, 100, 200)).save(tmp_path / "small.png")
     Image.new("RGB", (40, 30), (20, 100, 200)).save(tmp_path / "large.png")
     histogram = intensity_histogram(pd.Series([tmp_path / "small.png", tmp_path / "large.png"]))
-    assert list(histogram) == ["level", "red", "green", "blue", "grey"]
+    assert list(histogram) == ["level", "red", "green", "blue", "gray"]
     np.testing.assert_allclose(histogram.drop(columns="level").sum(), 1)
     assert histogram.loc[[10, 20], "red"].tolist() == [0.5, 0.5]
     summary = intensity_summary(histogram).set_index("channel")
     assert summary.loc["red"].tolist() == [15, 5, 1, 1] and summary.loc["blue"].tolist() == [200, 0, 0, 0]
-    assert summary.loc["green", ["dark_share", "lower_share"]].tolist() == [0, 1]
+    assert summary.loc["green", ["dark_fraction", "lower_fraction"]].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("sigma", [0.0, 2.0, 10.0])
@@ -158,7 +158,7 @@ def measured(thumbs, sizes=None):
 
 def test_quality_is_measured_on_the_gray_picture():
     table = measured(np.stack([np.full((128, 128, 3), 200, np.uint8), *SCENES[:2]]))
-    assert list(table)[5:] == ["brightness", "contrast", "sharpness", "remark"]
+    assert list(table)[5:] == ["brightness", "contrast", "sharpness", "flags"]
     assert table.loc[0, ["brightness", "contrast", "sharpness"]].tolist() == pytest.approx([200, 0, 0], abs=1e-3)
     plain, pale = measured(SCENES)["sharpness"], measured((60 + SCENES * 0.5).astype(np.uint8))["sharpness"]
     assert np.abs(pale / plain - 1).max() < 0.1
@@ -178,18 +178,18 @@ def test_quality_is_measured_on_the_gray_picture():
 def test_a_picture_unlike_the_rest_is_flagged(change, flags):
     thumbs = SCENES.copy()
     thumbs[0] = np.asarray(change(thumbs[0].astype(float))).clip(0, 255).astype(np.uint8)
-    assert measured(thumbs)["remark"].tolist()[1:] == [""] * 29
-    assert flags in measured(thumbs)["remark"][0]
+    assert measured(thumbs)["flags"].tolist()[1:] == [""] * 29
+    assert flags in measured(thumbs)["flags"][0]
 
 
 @pytest.mark.parametrize(
     ("size", "flags"), [((60, 50), "small"), ((1500, 400), "long"), ((300, 1000), "long"), ((4000, 3000), "large")]
 )
 def test_an_odd_size_is_flagged(size, flags):
-    assert measured(SCENES, [size] + [(800, 600)] * 29)["remark"].tolist() == [flags] + [""] * 29
+    assert measured(SCENES, [size] + [(800, 600)] * 29)["flags"].tolist() == [flags] + [""] * 29
 
 
 def test_in_a_set_of_dark_soft_or_small_pictures_none_is_odd():
     soft = np.stack([gaussian_filter(scene.astype(float), (3, 3, 0)).astype(np.uint8) for scene in SCENES])
     for thumbs, size in ((SCENES, (32, 32)), ((SCENES * 0.15).astype(np.uint8), (800, 600)), (soft, (800, 600))):
-        assert (measured(thumbs, [size] * 30)["remark"] == "").all()
+        assert (measured(thumbs, [size] * 30)["flags"] == "").all()

@@ -21,7 +21,15 @@ from pipelines.cli import COMMANDS, main
 from pipelines.options import ARGUMENTS, in_flags, run_folder
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
-VERBS = ["data list", "data fetch", "data materialise", "data pack", "recipes list", "recipes show", "recipes replay"]
+VERBS = [
+    "data list",
+    "data fetch",
+    "data materialize",
+    "data pack",
+    "recipes list",
+    "recipes show",
+    "recipes reproduce",
+]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 MODULES_AFTER = """
 import contextlib, io, json, sys
@@ -105,7 +113,7 @@ def test_every_option_has_help_and_takes_the_same_kind_of_value_everywhere():
         for action in parser._actions:
             assert action.help or action.dest == "verb", (parser.prog, action.dest)
             for flag in action.option_strings:
-                several = ("--on", "--recipe")  # `latent` takes several splits, a learning curve several recipes
+                several = ("--split", "--recipe")  # `latent` takes several splits, a learning curve several recipes
                 count = None if flag in several else action.nargs
                 kinds.setdefault(flag, set()).add((action.type, count, tuple(action.choices or ())))
     assert {flag: found for flag, found in kinds.items() if len(found) > 1} == {}
@@ -143,7 +151,7 @@ def test_every_flag_for_an_argument_exists():
 
 
 def make_folders(root, **times):
-    """Folders that are marked as runs, studies and searches, last changed at some time."""
+    """Folders that are marked as runs, experiments and searches, last changed at some time."""
     for place, seconds in times.items():
         *folder, mark = place.split("__")
         path = root.joinpath(*folder, f"{mark}.json")
@@ -158,8 +166,8 @@ def test_last_is_the_newest_run_study_or_search_and_no_part_of_one(tmp_path, mon
     assert run_folder("last") == Path("runs/search/trials/1")
     make_folders(tmp_path, runs__search__search=5)
     assert run_folder("last") == Path("runs/old")
-    make_folders(tmp_path, runs__mine__study__study=20, runs__mine__study__cell__recipe=80)
-    assert run_folder("last") == Path("runs/mine/study") and run_folder("runs/old") == Path("runs/old")
+    make_folders(tmp_path, runs__mine__grid__experiment=20, runs__mine__grid__cell__recipe=80)
+    assert run_folder("last") == Path("runs/mine/grid") and run_folder("runs/old") == Path("runs/old")
     make_folders(tmp_path, runs__search__search=30)
     assert run_folder("last") == Path("runs/search")
     (tmp_path / "last").mkdir()
@@ -167,7 +175,7 @@ def test_last_is_the_newest_run_study_or_search_and_no_part_of_one(tmp_path, mon
 
 
 LAST = ["evaluate", "explain", "export", "latent", "report", "compare a", "recipes show"]
-RESUME = ["train", "pretrain", "finetune", "autoencode", "search", "learning-curve", "recipes replay birds"]
+RESUME = ["train", "pretrain", "finetune", "autoencode", "search", "learning-curve", "recipes reproduce birds"]
 
 
 @pytest.mark.parametrize(
@@ -197,8 +205,11 @@ def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypa
         ("pretrain --image-size 64 4097", "--image-size: expected a whole number from 1 to 4096, not 4097"),
         (f"pretrain --epochs {'9' * 5000}", f"not {'9' * 40}\n"),
         ("finetune --alpha 10", "--alpha: expected a number above 0 and at most 1.4, not 10"),
-        ("finetune --bank inf", "--bank: expected a whole number from 1"),
-        ("pretrain --calibration-share nan", "--calibration-share: expected a number from 0 on and below 1, not nan"),
+        ("finetune --cache-features inf", "--cache-features: expected a whole number from 1"),
+        (
+            "pretrain --calibration-fraction nan",
+            "--calibration-fraction: expected a number from 0 on and below 1, not nan",
+        ),
         ("learning-curve --goal inf", "--goal: expected a number between 0 and 1, not inf"),
         ("export a_run --margin nan", "--margin: expected a number from 0 to 1, not nan"),
         ("pretrain --epoch 3", 'unrecognized arguments: --epoch 3. Did you mean "--epochs"?'),
@@ -207,8 +218,8 @@ def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypa
         ("pretrain --split-by luck", "published"),
         ("pretrain --set lr", "NAME=VALUE"),
         ("predict a_run", "PATH"),
-        ("data", "list | fetch | materialise | pack"),
-        ("recipes replay fish", "aquarium"),
+        ("data", "list | fetch | materialize | pack"),
+        ("recipes reproduce fish", "aquarium"),
         ("predict  runs", "the value after the command is empty"),
         ("predict a_run ", "the value after a_run is empty"),
         ("pretrain --data ", "the value after --data is empty"),
@@ -223,11 +234,13 @@ def test_a_wrong_command_line_is_exit_code_2_and_says_what_was_expected(words, s
     assert shown.err.startswith("usage: ") and said in shown.err and "Traceback" not in shown.err
 
 
-NO_DATA = "pretrain|finetune|autoencode|learning-curve|search --recipe aquarium_four_conv|audit|recipes replay aquarium"
-NO_DATA += "|evaluate run|explain run|latent run|data pack|data materialise"
+NO_DATA = (
+    "pretrain|finetune|autoencode|learning-curve|search --recipe aquarium_four_conv|audit|recipes reproduce aquarium"
+)
+NO_DATA += "|evaluate run|explain run|latent run|data pack|data materialize"
 NO_RUN = "evaluate|explain|export --check|latent|report|compare run|pretrain --resume|finetune --resume"
 NO_RUN += "|autoencode --resume|search --resume|learning-curve --resume|learning-curve --encoder"
-NO_RUN += "|recipes replay aquarium --resume"
+NO_RUN += "|recipes reproduce aquarium --resume"
 EARLY = [
     *((f"{words} --data-dir NOPE", "NOPE is no folder and no .zip") for words in NO_DATA.split("|")),
     *((f"{words} NOPE", "There is no folder NOPE.") for words in NO_RUN.split("|")),
@@ -235,7 +248,7 @@ EARLY = [
     ("runs NOPE", "There is no folder NOPE."),
     ("pretrain --resume .", "is no run: it has no recipe.json"),
     ("search --resume run", "run is no search: it has no search.json"),
-    ("recipes replay aquarium --resume run", "it has no study.json"),
+    ("recipes reproduce aquarium --resume run", "it has no experiment.json"),
     ("predict run NOPE", "There is no NOPE."),
     ("finetune --data-dir two --weights NOPE", "There is no weights file NOPE."),
     ("pretrain --data-dir two --split-by NOPE.csv", "There is no split file NOPE.csv."),
@@ -263,7 +276,10 @@ def told_early(tmp_path_factory):
     folder = tmp_path_factory.mktemp("early")
     for name, text in (
         ("recipe", '{"model": {"kind": "cnn"}}'),
-        ("contract", '{"class_names": ["eel", "ray"], "image": {"height": 8, "width": 8}, "demonstration": false}'),
+        (
+            "preprocessing",
+            '{"class_names": ["eel", "ray"], "image": {"height": 8, "width": 8}, "demonstration": false}',
+        ),
     ):
         (folder / "run").mkdir(exist_ok=True)
         (folder / "run" / f"{name}.json").write_text(text)
@@ -289,13 +305,15 @@ def test_what_is_wrong_is_said_within_a_second_and_before_tensorflow_is_imported
 
 
 def test_every_recipe_labels_images_as_the_check_reads_them():
-    assert {(recipe.data.label_rule, recipe.data.no_box) for recipe in RECIPES.values()} == {("dominant", "skip")}
+    assert {(recipe.data.label_rule, recipe.data.images_without_boxes) for recipe in RECIPES.values()} == {
+        ("dominant", "skip")
+    }
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("recipes replay aquarium --only nope", 'There is no recipe or command "nope".'),
+        ("recipes reproduce aquarium --recipes nope", 'There is no recipe or command "nope".'),
         ("finetune --data-dir two --backbone mobilenetv3large --weights none --alpha 0.5", "no width multiplier"),
     ],
 )

@@ -14,7 +14,7 @@ from marinecv.report.curve_page import write_curve_report
 
 def make_differences(lines, shares=FRACTIONS):
     said = ["better", "worse", "not told apart"]
-    columns = ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
+    columns = ["recipe", "label_fraction", "difference", "low", "high", "seeds", "n", "note"]
     rows = [
         [line, share, 0.05, 0.01, 0.09, 3, 100, said[place % 3]]
         for line in lines[1:]
@@ -25,7 +25,7 @@ def make_differences(lines, shares=FRACTIONS):
 
 def make_published(lines, shares=FRACTIONS, n=500):
     rows = [[line, share, "test", "accuracy", "0.4440", n] for line in lines for share in shares]
-    return pd.DataFrame(rows, columns=["line", "labelled", "split", "metric", "value", "n"])
+    return pd.DataFrame(rows, columns=["recipe", "label_fraction", "split", "metric", "value", "n"])
 
 
 def write(folder, lines=("scratch", "frozen"), classes=("crab", "eel"), needed=None, title="curve", **options):
@@ -73,7 +73,7 @@ def test_each_recipe_is_compared_with_the_first(tmp_path):
 
 def test_a_fraction_that_a_recipe_lacks_leaves_its_difference_empty(tmp_path):
     lines = ["scratch", "frozen", "deep"]
-    differences = make_differences(lines).query("line != 'deep' or labelled == 0.5")
+    differences = make_differences(lines).query("recipe != 'deep' or label_fraction == 0.5")
     page = write_curve_report(tmp_path, "curve", {"validation": make_table(lines)}, {"validation": differences}, {})
     assert "<td>deep</td><td></td><td>+0.050<br>" in page.read_text(encoding="utf-8")
     assert "deep is better than scratch with" not in text_of(page)
@@ -105,7 +105,9 @@ def test_a_refused_estimate_is_explained_and_not_drawn(tmp_path):
 
 
 def test_a_goal_that_is_reached_is_not_drawn(tmp_path):
-    needed = make_needed(["crab"]).assign(goal=0.6, needed=2944.0, low=2944.0, high=2944.0, more=0.0)
+    needed = make_needed(["crab"]).assign(
+        goal=0.6, required_images=2944.0, low=2944.0, high=2944.0, additional_images=0.0
+    )
     text = text_of(write(tmp_path, needed={"scratch": needed}))
     assert "has reached its goal, an error of 0.600" in text
     assert not (tmp_path / "figures" / "law_1.png").exists()
@@ -123,7 +125,9 @@ def test_unknown_values_are_left_empty(tmp_path):
 
 def test_recipes_differ_in_color_and_marker_and_published_values_are_hollow():
     lines = ["a", "b", "c"]
-    published = pd.DataFrame({"line": lines, "labelled": 0.1, "images": 294.4, "metric": "accuracy", "value": 0.4})
+    published = pd.DataFrame(
+        {"recipe": lines, "label_fraction": 0.1, "images": 294.4, "metric": "accuracy", "value": 0.4}
+    )
     [axis] = learning_curves(make_table(lines), "accuracy", published).axes
     drawn = [line for line in axis.lines if line.get_linestyle() == "-"]
     hollow = [line for line in axis.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
@@ -156,7 +160,7 @@ def test_the_power_law_passes_its_level_and_reaches_its_goal(line):
 
 def test_an_error_of_zero_does_not_break_a_logarithmic_axis():
     table = make_table(["a"])
-    table.loc[table["labelled"] == 1.0, ["value", "low", "high"]] = 1.0
+    table.loc[table["label_fraction"] == 1.0, ["value", "low", "high"]] = 1.0
     figure = law_figure(table, "a", make_needed([]).iloc[0].to_dict())
     figure.draw_without_rendering()
     assert figure.axes[0].get_ylim()[0] > 0.1

@@ -8,9 +8,9 @@ import pytest
 
 from marinecv.data.boxes import CORNERS, clean_boxes
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog, read_images_and_boxes
-from marinecv.data.download import verify
+from marinecv.data.download.fetch import verify
+from marinecv.data.find_data import find_data
 from marinecv.data.labels import ranked_classes
-from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest
 
 pytestmark = pytest.mark.data
@@ -24,7 +24,7 @@ LABELS = {
 
 @pytest.fixture
 def aquarium(real_data) -> Manifest:
-    return locate("aquarium", real_data / "aquarium")
+    return find_data("aquarium", real_data / "aquarium")
 
 
 def test_labels_by_split(aquarium):
@@ -88,12 +88,12 @@ def test_a_yolo_copy_of_it_gives_the_same_boxes_and_labels(aquarium, tmp_path):
             ]
             (tmp_path / split / "labels" / f"{Path(image).stem}.txt").write_text("\n".join(lines))
     (tmp_path / "data.yaml").write_text(f"train: ../train/images\nnc: {len(names)}\nnames: {names}\n")
-    copy = locate("aquarium", tmp_path)
+    copy = find_data("aquarium", tmp_path)
     assert copy.layout == "yolo"
     verify(copy)
     ours, theirs = read_catalog(aquarium), read_catalog(copy)
     assert theirs["image_id"].str.replace("/images/", "/").tolist() == ours["image_id"].tolist()
-    same = ["split", "class_name", "width", "height", "share", "problem"]
+    same = ["split", "class_name", "width", "height", "dominance", "problem"]
     pd.testing.assert_frame_equal(theirs[same], ours[same])
     columns = ["image_id", *CORNERS, "class_name", "problem"]
     boxes = read_boxes(copy).assign(image_id=lambda table: table["image_id"].str.replace("/images/", "/"))

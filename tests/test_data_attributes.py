@@ -10,7 +10,7 @@ from scenes import draw_attributes
 
 from marinecv.data.attributes import class_mean_attributes, read_attributes, shuffled_attributes
 from marinecv.data.catalog import read_catalog
-from marinecv.data.locate import locate
+from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, manifest_of_folder
 
 IMAGES = [f"images/{name}" for name in ("001.Zebra_Finch/a.jpg", "001.Zebra_Finch/b c.jpg", "002.Auk/a.jpg")]
@@ -129,7 +129,7 @@ def test_shuffled_attributes_are_those_of_other_images_by_the_seed():
 
 @pytest.mark.data
 def test_the_classes_of_twenty_species_have_what_was_measured(real_data):
-    table = read_attributes(locate("cub_x20", real_data / "cub_x20"), "class")
+    table = read_attributes(find_data("cub_x20", real_data / "cub_x20"), "class")
     assert table.shape == (20, 312) and table.columns[-1] == "has_wing_pattern::multi-colored"
     assert table.loc["Cardinal", ["has_primary_color::red", "has_primary_color::blue"]].tolist() == [1, 0]
     assert table.sum(axis=1).min() >= 9 and table.sum(axis=1).max() <= 27

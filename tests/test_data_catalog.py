@@ -18,9 +18,9 @@ from marinecv.data.catalog import (
     read_catalog,
     usable,
 )
-from marinecv.data.locate import locate
+from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
-from marinecv.data.materialise import materialise
+from marinecv.data.materialize import materialize
 
 
 @pytest.fixture
@@ -40,29 +40,31 @@ def test_catalog_is_sorted_by_split_then_image(tank):
     assert list(catalog.columns) == CATALOG_COLUMNS
     assert catalog["split"].drop_duplicates().tolist() == ["train", "validation", "test"]
     assert all(rows["image_id"].is_monotonic_increasing for _, rows in catalog.groupby("split"))
-    assert catalog["share"].between(0.5, 1).all() and len(usable(catalog)) == 12
+    assert catalog["dominance"].between(0.5, 1).all() and len(usable(catalog)) == 12
 
 
 def test_images_without_a_box_are_skipped_or_of_class_empty_unless_their_boxes_are_unusable(tank):
     table = tank.root / "train" / "_annotations.csv"
     rows = [line for line in table.read_text().splitlines(True) if not line.startswith("crab_train_0")]
     table.write_text("".join(rows))
-    skipped, empty = (read_catalog(tank, no_box=choice).set_index("image_id") for choice in ("skip", "empty"))
+    skipped, empty = (
+        read_catalog(tank, images_without_boxes=choice).set_index("image_id") for choice in ("skip", "empty")
+    )
     assert skipped.loc["train/crab_train_0.jpg", ["class_name", "problem"]].tolist() == ["", "no box"]
-    assert empty.loc["train/crab_train_0.jpg", ["class_name", "problem", "share"]].tolist() == ["empty", "", 1.0]
+    assert empty.loc["train/crab_train_0.jpg", ["class_name", "problem", "dominance"]].tolist() == ["empty", "", 1.0]
     assert class_names_of(empty.reset_index(), tank) == ("crab", "eel", "empty", "ray")
     named = replace(tank, class_names=("ray", "eel", "crab"))
     assert class_names_of(empty.reset_index(), named) == ("ray", "eel", "crab", "empty")
     assert class_names_of(skipped.reset_index(), named) == ("ray", "eel", "crab")
     table.write_text("".join([*rows, "crab_train_0.jpg,64,48,crab,9,9,9,20\n"]))
-    assert "no area (train/_annotations.csv:10)" in read_catalog(tank, no_box="empty")["problem"].iloc[0]
+    assert "no area (train/_annotations.csv:10)" in read_catalog(tank, images_without_boxes="empty")["problem"].iloc[0]
     with pytest.raises(ValueError, match="1 of .* boxes have no area"):
         read_boxes(tank, flat_boxes="error")
 
 
 def test_wrong_arguments_and_files_not_located_are_refused(tank):
-    with pytest.raises(ValueError, match=r"one of \('skip', 'empty'\). Received: no_box='drop'"):
-        read_catalog(tank, no_box="drop")
+    with pytest.raises(ValueError, match=r"one of \('skip', 'empty'\). Received: images_without_boxes='drop'"):
+        read_catalog(tank, images_without_boxes="drop")
     with pytest.raises(ValueError, match='"tank" are not located'):
         read_catalog(replace(tank, root=None))
 
@@ -113,23 +115,23 @@ def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_spl
 
 def test_class_folders_of_links_leave_the_originals(tank, tmp_path):
     catalog = read_catalog(tank)
-    folder = materialise(catalog, tmp_path / "by class")
+    folder = materialize(catalog, tmp_path / "by class")
     links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
     expected = catalog["split"] + "/" + catalog["class_name"] + "/" + catalog["image_id"].str.split("/").str[1]
     assert links == sorted(expected) and all(Path(path).is_file() for path in catalog["path"])
     again = read_catalog(manifest_of_folder(folder))
     assert again["class_name"].value_counts().to_dict() == catalog["class_name"].value_counts().to_dict()
     with pytest.raises(ValueError, match="is not empty"):
-        materialise(catalog, folder)
+        materialize(catalog, folder)
 
 
 def test_names_that_collide_and_odd_class_names_stay_apart_and_inside(tank, tmp_path):
     catalog = read_catalog(tank).iloc[:6].assign(split="train")
     same = catalog.assign(class_name="../eel/ray", path=catalog["path"].iloc[0])
-    folder = materialise(same, tmp_path / "same")
+    folder = materialize(same, tmp_path / "same")
     assert len(list(folder.rglob("*.jpg"))) == 6 == len(list((folder / "train" / "_eel_ray").iterdir()))
     classes = ["eel", "Eel", "EEL", "a/b", "a_b", "c"]
-    folder = materialise(catalog.assign(class_name=classes), tmp_path / "case")
+    folder = materialize(catalog.assign(class_name=classes), tmp_path / "case")
     homes = {path.name: path.parent.name for path in folder.rglob("*.jpg")}
     names = catalog["path"].map(lambda path: Path(path).name)
     assert names.map(homes).tolist() == ["eel_3", "Eel_2", "EEL", "a_b", "a_b_2", "c"]
@@ -141,11 +143,11 @@ def test_where_links_fail_the_file_is_copied(tank, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.link", refuse)
     monkeypatch.setattr("os.symlink", refuse)
-    folder = materialise(read_catalog(tank), tmp_path / "copies")
+    folder = materialize(read_catalog(tank), tmp_path / "copies")
     assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in folder.rglob("*.jpg"))
     monkeypatch.setattr("shutil.copy2", refuse)
     with pytest.raises(OSError, match="another file system"):
-        materialise(read_catalog(tank), tmp_path / "nothing")
+        materialize(read_catalog(tank), tmp_path / "nothing")
 
 
 def labeled(layout: str, root: Path, classes: list[str]) -> Manifest:
@@ -202,7 +204,7 @@ def test_names_that_differ_in_case_alone_are_refused_unless_they_are_to_be_merge
     for read in (read_catalog, read_boxes):
         with pytest.raises(ValueError, match=r'"cat" \(2 images\) and "Cat" \(1\), "Dog" .* "dog" .*merge_case=True'):
             read(manifest)
-    merged = locate(data_dir=tmp_path, merge_case=True)
+    merged = find_data(data_dir=tmp_path, merge_case=True)
     catalog = read_catalog(merged)
     assert catalog["class_name"].value_counts().to_dict() == {"cat": 3, "Dog": 2, "owl": 1}
     assert set(class_names_of(catalog, merged)) == {"cat", "Dog", "owl"}
@@ -226,4 +228,4 @@ def test_empty_images_are_no_second_spelling_of_a_class(tmp_path):
     manifest = labeled("roboflow", tmp_path, ["Empty", "eel"])
     Image.new("RGB", (64, 48)).save(tmp_path / "none.jpg")
     with pytest.raises(ValueError, match='"Empty" .* and "empty"'):
-        read_catalog(manifest, no_box="empty")
+        read_catalog(manifest, images_without_boxes="empty")

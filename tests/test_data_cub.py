@@ -8,11 +8,11 @@ from scenes import CUB, draw_cub
 
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
-from marinecv.data.download import verify
-from marinecv.data.locate import locate
+from marinecv.data.download.fetch import verify
+from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.readers.cub import NO_FILE, UNNAMED, absent_classes, cub_images
-from marinecv.data.splits import split_catalog
+from marinecv.data.splits.split_catalog import split_catalog
 
 REST = "2 1 2 3 4\n3 1 2 3 4\n4 1 2 3 4\n5 1 2 3 4\n"  # of the boxes
 
@@ -25,7 +25,7 @@ def birds(tmp_path):
 def test_images_are_joined_with_class_split_size_and_box(birds):
     assert birds.layout == "cub"
     catalog = read_catalog(birds).set_index("image_id")
-    assert catalog[["class_name", "split", "width", "height", "share", "problem", "group"]].T.to_dict("list") == {
+    assert catalog[["class_name", "split", "width", "height", "dominance", "problem", "group"]].T.to_dict("list") == {
         "images/001.Zebra_Finch/a.jpg": ["Zebra Finch", "train", 64, 48, 1.0, "", ""],
         "images/002.Auk/a.jpg": ["Auk", "train", 70, 30, 1.0, "", ""],
         "images/001.Zebra_Finch/b c.jpg": ["Zebra Finch", "test", 50, 60, 1.0, "", ""],
@@ -67,7 +67,7 @@ def test_classes_without_any_image_are_left_out_and_counted(birds):
     said = []
     assert absent_classes(birds).to_dict() == {"Owl": 2}
     assert cub_images(birds)["at_hand"].tolist() == [True, True, True, False, False]
-    locate(data_dir=birds.root, say=said.append)
+    find_data(data_dir=birds.root, log=said.append)
     assert "1 of 3 classes of birds have no image here: the 2 images" in said[0]
 
 
@@ -82,7 +82,7 @@ def test_an_absent_image_and_one_that_no_table_names_are_rows_that_say_so(birds)
 def test_only_the_classes_that_a_manifest_names_are_read_under_its_names(birds, tmp_path):
     (birds.root / "images" / "001.Zebra_Finch" / "other.jpg").write_bytes(b"")
     (tmp_path / "auks.toml").write_text('name = "auks"\nlayout = "cub"\nfolder_classes = {"002.Auk" = "great auk"}\n')
-    manifest = locate(str(tmp_path / "auks.toml"), birds.root)
+    manifest = find_data(str(tmp_path / "auks.toml"), birds.root)
     assert manifest.class_names == ("great auk",)
     assert read_catalog(manifest)["class_name"].tolist() == read_boxes(manifest)["class_name"].tolist() == ["great auk"]
     assert absent_classes(manifest).empty
@@ -130,7 +130,7 @@ def test_the_layout_is_found_with_images_alone_beside_the_tables(tmp_path, packe
 
 @pytest.mark.data
 def test_twenty_species_are_as_they_were_measured(real_data):
-    manifest = locate("cub_x20", real_data / "cub_x20")
+    manifest = find_data("cub_x20", real_data / "cub_x20")
     verify(manifest)
     catalog, boxes = read_catalog(manifest), read_boxes(manifest)
     assert len(catalog) == len(boxes) == 1115 and set(catalog["problem"]) == {""}

@@ -14,15 +14,15 @@ import gdown
 import pytest
 from scenes import draw_attributes
 
-from marinecv.console import quiet
-from marinecv.data import network
+from marinecv.console import silent
 from marinecv.data.attributes import read_attributes
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.catalog import read_catalog
-from marinecv.data.download import fetch, network_reachable
+from marinecv.data.download import network
+from marinecv.data.download.fetch import fetch, network_reachable
+from marinecv.data.download.network import download, download_from_drive, reachable
 from marinecv.data.manifests import load_manifest
-from marinecv.data.network import download, download_from_drive, reachable
-from marinecv.data.store import store_path
-from marinecv.hold import LOCK
+from marinecv.files.lock import LOCK
 
 BODY = random.Random(0).randbytes(200_000)
 
@@ -37,7 +37,7 @@ def body(server):
 def got(server, tmp_path):
     """What a download brings; nothing else is left."""
     path = tmp_path / "got" / "a.bin"
-    download(server.url, path, quiet)
+    download(server.url, path, silent)
     assert [left.name for left in path.parent.iterdir()] == ["a.bin"]
     return path.read_bytes()
 
@@ -155,13 +155,13 @@ def test_reachable_is_known_in_time_and_asks_the_proxy_where_there_is_one(monkey
     assert not reachable("https://example.org/a.zip")
     monkeypatch.setenv("no_proxy", "example.org")
     with pytest.raises(ConnectionError, match="example.org does not answer"):
-        download("https://example.org/a.zip", tmp_path / "a.zip", quiet)
+        download("https://example.org/a.zip", tmp_path / "a.zip", silent)
     assert asked == [("example.org", 443), ("proxy.example", 3128), ("example.org", 443)]
 
 
 def test_network_reachable_asks_the_source_of_the_manifest(tank, monkeypatch):
     asked = []
-    monkeypatch.setattr("marinecv.data.download.reachable", lambda url, timeout: asked.append(url) or True)
+    monkeypatch.setattr("marinecv.data.download.fetch.reachable", lambda url, timeout: asked.append(url) or True)
     assert network_reachable(load_manifest("aquarium")) and asked == [load_manifest("aquarium").url]
     assert not network_reachable(load_manifest("reef"))
 
@@ -191,20 +191,20 @@ def test_a_refusal_of_google_drive_and_a_full_disk_are_told_apart(error, kind, r
 
     monkeypatch.setattr(gdown, "download", refuse)
     with pytest.raises(kind, match=reason) as raised:
-        download_from_drive("abc", tmp_path / "a.zip", quiet)
+        download_from_drive("abc", tmp_path / "a.zip", silent)
     assert isinstance(raised.value, ConnectionError) == (kind is ConnectionError)
 
 
 def test_a_fetched_set_lies_in_the_store_complete_and_alone(tank, server):
-    told = []
-    manifest = fetch(tank, progress=told.append)
-    assert manifest.root == store_path("data", "tank") and manifest.layout == "roboflow"
+    lines = []
+    manifest = fetch(tank, progress=lines.append)
+    assert manifest.root == cache_path("data", "tank") and manifest.layout == "roboflow"
     assert len(read_catalog(manifest)) == 12 and not (manifest.root / "README.md").exists()
-    assert sorted(path.name for path in store_path("data").iterdir()) == [".tank.making", "tank"]
-    assert [path.name for path in (store_path("data") / ".tank.making").iterdir()] == [LOCK]
-    assert list(store_path("downloads").iterdir()) == []
-    assert fetch(tank, progress=told.append) == manifest and len(server.ranges) == 1
-    assert "already in" in told[-1]
+    assert sorted(path.name for path in cache_path("data").iterdir()) == [".tank.making", "tank"]
+    assert [path.name for path in (cache_path("data") / ".tank.making").iterdir()] == [LOCK]
+    assert list(cache_path("downloads").iterdir()) == []
+    assert fetch(tank, progress=lines.append) == manifest and len(server.ranges) == 1
+    assert "already in" in lines[-1]
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -227,7 +227,7 @@ def test_other_pictures_or_labels_are_not_taken_for_these(tank, roboflow_folder)
     victim.unlink()
     with pytest.raises(ValueError, match="which is missing"):
         fetch(tank, str(roboflow_folder))
-    assert not store_path("data", "tank").exists()
+    assert not cache_path("data", "tank").exists()
 
 
 @pytest.mark.parametrize("content", [b"no zip at all", "cut", "climbs"])
@@ -239,7 +239,7 @@ def test_a_damaged_or_harmful_archive_is_not_kept(content, tank, server, tank_zi
     server.headers = {"Content-Length": "5000"} if content == "cut" else {}
     with pytest.raises(ValueError, match="was not unpacked"):
         fetch(tank)
-    assert list(store_path("downloads").iterdir()) == [] and not store_path("data", "tank").exists()
+    assert list(cache_path("downloads").iterdir()) == [] and not cache_path("data", "tank").exists()
 
 
 def test_no_license_no_address_and_no_such_source_are_said(tmp_path, roboflow_folder):
@@ -249,18 +249,18 @@ def test_no_license_no_address_and_no_such_source_are_said(tmp_path, roboflow_fo
     with pytest.raises(ValueError, match="states no license.* --accept-unknown-lic"):
         fetch(bare, str(roboflow_folder))
     with pytest.raises(ValueError, match="names no address.* --from FOLDER_OR_ZIP"):
-        fetch(bare, accept_unknown_licence=True)
+        fetch(bare, accept_unknown_license=True)
     with pytest.raises(ValueError, match="nothing at .*nowhere. Expected gdrive:ID, a URL, or"):
-        fetch(bare, str(tmp_path / "nowhere"), accept_unknown_licence=True)
-    assert fetch(bare, str(roboflow_folder), accept_unknown_licence=True).root.is_dir()
+        fetch(bare, str(tmp_path / "nowhere"), accept_unknown_license=True)
+    assert fetch(bare, str(roboflow_folder), accept_unknown_license=True).root.is_dir()
     with pytest.raises(ValueError, match=r"from https://\S+animals10 in a browser, then `marinecv data fetch animals"):
-        fetch(load_manifest("animals10_5"), accept_unknown_licence=True)
+        fetch(load_manifest("animals10_5"), accept_unknown_license=True)
 
 
 def test_a_count_of_images_without_splits_is_checked(tmp_path, roboflow_folder):
     toml = tmp_path / "some.toml"
     names = 'folder_classes = {"crab" = "crab", "eel" = "eel"}'
-    toml.write_text(f'name = "some"\nlayout = "folders"\nlicence = "CC0"\n{names}\n[expected.images]\n"" = 2\n')
+    toml.write_text(f'name = "some"\nlayout = "folders"\nlicense = "CC0"\n{names}\n[expected.images]\n"" = 2\n')
     for place in ("crab/a.jpg", "eel/a.jpg", "eel/b.jpg"):
         (tmp_path / "some" / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(roboflow_folder / "train" / "crab_train_0.jpg", tmp_path / "some" / place)
@@ -275,7 +275,7 @@ def test_the_published_archive_of_birds_keeps_the_names_of_its_attributes(tmp_pa
     (root / "attributes" / "attributes.txt").rename(tmp_path / "packed" / "attributes.txt")
     archive = shutil.make_archive(str(tmp_path / "birds"), "gztar", tmp_path / "packed")
     server.content = Path(archive).read_bytes()
-    (tmp_path / "birds.toml").write_text(f'name = "birds"\nlayout = "cub"\nlicence = "CC0"\nurl = "{server.url}"\n')
+    (tmp_path / "birds.toml").write_text(f'name = "birds"\nlayout = "cub"\nlicense = "CC0"\nurl = "{server.url}"\n')
     manifest = fetch(load_manifest(tmp_path / "birds.toml"))
-    assert manifest.root == store_path("data", "birds") and (manifest.root / "images.txt").is_file()
+    assert manifest.root == cache_path("data", "birds") and (manifest.root / "images.txt").is_file()
     assert read_attributes(manifest).shape == (3, 3) and len(read_catalog(manifest)) == 3

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scenes import catalog_of_classes
 
-from marinecv.data.splits import kfold
+from marinecv.data.splits.split_catalog import kfold
 
 
 @pytest.mark.parametrize(("by", "k"), [("stratified", 2), ("stratified", 5), ("grouped", 5), ("grouped", 20)])
@@ -13,8 +13,8 @@ def test_each_usable_image_is_validation_exactly_once(by, k):
     catalog.loc[7, "problem"] = "no box"
     folds = kfold(catalog, k, seed=3, by=by)
     assert len(folds) == k
-    held = [image_id for fold in folds for image_id in fold["image_id"][fold["split"] == "validation"]]
-    assert sorted(held) == sorted(set(catalog["image_id"]) - {"007.jpg"})
+    in_validation = [image_id for fold in folds for image_id in fold["image_id"][fold["split"] == "validation"]]
+    assert sorted(in_validation) == sorted(set(catalog["image_id"]) - {"007.jpg"})
     for fold in folds:
         assert sorted(fold["image_id"]) == sorted(catalog["image_id"])
         assert fold.set_index("image_id").loc["007.jpg", "split"] == "" and {*fold["split"]} == {
@@ -37,8 +37,8 @@ def test_the_seed_decides_and_the_order_of_the_images_does_not(by):
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_classes_and_folds_are_even_within_one(k):
     folds = kfold(catalog_of_classes(eel=101, ray=33, crab=2), k)
-    held = [fold[fold["split"] == "validation"]["class_name"].value_counts() for fold in folds]
-    counts = pd.DataFrame(held).fillna(0)
+    in_validation = [fold[fold["split"] == "validation"]["class_name"].value_counts() for fold in folds]
+    counts = pd.DataFrame(in_validation).fillna(0)
     assert ((counts.max() - counts.min()) <= 1).all()
     assert counts.sum(axis=1).max() - counts.sum(axis=1).min() <= 1
 
@@ -46,7 +46,7 @@ def test_classes_and_folds_are_even_within_one(k):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 3, "by": "colour"}, "Expected by to be one of .*'stratified', 'grouped'.*colour"),
+        ({"k": 3, "by": "color"}, "Expected by to be one of .*'stratified', 'grouped'.*color"),
         ({"k": 1}, "9 usable images for 1 folds"),
         ({"k": 10}, "9 usable images for 10 folds"),
         ({"k": 3, "by": "grouped"}, "there are 2 groups. .* at least 3"),

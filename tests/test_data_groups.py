@@ -2,7 +2,7 @@
 
 from scenes import catalog_of_splits, links_of
 
-from marinecv.data.groups import group_catalog, relatives_in_train
+from marinecv.data.groups import group_catalog, related_in_train
 
 
 def groups_of(catalog, links):
@@ -12,7 +12,7 @@ def groups_of(catalog, links):
 
 
 def test_copies_near_copies_and_blocks_are_followed_and_neighbors_are_not():
-    links = links_of(("b", "c", "copy"), ("c", "d", "near copy"), ("d", "a", "block"), ("d", "e", "neighbour"))
+    links = links_of(("b", "c", "copy"), ("c", "d", "near copy"), ("d", "a", "block"), ("d", "e", "neighbor"))
     catalog = catalog_of_splits(dict.fromkeys("abcde", ""))
     assert groups_of(catalog, links) == {**dict.fromkeys("abcd", "a"), "e": "e"}  # named after the first image
 
@@ -32,14 +32,14 @@ def test_unusable_images_get_no_group_and_link_nothing():
 
 def test_images_related_to_a_train_image_are_listed_whichever_comes_first_copies_on_top():
     catalog = catalog_of_splits(dict(a="train", b="test", c="validation", d="train", e="test"))
-    links = links_of(("a", "b", "neighbour"), ("c", "d", "copy"), ("a", "d", "copy"), ("b", "e", "near copy"))
-    assert relatives_in_train(catalog, links).to_numpy().tolist() == [
+    links = links_of(("a", "b", "neighbor"), ("c", "d", "copy"), ("a", "d", "copy"), ("b", "e", "near copy"))
+    assert related_in_train(catalog, links).to_numpy().tolist() == [
         ["c", "validation", "d", "copy", 0.9],
-        ["b", "test", "a", "neighbour", 0.9],
+        ["b", "test", "a", "neighbor", 0.9],
     ]
 
 
 def test_blocks_and_unusable_images_are_no_leakage():
     catalog = catalog_of_splits(dict(a="train", b="test", c="test"), problems={"c": "broken"})
-    pairs = relatives_in_train(catalog, links_of(("a", "b", "block"), ("a", "c", "copy")))
-    assert pairs.empty and list(pairs) == ["image_id", "split", "relative", "kind", "likeness"]
+    pairs = related_in_train(catalog, links_of(("a", "b", "block"), ("a", "c", "copy")))
+    assert pairs.empty and list(pairs) == ["image_id", "split", "related_image", "kind", "similarity"]

@@ -106,7 +106,7 @@ def test_areas_and_counts_are_those_of_pandas(boxes):
         ranked = ranked_classes(boxes, rule).set_index(["image_id", "class_name"])
         assert ranked["score"].to_dict() == score.to_dict()
         share = score / score.groupby("image_id").transform("sum")
-        assert np.allclose(ranked["share"], share.reindex(ranked.index), rtol=1e-15)
+        assert np.allclose(ranked["dominance"], share.reindex(ranked.index), rtol=1e-15)
         best = dominant_class(boxes, rule).set_index("image_id")["score"]
         assert best.to_dict() == score.groupby("image_id").max().to_dict()
 
@@ -145,4 +145,4 @@ def test_rows_that_cannot_serve_do_not_count():
     boxes.loc[4, "image_id"], boxes.loc[5, "ymin"] = None, -np.inf
     assert dominant_class(boxes)["class_name"].tolist() == ["ray"]
     assert dominant_class(boxes.head(6)).empty and dominant_class(pd.DataFrame()).empty
-    assert list(dominant_class(boxes.head(6))) == ["image_id", "class_name", "score", "share"]
+    assert list(dominant_class(boxes.head(6))) == ["image_id", "class_name", "score", "dominance"]

@@ -90,7 +90,7 @@ def test_a_new_format_is_one_module(coco_folder):
     assert mcv.class_names_of(catalog, manifest) == ("ray", "crab")
     assert reading_lines(manifest, catalog) == []  # all images and the table are accounted for
     said = []
-    assert mcv.locate(data_dir=coco_folder, say=said.append).layout == "toy_coco" and said == ["read as COCO"]
+    assert mcv.find_data(data_dir=coco_folder, log=said.append).layout == "toy_coco" and said == ["read as COCO"]
     with pytest.raises(ValueError, match='has the layout "toy_coco". Expected "cub"'):
         read_attributes(manifest)
 
@@ -105,7 +105,7 @@ def test_messages_name_a_new_format(coco_folder, tmp_path):
 
 
 def test_readers_are_tried_in_an_order_and_class_folders_last(tmp_path):
-    assert [*all_readers()] == ["packed", "roboflow", "yolo", "cub", "labels_csv", "folders"]
+    assert [*all_readers()] == ["shards", "roboflow", "yolo", "cub", "labels_csv", "folders"]
     for name in ("_annotations.csv", "labels.csv"):
         (tmp_path / name).touch()
     assert find_layout(tmp_path) == (tmp_path, "roboflow")

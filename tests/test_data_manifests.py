@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from marinecv.data import manifests
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.layouts import find_layout
 from marinecv.data.manifests import (
     list_manifests,
@@ -15,7 +16,6 @@ from marinecv.data.manifests import (
     manifest_folder,
     manifest_of_folder,
 )
-from marinecv.data.store import store_path
 
 MINIMAL = 'name = "tank"\nlayout = "roboflow"\n'
 
@@ -30,7 +30,7 @@ def test_bundled_manifests_are_complete_and_name_no_path_of_this_machine():
     for manifest in list_manifests():
         text = manifest.toml.read_text(encoding="utf-8")
         assert manifest.title and manifest.name == manifest.toml.stem
-        assert manifest.licence or not manifest.url  # nothing of unknown license is downloaded
+        assert manifest.license or not manifest.url  # nothing of unknown license is downloaded
         assert str(Path.home()) + "/" not in text and not re.search(r"(?<![\w:/.])/\w|\b[A-Za-z]:\\", text)
         assert manifest.root is None
 
@@ -68,7 +68,7 @@ def test_a_users_toml_states_a_root_relative_to_itself_and_its_classes(tmp_path)
     [
         (None, "There is no manifest at .*tank.toml"),
         ("name = ", "tank.toml cannot be read: Invalid value"),
-        (MINIMAL + "colour = 1", "has no argument .colour."),
+        (MINIMAL + "color = 1", "has no argument .color."),
         ('name = "tank"', "missing 1 required keyword-only argument: 'layout'"),
         (MINIMAL + 'folder_classes = ["crab"]', "folder_classes is .* Expected `object`"),
         (MINIMAL + "folder_classes = {crab = 1}", "'crab' of folder_classes is 1. Expected `str`"),
@@ -161,6 +161,6 @@ def test_an_archive_is_unpacked_into_the_store_once(roboflow_folder, tmp_path, k
     archive = shutil.make_archive(str(tmp_path / "my tank"), kind, roboflow_folder.parent, roboflow_folder.name)
     manifest = manifest_of_folder(archive)
     assert (manifest.name, manifest.layout) == ("my tank", "roboflow")
-    assert manifest.root.is_relative_to(store_path("unpacked"))
+    assert manifest.root.is_relative_to(cache_path("unpacked"))
     (manifest.root / "mark").touch()
     assert (manifest_of_folder(archive).root / "mark").exists()

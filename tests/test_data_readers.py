@@ -10,8 +10,8 @@ from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.formats import RAW
 from marinecv.data.images import read_header
 from marinecv.data.manifests import Manifest, manifest_of_folder
-from marinecv.data.readers.folders import GROUP, PLACE
-from marinecv.data.splits import folder_splits
+from marinecv.data.readers.folders import GROUP_NAME, PLACE_NAME
+from marinecv.data.splits.split_catalog import folder_splits
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 
@@ -167,7 +167,7 @@ def test_folders_named_after_splits_are_splits(tmp_path, train, other, split):
 
 @pytest.mark.parametrize("name", ["1" * 5000 + "!", "cam" + "1" * 5000 + "!", "a1_" * 2000 + "!", "2021" * 2000])
 def test_patterns_of_folder_names_take_no_exponential_time(name):
-    assert not PLACE.fullmatch(name) and bool(GROUP.fullmatch(name)) == name.isdigit()
+    assert not PLACE_NAME.fullmatch(name) and bool(GROUP_NAME.fullmatch(name)) == name.isdigit()
     assert folder_splits([name, "train " * 1000 + "!"]) == {}
 
 
@@ -276,10 +276,10 @@ def test_a_table_that_names_no_file_that_is_there_is_an_error_of_names(tmp_path,
 def test_a_bad_row_of_labels_csv_costs_its_image(tmp_path):
     for name in "abc":
         draw(tmp_path / f"{name}.jpg")
-    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\nb.jpg,eel\nc.jpg,\nd.jpg,grey, eel\n")
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,eel\nb.jpg,eel\nc.jpg,\nd.jpg,gray, eel\n")
     problems = catalog_of(tmp_path)["problem"].to_dict()
     assert problems.pop("c.jpg").startswith("bad row 'c.jpg,': lacks its class")
-    assert problems.pop("d.jpg").startswith("bad row 'd.jpg,grey, eel': has 1 cells more")
+    assert problems.pop("d.jpg").startswith("bad row 'd.jpg,gray, eel': has 1 cells more")
     assert problems == {"a.jpg": "", "b.jpg": ""}
 
 

@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from scenes import catalog_of_classes, links_of
 
-from marinecv.data.deal import allocate
-from marinecv.data.groups import leave_out_duplicates, relatives_in_train
-from marinecv.data.splits import (
+from marinecv.data.groups import leave_out_duplicates, related_in_train
+from marinecv.data.splits.partition import allocate
+from marinecv.data.splits.split_catalog import (
     NOT_LISTED,
     default_split_by,
     folder_splits,
-    keep_split,
     kfold,
+    save_split,
     split_catalog,
     write_split,
 )
@@ -75,8 +75,8 @@ def test_every_image_falls_in_one_split_and_the_seed_decides(split_by):
 def test_a_stratified_fifth_is_rounded_down_in_each_class():
     totals = {"butterfly": 2112, "cat": 1668, "chicken": 3098, "elephant": 1446, "spider": 4821}
     split = split_catalog(catalog_of_classes(**totals), "stratified", fractions=(0.8, 0.2, 0.0))
-    held = split[split["split"] == "validation"]["class_name"].value_counts()
-    assert held.to_dict() == {"butterfly": 422, "cat": 333, "chicken": 619, "elephant": 289, "spider": 964}
+    validation = split[split["split"] == "validation"]["class_name"].value_counts()
+    assert validation.to_dict() == {"butterfly": 422, "cat": 333, "chicken": 619, "elephant": 289, "spider": 964}
     assert counts(split) == {"train": 13145 - 2627, "validation": 2627}
 
 
@@ -125,12 +125,12 @@ def test_published_splits_are_kept_in_whatever_word():
         split_catalog(catalog.assign(split=[*words[:-1], "later"]))
 
 
-@pytest.mark.parametrize("deal", [lambda rows: split_catalog(rows, "stratified"), lambda rows: kfold(rows, 2)])
-def test_an_image_that_is_there_twice_is_refused(deal):
+@pytest.mark.parametrize("split", [lambda rows: split_catalog(rows, "stratified"), lambda rows: kfold(rows, 2)])
+def test_an_image_that_is_there_twice_is_refused(split):
     catalog = pd.DataFrame({"image_id": [*"abcdef"], "class_name": "crab"})
-    assert deal(catalog) is not None
+    assert split(catalog) is not None
     with pytest.raises(ValueError, match="a is there twice"):
-        deal(pd.concat([catalog, catalog]))
+        split(pd.concat([catalog, catalog]))
 
 
 def test_missing_published_splits_are_taken_from_train():
@@ -168,7 +168,7 @@ def test_the_default_is_published_then_grouped_and_never_random():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split_by": "colour"}, 'Cannot split by "colour". Expected one of published'),
+        ({"split_by": "color"}, 'Cannot split by "color". Expected one of published'),
         ({"split_by": "published"}, 'no published split. Expected split_by="grouped"'),
         ({"split_by": "grouped", "groups": 0}, "0 of 9 images have a group, and there are 0 groups"),
         ({"split_by": "grouped", "groups": 2}, "there are 2 groups"),
@@ -288,7 +288,7 @@ def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows():
     train, validation, test = (before.index[before == split] for split in ("train", "validation", "test"))
     crossing = [(train[0], test[0], "copy"), (validation[1], train[1], "near copy")]
     harmless = [(train[2], train[3], "copy"), (train[4], test[1], "block"), (validation[2], test[2], "copy")]
-    links = links_of(*crossing, *harmless, (train[5], test[3], "neighbour"))
+    links = links_of(*crossing, *harmless, (train[5], test[3], "neighbor"))
     split = split_catalog(tree, "grouped", links=links, log=said.append)
     assert "left out of train: 2 near-duplicates" in said[1]
     rows = split.set_index("image_id")
@@ -299,13 +299,13 @@ def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows():
     ]
     others = rows.drop(out.index)
     assert (others["problem"] == "").all() and others["split"].equals(before.drop(out.index).loc[others.index])
-    again = split_catalog(tree, keep_split(split, "tree-grouped"), links=links).set_index("image_id")
+    again = split_catalog(tree, save_split(split, "tree-grouped"), links=links).set_index("image_id")
     assert again["split"].to_dict() == rows["split"].to_dict()
     folds = kfold(split, 4, by="grouped")
-    held = pd.concat(fold[fold["split"] == "validation"] for fold in folds)
-    assert sorted(held["image_id"]) == sorted(tree["image_id"])  # folds use images again that the split left out
+    validation = pd.concat(fold[fold["split"] == "validation"] for fold in folds)
+    assert sorted(validation["image_id"]) == sorted(tree["image_id"])  # folds use images again that the split left out
     for fold in folds:
-        assert relatives_in_train(leave_out_duplicates(fold, links), links[links["kind"] != "neighbour"]).empty
+        assert related_in_train(leave_out_duplicates(fold, links), links[links["kind"] != "neighbor"]).empty
 
 
 def test_a_depth_at_which_duplicates_leave_a_class_out_of_train_is_not_used():

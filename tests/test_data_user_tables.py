@@ -13,27 +13,27 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import marinecv as mcv
-from marinecv.audit.judge import audit_images, list_findings
-from marinecv.audit.links import find_links
-from marinecv.audit.relative_findings import thumbnail_votes
-from marinecv.audit.tables import explore
-from marinecv.console import quiet
+from marinecv.audit.leakage_findings import nearest_neighbor_baseline
+from marinecv.audit.pairs import find_pairs
+from marinecv.audit.run_audit import audit_images, list_findings
+from marinecv.audit.tables import describe_data_set
+from marinecv.console import silent
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import CATALOG_COLUMNS, limit_catalog
-from marinecv.data.groups import group_catalog, relatives_in_train
-from marinecv.data.held import calibration_rows
+from marinecv.data.groups import group_catalog, related_in_train
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.materialise import materialise
-from marinecv.data.splits import kfold, read_split, write_split
+from marinecv.data.materialize import materialize
+from marinecv.data.splits.calibration import calibration_mask
+from marinecv.data.splits.split_catalog import kfold, read_split, write_split
 from marinecv.data.user_tables import TEXT, as_text, usable
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbour_measures
-from marinecv.evaluation.leaks import honest_scores, leak_index
+from marinecv.evaluation.latent import cluster_table, latent_measures, latent_points, nearest_images, neighbor_measures
+from marinecv.evaluation.leakage import leakage_index, leakage_scores
 from marinecv.evaluation.metrics import confused_pairs
 from marinecv.evaluation.predictions import write_predictions
-from marinecv.explain.in_box import measure_boxes
+from marinecv.explain.localization import measure_boxes
 from marinecv.features.embeddings import embed
-from marinecv.inputs.synthesise import synthesise
+from marinecv.inputs.synthesize import synthesize
 
 NAMES = ("1", "2", "3")  # which read_csv takes for numbers
 SPEC = mcv.ImageSpec(height=8, width=8)
@@ -61,7 +61,7 @@ def ours(tmp_path_factory):
     predictions.loc[[3, 20], "true_class"] = ""
     links = pd.DataFrame(
         [("000.png", "013.png", "near copy", 0.9, "hash"), ("020.png", "021.png", "copy", 1.0, "content")],
-        columns=["first", "second", "kind", "likeness", "found_by"],
+        columns=["image_a", "image_b", "kind", "similarity", "method"],
     )
     return dict(catalog=catalog, boxes=mcv.read_boxes(boxes), predictions=predictions, links=links)
 
@@ -87,7 +87,7 @@ def pixels_of(t):
     return mcv.load_pixels(t.catalog, SPEC)[0]
 
 
-def codes_of(t):
+def embeddings_of(t):
     return np.random.default_rng(0).random((len(usable(t.catalog)), 4))
 
 
@@ -102,33 +102,33 @@ def splits_of_file(t):
 
 
 def latent(t):
-    points = latent_points(usable(t.catalog), codes_of(t))
-    return points, cluster_table(t.form(points)), latent_measures(t.form(points), codes_of(t))
+    points = latent_points(usable(t.catalog), embeddings_of(t))
+    return points, cluster_table(t.form(points)), latent_measures(t.form(points), embeddings_of(t))
 
 
 def neighbors(t):
-    nearest = nearest_images(usable(t.catalog), codes_of(t))
-    return nearest, neighbour_measures(usable(t.catalog), t.form(nearest))
+    nearest = nearest_images(usable(t.catalog), embeddings_of(t))
+    return nearest, neighbor_measures(usable(t.catalog), t.form(nearest))
 
 
 def leakage(t):
     rows = group_catalog(t.catalog, t.links)
-    votes = thumbnail_votes(t.form(usable(rows)), codes_of(t))
-    scores = leak_index(t.form(votes))
-    honest = honest_scores(t.predictions, rows.set_index("image_id")["group"], relatives_in_train(rows, t.links))
-    return votes, scores, honest
+    votes = nearest_neighbor_baseline(t.form(usable(rows)), embeddings_of(t))
+    scores = leakage_index(t.form(votes))
+    leakage = leakage_scores(t.predictions, rows.set_index("image_id")["group"], related_in_train(rows, t.links))
+    return votes, scores, leakage
 
 
 def audit(t):
     catalog, tables, sentence = audit_images(t.catalog, t.boxes)
-    leak = leak_index(tables["votes"])
+    leak = leakage_index(tables["votes"])
     tables = {name: t.form(table) for name, table in tables.items()}
     return catalog, tables["links"], sentence, len(list_findings(t.form(catalog), t.boxes, tables, leak))
 
 
 def run(t):
     catalog = mcv.Run.create(t.folder / "run", {}, CONTRACT, t.catalog).catalog
-    return catalog.drop(columns="share").astype(str)
+    return catalog.drop(columns="dominance").astype(str)
 
 
 def ids(t, batches):
@@ -139,20 +139,20 @@ FUNCTIONS = {
     "usable": lambda t: usable(t.catalog),
     "class_names_of": lambda t: mcv.class_names_of(t.catalog),
     "limit_catalog": lambda t: limit_catalog(t.catalog, 4, 0),
-    "split_catalog random": lambda t: mcv.split_catalog(t.catalog, "random", log=quiet),
-    "split_catalog stratified": lambda t: mcv.split_catalog(t.catalog, "stratified", log=quiet),
-    "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", links=t.links, log=quiet),
+    "split_catalog random": lambda t: mcv.split_catalog(t.catalog, "random", log=silent),
+    "split_catalog stratified": lambda t: mcv.split_catalog(t.catalog, "stratified", log=silent),
+    "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", links=t.links, log=silent),
     "write_split, read_split": splits_of_file,
     "kfold": lambda t: kfold(t.catalog, 3),
     "group_catalog": lambda t: group_catalog(t.catalog, t.links),
-    "relatives_in_train": lambda t: relatives_in_train(t.catalog, t.links),
-    "calibration_rows": lambda t: calibration_rows(t.catalog, 0.5).to_numpy(),
-    "find_links": lambda t: find_links(t.catalog, say=quiet),
-    "materialise": lambda t: sorted(p.name for p in materialise(t.catalog, t.folder / "links").rglob("*")),
+    "related_in_train": lambda t: related_in_train(t.catalog, t.links),
+    "calibration_mask": lambda t: calibration_mask(t.catalog, 0.5).to_numpy(),
+    "find_pairs": lambda t: find_pairs(t.catalog, log=silent),
+    "materialize": lambda t: sorted(p.name for p in materialize(t.catalog, t.folder / "links").rglob("*")),
     "dominant_class": lambda t: mcv.dominant_class(t.boxes),
     "read_boxes": lambda t: mcv.read_boxes(t.boxes, sizes=t.catalog),
-    "synthesise": lambda t: synthesise(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
-    "explore": lambda t: explore(t.catalog, t.boxes),
+    "synthesize": lambda t: synthesize(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
+    "explore": lambda t: describe_data_set(t.catalog, t.boxes),
     "audit_images, list_findings": audit,
     "thumbnail_votes, leak_index, honest_scores": leakage,
     "make_dataset": lambda t: ids(t, mcv.make_dataset(t.catalog, SPEC, NAMES)),
@@ -160,7 +160,7 @@ FUNCTIONS = {
     "embed": lambda t: embed(t.model, t.catalog, SPEC, pixels_of(t), keep=False),
     "measure_boxes": lambda t: measure_boxes(t.model, pixels_of(t), t.catalog, t.boxes, SPEC, NAMES, np.zeros(3)),
     "latent_points, cluster_table, latent_measures": latent,
-    "nearest_images, neighbour_measures": neighbors,
+    "nearest_images, neighbor_measures": neighbors,
     "classification_metrics": lambda t: mcv.classification_metrics(t.predictions),
     "per_class_metrics": lambda t: mcv.per_class_metrics(t.predictions),
     "confusion": lambda t: mcv.confusion(t.predictions),
@@ -236,15 +236,18 @@ def test_what_is_no_table_is_refused(ours):
         (lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks.* 'path'"),
         (lambda: usable("catalog.csv"), "DataFrame. Received: str"),
         (lambda: limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks.* 'image_id'"),
-        (lambda: explore(catalog.drop(columns=["width", "share"]), ours["boxes"]), "lacks .* 'width', 'share'"),
+        (
+            lambda: describe_data_set(catalog.drop(columns=["width", "dominance"]), ours["boxes"]),
+            "lacks .* 'width', 'dominance'",
+        ),
         (lambda: usable(pd.concat([catalog, catalog], axis=1)), "'image_id' twice"),
-        (lambda: group_catalog(catalog, links[["first"]]), "lacks.* 'second', 'kind'"),
+        (lambda: group_catalog(catalog, links[["image_a"]]), "lacks.* 'image_b', 'kind'"),
         (lambda: mcv.confusion(catalog), "no predictions table"),
         (lambda: mcv.confusion(predictions.head(0)), "no row"),
         (lambda: mcv.confusion(predictions.assign(true_class="")), "None of the 23 rows has a true class"),
         (lambda: mcv.make_dataset(catalog[catalog["split"] == "trian"], SPEC, NAMES), "catalog has no row"),
         (lambda: mcv.make_dataset(catalog.assign(problem="torn"), SPEC, NAMES), "None of the 24 .* first: torn"),
-        (lambda: mcv.split_catalog(catalog.assign(split=None), log=quiet), "no published split"),
+        (lambda: mcv.split_catalog(catalog.assign(split=None), log=silent), "no published split"),
         (lambda: mcv.read_catalog("my_photos"), "manifest of type Manifest"),
         (lambda: mcv.read_boxes("my_photos"), "manifest of type Manifest"),
     ):
@@ -255,7 +258,7 @@ def test_what_is_no_table_is_refused(ours):
 def test_a_catalog_needs_no_manifest_and_no_column_that_says_nothing(ours):
     bare = ours["catalog"].head(23)[["image_id", "path", "class_name"]].set_axis([7] * 23)
     assert mcv.class_names_of(bare) == NAMES and len(usable(bare)) == 23
-    split = mcv.split_catalog(bare.assign(class_name=[1.0, 2.0, 3.0] * 7 + [1.0, np.nan]), "stratified", log=quiet)
+    split = mcv.split_catalog(bare.assign(class_name=[1.0, 2.0, 3.0] * 7 + [1.0, np.nan]), "stratified", log=silent)
     assert mcv.class_names_of(split) == NAMES and set(split["split"]) == {"train", "validation", "test"}
 
 
@@ -276,7 +279,7 @@ class TestCatalogOf:
         assert list(expected) == CATALOG_COLUMNS
         assert expected["image_id"].tolist()[3:] == ["cam2/a.png", "cam2/b.png", "cam2/c.png"]
         assert expected["width"].tolist() == [16, 17, 18, 19, 20, 21] and set(expected["height"]) == {12}
-        assert expected.iloc[0][["split", "class_name", "group", "share", "problem"]].tolist() == [
+        assert expected.iloc[0][["split", "class_name", "group", "dominance", "problem"]].tolist() == [
             "validation", "eel", "x", 1.0, ""
         ]  # fmt: skip
         monkeypatch.chdir(files[0].parent)
@@ -305,7 +308,7 @@ class TestCatalogOf:
     def test_own_columns_travel_to_the_predictions(self, files, model, tmp_path):
         table = pd.DataFrame({"path": files, "class": list("123123"), "order": range(6), "site": list("aabbcc")})
         catalog = mcv.catalog_of(table)
-        split = limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=quiet), 5, 0)
+        split = limit_catalog(mcv.split_catalog(catalog, "random", fractions=(0.5, 0.5, 0), log=silent), 5, 0)
         pixels, loaded = mcv.load_pixels(split, SPEC)
         predictions = mcv.predict_table(model, loaded, SPEC, NAMES, pixels=pixels)
         assert list(predictions)[4:] == ["p_1", "p_2", "p_3", "order", "site"]

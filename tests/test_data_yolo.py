@@ -11,7 +11,7 @@ from PIL import Image
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.data_yaml import MAX_ALIASES, read_names
-from marinecv.data.locate import locate
+from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, manifest_of_folder
 from marinecv.data.names import normalize_name
 from marinecv.data.readers.yolo import OUTSIDE, annotation_files, read_yolo
@@ -320,10 +320,10 @@ def test_images_that_no_published_split_names_are_in_that_of_their_folder_or_in_
         "images/b.jpg": ("", "ray", ""),
         "e.jpg": ("", "", OUTSIDE),
     }
-    locate(data_dir=tmp_path, say=said.append)
+    find_data(data_dir=tmp_path, log=said.append)
     assert said == ["data.yaml names val: ../valid/images, which is not there"]
     with pytest.warns(UserWarning, match=said[0]):
-        locate(data_dir=tmp_path)
+        find_data(data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import marinecv as mcv
-from marinecv.inputs.pixels import read_pixels
-from pipelines.commands.recipes import RECIPES, RESULTS, figure_lines, read_accuracies
+from marinecv.inputs.pixel_cache import read_pixels
+from pipelines.commands.recipes import RECIPES, RESULTS, read_accuracies, recipe_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,11 +42,11 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
 def test_the_tables_of_results_say_what_the_command_recipes_says():
     said, measured = {}, read_accuracies(RESULTS)
     for name, recipe in RECIPES.items():
-        for line in "\n".join(figure_lines(recipe, measured)).splitlines():
+        for line in "\n".join(recipe_lines(recipe, measured)).splitlines():
             if found := re.match(r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\)", line):
                 split, ours, low, high = found.groups()
                 said.setdefault((name, split), f"{ours} ({low} to {high})" if low != high else ours)
-    checked, columns = set(), []
+    rows_checked, columns = set(), []
     for line in read("results.md").splitlines():
         cells = [cell.strip().replace("*", "") for cell in line.strip("|").split("|")]
         if cells[0] == "recipe":
@@ -58,8 +58,8 @@ def test_the_tables_of_results_say_what_the_command_recipes_says():
                 assert cells[i].split()[0] == expected, (cells[0], split)
             else:
                 assert cells[i] == expected, (cells[0], split)
-            checked.add(cells[0])
-    assert len(checked) > 10
+            rows_checked.add(cells[0])
+    assert len(rows_checked) > 10
 
 
 def test_the_readme_names_the_files_that_a_run_leaves(finished_run):
@@ -90,9 +90,9 @@ def test_python_on_the_pages_calls_what_is_there_with_arguments_that_it_takes(bl
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """40 of all sizes, some larger than a canvas of 1024, some lying on their side or gray, most with odd sides."""
-    folder, rng, paths = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0), []
+def photos(tmp_path_factory):
+    """40 of all sizes, some larger than a letterbox of 1024 px, some lying on their side or gray, most with odd sides."""
+    folder, rng, paths = tmp_path_factory.mktemp("photos"), np.random.default_rng(0), []
     for number in range(40):
         long = 1400 if number % 13 == 0 else rng.integers(30, 500)
         height, width = rng.permutation([long, long * 2 // 3 + number % 3])
@@ -125,9 +125,9 @@ def assert_same_answers(paths, model, spec):
 
 @pytest.mark.parametrize(
     "geometry",
-    [{"canvas_px": None}, {"canvas_px": 1024}, {"canvas_px": None, "antialias": True}]
-    + [{"canvas_px": 1024, "antialias": True}, {"fit": "stretch", "canvas_px": None}],
+    [{"letterbox_px": None}, {"letterbox_px": 1024}, {"letterbox_px": None, "antialias": True}]
+    + [{"letterbox_px": 1024, "antialias": True}, {"fit": "stretch", "letterbox_px": None}],
 )
-def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photographs, geometry):
+def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photos, geometry):
     spec = mcv.ImageSpec(height=32, width=32, **geometry)
-    assert_same_answers(photographs, mcv.Run(finished_run).load_model(), spec)
+    assert_same_answers(photos, mcv.Run(finished_run).load_model(), spec)

@@ -11,20 +11,20 @@ from conftest import draw_image
 from pages import assert_self_contained, open_in_browser
 from scenes import FORMULA, as_a_spreadsheet_reads
 
-from marinecv.atomic import write_json
 from marinecv.audit.findings import Finding, make_cases
-from marinecv.audit.tables import explore
-from marinecv.audit.thumbs import load_thumbs
+from marinecv.audit.tables import describe_data_set
+from marinecv.audit.thumbnails import load_thumbs
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.evaluation.metrics import classification_metrics, confusion
 from marinecv.evaluation.predictions import make_table, read_predictions, write_predictions
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import read_table, write_table
 from marinecv.report.audit_page import write_audit_report
 from marinecv.report.figures import confusion_figure, figure_svg, save_png
 from marinecv.report.html import by_split
-from marinecv.report.page import write_run_report, write_study_report
-from marinecv.report.style import short
-from marinecv.tables import read_table, write_table
+from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.style import short_name
 
 NAMES = (
     "<script>console.error('ran')</script>",
@@ -50,7 +50,7 @@ NAMES = (
     "\u202egpj.exe",
     "long " * 40,
 )
-COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def run_folder(tmp_path_factory):
     table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), NAMES)
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
-    contract = {"class_names": NAMES, "demonstration": False, "image": {"height": 48, "width": 64}}
-    contract["data_dirs"] = [str(folder)]
-    write_json(folder / "contract.json", contract)
+    preprocessing = {"class_names": NAMES, "demonstration": False, "image": {"height": 48, "width": 64}}
+    preprocessing["data_dirs"] = [str(folder)]
+    write_json(folder / "preprocessing.json", preprocessing)
     write_json(folder / "environment.json", {"command": f"run.py {NAMES[0]}", "platform": NAMES[1]})
     write_json(folder / "recipe.json", {"name": "odd", "title": NAMES[0], "data": {"name": NAMES[1]}})
     return folder
@@ -118,7 +118,7 @@ def test_the_page_of_an_audit_shows_every_name_and_runs_none(roboflow_folder, tm
     said = dict.fromkeys(("name", "unit", "what", "why", "todo"), NAMES[0])
     cases = make_cases(pd.Series(catalog["image_id"]), pd.Series(NAMES[:12]), catalog["image_id"].iloc[::-1].to_numpy())
     finding = Finding(serious=True, count=1, of=2, cases=cases, **said)
-    page = write_audit_report(tmp_path / "out", NAMES[0], catalog, boxes, explore(catalog, boxes), [finding])
+    page = write_audit_report(tmp_path / "out", NAMES[0], catalog, boxes, describe_data_set(catalog, boxes), [finding])
     text = shown(assert_harmless(page, tmp_path))
     assert f"Audit of {NAMES[0]}" in text and all(f"cannot be read: {name}" in text for name in NAMES[:8])
     for file in (tmp_path / "out").glob("*.csv"):
@@ -127,12 +127,12 @@ def test_the_page_of_an_audit_shows_every_name_and_runs_none(roboflow_folder, tm
 
 @pytest.fixture
 def study_folder(run_folder, tmp_path):
-    folder, cells = tmp_path / "study", {name: f"run{number}" for number, name in enumerate(NAMES)}
+    folder, cells = tmp_path / "experiment", {name: f"run{number}" for number, name in enumerate(NAMES)}
     for cell in cells.values():
         (folder / cell).mkdir(parents=True)
-        for name in ("recipe.json", "contract.json", "predictions.csv", "metrics.json"):
+        for name in ("recipe.json", "preprocessing.json", "predictions.csv", "metrics.json"):
             shutil.copy(run_folder / name, folder / cell / name)
-    write_json(folder / "study.json", {"name": "s", "title": NAMES[1], "demonstration": False, "cells": cells})
+    write_json(folder / "experiment.json", {"name": "s", "title": NAMES[1], "demonstration": False, "cells": cells})
     best = [number == 0 for number in range(len(NAMES))]
     write_table(folder / "table.csv", pd.DataFrame({"name": NAMES, "a|b": -0.5, "best": best}))
     return folder
@@ -141,9 +141,9 @@ def study_folder(run_folder, tmp_path):
 def test_the_page_of_a_study_shows_every_name_and_runs_none(study_folder, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "marinecv.report.study_page.matrix", lambda *_: drawn.append(1) or {"svg": "", "n": 1, "wide": 0}
+        "marinecv.report.experiment_page.matrix", lambda *_: drawn.append(1) or {"svg": "", "n": 1, "wide": 0}
     )
-    opened = assert_harmless(write_study_report(study_folder), tmp_path)
+    opened = assert_harmless(write_experiment_report(study_folder), tmp_path)
     assert len(drawn) == 2 * len(NAMES)
     assert all(" ".join(name.split()) in shown(opened) for name in NAMES)
     assert_no_formula(study_folder / "table.csv")
@@ -170,6 +170,6 @@ def test_a_figure_draws_any_name_on_one_line_and_cuts_a_long_one(run_folder, tmp
     figure = confusion_figure(confusion(predictions))
     save_png(figure, tmp_path / "a.png")
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == [short(name) for name in NAMES]
+    assert labels == [short_name(name) for name in NAMES]
     assert "$\\frac" in labels and "two lines" in labels and all(len(text) <= 40 for text in labels)
     assert labels[-1].endswith("…") and "<script" not in figure_svg(figure)

@@ -11,23 +11,23 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 
 from marinecv.evaluation.calibration import (
-    COOLEST,
-    FEWEST,
-    WARMEST,
+    MAX_TEMPERATURE,
+    MIN_HELD_OUT_IMAGES,
+    MIN_TEMPERATURE,
     calibrated,
     calibration_error,
     cross_validated_loss,
-    error_by_chance,
+    error_of_perfect_calibration,
+    evaluate_temperature,
     fit_temperature,
-    judge_temperature,
     reliability_table,
     temperature_sentence,
 )
-from marinecv.evaluation.figures import has_interval, mean_figure
+from marinecv.evaluation.estimates import has_interval, mean_estimate
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
-from marinecv.evaluation.review import triage_sentence
+from marinecv.evaluation.selective import review_sentence
 
 NAMES = ("crab", "eel", "ray", "shark")
 
@@ -78,7 +78,7 @@ def test_the_temperature_and_its_probabilities_are_scikit_learns(factor):
     assert fit_temperature(*simulated(20_000, factor)) == pytest.approx(factor, rel=0.05)
 
 
-@pytest.mark.parametrize("temperature", [COOLEST, 0.7, 3, WARMEST])
+@pytest.mark.parametrize("temperature", [MIN_TEMPERATURE, 0.7, 3, MAX_TEMPERATURE])
 def test_it_is_the_softmax_of_divided_logits_and_the_most_probable_class_stays(temperature):
     near = np.float32([[0.25000003, 0.25, 0.25, 0.24999997], [1, 0, 0, 0], [0, 0.5, 0.5, 0]])
     probabilities = np.concatenate([simulated(500)[0], near])
@@ -99,11 +99,11 @@ def test_images_that_are_all_right_wrong_or_of_one_class_give_a_finite_temperatu
     probabilities = simulated(400)[0]
     right = probabilities.argmax(axis=1)
     many, few = fit_temperature(probabilities, right), fit_temperature(probabilities[:5], right[:5])
-    assert COOLEST < many < few < 1
-    assert COOLEST < fit_temperature(probabilities, np.zeros(400, int)) < WARMEST
+    assert MIN_TEMPERATURE < many < few < 1
+    assert MIN_TEMPERATURE < fit_temperature(probabilities, np.zeros(400, int)) < MAX_TEMPERATURE
     certain = np.eye(4)[[0, 1, 2, 3] * 5]
-    assert COOLEST <= fit_temperature(certain, certain.argmax(axis=1)) < 1
-    assert fit_temperature(certain, (certain.argmax(axis=1) + 1) % 4) == pytest.approx(WARMEST, rel=1e-3)
+    assert MIN_TEMPERATURE <= fit_temperature(certain, certain.argmax(axis=1)) < 1
+    assert fit_temperature(certain, (certain.argmax(axis=1) + 1) % 4) == pytest.approx(MAX_TEMPERATURE, rel=1e-3)
 
 
 def test_the_calibration_error_by_hand_and_from_the_reliability_table():
@@ -125,7 +125,7 @@ def test_the_calibration_error_by_hand_and_from_the_reliability_table():
 
 
 def test_the_error_of_perfect_probabilities_falls_with_n():
-    few, many = error_by_chance(np.full(20, 0.8)), error_by_chance(np.full(20_000, 0.8))
+    few, many = error_of_perfect_calibration(np.full(20, 0.8)), error_of_perfect_calibration(np.full(20_000, 0.8))
     # The mean of |K/20 - 0.8| over a binomial K, by its normal approximation sqrt(2/pi) sd.
     assert few == pytest.approx(np.sqrt(2 / np.pi) * np.sqrt(0.8 * 0.2 / 20), rel=0.15)
     assert many < 0.005
@@ -138,10 +138,10 @@ def record(found):
 
 
 def test_an_overconfident_network_is_better_after_than_before():
-    chosen, held = simulated(2000, 3, 1), table(*simulated(1000, 3, 2))
-    found, metrics = judge_temperature(table(*chosen), held), classification_metrics(held)
+    chosen, evaluation = simulated(2000, 3, 1), table(*simulated(1000, 3, 2))
+    found, metrics = evaluate_temperature(table(*chosen), evaluation), classification_metrics(evaluation)
     assert found["temperature"] == fit_temperature(*chosen) == pytest.approx(3, rel=0.1) and found["reason"] == ""
-    assert (found["n_chosen"], found["n_held"]) == (2000, 1000)
+    assert (found["n_chosen"], found["n_calibration"]) == (2000, 1000)
     assert found["ece"]["after"] < 0.05 < 0.1 < found["ece"]["before"]
     before, after = found["log_loss"]["before"], found["log_loss"]["after"]
     assert after["high"] < before["low"] and before["value"] == pytest.approx(metrics["log_loss"]["value"])
@@ -152,7 +152,7 @@ def test_an_overconfident_network_is_better_after_than_before():
 
 
 def test_the_temperature_of_a_calibrated_network_stays_1():
-    found = judge_temperature(table(*simulated(42, 1, 1)), table(*simulated(42, 1, 2)))
+    found = evaluate_temperature(table(*simulated(42, 1, 1)), table(*simulated(42, 1, 2)))
     assert found["temperature"] == 1 and not found["reason"]
     assert found["cross_validated"]["after"] >= found["cross_validated"]["before"]
     assert found["log_loss"]["before"] == pytest.approx(found["log_loss"]["after"], abs=1e-6)
@@ -177,31 +177,31 @@ def test_a_cross_validated_loss_is_that_of_temperatures_fitted_on_other_images_a
 
 
 def test_images_in_groups_widen_the_intervals_and_groups_of_one_change_nothing():
-    chosen, held = table(*simulated(100, 2, 1)), table(*simulated(120, 2, 2))
-    same = pd.concat([held] * 6, ignore_index=True).assign(image_id=[f"{number}" for number in range(720)])
+    chosen, evaluation = table(*simulated(100, 2, 1)), table(*simulated(120, 2, 2))
+    same = pd.concat([evaluation] * 6, ignore_index=True).assign(image_id=[f"{number}" for number in range(720)])
     twins = dict(zip(same["image_id"], [number % 120 for number in range(720)], strict=True)) | {"0.jpg": ""}
-    assert judge_temperature(chosen, held) == judge_temperature(chosen, held, groups={"0.jpg": "a"})
-    by_group, by_image = judge_temperature(chosen, same, groups=twins), judge_temperature(chosen, same)
+    assert evaluate_temperature(chosen, evaluation) == evaluate_temperature(chosen, evaluation, groups={"0.jpg": "a"})
+    by_group, by_image = evaluate_temperature(chosen, same, groups=twins), evaluate_temperature(chosen, same)
     for name in ("before", "after"):
         widths = [found["log_loss"][name]["high"] - found["log_loss"][name]["low"] for found in (by_group, by_image)]
         assert widths[0] > 2 * widths[1]
     assert by_group["accuracy"]["groups"] == 120 and "groups" not in by_image["accuracy"]
 
 
-@pytest.mark.parametrize("n", [0, 1, FEWEST - 1])
+@pytest.mark.parametrize("n", [0, 1, MIN_HELD_OUT_IMAGES - 1])
 def test_of_too_few_images_nothing_is_measured(n):
-    found = judge_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
-    assert found["temperature"] == 1 and f"({n}, expected {FEWEST} at least)" in found["reason"]
+    found = evaluate_temperature(table(*simulated(30)), table(*simulated(30)).iloc[:n])
+    assert found["temperature"] == 1 and f"({n}, expected {MIN_HELD_OUT_IMAGES} at least)" in found["reason"]
     assert found["ece"] is found["log_loss"] is found["reliability"] is found["accuracy"] is None
 
 
 def test_a_mean_of_few_groups_has_no_interval_in_a_review_either():
     values = np.arange(40) % 4 > 0
     for of in (values, values.astype(float)):
-        figure = mean_figure(of, np.arange(40) % 2)
+        figure = mean_estimate(of, np.arange(40) % 2)
         assert figure["low"] is None and figure["groups"] == 2 and figure["value"] == 0.75
-        by_image = mean_figure(of)
+        by_image = mean_estimate(of)
         assert (figure["by_image"]["low"], figure["by_image"]["high"]) == (by_image["low"], by_image["high"])
         assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
-    found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "rest": figure}, "unseen": True, "n_chosen": 9}
-    assert triage_sentence(1, 9, record(found)).endswith("75%, from 2 groups of related images: no interval)")
+    found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "unflagged": figure}, "unseen": True, "n_chosen": 9}
+    assert review_sentence(1, 9, record(found)).endswith("75%, from 2 groups of related images: no interval)")

@@ -10,6 +10,7 @@ from five_reports.claims import (
     FAR,
     NEAR,
     batch_averages,
+    distinguishable_by_chance,
     expected_best,
     find_gains,
     largest_class_at_least,
@@ -18,7 +19,6 @@ from five_reports.claims import (
     place_of,
     reductions,
     spread_errors,
-    tell_apart,
 )
 from sklearn.metrics import f1_score
 
@@ -74,10 +74,10 @@ def test_the_expected_best_is_that_of_all_outcomes(p, n, models):
 
 
 def test_two_scores_are_apart_where_separate_samples_are_and_never_with_fewer_than_six_images():
-    assert {tell_apart(100, 100 - lead, 223) for lead in range(6)} == {NEAR}
-    assert tell_apart(100, 94, 223) == BETWEEN
+    assert {distinguishable_by_chance(100, 100 - lead, 223) for lead in range(6)} == {NEAR}
+    assert distinguishable_by_chance(100, 94, 223) == BETWEEN
     for better, worse in ((b, w) for b in range(64) for w in range(b)):
-        if (word := tell_apart(better, worse, 63)) != NEAR:
+        if (word := distinguishable_by_chance(better, worse, 63)) != NEAR:
             pooled = (better + worse) / 126
             z = (better - worse) / 63 / np.sqrt(2 * pooled * (1 - pooled) / 63)
             assert (word == FAR) == (z >= 1.959963984540054)

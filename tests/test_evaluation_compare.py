@@ -131,14 +131,14 @@ def test_catalogs_group_images_only_where_all_of_them_do():
 def test_the_metrics_of_all_folds_resample_the_groups_of_the_catalogs(tmp_path, grouped):
     table = table_of(np.arange(40) % 5 > 0)
     catalog = pd.DataFrame("", index=range(40), columns=CATALOG_COLUMNS).assign(
-        image_id=table["image_id"], path="/x/a.jpg", split="train", width=8, height=8, share=1.0
+        image_id=table["image_id"], path="/x/a.jpg", split="train", width=8, height=8, dominance=1.0
     )
     if grouped:
         catalog["group"] = [str(number // 4) for number in range(40)]
     runs = []
     for fold, rows in (("1/2", table[:20]), ("2/2", table[20:])):
-        contract = {"class_names": ["crab", "eel"], "image": {}, "demonstration": False}
-        run = Run.create(tmp_path / fold[0], {"name": "tank", "data": {"fold": fold}}, contract, catalog)
+        preprocessing = {"class_names": ["crab", "eel"], "image": {}, "demonstration": False}
+        run = Run.create(tmp_path / fold[0], {"name": "tank", "data": {"fold": fold}}, preprocessing, catalog)
         write_predictions(rows, run.path("predictions.csv"))
         runs.append(run)
     groups = dict(zip(catalog["image_id"], catalog["group"], strict=True)) if grouped else None

@@ -11,10 +11,10 @@ from marinecv.evaluation.intervals import (
     bootstrap_means,
     effective_number,
     expanded_interval,
+    fraction_interval,
     mcnemar,
     percentile_interval,
     resampled_sums,
-    share_interval,
     smallest_difference,
     smallest_paired_difference,
     wilson,
@@ -88,13 +88,13 @@ def test_the_expanded_interval_of_few_units_is_students_and_of_many_that_of_perc
 def test_fewer_than_two_units_bound_no_fraction_and_an_error_by_the_replicates():
     replicates = np.array([0.4, 0.5, 0.7])
     assert expanded_interval(replicates, 1.5) == (0.4, 0.7)
-    assert share_interval(0.5, replicates, 1.5, 10) == (0, 1)
+    assert fraction_interval(0.5, replicates, 1.5, 10) == (0, 1)
 
 
 @pytest.mark.parametrize("k", [0, 3, 60, 63])
 def test_a_fraction_of_single_images_is_bounded_about_as_wilson_does(k):
     replicates = np.random.default_rng(0).binomial(63, k / 63, 4000) / 63
-    low, high = share_interval(k / 63, replicates, 63, 63)
+    low, high = fraction_interval(k / 63, replicates, 63, 63)
     assert 0 <= low <= k / 63 <= high <= 1
     assert (low, high) == pytest.approx(wilson(k, 63), abs=0.02)
 
@@ -102,9 +102,9 @@ def test_a_fraction_of_single_images_is_bounded_about_as_wilson_does(k):
 def test_a_fraction_of_groups_that_differ_much_has_a_far_wider_interval():
     groups = np.repeat([0.0, 1.0], 12)[:, None] * 10  # each wholly right or wholly wrong
     replicates = resampled_sums(groups, seed=0)[:, 0] / 240
-    low, high = share_interval(0.5, replicates, 24, 240)
+    low, high = fraction_interval(0.5, replicates, 24, 240)
     assert high - low > 3 * np.subtract(*wilson(120, 240)[::-1]) - 0.02
-    assert share_interval(1.0, np.ones(2000), 24, 240)[0] < wilson(240, 240)[0]
+    assert fraction_interval(1.0, np.ones(2000), 24, 240)[0] < wilson(240, 240)[0]
     assert effective_number([5, 5, 5, 5]) == 4 and effective_number([97, 1, 1, 1]) == pytest.approx(1.06, abs=0.01)
 
 

@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
-from marinecv.evaluation import probe as probes
+from marinecv.evaluation import linear_probe as probes
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.latent import (
     MEASURE_COLUMNS,
-    NEIGHBOURS,
+    NEIGHBORS,
     cluster_table,
+    example_images,
     latent_measures,
     latent_points,
     nearest_images,
-    neighbour_measures,
+    neighbor_measures,
     perplexity_of,
     purity,
-    some_images,
 )
-from marinecv.evaluation.probe import linear_probe
+from marinecv.evaluation.linear_probe import linear_probe
 
 NAMES = ("crab", "eel", "ray")
 
@@ -62,28 +62,28 @@ def mixed():
 
 
 def test_classes_that_are_apart_are_found_by_both_clusterings(points):
-    measures = latent_measures(points, CODES).set_index(["of", "measure"])
+    measures = latent_measures(points, CODES).set_index(["space", "measure"])
     for of in ("points", "code"):
         for name in ("ari", "ami", "nmi", "purity"):
             assert measures.loc[(of, name), "value"] == pytest.approx(1)
-        assert (cluster_table(points).query("of == @of")["share"] == 1).all()
+        assert (cluster_table(points).query("space == @of")["fraction"] == 1).all()
         assert measures.loc[(of, "silhouette"), "value"] > 0.5
     assert list(points.index) == list(ROWS.index) and list(points["image_id"]) == list(ROWS["image_id"])
 
 
 def test_the_order_of_the_images_changes_nothing(mixed):
     order = np.random.default_rng(1).permutation(len(ROWS))
-    rows, codes = ROWS.iloc[order], MIXED[order]
-    other = latent_points(rows, codes, clusters=4)
+    rows, embeddings = ROWS.iloc[order], MIXED[order]
+    other = latent_points(rows, embeddings, clusters=4)
     pd.testing.assert_frame_equal(other, mixed.iloc[order])
-    pd.testing.assert_frame_equal(latent_measures(other, codes), latent_measures(mixed, MIXED))
+    pd.testing.assert_frame_equal(latent_measures(other, embeddings), latent_measures(mixed, MIXED))
     pd.testing.assert_frame_equal(cluster_table(other), cluster_table(mixed))
-    pd.testing.assert_frame_equal(nearest_images(rows, codes), nearest_images(ROWS, MIXED))
-    pd.testing.assert_frame_equal(linear_probe(rows, codes, 3), linear_probe(ROWS, MIXED, 3))
+    pd.testing.assert_frame_equal(nearest_images(rows, embeddings), nearest_images(ROWS, MIXED))
+    pd.testing.assert_frame_equal(linear_probe(rows, embeddings, 3), linear_probe(ROWS, MIXED, 3))
 
 
 def test_measures_are_those_of_scikit_learn_within_their_intervals(mixed):
-    measures = latent_measures(mixed, CODES, seed=1).set_index(["of", "measure"])
+    measures = latent_measures(mixed, CODES, seed=1).set_index(["space", "measure"])
     scores = {"ari": adjusted_rand_score, "ami": adjusted_mutual_info_score, "nmi": normalized_mutual_info_score}
     for of in ("points", "code"):
         for name, score in scores.items():
@@ -99,8 +99,10 @@ def test_the_interval_of_random_clusters_holds_zero():
     rng = np.random.default_rng(2)  # small clusters, where images drawn twice would agree with themselves
     points = make_rows(200, [f"c{number}" for number in range(40)])
     points = points.assign(x=rng.random(200), y=rng.random(200), cluster_points=rng.permutation(200) % 40)
-    codes = rng.random((200, 3))
-    measures = latent_measures(points.assign(cluster_code=points["cluster_points"]), codes).set_index(["of", "measure"])
+    embeddings = rng.random((200, 3))
+    measures = latent_measures(points.assign(cluster_code=points["cluster_points"]), embeddings).set_index(
+        ["space", "measure"]
+    )
     for name in ("ari", "ami"):
         assert measures.loc[("code", name), "low"] < 0 < measures.loc[("code", name), "high"] < 0.1
 
@@ -108,23 +110,25 @@ def test_the_interval_of_random_clusters_holds_zero():
 def test_clusters_are_numbered_from_the_largest_and_named_by_their_most_frequent_class(mixed):
     table = cluster_table(mixed)
     for of in ("points", "code"):
-        part = table.query("of == @of")
+        part = table.query("space == @of")
         assert part["cluster"].tolist() == [1, 2, 3, 4] and part["size"].is_monotonic_decreasing
         assert part["size"].sum() == 60
         first = mixed.loc[mixed[f"cluster_{of}"] == 1, "class_name"].value_counts(normalize=True)
-        assert part["share"].iloc[0] == pytest.approx(first.iloc[0]) == first[part["class_name"].iloc[0]]
+        assert part["fraction"].iloc[0] == pytest.approx(first.iloc[0]) == first[part["class_name"].iloc[0]]
     ties = pd.DataFrame({"class_name": ["ray", "eel"], "cluster_points": 1, "cluster_code": 1})
     assert set(cluster_table(ties)["class_name"]) == {"eel"}
 
 
 def test_neighbors_are_other_images_of_train_by_cosine_similarity():
     nearest = nearest_images(ROWS, CODES)
-    assert (nearest["image_id"] != nearest["neighbour_id"]).all() and set(nearest["neighbour_split"]) == {"train"}
-    codes = dict(zip(ROWS["image_id"], CODES / np.linalg.norm(CODES, axis=1, keepdims=True), strict=True))
+    assert (nearest["image_id"] != nearest["neighbor_id"]).all() and set(nearest["neighbor_split"]) == {"train"}
+    embeddings = dict(zip(ROWS["image_id"], CODES / np.linalg.norm(CODES, axis=1, keepdims=True), strict=True))
     train = ROWS["image_id"][ROWS["split"] == "train"]
     for image, found in nearest.groupby("image_id"):
-        expected = sorted((float(codes[image] @ codes[other]) for other in train if other != image), reverse=True)
-        np.testing.assert_allclose(found["similarity"], expected[:NEIGHBOURS], atol=1e-5)
+        expected = sorted(
+            (float(embeddings[image] @ embeddings[other]) for other in train if other != image), reverse=True
+        )
+        np.testing.assert_allclose(found["similarity"], expected[:NEIGHBORS], atol=1e-5)
         assert found["rank"].tolist() == [1, 2, 3, 4, 5]
 
 
@@ -132,13 +136,13 @@ def test_neighbors_are_other_images_of_train_by_cosine_similarity():
 def test_with_fewer_than_two_images_in_train_neighbors_are_searched_among_all(splits):
     rows = ROWS[:30].assign(split=np.resize(splits, 30))
     nearest = nearest_images(rows, CODES[:30])
-    assert set(nearest["neighbour_split"]) == set(splits) and nearest["image_id"].nunique() == 30
+    assert set(nearest["neighbor_split"]) == set(splits) and nearest["image_id"].nunique() == 30
     same = nearest_images(ROWS, np.ones((60, 2), np.float32))  # no image is its own neighbor, even among copies
-    assert (same["image_id"] != same["neighbour_id"]).all()
+    assert (same["image_id"] != same["neighbor_id"]).all()
 
 
 def test_the_fraction_of_right_neighbors_has_random_ones_beside_it():
-    measures = neighbour_measures(ROWS, nearest_images(ROWS, CODES)).set_index("split")
+    measures = neighbor_measures(ROWS, nearest_images(ROWS, CODES)).set_index("split")
     assert list(measures.index) == ["train", "validation", "test"] and (measures["value"] == 1).all()
     assert measures["n"].to_dict() == ROWS["split"].value_counts().to_dict() and (measures["low"] < 1).all()
     counts = ROWS[ROWS["split"] == "train"]["class_name"].value_counts()
@@ -151,9 +155,9 @@ def test_the_fraction_of_right_neighbors_has_random_ones_beside_it():
 def test_example_images_are_of_both_kinds_and_drawn_by_the_seed():
     nearest = nearest_images(ROWS, make_codes(ROWS, apart=0.5))
     first = nearest.query("rank == 1").set_index("image_id")
-    same = (first["class_name"] == first["neighbour_class"])[some_images(nearest, seed=1)]
+    same = (first["class_name"] == first["neighbor_class"])[example_images(nearest, seed=1)]
     assert same.tolist() == [True] * 3 + [False] * 3
-    assert some_images(nearest, seed=1) == some_images(nearest, seed=1) != some_images(nearest, seed=2)
+    assert example_images(nearest, seed=1) == example_images(nearest, seed=1) != example_images(nearest, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +186,7 @@ def test_embeddings_of_other_images_are_refused(function):
 def test_few_images_and_an_embedding_of_one_number_have_a_map(n, values):
     rows = make_rows(n, ("crab",))
     points = latent_points(rows, np.random.default_rng(0).random((n, values)).astype(np.float32), clusters=2)
-    measures = latent_measures(points, np.ones((n, 1))).set_index(["of", "measure"])
+    measures = latent_measures(points, np.ones((n, 1))).set_index(["space", "measure"])
     assert np.isfinite(points[["x", "y"]]).all(axis=None) and measures.loc[("points", "purity"), "value"] == 1
     assert [perplexity_of(n) for n in (1000, 91, 61, 4, 2)] == [30, 30, 20, 1, 1]
 
@@ -194,14 +198,14 @@ def test_none_of_it_imports_tensorflow():
 
 def test_images_in_groups_widen_the_intervals_and_few_groups_have_none():
     rows = make_rows(240)
-    codes = make_codes(rows, apart=1.5)
-    points, near = latent_points(rows, codes, clusters=3), nearest_images(rows, codes)
+    embeddings = make_codes(rows, apart=1.5)
+    points, near = latent_points(rows, embeddings, clusters=3), nearest_images(rows, embeddings)
 
     def measured(groups=None):
         return [
-            latent_measures(points, codes, groups=groups),
-            neighbour_measures(rows, near, groups),
-            linear_probe(rows, codes, groups=groups),
+            latent_measures(points, embeddings, groups=groups),
+            neighbor_measures(rows, near, groups),
+            linear_probe(rows, embeddings, groups=groups),
         ]
 
     alone = measured()
@@ -229,26 +233,26 @@ def test_the_probe_classifies_classes_that_are_apart_split_by_split():
 def test_the_probe_finds_a_direction_that_no_distance_shows_and_nothing_in_noise():
     rng = np.random.default_rng(0)
     signal = np.eye(3)[pd.factorize(MANY["class_name"])[0]] + 0.1 * rng.normal(size=(120, 3))
-    codes = np.hstack([signal, 500 * rng.normal(size=(120, 3))])
-    assert (linear_probe(MANY, codes)["value"] > 0.9).all()
-    assert (neighbour_measures(MANY, nearest_images(MANY, codes))["value"] < 0.6).all()
+    embeddings = np.hstack([signal, 500 * rng.normal(size=(120, 3))])
+    assert (linear_probe(MANY, embeddings)["value"] > 0.9).all()
+    assert (neighbor_measures(MANY, nearest_images(MANY, embeddings))["value"] < 0.6).all()
     rows = make_rows(900)
     found = linear_probe(rows, np.random.default_rng(1).random((900, 5)))
     assert (found["low"] < found["chance"]).all() and (found["chance"] < found["high"]).all()
 
 
 def test_the_probe_learns_from_train_alone():
-    codes, validation = make_codes(MANY, apart=1.5), (MANY["split"] == "validation").to_numpy()
-    whole = linear_probe(MANY, codes)
-    other = linear_probe(MANY, np.where(validation[:, np.newaxis], 1e6, codes))
+    embeddings, validation = make_codes(MANY, apart=1.5), (MANY["split"] == "validation").to_numpy()
+    whole = linear_probe(MANY, embeddings)
+    other = linear_probe(MANY, np.where(validation[:, np.newaxis], 1e6, embeddings))
     pd.testing.assert_series_equal(other.loc[1], whole.loc[1])
 
 
 def test_a_long_embedding_is_reduced_and_a_fit_that_stops_early_is_scored(monkeypatch):
-    codes = np.tile(make_codes(MANY), 60) + np.random.default_rng(0).normal(size=(120, 360))
+    embeddings = np.tile(make_codes(MANY), 60) + np.random.default_rng(0).normal(size=(120, 360))
     for components in (probes.COMPONENTS, 5):
         monkeypatch.setattr(probes, "COMPONENTS", components)
-        assert (linear_probe(MANY, codes)["value"] == 1).all()
+        assert (linear_probe(MANY, embeddings)["value"] == 1).all()
     monkeypatch.setattr(probes, "ITERATIONS", 2)
     assert (linear_probe(MANY, make_codes(MANY, apart=1.5))["value"] > 1 / len(NAMES)).all()
 

@@ -10,14 +10,16 @@ from marinecv.evaluation.predictions import make_table
 NAMES = ("eel", "crab", "ray")  # an order that sorting would break
 
 
-def cell(true, predicted, line="a", labelled=1.0, images=100, seed=0, split="validation", names=NAMES):
+def cell(true, predicted, line="a", labeled=1.0, images=100, seed=0, split="validation", names=NAMES):
     """Predictions of one cell: codes of the true classes and of those predicted, each with probability 0.8."""
     n, sure = len(true), 0.8
     probabilities = np.full((n, len(names)), (1 - sure) / (len(names) - 1))
     probabilities[np.arange(n), predicted] = sure
     ids = [f"{number:04}.jpg" for number in range(n)]
     table = make_table(ids, [split] * n, [names[i] for i in true], probabilities, names)
-    for place, (name, value) in enumerate({"line": line, "labelled": labelled, "images": images, "seed": seed}.items()):
+    for place, (name, value) in enumerate(
+        {"recipe": line, "label_fraction": labeled, "images": images, "seed": seed}.items()
+    ):
         table.insert(place, name, value)
     return table
 
@@ -32,33 +34,33 @@ def guesses(true, accuracy, seed, num_classes=3):
 TRUE = np.arange(90) % 3
 CURVE = pd.concat(
     [
-        cell(TRUE, guesses(TRUE, accuracy + 0.2 * labelled, seed), line, labelled, round(100 * labelled) + seed, seed)
+        cell(TRUE, guesses(TRUE, accuracy + 0.2 * labeled, seed), line, labeled, round(100 * labeled) + seed, seed)
         for line, accuracy in (("late", 0.4), ("early", 0.7))
-        for labelled in (1.0, 0.1)
+        for labeled in (1.0, 0.1)
         for seed in (0, 1, 2)
     ],
     ignore_index=True,
 )
 
 
-def figures(table, line="a", labelled=1.0):
-    return table[(table["line"] == line) & (table["labelled"] == labelled)].set_index("metric")
+def figures(table, line="a", labeled=1.0):
+    return table[(table["recipe"] == line) & (table["label_fraction"] == labeled)].set_index("metric")
 
 
 def test_every_line_share_and_metric_has_a_row():
     table = curve_table(CURVE, "validation")
-    shuffled = pd.concat([part.sample(frac=1, random_state=1) for _, part in CURVE.groupby("line", sort=False)])
+    shuffled = pd.concat([part.sample(frac=1, random_state=1) for _, part in CURVE.groupby("recipe", sort=False)])
     pd.testing.assert_frame_equal(curve_table(shuffled, "validation"), table)
-    assert table["line"].unique().tolist() == ["late", "early"]  # as they come
-    assert table["labelled"].unique().tolist() == [0.1, 1.0]
-    assert not table.duplicated(["line", "labelled", "metric"]).any() and len(table) == 2 * 2 * 6
+    assert table["recipe"].unique().tolist() == ["late", "early"]  # as they come
+    assert table["label_fraction"].unique().tolist() == [0.1, 1.0]
+    assert not table.duplicated(["recipe", "label_fraction", "metric"]).any() and len(table) == 2 * 2 * 6
     assert (table["seeds"] == 3).all() and (table["n"] == 90).all()
     assert figures(table, "late", 0.1)["images"].unique() == [11]
 
 
 def test_values_are_means_over_seeds_of_the_metrics_of_a_run():
     ours = figures(curve_table(CURVE, "validation"), "early", 0.1)
-    cells = CURVE[(CURVE["line"] == "early") & (CURVE["labelled"] == 0.1)]
+    cells = CURVE[(CURVE["recipe"] == "early") & (CURVE["label_fraction"] == 0.1)]
     runs = [classification_metrics(run.iloc[:, 4:]) for _, run in cells.groupby("seed")]
     for metric in ("accuracy", "macro_f1", "macro_precision", "macro_recall", "log_loss"):
         values = [run[metric]["value"] for run in runs]
@@ -90,7 +92,7 @@ def test_batches_sorted_by_class_put_macro_f1_far_below_accuracy():
     assert figures(curve_table(cells, "validation")).loc["batched_macro_f1", ["low", "high"]].isna().all()
 
 
-def test_unlabelled_images_and_other_splits_are_not_scored():
+def test_unlabeled_images_and_other_splits_are_not_scored():
     whole = cell(TRUE, guesses(TRUE, 0.6, 4))
     whole.loc[:9, "true_class"] = ""
     both = pd.concat([whole, cell(TRUE, TRUE, split="test")])
@@ -101,20 +103,22 @@ def test_unlabelled_images_and_other_splits_are_not_scored():
 
 
 def test_a_better_line_is_told_apart_and_an_equal_one_is_not():
-    equal = CURVE[CURVE["line"] == "late"].assign(line="same")
+    equal = CURVE[CURVE["recipe"] == "late"].assign(recipe="same")
     table = line_differences(pd.concat([CURVE, equal]), "late", "validation")
-    assert table["line"].tolist() == ["early", "early", "same", "same"]
-    assert table["said"].tolist() == ["better"] * 2 + ["not told apart"] * 2
-    accuracy = curve_table(CURVE, "validation").query("metric == 'accuracy'").set_index(["line", "labelled"])["value"]
-    gap = table.set_index(["line", "labelled"])["difference"]
-    for labelled in (0.1, 1.0):
-        assert gap["early", labelled] == pytest.approx(accuracy["early", labelled] - accuracy["late", labelled])
-        assert gap["same", labelled] == 0
-    assert line_differences(CURVE, "early", "validation")["said"].tolist() == ["worse", "worse"]
+    assert table["recipe"].tolist() == ["early", "early", "same", "same"]
+    assert table["note"].tolist() == ["better"] * 2 + ["not told apart"] * 2
+    accuracy = (
+        curve_table(CURVE, "validation").query("metric == 'accuracy'").set_index(["recipe", "label_fraction"])["value"]
+    )
+    gap = table.set_index(["recipe", "label_fraction"])["difference"]
+    for labeled in (0.1, 1.0):
+        assert gap["early", labeled] == pytest.approx(accuracy["early", labeled] - accuracy["late", labeled])
+        assert gap["same", labeled] == 0
+    assert line_differences(CURVE, "early", "validation")["note"].tolist() == ["worse", "worse"]
 
 
 def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval():
-    one = CURVE[(CURVE["line"] == "late") & (CURVE["labelled"] == 1) & (CURVE["seed"] == 0)]
+    one = CURVE[(CURVE["recipe"] == "late") & (CURVE["label_fraction"] == 1) & (CURVE["seed"] == 0)]
     names = one["image_id"].tolist()
     groups = {name: place // 6 for place, name in enumerate(names)}
     expected = classification_metrics(one.iloc[:, 4:], groups=groups)
@@ -127,7 +131,7 @@ def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval(
     table = curve_table(CURVE, "validation", groups=few)
     assert table[["low", "high"]].isna().all(axis=None) and table["value"].notna().all()
     differences = line_differences(CURVE, "late", "validation", groups=few)
-    assert differences["low"].isna().all() and set(differences["said"]) == {"not told apart"}
+    assert differences["low"].isna().all() and set(differences["note"]) == {"not told apart"}
 
 
 @pytest.mark.parametrize(

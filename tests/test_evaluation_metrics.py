@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from marinecv.evaluation.figures import MIN_GROUPS, interval_words
+from marinecv.evaluation.estimates import MIN_GROUPS, interval_text
 from marinecv.evaluation.metrics import (
     classification_metrics,
     confused_pairs,
@@ -46,8 +46,8 @@ def test_figures_equal_sklearns(absent):
             assert ours[f"{average}_{name}"] == pytest.approx(value, abs=EXACT)
     names = list(confusion(table).index)
     probabilities = probabilities_of_table(table)
-    codes = true.map(names.index)
-    assert ours["top3_accuracy"] == sk.top_k_accuracy_score(codes, probabilities, k=3, labels=range(len(names)))
+    indices = true.map(names.index)
+    assert ours["top3_accuracy"] == sk.top_k_accuracy_score(indices, probabilities, k=3, labels=range(len(names)))
 
 
 @pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")  # float32 sums differ from 1 by 1e-7
@@ -55,8 +55,8 @@ def test_log_loss_equals_sklearns_even_for_a_certain_error():
     table = random_table()
     table.loc[0, table.columns[4:]] = np.float32(0)
     names = list(confusion(table).index)
-    codes = table["true_class"].map(names.index)
-    theirs = sk.log_loss(codes, probabilities_of_table(table), labels=range(len(names)))
+    indices = table["true_class"].map(names.index)
+    theirs = sk.log_loss(indices, probabilities_of_table(table), labels=range(len(names)))
     assert classification_metrics(table)["log_loss"]["value"] == pytest.approx(theirs, rel=EXACT)
     assert image_losses(table).max() == pytest.approx(-np.log(np.finfo(float).eps))
 
@@ -72,8 +72,8 @@ def test_class_figures_equal_sklearns(absent):
     for name, values in zip(("precision", "recall", "f1", "support"), theirs, strict=True):
         assert ours[name].to_numpy() == pytest.approx(values, abs=EXACT)
     for name, row in zip(names, ours.itertuples(), strict=True):  # specificity is the recall of "not this class"
-        rest = sk.recall_score(table["true_class"] != name, table["predicted_class"] != name)
-        assert row.specificity == pytest.approx(rest, abs=EXACT)
+        of_others = sk.recall_score(table["true_class"] != name, table["predicted_class"] != name)
+        assert row.specificity == pytest.approx(of_others, abs=EXACT)
         assert row.specificity_low <= row.specificity <= row.specificity_high
 
 
@@ -86,18 +86,18 @@ def test_absent_class_keeps_its_row():
 
 def test_intervals_hold_their_value_and_narrow_with_n():
     few, many = (classification_metrics(random_table(n=n)) for n in (50, 2000))
-    for name in (name for name in few if name not in ("n", "unlabelled")):
+    for name in (name for name in few if name not in ("n", "unlabeled")):
         for scores in (few, many):
             assert scores[name]["low"] < scores[name]["value"] < scores[name]["high"]
         assert few[name]["high"] - few[name]["low"] > many[name]["high"] - many[name]["low"]
         assert few[name]["n"] == 50
 
 
-def test_unlabelled_images_are_counted_and_not_scored():
+def test_unlabeled_images_are_counted_and_not_scored():
     table = random_table(n=20)
     table.loc[:4, "true_class"] = ""
     scores = classification_metrics(table)
-    assert (scores["n"], scores["unlabelled"], scores["accuracy"]["n"]) == (15, 5, 15)
+    assert (scores["n"], scores["unlabeled"], scores["accuracy"]["n"]) == (15, 5, 15)
     assert confusion(table).to_numpy().sum() == 15
     with pytest.raises(ValueError, match="None of the 20 rows has a true class"):
         classification_metrics(table.assign(true_class=""))
@@ -171,9 +171,9 @@ def test_twenty_copies_of_each_image_are_worth_no_more_than_one():
     copies = pd.concat([table.assign(image_id=table["image_id"] + f" {copy}") for copy in range(20)])
     alone = classification_metrics(table)
     blind = classification_metrics(copies)
-    told = classification_metrics(copies, groups={id_: id_.split()[0] for id_ in copies["image_id"]})
+    grouped = classification_metrics(copies, groups={id_: id_.split()[0] for id_ in copies["image_id"]})
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top3_accuracy"):
-        width, of_blind, of_told = (each[name]["high"] - each[name]["low"] for each in (alone, blind, told))
+        width, of_blind, of_told = (each[name]["high"] - each[name]["low"] for each in (alone, blind, grouped))
         assert of_told == pytest.approx(width, rel=0.15) and of_blind < 0.3 * width
 
 
@@ -200,5 +200,5 @@ def test_of_fewer_than_six_groups_there_is_no_interval_and_that_by_image_is_name
             "method": "by image, assumes independent images",
         }
         groups = "1 group" if count == 1 else f"{count} groups"
-        assert interval_words(figure) == f"from {groups} of related images: no interval"
+        assert interval_text(figure) == f"from {groups} of related images: no interval"
     assert json.loads(json.dumps(scores)) == scores  # no NaN

@@ -10,17 +10,17 @@ from scenes import guide_model as guide
 
 import marinecv as mcv
 from marinecv.export.model import export_model
-from marinecv.models.load import check_stock
+from marinecv.models.safe_load import check_loadable
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.evaluate import run_of_model
 from pipelines.cli import main
 
 
 @pytest.fixture(scope="module")
 def data(shared_tank):
-    manifest = mcv.locate(None, shared_tank)
+    manifest = mcv.find_data(None, shared_tank)
     catalog = mcv.read_catalog(manifest)
     return catalog, mcv.class_names_of(catalog, manifest)
 
@@ -33,7 +33,7 @@ def own(data, tmp_path_factory):
 
 def test_it_is_finished_and_says_what_the_model_says(own, data):
     catalog, names = data
-    assert own.own and own.finished and not own.trained and own.class_names == names and own.spec == SPEC
+    assert own.is_external and own.finished and not own.trained and own.class_names == names and own.spec == SPEC
     model = keras.Sequential([guide(), layers.Softmax()])
     pd.testing.assert_frame_equal(
         mcv.read_predictions(own.path("predictions.csv")),
@@ -51,8 +51,8 @@ def test_its_page_has_no_settings_of_a_training(own):
 
 def said_by(capsys, *words, code=0):
     assert main(list(map(str, words))) == code
-    told = capsys.readouterr()
-    return told.out + told.err
+    output = capsys.readouterr()
+    return output.out + output.err
 
 
 def test_it_is_listed_and_predicts(own, shared_tank, tmp_path, capsys):
@@ -66,8 +66,8 @@ def test_the_other_commands_read_it(own, shared_tank, capsys):
     said = said_by(capsys, "evaluate", own.folder)
     assert "balanced_accuracy" in said and "have a copy" in said and "--folds" not in said
     assert "--folds" not in own.path("report.html").read_text("utf-8")
-    assert "accuracy" in said_by(capsys, "evaluate", own.folder, "--on", "test", "--data-dir", shared_tank)
-    assert "heat in the box" in said_by(capsys, "explain", own.folder, "--layer", "inner_conv")
+    assert "accuracy" in said_by(capsys, "evaluate", own.folder, "--split", "test", "--data-dir", shared_tank)
+    assert "inside the box" in said_by(capsys, "explain", own.folder, "--layer", "inner_conv")
     assert "latent.html" in said_by(capsys, "latent", own.folder, "--clusters", 2)
     assert "report.html" in said_by(capsys, "report", own.folder)
 
@@ -81,8 +81,8 @@ def test_it_is_compared_with_a_trained_one(own, data, tmp_path, capsys):
 def test_it_is_exported_with_its_augmentation_left_out(own, format):
     for package in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
         pytest.importorskip(package)
-    certificate = export_model(own, format)
-    assert certificate["agreement"]["value"] == 1 and certificate["largest_difference"] < 1e-5
+    parity = export_model(own, format)
+    assert parity["agreement"]["value"] == 1 and parity["largest_difference"] < 1e-5
 
 
 def test_there_is_nothing_to_train_again(own, capsys):
@@ -90,7 +90,7 @@ def test_there_is_nothing_to_train_again(own, capsys):
         assert "was trained elsewhere and has no recipe" in said_by(capsys, *words, code=1)
     with pytest.raises(ValueError, match="cannot be resumed"):
         Recipe.of(own)
-    assert DataChoice.of(own) == DataChoice(name="own")
+    assert DataConfig.of(own) == DataConfig(name="own")
     (own.folder / "timing.json").write_text("[")
     with pytest.raises(ValueError, match=r"Make the run again with run_of_model\.$"):
         _ = Run(own.folder).timing
@@ -126,8 +126,8 @@ def test_a_catalog_that_no_run_can_read_is_refused_and_nothing_is_left(data, tmp
     catalog, names = data
     with pytest.raises(ValueError, match="no usable validation image with a class.* Received: .'train'."):
         run_of_model(tmp_path / "run", guide(), catalog[catalog["split"] == "train"], SPEC, names)
-    with pytest.raises(ValueError, match="lacks the column 'share'"):
-        run_of_model(tmp_path / "run", guide(), catalog.drop(columns="share"), SPEC, names)
+    with pytest.raises(ValueError, match="lacks the column 'dominance'"):
+        run_of_model(tmp_path / "run", guide(), catalog.drop(columns="dominance"), SPEC, names)
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
@@ -156,4 +156,4 @@ def test_a_loss_of_the_users_own_stays_out(data, tmp_path):
     model.compile("adam", loss=OwnLoss())
     assert run_of_model(tmp_path / "run", model, data[0], SPEC, data[1]).finished
     with pytest.raises(ValueError, match="cannot be kept in a run: .*OwnLoss"):
-        check_stock(model)
+        check_loadable(model)

@@ -9,7 +9,7 @@ from conftest import draw_image
 from keras import layers
 
 from marinecv.evaluation.predict import predict_table
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=48, width=64, fit="stretch")
@@ -30,7 +30,7 @@ def catalog(tmp_path):
         draw_image(name, seed=number).save(path)
         problem, label = ("no box", "") if number == 1 else ("", "" if number == 3 else name)
         rows.append([path.name, str(path), "test" if number > 2 else "train", label, "", 64, 48, 1.0, problem])
-    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
+    columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -42,25 +42,27 @@ def test_each_usable_image_gets_its_own_row(catalog):
     assert table["split"].tolist() == ["train", "train", "test", "test"]
 
 
-@pytest.mark.parametrize("bank", [False, True])
+@pytest.mark.parametrize("cache_features", [False, True])
 @pytest.mark.parametrize(
     "wrong", [lambda pixels: pixels[:3], lambda pixels: pixels[:, ::2], lambda pixels: pixels / 255]
 )
-def test_pixels_of_other_images_are_refused(catalog, wrong, bank):
+def test_pixels_of_other_images_are_refused(catalog, wrong, cache_features):
     pixels, _ = load_pixels(catalog, SPEC)
     with pytest.raises(ValueError, match=r"Expected pixels of the 4 usable rows: an array of uint8 \(4, 48, 64, 3\)"):
-        predict_table(mean_color(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), bank=bank)
+        predict_table(
+            mean_color(), catalog, SPEC, ("crab", "eel", "ray"), pixels=wrong(pixels), cache_features=cache_features
+        )
 
 
 def test_predicting_leaves_no_pixels_in_memory(catalog):
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Softmax()])
     for _ in range(2):
         pixels, _ = load_pixels(catalog, SPEC)
-        held = weakref.ref(pixels)
+        reference = weakref.ref(pixels)
         predict_table(model, catalog, SPEC, ["crab", "eel", "ray"], pixels=pixels)
         del pixels
         gc.collect()
-        assert held() is None
+        assert reference() is None
 
 
 def colors(*last, units=3):
@@ -75,7 +77,7 @@ def test_logits_get_the_softmax_that_the_user_would_lay_on_them(catalog):
     names, model = ["crab", "eel", "ray"], colors()
     expected = predict_table(keras.Sequential([model, layers.Softmax()]), catalog, SPEC, names)
     pd.testing.assert_frame_equal(predict_table(model, catalog, SPEC, names), expected)
-    kept = predict_table(model, catalog, SPEC, names, pixels=load_pixels(catalog, SPEC)[0], bank=True)
+    kept = predict_table(model, catalog, SPEC, names, pixels=load_pixels(catalog, SPEC)[0], cache_features=True)
     np.testing.assert_allclose(kept.filter(like="p_"), expected.filter(like="p_"), atol=1e-5)
 
 

@@ -43,7 +43,7 @@ def test_table_comes_back_equal_from_csv(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["predictions.csv"]
 
 
-def test_table_of_unlabelled_images_comes_back_equal(tmp_path):
+def test_table_of_unlabeled_images_comes_back_equal(tmp_path):
     write_predictions(small_table(), tmp_path / "predictions.csv")
     assert read_predictions(tmp_path / "predictions.csv")["true_class"].tolist() == ["NA", "007", ""]
 

@@ -16,7 +16,7 @@ from five_reports.bounds import (
     ways_within,
 )
 
-from marinecv.evaluation.verdicts import VERDICTS, attainable, verdict
+from marinecv.evaluation.published_comparison import COMPARISONS, attainable, compare_with_published
 
 HALF = Fraction(1, 2)
 BOTH = ("rounded", "truncated")
@@ -73,13 +73,13 @@ def test_a_figure_must_be_as_printed_and_of_images(figure):
     ],
 )
 def test_verdicts(arguments, word):
-    judged = verdict(*arguments)
-    assert judged["verdict"] == word and word in VERDICTS and judged["sentence"].endswith(".")
+    judged = compare_with_published(*arguments)
+    assert judged["verdict"] == word and word in COMPARISONS and judged["sentence"].endswith(".")
     assert (judged["smallest_difference"] is not None) == (word in ("consistent", "exceeded", "below"))
 
 
 def test_the_sentence_names_both_figures_and_the_smallest_difference():
-    assert "0.7402 here, 0.7480 published" in (sentence := verdict("0.7480", 127, 94, 127)["sentence"])
+    assert "0.7402 here, 0.7480 published" in (sentence := compare_with_published("0.7480", 127, 94, 127)["sentence"])
     assert "0.114" in sentence
 
 

@@ -37,13 +37,13 @@ def one_sided(seen, weights=(20.0, -20.0, 0.0)):
 
 def told_where(weight):
     """Sees bright spots, in the left half where the first attribute is 1, and the right half where the second is."""
-    pixels, told = keras.Input((SIDE, SIDE, 3), name="pixels"), keras.Input((2,), name="attributes")
+    pixels, attributes = keras.Input((SIDE, SIDE, 3), name="pixels"), keras.Input((2,), name="attributes")
     left = layers.Conv2D(1, 1, activation="relu", name="left")(pixels * (LEFT / 255))
     right = layers.Conv2D(1, 1, activation="relu", name="right")(pixels * ((1 - LEFT) / 255))
     both = layers.Concatenate(name="both")([left, right])
-    x = layers.Multiply(name="gated")([layers.GlobalAveragePooling2D(name="average")(both), told])
+    x = layers.Multiply(name="gated")([layers.GlobalAveragePooling2D(name="average")(both), attributes])
     outputs = layers.Dense(2, activation="softmax", name="probabilities")(x)
-    model = keras.Model([pixels, told], outputs, name="told_where")
+    model = keras.Model([pixels, attributes], outputs, name="told_where")
     for name in ("left", "right"):
         model.get_layer(name).set_weights([np.full((1, 1, 3, 1), 1 / 3), np.full(1, -0.5)])
     model.get_layer("probabilities").set_weights([np.tile([weight, -weight], (2, 1)), np.zeros(2)])
@@ -306,7 +306,7 @@ def test_jax_gives_what_tensorflow_gives(images, tmp_path):
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     rows = {"image_id": paths, "path": paths, "split": "validation", "class_name": list("abc"), "group": ""}
-    catalog = pd.DataFrame({**rows, "width": SIDE, "height": SIDE, "share": 1.0, "problem": ""})
+    catalog = pd.DataFrame({**rows, "width": SIDE, "height": SIDE, "dominance": 1.0, "problem": ""})
     catalog.to_csv(tmp_path / "catalog.csv", index=False)
     for backend in ("tensorflow", "jax"):
         environment = {**os.environ, "KERAS_BACKEND": backend, "MARINECV_HOME": str(tmp_path / f"home_{backend}")}

@@ -7,13 +7,13 @@ from pages import assert_self_contained, make_run
 from PIL import Image
 from test_escaping import NAMES, assert_harmless, shown
 
-from marinecv.explain.in_box import MEASURES, keep_figures
+from marinecv.explain.localization import MEASURES, save_localization
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report.explain_page import (
     MEASURE_NAMES,
     SIDE_PX,
     TITLES,
-    heat_tables,
+    localization_tables,
     overlay_pictures,
     save_overlay,
     write_explanation,
@@ -31,7 +31,7 @@ def picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "spec", [ImageSpec(height=32, width=32, canvas_px=128), ImageSpec(height=24, width=20, fit="stretch")]
+    "spec", [ImageSpec(height=32, width=32, letterbox_px=128), ImageSpec(height=24, width=20, fit="stretch")]
 )
 def test_heat_on_the_left_of_the_tensor_is_on_the_left_of_the_picture(picture, spec):
     heat = np.zeros(spec.shape[:2], np.float32)
@@ -43,7 +43,7 @@ def test_heat_on_the_left_of_the_tensor_is_on_the_left_of_the_picture(picture, s
 
 
 def test_heat_on_padding_is_not_shown(picture):
-    spec = ImageSpec(height=32, width=32, canvas_px=128)
+    spec = ImageSpec(height=32, width=32, letterbox_px=128)
     heat = np.ones((32, 32), np.float32)
     heat[10:22, 8:24] = 0  # the picture
     plain, overlay = map(np.asarray, overlay_pictures(picture, heat, spec))
@@ -69,14 +69,14 @@ def some_figures(run, split="validation", names=("all", "crab")):
     figures = pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
     figures.loc[figures["class_name"] == "crab", ["value", "low", "high"]] = np.nan
     figures.loc[figures["class_name"] == "crab", "n"] = 0
-    return keep_figures(run, split, "conv", "#102030", figures)
+    return save_localization(run, split, "conv", "#102030", figures)
 
 
 def test_every_measure_has_a_name_and_a_class_without_images_an_empty_row(tmp_path):
     run = Run(make_run(tmp_path / "run"))
     assert "heat-in-box" not in write_run_report(run.folder).read_text(encoding="utf-8")
-    [table] = heat_tables(some_figures(run))
-    assert set(MEASURE_NAMES) == set(MEASURES) and heat_tables(None) == []
+    [table] = localization_tables(some_figures(run))
+    assert set(MEASURE_NAMES) == set(MEASURES) and localization_tables(None) == []
     assert [row["class_name"] for row in table["rows"]] == ["all", "crab"] and table["layer"] == "conv"
     html = write_run_report(run.folder).read_text(encoding="utf-8")
     assert '<a href="#heat-in-box">' in html and "0.500 <small>0.250 to 0.750</small>" in html

@@ -10,21 +10,21 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLOURS
+from conftest import COLORS
 from keras import layers, ops
 from test_report_pages import assert_self_contained
 
 import marinecv as mcv
-from marinecv.atomic import replaced
 from marinecv.evaluation.predictions import make_table
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
-from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, check_export
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
 from marinecv.export.model import export_model, measure_original
+from marinecv.export.parity import PARITY_FILE, agreement, calibration_of, check_export, self_test_images
 from marinecv.export.table import read_exports
-from marinecv.hashes import sha256
+from marinecv.files.atomic import replaced_folder
+from marinecv.files.hashes import sha256
 from marinecv.runs import Run
 from marinecv.schema import read_json
 from marinecv.workflows.export import check_exports
@@ -32,11 +32,11 @@ from marinecv.workflows.folders import list_work
 from pipelines.cli import main
 
 COPIES = 300  # small weights are not quantized
-KINDS = [("litert", kind) for kind in formats.QUANTISATIONS] + [("savedmodel", "none"), ("onnx", "none")]
+KINDS = [("litert", kind) for kind in formats.QUANTIZATIONS] + [("savedmodel", "none"), ("onnx", "none")]
 NAMES = [format if kind == "none" else f"{format}-{kind}" for format, kind in KINDS]
 
 
-def colour_reader(takes=(0, 1, 2)):
+def color_reader(takes=(0, 1, 2)):
     """A model that recognizes the main color of an image, red, green or blue, and predicts color i as `takes[i]`."""
     pixels = keras.Input((32, 32, 3), name="pixels")
     x = layers.Conv2D(3, 1, use_bias=False, name="channels")(layers.Rescaling(1 / 255)(pixels))
@@ -56,9 +56,9 @@ def engines():
 def run_with(model, finished_run, folder) -> Run:
     """A copy with another model, and with images that fill what it sees."""
     shutil.copytree(finished_run, folder)
-    contract = json.loads((folder / "contract.json").read_text())
-    contract["image"] |= {"fit": "stretch", "canvas_px": None}
-    (folder / "contract.json").write_text(json.dumps(contract))
+    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    preprocessing["image"] |= {"fit": "stretch", "letterbox_px": None}
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing))
     model.save(folder / "model.keras")
     (folder / "calibration.json").unlink()  # it is of another model
     return Run(folder)
@@ -67,13 +67,13 @@ def run_with(model, finished_run, folder) -> Run:
 @pytest.fixture
 def run(finished_run, tmp_path):
     """A run that a test may change, with a model that classifies every image of the tank correctly."""
-    return run_with(colour_reader(), finished_run, tmp_path / "run")
+    return run_with(color_reader(), finished_run, tmp_path / "run")
 
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
     """A run with every export. Only to be read."""
-    run = run_with(colour_reader(), finished_run, tmp_path_factory.mktemp("exported") / "run")
+    run = run_with(color_reader(), finished_run, tmp_path_factory.mktemp("exported") / "run")
     original = measure_original(run)
     for format, kind in KINDS:
         export_model(run, format, kind, original=original)
@@ -82,7 +82,7 @@ def exported(finished_run, tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_export_gives_what_its_model_gives(exported, name):
-    images = np.concatenate([canary_images((32, 32, 3), seed) for seed in range(10)])  # more than one batch
+    images = np.concatenate([self_test_images((32, 32, 3), seed) for seed in range(10)])  # more than one batch
     expected = exported.load_model().predict(images, verbose=0)
     assert np.ptp(expected, axis=0).min() > 0.1  # so that one answer for all would not do
     found = load_exported(exported.path("exports", name))(images.astype(np.uint8))
@@ -94,10 +94,12 @@ def test_an_export_gives_what_its_model_gives(exported, name):
 def test_labels_are_in_the_order_of_the_outputs(exported, name):
     folder = exported.path("exports", name)
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
-    pictures = np.stack([np.full((32, 32, 3), color) for color in COLOURS.values()])
-    assert [labels[index] for index in load_exported(folder)(pictures).argmax(axis=1)] == list(COLOURS)
-    contract = exported.read("contract.json")
-    assert contract.pop("data_dirs") and read_json(folder / "contract.json") == contract  # no path of this machine
+    pictures = np.stack([np.full((32, 32, 3), color) for color in COLORS.values()])
+    assert [labels[index] for index in load_exported(folder)(pictures).argmax(axis=1)] == list(COLORS)
+    preprocessing = exported.read("preprocessing.json")
+    assert (
+        preprocessing.pop("data_dirs") and read_json(folder / "preprocessing.json") == preprocessing
+    )  # no path of this machine
     assert check_export(folder) == ""
 
 
@@ -117,14 +119,16 @@ def test_quantized_files_are_smaller_and_take_and_give_single_precision(exported
 
 def test_the_certificate_has_what_was_measured(exported):
     folder = exported.path("exports", "litert-int8-full")
-    found = json.loads((folder / CERTIFICATE).read_text())
+    found = json.loads((folder / PARITY_FILE).read_text())
     assert found["bytes"] == (folder / "model.tflite").stat().st_size
-    assert found["sha256"] == {name: sha256(folder / name) for name in ("model.tflite", "labels.txt", "contract.json")}
+    assert found["sha256"] == {
+        name: sha256(folder / name) for name in ("model.tflite", "labels.txt", "preprocessing.json")
+    }
     accuracy = found["accuracy"]
     assert (accuracy["value"], accuracy["n"], found["split"]) == (1, 3, "validation") and accuracy["low"] > 0.4
     assert found["original"]["accuracy"] == accuracy and found["agreement"]["n"] == 3
     assert 0 < found["largest_difference"] < 0.03 and found["latency_ms"] > 0 and found["threads"] >= 1
-    assert np.shape(found["canary"]["probabilities"]) == (4, 3) and found["calibration_images"] == 6
+    assert np.shape(found["self_test"]["probabilities"]) == (4, 3) and found["calibration_images"] == 6
     assert (found["temperature"], found["calibration_sha256"]) == (None, None)
     assert str(exported.folder.parent) not in json.dumps(found)  # it travels: no folder of one's own
 
@@ -133,7 +137,7 @@ def test_a_calibration_of_too_few_images_has_no_temperature_and_one_of_another_m
     expected = {"temperature": None, "calibration_sha256": sha256(finished_run / "calibration.json")}
     assert calibration_of(Run(finished_run)) == expected
     shutil.copyfile(finished_run / "calibration.json", run.path("calibration.json"))
-    with pytest.raises(ValueError, match="another contract.json"):
+    with pytest.raises(ValueError, match="another preprocessing.json"):
         export_model(run, "litert")
     assert not run.path("exports").exists()
 
@@ -163,9 +167,9 @@ def test_full_integers_are_calibrated_on_images_of_train_alone(run, monkeypatch)
 
 def one_wrong(monkeypatch):
     """Let every conversion write a model that takes rays for eels: 2 of 3 right."""
-    worse = colour_reader(takes=(0, 1, 1))
+    worse = color_reader(takes=(0, 1, 1))
     write = exporting.write_model
-    monkeypatch.setattr(exporting, "write_model", lambda model, *rest: write(worse, *rest))
+    monkeypatch.setattr(exporting, "write_model", lambda model, *args: write(worse, *args))
 
 
 def test_an_export_that_loses_more_than_the_margin_is_refused_and_leaves_nothing(run, monkeypatch, capsys):
@@ -174,7 +178,7 @@ def test_an_export_that_loses_more_than_the_margin_is_refused_and_leaves_nothing
         export_model(run, "savedmodel")
     page = run.path("report.html").read_bytes()
     printed = shell(capsys, run.folder, "--format", "savedmodel", "--margin", "0.3", code=1)
-    assert "at most 0.3 less: allow more with --margin, or take another --quantise" in printed.err and not printed.out
+    assert "at most 0.3 less: allow more with --margin, or take another --quantize" in printed.err and not printed.out
     assert os.listdir(run.path("exports")) == [".lock"] and run.path("report.html").read_bytes() == page
     assert export_model(run, "savedmodel", margin=1 - 2 / 3)["agreement"]["value"] == pytest.approx(2 / 3)
 
@@ -222,11 +226,11 @@ def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypa
             raise KeyboardInterrupt
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), replaced(place):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), replaced_folder(place):
         patch.setattr(os, "replace", stopped)
     assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["older"]
     place.rename(tmp_path / ".place.old")  # as a killed process leaves it
-    with replaced(place, said.append) as folder:
+    with replaced_folder(place, said.append) as folder:
         assert (place / "older").is_file()
         (folder / "newer").touch()
     assert os.listdir(tmp_path) == ["place"] and os.listdir(place) == ["newer"]
@@ -239,9 +243,9 @@ def litert(exported, tmp_path):
     return shutil.copytree(exported.path("exports", "litert"), tmp_path / "litert")
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "contract.json"])
+@pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "preprocessing.json"])
 def test_the_check_notices_a_changed_file_and_does_not_load_it(litert, name, monkeypatch):
-    monkeypatch.setattr(sys.modules["marinecv.export.certificate"], "load_exported", interrupted)
+    monkeypatch.setattr(sys.modules["marinecv.export.parity"], "load_exported", interrupted)
     (litert / name).write_bytes((litert / name).read_bytes()[:-1] + b"~")
     assert check_export(litert) == f"{name} has changed since the parity check. Export it again."
 
@@ -253,9 +257,9 @@ def test_the_check_notices_files_too_few_or_too_many_and_other_self_test_images(
     labels = (litert / "labels.txt").rename(litert.parent / "labels.txt")
     assert "labels.txt has changed" in check_export(litert)
     labels.rename(litert / "labels.txt")
-    parity = json.loads((litert / CERTIFICATE).read_text())
-    parity["canary"]["probabilities"][2][1] += 0.25
-    (litert / CERTIFICATE).write_text(json.dumps(parity))
+    parity = json.loads((litert / PARITY_FILE).read_text())
+    parity["self_test"]["probabilities"][2][1] += 0.25
+    (litert / PARITY_FILE).write_text(json.dumps(parity))
     assert "self-test images differ from the parity check by up to 0.250" in check_export(litert)
 
 
@@ -263,17 +267,17 @@ def test_the_check_notices_files_too_few_or_too_many_and_other_self_test_images(
     ("change", "message"),
     [
         (lambda parity: parity.pop("sha256"), "missing required field `sha256`"),
-        (lambda parity: parity["canary"].update(probabilities=[1]), "'canary.probabilities.0' of .* is 1"),
-        (lambda parity: parity["canary"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
+        (lambda parity: parity["self_test"].update(probabilities=[1]), "'self_test.probabilities.0' of .* is 1"),
+        (lambda parity: parity["self_test"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
     ],
 )
 def test_the_check_names_what_is_wrong_with_a_broken_or_absent_certificate(litert, change, message):
-    parity = json.loads((litert / CERTIFICATE).read_text())
+    parity = json.loads((litert / PARITY_FILE).read_text())
     change(parity)
-    (litert / CERTIFICATE).write_text(json.dumps(parity))
+    (litert / PARITY_FILE).write_text(json.dumps(parity))
     assert re.search(message, check_export(litert))
-    (litert / CERTIFICATE).unlink()
-    assert "certificate.json cannot be read" in check_export(litert)
+    (litert / PARITY_FILE).unlink()
+    assert "parity.json cannot be read" in check_export(litert)
 
 
 def test_the_table_has_the_keras_model_first_and_a_row_an_export(exported):
@@ -301,8 +305,8 @@ def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
     ("words", "options", "message"),
     [
         (("tflite",), {}, "format to be one of .*'savedmodel'.*Received: format='tflite'"),
-        (("litert", "int4"), {}, "quantise to be one of .*Received: quantise='int4'"),
-        (("onnx", "float16"), {}, "quantise=float16 is for litert alone"),
+        (("litert", "int4"), {}, "quantize to be one of .*Received: quantize='int4'"),
+        (("onnx", "float16"), {}, "quantize=float16 is for litert alone"),
         (("litert",), {"margin": -0.01}, "margin from 0 to 1"),
         (("litert",), {"margin": float("nan")}, "margin from 0 to 1"),
     ],
@@ -322,29 +326,29 @@ def test_a_missing_package_is_named_with_what_brings_it(run, format, package, mo
 
 
 def test_a_class_with_a_line_break_has_no_line_in_the_labels(run):
-    contract = json.loads(run.path("contract.json").read_text())
-    run.path("contract.json").write_text(json.dumps({**contract, "class_names": ["crab", "e\nel", "ray"]}))
+    preprocessing = json.loads(run.path("preprocessing.json").read_text())
+    run.path("preprocessing.json").write_text(json.dumps({**preprocessing, "class_names": ["crab", "e\nel", "ray"]}))
     with pytest.raises(ValueError, match="line break"):
         export_model(run, "litert")
 
 
 def test_a_model_that_takes_attributes_is_refused(run):
-    pixels, told = keras.Input((32, 32, 3)), keras.Input((2,))
-    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), told])
-    keras.Model([pixels, told], layers.Dense(3, activation="softmax")(x)).save(run.path("model.keras"))
+    pixels, attributes = keras.Input((32, 32, 3)), keras.Input((2,))
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), attributes])
+    keras.Model([pixels, attributes], layers.Dense(3, activation="softmax")(x)).save(run.path("model.keras"))
     with pytest.raises(ValueError, match="takes attributes beside the image"):
         export_model(run, "litert")
 
 
 def test_missing_images_are_logged_and_without_any_nothing_is_measured(run, capsys):
-    catalog, gone = run.catalog, f"{run.read('contract.json')['data_dirs'][0]}/gone.jpg"
+    catalog, gone = run.catalog, f"{run.read('preprocessing.json')['data_dirs'][0]}/gone.jpg"
     validation = catalog.index[catalog["split"] == "validation"]
     for places in (validation[:1], validation):
         catalog.loc[places, "path"] = gone
         catalog.to_csv(run.path("catalog.csv"), index=False)
         if len(places) == 1:
             said = []
-            assert measure_original(run, say=said.append).figures["accuracy"]["n"] == 2
+            assert measure_original(run, log=said.append).figures["accuracy"]["n"] == 2
             measure_original(run)
             assert "1 of 3 validation images left out; the first, valid/crab" in said[0] and len(said) == 1
     assert not capsys.readouterr().out
@@ -379,7 +383,7 @@ def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path)
     model = keras.Model(pixels, layers.Dense(3, activation="softmax", dtype="float32")(x))
     plain = convert.in_float32(model)
     assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
-    images = canary_images((32, 32, 3), 0)
+    images = self_test_images((32, 32, 3), 0)
     expected = plain.predict(images, verbose=0)
     np.testing.assert_allclose(expected, model.predict(images, verbose=0), atol=0.02)
     for format in FILES:
@@ -398,18 +402,18 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
     folder = run.folder
     with pytest.raises(ValueError, match='no exports. Make one with format="litert"'):
         check_exports(run)
-    contract = json.loads((folder / "contract.json").read_text())
-    (folder / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    (folder / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
     assert mcv.export(folder, "savedmodel", log=None)["export"].tolist() == ["keras", "savedmodel"]
     assert capsys.readouterr() == ("", "") and check_exports(folder) == {"savedmodel": ""}
-    printed = shell(capsys, folder, "--format", "litert", "--quantise", "float16", "none", "float16")
+    printed = shell(capsys, folder, "--format", "litert", "--quantize", "float16", "none", "float16")
     assert printed.err == "" and printed.out.count("written to") == 2 and "n=3 validation images" in printed.out
     html = (folder / "report.html").read_text(encoding="utf-8")
     assert_self_contained(html)
     section = html.partition('<h2 id="exports">')[2].partition("<h2")[0]
     assert '<a href="#exports">' in html and section.count("<tr>") == 5 and ">litert-float16<" in section
     assert "validation evaluation: export to litert" in (folder / "log.txt").read_text()
-    assert json.loads((folder / "exports" / "litert" / "contract.json").read_text())["demonstration"] is True
+    assert json.loads((folder / "exports" / "litert" / "preprocessing.json").read_text())["demonstration"] is True
     assert shell(capsys, folder, "--check").out.count("passed") == 3
     (folder / "exports" / "litert" / "labels.txt").write_text("ray\neel\ncrab\n")
     printed = shell(capsys, folder, "--check", code=1).out
@@ -417,14 +421,14 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
 
 
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
-    write, worse = exporting.write_model, colour_reader(takes=(1, 2, 0))
+    write, worse = exporting.write_model, color_reader(takes=(1, 2, 0))
 
-    def spoiled(model, path, format, quantise, samples):
-        write(worse if quantise == "float16" else model, path, format, quantise, samples)
+    def spoiled(model, path, format, quantize, samples):
+        write(worse if quantize == "float16" else model, path, format, quantize, samples)
 
     monkeypatch.setattr(exporting, "write_model", spoiled)
     run.path("report.html").unlink()  # without one none is written
-    printed = shell(capsys, run.folder, "--format", "litert", "--quantise", "float16", "none", code=1)
+    printed = shell(capsys, run.folder, "--format", "litert", "--quantize", "float16", "none", code=1)
     assert printed.err.startswith("error: litert-float16 is not written") and printed.err.count("\n") == 1
     assert read_exports(run)["export"].tolist() == ["keras", "litert"] and not run.path("report.html").exists()
 
@@ -435,7 +439,7 @@ def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
         ([], "Expected --format, one of litert, savedmodel, onnx, or --check."),
         (["--check", "--format", "onnx", "--margin", "0.1"], "--check cannot be combined with --format, --margin"),
         (["--check"], "has no exports. Make one with --format litert."),
-        (["--format", "savedmodel", "--quantise", "none", "int8-full"], "int8-full is for litert alone"),
+        (["--format", "savedmodel", "--quantize", "none", "int8-full"], "int8-full is for litert alone"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_writes_nothing(run, capsys, words, message):
@@ -451,9 +455,9 @@ def test_a_report_is_written_again_and_runs_are_listed(finished_run, tmp_path, m
     (run / "report.html").unlink()
     assert mcv.write_report(str(run)) == run / "report.html" and (run / "report.html").is_file()
     (tmp_path / "runs" / "grid-1").mkdir()
-    (tmp_path / "runs" / "grid-1" / "study.json").write_text("{")
-    study, listed = list_work().itertuples(index=False)
-    assert (study.kind, study.state[:7]) == ("study", "broken:")
+    (tmp_path / "runs" / "grid-1" / "experiment.json").write_text("{")
+    experiment, listed = list_work().itertuples(index=False)
+    assert (experiment.kind, experiment.state[:7]) == ("experiment", "broken:")
     assert (str(listed.folder), listed.kind) == ("runs/tank-1", "run") and "validation accuracy" in listed.state
     (run / "metrics.json").unlink()
     assert 'resume("runs/tank-1")' in list_work()["state"].iloc[1]

@@ -9,28 +9,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COLOURS, draw_image
+from conftest import COLORS, draw_image
 from scenes import table_of_files
 
-from marinecv.data.store import store_path
-from marinecv.inputs import pixels as room
-from marinecv.inputs.pixels import load_pixels
+from marinecv.data.cache_dir import cache_path
+from marinecv.files.memmap import make_array
+from marinecv.inputs import pixel_cache as room
+from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
-from marinecv.mapped import make_array
 
-SMALL = ImageSpec(height=20, width=30, canvas_px=64)
-LARGE = ImageSpec(height=800, width=900, canvas_px=64)  # 2,160,000 bytes an image
+SMALL = ImageSpec(height=20, width=30, letterbox_px=64)
+LARGE = ImageSpec(height=800, width=900, letterbox_px=64)  # 2,160,000 bytes an image
 CHILD = """
 import os, sys, time
 from contextlib import nullcontext
-from marinecv.inputs import pixels as room
+from marinecv.inputs import pixel_cache as room
 from scenes import table_of_files
 from marinecv.inputs.spec import ImageSpec
 def wait(done):
     print("decoded", flush=True)
     {act}
 room.progress_bar = lambda *_, **__: nullcontext(wait)
-spec = ImageSpec(height=20, width=30, canvas_px=64)
+spec = ImageSpec(height=20, width=30, letterbox_px=64)
 pixels, catalog = room.load_pixels(table_of_files(sys.argv[1:]), spec, memory_budget_bytes=0)
 print(int(pixels.sum()), (catalog["problem"] == "").all())
 """
@@ -40,7 +40,7 @@ print(int(pixels.sum()), (catalog["problem"] == "").all())
 def files(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     for number, path in enumerate(paths):
-        draw_image(list(COLOURS)[number % 3], seed=number).save(path)
+        draw_image(list(COLORS)[number % 3], seed=number).save(path)
     return paths
 
 
@@ -48,14 +48,14 @@ def in_memory(files):
     return load_pixels(table_of_files(files), SMALL)[0]
 
 
-def mapped(files, spec=SMALL):
+def load_mapped(files, spec=SMALL):
     pixels, catalog = load_pixels(table_of_files(files), spec, memory_budget_bytes=0)
     assert (catalog["problem"] == "").all()
     return pixels
 
 
 def kept() -> Path:
-    (place,) = store_path("pixels").glob("*.npy")
+    (place,) = cache_path("pixels").glob("*.npy")
     return place
 
 
@@ -79,11 +79,11 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_pixels_are_made_anew(files, damage):
-    first = mapped(files).copy()
+    first = load_mapped(files).copy()
     np.testing.assert_array_equal(first, in_memory(files))
     DAMAGES[damage](kept())
-    np.testing.assert_array_equal(mapped(files), first)
-    assert sorted(path.name for path in store_path("pixels").iterdir()) == sorted([".lock", kept().name])
+    np.testing.assert_array_equal(load_mapped(files), first)
+    assert sorted(path.name for path in cache_path("pixels").iterdir()) == sorted([".lock", kept().name])
 
 
 def test_a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing(files):
@@ -92,22 +92,22 @@ def test_a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing(fil
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))  # no file of this process may be larger
     try:
         with pytest.raises(ValueError, match=r"8,640,000 bytes are needed and [\d,]+ are free.*MARINECV_HOME"):
-            mapped(files, LARGE)
+            load_mapped(files, LARGE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert [path.name for path in store_path("pixels").iterdir()] == [".lock"]
-    assert len(mapped(files, LARGE)) == 4
+    assert [path.name for path in cache_path("pixels").iterdir()] == [".lock"]
+    assert len(load_mapped(files, LARGE)) == 4
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot take room")
 def test_room_is_taken_for_real_before_the_first_pixel(files, monkeypatch):
     def fill(pixels, paths, spec, log):
-        (part,) = (path for path in store_path("pixels").iterdir() if path.name.endswith(".npy"))
+        (part,) = (path for path in cache_path("pixels").iterdir() if path.name.endswith(".npy"))
         assert part.stat().st_blocks * 512 >= pixels.nbytes
         return {}
 
-    monkeypatch.setattr(room, "_fill", fill)
-    mapped(files, LARGE)
+    monkeypatch.setattr(room, "_decode_into", fill)
+    load_mapped(files, LARGE)
 
 
 def test_where_room_cannot_be_taken_what_is_free_is_asked(tmp_path, files, monkeypatch):
@@ -116,7 +116,7 @@ def test_where_room_cannot_be_taken_what_is_free_is_asked(tmp_path, files, monke
     with pytest.raises(OSError, match="are free: No space left on device"):
         make_array(tmp_path / "part", (too_many, 1, 1, 3), np.uint8)
     assert (tmp_path / "part").stat().st_size < 1000
-    np.testing.assert_array_equal(mapped(files), in_memory(files))
+    np.testing.assert_array_equal(load_mapped(files), in_memory(files))
 
 
 def start(files, act: str) -> subprocess.Popen:
@@ -132,9 +132,9 @@ def test_a_process_killed_while_it_fills_leaves_nothing_that_counts_or_stays(fil
     child = start(files, "os.kill(os.getpid(), 9)")
     output, errors = child.communicate(timeout=120)
     assert child.returncode == -signal.SIGKILL and output == "decoded\n", errors
-    assert not list(store_path("pixels").glob("[!.]*.npy")) and list(store_path("pixels").glob(f".{child.pid}.*"))
-    np.testing.assert_array_equal(mapped(files), in_memory(files))
-    assert not list(store_path("pixels").glob(f".{child.pid}.*"))
+    assert not list(cache_path("pixels").glob("[!.]*.npy")) and list(cache_path("pixels").glob(f".{child.pid}.*"))
+    np.testing.assert_array_equal(load_mapped(files), in_memory(files))
+    assert not list(cache_path("pixels").glob(f".{child.pid}.*"))
 
 
 def test_two_processes_that_want_the_same_pixels_decode_them_once_and_both_have_them(files):

@@ -21,18 +21,18 @@ from scenes import saved
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.formats import NOT_UTF8
-from marinecv.data.images import FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, NO_TARGET, read_header
+from marinecv.data.images import DEAD_LINK, FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, read_header
 from marinecv.data.layouts import image_files, paths_below
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.records import MAX_BYTES, read_bytes, record_path
+from marinecv.data.shards.records import MAX_BYTES, read_bytes, record_path
 from marinecv.data.user_tables import usable
 from marinecv.inputs.decode import decode, decode_with_pillow
 from marinecv.inputs.pipeline import make_dataset
-from marinecv.inputs.pixels import load_pixels, read_pixels
-from marinecv.inputs.rgb import open_rgb
+from marinecv.inputs.pixel_cache import load_pixels, read_pixels
 from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.to_rgb import open_rgb
 
-SPEC = ImageSpec(height=24, width=32, canvas_px=64)
+SPEC = ImageSpec(height=24, width=32, letterbox_px=64)
 UNKNOWN = "cannot be read: not an image of a known kind, or its header is cut short"
 CRAB = draw_image("crab", seed=1)
 SECOND = {"save_all": True, "append_images": [draw_image("ray", seed=9)]}
@@ -183,9 +183,9 @@ def test_random_damage_ends_in_pixels_or_in_a_reason(tmp_path, kind):
                 assert str(error).startswith("cannot be decoded: ")
 
 
-def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> bytes:
+def png(width: int, height: int, bits: int, colors: int, pixels: bytes) -> bytes:
     """Return a PNG of compressed rows, each with a leading zero."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, colors, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
@@ -220,7 +220,7 @@ def test_a_bomb_is_a_row_with_its_size_and_is_not_decoded(tmp_path, monkeypatch,
     reason = f"30000x30000 pixels are more than {MAX_PIXELS:,}"
     assert catalog_of(tmp_path)["problem"].tolist() == [f"cannot be read: {reason}"]
     assert read_pixels([path], SPEC)[1] == {0: f"cannot be read: {reason}"}
-    for decoder in ("tensorflow.io.decode_jpeg", "marinecv.inputs.rgb.as_rgb"):
+    for decoder in ("tensorflow.io.decode_jpeg", "marinecv.inputs.to_rgb.as_rgb"):
         monkeypatch.setattr(decoder, lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=reason):
         decoded(huge(format))
@@ -264,7 +264,7 @@ HEADERS = {
     "orientation in XMP": segments(KINDS["baseline JPEG"], first=segment(0xE1, XMP)),
     "odd EXIF": segments(KINDS["baseline JPEG"], first=segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")),
     "RGB without conversion": saved(CRAB, "JPEG", quality=95, keep_rgb=True),
-    "grey": saved(CRAB.convert("L"), "JPEG", quality=95),
+    "gray": saved(CRAB.convert("L"), "JPEG", quality=95),
     "progressive": KINDS["progressive JPEG"],
     "without JFIF": segments(KINDS["baseline JPEG"], 0xE0),
     "restart markers": saved(CRAB, "JPEG", quality=95, restart_marker_rows=1),
@@ -279,7 +279,7 @@ def test_every_kind_of_jpeg_is_decoded_as_pillow_does_and_as_its_header_says(tmp
     assert read_header(put(tmp_path / "a.jpg", data)) == (found.shape[1], found.shape[0], "")
     upright = np.asarray(CRAB).astype(int)
     picture = np.rot90(upright, -1) if found.shape[0] == 64 else upright
-    assert abs(found - (picture if header != "grey" else picture.mean(axis=-1, keepdims=True))).mean() < 10
+    assert abs(found - (picture if header != "gray" else picture.mean(axis=-1, keepdims=True))).mean() < 10
 
 
 @pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2])
@@ -291,7 +291,7 @@ def test_a_jpeg_of_twelve_bits_is_a_row_with_a_reason(tmp_path, marker):
     assert loaded(tmp_path) == ({}, {"crab/a.jpg": UNKNOWN}) and read_pixels([str(path)], SPEC)[1]
 
 
-def test_sixteen_bits_a_colour_keep_their_shades(tmp_path):
+def test_sixteen_bits_a_color_keep_their_shades(tmp_path):
     shades = np.linspace(0, 65535, 48 * 64 * 3).reshape(48, 64, 3).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in shades)
     np.testing.assert_allclose(decoded(png(64, 48, 16, 2, zlib.compress(rows))), shades / 257, atol=1)
@@ -316,7 +316,7 @@ def test_numbers_that_are_no_grey_levels_are_refused(low, high, text):
 
 
 def test_an_error_without_words_is_named(monkeypatch):
-    monkeypatch.setattr("marinecv.inputs.rgb.as_rgb", Mock(side_effect=MemoryError))
+    monkeypatch.setattr("marinecv.inputs.to_rgb.as_rgb", Mock(side_effect=MemoryError))
     with pytest.raises(ValueError, match="cannot be decoded: MemoryError"):
         decode_with_pillow(KINDS["PNG"])
 
@@ -372,7 +372,7 @@ def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_
         (tank / name).symlink_to(target)
     pixels, reasons = loaded(tank)
     assert list(pixels) == ["crab/a.jpg", "crab/good.jpg"]
-    nowhere = dict.fromkeys(("crab/gone.jpg", "crab/one.jpg", "crab/other.jpg"), NO_TARGET)
+    nowhere = dict.fromkeys(("crab/gone.jpg", "crab/one.jpg", "crab/other.jpg"), DEAD_LINK)
     assert reasons == nowhere | dict.fromkeys(("crab/up", "crab/camera", "round"), FOLDER_LINK)
 
 

@@ -9,14 +9,14 @@ from fuzz.targets import CATALOG, NAMES, RECIPE, make_place
 
 from marinecv.data.data_yaml import read_names
 from marinecv.data.manifests import load_manifest
-from marinecv.data.splits import split_catalog
+from marinecv.data.splits.split_catalog import split_catalog
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.experiments import Experiment, run_row
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.page import write_run_report, write_study_report
+from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.runs import Run, list_runs
-from marinecv.schema import Share, build, convert, names, read_json
-from marinecv.studies import Study, run_row
-from marinecv.tables import write_table
+from marinecv.schema import Fraction, build, convert, names, read_json
 from marinecv.training.checkpoint import read_checkpoint
 from marinecv.training.recipe import Recipe
 from pipelines.cli import main
@@ -28,14 +28,14 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def study(made, tmp_path):
+def experiment(made, tmp_path):
     """Two finished runs, a and b."""
-    return shutil.copytree(made / "study", tmp_path / "study")
+    return shutil.copytree(made / "experiment", tmp_path / "experiment")
 
 
 @pytest.fixture
-def run(study):
-    return Run(study / "a")
+def run(experiment):
+    return Run(experiment / "a")
 
 
 def spoil(folder, name, way, value=None):
@@ -81,7 +81,7 @@ def test_bytes_that_are_no_json_object_are_a_plain_value_error_with_the_path(tmp
     ("value", "kind", "said"),
     [
         ("3", int, "the depth is '3'. Expected `int`"),
-        (float("nan"), Share, "the depth is nan"),
+        (float("nan"), Fraction, "the depth is nan"),
         (10**400, float, "out of range"),
         ([1, "a"], tuple[int, ...], "'1' of the depth is 'a'"),
         ({"b": [{"a": 1}, {"b": 1, "a": 1.5}]}, dict[str, list[dict[str, int]]], "'b.1.a' of the depth is 1.5"),
@@ -106,14 +106,14 @@ def test_a_value_of_its_type_is_kept():
 
 
 JSON_ENTRIES = [
-    ("contract.json", "class_names", ["crab"], "length >= 2"),
-    ("contract.json", "class_names", ["crab", "crab"], "'crab' is empty or there twice"),
-    ("contract.json", "class_names", ["crab", ""], "'' is empty or there twice"),
-    ("contract.json", "image", [], "'image' of .* Expected `object`"),
-    ("contract.json", "image.height", 0, "height is 0"),
-    ("contract.json", "image.depth", 3, "no argument 'depth'"),
-    ("contract.json", "demonstration", "false", "'demonstration' of .* Expected `bool`"),
-    ("contract.json", "images", {"a.jpg": {"size": -1, "sha256": ""}}, "'images.a.jpg.size' of .* is -1"),
+    ("preprocessing.json", "class_names", ["crab"], "length >= 2"),
+    ("preprocessing.json", "class_names", ["crab", "crab"], "'crab' is empty or there twice"),
+    ("preprocessing.json", "class_names", ["crab", ""], "'' is empty or there twice"),
+    ("preprocessing.json", "image", [], "'image' of .* Expected `object`"),
+    ("preprocessing.json", "image.height", 0, "height is 0"),
+    ("preprocessing.json", "image.depth", 3, "no argument 'depth'"),
+    ("preprocessing.json", "demonstration", "false", "'demonstration' of .* Expected `bool`"),
+    ("preprocessing.json", "images", {"a.jpg": {"size": -1, "sha256": ""}}, "'images.a.jpg.size' of .* is -1"),
     ("metrics.json", "validation", None, "'validation.n'"),
     ("metrics.json", "validation.accuracy", None, "'validation.accuracy'"),
     ("metrics.json", "validation.accuracy.value", 7.3, "'validation.accuracy' of .* is 7.3"),
@@ -137,7 +137,7 @@ FIX = {"metrics.json": 'Delete it. Go on with resume."', "timing.json": 'Delete 
 def test_a_broken_entry_of_a_json_file_is_named_with_a_fix(run, name, way, value, said):
     spoil(run.folder, name, way, value)
     with pytest.raises(ValueError, match=f"(?s){said}.*{FIX.get(name, 'from a copy')}") as refusal:
-        _ = Recipe.of(run) if name == "recipe.json" else (run.contract, run_row(run))
+        _ = Recipe.of(run) if name == "recipe.json" else (run.preprocessing, run_row(run))
     assert name in str(refusal.value)
 
 
@@ -173,13 +173,13 @@ TABLE_CELLS = [
 
 
 @pytest.mark.parametrize(("name", "before", "after", "said"), TABLE_CELLS)
-def test_a_broken_table_is_named(run, study, name, before, after, said):
+def test_a_broken_table_is_named(run, experiment, name, before, after, said):
     replace_in(run.path(name), before, after)
     with pytest.raises(ValueError, match=said) as refusal:
         if name == "predictions.csv":
             read_predictions(run.path(name), NAMES)
         elif name == "../table.csv":
-            _ = Study(study).table
+            _ = Experiment(experiment).table
         else:
             _ = getattr(run, name.removesuffix(".csv"))
     assert name.strip("./") in str(refusal.value)
@@ -199,7 +199,7 @@ def of_tank(tmp_path):
     """A run on images of the folder `tank`, and a function that puts another path into its catalog."""
     (tmp_path / "tank").mkdir()
     catalog = CATALOG.assign(path=[str(tmp_path / "tank" / image_id) for image_id in CATALOG["image_id"]])
-    run = Run.create(tmp_path / "of tank", RECIPE.to_dict(), RECIPE.contract(NAMES), catalog)
+    run = Run.create(tmp_path / "of tank", RECIPE.to_dict(), RECIPE.preprocessing(NAMES), catalog)
 
     def put(path):
         write_table(run.path("catalog.csv"), catalog.assign(path=[str(path), *catalog["path"][1:]]))
@@ -211,7 +211,7 @@ def of_tank(tmp_path):
 @pytest.mark.parametrize("path", ["gs://tank/a.jpg", "/dev/zero", "a.jpg", "{}/tank/../a.jpg", "{}/tank2/a.jpg", ""])
 def test_a_catalog_that_names_files_outside_its_data_is_refused(of_tank, tmp_path, path):
     run, put = of_tank
-    assert run.read("contract.json")["data_dirs"] == [str(tmp_path / "tank")]
+    assert run.read("preprocessing.json")["data_dirs"] == [str(tmp_path / "tank")]
     put(path.format(tmp_path))
     with pytest.raises(ValueError, match="Row 1 of .* names .*no path below the data folders"):
         _ = run.catalog
@@ -220,7 +220,7 @@ def test_a_catalog_that_names_files_outside_its_data_is_refused(of_tank, tmp_pat
 @pytest.mark.parametrize("folders", [["gs://tank"], ["."], []])
 def test_data_folders_that_are_no_absolute_paths_hold_no_image(of_tank, folders):
     run, put = of_tank
-    spoil(run.folder, "contract.json", "data_dirs", folders)
+    spoil(run.folder, "preprocessing.json", "data_dirs", folders)
     put("gs://tank/a.jpg")
     with pytest.raises(ValueError, match="names 'gs://tank/a.jpg'"):
         _ = run.catalog
@@ -230,7 +230,7 @@ def test_data_behind_a_link_may_be_named_either_way(of_tank, tmp_path):
     run, put = of_tank
     (tmp_path / "link").symlink_to(tmp_path / "tank")
     assert len(put(tmp_path / "link" / "a.jpg").catalog) == len(CATALOG)
-    spoil(run.folder, "contract.json", "data_dirs", [str(tmp_path / "link")])
+    spoil(run.folder, "preprocessing.json", "data_dirs", [str(tmp_path / "link")])
     assert len(run.catalog) == len(CATALOG)
 
 
@@ -247,16 +247,16 @@ def test_data_behind_a_link_may_be_named_either_way(of_tank, tmp_path):
         ("select_on", "train", "select_on='train'"),
     ],
 )
-def test_a_broken_experiment_is_named(study, way, value, said):
-    spoil(study, "study.json", way, value)
+def test_a_broken_experiment_is_named(experiment, way, value, said):
+    spoil(experiment, "experiment.json", way, value)
     with pytest.raises(ValueError, match=f"{said}.*from a copy"):
-        Study(study)
+        Experiment(experiment)
 
 
-def test_a_folder_of_an_experiment_that_is_no_run_is_named(study):
-    spoil(study, "study.json", "cells.a", "elsewhere")
+def test_a_folder_of_an_experiment_that_is_no_run_is_named(experiment):
+    spoil(experiment, "experiment.json", "cells.a", "elsewhere")
     with pytest.raises(ValueError, match="elsewhere is no run"):
-        _ = Study(study).finished_runs
+        _ = Experiment(experiment).finished_runs
 
 
 def test_a_checkpoint_of_other_things_is_refused(tmp_path):
@@ -329,7 +329,7 @@ PAGE_ENTRIES = [
     ("recipe.json", "published.validation", 5, "'validation' of 'published'"),
     ("recipe.json", "published.validation.n", "x", "'n' of the published 'validation' is 'x'"),
     ("timing.json", "best_epoch", "x", "'best_epoch' of .* is 'x'"),
-    ("contract.json", "class_names", ["eel", "crab", "=NA"], "Expected the classes .* in order"),
+    ("preprocessing.json", "class_names", ["eel", "crab", "=NA"], "Expected the classes .* in order"),
     ("environment.json", "cores", float("nan"), "malformed"),
 ]
 
@@ -352,33 +352,35 @@ def test_predictions_without_a_true_class_give_no_page(run):
 def test_an_image_file_that_is_broken_since_costs_a_thumbnail_and_no_page(run, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"II*\0" + b"\xff" * 60)
     write_table(run.path("catalog.csv"), CATALOG.assign(path=str(tmp_path / "a.jpg")))
-    spoil(run.folder, "contract.json", "data_dirs", [str(tmp_path)])
+    spoil(run.folder, "preprocessing.json", "data_dirs", [str(tmp_path)])
     assert write_run_report(run.folder).is_file()
 
 
-def test_an_experiment_whose_run_has_another_history_gives_no_page(study):
-    replace_in(study / "b" / "history.csv", "val_loss", "val_mse")
+def test_an_experiment_whose_run_has_another_history_gives_no_page(experiment):
+    replace_in(experiment / "b" / "history.csv", "val_loss", "val_mse")
     with pytest.raises(ValueError, match="history.csv lacks the column 'val_loss'"):
-        write_study_report(study)
+        write_experiment_report(experiment)
 
 
-def test_a_broken_run_or_experiment_hides_no_other_in_the_list(study, capsys):
-    (study / "a" / "metrics.json").write_text("{}")
-    assert main(["runs", str(study)]) == 0
+def test_a_broken_run_or_experiment_hides_no_other_in_the_list(experiment, capsys):
+    (experiment / "a" / "metrics.json").write_text("{}")
+    assert main(["runs", str(experiment)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "2 of 2 runs finished" in lines[0] and lines[2].startswith(f"{study / 'b'}  validation accuracy 0.000 (n=1)")
-    assert lines[1].startswith(f"{study / 'a'}  broken: ") and "Delete it." in lines[1]
-    (study / "study.json").write_text("{")
-    (study / "recipe.json").mkdir()
-    assert main(["runs", str(study)]) == 0
+    assert "2 of 2 runs finished" in lines[0] and lines[2].startswith(
+        f"{experiment / 'b'}  validation accuracy 0.000 (n=1)"
+    )
+    assert lines[1].startswith(f"{experiment / 'a'}  broken: ") and "Delete it." in lines[1]
+    (experiment / "experiment.json").write_text("{")
+    (experiment / "recipe.json").mkdir()
+    assert main(["runs", str(experiment)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{study}  broken: ") and len(lines) == 3
-    assert [run.folder.name for run in list_runs(study)] == ["a", "b"]
+    assert lines[0].startswith(f"{experiment}  broken: ") and len(lines) == 3
+    assert [run.folder.name for run in list_runs(experiment)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("words", [["report"], ["evaluate"], ["compare"], ["pretrain", "--resume"]])
 def test_a_command_on_a_broken_run_ends_with_one_line(run, capsys, words):
-    for name in ("contract.json", "recipe.json", "metrics.json", "predictions.csv", "catalog.csv"):
+    for name in ("preprocessing.json", "recipe.json", "metrics.json", "predictions.csv", "catalog.csv"):
         (run.folder / name).write_bytes(b"\xff\0{")
     again = [str(run.folder), str(run.folder.parent / "b")] if words == ["compare"] else [str(run.folder)]
     assert main([*words, *again]) == 1
@@ -387,7 +389,7 @@ def test_a_command_on_a_broken_run_ends_with_one_line(run, capsys, words):
 
 
 def test_a_json_file_that_is_a_folder_is_named(run):
-    run.path("contract.json").unlink()
-    run.path("contract.json").mkdir()
-    with pytest.raises(ValueError, match="contract.json cannot be read: .*from a copy"):
+    run.path("preprocessing.json").unlink()
+    run.path("preprocessing.json").mkdir()
+    with pytest.raises(ValueError, match="preprocessing.json cannot be read: .*from a copy"):
         _ = run.class_names

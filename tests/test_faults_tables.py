@@ -13,7 +13,7 @@ from PIL import Image
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
-from marinecv.data.images import ABSENT, FOLDER_LINK
+from marinecv.data.images import ABSENT_FILE, FOLDER_LINK
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.readers.roboflow import NO_SPLIT, OTHER_SIZE, UNNAMED
 from marinecv.data.readers.yolo import OUTSIDE
@@ -63,8 +63,8 @@ def test_every_way_to_write_a_csv_gives_the_same_boxes(tmp_path, mark, line_end,
 
 
 def test_commas_and_quotes_within_quotes_belong_to_the_name(tmp_path):
-    tank(tmp_path, '"a, ""b"".jpg",64,48,"eel, grey",4,6,40,36', images=('a, "b".jpg',))
-    assert catalog_of(tmp_path).loc['a, "b".jpg', ["class_name", "problem"]].tolist() == ["eel, grey", ""]
+    tank(tmp_path, '"a, ""b"".jpg",64,48,"eel, gray",4,6,40,36', images=('a, "b".jpg',))
+    assert catalog_of(tmp_path).loc['a, "b".jpg', ["class_name", "problem"]].tolist() == ["eel, gray", ""]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_bad_row_costs_one_row_which_is_quoted(tmp_path, row, reason):
 
 def test_an_image_whose_rows_are_all_bad_says_so_with_the_first(tmp_path):
     tank(tmp_path, *ROWS[1:], "c.jpg,64,48,ray,1,2,x,40", "c.jpg,64,48,,1,2,3,40", images=("a.jpg", "b.jpg", "c.jpg"))
-    for no_box in ("skip", "empty"):
-        problems = problems_of(tmp_path, no_box=no_box)
+    for images_without_boxes in ("skip", "empty"):
+        problems = problems_of(tmp_path, images_without_boxes=images_without_boxes)
         assert problems["a.jpg"] == problems["b.jpg"] == ""
         assert re.match("no usable box: bad row .*xmax is 'x'.*csv:4", problems["c.jpg"])
 
@@ -172,7 +172,7 @@ def test_ten_thousand_boxes_in_one_image_are_counted(tmp_path, rule):
     tank(tmp_path, *rows, images=("a.jpg",))
     assert len(boxes_of(tmp_path)) == 10_000
     row = catalog_of(tmp_path, label_rule=rule).loc["a.jpg"]
-    assert (row["class_name"], row["problem"]) == ("eel", "") and 0.4 < row["share"] < 0.85
+    assert (row["class_name"], row["problem"]) == ("eel", "") and 0.4 < row["dominance"] < 0.85
 
 
 def test_one_name_in_two_splits_is_two_images(tmp_path):
@@ -186,7 +186,7 @@ def test_one_name_in_two_splits_is_two_images(tmp_path):
 @pytest.mark.parametrize("name", ["c" * 300 + ".jpg", "d/" * 3000 + "a.jpg", "海" * 90 + ".jpg", "x.jpg\n", "."])
 def test_a_name_that_no_file_can_have_is_an_absent_one(tmp_path, name):
     tank(tmp_path, ROWS[1], f'"{name}",64,48,eel,4,6,40,36')
-    problem = ABSENT if len(name) < 80 else "cannot be read: File name too long"
+    problem = ABSENT_FILE if len(name) < 80 else "cannot be read: File name too long"
     assert problems_of(tmp_path) == {str(Path(name)): problem, "a.jpg": "", "b.jpg": "no box"}
 
 
@@ -214,7 +214,7 @@ def test_an_exact_name_goes_before_one_that_fits_and_two_that_fit_are_none(tmp_p
     two = tmp_path / "two"
     names = (f"{DECOMPOSED}/a.jpg", f"{COMPOSED}/a.jpg", "b.jpg")
     tank(two, f"{COMPOSED}\\a.jpg,64,48,eel,4,6,40,36", ROWS[2], images=names)
-    assert sum(problem == ABSENT for problem in problems_of(two).values()) == 1
+    assert sum(problem == ABSENT_FILE for problem in problems_of(two).values()) == 1
 
 
 def test_two_spellings_of_one_file_or_one_file_of_two_tables_are_an_error(tmp_path):
@@ -234,8 +234,8 @@ def test_images_where_no_split_or_table_looks_are_rows_with_a_reason(tmp_path):
     for place in ("train/deep/c.jpg", "train/deep/d.jpg", "e.jpg"):
         draw(tmp_path / place)
     (tmp_path / "train" / "up").symlink_to(tmp_path)
-    for no_box, b in (("skip", "no box"), ("empty", "")):
-        assert problems_of(tmp_path, no_box=no_box) == {
+    for images_without_boxes, b in (("skip", "no box"), ("empty", "")):
+        assert problems_of(tmp_path, images_without_boxes=images_without_boxes) == {
             "train/a.jpg": "",
             "train/b.jpg": b,
             "train/deep/c.jpg": "",

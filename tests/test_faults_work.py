@@ -15,12 +15,12 @@ import pytest
 import tensorflow as tf
 from conftest import room_for
 
-from marinecv.hold import LOCK, hold
+from marinecv.experiments import Experiment
+from marinecv.files.lock import LOCK, lock_folder
 from marinecv.runs import Run, fresh_folder
-from marinecv.studies import Study
 from marinecv.workflows import train, train_runs
 from pipelines.cli import main
-from pipelines.faults import in_words
+from pipelines.faults import error_message
 
 SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
 
@@ -28,7 +28,7 @@ SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
 @contextmanager
 def held_elsewhere(folder):
     """Another process that holds a folder."""
-    code = "import sys; from marinecv.hold import hold\nwith hold(sys.argv[1]): print('held', flush=True); input()"
+    code = "import sys; from marinecv.files.lock import lock_folder\nwith lock_folder(sys.argv[1]): print('held', flush=True); input()"
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], **pipes) as other:
         assert other.stdout.readline() == "held\n"
@@ -40,9 +40,9 @@ def held_elsewhere(folder):
 def test_a_folder_is_held_by_one_process(tmp_path):
     with held_elsewhere(tmp_path):
         with pytest.raises(ValueError, match="is in use: another process"):
-            hold(tmp_path).__enter__()
+            lock_folder(tmp_path).__enter__()
         assert fresh_folder(tmp_path) == tmp_path  # the lock is nothing that could be overwritten
-    with hold(tmp_path), hold(tmp_path):  # its own process may hold it twice
+    with lock_folder(tmp_path), lock_folder(tmp_path):  # its own process may hold it twice
         assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
@@ -53,7 +53,7 @@ def test_a_killed_process_holds_nothing_and_its_half_written_files_are_removed(t
     with held_elsewhere(tmp_path) as other:
         other.kill()
         other.wait()
-    with hold(tmp_path):
+    with lock_folder(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".4711", LOCK, ".notes", "figures", "history.csv"]
         assert not any((tmp_path / "figures").iterdir())
 
@@ -61,7 +61,7 @@ def test_a_killed_process_holds_nothing_and_its_half_written_files_are_removed(t
 def test_who_waits_gets_the_folder_when_the_other_ends(tmp_path):
     with held_elsewhere(tmp_path) as other:
         release = threading.Thread(target=other.communicate, args=("\n",))
-        with hold(tmp_path, waiting=release.start):
+        with lock_folder(tmp_path, waiting=release.start):
             release.join()
             assert other.returncode == 0
 
@@ -118,7 +118,7 @@ def test_an_output_folder_that_may_not_be_written_is_said_before_any_work(tmp_pa
     with as_nobody(), pytest.raises(PermissionError) as refused:
         fresh_folder(tmp_path / "run")
     tmp_path.chmod(0o700)
-    assert "--output-dir for results, MARINECV_HOME" in in_words(refused.value, Namespace())
+    assert "--output-dir for results, MARINECV_HOME" in error_message(refused.value, Namespace())
     assert not (tmp_path / "run").exists()
 
 
@@ -143,13 +143,13 @@ OOM = "OOM when allocating tensor with shape[9]"
     ],
 )
 def test_a_full_memory_and_a_full_disk_are_blamed_however_a_library_reports_them(error, asked, part):
-    assert part in in_words(error, Namespace(**dict.fromkeys(asked)))
+    assert part in error_message(error, Namespace(**dict.fromkeys(asked)))
 
 
 def test_an_error_that_is_no_fault_of_the_machine_is_blamed_on_nothing():
     assert (
-        in_words(KeyError("x"), Namespace())
-        == in_words(UnicodeEncodeError("ascii", "鱼", 0, 1, "x"), Namespace())
+        error_message(KeyError("x"), Namespace())
+        == error_message(UnicodeEncodeError("ascii", "鱼", 0, 1, "x"), Namespace())
         == ""
     )
 
@@ -227,8 +227,8 @@ def test_a_polite_kill_ends_the_work_as_control_c_does(finished_run, shared_tank
 
 
 def test_a_run_of_a_study_without_its_page_gets_it_on_resume(finished_run, tmp_path, monkeypatch):
-    copy = shutil.copytree(finished_run, tmp_path / "study" / "cell")
+    copy = shutil.copytree(finished_run, tmp_path / "experiment" / "cell")
     (copy / "report.html").unlink()
-    Study.create(tmp_path / "study", "study", "A study", ["cell"])
-    assert main(["pretrain", "--resume", str(tmp_path / "study")]) == 0
+    Experiment.create(tmp_path / "experiment", "experiment", "An experiment", ["cell"])
+    assert main(["pretrain", "--resume", str(tmp_path / "experiment")]) == 0
     assert (copy / "report.html").is_file()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from marinecv.features import bank
+from marinecv.features import cache
 from marinecv.features.embeddings import embed
 from marinecv.inputs.spec import ImageSpec
 
@@ -40,9 +40,9 @@ def given(model, name=None):
 @pytest.mark.parametrize("last", [layers.Softmax, layers.Dense])
 def test_of_a_classifier_it_is_what_the_softmax_layer_takes_in_inference(last, catalog):
     model = classifier(last)
-    codes = embed(model, catalog, SPEC, PIXELS)
-    assert codes.shape == (5, 4) and codes.dtype == np.float32
-    np.testing.assert_allclose(codes, given(model, "code"), atol=1e-5)
+    embeddings = embed(model, catalog, SPEC, PIXELS)
+    assert embeddings.shape == (5, 4) and embeddings.dtype == np.float32
+    np.testing.assert_allclose(embeddings, given(model, "code"), atol=1e-5)
 
 
 def backbone(size):
@@ -83,11 +83,11 @@ def test_of_any_other_network_it_is_what_it_gives(model, catalog):
 
 def test_a_second_time_and_by_split_the_store_has_it(catalog, monkeypatch):
     model = classifier()
-    codes = embed(model, catalog, SPEC, PIXELS)
-    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again"))
-    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), codes)
+    embeddings = embed(model, catalog, SPEC, PIXELS)
+    monkeypatch.setattr(cache, "_build", lambda *args: pytest.fail("computed again"))
+    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), embeddings)
     test = catalog.query("split == 'test' and problem == ''")
-    np.testing.assert_array_equal(embed(model, test, SPEC, PIXELS[[1, 3, 4]]), codes[[1, 3, 4]])
+    np.testing.assert_array_equal(embed(model, test, SPEC, PIXELS[[1, 3, 4]]), embeddings[[1, 3, 4]])
 
 
 def test_codes_of_other_pixels_than_the_files_show_are_neither_kept_nor_found(catalog):
@@ -125,12 +125,12 @@ def test_a_backbone_within_a_model_is_kept_and_a_layer_of_ones_own_is_not(catalo
     parts = [keras.Input(SPEC.shape), layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization()]
     x = layers.GlobalAveragePooling2D(name="code")(keras.Sequential(parts)(inputs, training=False))
     model = keras.Model(inputs, layers.Softmax()(layers.Dense(3)(x)))
-    codes = embed(model, catalog, SPEC, PIXELS)
-    np.testing.assert_allclose(codes, given(model, "code"), rtol=1e-3, atol=1e-5)
+    embeddings = embed(model, catalog, SPEC, PIXELS)
+    np.testing.assert_allclose(embeddings, given(model, "code"), rtol=1e-3, atol=1e-5)
     own = keras.Model(inputs, layers.Dense(3, activation="softmax")(Doubled()(x)))
     before = embed(own, catalog, SPEC, PIXELS)
-    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again, or kept"))
-    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), codes)
+    monkeypatch.setattr(cache, "_build", lambda *args: pytest.fail("computed again, or kept"))
+    np.testing.assert_array_equal(embed(model, catalog, SPEC, PIXELS), embeddings)
     monkeypatch.setattr(Doubled, "call", lambda self, x: x * 3)  # the cell was changed and run again
     np.testing.assert_allclose(embed(own, catalog, SPEC, PIXELS), before * 1.5, rtol=1e-3)
 

@@ -5,10 +5,18 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from marinecv.features.bank import Views
-from marinecv.inputs.augment import DRAWS, OPERATIONS, STILL, augment, noisy_pixels, variant_draws, with_noise
+from marinecv.features.cache import AugmentedViews
+from marinecv.inputs.augment import (
+    DRAWS,
+    IDENTITY_DRAWS,
+    VARIANT_DRAWS,
+    augment,
+    noisy_pixels,
+    variant_draws,
+    with_noise,
+)
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import drawn_batches, make_dataset
+from marinecv.inputs.pipeline import make_dataset, shuffled_batches
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 NAMES = ("flip", "vertical_flip", "rotation", "zoom", "crop", "crop_row", "crop_column")
@@ -22,7 +30,7 @@ DRAWN = np.random.default_rng(0).uniform(0.01, 0.99, (90, DRAWS)).astype(np.floa
 
 def draws(count=3, **fixed):
     """Return numbers of which none moves an image, but for those that are fixed."""
-    row = dict(zip(NAMES, STILL, strict=True)) | {"flip": 0.99, "vertical_flip": 0.99} | fixed
+    row = dict(zip(NAMES, IDENTITY_DRAWS, strict=True)) | {"flip": 0.99, "vertical_flip": 0.99} | fixed
     return np.tile(np.float32([*row.values()]), (count, 1))
 
 
@@ -105,15 +113,15 @@ def test_bounds_that_cannot_be_are_refused(bounds, message):
 def moved_by(copy, augmentation):
     """Return the operations that move each of 90 images, for a number of the copy."""
     numbers = variant_draws(tf.constant(DRAWN), tf.fill((90,), tf.constant(copy, tf.int64)), augmentation)
-    return [tuple(np.flatnonzero(row != np.float32(STILL))) for row in numbers.numpy()]
+    return [tuple(np.flatnonzero(row != np.float32(IDENTITY_DRAWS))) for row in numbers.numpy()]
 
 
 def test_an_original_stays_and_each_variant_is_moved_by_exactly_one_operation():
     for augmentation in (SIMPLE, QUADRUPLE):
         assert {*moved_by(0, augmentation)} == {()}
-    assert [{*moved_by(copy, QUADRUPLE)} for copy in (1, 2, 3)] == [{(operation,)} for operation in OPERATIONS]
+    assert [{*moved_by(copy, QUADRUPLE)} for copy in (1, 2, 3)] == [{(operation,)} for operation in VARIANT_DRAWS]
     simple = moved_by(1, SIMPLE)
-    counts = [simple.count((operation,)) for operation in OPERATIONS]
+    counts = [simple.count((operation,)) for operation in VARIANT_DRAWS]
     assert sum(counts) == 90 and min(counts) > 15
     numbers = variant_draws(tf.constant(DRAWN[:3]), tf.ones(3, tf.int64), QUADRUPLE)  # a flip that is chosen happens
     np.testing.assert_allclose(augment(OBLONG, numbers, QUADRUPLE), OBLONG[:, :, ::-1], atol=1e-3)
@@ -141,9 +149,9 @@ def test_an_epoch_has_every_image_and_its_variants_and_validation_stays_clean(au
 @VARIANTS
 @pytest.mark.parametrize("balanced", [False, True], ids=["each once", "balanced"])
 def test_the_cache_holds_the_views_of_the_first_epochs(augmentation, balanced):
-    labels, views = np.array([0, 0, 0, 1]), Views(augmentation, drawn=2, seed=5)
+    labels, views = np.array([0, 0, 0, 1]), AugmentedViews(augmentation, drawn=2, seed=5)
     counter = EpochCounter()
-    batches = drawn_batches(labels, augmentation, counter, batch_size=3, balanced=balanced, seed=5)
+    batches = shuffled_batches(labels, augmentation, counter, batch_size=3, balanced=balanced, seed=5)
     assert views.count == 1 + 2 * (augmentation.copies - 1)
     cached = np.stack([views.draws(view, 4) for view in range(views.count)])
     for number in range(2):

@@ -10,11 +10,11 @@ from scenes import saved
 
 import marinecv as mcv
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.pack import pack
+from marinecv.data.shards.write import pack
 from marinecv.inputs.decode import decode, decode_with_pillow, fit_image, read_decodable
-from marinecv.inputs.pixels import load_pixels, read_pixels
-from marinecv.inputs.rgb import find_white
+from marinecv.inputs.pixel_cache import load_pixels, read_pixels
 from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.to_rgb import find_white
 
 HEIGHT, WIDTH = 24, 40
 SPEC = ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch")
@@ -140,7 +140,7 @@ def test_the_gray_levels_of_a_data_set_are_scaled_by_one_rule(tmp_path, names, w
     picture().save(folder / "photo.png")
     manifest = manifest_of_folder(tmp_path / "tank")
     if packed:
-        manifest = manifest_of_folder(pack(manifest, tmp_path / "pack", read_decodable, say=lambda line: None))
+        manifest = manifest_of_folder(pack(manifest, tmp_path / "pack", read_decodable, log=lambda line: None))
     catalog = mcv.read_catalog(manifest)
     assert find_white(catalog) == white
     spec = ImageSpec(height=HEIGHT, width=WIDTH, fit="stretch", white=white)
@@ -183,9 +183,9 @@ def fitted(pixels, spec):
 
 
 def naively(pixels, spec):
-    side = max(*pixels.shape[:2], spec.canvas_px or 0)
-    canvas = tf.image.resize_with_crop_or_pad(pixels, side, side)
-    return tf.image.resize(canvas, (spec.height, spec.width), antialias=spec.antialias).numpy()
+    side = max(*pixels.shape[:2], spec.letterbox_px or 0)
+    letterbox = tf.image.resize_with_crop_or_pad(pixels, side, side)
+    return tf.image.resize(letterbox, (spec.height, spec.width), antialias=spec.antialias).numpy()
 
 
 def noise(height, width):
@@ -199,8 +199,8 @@ def test_fused_fit_equals_pad_then_resize_and_the_same_inside_tf_data(antialias,
     pixels, signature = noise(*size_hw), tf.TensorSpec((None, None, 3), tf.uint8)  # one trace for every size
     images = tf.data.Dataset.from_generator(lambda: [pixels], output_signature=signature)
     for height, width in ((64, 64), (100, 300), (1000, 300)):  # 1000 of 1024: offsets were rounded there
-        for canvas_px in (1024, None):
-            spec = ImageSpec(height=height, width=width, canvas_px=canvas_px, antialias=antialias)
+        for letterbox_px in (1024, None):
+            spec = ImageSpec(height=height, width=width, letterbox_px=letterbox_px, antialias=antialias)
             found = fitted(pixels, spec)
             assert found.shape == spec.shape and found.dtype == np.float32
             np.testing.assert_allclose(found, naively(pixels, spec), atol=2e-3, rtol=0)
@@ -212,8 +212,8 @@ def test_fused_fit_equals_pad_then_resize_and_the_same_inside_tf_data(antialias,
 def test_fused_fit_equals_pad_then_resize_whatever_the_sizes(antialias):
     rng = np.random.default_rng(7)
     for _ in range(40):  # shrunk, enlarged, and almost its own size; odd offsets
-        height, width, canvas, out_height, out_width = (int(value) for value in rng.integers(2, 300, 5))
-        spec = ImageSpec(height=out_height, width=out_width, canvas_px=canvas, antialias=antialias)
+        height, width, letterbox, out_height, out_width = (int(value) for value in rng.integers(2, 300, 5))
+        spec = ImageSpec(height=out_height, width=out_width, letterbox_px=letterbox, antialias=antialias)
         pixels = noise(height, width)
         np.testing.assert_allclose(fitted(pixels, spec), naively(pixels, spec), atol=1e-3, rtol=0, err_msg=str(spec))
 
@@ -228,7 +228,7 @@ def test_stretched_images_leave_no_black():
 def test_height_and_width_are_not_swapped():
     pixels = np.zeros((10, 40, 3), np.uint8)
     pixels[:, 20:] = 255
-    found = fitted(pixels, ImageSpec(height=20, width=40, canvas_px=40))
+    found = fitted(pixels, ImageSpec(height=20, width=40, letterbox_px=40))
     assert found[:, :19].max() == 0 and found[10, 30].min() == 255  # the left half is black
     assert found[2].max() == 0  # above the image is padding
 
@@ -238,7 +238,7 @@ def test_height_and_width_are_not_swapped():
     [
         ({"height": 0}, "height is 0"),
         ({"height": "20"}, "height is '20'"),
-        ({"canvas_px": True}, "canvas_px is True"),
+        ({"letterbox_px": True}, "letterbox_px is True"),
         ({"white": 0}, "white is 0"),
         ({"fit": "crop"}, "fit='crop'"),
     ],

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, draw_image
+from conftest import COLORS, draw_image
 from keras import layers
 
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import Share, make_dataset
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pipeline import DeviceShard, make_dataset
+from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 SPEC = ImageSpec(height=8, width=10, fit="stretch")
@@ -141,7 +141,7 @@ def test_class_weights_are_the_third_element_of_a_batch(make):
 
 def test_without_pixels_the_files_are_decoded(tmp_path):
     rows = [("x.jpg", "x.jpg", "", "no box")]
-    for number, name in enumerate(COLOURS):
+    for number, name in enumerate(COLORS):
         path = tmp_path / f"{number}.jpg"
         draw_image(name, seed=number).save(path)
         rows.append((path.name, str(path), name, ""))
@@ -176,7 +176,7 @@ def test_nothing_usable_is_refused(catalog):
         ({"pixels": NOISE[..., :1]}, "of the 11 usable rows"),
         ({"pixels": NOISE / 255}, "of the 11 usable rows"),
         ({"pixels": NOISE.tolist()}, "of the 11 usable rows"),
-        ({"share": Share(devices=3)}, "4 images .* 3 devices"),
+        ({"shard": DeviceShard(devices=3)}, "4 images .* 3 devices"),
         ({"spec": (8, 10)}, "spec of type ImageSpec"),
         ({"augmentation": layers.RandomFlip()}, "augmentation of type Augmentation"),
     ],
@@ -246,7 +246,7 @@ def test_a_deleted_dataset_frees_its_pixels(make, pixels, training):
     model = keras.Sequential([keras.Input(SPEC.shape), layers.Flatten(), layers.Dense(3)])
     model.compile("sgd", "mse")
     dataset = make(pixels=pixels.copy(), training=training)
-    held = weakref.ref(dataset.held[0])
+    referenced = weakref.ref(dataset.referenced[0])
     for use in (numbers_of, first_of, lambda dataset: model.fit(dataset, verbose=0), model.evaluate):
         use(dataset)
     derived = dataset.map(lambda images, labels: (images + 1, labels)).shuffle(3).prefetch(2).take(3)
@@ -259,7 +259,7 @@ def test_a_deleted_dataset_frees_its_pixels(make, pixels, training):
     assert len([*iterator]) == 3  # and an iterator
     del iterator
     gc.collect()
-    assert held() is None
+    assert referenced() is None
 
 
 def test_batches_of_a_deleted_dataset_are_an_error_and_never_black(make, pixels):

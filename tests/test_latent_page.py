@@ -13,9 +13,9 @@ from marinecv.evaluation.latent import (
     cluster_table,
     latent_measures,
     nearest_images,
-    neighbour_measures,
+    neighbor_measures,
 )
-from marinecv.evaluation.probe import linear_probe
+from marinecv.evaluation.linear_probe import linear_probe
 from marinecv.report.latent_page import MEASURES, latent_figure, write_latent_report
 
 
@@ -34,20 +34,20 @@ def make_space(names, each=3, clusters=4, split="train"):
     return rows, rng.random((n, 4)), points.assign(**dict.fromkeys(CLUSTERINGS.values(), rng.permutation(n) % clusters))
 
 
-def write(folder, title, rows, codes, points, images, **options):
-    nearest = nearest_images(rows, codes)
-    measures = [latent_measures(points, codes), neighbour_measures(rows, nearest), linear_probe(rows, codes)]
+def write(folder, title, rows, embeddings, points, images, **options):
+    nearest = nearest_images(rows, embeddings)
+    measures = [latent_measures(points, embeddings), neighbor_measures(rows, nearest), linear_probe(rows, embeddings)]
     measures = pd.concat(filter(len, measures))
     return write_latent_report(
-        folder, title, rows, codes.shape[1], points, measures, cluster_table(points), nearest, images, **options
+        folder, title, rows, embeddings.shape[1], points, measures, cluster_table(points), nearest, images, **options
     )
 
 
 def test_the_page_shows_every_name_and_runs_none(tmp_path):
-    rows, codes, points = make_space(NAMES)
+    rows, embeddings, points = make_space(NAMES)
     draw_image("crab", 0).save(tmp_path / "a.jpg")
     rows.loc[0, "path"] = str(tmp_path / "a.jpg")
-    page = write(tmp_path, NAMES[0], rows, codes, points, list(rows["image_id"][: len(NAMES)]), demonstration=True)
+    page = write(tmp_path, NAMES[0], rows, embeddings, points, list(rows["image_id"][: len(NAMES)]), demonstration=True)
     assert_self_contained(page.read_text(encoding="utf-8"))
     opened = assert_harmless(page, tmp_path)
     assert all(" ".join(name.split()) in shown(opened) for name in NAMES)
@@ -55,8 +55,8 @@ def test_the_page_shows_every_name_and_runs_none(tmp_path):
 
 
 def test_the_page_shows_its_measures_and_how_to_read_it(tmp_path):
-    rows, codes, points = make_space(("crab", "eel"), each=20, clusters=3)
-    text = shown(write(tmp_path, "space", rows, codes, points, []).read_text(encoding="utf-8"))
+    rows, embeddings, points = make_space(("crab", "eel"), each=20, clusters=3)
+    text = shown(write(tmp_path, "space", rows, embeddings, points, []).read_text(encoding="utf-8"))
     for said in (
         "40 images (40 of train) of 2 classes, each as an embedding of 4 values",
         "Only neighborhoods are meaningful",
@@ -73,23 +73,25 @@ def test_the_page_shows_its_measures_and_how_to_read_it(tmp_path):
 
 
 def test_with_train_and_another_split_there_is_a_linear_probe(tmp_path):
-    rows, codes, points = make_space(("crab", "eel"), each=20)
+    rows, embeddings, points = make_space(("crab", "eel"), each=20)
     split = np.repeat(["train", "validation", "test"], [20, 12, 8])
     rows, points = rows.assign(split=split), points.assign(split=split)
-    text = shown(write(tmp_path, "space", rows, codes, points, []).read_text(encoding="utf-8"))
+    text = shown(write(tmp_path, "space", rows, embeddings, points, []).read_text(encoding="utf-8"))
     section = text.split("Linear probe")[2].split("Nearest neighbors")[0]
     assert "nan" not in text and section.count(" test ") == 1
 
 
 def test_noise_is_mentioned_first(tmp_path):
-    rows, codes, points = make_space(("crab", "eel"))
-    text = shown(write(tmp_path, "space", rows, codes, points, [], salt=0.1, pepper=0.05).read_text(encoding="utf-8"))
+    rows, embeddings, points = make_space(("crab", "eel"))
+    text = shown(
+        write(tmp_path, "space", rows, embeddings, points, [], salt=0.1, pepper=0.05).read_text(encoding="utf-8")
+    )
     assert text.index("10% of its pixels white and 5% black") < text.index("t-SNE map without labels")
 
 
 def test_a_page_without_train_and_with_one_class(tmp_path):
-    rows, codes, points = make_space(("crab",), each=120, clusters=30, split="test")
-    page = write(tmp_path, "space", rows, codes, points, ["3 crab"]).read_text(encoding="utf-8")
+    rows, embeddings, points = make_space(("crab",), each=120, clusters=30, split="test")
+    page = write(tmp_path, "space", rows, embeddings, points, ["3 crab"]).read_text(encoding="utf-8")
     text = shown(page)
     assert "There are no train images" in text and "of 1 class, each" in text and "perplexity 30." in text
     assert text.count("Nearest neighbor of the same class") == 1 and "another class" not in text

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 import marinecv
-from marinecv.training import model_choice
-from marinecv.training.model_choice import MODELS
+from marinecv.training import model_config
+from marinecv.training.model_config import MODELS
 
 PACKAGE = Path(marinecv.__file__).parent
 OWN = PACKAGE / "training" / "model_choice.py"
 FILES = sorted({*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "pipelines").rglob("*.py")} - {OWN})
 CLASSES = "|".join(
-    name for name, value in vars(model_choice).items() if getattr(value, "__module__", "") == model_choice.__name__
+    name for name, value in vars(model_config).items() if getattr(value, "__module__", "") == model_config.__name__
 )
 KINDS = "|".join(MODELS)
 ASKED = re.compile(
@@ -39,7 +39,7 @@ def test_no_other_file_asks_for_a_class_or_a_kind(path):
     "line",
     [
         "if isinstance(recipe.model, (mcv.UNet, int)): pass",
-        "if type(recipe.model) is model_choice.UNet: pass",
+        "if type(recipe.model) is model_config.UNet: pass",
         "builders = {MultimodalModel: multimodal_classifier}",
         "if recipe.model.kind in ('unet', 'dense_autoencoder'): pass",
         "kind = next(kind for kind, model in MODELS.items() if type(part) is model)",
@@ -50,5 +50,5 @@ def test_no_other_file_asks_for_a_class_or_a_kind(path):
 def test_a_file_that_asks_is_seen(line):
     assert ASKED.search(line)
     assert not ASKED.search(
-        "if isinstance(model, keras.Model) and normalisation == 'unit' and recipe.model.is_cnn: pass"
+        "if isinstance(model, keras.Model) and normalization == 'unit' and recipe.model.is_cnn: pass"
     )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from marinecv.models.backbones import BACKBONES, backbone_classifier, set_batch_norm_statistics, weights_file
 from marinecv.models.cnn import cnn
-from marinecv.models.normalise import IMAGENET_BGR_MEAN, NORMALISATIONS
+from marinecv.models.normalize import IMAGENET_BGR_MEAN, NORMALIZATIONS
 from marinecv.recipes.aquarium import GRID
 from marinecv.training.build import build_model
 
@@ -67,7 +67,7 @@ def small_cnns():
     options = {"filters": (4, 6), "kernels": (3, 3), "pools": (2, 3), "dense": 8}
     return {
         "cnn_flatten": cnn((24, 36, 3), 3, **options),
-        "cnn_avg_norm_unit": cnn((24, 36, 3), 3, **options, batch_norm=True, pooling="avg", normalisation="unit"),
+        "cnn_avg_norm_unit": cnn((24, 36, 3), 3, **options, batch_norm=True, pooling="avg", normalization="unit"),
     }
 
 
@@ -127,23 +127,23 @@ def test_the_aquarium_cnns_have_the_size_they_had(recipe, parameters):
     assert model.count_params() == parameters
 
 
-def test_standardise_is_tensorflows_per_image_standardisation():
+def test_standardize_is_tensorflows_per_image_standardization():
     dots = np.random.default_rng(0).integers(0, 256, (30, 50, 3)).astype(np.float32)
     images = np.stack([*gradients(30, 50), dots, 90 + dots / 4])
     inputs = keras.Input((30, 50, 3))
-    found = keras.Model(inputs, NORMALISATIONS["standardise"](inputs))(images).numpy()
+    found = keras.Model(inputs, NORMALIZATIONS["standardize"](inputs))(images).numpy()
     np.testing.assert_allclose(found, tf.image.per_image_standardization(images), atol=2e-6, rtol=0)
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(found.std(axis=(1, 2, 3)), 1, atol=1e-4)
     plain = np.full((1, 30, 50, 3), 99, np.float32)  # one color becomes zeros and no NaN
-    np.testing.assert_allclose(keras.Model(inputs, NORMALISATIONS["standardise"](inputs))(plain), 0, atol=1e-3)
+    np.testing.assert_allclose(keras.Model(inputs, NORMALIZATIONS["standardize"](inputs))(plain), 0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("normalisation", "low", "high"), [("backbone", -1, 1), ("unit", 0, 1), ("standardise", -1.8, 1.8)]
+    ("normalization", "low", "high"), [("backbone", -1, 1), ("unit", 0, 1), ("standardize", -1.8, 1.8)]
 )
-def test_another_normalisation_reaches_the_first_convolution(normalisation, low, high):
-    fed = before_first_convolution(small_backbone(normalisation=normalisation))(gradients(64, 64)[:1]).numpy()
+def test_another_normalization_reaches_the_first_convolution(normalization, low, high):
+    fed = before_first_convolution(small_backbone(normalization=normalization))(gradients(64, 64)[:1]).numpy()
     np.testing.assert_allclose((fed.min(), fed.max()), (low, high), atol=0.1)
 
 
@@ -212,7 +212,7 @@ def test_the_weights_file_is_looked_for_in_keras_home(tmp_path, monkeypatch):
     ("settings", "message"),
     [
         ({"backbone": "alexnet"}, 'no backbone "alexnet"'),
-        ({"backbone": "efficientnetb4", "alpha": 1.0, "normalisation": "standardise"}, "rescales"),
+        ({"backbone": "efficientnetb4", "alpha": 1.0, "normalization": "standardize"}, "rescales"),
         ({"backbone": "efficientnetb4", "alpha": 1.0, "weights": "own.h5"}, "its own weights file"),
         ({"backbone": "resnet50", "alpha": 0.5}, "no width multiplier. Received: alpha=0.5"),
         ({"pooling": "median"}, "pooling='median'"),

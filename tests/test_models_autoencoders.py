@@ -9,7 +9,7 @@ import pytest
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.features.frontier import split
+from marinecv.features.split_point import split_model
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.autoencoders import (
     decoder_of,
@@ -24,8 +24,8 @@ from marinecv.recipes.butterflies import B1, A
 from marinecv.runs import Run
 from marinecv.training.build import build_model
 from marinecv.training.fit import fit_recipe, load_run
-from marinecv.training.model_choice import EncoderModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import EncoderModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 SMALL = {"filters": (4, 8), "bottleneck": 8}
 MODELS = {
@@ -120,7 +120,7 @@ def make_run(shared_tank, tmp_path_factory):
 
     def make(recipe):
         folder = tmp_path_factory.mktemp("run")
-        return Run.create(folder, recipe.to_dict(), recipe.contract(["crab", "eel", "ray"]), catalog)
+        return Run.create(folder, recipe.to_dict(), recipe.preprocessing(["crab", "eel", "ray"]), catalog)
 
     return make
 
@@ -166,8 +166,8 @@ def test_a_trained_encoder_moves_in_to_the_last_bit(encoders, batch_norm, frozen
     assert len(weights) == (6 if batch_norm else 3)
     begun, random = (classifier(file, batch_norm, frozen=frozen) for file in (encoders[batch_norm], None))
     assert all(the_same(begun, weights).values()) and not any(the_same(random, weights).values())
-    codes = keras.saving.load_model(encoders[batch_norm])(pixels(), training=False)
-    np.testing.assert_array_equal(encoder_of(begun)(pixels(), training=False), codes)
+    embeddings = keras.saving.load_model(encoders[batch_norm])(pixels(), training=False)
+    np.testing.assert_array_equal(encoder_of(begun)(pixels(), training=False), embeddings)
 
 
 CASES = {  # frozen, batch norm, feature cache
@@ -178,16 +178,18 @@ CASES = {  # frozen, batch norm, feature cache
 }
 
 
-@pytest.mark.parametrize(("frozen", "batch_norm", "bank"), CASES.values(), ids=CASES)
-def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(encoders, make_run, frozen, batch_norm, bank):
+@pytest.mark.parametrize(("frozen", "batch_norm", "cache_features"), CASES.values(), ids=CASES)
+def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(
+    encoders, make_run, frozen, batch_norm, cache_features
+):
     weights = weights_of(encoders[batch_norm])
     settings = {**SMALL, "convolutions": 1, "batch_norm": batch_norm, "frozen": frozen}
     model = EncoderModel(**settings, weights=str(encoders[batch_norm]))
-    image, data = ImageSpec(height=16, width=16), DataChoice(name="tank")
-    training = replace(SETTINGS, bank=bank)
+    image, data = ImageSpec(height=16, width=16), DataConfig(name="tank")
+    training = replace(SETTINGS, cache_features=cache_features)
     recipe = Recipe(name="unet", title="A small U-Net", data=data, image=image, model=model, training=training)
     run = make_run(recipe)
-    trained = fit_recipe(recipe, run, load_run(run, recipe), say=lambda line: None)
+    trained = fit_recipe(recipe, run, load_run(run, recipe), log=lambda line: None)
     assert set(the_same(trained, weights).values()) == {frozen}
     if not frozen and batch_norm:
         moving = trained.get_layer("code_norm1").get_weights()[2:], weights["code_norm1"][2:]
@@ -201,13 +203,13 @@ def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(encoder
 @NORMS
 def test_the_front_of_a_frozen_one_is_the_whole_encoder_and_its_pooling(encoders, batch_norm):
     model = classifier(encoders[batch_norm], batch_norm, frozen=True)
-    front, rest = split(model)
-    assert front.output is model.get_layer("features").output
-    assert len(front.weights) == len(encoder_of(model).weights) and not front.trainable_weights
-    assert [weight.path.split("/")[0] for weight in rest.weights] == ["scaled"] * 2 + ["probabilities"] * 2
-    in_parts = rest(front(pixels(), training=True), training=False)  # training changes nothing in the front
+    extractor, trainable = split_model(model)
+    assert extractor.output is model.get_layer("features").output
+    assert len(extractor.weights) == len(encoder_of(model).weights) and not extractor.trainable_weights
+    assert [weight.path.split("/")[0] for weight in trainable.weights] == ["scaled"] * 2 + ["probabilities"] * 2
+    in_parts = trainable(extractor(pixels(), training=True), training=False)  # training changes nothing in the front
     np.testing.assert_array_equal(in_parts, model(pixels(), training=False))
-    assert not split(classifier(encoders[batch_norm], batch_norm))[0].weights
+    assert not split_model(classifier(encoders[batch_norm], batch_norm))[0].weights
 
 
 def test_an_encoder_serves_an_image_of_another_size(encoders):

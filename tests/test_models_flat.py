@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from marinecv.models.flat import check_graph, flat, is_stock
-from marinecv.models.outputs import code_tensor, with_logits, with_probabilities
+from marinecv.models.outputs import embedding_tensor, with_logits, with_probabilities
 
 SIDE, NAMES = 32, ("crab", "eel", "ray")
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)).astype(np.float32)
@@ -192,7 +192,7 @@ def test_one_network_has_one_answer_however_its_softmax_is_written(way, plain):
     logits = [with_logits(each)([IMAGES], training=False) for each in (plain, model)]
     np.testing.assert_array_equal(*map(ops.convert_to_numpy, logits))
     np.testing.assert_allclose(ops.softmax(logits[0]), expected, rtol=1e-5)
-    code = code_tensor(flat(model))
+    code = embedding_tensor(flat(model))
     assert code.shape == ((None, 3) if "logits" in way else (None, 6))  # logits may be an encoder's code
 
 
@@ -209,7 +209,7 @@ def test_one_output_is_the_second_of_two_classes(way):
     model.set_weights(plain.get_weights())
     expected, found = plain.predict(IMAGES, verbose=0), with_probabilities(model, ["cat", "dog"])
     np.testing.assert_allclose(found.predict(IMAGES, verbose=0), np.hstack([1 - expected, expected]), atol=1e-6)
-    assert code_tensor(flat(found)).shape == (None, 6)
+    assert embedding_tensor(flat(found)).shape == (None, 6)
 
 
 class Subclassed(keras.Model):

@@ -9,14 +9,14 @@ from PIL import Image
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.splits import split_catalog
+from marinecv.data.splits.split_catalog import split_catalog
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.predict import MEANINGS
+from marinecv.files.csv_tables import read_table
 from marinecv.inputs.pipeline import attributes_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run
-from marinecv.tables import read_table
 from marinecv.training.fit import fit_recipe, load_run
 from marinecv.workflows import prepare as plan
 from marinecv.workflows import train, train_runs
@@ -27,10 +27,10 @@ REPORT = RECIPES["birds_multimodal"]
 SMALL = replace(
     REPORT,
     data=replace(REPORT.data, name="birds"),
-    image=ImageSpec(height=32, width=32, fit="stretch", canvas_px=None),
+    image=ImageSpec(height=32, width=32, fit="stretch", letterbox_px=None),
     model=replace(
         REPORT.model, backbone="mobilenet", alpha=0.25, weights="none", attributes=3, hidden=(8,), attribute_units=8,
-        trainable_blocks=("conv_pw_13",), normalisation="backbone", dropout=0.0,
+        trainable_blocks=("conv_pw_13",), normalization="backbone", dropout=0.0,
     ),
     training=replace(
         REPORT.training, epochs=20, learning_rate=0.01, batch_size=4, augmentation=None, lr_patience=20,
@@ -102,11 +102,11 @@ def test_images_without_attributes_cannot_be_judged(run, cub, capsys):
 @pytest.mark.parametrize("moves", [None, Augmentation(flip=0.5)], ids=["still", "mirrored"])
 def test_on_a_bank_it_learns_the_same(moves, cub, catalog, tmp_path):
     weights = []
-    for bank in (0, 1):
-        recipe = SMALL.with_training(bank=bank, epochs=2, augmentation=moves)
-        run = train_runs.start(tmp_path / f"bank{bank}", recipe, catalog, cub, print)
-        quiet = {"say": lambda line: None}
-        weights.append(fit_recipe(recipe, run, load_run(run, recipe, **quiet), **quiet).get_weights())
+    for cache_features in (0, 1):
+        recipe = SMALL.with_training(cache_features=cache_features, epochs=2, augmentation=moves)
+        run = train_runs.start(tmp_path / f"bank{cache_features}", recipe, catalog, cub, print)
+        silent = {"log": lambda line: None}
+        weights.append(fit_recipe(recipe, run, load_run(run, recipe, **silent), **silent).get_weights())
     for mine, theirs in zip(*weights, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
 
@@ -117,7 +117,7 @@ def test_those_of_the_class_can_be_taken_instead(cub, catalog):
     attributes, good = plan.attributes_by_image(recipe, catalog, cub), usable(catalog)
     assert attributes.index.tolist() == good["image_id"].tolist()
     assert (attributes["is::owl"] == 1).tolist() == (good["class_name"] == "Owl").tolist()
-    assert plan.adjusted(SMALL, replace(SMALL.data, attributes=""), {}).data.attributes == "image"
+    assert plan.adapted_recipe(SMALL, replace(SMALL.data, attributes=""), {}).data.attributes == "image"
 
 
 def test_data_that_do_not_fit_are_refused_before_anything_is_made(cub, catalog, shared_tank, tmp_path, capsys):

@@ -88,7 +88,7 @@ def test_notebook_runs(notebook, tmp_path):
     from nbclient import NotebookClient
 
     kinds = [[output.output_type for output in cell.outputs] for cell in code_cells(notebook)]
-    mcv.locate("reef", say=lambda line: None)  # so that the notebook does not generate them
+    mcv.find_data("reef", log=lambda line: None)  # so that the notebook does not generate them
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False, resources=resources).execute()
     tidy(notebook)

@@ -10,10 +10,10 @@ from conftest import draw_image
 from pages import assert_self_contained
 
 from marinecv.data.manifests import load_manifest
-from marinecv.models.load import load_model
+from marinecv.experiments import Experiment
+from marinecv.models.safe_load import load_model
 from marinecv.recipes.butterflies import DENOISE, VAE
 from marinecv.runs import Run
-from marinecv.studies import Study
 from pipelines.cli import main
 
 
@@ -27,10 +27,10 @@ def restored(shared_tank, tmp_path_factory):
 
 
 def test_it_leaves_an_encoder_a_decoder_figures_and_a_page(restored, capsys):
-    assert restored.finished and restored.restores and not restored.path("checkpoint.npz").exists()
-    codes = load_model(restored.path("encoder.keras"))(np.zeros((1, 28, 28, 3)))
-    assert codes.shape == (1, 32)
-    assert load_model(restored.path("decoder.keras"))(codes).shape == (1, 28, 28, 1)
+    assert restored.finished and restored.is_autoencoder and not restored.path("checkpoint.npz").exists()
+    embeddings = load_model(restored.path("encoder.keras"))(np.zeros((1, 28, 28, 3)))
+    assert embeddings.shape == (1, 32)
+    assert load_model(restored.path("decoder.keras"))(embeddings).shape == (1, 28, 28, 1)
     assert set(restored.metrics["validation"]) == {"n", "mse", "mse_of_input", "mse_of_mean"}
     page = restored.path("report.html").read_text(encoding="utf-8")
     assert_self_contained(page)
@@ -43,7 +43,7 @@ def test_it_leaves_an_encoder_a_decoder_figures_and_a_page(restored, capsys):
 
 
 def test_to_resume_and_to_report_again_change_no_figure(restored):
-    before = {name: restored.path(name).read_bytes() for name in ("metrics.json", "restorations.csv", "report.html")}
+    before = {name: restored.path(name).read_bytes() for name in ("metrics.json", "reconstructions.csv", "report.html")}
     assert main(["autoencode", "--resume", str(restored.folder)]) == 0
     assert main(["report", str(restored.folder)]) == 0
     assert {name: restored.path(name).read_bytes() for name in before} == before
@@ -69,15 +69,15 @@ def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, mo
             (tmp_path / "data" / split / name).mkdir(parents=True)
             draw_image("eel", 0).save(tmp_path / "data" / split / name / "0.jpg")
     monkeypatch.chdir(tmp_path)
-    words = ["--only", DENOISE.name, VAE.name, "--data-dir", "data", "--epochs", "1", "--results-dir", "results"]
-    assert main(["recipes", "replay", "butterflies", *words, "--output-dir", "study"]) == 0
+    words = ["--recipes", DENOISE.name, VAE.name, "--data-dir", "data", "--epochs", "1", "--results-dir", "results"]
+    assert main(["recipes", "reproduce", "butterflies", *words, "--output-dir", "experiment"]) == 0
     said = capsys.readouterr().out
     assert "best on validation" not in said and "published mean squared error 0.0315; ours 0." in said
     table = pd.read_csv("results/butterflies_autoencoders.csv")
     assert set(table["recipe"]) == {DENOISE.name, VAE.name}
     assert set(table["metric"]) == {"mse", "mse_of_input", "mse_of_mean"}
-    assert not Study("study").table["best"].any()
-    assert "validation mse" in Path("study/report.html").read_text(encoding="utf-8")
+    assert not Experiment("experiment").table["best"].any()
+    assert "validation mse" in Path("experiment/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

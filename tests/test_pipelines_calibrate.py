@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLOURS, draw_image
+from conftest import COLORS, draw_image
 from PIL import Image
 from scipy.special import softmax
 
-from marinecv.data.held import calibration_rows
+from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.calibration import calibrated, temperature_sentence
 from marinecv.evaluation.conformal import coverage_range, prediction_sets
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.export.certificate import calibration_of
-from marinecv.features.distance import fit_distance
-from marinecv.hashes import sha256
-from marinecv.inputs.pixels import read_pixels
+from marinecv.export.parity import calibration_of
+from marinecv.features.out_of_distribution import fit_distance
+from marinecv.files.hashes import sha256
+from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.recipes.aquarium import BEST
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
@@ -40,7 +40,7 @@ def photos(tmp_path_factory):
     """Three classes in folders, twenty validation images of each."""
     root = tmp_path_factory.mktemp("photos")
     for part, (split, count) in enumerate(COUNTS.items()):
-        for place, name in enumerate(COLOURS):
+        for place, name in enumerate(COLORS):
             (root / split / name).mkdir(parents=True)
             for number in range(count):
                 seed = 1000 * part + 100 * place + number
@@ -103,12 +103,12 @@ def test_a_training_calibrates_on_held_out_images_and_names_the_model_it_is_of(s
     run = Run(sure_run)
     found = run.calibration
     assert Recipe.of(run).training.calibration == pytest.approx(1 / 3) and found.unseen
-    assert (found.n_chosen, found.n_held, found.review.n, found.sets.n) == (40, 20, 20, 20)
+    assert (found.n_chosen, found.n_calibration, found.review.n, found.sets.n) == (40, 20, 20, 20)
     assert run.metrics["validation"]["n"] == 60  # all of validation is scored
     hashes = {
-        "contract.json": found.contract_sha256,
+        "preprocessing.json": found.preprocessing_sha256,
         "model.keras": found.model_sha256,
-        "codes.npz": found.codes_sha256,
+        "embeddings.npz": found.embeddings_sha256,
     }
     assert hashes == {name: sha256(run.path(name)) for name in hashes}
     assert found.ece.after <= 1 and found.sets.coverage == 0.9
@@ -147,8 +147,8 @@ def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calib
     def killed(*args):
         raise KeyboardInterrupt
 
-    expected = [copy.path(name).read_bytes() for name in ("calibration.json", "codes.npz")]
-    for name in ("calibration.json", "metrics.json", "codes.npz"):
+    expected = [copy.path(name).read_bytes() for name in ("calibration.json", "embeddings.npz")]
+    for name in ("calibration.json", "metrics.json", "embeddings.npz"):
         copy.path(name).unlink()
     monkeypatch.setattr(train_runs, "fit_recipe", lambda *args, **options: pytest.fail("trained again"))
     with monkeypatch.context() as patch:
@@ -156,13 +156,15 @@ def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calib
         assert main(["pretrain", "--resume", str(copy.folder)]) == 130
     assert not copy.finished and copy.path("calibration.json").is_file() == (room is train_runs)
     assert main(["pretrain", "--resume", str(copy.folder)]) == 0
-    assert copy.finished and [copy.path(name).read_bytes() for name in ("calibration.json", "codes.npz")] == expected
+    assert (
+        copy.finished and [copy.path(name).read_bytes() for name in ("calibration.json", "embeddings.npz")] == expected
+    )
 
 
 def test_images_that_early_stopping_used_give_no_sets(copy, capsys):
     found = calibrated_again(copy, Recipe.of(copy).with_training(calibration=0.0))
     assert not found.unseen and found.sets is None and "the training stopped by" in found.no_sets
-    assert (found.n_chosen, found.n_held) == (40, 20)
+    assert (found.n_chosen, found.n_calibration) == (40, 20)
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
     assert "None are stated: the training stopped by" in page
     assert predict.calibration_of(copy, print) == found
@@ -185,9 +187,9 @@ def test_the_page_calls_a_network_overconfident_only_where_the_temperature_helps
 def test_the_out_of_distribution_distance_is_not_chosen_on_the_images_it_is_measured_on(copy):
     rows, recipe, before = usable(copy.catalog), Recipe.of(copy), copy.calibration.review
     pixels = load_run(copy, recipe)
-    held = calibration_rows(rows, recipe.training.calibration, recipe.training.seed).to_numpy()
-    after = calibrated_again(copy, pixels=np.where(held[:, None, None, None], 255 - pixels, pixels)).review
-    assert after.distance == before.distance and after.looked_at > before.looked_at
+    mask = calibration_mask(rows, recipe.training.calibration, recipe.training.seed).to_numpy()
+    after = calibrated_again(copy, pixels=np.where(mask[:, None, None, None], 255 - pixels, pixels)).review
+    assert after.distance == before.distance and after.reviewed > before.reviewed
 
 
 def test_few_or_related_calibration_images_give_no_or_approximate_sets(copy):
@@ -204,7 +206,9 @@ def test_of_a_handful_of_images_nothing_is_calibrated(finished_run, mixed, tmp_p
     run = Run(finished_run)
     found = run.calibration
     assert found.temperature == 1 and "(1, expected 10 at least)" in found.reason and found.sets is None
-    assert not run.path("codes.npz").exists() and "(1, expected 10 at least)" in run.path("report.html").read_text()
+    assert (
+        not run.path("embeddings.npz").exists() and "(1, expected 10 at least)" in run.path("report.html").read_text()
+    )
     rows = predicted(run, mixed, tmp_path / "out.csv", "--review")
     said = capsys.readouterr().out
     assert "(1, expected 10 at least)" in said and "The column review is empty" in said
@@ -246,7 +250,7 @@ def test_a_review_without_threshold_flags_all_and_without_distance_goes_by_proba
     assert rows["review"].tolist() == ["doubtful", "doubtful", "unlike the training images", ""]
     assert "check all 3: on the 40 images" in capsys.readouterr().out
     change(copy, review__probability=1.0, review__distance=None)
-    copy.path("codes.npz").unlink()
+    copy.path("embeddings.npz").unlink()
     rows = predicted(copy, mixed, tmp_path / "out.csv", "--review")
     assert set(rows["review"]) <= {"doubtful", ""} and "doubtful" in set(rows["review"])
 
@@ -270,7 +274,7 @@ def test_a_run_without_calibration_predicts_and_can_be_calibrated(copy, mixed, t
     assert copy.path("calibration.json").read_bytes() == found
 
 
-@pytest.mark.parametrize("name", ["contract.json", "model.keras"])
+@pytest.mark.parametrize("name", ["preprocessing.json", "model.keras"])
 def test_a_calibration_of_another_model_or_contract_is_refused(copy, name, mixed, capsys):
     with open(copy.path(name), "ab") as file:
         file.write(b"\n")
@@ -280,10 +284,10 @@ def test_a_calibration_of_another_model_or_contract_is_refused(copy, name, mixed
 
 
 def test_embeddings_of_another_training_are_refused(copy, mixed, tmp_path, capsys):
-    np.savez(copy.path("codes.npz"), **fit_distance(np.eye(4, 9), list("abab")))
+    np.savez(copy.path("embeddings.npz"), **fit_distance(np.eye(4, 9), list("abab")))
     words = ["predict", str(copy.folder), str(mixed), "--output", str(tmp_path / "out.csv")]
     assert main([*words, "--review"]) == 1
-    assert "codes.npz is another file" in capsys.readouterr().err
+    assert "embeddings.npz is another file" in capsys.readouterr().err
     assert main(words) == 0  # without --review it is not needed
 
 
@@ -295,8 +299,8 @@ def test_embeddings_of_another_training_are_refused(copy, mixed, tmp_path, capsy
         ("ece", None, "'ece' is missing"),
         ("log_loss", {"before": {}, "after": {}}, "'log_loss.before' of .*required field"),
         ("reliability__before", [], "'reliability.before' of .*length >= 1"),
-        ("review__curve", [{"share": "x"}], "'review.curve.0.share' of .* is 'x'"),
-        ("review__rest", {}, "'review.rest' of .*required field"),
+        ("review__curve", [{"fraction": "x"}], "'review.curve.0.fraction' of .* is 'x'"),
+        ("review__unflagged", {}, "'review.unflagged' of .*required field"),
         ("sets__threshold", "x", "'sets.threshold' of .* is 'x'"),
         ("unseen", 1, "'unseen' of .* is 1"),
     ],
@@ -313,8 +317,8 @@ def test_the_page_has_a_section_on_calibration_unless_the_model_is_gone(sure_run
     page = (sure_run / "report.html").read_text(encoding="utf-8")
     assert "fitted on 40 calibration images" in page and "With 20 held out it may be 75% to 99%." in page
     assert (sure_run / "figures" / "reliability.png").is_file() and (sure_run / "figures" / "triage.png").is_file()
-    change(copy, review__rest=None, sets=None)
-    assert copy.calibration.review.rest is copy.calibration.sets is None
+    change(copy, review__unflagged=None, sets=None)
+    assert copy.calibration.review.unflagged is copy.calibration.sets is None
     assert "in 15 bins" in write_run_report(copy.folder).read_text(encoding="utf-8")
     copy.path("model.keras").unlink()
     page = write_run_report(copy.folder).read_text(encoding="utf-8")
@@ -328,7 +332,7 @@ def test_the_page_has_a_section_on_calibration_unless_the_model_is_gone(sure_run
 )
 def test_with_other_data_and_many_images_a_third_of_validation_is_held_out(name, validation, asked, share):
     changes = {} if asked is None else {"training.calibration": asked}
-    recipe = plan.adjusted(BEST, replace(BEST.data, name=name, split_by="published"), changes, validation)
+    recipe = plan.adapted_recipe(BEST, replace(BEST.data, name=name, split_by="published"), changes, validation)
     assert recipe.training.calibration == share
     assert bool(recipe.published) == (name == "aquarium" and share == 0)
 
@@ -336,18 +340,18 @@ def test_with_other_data_and_many_images_a_third_of_validation_is_held_out(name,
 @pytest.mark.parametrize("share", ["1", "-0.1", "x"])
 def test_a_fraction_that_is_none_is_refused(share, capsys):
     with pytest.raises(SystemExit):
-        main(["pretrain", "--calibration-share", share])
-    assert "--calibration-share" in capsys.readouterr().err
+        main(["pretrain", "--calibration-fraction", share])
+    assert "--calibration-fraction" in capsys.readouterr().err
 
 
 def test_nothing_that_travels_with_a_model_names_a_path_or_an_image(sure_run):
     run = Run(sure_run)
     names = {name.encode() for path in run.catalog["path"] for name in (path, Path(path).name, str(Path(path).parent))}
-    files = [run.path(name) for name in ("model.keras", "contract.json", "calibration.json", "codes.npz")]
+    files = [run.path(name) for name in ("model.keras", "preprocessing.json", "calibration.json", "embeddings.npz")]
     travels = [path.read_bytes() for path in files]
     with zipfile.ZipFile(run.path("model.keras")) as model:
         travels += [model.read(part) for part in model.namelist()]
-    with np.load(run.path("codes.npz")) as codes:
-        assert len(codes["means"]) == len(run.class_names)  # of classes, not of images
-        travels += [codes[name].tobytes() for name in codes.files]
+    with np.load(run.path("embeddings.npz")) as embeddings:
+        assert len(embeddings["means"]) == len(run.class_names)  # of classes, not of images
+        travels += [embeddings[name].tobytes() for name in embeddings.files]
     assert names and not [name for name in names for content in travels if name in content]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.demo import dataset as reef
-from marinecv.data.store import store_path
 from marinecv.runs import Run
 from marinecv.workflows import train, train_runs
 from pipelines.cli import main
@@ -15,8 +15,8 @@ MARGIN = 0.10  # over always predicting the most frequent class of train
 @pytest.fixture(autouse=True)
 def no_network(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr("marinecv.data.locate.network_reachable", lambda manifest: False)
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.setattr("marinecv.data.find_data.network_reachable", lambda manifest: False)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -31,7 +31,7 @@ def whole_reef(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MARINECV_HOME", str(home))
-        reef.make_reef(store_path("data", "reef"))
+        reef.write_demo_images(cache_path("data", "reef"))
     return home
 
 
@@ -41,7 +41,7 @@ def test_a_demonstration_is_marked_and_used_for_nothing_else(small_reef, finishe
     assert "DEMONSTRATION" in shown and "--data-dir" in shown and "not read" not in shown
     run = Run(tmp_path / "runs" / "demo-aquarium_four_conv-1")
     recipe = run.read("recipe.json")
-    assert run.finished and run.read("contract.json")["demonstration"] is True
+    assert run.finished and run.read("preprocessing.json")["demonstration"] is True
     assert recipe["data"]["demonstration"] is True and recipe["published"] == {}
     assert recipe["title"].endswith("(data: reef)")
     page = run.path("report.html").read_text(encoding="utf-8")
@@ -56,14 +56,14 @@ def test_a_demonstration_is_marked_and_used_for_nothing_else(small_reef, finishe
 
 def test_a_demonstration_grid_is_named_and_marked_too(small_reef, tmp_path, monkeypatch):
     monkeypatch.setattr(train_runs, "fit_recipe", None)
-    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: 0)
+    monkeypatch.setattr(train, "finish_experiment", lambda experiment, *args, **how: 0)
     assert main(["pretrain", "--grid"]) == 0
-    study = (tmp_path / "runs" / "demo-aquarium_pretrain-1" / "study.json").read_text()
-    assert '"demonstration": true' in study
+    experiment = (tmp_path / "runs" / "demo-aquarium_pretrain-1" / "experiment.json").read_text()
+    assert '"demonstration": true' in experiment
 
 
 def test_a_demonstration_never_enters_the_results(small_reef, tmp_path, capsys):
-    assert main(["recipes", "replay", "aquarium", "--data", "reef", "--only", "pretrain"]) == 1
+    assert main(["recipes", "reproduce", "aquarium", "--data", "reef", "--recipes", "pretrain"]) == 1
     assert "demonstration" in capsys.readouterr().err
     assert not (tmp_path / "results").exists() and not (tmp_path / "runs").exists()
 
@@ -72,7 +72,7 @@ def test_named_data_are_never_replaced_by_a_demonstration(tmp_path, monkeypatch,
     def fetch(manifest, progress):
         raise ConnectionError("No network. Name a folder or zip of images with --data-dir.")
 
-    monkeypatch.setattr("marinecv.data.locate.fetch", fetch)
+    monkeypatch.setattr("marinecv.data.find_data.fetch", fetch)
     assert main(["pretrain", "--data", "aquarium"]) == 1
     assert "--data-dir" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 

@@ -13,10 +13,10 @@ from pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.explain import cam  # after which `mcv.explain` is still the function
-from marinecv.explain.in_box import read_figures
+from marinecv.explain.localization import read_localization
 from marinecv.runs import Run
 from marinecv.workflows import explain
-from marinecv.workflows.explain import CASES_A_CLASS, choose_cases
+from marinecv.workflows.explain import CASES_A_CLASS, choose_examples
 from pipelines.cli import main
 
 
@@ -47,7 +47,7 @@ def rows_of(folder):
 def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, capsys):
     explanation = mcv.explain(run_copy, log=None)
     assert capsys.readouterr() == ("", "") and cam.__name__ == "marinecv.explain.cam"
-    saved = read_figures(Run(run_copy))
+    saved = read_localization(Run(run_copy))
     pd.testing.assert_frame_equal(explanation.localization.reset_index(drop=True), saved, check_exact=False)
     folder = run_copy / "explanations" / "gradcam"
     assert explanation.report == folder / "explanation.html" and explanation.report.is_file()
@@ -65,7 +65,7 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
     assert_self_contained(html)
     assert "Grad-CAM at the layer relu4" in html and 'id="heat-in-box"' in html
 
-    figures = read_figures(Run(run_copy)).set_index(["class_name", "measure"])
+    figures = read_localization(Run(run_copy)).set_index(["class_name", "measure"])
     assert set(figures["split"]) == {"validation"} and set(figures["layer"]) == {"relu4"}
     right = (known["true_class"] == known["predicted_class"]).mean()
     assert figures.loc[("all", "accuracy"), ["value", "n"]].tolist() == pytest.approx([right, 3])
@@ -81,11 +81,11 @@ def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, c
     shown(capsys, run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     (folder / "mine.txt").write_text("old")
-    assert f"The older {folder} is replaced." in shown(capsys, run_copy, "--method", "saliency", "--on", "test")
+    assert f"The older {folder} is replaced." in shown(capsys, run_copy, "--method", "saliency", "--split", "test")
     assert set(rows_of(folder)["split"]) == {"test"} and not (folder / "mine.txt").exists()
     assert (run_copy / "log.txt").read_text().count("test evaluation: explain") == 1
     assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
-    assert read_figures(Run(run_copy)) is None  # only Grad-CAM is held against the boxes
+    assert read_localization(Run(run_copy)) is None  # only Grad-CAM is held against the boxes
 
 
 def test_an_earlier_page_stays_if_a_run_is_interrupted(run_copy, capsys, monkeypatch):
@@ -96,14 +96,14 @@ def test_an_earlier_page_stays_if_a_run_is_interrupted(run_copy, capsys, monkeyp
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(explain, "draw_cases", interrupted)
+    monkeypatch.setattr(explain, "draw_examples", interrupted)
     assert main(["explain", str(run_copy), "--method", "saliency"]) == 130
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in sorted(folder.parent.iterdir())] == [".lock", "saliency"]
 
 
 def test_with_a_limit_the_metrics_are_shown_and_not_saved(run_copy, capsys):
-    assert "n=2)" in shown(capsys, run_copy, "--limit", "2") and read_figures(Run(run_copy)) is None
+    assert "n=2)" in shown(capsys, run_copy, "--limit", "2") and read_localization(Run(run_copy)) is None
     page = run_copy / "explanations" / "gradcam" / "explanation.html"
     assert 'id="heat-in-box"' in page.read_text(encoding="utf-8") and len(rows_of(page.parent)) == 2
 
@@ -145,17 +145,17 @@ def test_a_dead_gradient_is_a_row_that_names_the_image_and_the_reason(run_copy, 
     assert rows["problem"].str.startswith("no heat: ").all() and (rows["picture"] == "").all()
     html = (folder / "explanation.html").read_text(encoding="utf-8")
     assert all(image_id in html for image_id in rows["image_id"])
-    figures = read_figures(Run(run_copy)).query("class_name == 'all'").set_index("measure")
+    figures = read_localization(Run(run_copy)).query("class_name == 'all'").set_index("measure")
     assert figures.loc["heat", "n"] == 0 and figures.loc["accuracy", "n"] == 3
 
 
 def test_without_boxes_or_data_one_line_says_so(run_copy, shared_tank, tmp_path, capsys):
     moved = shutil.copytree(shared_tank, tmp_path / "moved")
-    for name in ("catalog.csv", "contract.json"):
+    for name in ("catalog.csv", "preprocessing.json"):
         (run_copy / name).write_text((run_copy / name).read_text().replace(str(shared_tank), str(moved)))
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
-    assert shown(capsys, run_copy).count("No boxes are known") == 1 and read_figures(Run(run_copy)) is None
+    assert shown(capsys, run_copy).count("No boxes are known") == 1 and read_localization(Run(run_copy)) is None
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").unlink()
     printed = shown(capsys, run_copy)
@@ -170,7 +170,7 @@ def test_without_boxes_or_data_one_line_says_so(run_copy, shared_tank, tmp_path,
     (other / "crab").mkdir(parents=True)
     draw_image("crab", 1).save(other / "crab" / "a.jpg")
     assert f"None of the images of {run_copy} lies in {other}" in refused(capsys, run_copy, "--data-dir", other)
-    catalog = mcv.read_catalog(mcv.locate(None, shared_tank))
+    catalog = mcv.read_catalog(mcv.find_data(None, shared_tank))
     assert mcv.explain(run_copy, data=catalog, limit=2, log=None).localization is None
 
 
@@ -179,7 +179,7 @@ def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
     assert "saliency uses pixels" in refused(capsys, run_copy, "--method", "saliency", "--layer", "relu4")
     catalog = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
     catalog.query("split != 'test'").to_csv(run_copy / "catalog.csv", index=False)
-    assert "The split test has no usable image. Expected one of" in refused(capsys, run_copy, "--on", "test")
+    assert "The split test has no usable image. Expected one of" in refused(capsys, run_copy, "--split", "test")
     assert not (run_copy / "explanations" / "gradcam").exists()
 
 
@@ -193,17 +193,17 @@ def test_what_explain_refuses(run_copy, photos, capsys):
     predictions.unlink()
     assert f"Continue it with --resume {run_copy}" in refused(capsys, run_copy)
     predictions.write_text(text)
-    contract = json.loads((run_copy / "contract.json").read_text())
-    (run_copy / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    preprocessing = json.loads((run_copy / "preprocessing.json").read_text())
+    (run_copy / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
     assert "generated demo images" in refused(capsys, run_copy, photos)
     shown(capsys, run_copy)
     assert "Demonstration" in (run_copy / "explanations/gradcam/explanation.html").read_text(encoding="utf-8")
 
 
 def test_a_model_that_takes_attributes_is_refused(run_copy, capsys):
-    pixels, told = keras.Input((32, 32, 3), name="pixels"), keras.Input((2,), name="attributes")
-    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(pixels)), told])
-    keras.Model([pixels, told], layers.Dense(3, activation="softmax")(x)).save(run_copy / "model.keras")
+    pixels, attributes = keras.Input((32, 32, 3), name="pixels"), keras.Input((2,), name="attributes")
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(pixels)), attributes])
+    keras.Model([pixels, attributes], layers.Dense(3, activation="softmax")(x)).save(run_copy / "model.keras")
     assert "takes attributes beside the image" in refused(capsys, run_copy)
 
 
@@ -213,10 +213,10 @@ def test_cases_are_a_few_right_and_wrong_of_each_class_drawn_by_seed():
     table = pd.DataFrame({"image_id": range(60), "true_class": classes[rng.integers(0, 2, 60)]})
     table["predicted_class"] = classes[rng.integers(0, 2, 60)]
     table = pd.concat([table, pd.DataFrame({"image_id": [99], "true_class": [""], "predicted_class": ["eel"]})])
-    cases = choose_cases(table, ("eel", "crab"), seed=1)
+    cases = choose_examples(table, ("eel", "crab"), seed=1)
     right = cases["true_class"] == cases["predicted_class"]
     assert list(cases["true_class"]) == ["eel"] * 2 * CASES_A_CLASS + ["crab"] * 2 * CASES_A_CLASS
     assert list(right) == ([True] * CASES_A_CLASS + [False] * CASES_A_CLASS) * 2
     assert cases["image_id"].is_unique and 99 not in set(cases["image_id"])
-    assert list(choose_cases(table, ("eel", "crab"), seed=1)["image_id"]) == list(cases["image_id"])
-    assert list(choose_cases(table, ("eel", "crab"), seed=2)["image_id"]) != list(cases["image_id"])
+    assert list(choose_examples(table, ("eel", "crab"), seed=1)["image_id"]) == list(cases["image_id"])
+    assert list(choose_examples(table, ("eel", "crab"), seed=2)["image_id"]) != list(cases["image_id"])

@@ -16,7 +16,7 @@ from pipelines.cli import main
 def nothing_at_hand(tmp_path, monkeypatch):
     """No weights on this machine, no network, and no time for figures."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: False)
     monkeypatch.setattr(train_runs, "write_run_report", lambda folder: folder)
 
 
@@ -26,7 +26,7 @@ def planned(monkeypatch):
     recipes = []
     monkeypatch.setattr(train, "start", lambda folder, recipe, *args: recipes.append(recipe))
     monkeypatch.setattr(train, "finish", lambda *args, **how: None)
-    monkeypatch.setattr(train, "finish_study", lambda *args, **how: None)
+    monkeypatch.setattr(train, "finish_experiment", lambda *args, **how: None)
     monkeypatch.setattr(train, "Run", lambda *args: None)
     return recipes
 
@@ -69,11 +69,11 @@ def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank
 
 
 def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, planned, monkeypatch):
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: True)
     words = ["--backbone", "mobilenet", "mobilenetv2", "--grid"]
     assert finetune(shared_tank, tmp_path / "grid", *words) == 0
     weights_host_answers.cache_clear()
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: False)
     file = tmp_path / "keras" / "models" / "mobilenet_7_5_224_tf_no_top.h5"
     file.parent.mkdir(parents=True)
     file.touch()
@@ -86,13 +86,13 @@ def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, planned,
 def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(
     shared_tank, tmp_path, planned, monkeypatch
 ):
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: True)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: True)
     monkeypatch.chdir(tmp_path)
     for words in ([], ["--trainable-layers", 5], ["--head-epochs", 3], ["--recipe", "animals_mobilenet"]):
         assert main(["finetune", "--data-dir", str(shared_tank), *map(str, words)]) == 0
     head, last5, last20, named = planned
     assert replace(named, name=head.name, title=head.title, training=head.training) == head
-    assert replace(named.training, bank=head.training.bank) == head.training
+    assert replace(named.training, cache_features=head.training.cache_features) == head.training
     learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
     assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
 

@@ -13,12 +13,12 @@ from pages import assert_self_contained
 import marinecv as mcv
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.latent import latent_points
-from marinecv.features import bank
+from marinecv.features import cache
 from marinecv.features.embeddings import embed
 from marinecv.workflows import latent
 from pipelines.cli import main
 
-ALL = ("--on", "train", "validation", "test")
+ALL = ("--split", "train", "validation", "test")
 
 
 @pytest.fixture(autouse=True)
@@ -57,22 +57,22 @@ def test_page_and_tables_are_written_into_the_run_and_a_second_call_embeds_nothi
     assert len(list((folder / "figures").iterdir())) == 4
     catalog, points = pd.read_csv(run_copy / "catalog.csv"), read(run_copy, "points")
     assert sorted(points["image_id"]) == sorted(catalog["image_id"]) and points["cluster_code"].nunique() == 3
-    assert read(run_copy, "clusters").groupby("of")["size"].sum().tolist() == [12, 12]
+    assert read(run_copy, "clusters").groupby("space")["size"].sum().tolist() == [12, 12]
     measures = read(run_copy, "measures").query("measure == 'nearest'")
     assert measures["split"].tolist() == ["train", "validation", "test"]
-    nearest = read(run_copy, "neighbours")
-    assert set(nearest["neighbour_split"]) == {"train"} and (nearest["image_id"] != nearest["neighbour_id"]).all()
+    nearest = read(run_copy, "neighbors")
+    assert set(nearest["neighbor_split"]) == {"train"} and (nearest["image_id"] != nearest["neighbor_id"]).all()
     assert (run_copy / "log.txt").read_text().count("test evaluation: latent") == 1
     assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
 
-    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("computed again"))
+    monkeypatch.setattr(cache, "_build", lambda *args: pytest.fail("computed again"))
     saved = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     space = mcv.latent(run_copy, ("train", "validation", "test"), log=None)
     assert capsys.readouterr() == ("", "") and str(space).splitlines()[-1] == str(space.report)
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == saved
     assert not list(run_copy.glob(".latent*"))
     tables = {"points": space.points, "clusters": space.clusters, "measures": space.measures}
-    for name, table in (tables | {"neighbours": space.neighbors}).items():
+    for name, table in (tables | {"neighbors": space.neighbors}).items():
         pd.testing.assert_frame_equal(read(run_copy, name), table.reset_index(drop=True), check_dtype=False, atol=1e-6)
     run = mcv.Run(run_copy)
     pixels, catalog = mcv.load_pixels(run.catalog, run.spec)
@@ -82,22 +82,22 @@ def test_page_and_tables_are_written_into_the_run_and_a_second_call_embeds_nothi
 
 def test_clusters_and_images_to_show_are_as_asked(run_copy, capsys):
     asked = pd.read_csv(run_copy / "catalog.csv").query("split == 'validation'")["image_id"].tolist()[:2]
-    shown(capsys, run_copy, "--clusters", "2", "--limit", "4", "--neighbours", *asked)
+    shown(capsys, run_copy, "--clusters", "2", "--limit", "4", "--neighbors", *asked)
     assert read(run_copy, "points")["cluster_points"].nunique() == 2
     assert read(run_copy, "points")["split"].value_counts().to_dict() == {"train": 4, "validation": 3}
     page = (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
     assert page.count("This image: ") == 2 and all(f'alt="{image}"' in page for image in asked)
     assert "test evaluation: latent" not in (run_copy / "log.txt").read_text()
-    error = refused(capsys, run_copy, "--neighbours", asked[0].replace("jpg", "jpeg"))
+    error = refused(capsys, run_copy, "--neighbors", asked[0].replace("jpg", "jpeg"))
     assert f'Did you mean "{asked[0]}"?' in error
 
 
 def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, capsys, monkeypatch):
     assert "probe" not in shown(capsys, run_copy) and "probe" not in set(read(run_copy, "measures")["measure"])
-    monkeypatch.setattr("marinecv.evaluation.probe.FOLDS", 2)
+    monkeypatch.setattr("marinecv.evaluation.linear_probe.FOLDS", 2)
     assert "  probe       validation " in shown(capsys, run_copy)
     [found] = read(run_copy, "measures").query("measure == 'probe'").to_dict("records")
-    assert (found["of"], found["split"], found["n"]) == ("code", "validation", 3)
+    assert (found["space"], found["split"], found["n"]) == ("code", "validation", 3)
     assert found["low"] <= found["value"] <= found["high"]
     assert "Linear probe" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
 
@@ -105,13 +105,13 @@ def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, c
 def test_noise_has_a_page_of_its_own_and_is_not_cached(run_copy, capsys, monkeypatch):
     shown(capsys, run_copy)
     kept = {path.name: path.read_bytes() for path in (run_copy / "latent").glob("*.*")}
-    monkeypatch.setattr(bank, "_build", lambda *args: pytest.fail("kept"))
+    monkeypatch.setattr(cache, "_build", lambda *args: pytest.fail("kept"))
     assert shown(capsys, run_copy, "--noise", *ALL).endswith(f"{run_copy / 'latent-noisy' / 'latent.html'}\n")
     page = (run_copy / "latent-noisy" / "latent.html").read_text(encoding="utf-8")
     assert ", with noise</h1>" in page and "10% of its pixels white and 10% black" in page
     assert "test evaluation: latent-noisy" in (run_copy / "log.txt").read_text()
-    noisy = pd.read_csv(run_copy / "latent-noisy" / "neighbours.csv").query("split != 'test'")
-    clean = read(run_copy, "neighbours")
+    noisy = pd.read_csv(run_copy / "latent-noisy" / "neighbors.csv").query("split != 'test'")
+    clean = read(run_copy, "neighbors")
     assert noisy["image_id"].tolist() == clean["image_id"].tolist()
     assert (noisy["similarity"].to_numpy() != clean["similarity"].to_numpy()).all()
     shown(capsys, run_copy)
@@ -144,7 +144,7 @@ def test_data_that_has_moved_is_found_and_a_lost_image_is_logged(run_copy, share
     next((moved / "train").glob("*.jpg")).write_bytes(b"broken")
     assert "1 of 9 images left out; the first, train/" in shown(capsys, run_copy, "--data-dir", moved)
     assert len(read(run_copy, "points")) == 8
-    space = mcv.latent(run_copy, "train", clusters=2, data=mcv.read_catalog(mcv.locate(None, shared_tank)), log=None)
+    space = mcv.latent(run_copy, "train", clusters=2, data=mcv.read_catalog(mcv.find_data(None, shared_tank)), log=None)
     assert set(space.points["split"]) == {"train"} and len(space.points) == 6
     (tmp_path / "other" / "crab").mkdir(parents=True)
     draw_image("crab", 1).save(tmp_path / "other" / "crab" / "a.jpg")
@@ -160,8 +160,8 @@ def test_a_split_without_images_and_too_many_clusters_are_refused(run_copy, caps
 
 
 def test_a_model_that_takes_attributes_is_refused(run_copy, capsys):
-    pixels, told = keras.Input((32, 32, 3)), keras.Input((4,))
-    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), told])
-    keras.Model([pixels, told], layers.Dense(3, activation="softmax")(both)).save(run_copy / "model.keras")
+    pixels, attributes = keras.Input((32, 32, 3)), keras.Input((4,))
+    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), attributes])
+    keras.Model([pixels, attributes], layers.Dense(3, activation="softmax")(both)).save(run_copy / "model.keras")
     assert "takes 2 inputs" in refused(capsys, run_copy)
     assert not (run_copy / "latent").exists()

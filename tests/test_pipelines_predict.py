@@ -12,7 +12,7 @@ from conftest import draw_image
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.inputs.pixels import read_pixels
+from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.workflows import predict, predictor
 from marinecv.workflows.run import Run
 from marinecv.workflows.sources import find_images
@@ -25,11 +25,11 @@ def rows_of(path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Folders in folders, other sizes and colour modes, names with spaces, and two files that are no pictures."""
+    """Folders in folders, other sizes and color modes, names with spaces, and two files that are no pictures."""
     folder = tmp_path / "my photos"
     (folder / "Überfahrt" / "deep").mkdir(parents=True)
     draw_image("crab", 1).save(folder / "a b.JPG")
-    draw_image("eel", 2).resize((300, 200)).convert("L").save(folder / "Überfahrt" / "grey.png")
+    draw_image("eel", 2).resize((300, 200)).convert("L").save(folder / "Überfahrt" / "gray.png")
     draw_image("ray", 3).convert("RGBA").save(folder / "Überfahrt" / "deep" / "clear.webp")
     (folder / "Überfahrt" / "cut.jpg").write_bytes((folder / "a b.JPG").read_bytes()[:300])
     (folder / "text.jpg").write_text("no picture")
@@ -109,11 +109,11 @@ def test_an_interrupted_prediction_goes_on_with_the_same_command(
 ):
     whole, asked = predictor.predict_files, []
 
-    def interrupted(look, files, *rest):
+    def interrupted(look, files, *args):
         asked.append(files)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return whole(look, files, *rest)
+        return whole(look, files, *args)
 
     monkeypatch.setattr(predict, "CHUNK", 5)
     words = ["predict", str(finished_run), str(shared_tank), "--output"]
@@ -163,8 +163,8 @@ def test_in_memory_it_is_what_the_file_and_the_command_hold(finished_run, photos
 
 def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_run, photos, tmp_path):
     drawn = shutil.copytree(finished_run, tmp_path / "drawn")
-    contract = json.loads((drawn / "contract.json").read_text())
-    (drawn / "contract.json").write_text(json.dumps({**contract, "demonstration": True}))
+    preprocessing = json.loads((drawn / "preprocessing.json").read_text())
+    (drawn / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
     (drawn / "calibration.json").unlink()  # it is of another contract
     with pytest.raises(ValueError, match="drawn pictures.*add demonstration=True"):
         mcv.predict(drawn, photos, log=None)

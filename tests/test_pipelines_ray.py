@@ -17,10 +17,10 @@ from marinecv.runs import Run
 from marinecv.search.folder import Search
 from marinecv.search.space import TRAINING
 from marinecv.workflows import predict
-from marinecv.workflows.ray_workers import QUIET, ray_workers
+from marinecv.workflows.ray_workers import RAY_ENVIRONMENT, ray_workers
 from pipelines.cli import main
 
-os.environ.update(QUIET)  # read once, when Ray is imported
+os.environ.update(RAY_ENVIRONMENT)  # read once, when Ray is imported
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
@@ -40,10 +40,18 @@ def two_cpus(monkeypatch):
 def reviewing_run(finished_run, tmp_path):
     """A run that doubts every image of which it is not very sure."""
     run = Run(shutil.copytree(finished_run, tmp_path / "run"))
-    curve = [{"share": 1.0, "looked_at": 0, "n": 3, "accuracy": 1.0, "low": 0.0, "high": 1.0}]
-    review = {"goal": 0.95, "probability": 0.4, "distance": None, "n": 0, "looked_at": 0, "rest": None, "curve": curve}
-    told = {**run.read("calibration.json"), "review": review}
-    run.path("calibration.json").write_text(json.dumps(told))
+    curve = [{"fraction": 1.0, "reviewed": 0, "n": 3, "accuracy": 1.0, "low": 0.0, "high": 1.0}]
+    review = {
+        "goal": 0.95,
+        "probability": 0.4,
+        "distance": None,
+        "n": 0,
+        "reviewed": 0,
+        "unflagged": None,
+        "curve": curve,
+    }
+    calibration = {**run.read("calibration.json"), "review": review}
+    run.path("calibration.json").write_text(json.dumps(calibration))
     return run.folder
 
 

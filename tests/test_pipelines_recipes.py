@@ -6,14 +6,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from marinecv.console import quiet
-from marinecv.data.store import store_path
+from marinecv.console import silent
+from marinecv.data.cache_dir import cache_path
+from marinecv.experiments import Experiment
 from marinecv.recipes import registry
 from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
 from marinecv.recipes.keras_script import keras_script
 from marinecv.recipes.registry import RECIPES, command_of
 from marinecv.runs import Run
-from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe, to_toml
 from marinecv.workflows import prepare, reproduce, train_runs
@@ -22,14 +22,14 @@ from pipelines.commands import recipes
 
 COLUMNS = ["recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs"]
 COLUMNS += ["image_size", "n_train", "command", "commit"]
-ONE = ["recipes", "replay", "aquarium", "--only", "aquarium_three_conv"]
+ONE = ["recipes", "reproduce", "aquarium", "--recipes", "aquarium_three_conv"]
 
 
 @pytest.fixture
 def aquarium(real_data):
     """The real aquarium in the test's store."""
-    store_path("data").mkdir(parents=True)
-    store_path("data", "aquarium").symlink_to(real_data / "aquarium")
+    cache_path("data").mkdir(parents=True)
+    cache_path("data", "aquarium").symlink_to(real_data / "aquarium")
 
 
 def refused(capsys, *words):
@@ -95,11 +95,11 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
     words = [*ONE, "--seeds", "2", "--epochs", "1", "--limit", "21", "--results-dir", str(results.parent)]
     with monkeypatch.context() as patch:
         patch.setattr(train_runs, "fit_recipe", killed)
-        assert main([*words, "--output-dir", str(tmp_path / "study")]) == 130
+        assert main([*words, "--output-dir", str(tmp_path / "experiment")]) == 130
     assert len(pd.read_csv(results)) == 1
-    assert main([*ONE[:3], "--resume", str(tmp_path / "study")]) == 0
+    assert main([*ONE[:3], "--resume", str(tmp_path / "experiment")]) == 0
     assert f"results: {results}" in capsys.readouterr().out
-    assert list(Study(tmp_path / "study").cells) == ["aquarium_three_conv-seed0", "aquarium_three_conv-seed1"]
+    assert list(Experiment(tmp_path / "experiment").cells) == ["aquarium_three_conv-seed0", "aquarium_three_conv-seed1"]
 
     table = pd.read_csv(results, dtype={"seed": str, "published": str})
     assert list(table)[: len(COLUMNS)] == COLUMNS
@@ -124,7 +124,7 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
     assert "published 0.7795 (n=127); ours 0." in (shown := capsys.readouterr().out) and "(n=21, seeds 0." in shown
 
     monkeypatch.setattr(train_runs, "fit_recipe", None)  # nothing is trained twice
-    assert main([*ONE[:3], "--resume", str(tmp_path / "study")]) == 0
+    assert main([*ONE[:3], "--resume", str(tmp_path / "experiment")]) == 0
     assert results.read_text() == text
 
 
@@ -139,52 +139,61 @@ def test_a_replay_on_other_images_or_at_several_sizes_is_refused(shared_tank, tm
 
 def test_a_replay_without_the_images_is_an_error_and_no_demonstration(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("marinecv.data.locate.network_reachable", lambda manifest: False)
+    monkeypatch.setattr("marinecv.data.find_data.network_reachable", lambda manifest: False)
 
     def fetch(manifest, progress):
         raise ConnectionError("No network. Or name the file: `marinecv data fetch NAME --from FILE`")
 
-    monkeypatch.setattr("marinecv.data.locate.fetch", fetch)
+    monkeypatch.setattr("marinecv.data.find_data.fetch", fetch)
     assert "data fetch NAME --from" in refused(capsys, *ONE)
 
 
 def test_what_can_be_replayed_is_named_by_command_or_recipe(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(reproduce, "with_available_weights", lambda recipe: recipe)
-        both = reproduce.chosen("aquarium", None, quiet)
+        both = reproduce.recipes_of_report("aquarium", None, silent)
         assert [recipe.name for recipe in both] == [*SCRATCH, *PRETRAINED]
-        twice = reproduce.chosen("aquarium", ["aquarium_three_conv", "pretrain"], quiet)
+        twice = reproduce.recipes_of_report("aquarium", ["aquarium_three_conv", "pretrain"], silent)
         assert twice[0].name == "aquarium_three_conv" and len(twice) == len(SCRATCH)
     monkeypatch.setattr(prepare, "weights_host_answers", lambda: False)
     monkeypatch.setenv("KERAS_HOME", "/no/such/place")
-    assert [recipe.name for recipe in reproduce.chosen("birds", None, print)] == ["birds_customcnn"]
+    assert [recipe.name for recipe in reproduce.recipes_of_report("birds", None, print)] == ["birds_customcnn"]
     assert "birds_resnet50: not run here" in capsys.readouterr().out
-    [named] = reproduce.chosen("birds", ["birds_resnet50"], quiet)
+    [named] = reproduce.recipes_of_report("birds", ["birds_resnet50"], silent)
     assert named.name == "birds_resnet50_untrained"
     with pytest.raises(ValueError, match="No recipe of the birds report"):
-        reproduce.chosen("birds", ["finetune"], quiet)
+        reproduce.recipes_of_report("birds", ["finetune"], silent)
     with pytest.raises(ValueError, match='no recipe or command "fish"'):
-        reproduce.chosen("birds", ["fish"], quiet)
+        reproduce.recipes_of_report("birds", ["fish"], silent)
 
 
 @pytest.mark.data
 def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path, monkeypatch, capsys, no_pages):
     """Of two data sets one is at hand: the recipes of the other are named as not run."""
-    store_path("data").mkdir(parents=True)
-    store_path("data", "cub_x20").symlink_to(real_data / "cub_x20")
-    monkeypatch.setattr("marinecv.data.download.network_reachable", lambda manifest: False)
+    cache_path("data").mkdir(parents=True)
+    cache_path("data", "cub_x20").symlink_to(real_data / "cub_x20")
+    monkeypatch.setattr("marinecv.data.download.fetch.network_reachable", lambda manifest: False)
     monkeypatch.setitem(registry.QUICK, "data.limit", 24)
     monkeypatch.setitem(registry.QUICK, "training.epochs", 1)
-    words = ["recipes", "replay", "birdcnn", "--budget", "--image-size", "64", "--output-dir", str(tmp_path / "study")]
-    assert main([*words, "--only", "birdcnn_base", "birdcnn_x200"]) == 0
+    words = [
+        "recipes",
+        "reproduce",
+        "birdcnn",
+        "--quick",
+        "--image-size",
+        "64",
+        "--output-dir",
+        str(tmp_path / "experiment"),
+    ]
+    assert main([*words, "--recipes", "birdcnn_base", "birdcnn_x200"]) == 0
     said = capsys.readouterr().out
     assert "birdcnn_x200: not run here." in said
     assert "64 of 256 pixels, 1 of 40 epochs, at most 24 images a split" in said
-    assert (tmp_path / "study" / "results" / "birdcnn.csv").is_file()
+    assert (tmp_path / "experiment" / "results" / "birdcnn.csv").is_file()
 
 
 def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
-    assert "it has no study.json" in refused(capsys, *ONE[:3], "--resume", finished_run)
-    study = Study.create(tmp_path, "grid", "A grid", [])
-    assert "--resume cannot be combined with --only" in refused(capsys, *ONE, "--resume", study.folder)
-    assert "it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", study.folder)
+    assert "it has no experiment.json" in refused(capsys, *ONE[:3], "--resume", finished_run)
+    experiment = Experiment.create(tmp_path, "grid", "A grid", [])
+    assert "--resume cannot be combined with --recipes" in refused(capsys, *ONE, "--resume", experiment.folder)
+    assert "it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", experiment.folder)

@@ -27,7 +27,7 @@ from pipelines.cli import main
 def untrained(monkeypatch):
     """Trials get figures without a training, and so does the winner."""
 
-    def trainer(search, say, track):
+    def trainer(search, log, track):
         def give(trial, report):
             search.run_of(search.trial_folder(trial.number), Recipe.of(search.base))
             return replace(trial, status="done", value=trial.number / 10, loss=1.0, best_epoch=1, epochs=2, seconds=9.0)
@@ -81,7 +81,7 @@ def test_a_trial_killed_in_an_epoch_goes_on_from_its_checkpoint(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(objective.Watch, "on_epoch_end", killed)
+        patch.setattr(objective.TrialReporter, "on_epoch_end", killed)
         assert search(shared_tank, tmp_path / "killed") == 130
     folder = tmp_path / "killed"
     assert f"go on with --resume {folder}\n" in capsys.readouterr().err
@@ -147,12 +147,12 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
 ):
     asked = []
     monkeypatch.setattr(prepare, "with_available_weights", lambda recipe, changes: recipe)
-    monkeypatch.setattr(prepare, "choose_bank", lambda *args: asked.append(args) or (4, "the frozen layers once"))
-    monkeypatch.setattr(prepare, "announce", lambda *args: None)
+    monkeypatch.setattr(prepare, "choose_cache", lambda *args: asked.append(args) or (4, "the frozen layers once"))
+    monkeypatch.setattr(prepare, "log_plan", lambda *args: None)
     assert search(shared_tank, tmp_path / "search", "--recipe", "aquarium_mobilenet_p2") == 0
     assert asked[0][3] == 3 and "the frozen layers once" in capsys.readouterr().out
     base = Search(tmp_path / "search").base.read("recipe.json")
-    assert base["training"]["bank"] == 4 and base["model"]["backbone"] == "mobilenet"
+    assert base["training"]["cache_features"] == 4 and base["model"]["backbone"] == "mobilenet"
     assert "layers" not in Search(tmp_path / "search").best.values
 
 

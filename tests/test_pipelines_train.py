@@ -17,24 +17,24 @@ from conftest import draw_image
 from PIL import Image
 
 import marinecv as mcv
-from marinecv.atomic import write_json
-from marinecv.console import quiet
+from marinecv.console import silent
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.hold import LOCK
+from marinecv.experiments import Experiment
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import write_table
+from marinecv.files.lock import LOCK
 from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
-from marinecv.studies import Study
-from marinecv.tables import write_table
 from marinecv.training.callbacks import EpochLine
-from marinecv.training.recipe import DataChoice, Recipe
-from marinecv.training.settings import named_changes
+from marinecv.training.recipe import DataConfig, Recipe
+from marinecv.training.settings import full_names
 from marinecv.workflows import prepare as plan
 from marinecv.workflows import train, train_runs
 from marinecv.workflows.run_images import data_of, other_images
 from marinecv.workflows.sources import source_of
 from pipelines.cli import main
 
-RUN_FILES = ["recipe.json", "contract.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
+RUN_FILES = ["recipe.json", "preprocessing.json", "environment.json", "history.csv", "model.keras", "predictions.csv"]
 RUN_FILES += ["metrics.json", "timing.json", "catalog.csv", "report.html", "log.txt", "figures/curves.png"]
 RUN_FILES += [f"figures/confusion_{split}.png" for split in ("train", "validation", "test")]
 
@@ -59,13 +59,13 @@ def killed(*args, **options):
 def untrained(monkeypatch):
     """The command ends when the folders stand, before the training."""
     monkeypatch.setattr(train, "finish", lambda run, *args, **how: None)
-    monkeypatch.setattr(train, "finish_study", lambda study, *args, **how: None)
+    monkeypatch.setattr(train, "finish_experiment", lambda experiment, *args, **how: None)
 
 
 @pytest.fixture(scope="module")
 def grid(shared_tank, tmp_path_factory):
-    """The three rows of the report as a study, an epoch each."""
-    folder = tmp_path_factory.mktemp("grid") / "study"
+    """The three rows of the report as an experiment, an epoch each."""
+    folder = tmp_path_factory.mktemp("grid") / "experiment"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_runs, "write_run_report", lambda folder: folder)
         assert pretrain(shared_tank, folder, "--grid", "--epochs", 1) == 0
@@ -87,14 +87,14 @@ def test_a_run_folder_holds_all_that_happened_under_the_name_of_its_images(finis
     assert not list(finished_run.rglob("*.npz")) and [path.name for path in finished_run.rglob(".*")] == [LOCK]
     run = Run(finished_run)
     assert run.finished and len(run.history) == 2
-    assert run.class_names == ("crab", "eel", "ray") and run.read("contract.json")["demonstration"] is False
+    assert run.class_names == ("crab", "eel", "ray") and run.read("preprocessing.json")["demonstration"] is False
     assert set(run.read("metrics.json")) == {"train", "validation", "test"}
     assert len(read_predictions(finished_run / "predictions.csv")) == len(run.catalog) == 12
     assert "test evaluation" in (finished_run / "log.txt").read_text()
     assert run.read("environment.json")["command"] and run.read("environment.json")["keras"] == keras.__version__
     recipe = run.read("recipe.json")
-    assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["canvas_px"] is None
-    assert recipe["budget"] == "32 of 64 pixels, 2 of 60 epochs"
+    assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["letterbox_px"] is None
+    assert recipe["shortened"] == "32 of 64 pixels, 2 of 60 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
     assert recipe["title"] == "From scratch: four convolutions (data: tank)" and recipe["title"] in page
     assert "quarium" not in page and "Published metrics" not in page and "Demonstration" not in page
@@ -151,12 +151,12 @@ def test_a_grid_leaves_a_study_with_the_best_on_validation_marked(grid):
     best = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])["name"].iloc[0]
     assert table["name"][table["best"]].tolist() == [best]
     assert f"{best} is best on validation" in (grid / "report.html").read_text(encoding="utf-8")
-    assert len(Study(grid).finished_runs) == 3
+    assert len(Experiment(grid).finished_runs) == 3
 
 
 def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
-    copy = shutil.copytree(grid, tmp_path / "study")
-    for cell in Study(copy).cells:
+    copy = shutil.copytree(grid, tmp_path / "experiment")
+    for cell in Experiment(copy).cells:
         (copy / cell / "report.html").touch()
     for name in ("metrics.json", "predictions.csv"):
         (copy / "aquarium_five_conv" / name).unlink()
@@ -169,7 +169,7 @@ def test_a_study_goes_on_cell_by_cell(grid, tmp_path, capsys, no_pages):
 
 def test_several_image_sizes_are_compared(shared_tank, tmp_path, untrained):
     assert pretrain(shared_tank, tmp_path / "sizes", "--image-size", 24, 32) == 0
-    runs = {cell: Run(tmp_path / "sizes" / cell) for cell in Study(tmp_path / "sizes").cells}
+    runs = {cell: Run(tmp_path / "sizes" / cell) for cell in Experiment(tmp_path / "sizes").cells}
     assert {cell: run.spec.shape[:2] for cell, run in runs.items()} == {
         "four_conv_24px": (24, 24),
         "four_conv_32px": (32, 32),
@@ -186,7 +186,7 @@ def test_runs_are_named_by_their_data_and_say_how_little_of_the_input_is_picture
     names = ["tank_four_conv-1", "tank_four_conv-2", "tank_pretrain-1", "tank_three_conv-1"]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names
     recipe = Run(tmp_path / "runs" / "tank_three_conv-1").read("recipe.json")
-    assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["canvas_px"] == 1024 and recipe["report"] == ""
+    assert recipe["model"]["pools"] == [3, 2, 2] and recipe["image"]["letterbox_px"] == 1024 and recipe["report"] == ""
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_runs_are_named_by_their_data_and_say_how_little_of_the_input_is_picture
 def test_flags_reach_the_recipe(shared_tank, tmp_path, untrained, words, part, settings):
     recipe = begun(shared_tank, tmp_path / "run", *words).read("recipe.json")
     assert recipe[part] | settings == recipe[part]
-    assert ("at most 2 images a split" in recipe["budget"]) == ("limit" in settings)
+    assert ("at most 2 images a split" in recipe["shortened"]) == ("limit" in settings)
 
 
 def test_the_seed_reaches_recipe_and_split(shared_tank, tmp_path, untrained):
@@ -224,7 +224,7 @@ def test_the_class_level_that_is_named_is_part_of_the_recipe(tmp_path, untrained
     assert "--class-level leaf" in (said := capsys.readouterr().out) and "not read: 1 .xml\n" in said
     run = begun(tmp_path / "data", tmp_path / "leaf", *words, "--class-level", "leaf")
     assert run.class_names == ("crab", "eel")
-    assert Recipe.of(run).data.class_level == data_of(run, quiet).class_level == "leaf"
+    assert Recipe.of(run).data.class_level == data_of(run, silent).class_level == "leaf"
 
 
 def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
@@ -233,7 +233,7 @@ def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
     assert labels["dominant"].equals(labels["area"])
     changed = labels["dominant"].index[labels["dominant"] != labels["count"]]
     assert list(changed) == ["train/ray_train_5.jpg"]  # an eel and a ray: equal in number, eel sorts first
-    assert runs["count"].read("contract.json")["label_rule"] == "count"
+    assert runs["count"].read("preprocessing.json")["label_rule"] == "count"
 
 
 def test_merge_case_reaches_catalog_boxes_recipe_and_images_from_elsewhere(
@@ -241,11 +241,11 @@ def test_merge_case_reaches_catalog_boxes_recipe_and_images_from_elsewhere(
 ):
     for table in roboflow_folder.rglob("_annotations.csv"):
         table.write_text(table.read_text().replace(",eel,", ",Eel,"))
-    names, choice = Run(finished_run).class_names, DataChoice(name="tank")
+    names, choice = Run(finished_run).class_names, DataConfig(name="tank")
     with pytest.raises(ValueError, match="does not know, the first: 'Eel'"):
-        other_images(source_of(roboflow_folder, choice, quiet), choice, names, "test", 0, quiet)
-    source = source_of(roboflow_folder, replace(choice, merge_case=True), quiet)
-    assert set(other_images(source, choice, names, "test", 0, quiet)["class_name"]) == {"crab", "eel", "ray"}
+        other_images(source_of(roboflow_folder, choice, silent), choice, names, "test", 0, silent)
+    source = source_of(roboflow_folder, replace(choice, merge_case=True), silent)
+    assert set(other_images(source, choice, names, "test", 0, silent)["class_name"]) == {"crab", "eel", "ray"}
 
     table = roboflow_folder / "test" / "_annotations.csv"
     table.write_text(table.read_text().replace(",Eel,", ",eel,"))
@@ -253,7 +253,7 @@ def test_merge_case_reaches_catalog_boxes_recipe_and_images_from_elsewhere(
     assert '"Eel"' in (said := capsys.readouterr().err) and '"eel"' in said and not (tmp_path / "refused").exists()
     run = begun(roboflow_folder, tmp_path / "run", "--merge-case", "--synthetic")
     assert len(set(run.catalog["class_name"])) == len(run.class_names) == 3 and Recipe.of(run).data.merge_case
-    assert set(mcv.read_boxes(data_of(run, quiet))["class_name"]) == set(run.class_names)
+    assert set(mcv.read_boxes(data_of(run, silent))["class_name"]) == set(run.class_names)
 
 
 def test_what_cannot_be_read_is_counted_and_named_before_a_training(roboflow_folder, tmp_path, untrained, capsys):
@@ -269,7 +269,7 @@ def test_what_cannot_be_read_is_counted_and_named_before_a_training(roboflow_fol
 
 def test_an_image_without_a_box_is_left_out_or_a_class_of_its_own(roboflow_folder, tmp_path, untrained):
     draw_image("eel", 9).save(roboflow_folder / "train" / "nothing.jpg")
-    skip, empty = (begun(roboflow_folder, tmp_path / way, "--no-box", way) for way in ("skip", "empty"))
+    skip, empty = (begun(roboflow_folder, tmp_path / way, "--images-without-boxes", way) for way in ("skip", "empty"))
     rows = [run.catalog.set_index("image_id").loc["train/nothing.jpg"] for run in (skip, empty)]
     assert rows[0]["problem"] == "no box" and "empty" not in skip.class_names
     assert rows[1]["class_name"] == "empty" and "empty" in empty.class_names
@@ -289,8 +289,8 @@ def test_synthetic_images_are_of_the_recipe_that_asks_for_them_and_an_error_wher
     shared_tank, roboflow_folder, tmp_path, capsys
 ):
     rows = [replace(BEST, data=replace(BEST.data, synthetic=True)), BEST]
-    choice = plan.read_data(shared_tank, rows, {}, quiet)[2]
-    assert [plan.adjusted(row, choice, {}).data.synthetic for row in rows] == [True, False]
+    choice = plan.read_data(shared_tank, rows, {}, silent)[2]
+    assert [plan.adapted_recipe(row, choice, {}).data.synthetic for row in rows] == [True, False]
     for table in roboflow_folder.rglob("_annotations.csv"):
         lines = [line for line in table.read_text().splitlines() if ",50,2,56,8" not in line]
         table.write_text("\n".join(lines) + "\n")
@@ -350,8 +350,8 @@ def test_control_c_leaves_a_run_that_can_be_resumed(shared_tank, tmp_path):
 )
 def test_another_experiment_is_not_compared_with_the_published_figure(settings, kept):
     choice = replace(BEST.data, split_by="published", limit=40)
-    assert bool(plan.adjusted(BEST, choice, named_changes(BEST, **settings)).published) == kept
-    assert not plan.adjusted(BEST, replace(choice, label_rule="area"), named_changes(BEST, **settings)).published
+    assert bool(plan.adapted_recipe(BEST, choice, full_names(BEST, **settings)).published) == kept
+    assert not plan.adapted_recipe(BEST, replace(choice, label_rule="area"), full_names(BEST, **settings)).published
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -360,10 +360,10 @@ def test_selecting_on_test_alone_is_said_loudly_and_kept_in_study_and_contracts(
 ):
     assert pretrain(shared_tank, tmp_path / "s", "--grid", "--select-on", split) == 0
     assert ("WARNING: the best row will be chosen on test" in capsys.readouterr().out) == (split == "test")
-    study = Study(tmp_path / "s")
-    assert study.select_on == split
-    contracts = [Run(study.cell_folder(cell)).read("contract.json") for cell in study.cells]
-    assert [contract.get("select_on", "validation") for contract in contracts] == [split] * 3
+    experiment = Experiment(tmp_path / "s")
+    assert experiment.select_on == split
+    contracts = [Run(experiment.cell_folder(cell)).read("preprocessing.json") for cell in experiment.cells]
+    assert [preprocessing.get("select_on", "validation") for preprocessing in contracts] == [split] * 3
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_figures_of_all_folds_over_few_groups_say_so_on_the_console_and_the_page
     recipe["data"]["fold"] = "1/2"
     write_json(run.path("recipe.json"), recipe)
     write_table(run.path("catalog.csv"), run.catalog.assign(group="tank"))
-    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a"]), print)
+    train_runs.finish_experiment(Experiment.create(tmp_path, "s", "S", ["a"]), print)
     said = "no interval"
     assert said in capsys.readouterr().out and said in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -393,7 +393,7 @@ def test_the_best_on_test_is_named_with_its_warning(finished_run, tmp_path, caps
     metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
     metrics["test"]["accuracy"] |= {"value": 1.0, "high": 1.0}
     (tmp_path / "b" / "metrics.json").write_text(json.dumps(metrics))
-    train_runs.finish_study(Study.create(tmp_path, "s", "S", ["a", "b"], select_on="test"), print)
+    train_runs.finish_experiment(Experiment.create(tmp_path, "s", "S", ["a", "b"], select_on="test"), print)
     said = capsys.readouterr().out
     assert "best on test: b (1.000, n=3)" in said and "best on validation" not in said
     assert "WARNING: chosen on test" in said

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import marinecv as mcv
-from marinecv.audit.links import find_links
+from marinecv.audit.pairs import find_pairs
 from marinecv.data.demo import dataset as reef
 from marinecv.data.manifests import load_manifest
-from marinecv.training.model_choice import MultimodalModel
+from marinecv.training.model_config import MultimodalModel
 
 ROOT = Path(mcv.__file__).resolve().parents[1]
 STUB = ast.parse((ROOT / "marinecv" / "__init__.pyi").read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ import numpy as np
 
 import marinecv as mcv
 
-catalog = mcv.split_catalog(mcv.read_catalog(mcv.locate(data_dir=Path("my_photos"))), "stratified")
+catalog = mcv.split_catalog(mcv.read_catalog(mcv.find_data(data_dir=Path("my_photos"))), "stratified")
 names, spec = ("crab", "eel"), mcv.ImageSpec(height=64, width=64)
 train = mcv.make_dataset(catalog, spec, names, training=True, augmentation=mcv.Augmentation(flip=0.5))
 model = mcv.cnn((64, 64, 3), len(names), filters=[8, 16], kernels=[3, 3], pools=[2, 2])
@@ -46,7 +46,7 @@ print(mcv.compare(run, Path("runs/other-1")).table, mcv.audit("my_photos", limit
 WRONG = """
 import marinecv as mcv
 
-catalog = mcv.read_catalog(mcv.locate("aquarium"))
+catalog = mcv.read_catalog(mcv.find_data("aquarium"))
 spec = mcv.ImageSpec(hieght=64)
 train = mcv.make_dataset(catalog, spec, ("crab", "eel"), trainning=True)
 training = mcv.Training(epochs="ten")
@@ -62,8 +62,8 @@ def test_the_stub_holds_every_public_name_once_and_each_is_there():
 
 
 def test_a_name_that_is_not_there_ends_in_the_nearest_one():
-    with pytest.raises(AttributeError, match="no attribute 'lokate'. Did you mean \"locate\"?"):
-        mcv.lokate  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'find_dat'. Did you mean \"find_data\"?"):
+        mcv.find_dat  # noqa: B018
 
 
 def test_mypy_finds_three_mistakes_in_a_user_s_script_and_none_in_a_right_one(tmp_path, request):
@@ -99,7 +99,7 @@ def test_an_unknown_argument_of_a_part_of_a_recipe_suggests_the_nearest_one(buil
         (lambda: mcv.ImageSpec(fit="padd"), "pad"),
         (lambda: mcv.cnn((64, 64, 3), 2, pooling="flaten"), "flatten"),
         (lambda: mcv.backbone_classifier((64, 64, 3), 2, backbone="mobilnetv2"), "mobilenetv2"),
-        (lambda: find_links(None, "numbers"), "number"),
+        (lambda: find_pairs(None, "numbers"), "number"),
         (lambda: load_manifest("aquarum"), "aquarium"),
     ],
 )

@@ -15,11 +15,11 @@ import marinecv as mcv
 from marinecv.data.catalog import read_catalog
 from marinecv.data.demo import dataset as reef
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.recipes.keras_script import keras_script
 from marinecv.recipes.registry import RECIPES
-from marinecv.tables import write_table
 from marinecv.training.build import build_model, compile_model, with_loss
 from marinecv.training.fit import _class_weights
 from marinecv.training.recipe import Training
@@ -52,7 +52,7 @@ def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras_script")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reef, "COUNTS", COUNTS)
-        catalog = read_catalog(manifest_of_folder(reef.make_reef(folder / "reef")))
+        catalog = read_catalog(manifest_of_folder(reef.write_demo_images(folder / "reef")))
     catalog.loc[0, "problem"] = "cannot be read"
     write_table(folder / "catalog.csv", catalog)
     attributes = np.random.default_rng(0).integers(0, 2, (len(catalog), 312)).astype(float)
@@ -133,7 +133,7 @@ def test_the_script_of_every_recipe_runs_and_builds_the_model_of_the_recipe(name
 @pytest.mark.parametrize(
     "image",
     [
-        ImageSpec(height=64, width=48, canvas_px=1024),
+        ImageSpec(height=64, width=48, letterbox_px=1024),
         ImageSpec(height=64, width=48, antialias=True),
         ImageSpec(height=64, width=48, fit="stretch"),
     ],
@@ -157,17 +157,17 @@ def test_attributes_stay_beside_their_images_however_the_table_is_sorted(tables,
     text = keras_script(recipe).split("\npixels = keras.Input")[0]
     names = run_script(text, tables, monkeypatch, "attributes.csv")
     table, catalog = names["attributes"], names["catalog"]
-    (_, told), _ = next(iter(names["dataset"]("validation")))
+    (_, attributes), _ = next(iter(names["dataset"]("validation")))
     rows = catalog[catalog["split"] == "validation"]
-    np.testing.assert_array_equal(told, [table.loc[image_id] for image_id in rows["image_id"]])
-    seen = [told.numpy() for (_, told), _ in names["dataset"]("train", training=True)]
+    np.testing.assert_array_equal(attributes, [table.loc[image_id] for image_id in rows["image_id"]])
+    seen = [attributes.numpy() for (_, attributes), _ in names["dataset"]("train", training=True)]
     assert sum(map(len, seen)) == 4 * 6  # the image and three copies
 
 
 @pytest.mark.parametrize(("variants", "copies"), [("simple", 2), ("quadruple", 4)])
 def test_variants_leave_the_image_and_move_its_copies(variants, copies, tables, monkeypatch):
     bounds = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants=variants)
-    recipe = replace(BEST, image=replace(BEST.image, canvas_px=None)).with_training(augmentation=bounds)
+    recipe = replace(BEST, image=replace(BEST.image, letterbox_px=None)).with_training(augmentation=bounds)
     names = data_of(recipe, tables, monkeypatch)
     plain = np.concatenate([images for images, _ in names["dataset"]("train")])
     moved = np.concatenate([images for images, _ in names["dataset"]("train", training=True)])
@@ -193,7 +193,7 @@ def test_changed_settings_of_a_recipe_are_in_the_script(tables, monkeypatch):
     flips = Augmentation(flip=0.9, vertical_flip=0.5)
     changes = {"optimizer": "sgd", "weight_decay": 0.01, "l2": 0.01, "label_smoothing": 0.1, "lr_factor": 1.0}
     recipe = small(BEST).with_training(**changes, class_weights=True, augmentation=flips)
-    names = check_script(recipe.with_model(normalisation="imagenet", padding=1), tables, monkeypatch)
+    names = check_script(recipe.with_model(normalization="imagenet", padding=1), tables, monkeypatch)
     train = names["catalog"].query("split == 'train'")
     assert names["class_weight"] == pytest.approx(_class_weights(train, tuple(names["class_names"])))
     assert "flips 0.9 of all images" in keras_script(recipe)

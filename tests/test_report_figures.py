@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from marinecv.evaluation.calibration import reliability_table
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import make_table
-from marinecv.evaluation.review import triage_curve
+from marinecv.evaluation.selective import selective_accuracy_curve
 from marinecv.report.figures import (
     class_bars,
     comparison_curves,
@@ -22,9 +22,9 @@ from marinecv.report.figures import (
     figure_svg,
     reliability_figure,
     save_png,
-    triage_figure,
+    selective_accuracy_figure,
 )
-from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short
+from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short_name
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [1.0, 0.7, 0.5, 0.4], "accuracy": [0.4, 0.6, 0.7, 0.8]})
 HISTORY = HISTORY.assign(val_loss=[1.1, 0.8, 0.7, 0.9], val_accuracy=[0.3, 0.6, 0.5, 0.6])
@@ -32,7 +32,7 @@ HISTORY["learning_rate"] = [1e-3, 1e-3, 1e-3, 2e-4]
 LINES = ("train", "validation")
 CONFIDENCE = np.linspace(0.3, 1, 40)
 RIGHT = np.arange(40) % 3 > 0
-RELIABILITY, TRIAGE = reliability_table(CONFIDENCE, RIGHT), triage_curve(1 - CONFIDENCE, RIGHT)
+RELIABILITY, TRIAGE = reliability_table(CONFIDENCE, RIGHT), selective_accuracy_curve(1 - CONFIDENCE, RIGHT)
 
 
 def table_of(num_classes):
@@ -50,7 +50,7 @@ def figures_of(demonstration):
     yield confusion_figure(confusion(table), demonstration=demonstration)
     yield class_bars(per_class_metrics(table), demonstration)
     yield reliability_figure(RELIABILITY, RELIABILITY, demonstration)
-    yield triage_figure(TRIAGE, 0.95, demonstration)
+    yield selective_accuracy_figure(TRIAGE, 0.95, demonstration)
 
 
 def texts_of(figure):
@@ -141,10 +141,10 @@ def test_a_matrix_of_scikit_learn_is_drawn_as_it_is():
     assert texts_of(confusion_figure(confusion_matrix(true, predicted, normalize="true"))) == ["0.75", "0.25", "1"]
     weighted = confusion_matrix(true, predicted, sample_weight=[0.5, 1, 1, 2.25, 4, 4])
     assert texts_of(confusion_figure(weighted)) == ["2.5", "2.25", "8"]
-    assert texts_of(confusion_figure(weighted, normalise=True)) == [".53", ".47", "1.00"]
+    assert texts_of(confusion_figure(weighted, normalize=True)) == [".53", ".47", "1.00"]
     assert labels_of(confusion_figure(weighted)) == ["0", "1"]
     empty_row = pd.DataFrame([[3, 1], [0, 0]], index=list("ab"), columns=list("ab"))
-    assert texts_of(confusion_figure(empty_row, normalise=True)) == [".75", ".25"]
+    assert texts_of(confusion_figure(empty_row, normalize=True)) == [".75", ".25"]
 
 
 @pytest.mark.parametrize(
@@ -184,9 +184,9 @@ def test_each_bin_of_a_reliability_diagram_is_a_point_with_its_interval():
 
 
 def test_selective_accuracy_is_drawn_with_its_goal():
-    axis = triage_figure(TRIAGE, 0.95).axes[0]
+    axis = selective_accuracy_figure(TRIAGE, 0.95).axes[0]
     drawn, goal = axis.lines
-    assert drawn.get_xydata().tolist() == TRIAGE[["share", "accuracy"]].to_numpy().tolist()
+    assert drawn.get_xydata().tolist() == TRIAGE[["fraction", "accuracy"]].to_numpy().tolist()
     assert set(goal.get_ydata()) == {0.95} and "goal: 95%" in figure_svg(axis.figure)
     assert axis.get_ylim()[0] < TRIAGE["low"].min() and axis.get_ylim()[1] > 1
 
@@ -233,4 +233,4 @@ def test_names_of_any_script_are_drawn_without_a_warning(tmp_path):
     labels = labels_of(figure)
     assert len(set(labels)) == len(ODD) and all(len(label) <= 40 for label in labels)
     hieroglyph = "\U00013000"
-    assert short(f"{hieroglyph}b") == "\\U00013000b" and short(hieroglyph * 9, 32) == "\\U00013000" * 3 + "…"
+    assert short_name(f"{hieroglyph}b") == "\\U00013000b" and short_name(hieroglyph * 9, 32) == "\\U00013000" * 3 + "…"

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from pages import EVIL, assert_self_contained, make_run, open_in_browser
 
-from marinecv.atomic import write_json
-from marinecv.report.html import flat, number_text, thumbnail
-from marinecv.report.page import write_run_report, write_study_report
+from marinecv.files.atomic import write_json
+from marinecv.report.html import flatten_settings, format_number, thumbnail
+from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
 
@@ -29,7 +29,7 @@ def study_folder(tmp_path):
         make_run(folder / "runs" / str(number), seed=number, right=right, demonstration=True)
     names = ["four_conv", "NA", EVIL]
     cells = {name: f"runs/{number}" for number, name in enumerate(names)}
-    write_json(folder / "study.json", {"name": "grid", "title": "A grid", "demonstration": True, "cells": cells})
+    write_json(folder / "experiment.json", {"name": "grid", "title": "A grid", "demonstration": True, "cells": cells})
     table = {"name": names, "learning_rate": [1e-3, 1e-3, 5e-4], "test_n": 9, "best": [True, False, False]}
     pd.DataFrame(table).to_csv(folder / "table.csv", index=False)
     return folder
@@ -94,13 +94,13 @@ def test_run_without_predictions_is_refused(run_folder):
 
 def test_a_shortened_run_is_not_compared(run_folder):
     recipe = json.loads((run_folder / "recipe.json").read_text(encoding="utf-8"))
-    write_json(run_folder / "recipe.json", {**recipe, "budget": "2 epochs"})
+    write_json(run_folder / "recipe.json", {**recipe, "shortened": "2 epochs"})
     page = text_of(write_run_report(run_folder))
     assert "Shortened run (2 epochs)" in page and "not attainable" not in page
 
 
 def test_study_page_compares_its_runs(study_folder, tmp_path):
-    page = write_study_report(study_folder)
+    page = write_experiment_report(study_folder)
     opened, complaints = open_in_browser(page, tmp_path)
     assert not complaints
     assert_self_contained(text_of(page))
@@ -110,9 +110,9 @@ def test_study_page_compares_its_runs(study_folder, tmp_path):
 
 
 def test_a_study_that_selects_on_test_says_so(study_folder):
-    about = read_json(study_folder / "study.json")
-    write_json(study_folder / "study.json", about | {"select_on": "test"})
-    page = text_of(write_study_report(study_folder))
+    about = read_json(study_folder / "experiment.json")
+    write_json(study_folder / "experiment.json", about | {"select_on": "test"})
+    page = text_of(write_experiment_report(study_folder))
     assert "four_conv is best on test" in page and "test is only reported" not in page
     assert page.count("hosen on test") == 2
 
@@ -120,21 +120,21 @@ def test_a_study_that_selects_on_test_says_so(study_folder):
 def test_study_of_different_images_is_not_compared(study_folder):
     path = study_folder / "runs" / "1" / "predictions.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("validation/", "validation/other_"), encoding="utf-8")
-    assert "evaluated on other images" in text_of(write_study_report(study_folder))
+    assert "evaluated on other images" in text_of(write_experiment_report(study_folder))
 
 
 @pytest.mark.parametrize(("keep", "best", "said"), [(1, True, "four_conv is best"), (3, False, "No run is marked")])
 def test_study_of_one_run_or_of_no_best(study_folder, keep, best, said):
     table = pd.read_csv(study_folder / "table.csv", keep_default_na=False).head(keep)
     table.assign(best=[best] + [False] * (keep - 1)).to_csv(study_folder / "table.csv", index=False)
-    page = text_of(write_study_report(study_folder))
+    page = text_of(write_experiment_report(study_folder))
     assert said in page and "Against the next" not in page
 
 
 def test_folder_without_a_table_is_no_study(study_folder):
     (study_folder / "table.csv").unlink()
     with pytest.raises(ValueError, match=r"no table.csv"):
-        write_study_report(study_folder)
+        write_experiment_report(study_folder)
 
 
 def test_thumbnail_of_no_image_is_none(tmp_path):
@@ -146,11 +146,11 @@ NUMBERS = {0.12345: "0.123", 61.25: "61.2", 0.0: "0.000", 6.47e-5: "6.47e-05", 1
 
 
 def test_numbers_are_written_for_a_reader():
-    assert {value: number_text(value) for value in NUMBERS} == NUMBERS
-    assert number_text(float("nan")) == "" and number_text(True) == "True"
+    assert {value: format_number(value) for value in NUMBERS} == NUMBERS
+    assert format_number(float("nan")) == "" and format_number(True) == "True"
 
 
 def test_settings_are_flattened():
-    settings = {"image": {"canvas_px": None, "sizes": [3, 5]}, "balanced": False, "augmentation": {}}
-    expected = [("image canvas px", "none"), ("image sizes", "3, 5"), ("balanced", "no"), ("augmentation", "none")]
-    assert flat(settings) == expected
+    settings = {"image": {"letterbox_px": None, "sizes": [3, 5]}, "balanced": False, "augmentation": {}}
+    expected = [("image letterbox px", "none"), ("image sizes", "3, 5"), ("balanced", "no"), ("augmentation", "none")]
+    assert flatten_settings(settings) == expected

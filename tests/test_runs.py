@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from marinecv import runs as room
-from marinecv.atomic import whole_file, write_json, write_text
 from marinecv.environment import environment
+from marinecv.files.atomic import whole_file, write_json, write_text
+from marinecv.files.csv_tables import write_table
 from marinecv.runs import Run, fresh_folder, list_runs, next_folder
-from marinecv.tables import write_table
 
 CONTRACT = {"class_names": ["crab", "NA", "Bärtierchen"], "image": {}, "demonstration": False}
 CATALOG = pd.DataFrame(
@@ -21,7 +21,7 @@ CATALOG = pd.DataFrame(
         "group": ["", "001", "nan"],
         "width": [64, 0, 640],
         "height": [48, 0, 480],
-        "share": [0.75, 1.0, np.nan],
+        "dominance": [0.75, 1.0, np.nan],
         "problem": ["", "", "no box"],
     }
 )
@@ -107,7 +107,7 @@ def test_a_new_run_reads_back_what_it_was_given_text_as_text(run):
 
 
 def test_runs_below_a_folder_are_listed_by_path_and_of_a_search_the_best_alone(run, tmp_path):
-    other = Run.create(tmp_path / "runs" / "study" / "cell", {}, CONTRACT, CATALOG)
+    other = Run.create(tmp_path / "runs" / "experiment" / "cell", {}, CONTRACT, CATALOG)
     assert [found.folder for found in list_runs(tmp_path)] == [run.folder, other.folder]
     for name in ("base", "trials/0001", "best"):
         (tmp_path / "search" / name).mkdir(parents=True)

@@ -9,7 +9,7 @@ from math import log10
 import pytest
 from msgspec.structs import replace
 
-from marinecv.hold import hold
+from marinecv.files.lock import lock_folder
 from marinecv.search.engines import ENGINES
 from marinecv.search.folder import Search, Trial
 from marinecv.search.loop import open_engine, run_trials
@@ -40,9 +40,9 @@ def make(folder, engine, algorithm, count=None, space=TRAINING):
     return Search.create(folder, engine, algorithm, count or COUNTS.get(algorithm, 12), 0, space)
 
 
-def work(search, train=train, say=lambda trial: None):
+def work(search, train=train, log=lambda trial: None):
     with open_engine(search) as engine:
-        return run_trials(search, engine, train, say)
+        return run_trials(search, engine, train, log)
 
 
 def stopped_at(number, seen):
@@ -106,7 +106,7 @@ def test_a_kill_between_question_and_folder_or_between_figures_and_engine_loses_
             work(search)
     assert search.trials == [] and search.trial_folder(1).is_dir()
     with pytest.raises(KeyboardInterrupt):
-        work(search, say=killed)  # kept, and the engine not told
+        work(search, log=killed)  # kept, and the engine not told
     assert [trial.over for trial in search.trials] == [True]
     assert work(search)
     assert search.trials == whole[engine, algorithm].trials
@@ -189,9 +189,9 @@ def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tm
 
     def end_then_hold(folder):
         search.write_trial(train(trial, lambda epoch, value: False))
-        return hold(folder)
+        return lock_folder(folder)
 
-    monkeypatch.setattr(sys.modules["marinecv.search.loop"], "hold", end_then_hold)
+    monkeypatch.setattr(sys.modules["marinecv.search.loop"], "lock_folder", end_then_hold)
     assert work(search, lambda trial, report: pytest.fail("trained again"))
     assert [trial.status for trial in search.trials] == ["done"]
 
@@ -199,16 +199,16 @@ def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tm
 @contextmanager
 def held_elsewhere(folder):
     """Hold a folder in another thread."""
-    held, done = threading.Event(), threading.Event()
+    lock_taken, done = threading.Event(), threading.Event()
 
     def holding():
-        with hold(folder):
-            held.set()
+        with lock_folder(folder):
+            lock_taken.set()
             done.wait(60)
 
     other = threading.Thread(target=holding)
     other.start()
-    held.wait(60)
+    lock_taken.wait(60)
     yield
     done.set()
     other.join()

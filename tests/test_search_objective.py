@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from marinecv.data.catalog import read_catalog
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.files.csv_tables import write_table
 from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
 from marinecv.search import objective
 from marinecv.search.folder import Search, Trial
-from marinecv.search.objective import Pruned, Watch, trainer
+from marinecv.search.objective import Pruned, TrialReporter, trainer
 from marinecv.search.space import space_of
-from marinecv.tables import write_table
 
 VALUES = {"dropout": 0.3, "kernel": 3, "filters": 16, "layers": 2, "batch_size": 16, "optimizer": "adam"}
 TRIAL = Trial(number=1, values=VALUES | {"learning_rate": 1e-3})
@@ -25,7 +25,7 @@ RECIPE = replace(BEST, image=replace(BEST.image, height=16, width=16)).with_trai
 @pytest.fixture
 def search(shared_tank, tmp_path):
     catalog = read_catalog(manifest_of_folder(shared_tank))
-    Run.create(tmp_path / "base", RECIPE.to_dict(), RECIPE.contract(["crab", "eel", "ray"]), catalog)
+    Run.create(tmp_path / "base", RECIPE.to_dict(), RECIPE.preprocessing(["crab", "eel", "ray"]), catalog)
     search = Search.create(tmp_path, "kerastuner", "random", 3, 0, space_of(RECIPE))
     search.trial_folder(1).mkdir(parents=True)
     return search
@@ -44,10 +44,10 @@ def history(run, *accuracies, losses=None):
 def fitting(*accuracies, error=None, losses=None):
     """A training that gives these epochs, and then an error."""
 
-    def fit(recipe, run, pixels, also):
+    def fit(recipe, run, pixels, extra_callbacks):
         for epoch in range(1, len(accuracies) + 1):
             history(run, *accuracies[:epoch], losses=losses and losses[:epoch])
-            for callback in also:
+            for callback in extra_callbacks:
                 callback.on_epoch_end(epoch - 1)
         for name in ("checkpoint.npz", "model.keras"):
             run.path(name).touch()
@@ -114,7 +114,7 @@ def killed(search, monkeypatch, *accuracies):
     """Train until the process dies, which no handler sees: a copy of the search keeps what lay on the disk then."""
     seen = []
 
-    def dying(recipe, run, pixels, also):
+    def dying(recipe, run, pixels, extra_callbacks):
         if accuracies:
             history(run, *accuracies)
         seen.append(search.trial(1))
@@ -129,7 +129,7 @@ def killed(search, monkeypatch, *accuracies):
 def test_a_trial_that_kills_its_process_again_and_again_is_a_failed_one(search, monkeypatch):
     search.write_trial(TRIAL)
     killed(search, monkeypatch, 0.4)  # after an epoch, so the count starts again
-    for tries in range(1, objective.TRIES + 1):
+    for tries in range(1, objective.MAX_KILLS + 1):
         killed(search, monkeypatch)
         assert search.trial(1).tries == tries and not search.trial(1).over
     trial = trainer(search, lambda line: None)(search.trial(1), lambda epoch, value: False)
@@ -147,14 +147,14 @@ def test_each_epoch_is_reported_and_a_trial_ends_where_told_to(search, monkeypat
 def test_the_epochs_before_a_kill_are_reported_once(search, tmp_path):
     run, seen = search.run_of(search.trial_folder(1), RECIPE), []
     history(run, 0.1, 0.4)
-    watch = Watch(run, lambda *epoch: seen.append(epoch))
+    watch = TrialReporter(run, lambda *epoch: seen.append(epoch))
     watch.on_train_begin()
     watch.on_train_begin()
     history(run, 0.1, 0.4, 0.5)
     watch.on_epoch_end(2)
     assert seen == [(1, 0.1), (2, 0.4), (3, 0.5)]
     with pytest.raises(Pruned, match="after 1 epochs"):
-        Watch(run, lambda *epoch: True).on_train_begin()
+        TrialReporter(run, lambda *epoch: True).on_train_begin()
 
 
 def test_a_trial_that_was_begun_keeps_its_own_catalog(search, monkeypatch):
@@ -164,7 +164,7 @@ def test_a_trial_that_was_begun_keeps_its_own_catalog(search, monkeypatch):
     write_table(search.base.path("catalog.csv"), base.assign(problem=["broken"] + [""] * (len(base) - 1)))
     shapes = []
 
-    def fit(recipe, run, pixels, also):
+    def fit(recipe, run, pixels, extra_callbacks):
         shapes.append(len(pixels))
         history(run, 0.5)
 

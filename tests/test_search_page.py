@@ -19,7 +19,9 @@ from marinecv.search.space import TRAINING
 
 @pytest.fixture
 def search(tmp_path):
-    Run.create(tmp_path / "base", BEST.to_dict(), BEST.contract(["crab", "eel"]), pd.DataFrame(columns=CATALOG_COLUMNS))
+    Run.create(
+        tmp_path / "base", BEST.to_dict(), BEST.preprocessing(["crab", "eel"]), pd.DataFrame(columns=CATALOG_COLUMNS)
+    )
     return Search.create(tmp_path, "optuna", "tpe", 40, 0, TRAINING)
 
 
@@ -93,9 +95,9 @@ def test_the_winner_s_own_score_is_said_and_its_page_named(search):
 
 
 def test_a_demonstration_is_marked(search, tmp_path):
-    contract = {**BEST.contract(["crab", "eel"]), "demonstration": True}
+    preprocessing = {**BEST.preprocessing(["crab", "eel"]), "demonstration": True}
     place = tmp_path / "drawn"
-    Run.create(place / "base", BEST.to_dict(), contract, pd.DataFrame(columns=CATALOG_COLUMNS))
+    Run.create(place / "base", BEST.to_dict(), preprocessing, pd.DataFrame(columns=CATALOG_COLUMNS))
     drawn = Search.create(place, "optuna", "tpe", 1, 0, TRAINING)
     put(drawn, 1, status="done", value=0.5, loss=1.0, best_epoch=1, epochs=1)
     html = page(drawn)
@@ -107,8 +109,8 @@ def test_what_alone_decides_is_the_most_important(search, name):
     known = {"optimizer": {"adam": 0.0, "sgd": 1.0}}.get(name, {})
     keep(search, 30, lambda values: 0.1 + 0.01 * known.get(values.get(name), values.get(name) or 0.9))
     table = importance(search)
-    assert table["name"].iloc[0] == name and table["share"].iloc[0] > 0.8
-    assert table["share"].sum() == pytest.approx(1) and (table["share"] >= 0).all()
+    assert table["name"].iloc[0] == name and table["importance"].iloc[0] > 0.8
+    assert table["importance"].sum() == pytest.approx(1) and (table["importance"] >= 0).all()
 
 
 def test_pruned_and_failed_trials_say_nothing_of_importance(search):

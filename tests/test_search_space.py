@@ -10,7 +10,7 @@ from marinecv.recipes.registry import RECIPES
 from marinecv.search.kerastuner_engine import hyperparameters
 from marinecv.search.space import SCRATCH, TRAINING, are_same, recipe_of, space_of
 from marinecv.training.build import build_model
-from marinecv.training.model_choice import BackboneModel
+from marinecv.training.model_config import BackboneModel
 
 ADAM = {"batch_size": 16, "optimizer": "adam", "learning_rate": 3e-4}
 SGD = {"batch_size": 64, "optimizer": "sgd", "momentum": 0.85, "learning_rate": 1e-5}
@@ -47,7 +47,7 @@ def test_filters_double_up_to_a_largest_and_kernels_are_of_one_size():
     assert recipe.training.momentum == BEST.training.momentum  # without SGD
     assert model.filters == (64, 128, 256, 256) and model.kernels == (5, 5, 5, 5) and model.dropout == 0.3
     assert model.pools == (2, 2, 2, 2)
-    assert (model.dense, model.normalisation) == (BEST.model.dense, BEST.model.normalisation)
+    assert (model.dense, model.normalization) == (BEST.model.dense, BEST.model.normalization)
 
 
 @pytest.mark.parametrize("side", [8, 9, 64])

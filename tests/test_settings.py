@@ -20,9 +20,9 @@ from marinecv.inputs.spec import Augmentation
 from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run
 from marinecv.training import fit
-from marinecv.training.model_choice import MODELS
+from marinecv.training.model_config import MODELS
 from marinecv.training.recipe import Recipe, Training
-from marinecv.training.settings import OF_THE_DATA, read_recipe, settings_of, to_toml, with_changes
+from marinecv.training.settings import NOT_SETTINGS, read_recipe, settings_of, to_toml, with_changes
 from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
@@ -30,7 +30,7 @@ from pipelines import options
 OTHER = {
     "data.fractions": (0.6, 0.2, 0.2),
     "data.split_by": "stratified",
-    "image.canvas_px": 512,
+    "image.letterbox_px": 512,
     "training.batch_size": 4,
     "training.calibration": 0.5,
     "training.jit_compile": "on",
@@ -95,7 +95,7 @@ def keys_of(recipe):
     """Every setting of a recipe, and those of an augmentation that it has not."""
     augmentation = [f"training.augmentation.{field.name}" for field in fields(Augmentation)]
     keys = dict.fromkeys([*settings_of(recipe), *augmentation])
-    return [key for key in keys if key not in OF_THE_DATA and key != "training.augmentation"]
+    return [key for key in keys if key not in NOT_SETTINGS and key != "training.augmentation"]
 
 
 CASES = [(kind, key) for kind, recipe in BASES.items() for key in keys_of(recipe)]
@@ -158,10 +158,10 @@ def untrained(monkeypatch):
     """A training ends when the folder of the run stands; how long it would take is not asked."""
     monkeypatch.setattr(workflow, "finish", lambda run, *args, **how: None)
     monkeypatch.setattr(prepare, "estimate_seconds", lambda *args, **how: 1.0)
-    monkeypatch.setattr(prepare, "choose_bank", lambda *args: (0, ""))
+    monkeypatch.setattr(prepare, "choose_cache", lambda *args: (0, ""))
     monkeypatch.setattr("marinecv.workflows.prepare.weights_host_answers", lambda: False)
     monkeypatch.setattr(prepare, "candidates", lambda *args: pd.DataFrame({"image_id": ["a"]}))
-    monkeypatch.setattr(train_runs, "synthesise", lambda train, *args: train.iloc[:0])
+    monkeypatch.setattr(train_runs, "synthesize", lambda train, *args: train.iloc[:0])
     monkeypatch.setattr(train_runs, "contact_sheet", lambda rows: SimpleNamespace(save=lambda path: None))
     for module in (prepare, train_runs):  # the tank has none, and the recipe of birds takes some
         monkeypatch.setattr(module, "attributes_by_image", lambda *args: pd.DataFrame({"image_id": []}))
@@ -210,8 +210,8 @@ FELT = {
     "balanced": ("cnn", {}, {"batches"}),
     "augmentation": ("cnn", {}, {"batches"}),
     "mixed_precision": ("cnn", {}, {"policy"}),
-    "bank": ("backbone", {}, {"input", "batches", "weights"}),
-    "bank_dtype": ("backbone", {"bank": 2}, {"batches"}),
+    "cache_features": ("backbone", {}, {"input", "batches", "weights"}),
+    "cache_dtype": ("backbone", {"cache_features": 2}, {"batches"}),
     "jit_compile": ("cnn", {}, {"jit_compile"}),
     "calibration": ("cnn", {}, {"validation", "callbacks"}),
     "seed": ("cnn", {}, {"weights", "batches"}),
@@ -226,7 +226,9 @@ def fitted(recipe, run, pixels):
     def record(model, train, **how):
         validation = sum(len(batch[0]) for batch in how["validation_data"])
         plain = (bool, int, float, str, type(None))
-        told = [{name: each for name, each in vars(own).items() if isinstance(each, plain)} for own in how["callbacks"]]
+        described = [
+            {name: each for name, each in vars(own).items() if isinstance(each, plain)} for own in how["callbacks"]
+        ]
         config = model.get_compile_config()
         acted_on = [variable.name for variable in model.trainable_variables if variable.regularizer is not None]
         stages.append(
@@ -236,7 +238,7 @@ def fitted(recipe, run, pixels):
                 "metrics": str([config["metrics"], config["weighted_metrics"]]),
                 "jit_compile": config["jit_compile"],
                 "penalty": (acted_on, [float(loss) for loss in model.losses]),
-                "callbacks": [(type(own).__name__, of) for own, of in zip(how["callbacks"], told, strict=True)],
+                "callbacks": [(type(own).__name__, of) for own, of in zip(how["callbacks"], described, strict=True)],
                 "epochs": (how["initial_epoch"], how["epochs"]),
                 "class_weight": how["class_weight"],
                 "batches": [np.asarray(part).tolist() for part in next(iter(train))],
@@ -258,9 +260,9 @@ def fitted(recipe, run, pixels):
 @pytest.fixture(scope="module")
 def small(shared_tank, tmp_path_factory):
     """A run that is not trained, and its pixels."""
-    recipe, catalog = SMALL["cnn"], mcv.read_catalog(mcv.locate(data_dir=shared_tank))
+    recipe, catalog = SMALL["cnn"], mcv.read_catalog(mcv.find_data(data_dir=shared_tank))
     folder = tmp_path_factory.mktemp("small")
-    run = Run.create(folder, recipe.to_dict(), recipe.contract(mcv.class_names_of(catalog)), catalog)
+    run = Run.create(folder, recipe.to_dict(), recipe.preprocessing(mcv.class_names_of(catalog)), catalog)
     return run, fit.load_run(run, recipe)
 
 

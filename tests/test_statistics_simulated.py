@@ -12,14 +12,14 @@ import pytest
 from scipy.stats import binom
 
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.figures import FEW_GROUPS, bootstrapped_share
+from marinecv.evaluation.estimates import FEW_GROUPS, bootstrapped_fraction
 from marinecv.evaluation.intervals import (
     effective_number,
     expanded_interval,
+    fraction_interval,
     mcnemar,
     percentile_interval,
     resampled_sums,
-    share_interval,
     wilson,
 )
 from marinecv.evaluation.metrics import averages, classification_metrics
@@ -40,9 +40,9 @@ def moderate(rng, shape):
     return rng.integers(2, 21, shape)
 
 
-def held(values, replicates, units, n, truth):
+def coverage_of(values, replicates, units, n, truth):
     """The share of sets whose interval holds the truth; replicates (resamples, sets)."""
-    bounds = [share_interval(*each) for each in zip(values, replicates.T, units, n, strict=True)]
+    bounds = [fraction_interval(*each) for each in zip(values, replicates.T, units, n, strict=True)]
     return np.mean([low <= truth <= high for low, high in bounds])
 
 
@@ -83,7 +83,7 @@ def macro_coverage(sums, expected, sizes):
         units = [effective_number(of_set) for of_set in sizes[:, start : start + 50].T]
         n = sizes[:, start : start + 50].sum(axis=0)
         for name, rates in found.items():
-            rates.append(held(values[name], replicates[name], units, n, truth[name]))
+            rates.append(coverage_of(values[name], replicates[name], units, n, truth[name]))
     return {name: np.mean(rates) for name, rates in found.items()}
 
 
@@ -104,11 +104,11 @@ def test_the_bootstrap_over_images_holds_macro_figures():
     assert all(map(in_bounds, rates.values())), rates
 
 
-def group_sets(groups, right, likeness, sizes):
+def group_sets(groups, right, similarity, sizes):
     """Groups of sets: images and hits (groups, sets); of a group a share is right that varies from group to group."""
     rng = np.random.default_rng(2)
     images = sizes(rng, (groups, SETS))
-    spread = (1 - likeness) / likeness
+    spread = (1 - similarity) / similarity
     return images, rng.binomial(images, rng.beta(right * spread, (1 - right) * spread, images.shape))
 
 
@@ -121,11 +121,11 @@ def accuracy_replicates(images, hits):
 def test_the_bootstrap_over_groups_holds_the_truth_and_over_images_does_not(groups):
     over_groups, over_images = [], []
     for sizes in (moderate, uneven):
-        for right, likeness in ((0.7, 0.3), (0.9, 0.1), (0.9, 0.3)):
-            images, hits = group_sets(groups, right, likeness, sizes)
+        for right, similarity in ((0.7, 0.3), (0.9, 0.1), (0.9, 0.3)):
+            images, hits = group_sets(groups, right, similarity, sizes)
             n, k = images.sum(axis=0), hits.sum(axis=0)
             units = [effective_number(of_set) for of_set in images.T]
-            over_groups.append(held(k / n, accuracy_replicates(images, hits), units, n, right))
+            over_groups.append(coverage_of(k / n, accuracy_replicates(images, hits), units, n, right))
             by_images = [wilson(int(hit), int(of_set)) for hit, of_set in zip(k, n, strict=True)]
             over_images.append(np.mean([low <= right <= high for low, high in by_images]))
     assert in_bounds(over_groups), over_groups
@@ -155,13 +155,13 @@ def test_of_few_groups_the_interval_is_far_better_than_percentiles_and_the_words
     plain = [low <= 0.7 <= high for low, high in map(percentile_interval, replicates.T)]
     expanded = [low <= 0.7 <= high for low, high in map(expanded_interval, replicates.T, units)]
     assert np.mean(plain) < 0.89 and np.mean(expanded) > 0.93
-    assert held(values, replicates, units, n, 0.7) > 0.93
+    assert coverage_of(values, replicates, units, n, 0.7) > 0.93
     worse, hits = group_sets(groups, 0.9, 0.3, uneven)  # nearly all right, and groups that are alike within
     values, units = hits.sum(axis=0) / worse.sum(axis=0), [effective_number(of_set) for of_set in worse.T]
-    assert held(values, accuracy_replicates(worse, hits), units, worse.sum(axis=0), 0.9) > 0.92
-    figure = bootstrapped_share(values[0], replicates[:, 0], int(n[0]), images[:, 0])
+    assert coverage_of(values, accuracy_replicates(worse, hits), units, worse.sum(axis=0), 0.9) > 0.92
+    figure = bootstrapped_fraction(values[0], replicates[:, 0], int(n[0]), images[:, 0])
     assert f"few groups ({groups}), the interval may be too narrow" in figure["method"]
-    enough = bootstrapped_share(0.7, replicates[:, 0], FEW_GROUPS * 2, np.full(FEW_GROUPS, 2))
+    enough = bootstrapped_fraction(0.7, replicates[:, 0], FEW_GROUPS * 2, np.full(FEW_GROUPS, 2))
     assert "few" not in enough["method"]
 
 
@@ -177,7 +177,7 @@ def test_a_set_that_is_scored_gets_the_bounds_that_were_simulated():
     table = make_table(ids, ["test"] * len(ids), [("crab", "eel")[kind] for kind in true], shares, ("crab", "eel"))
     found = classification_metrics(table, groups=dict(zip(ids, group, strict=True)))["accuracy"]
     drawn = resampled_sums(np.column_stack([hits, images]), seed=0)
-    bounds = share_interval(right.mean(), drawn[:, 0] / drawn[:, 1], effective_number(images), len(ids))
+    bounds = fraction_interval(right.mean(), drawn[:, 0] / drawn[:, 1], effective_number(images), len(ids))
     assert (found["low"], found["high"]) == pytest.approx(bounds, abs=1e-12) and found["groups"] == 30
 
 

@@ -10,7 +10,7 @@ import pytest
 import marinecv
 from marinecv import choices
 from marinecv.explain.heatmaps import METHODS
-from marinecv.models.normalise import NORMALISATIONS
+from marinecv.models.normalize import NORMALIZATIONS
 from marinecv.training.distribution import BACKENDS
 from marinecv.training.trackers import LOGS
 
@@ -21,14 +21,13 @@ COMMANDS = sorted((ROOT / "pipelines" / "commands").glob("[!_]*.py"))
 FILES = [*LIBRARY_FILES, *sorted((ROOT / "pipelines").rglob("*.py"))]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 LAYERS = {  # a package or module imports only those with a smaller or equal number
-    **dict.fromkeys(("atomic", "schema", "choices", "environment", "console", "hashes", "hold", "mapped"), 0),
-    **dict.fromkeys(("progress", "tables"), 0),
+    **dict.fromkeys(("files", "schema", "choices", "environment", "console", "progress"), 0),
     "data": 1,
     "inputs": 2,
     "models": 3,
     "features": 4,
     "audit": 5,
-    **dict.fromkeys(("looks", "run_records", "runs", "studies"), 6),
+    **dict.fromkeys(("run_records", "runs", "experiments"), 6),
     "training": 7,
     "recipes": 7.5,
     "evaluation": 8,
@@ -41,22 +40,22 @@ LAYERS = {  # a package or module imports only those with a smaller or equal num
 LATE = {
     "marinecv/__init__.py marinecv.schema": "`import marinecv` imports no package",
     "marinecv/console.py tensorflow": "takes seconds",
-    "marinecv/data/locate.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
-    "marinecv/data/network.py gdown": "`data list` need not wait for it",
+    "marinecv/data/find_data.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
+    "marinecv/data/download/network.py gdown": "`data list` need not wait for it",
     "marinecv/explain/jax_cam.py jax": "of an extra",
     "marinecv/explain/cam.py lime.lime_image": "of an extra",
     "marinecv/explain/cam.py skimage.segmentation": "of an extra",
     "marinecv/export/engines.py onnxruntime": "of an extra",
-    "marinecv/features/engine.py ai_edge_litert.interpreter": "of an extra",
+    "marinecv/features/inference_engine.py ai_edge_litert.interpreter": "of an extra",
     "marinecv/progress.py tqdm.auto": "`--help` need not wait for it",
-    "marinecv/runs.py marinecv.models.load": "Keras: `runs`, `compare` and early errors read runs without it",
+    "marinecv/runs.py marinecv.models.safe_load": "Keras: `runs`, `compare` and early errors read runs without it",
     "marinecv/search/loop.py marinecv.search.optuna_engine": "of an extra",
     "marinecv/training/distribution.py jax.experimental.multihost_utils": "of an extra",
     "marinecv/training/trackers.py wandb": "of an extra",
     "marinecv/workflows/predict.py marinecv.workflows.predictor": "Keras: wrong files are an error before",
     "marinecv/workflows/ray_workers.py ray.data": "of an extra",
     "pipelines/cli.py marinecv.environment": "only for --version",
-    "pipelines/options.py marinecv.data.splits": "pandas: only for --split-by, `--help` does not need it",
+    "pipelines/options.py marinecv.data.splits.split_catalog": "pandas: only for --split-by, `--help` does not need it",
 }
 """File and what a function of it imports -> why that is not at its top."""
 
@@ -104,8 +103,8 @@ def wrong_imports(tree, module):
     wrong = []
     for node in (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)):
         for name in named(node, module.split(".")[:-1]):
-            top, *rest = name.split(".")
-            later = top == "marinecv" and rest and LAYERS.get(rest[0], 0) > LAYERS[module.split(".")[1]]
+            top, *tail = name.split(".")
+            later = top == "marinecv" and tail and LAYERS.get(tail[0], 0) > LAYERS[module.split(".")[1]]
             if later or top in ("pipelines", "run") or name.startswith("marinecv.pipelines"):
                 wrong.append(name)
     return wrong
@@ -150,7 +149,7 @@ def test_the_library_has_no_command_line_and_prints_only_through_log():
 def test_choices_are_those_that_are_known_and_are_written_once():
     assert tuple(METHODS) == choices.HEAT_METHODS
     assert tuple(LOGS) == choices.TRACKERS
-    assert tuple(NORMALISATIONS) == choices.NORMALISATIONS
+    assert tuple(NORMALIZATIONS) == choices.NORMALIZATIONS
     assert tuple(BACKENDS) == choices.DISTRIBUTED
     known = {frozenset(words): name for name, words in vars(choices).items() if isinstance(words, tuple)}
     for path in {*FILES} - {LIBRARY / "choices.py"}:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as some
 from scenes import FORMULA, as_a_spreadsheet_reads
 
-from marinecv.tables import numbers, read_table, table_text, write_table
+from marinecv.files.csv_tables import parse_numbers, read_table, table_text, write_table
 
 TEXT = (
     some.text(some.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
@@ -63,7 +63,7 @@ def test_a_table_that_a_spreadsheet_or_git_saved_again_is_the_same_table(tmp_pat
 def test_numbers_are_exact_to_the_last_digit_and_have_no_apostrophe(tmp_path, values):
     write_table(tmp_path / "a.csv", pd.DataFrame({"a": np.array(values, dtype=np.float64), "b": -7}))
     table = read_table(tmp_path / "a.csv")
-    np.testing.assert_array_equal(numbers(table, ["a"], "a.csv")["a"], values)
+    np.testing.assert_array_equal(parse_numbers(table, ["a"], "a.csv")["a"], values)
     assert set(table["b"]) == {"-7"} and "'" not in (tmp_path / "a.csv").read_text()
 
 
@@ -110,6 +110,6 @@ def test_a_file_that_is_no_table_of_ours_is_refused(text, reason, tmp_path):
 def test_a_cell_that_is_no_number_is_named_with_its_row():
     table = pd.DataFrame({"a": ["1", "", "1_0"]}, dtype=str)
     with pytest.raises(ValueError, match="a.csv has '1_0' for 'a', in row 3 below the header"):
-        numbers(table, ["a"], "a.csv")
+        parse_numbers(table, ["a"], "a.csv")
     with pytest.raises(ValueError, match="a.csv lacks the column 'c'"):
-        numbers(table, ["c"], "a.csv")
+        parse_numbers(table, ["c"], "a.csv")

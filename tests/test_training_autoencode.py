@@ -15,13 +15,13 @@ from marinecv.models.autoencoders import dense_autoencoder, target_of
 from marinecv.runs import Run
 from marinecv.training.build import with_loss, with_targets
 from marinecv.training.fit import fit_autoencoder, load_run
-from marinecv.training.model_choice import DenseAutoencoder, UNet
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import DenseAutoencoder, UNet
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 DENSE = Recipe(
     name="small",
     title="Small",
-    data=DataChoice(name="tank"),
+    data=DataConfig(name="tank"),
     image=ImageSpec(height=8, width=8),
     model=DenseAutoencoder(units=(12, 6, 4), salt=0.1, pepper=0.1),
     training=Training(optimizer="adam", epochs=4, batch_size=8),
@@ -35,7 +35,7 @@ def make_run(shared_tank, tmp_path):
     catalog = read_catalog(manifest_of_folder(shared_tank))
 
     def make(name, recipe):
-        return Run.create(tmp_path / name, recipe.to_dict(), recipe.contract(["crab", "eel", "ray"]), catalog)
+        return Run.create(tmp_path / name, recipe.to_dict(), recipe.preprocessing(["crab", "eel", "ray"]), catalog)
 
     return make
 
@@ -58,7 +58,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(make_run, recipe):
 
     with pytest.raises(KeyboardInterrupt):
         stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
-        fit_autoencoder(recipe, killed, load_run(killed, recipe), also=[stop])
+        fit_autoencoder(recipe, killed, load_run(killed, recipe), extra_callbacks=[stop])
     assert len(killed.history) == 2 and not killed.path("model.keras").exists()
     train(killed, recipe)
     pd.testing.assert_frame_equal(killed.history.drop(columns="seconds"), whole.history.drop(columns="seconds"))

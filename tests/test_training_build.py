@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from marinecv.features.frontier import split
+from marinecv.features.split_point import split_model
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import one_or_all
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import build_model, compile_model, freeze_backbone, with_loss, with_targets
-from marinecv.training.learner import _whole
-from marinecv.training.model_choice import Autoencoder, BackboneModel, ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.fit_inputs import _with_fused_extractor
+from marinecv.training.model_config import Autoencoder, BackboneModel, ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 CNN = Recipe(
     name="cnn",
     title="",
-    data=DataChoice(name="tank"),
+    data=DataConfig(name="tank"),
     image=ImageSpec(height=16, width=24),
     model=ScratchModel(filters=(4,), kernels=(3,), pools=(2,), dense=5),
     training=Training(),
@@ -27,7 +27,7 @@ CNN = Recipe(
 BACKBONE = Recipe(
     name="backbone",
     title="",
-    data=DataChoice(name="tank"),
+    data=DataConfig(name="tank"),
     image=ImageSpec(height=32, width=32),
     model=BackboneModel(backbone="mobilenet", alpha=0.25, weights="none", hidden=(6,), pooling="avg_max"),
     training=Training(),
@@ -47,18 +47,18 @@ def test_a_recipe_becomes_the_model_it_names(cnn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "kind", "held"),
+    ("settings", "kind", "expected"),
     [
         ({}, keras.optimizers.RMSprop, {"learning_rate": 1e-3, "weight_decay": None}),
         ({"optimizer": "adam", "weight_decay": 0.01}, keras.optimizers.Adam, {"weight_decay": 0.01}),
         ({"optimizer": "sgd", "momentum": 0.5, "learning_rate": 0.1}, keras.optimizers.SGD, {"momentum": 0.5}),
     ],
 )
-def test_the_optimizer_is_the_recipes(cnn, settings, kind, held):
+def test_the_optimizer_is_the_recipes(cnn, settings, kind, expected):
     compile_model(cnn, Training(**settings))
     assert type(cnn.optimizer) is kind
     config = cnn.optimizer.get_config()
-    assert {name: config[name] for name in held} == pytest.approx(held)
+    assert {name: config[name] for name in expected} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -159,21 +159,23 @@ def distinct_recipes():
     first = {}
     for name, recipe in RECIPES.items():
         recipe = recipe.with_model(weights="none") if hasattr(recipe.model, "weights") else recipe
-        first.setdefault((repr(recipe.model), recipe.training.optimizer, recipe.training.bank > 0), (name, recipe))
+        first.setdefault(
+            (repr(recipe.model), recipe.training.optimizer, recipe.training.cache_features > 0), (name, recipe)
+        )
     return dict(first.values())
 
 
 def step_of(recipe, side=80):
     """The model to fit of a recipe, compiled for XLA, and a batch of two."""
-    image = replace(recipe.image, height=side, width=side, canvas_px=None)
+    image = replace(recipe.image, height=side, width=side, letterbox_px=None)
     recipe = replace(recipe, image=image, training=replace(recipe.training, jit_compile="on"))
     model = build_model(recipe, 3)
     if isinstance(recipe.model, Autoencoder):
         learns, images = with_loss(model, recipe), np.zeros((2, side, side, 3), np.float32)
         [batch] = with_targets(tf.data.Dataset.from_tensors((images, images)), model)
         return learns, batch
-    front, rest = split(model)
-    learns = rest if recipe.training.bank else _whole(model, front, rest)
+    extractor, trainable = split_model(model)
+    learns = trainable if recipe.training.cache_features else _with_fused_extractor(model, extractor, trainable)
     compile_model(learns, recipe.training)
     shapes = [(2, *tensor.shape[1:]) for tensor in learns.inputs]
     return learns, (one_or_all([np.ones(shape, np.float32) for shape in shapes]), np.eye(3, dtype=np.float32)[:2])

@@ -192,7 +192,7 @@ def test_where_no_epoch_is_left_the_best_weights_come_back_and_it_is_said(tmp_pa
     with pytest.warns(UserWarning, match=f"no epoch is left to train: .* has {why}"):
         assert fit(again, callbacks(training, tmp_path, resume=True), last=last).epoch == []
     assert_equal(again.get_weights(), trained.get_weights())
-    assert fit(again, callbacks(training, tmp_path, resume=True, say=lines.append), last=last).epoch == []
+    assert fit(again, callbacks(training, tmp_path, resume=True, log=lines.append), last=last).epoch == []
     assert why in lines[0] and len(lines) == 1
 
 

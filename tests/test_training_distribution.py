@@ -18,13 +18,13 @@ import pytest
 import tensorflow as tf
 from conftest import draw_tank
 
+from marinecv.experiments import Experiment
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import Share, make_dataset
+from marinecv.inputs.pipeline import DeviceShard, make_dataset
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
-from marinecv.studies import Study
 from marinecv.training import fit as fitting
-from marinecv.training.distribution import distributed, join, share_here
+from marinecv.training.distribution import distributed, join, shard_here
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import train_runs
 from pipelines.cli import main
@@ -45,14 +45,14 @@ def numbered(count: int) -> tuple[pd.DataFrame, np.ndarray]:
     return rows, pixels
 
 
-def shares(processes: int, devices: int) -> list[Share]:
-    return [Share(process=process, processes=processes, devices=devices) for process in range(processes)]
+def shares(processes: int, devices: int) -> list[DeviceShard]:
+    return [DeviceShard(process=process, processes=processes, devices=devices) for process in range(processes)]
 
 
-def epoch_of(share: Share, count: int, batch_size: int = 12, **options) -> list[tuple]:
+def epoch_of(shard: DeviceShard, count: int, batch_size: int = 12, **options) -> list[tuple]:
     """The batches that a share sees: which images, and what each counts."""
     rows, pixels = numbered(count)
-    batches = make_dataset(rows, SPEC, CLASSES, pixels=pixels, batch_size=batch_size, share=share, **options)
+    batches = make_dataset(rows, SPEC, CLASSES, pixels=pixels, batch_size=batch_size, shard=shard, **options)
     return [(images.numpy()[:, 0, 0, 0].astype(int), weights.numpy()) for images, _, weights in batches]
 
 
@@ -60,7 +60,7 @@ def epoch_of(share: Share, count: int, batch_size: int = 12, **options) -> list[
 @pytest.mark.parametrize("training", [True, False], ids=["train", "validation"])
 @pytest.mark.parametrize(("processes", "devices"), LAYOUTS)
 def test_each_image_counts_once_an_epoch(processes, devices, training, count):
-    epochs = [epoch_of(share, count, training=training) for share in shares(processes, devices)]
+    epochs = [epoch_of(shard, count, training=training) for shard in shares(processes, devices)]
     images = np.concatenate([images[weights > 0] for epoch in epochs for images, weights in epoch])
     assert sorted(images) == list(range(count))
 
@@ -70,7 +70,7 @@ def test_together_the_shares_are_the_batches_of_one_process(processes, devices):
     rows, pixels = numbered(31)
     options = {"training": True, "seed": 3, "start_epoch": 1}
     alone = make_dataset(rows, SPEC, CLASSES, pixels=pixels, batch_size=12, **options)
-    epochs = [epoch_of(share, 31, **options) for share in shares(processes, devices)]
+    epochs = [epoch_of(shard, 31, **options) for shard in shares(processes, devices)]
     for (expected, _), *parts in zip(alone, *epochs, strict=True):
         rows = {len(images) for images, _ in parts}
         assert len(rows) == 1 and processes * rows.pop() % devices == 0
@@ -80,11 +80,11 @@ def test_together_the_shares_are_the_batches_of_one_process(processes, devices):
 
 @pytest.mark.parametrize(("processes", "devices"), LAYOUTS)
 def test_the_mean_over_weighted_rows_is_that_over_the_images(processes, devices):
-    epochs = [epoch_of(share, 31, training=True) for share in shares(processes, devices)]
+    epochs = [epoch_of(shard, 31, training=True) for shard in shares(processes, devices)]
     for parts in zip(*epochs, strict=True):  # a step of training
         values, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
         assert np.mean(values * weights) == pytest.approx(values[weights > 0].mean())
-    epochs = [epoch_of(share, 31) for share in shares(processes, devices)]
+    epochs = [epoch_of(shard, 31) for shard in shares(processes, devices)]
     values, weights = (np.concatenate([part[place] for epoch in epochs for part in epoch]) for place in (0, 1))
     assert np.mean(values * weights) == pytest.approx(np.arange(31).mean())  # all of validation
     assert len(set(weights[weights > 0])) == 1
@@ -93,23 +93,26 @@ def test_the_mean_over_weighted_rows_is_that_over_the_images(processes, devices)
 def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
     rows, pixels = numbered(5)
     assert len(make_dataset(rows, SPEC, CLASSES, pixels=pixels, training=True).element_spec) == 2
-    with distributed(None) as share:
-        assert share == share_here() == join(None) == join("mirrored") == Share()
-    [(images, weights)] = epoch_of(Share(devices=2), 12, training=True, class_weight={0: 5.0, 2: 0.5})
+    with distributed(None) as shard:
+        assert shard == shard_here() == join(None) == join("mirrored") == DeviceShard()
+    [(images, weights)] = epoch_of(DeviceShard(devices=2), 12, training=True, class_weight={0: 5.0, 2: 0.5})
     assert [{0: 5.0, 1: 1.0, 2: 0.5}[image % 3] for image in images] == weights.tolist()
 
 
 @pytest.mark.parametrize(
     ("refused", "reason"),
     [
-        (lambda run: epoch_of(Share(devices=4), 12, batch_size=10), "multiple of 4"),
+        (lambda run: epoch_of(DeviceShard(devices=4), 12, batch_size=10), "multiple of 4"),
         (lambda run: join("data-parallel"), "Set KERAS_BACKEND=jax"),
         (lambda run: fitting.fit_autoencoder(Recipe.of(run), run, np.empty(0)), "autoencoder is trained on one device"),
-        (lambda run: fitting.fit_recipe(Recipe.of(run).with_training(bank=1), run, np.empty(0)), "Expected bank=0"),
+        (
+            lambda run: fitting.fit_recipe(Recipe.of(run).with_training(cache_features=1), run, np.empty(0)),
+            "Expected cache_features=0",
+        ),
     ],
 )
 def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, finished_run, monkeypatch):
-    monkeypatch.setattr(fitting, "share_here", lambda: Share(devices=2))
+    monkeypatch.setattr(fitting, "shard_here", lambda: DeviceShard(devices=2))
     monkeypatch.setattr(fitting, "prepared", lambda *args: {})
     monkeypatch.setattr(fitting, "_class_weights", lambda *args: None)
     with pytest.raises(ValueError, match=reason):
@@ -163,9 +166,9 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
 def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(
     tmp_path, monkeypatch, capsys, words, said
 ):
-    monkeypatch.setattr(train_runs, "join", lambda how: Share(process=1, processes=2, devices=2))
-    study = Study.create(tmp_path, "s", "S", ["a"])
-    words = [str(study.folder) if word == "STUDY" else word for word in words]
+    monkeypatch.setattr(train_runs, "join", lambda how: DeviceShard(process=1, processes=2, devices=2))
+    experiment = Experiment.create(tmp_path, "s", "S", ["a"])
+    words = [str(experiment.folder) if word == "STUDY" else word for word in words]
     assert main(["pretrain", "--distribute", "data-parallel", *words]) == 1
     assert said in capsys.readouterr().err and not Path("x").exists()
 
@@ -176,13 +179,13 @@ def test_a_process_that_cannot_read_an_image_that_the_first_can_says_so(finished
         (run / name).unlink()
     catalog = (run / "catalog.csv").read_text(encoding="utf-8").replace("crab_train_0.jpg,", "gone.jpg,")
     (run / "catalog.csv").write_text(catalog, encoding="utf-8")
-    monkeypatch.setattr(train_runs, "distributed", lambda how: nullcontext(Share()))
+    monkeypatch.setattr(train_runs, "distributed", lambda how: nullcontext(DeviceShard()))
     with pytest.raises(ValueError, match="cannot be read here, the first is .*gone"):
-        train_runs.follow(run, print)
+        train_runs.follow_process_0(run, print)
 
 
 def test_a_process_that_comes_to_a_finished_run_has_nothing_to_do(finished_run, capsys):
-    assert train_runs.follow(finished_run, print).finished
+    assert train_runs.follow_process_0(finished_run, print).finished
     assert "is finished" in capsys.readouterr().out
 
 
@@ -229,7 +232,7 @@ def assert_same(one: Path, other: Path) -> None:
         np.testing.assert_allclose(here, there, rtol=2e-3, atol=2e-4)
 
 
-WORDS = ["--epochs", "6", "--batch-size", "4", "--image-size", "32", "--calibration-share", "0"]
+WORDS = ["--epochs", "6", "--batch-size", "4", "--image-size", "32", "--calibration-fraction", "0"]
 
 
 @pytest.mark.slow
@@ -294,7 +297,7 @@ def test_two_devices_of_one_machine_train_what_one_trains(finished_run, tmp_path
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-        Run.create(folder, recipe.to_dict(), Run(finished_run).read("contract.json"), catalog)
+        Run.create(folder, recipe.to_dict(), Run(finished_run).read("preprocessing.json"), catalog)
     done = subprocess.run([sys.executable, "-c", MIRRORED, *folders], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     one, two = (Run(folder).history[CHOOSES] for folder in folders)

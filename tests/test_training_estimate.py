@@ -1,4 +1,4 @@
-"""How long a training takes, and `bank="auto"`: a feature cache where it saves time and fits the disk."""
+"""How long a training takes, and `cache_features="auto"`: a feature cache where it saves time and fits the disk."""
 
 import os
 import re
@@ -7,15 +7,15 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from marinecv.console import quiet
-from marinecv.data.store import store_path
+from marinecv.console import silent
+from marinecv.data.cache_dir import cache_path
 from marinecv.inputs.spec import Augmentation
 from marinecv.recipes.aquarium import BEST, PRETRAINED
 from marinecv.recipes.birds import SIMPLE
 from marinecv.training import estimate
-from marinecv.training.estimate import choose_bank, estimate_seconds
+from marinecv.training.estimate import choose_cache, estimate_seconds
 from marinecv.workflows.prepare import with_feature_cache
-from pipelines.commands.finetune import bank
+from pipelines.commands.finetune import cache_features
 
 RECIPE = PRETRAINED["aquarium_mobilenet_p2"]  # 25 epochs, continuous augmentation
 IMAGES = {"train": 447, "validation": 127}
@@ -33,7 +33,7 @@ def measured(monkeypatch):
 
 @pytest.mark.parametrize("recipe", [CNN, BACKBONE], ids=["cnn", "backbone"])
 def test_the_estimate_grows_with_epochs_and_images(recipe):
-    recipe = recipe.with_training(bank=0)
+    recipe = recipe.with_training(cache_features=0)
     one = estimate_seconds(recipe.with_training(epochs=1), 100, 20, 3)
     assert 0 < one < 600
     assert estimate_seconds(recipe.with_training(epochs=3), 100, 20, 3) == pytest.approx(3 * one)
@@ -47,7 +47,7 @@ def test_what_was_measured_today_is_not_measured_again(monkeypatch):
         return estimate_seconds(CNN, 100, 20, 3)
 
     one = estimated()
-    [kept] = store_path("timings").iterdir()
+    [kept] = cache_path("timings").iterdir()
     monkeypatch.setattr(estimate, "_time_batch", lambda *args: (0.0, 0.0, 0))
     assert estimated() == one
     for spoil in (lambda: os.utime(kept, (1, 1)), lambda: kept.write_text("[1, 2"), lambda: kept.write_text("[1, 2]")):
@@ -63,37 +63,37 @@ def test_what_was_measured_today_is_not_measured_again(monkeypatch):
         ({}, 8, r"for 8 drawn views \(111 MB\): about 3 min instead of 6 min"),
         ({"augmentation": Augmentation(flip=0.5)}, 2, r"each image and its mirror image \(31 MB\)"),
         ({"augmentation": None}, 1, r"each image \(17 MB\)"),
-        ({"bank": 1}, 8, r"for 8 drawn views"),  # the cache of the recipe itself does not count
+        ({"cache_features": 1}, 8, r"for 8 drawn views"),  # the cache of the recipe itself does not count
         ({"augmentation": SIMPLE}, 8, r"for each image and 8 drawn variants"),
         ({"epochs": 4}, 0, "would save little in 4 epochs"),
     ],
 )
 def test_the_choice_goes_by_epochs_and_augmentation(changes, views, reason, measured):
-    chosen, sentence = choose_bank(RECIPE.with_training(**changes), IMAGES, 7)
+    chosen, sentence = choose_cache(RECIPE.with_training(**changes), IMAGES, 7)
     assert chosen == views and re.search(reason, sentence)
 
 
 def test_recipes_that_share_a_cache_share_its_cost(measured, capsys):
     short = RECIPE.with_training(epochs=6)
-    assert choose_bank(short, IMAGES, 7)[0] == 0 and choose_bank(short, IMAGES, 7, rows=3)[0] == 6
+    assert choose_cache(short, IMAGES, 7)[0] == 0 and choose_cache(short, IMAGES, 7, rows=3)[0] == 6
     rows = {name: replace(short, name=name) for name in ("p8", "p4", "p2")}
     catalog = pd.DataFrame({"split": ["train"] * 447 + ["validation"] * 127, "problem": "", "class_name": "eel"})
-    assert {row.training.bank for row in with_feature_cache(rows, catalog, ("eel",), quiet).values()} == {6}
+    assert {row.training.cache_features for row in with_feature_cache(rows, catalog, ("eel",), silent).values()} == {6}
 
 
 def test_a_cache_that_would_fill_the_disk_is_not_made(monkeypatch, measured):
     monkeypatch.setattr(estimate, "_free_bytes", lambda: 10**8)
-    chosen, sentence = choose_bank(RECIPE, IMAGES, 7)
+    chosen, sentence = choose_cache(RECIPE, IMAGES, 7)
     assert chosen == 0 and "0.1 GB of 0.1" in sentence
 
 
 @pytest.mark.parametrize("recipe", [BEST, RECIPE.with_model(trainable_layers=None)], ids=["cnn", "all learn"])
 def test_where_nothing_is_frozen_there_is_nothing_to_cache(recipe, measured):
-    assert choose_bank(recipe, IMAGES, 7) == (0, "")
+    assert choose_cache(recipe, IMAGES, 7) == (0, "")
 
 
 def test_the_flag_takes_a_number_of_views_too():
-    assert [bank(text) for text in ("auto", "off", "3")] == ["auto", 0, 3]
+    assert [cache_features(text) for text in ("auto", "off", "3")] == ["auto", 0, 3]
 
 
 def test_free_space_is_that_of_the_store_or_of_the_folder_above_it(tmp_path, monkeypatch):

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from marinecv.data.cache_dir import cache_path
 from marinecv.data.catalog import class_names_of, read_catalog
-from marinecv.data.held import calibration_rows
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.data.store import store_path
+from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import usable
-from marinecv.evaluation.predict import predict_codes, predict_table
+from marinecv.evaluation.predict import predict_embeddings, predict_table
 from marinecv.inputs.pipeline import make_dataset
-from marinecv.inputs.pixels import split_of
+from marinecv.inputs.pixel_cache import split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone, set_batch_norm_statistics
 from marinecv.runs import Run
@@ -24,8 +24,8 @@ from marinecv.training import fit as room
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import best_epoch, fit_autoencoder, fit_recipe, load_run
-from marinecv.training.model_choice import BackboneModel, ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 # Validation accuracy of three images can rise three times at most, so that patience 3 ends before epoch 14, with
 # learning rates lowered on the way and best weights that are not the last.
@@ -34,16 +34,16 @@ MOVES = Augmentation(flip=0.5, rotation_deg=15, zoom=0.2, crop=0.1)
 CNN = Recipe(
     name="tank_cnn",
     title="Tank from scratch",
-    data=DataChoice(name="tank"),
-    image=ImageSpec(height=16, width=16, canvas_px=64),
+    data=DataConfig(name="tank"),
+    image=ImageSpec(height=16, width=16, letterbox_px=64),
     model=ScratchModel(filters=(4, 6), kernels=(3, 3), pools=(2, 2), dense=8, dropout=0.5, batch_norm=True),
     training=Training(**WATCHED, learning_rate=0.01, augmentation=MOVES, seed=3),
 )
 POND = Recipe(
     name="tank_pond",
     title="Tank with a backbone",
-    data=DataChoice(name="tank"),
-    image=ImageSpec(height=16, width=16, canvas_px=64),
+    data=DataConfig(name="tank"),
+    image=ImageSpec(height=16, width=16, letterbox_px=64),
     model=BackboneModel(backbone="pond", weights="none", trainable_layers=4, dropout=0.3, hidden=(6,)),
     training=Training(
         **WATCHED, optimizer="adam", learning_rate=0.01, weight_decay=1e-3, head_epochs=3, head_learning_rate=0.02,
@@ -68,7 +68,7 @@ def small_network(include_top, weights, input_tensor, input_shape):
 @pytest.fixture(autouse=True)
 def pond(monkeypatch):
     monkeypatch.setattr(keras.applications, "Pond", small_network, raising=False)
-    monkeypatch.setitem(BACKBONES, "pond", Backbone("Pond", BACKBONES["mobilenet"].normalise, "pond.h5"))
+    monkeypatch.setitem(BACKBONES, "pond", Backbone("Pond", BACKBONES["mobilenet"].normalize, "pond.h5"))
     yield
     keras.config.set_dtype_policy("float32")
 
@@ -82,13 +82,13 @@ def catalog(roboflow_folder):
 def make_run(tmp_path, catalog, roboflow_folder):
     def made(name, recipe=CNN, rows=catalog):
         names = class_names_of(rows, manifest_of_folder(roboflow_folder))
-        return Run.create(tmp_path / name, recipe.to_dict(), recipe.contract(names), rows)
+        return Run.create(tmp_path / name, recipe.to_dict(), recipe.preprocessing(names), rows)
 
     return made
 
 
-def train(run, recipe=CNN, say=lambda line: None):
-    return fit_recipe(recipe, run, load_run(run, recipe, say=say), say=say)
+def train(run, recipe=CNN, log=lambda line: None):
+    return fit_recipe(recipe, run, load_run(run, recipe, log=log), log=log)
 
 
 def test_a_plain_fit_is_the_training_of_the_recipe(make_run):
@@ -129,7 +129,7 @@ class Reaper(keras.callbacks.Callback):
 def killed(monkeypatch, run, recipe, *, in_epoch=None, at_line=None, in_saving=False):
     """Train until Ctrl-C: in an epoch, between history and checkpoint, or before the model is saved."""
 
-    def say(line):
+    def log(line):
         if at_line is not None and line.startswith(f"  epoch {at_line + 1:>2}/"):
             raise KeyboardInterrupt
 
@@ -141,23 +141,23 @@ def killed(monkeypatch, run, recipe, *, in_epoch=None, at_line=None, in_saving=F
         patched.setattr(room, "callbacks", lambda *args, **options: [*usual(*args, **options), Reaper(in_epoch)])
         if in_saving:
             patched.setattr(room, "whole_file", interrupted)
-        train(run, recipe, say)
+        train(run, recipe, log)
     assert not run.path("model.keras").exists() and not run.path("timing.json").exists()
 
 
 def predictions(run):
     rows = usable(run.catalog)
-    pixels = load_run(run, Recipe.from_dict(run.read("recipe.json")), say=print).astype(np.float32)
+    pixels = load_run(run, Recipe.from_dict(run.read("recipe.json")), log=print).astype(np.float32)
     assert len(pixels) == len(rows) == 12
     return run.load_model()(pixels).numpy()
 
 
-def told(run):
+def history_of(run):
     return run.history.drop(columns="seconds")
 
 
 def assert_same(run, other):
-    pd.testing.assert_frame_equal(told(run), told(other), check_exact=True)
+    pd.testing.assert_frame_equal(history_of(run), history_of(other), check_exact=True)
     for mine, theirs in zip(run.load_model().get_weights(), other.load_model().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(predictions(run), predictions(other))
@@ -201,14 +201,14 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.slow
-@pytest.mark.parametrize("bank", [0, 4])
-def test_a_killed_backbone_ends_as_if_it_had_not_been(bank, make_run, monkeypatch):
-    recipe = POND.with_training(bank=bank)
+@pytest.mark.parametrize("cache_features", [0, 4])
+def test_a_killed_backbone_ends_as_if_it_had_not_been(cache_features, make_run, monkeypatch):
+    recipe = POND.with_training(cache_features=cache_features)
     whole, run = make_run("whole", recipe), make_run("killed", recipe)
     train(whole, recipe)
     timing = whole.timing
     assert timing.epochs > 3  # past the epochs of the head
-    assert bank or timing.epochs == timing.best_epoch + 3 < 14
+    assert cache_features or timing.epochs == timing.best_epoch + 3 < 14
     assert whole.history["learning_rate"].iloc[:4].tolist() == pytest.approx([0.02] * 3 + [0.01])
     for instant in ({"at_line": 1}, {"in_epoch": 3}, {"in_saving": True}):  # in the head's stage, after it, at the end
         killed(monkeypatch, run, recipe, **instant)
@@ -282,11 +282,11 @@ def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
     broken = catalog["image_id"].iloc[0]
     Path(catalog["path"].iloc[0]).write_text("no image")
     said, run = [], make_run("run")
-    pixels = load_run(run, CNN, say=said.append)
+    pixels = load_run(run, CNN, log=said.append)
     assert len(pixels) == len(catalog) - 1 == len(usable(run.catalog))
     assert run.catalog.set_index("image_id")["problem"][broken].startswith("cannot be decoded")
     assert len(said) == 1 and "1 images are unusable, 1 of them" in said[0]
-    assert len(load_run(run, CNN, say=said.append)) == len(pixels) and len(said) == 1  # known by now
+    assert len(load_run(run, CNN, log=said.append)) == len(pixels) and len(said) == 1  # known by now
 
 
 def test_the_best_epoch_is_the_first_best_of_those_watched():
@@ -328,7 +328,7 @@ def test_only_a_recipe_a_run_and_its_pixels_are_trained(fits, make_run):
 
 def test_the_calibration_set_changes_no_weight_and_other_validation_images_do(make_run, catalog):
     recipe = CNN.with_training(calibration=0.4, epochs=4)
-    held = catalog["image_id"].isin(catalog["image_id"][calibration_rows(catalog, 0.4, recipe.training.seed)])
+    mask = catalog["image_id"].isin(catalog["image_id"][calibration_mask(catalog, 0.4, recipe.training.seed)])
     run = make_run("as it is", recipe)
     pixels = load_run(run, recipe)
     expected = fit_recipe(recipe, run, pixels).get_weights()
@@ -338,13 +338,13 @@ def test_the_calibration_set_changes_no_weight_and_other_validation_images_do(ma
         spoilt = pixels.copy()
         spoilt[rows] = 255 - spoilt[rows]
         other = make_run(name, recipe)
-        return fit_recipe(recipe, other, spoilt).get_weights(), told(other)
+        return fit_recipe(recipe, other, spoilt).get_weights(), history_of(other)
 
-    weights, history = trained("held", held.to_numpy())
-    pd.testing.assert_frame_equal(history, told(run))
-    assert held.sum() == 1 and all((a == b).all() for a, b in zip(weights, expected, strict=True))
-    _, history = trained("not held", ((catalog["split"] == "validation") & ~held).to_numpy())
-    assert not history["val_loss"].equals(told(run)["val_loss"])
+    weights, history = trained("mask", mask.to_numpy())
+    pd.testing.assert_frame_equal(history, history_of(run))
+    assert mask.sum() == 1 and all((a == b).all() for a, b in zip(weights, expected, strict=True))
+    _, history = trained("not held", ((catalog["split"] == "validation") & ~mask).to_numpy())
+    assert not history["val_loss"].equals(history_of(run)["val_loss"])
 
 
 def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
@@ -375,7 +375,7 @@ KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (
 
 
 def banks():
-    folder = store_path("features")
+    folder = cache_path("features")
     return sorted(place.name for place in folder.iterdir()) if folder.is_dir() else []
 
 
@@ -384,26 +384,26 @@ def banks():
 def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):
     augmentation, views = KINDS[kind]
     recipe = FROZEN.with_training(augmentation=augmentation, head_epochs=head_epochs)
-    usual, banked = make_run("usual", recipe), make_run("banked", recipe.with_training(bank=views))
+    usual, cached = make_run("usual", recipe), make_run("cached", recipe.with_training(cache_features=views))
     train(usual, recipe)
     assert not banks()
-    train(banked, recipe.with_training(bank=views))
+    train(cached, recipe.with_training(cache_features=views))
     assert len(banks()) == (4 if head_epochs else 2)  # train and validation, and for the head a later frontier
-    for mine, theirs in zip(banked.load_model().get_weights(), usual.load_model().get_weights(), strict=True):
+    for mine, theirs in zip(cached.load_model().get_weights(), usual.load_model().get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-3 if kind == "drawn" else 1e-5)
-    ours, theirs = told(banked), told(usual)
+    ours, theirs = history_of(cached), history_of(usual)
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3 if kind == "drawn" else 1e-5)
     assert ours["learning_rate"].tolist() == theirs["learning_rate"].tolist()
 
 
 def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):
-    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
+    recipe = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
     run = make_run("run", recipe)
     model, pixels = train(run, recipe), load_run(run, recipe)
     before = banks()
     whole, kept = (
-        predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, bank=bank)
-        for bank in (False, True)
+        predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, cache_features=cache_features)
+        for cache_features in (False, True)
     )
     pd.testing.assert_frame_equal(kept, whole, atol=1e-6)
     new = whole["split"].nunique() - 2  # train and validation are found
@@ -412,17 +412,20 @@ def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):
 
 @pytest.mark.parametrize("changes", [{}, {"trainable_layers": 0, "hidden": (), "dropout": 0.0}], ids=["some", "none"])
 def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(changes, make_run):
-    recipe = FROZEN.with_training(bank=1, epochs=1, head_epochs=0).with_model(**changes)
+    recipe = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0).with_model(**changes)
     run = make_run("run", recipe)
     model, pixels = train(run, recipe), load_run(run, recipe)
     known = (run.catalog["split"] != "test").to_numpy()
     before = banks()
     whole, kept = (
-        predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=bank) for bank in (False, True)
+        predict_embeddings(model, run.catalog[known], recipe.image, pixels[known], cache_features=cache_features)
+        for cache_features in (False, True)
     )
     np.testing.assert_allclose(kept, whole, atol=1e-6)
     assert banks() == before
-    at_once = predict_codes(model, run.catalog[known], recipe.image, pixels[known], bank=True, together=True)
+    at_once = predict_embeddings(
+        model, run.catalog[known], recipe.image, pixels[known], cache_features=True, together=True
+    )
     np.testing.assert_allclose(at_once, whole, atol=1e-6)
 
 
@@ -436,7 +439,7 @@ def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(
     ],
 )
 def test_recipes_share_the_cache_of_equal_features_alone(change, new, make_run):
-    one = FROZEN.with_training(bank=1, epochs=1, head_epochs=0)
+    one = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
     train(make_run("one", one), one)
     before = banks()
     train(make_run("other", change(one)), change(one))
@@ -465,14 +468,14 @@ def three_epochs(how, backbone, folder):
         Path(path).touch()
         pixels[number, :, :, number % 3] //= 3
     network = BackboneModel(backbone=backbone, weights="none", trainable_layers=20, dropout=0.0)
-    training = Training(optimizer="sgd", batch_size=5, bank=1 if how == "banked" else 0)
+    training = Training(optimizer="sgd", batch_size=5, cache_features=1 if how == "cached" else 0)
     recipe = replace(POND, image=ImageSpec(height=80, width=80), model=network, training=training)
     keras.utils.set_random_seed(1)
     model = build_model(recipe, 3)
     set_batch_norm_statistics(model, [pixels.astype(np.float32)])
     first = model.get_weights()
     parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
-    learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, say=lambda line: None)
+    learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, log=lambda line: None)
     learns = model if how == "plain" else learns
     compile_model(learns, training)
     learns.fit(batches, epochs=3, verbose=0)
@@ -485,7 +488,7 @@ def three_epochs(how, backbone, folder):
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "pond"])
 @pytest.mark.parametrize(
     ("hows", "tolerance"),
-    [(("banked", "ordinary"), {"rtol": 1e-4, "atol": 1e-5}), (("ordinary", "plain"), {"rtol": 1e-6, "atol": 1e-8})],
+    [(("cached", "ordinary"), {"rtol": 1e-4, "atol": 1e-5}), (("ordinary", "plain"), {"rtol": 1e-6, "atol": 1e-8})],
 )
 def test_every_backbone_learns_the_same_fused_and_on_cached_features(hows, tolerance, backbone, tmp_path, request):
     if "plain" in hows:

@@ -8,14 +8,14 @@ import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
-from marinecv.training.model_choice import BackboneModel, ScratchModel, UNet
-from marinecv.training.recipe import DataChoice, Recipe, Training, lint
+from marinecv.training.model_config import BackboneModel, ScratchModel, UNet
+from marinecv.training.recipe import DataConfig, Recipe, Training, recipe_warnings
 
 BASE = Recipe(
     name="tank_cnn",
     title="Tank, Größe 64",
-    data=DataChoice(name="tank", limit=5),
-    image=ImageSpec(height=48, width=64, canvas_px=None, antialias=True),
+    data=DataConfig(name="tank", limit=5),
+    image=ImageSpec(height=48, width=64, letterbox_px=None, antialias=True),
     model=ScratchModel(filters=(4, 8), kernels=(3, 3), pools=(2, 2)),
     training=Training(augmentation=Augmentation(flip=0.5, zoom=0.1), lr_patience=2, early_stop_patience=5),
     published={"validation": {"accuracy": "0.7480", "n": 127}},
@@ -30,9 +30,13 @@ def test_a_recipe_comes_back_equal_from_json(recipe):
 
 
 def test_the_contract_is_plain_data_of_what_a_model_cannot_hold():
-    contract = json.loads(json.dumps(BASE.contract(("crab", "eel"))))
-    assert contract["class_names"] == ["crab", "eel"] and ImageSpec(**contract["image"]) == BASE.image
-    assert (contract["data"], contract["label_rule"], contract["demonstration"]) == ("tank", "dominant", False)
+    preprocessing = json.loads(json.dumps(BASE.preprocessing(("crab", "eel"))))
+    assert preprocessing["class_names"] == ["crab", "eel"] and ImageSpec(**preprocessing["image"]) == BASE.image
+    assert (preprocessing["data"], preprocessing["label_rule"], preprocessing["demonstration"]) == (
+        "tank",
+        "dominant",
+        False,
+    )
 
 
 def spoilt(part=None, drop=None, **entries):
@@ -107,10 +111,10 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
     ],
 )
 def test_lint_names_the_setting_that_cannot_act(recipe, sentence):
-    (found,) = lint(recipe)
+    (found,) = recipe_warnings(recipe)
     assert found.startswith(sentence)
 
 
 @pytest.mark.parametrize("recipe", [BASE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
 def test_every_setting_of_the_recipes_acts(recipe):
-    assert lint(recipe) == []
+    assert recipe_warnings(recipe) == []

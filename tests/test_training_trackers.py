@@ -11,11 +11,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from marinecv.files.csv_tables import read_table, write_table
 from marinecv.recipes.aquarium import BEST
 from marinecv.runs import Run
-from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
-from marinecv.training.trackers import LOGS, TensorBoardLog, final_values, tracked
+from marinecv.training.trackers import LOGS, TensorBoardLog, final_metrics, tracked
 from pipelines.cli import main
 
 FIGURES = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
@@ -49,13 +49,13 @@ def test_tensorboard_has_figures_and_weights_of_each_epoch_the_recipe_and_the_pi
 def test_what_is_handed_over_at_the_end_is_the_model_that_is_kept(finished_run, tmp_path):
     folder = tmp_path / "grid" / "run"
     shutil.copytree(finished_run, folder)
-    (folder.parent / "study.json").write_text("{}")
+    (folder.parent / "experiment.json").write_text("{}")
     history = read_table(folder / "history.csv").assign(val_accuracy=["0.75", "0.25"])
     write_table(folder / "history.csv", history)
     timing = json.loads((folder / "timing.json").read_text()) | {"best_epoch": 1}
     (folder / "timing.json").write_text(json.dumps(timing))
-    final = final_values(folder)
-    assert final_values(tmp_path) == {}  # nothing is saved there
+    final = final_metrics(folder)
+    assert final_metrics(tmp_path) == {}  # nothing is saved there
     assert final["best_epoch"] == 1 and final["best/val_accuracy"] == 0.75  # not the last epoch's
     metrics = json.loads((folder / "metrics.json").read_text())
     for split, scores in metrics.items():
@@ -69,7 +69,7 @@ def test_what_is_handed_over_at_the_end_is_the_model_that_is_kept(finished_run, 
     assert tf.make_ndarray(kept.Tensors("test/accuracy")[0].tensor_proto) == np.float32(final["test/accuracy"])
     settings = kept.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert recipe.image.fit.encode() in settings and b"training.learning_rate" in settings
-    assert json.loads((folder / "contract.json").read_text())["split_sha256"].encode() in settings
+    assert json.loads((folder / "preprocessing.json").read_text())["split_sha256"].encode() in settings
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_wandb_without_an_account_writes_here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "grid" / "row"
     folder.mkdir(parents=True)
-    (tmp_path / "grid" / "study.json").write_text("{}")
+    (tmp_path / "grid" / "experiment.json").write_text("{}")
     log = LOGS["wandb"](folder, BEST)
     follow(log)
     summary, finish, kept = dict(log.run.summary), log.run.finish, {}

@@ -9,7 +9,7 @@ import pytest
 import marinecv as mcv
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.predictions import write_predictions
-from marinecv.studies import Study
+from marinecv.experiments import Experiment
 from pipelines.cli import main
 
 
@@ -36,17 +36,17 @@ def test_a_row_holds_what_compare_runs_says_and_nothing_is_printed(finished_run,
     assert {name: row[name] for name in ("accuracy_a", "accuracy_b", "difference", "low", "high", "n", "p")} == {
         name: oracle[name] for name in ("accuracy_a", "accuracy_b", "difference", "low", "high", "n", "p")
     }
-    assert (row["first"], row["second"], row["seeds"]) == (str(finished_run), str(other), 1)
-    assert main(["compare", str(finished_run), str(other), "--on", "test"]) == 0
+    assert (row["run_a"], row["run_b"], row["seeds"]) == (str(finished_run), str(other), 1)
+    assert main(["compare", str(finished_run), str(other), "--split", "test"]) == 0
     assert capsys.readouterr().out == "\n".join(comparison.sentences) + "\n" == f"{comparison}\n"
 
 
 def test_an_experiment_stands_for_its_runs_and_seeds_are_one_row(finished_run, tmp_path):
     cells = {f"{name}{seed}": copy_of(finished_run, tmp_path / f"{name}{seed}", name=name, seed=seed).name
              for name in "ab" for seed in range(3)}  # fmt: skip
-    Study.create(tmp_path, "s", "s", list(cells))
-    [row] = mcv.compare(Study(tmp_path)).table.to_dict("records")
+    Experiment.create(tmp_path, "s", "s", list(cells))
+    [row] = mcv.compare(Experiment(tmp_path)).table.to_dict("records")
     accuracy = mcv.Run(finished_run).metrics["validation"]["accuracy"]["value"]
-    assert row["first"], row["second"] == ("a", "b")
+    assert row["run_a"], row["run_b"] == ("a", "b")
     assert row["accuracy_a"] == row["accuracy_b"] == pytest.approx(accuracy)
     assert (row["difference"], row["n"], row["seeds"]) == (0, 3, 3) and np.isnan(row["p"])

@@ -8,7 +8,7 @@ from scenes import guide_model as guide
 
 import marinecv as mcv
 from marinecv.data.manifests import manifest_of_folder
-from marinecv.evaluation.leaks import honest_sentences
+from marinecv.evaluation.leakage import leakage_sentences
 from marinecv.workflows.run import Run
 from pipelines.cli import main
 from pipelines.options import in_flags
@@ -16,7 +16,7 @@ from pipelines.options import in_flags
 
 @pytest.fixture(scope="module")
 def catalog(shared_tank):
-    return mcv.read_catalog(mcv.locate(None, shared_tank))
+    return mcv.read_catalog(mcv.find_data(None, shared_tank))
 
 
 def test_the_score_is_that_of_the_run_and_nothing_is_told_unasked(finished_run, capsys):
@@ -27,8 +27,8 @@ def test_the_score_is_that_of_the_run_and_nothing_is_told_unasked(finished_run, 
         assert evaluation.metrics[name] == pytest.approx(figure, abs=1e-6)
     pd.testing.assert_frame_equal(evaluation.per_class, mcv.per_class_metrics(evaluation.predictions))
     assert set(evaluation.predictions["split"]) == {"test"} == set(evaluation.leakage["split"])
-    assert evaluation.sentences == tuple(honest_sentences(evaluation.leakage)) and evaluation.folds is None
-    assert main(["evaluate", str(finished_run), "--on", "test"]) == 0
+    assert evaluation.sentences == tuple(leakage_sentences(evaluation.leakage)) and evaluation.folds is None
+    assert main(["evaluate", str(finished_run), "--split", "test"]) == 0
     assert capsys.readouterr().out == in_flags(f"{evaluation}\n")
 
 
@@ -44,7 +44,7 @@ def test_a_model_of_ones_own_becomes_a_run_with_a_page(catalog, tmp_path, capsys
     model, names = guide(keras.layers.Softmax()), ["crab", "eel", "ray"]
     how = {"spec": SPEC, "class_names": names, "folder": tmp_path / "mine", "log": None}
     evaluation = mcv.evaluate(model, "test", catalog, **how)
-    assert capsys.readouterr() == ("", "") and evaluation.run.own and evaluation.run.folder == tmp_path / "mine"
+    assert capsys.readouterr() == ("", "") and evaluation.run.is_external and evaluation.run.folder == tmp_path / "mine"
     table = mcv.predict_table(model, catalog[catalog["split"] == "test"], SPEC, names)
     pd.testing.assert_frame_equal(evaluation.predictions, table, atol=1e-6)
     page = (tmp_path / "mine" / "report.html").read_text(encoding="utf-8")
@@ -55,13 +55,17 @@ def test_what_is_kept_is_what_is_returned(finished_run, tmp_path):
     found = mcv.evaluate(finished_run, limit=2, folder=tmp_path / "kept", log=None)
     assert len(found.predictions) == 2
     pd.testing.assert_frame_equal(mcv.read_predictions(tmp_path / "kept" / "predictions.csv"), found.predictions)
-    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"predictions.csv", "metrics.json", "honest.csv"}
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"predictions.csv", "metrics.json", "leakage.csv"}
 
 
 @pytest.mark.parametrize(
     ("options", "message", "in_words_of_flags"),
     [
-        ({"split_by": "grouped", "frames": "time"}, "split_by= and frames= would set how other images", "--split-by"),
+        (
+            {"split_by": "grouped", "frame_order": "time"},
+            "split_by= and frame_order= would set how other images",
+            "--split-by",
+        ),
         ({"folds": 2, "limit": 3}, "folds= trains on all .* Leave out data= and limit=", "--limit"),
         ({"class_names": ["crab", "eel"]}, "A run has its own spec and class_names", "A run has"),
         ({"split": "tests"}, r"The split tests has no usable image\. Expected one of \['test', 'train'", "tests"),

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import COLOURS, draw_image
+from conftest import COLORS, draw_image
 
 import marinecv as mcv
-from marinecv.atomic import write_json
-from marinecv.console import quiet
+from marinecv.console import silent
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.experiments import Experiment
+from marinecv.files.atomic import write_json
 from marinecv.recipes.aquarium import BEST, MOBILENET
 from marinecv.recipes.butterflies import UNET, A
 from marinecv.search.space import TRAINING
-from marinecv.studies import Study
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
 from marinecv.workflows import learning_curve, resume, search, train_runs
 from marinecv.workflows.learning_curve import LearningCurve
 from marinecv.workflows.reproduce import Reproduction
-from marinecv.workflows.sources import CATALOG, read_early, source_of
+from marinecv.workflows.sources import CATALOG, read_catalog_early, source_of
 
 TINY = A.with_model(filters=(4,), bottleneck=6)
 ENCODED = TINY.with_model(weights=UNET.name)
@@ -31,7 +31,7 @@ SMALL = {"image.size": 16, "training.epochs": 1}
 def catalog(tmp_path_factory) -> pd.DataFrame:
     """A catalog of one's own: of each class 4 images to train on, 2 to validate and 2 to test."""
     root = tmp_path_factory.mktemp("own") / "animals"
-    for number, name in enumerate(list(COLOURS) * 8):
+    for number, name in enumerate(list(COLORS) * 8):
         folder = root / ("train", "train", "valid", "test")[number // 3 % 4] / name
         folder.mkdir(parents=True, exist_ok=True)
         draw_image(name, seed=number).save(folder / f"{number}.jpg", quality=95)
@@ -58,7 +58,7 @@ def test_a_curve_of_a_catalog_returns_its_tables_and_says_nothing(catalog, tmp_p
     assert capsys.readouterr() == ("", "")
     assert curve.report.is_file() and list(curve.runs) == [f"{A.name}-0.5-seed0", f"{A.name}-1-seed0"]
     accuracy = curve.curve.query("metric == 'accuracy' and split == 'validation'")
-    assert accuracy["labelled"].tolist() == [0.5, 1.0] and accuracy["images"].tolist() == [6.0, 12.0]
+    assert accuracy["label_fraction"].tolist() == [0.5, 1.0] and accuracy["images"].tolist() == [6.0, 12.0]
     for fraction, value in zip(("0.5", "1"), accuracy["value"], strict=True):
         metrics = curve.runs[f"{A.name}-{fraction}-seed0"].metrics
         assert value == pytest.approx(metrics["validation"]["accuracy"]["value"], abs=1e-6)
@@ -97,7 +97,7 @@ def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_i
     assert isinstance(done, Reproduction) and done.results_dir == Path("again") / "results"
     assert [recipe.name for recipe in done.recipes] == ["aquarium_three_conv"]
     rows = done.results.query("recipe == 'aquarium_three_conv' and metric == 'accuracy' and split == 'test'")
-    assert rows["seed"].tolist() == ["0", "1", "all"] and set(rows["verdict"]) == {"reduced budget"}
+    assert rows["seed"].tolist() == ["0", "1", "all"] and set(rows["verdict"]) == {"shortened run"}
     (done.folder / "reproduction.json").write_text('{"results_dir": 3}')
     with pytest.raises(ValueError, match="The results_dir of again"):
         Reproduction("again")
@@ -119,8 +119,8 @@ PRETRAIN = {"recipes": ["pretrain"]}
         (CURVE, {"seeds": 0}, "Received: seeds=0."),
         (CURVE, {"goal": 1}, "between 0 and 1. Received: goal=1."),
         (CURVE, {"encoder_data": "test"}, "encoder_data='test'"),
-        (CURVE, {"encoder": ".", "encoder_data": "unlabelled"}, "Leave out encoder_data="),
-        (CURVE, {"labelled": 0.5}, "Leave out labelled"),
+        (CURVE, {"encoder": ".", "encoder_data": "unlabeled"}, "Leave out encoder_data="),
+        (CURVE, {"label_fraction": 0.5}, "Leave out label_fraction"),
         (CURVE, {"fractions": [0.5, 2]}, "above 0 and at most 1. Received: 2."),
         ((mcv.reproduce, "fish"), {}, 'no report "fish"'),
         ((mcv.reproduce, "aquarium"), {"seeds": 0}, "Received: seeds=0."),
@@ -140,19 +140,19 @@ def test_what_cannot_be_is_refused_in_the_words_of_arguments(call, options, mess
 
 
 def test_what_is_resumed_takes_what_it_has_a_use_for(tmp_path):
-    Study.create(tmp_path, "grid", "A grid", [])
+    Experiment.create(tmp_path, "grid", "A grid", [])
     with pytest.raises(ValueError, match="has no use for workers=. Expected some of track, distribute, callbacks"):
         resume.resume(tmp_path, workers="ray")
     for kind, said in ((LearningCurve, "is no learning curve"), (Reproduction, "is no reproduction")):
         with pytest.raises(ValueError, match=said):
             kind(tmp_path)
     write_json(tmp_path / "curve.json", {})
-    assert isinstance(resume.opened(tmp_path), LearningCurve)
+    assert isinstance(resume.open_work(tmp_path), LearningCurve)
     with pytest.raises(ValueError, match="has no use for distribute=. Expected some of track, goal, or none."):
         resume.resume(tmp_path, distribute="mirrored")
     (tmp_path / "search").mkdir()
     begun = search.Search.create(tmp_path / "search", "kerastuner", "random", 3, 0, TRAINING)
-    assert resume.opened(begun.folder).best_run is None
+    assert resume.open_work(begun.folder).best_run is None
     with pytest.raises(ValueError, match="has no use for callbacks="):
         resume.resume(begun.folder, callbacks=[object()])
 
@@ -166,11 +166,11 @@ def test_functions_stay_where_packages_are_called_alike():
 def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path):
     manifest = manifest_of_folder(shared_tank)
     catalog = mcv.read_catalog(manifest)
-    for data in (shared_tank, str(shared_tank), manifest, source_of(manifest, BEST.data, quiet)):
-        source = source_of(data, BEST.data, quiet)
-        assert source.manifest.name == manifest.name and source.read(BEST.data, quiet).equals(catalog)
-    source = source_of(catalog.sample(frac=1, random_state=0), BEST.data, quiet)
-    assert source.manifest.name == CATALOG and set(source.read(BEST.data, quiet)["image_id"]) == set(
+    for data in (shared_tank, str(shared_tank), manifest, source_of(manifest, BEST.data, silent)):
+        source = source_of(data, BEST.data, silent)
+        assert source.manifest.name == manifest.name and source.read(BEST.data, silent).equals(catalog)
+    source = source_of(catalog.sample(frac=1, random_state=0), BEST.data, silent)
+    assert source.manifest.name == CATALOG and set(source.read(BEST.data, silent)["image_id"]) == set(
         catalog["image_id"]
     )
 
@@ -180,8 +180,8 @@ def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_pat
     (tmp_path / "aquarium" / "eel").mkdir(parents=True)
     draw_image("eel", 0).save(tmp_path / "aquarium" / "eel" / "a.jpg")
     with pytest.raises(ValueError, match="names a data set and a folder. Expected './aquarium'"):
-        source_of("aquarium", BEST.data, quiet)
-    assert source_of("./aquarium", BEST.data, quiet).manifest.root == tmp_path / "aquarium"
+        source_of("aquarium", BEST.data, silent)
+    assert source_of("./aquarium", BEST.data, silent).manifest.root == tmp_path / "aquarium"
     with pytest.raises(ValueError, match="no data set 'aquarum'. Did you mean \"aquarium\""):
         mcv.train("aquarum", log=None)
 
@@ -191,7 +191,7 @@ def test_images_of_which_none_can_be_used_are_an_error_with_its_reason(tmp_path)
     (tmp_path / "mine" / "eel" / "a.jpg").write_bytes(b"nothing")
     manifest = manifest_of_folder(tmp_path / "mine")
     with pytest.raises(ValueError, match="no usable image.*1 images have a problem, the first: "):
-        read_early(manifest, replace(BEST.data, name=manifest.name), quiet)
+        read_catalog_early(manifest, replace(BEST.data, name=manifest.name), silent)
 
 
 @pytest.mark.parametrize("text", ["", "[model]\nkind = 3\n", "model = 3\n", 'name = "a"\n'])
@@ -202,6 +202,6 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
 
 
 def test_without_a_network_the_error_names_the_demo_images(monkeypatch):
-    monkeypatch.setattr("marinecv.data.network.reachable", lambda url: False)
+    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: False)
     with pytest.raises(ConnectionError, match=r"mcv.demo_images\(\)"):
-        mcv.locate("aquarium")
+        mcv.find_data("aquarium")

@@ -9,7 +9,7 @@ from five_reports.bounds import (
     sizes_before_split,
     ways_within,
 )
-from five_reports.claims import MIN_DELTA, expected_best, reductions, tell_apart
+from five_reports.claims import MIN_DELTA, distinguishable_by_chance, expected_best, reductions
 from five_reports.words import AGAINST, CANNOT, FITS, accuracy, claim, filled, listed, section, table
 
 from marinecv.recipes.animals import ADAM, FROZEN, N
@@ -101,7 +101,7 @@ def averages() -> tuple[str, str]:
 
 def scratch_and_frozen() -> str:
     scratch, frozen = (counts_behind(accuracy(recipe), N) for recipe in (ADAM, FROZEN))
-    word = tell_apart(min(frozen), max(scratch), N)
+    word = distinguishable_by_chance(min(frozen), max(scratch), N)
     return claim(
         "Pretrained weights win.",
         f"{accuracy(ADAM)} from scratch, {accuracy(FROZEN)} with ImageNet's.",
@@ -110,7 +110,7 @@ def scratch_and_frozen() -> str:
         f"few: {accuracy(FROZEN)} stands for anything from {N - max(frozen)} to {N - min(frozen)} errors.",
         f"{FITS}: {word}",
         counts_behind,
-        tell_apart,
+        distinguishable_by_chance,
     )
 
 

@@ -1,7 +1,7 @@
 """The aquarium report: three CNNs, three fine-tunings, 127 and 63 images."""
 
 from five_reports.bounds import counts_behind, fits_batch_average, fitting_sizes
-from five_reports.claims import expected_best, place_of, tell_apart
+from five_reports.claims import distinguishable_by_chance, expected_best, place_of
 from five_reports.words import CANNOT, PLACES, claim, could_be, filled, hits, in_images, listed, section
 
 from marinecv.evaluation.intervals import smallest_difference, wilson
@@ -71,12 +71,12 @@ def best_from_scratch() -> str:
         f"model 1, with {SCRATCH['test'][0]} on test.",
         f"On validation it is {PLACES[place_of('1', on_validation)]} of three: the test chose it, and a score that "
         f"has chosen its model flatters it. Its lead is {best - second} images over the next "
-        f"({tell_apart(best, second, n)}) and {best - third} over the last ({tell_apart(best, third, n)}: it hangs on "
-        f"which images they are). Three equal models with {mean:.3f}, the mean of these, would show "
-        f"{expected_best(mean, n, 3):.3f} at best by chance.",
-        f"the first two are {tell_apart(best, second, n)}",
+        f"({distinguishable_by_chance(best, second, n)}) and {best - third} over the last "
+        f"({distinguishable_by_chance(best, third, n)}: it hangs on which images they are). Three equal models with "
+        f"{mean:.3f}, the mean of these, would show {expected_best(mean, n, 3):.3f} at best by chance.",
+        f"the first two are {distinguishable_by_chance(best, second, n)}",
         place_of,
-        tell_apart,
+        distinguishable_by_chance,
         expected_best,
     )
 
@@ -86,11 +86,11 @@ def best_patience() -> str:
     counts = [hits(figure, n) for figure in TUNED["validation"]]
     return claim(
         "The best patience.",
-        f"{aquarium.WINNER}; on validation {listed(TUNED['validation'])} for {listed(aquarium.PATIENCES)}.",
+        f"{aquarium.BEST_PATIENCE}; on validation {listed(TUNED['validation'])} for {listed(aquarium.PATIENCES)}.",
         f"That is {listed(counts)} images: two are equal and the other is {max(counts) - min(counts)} behind. The tie "
         "was broken by test scores that cannot be.",
-        f"{tell_apart(max(counts), min(counts), n)}; it says nothing about patience",
-        tell_apart,
+        f"{distinguishable_by_chance(max(counts), min(counts), n)}; it says nothing about patience",
+        distinguishable_by_chance,
     )
 
 
@@ -102,8 +102,8 @@ def test_above_validation() -> str:
         f"{SCRATCH['test'][0]} on test, {SCRATCH['validation'][0]} on validation, of one model.",
         f"They differ by {on_test - on_validation:.3f}, where samples of these sizes have to differ by {enough:.3f}. "
         "The report gives a reason itself: test images resemble train images, for they are frames of the same videos. "
-        "The effect was measured: `results/honesty.csv` has the published split beside splits that keep "
-        "neighbouring frames together, with a nearest neighbour on thumbnails for comparison.",
+        "The effect was measured: `results/leakage.csv` has the published split beside splits that keep "
+        "neighboring frames together, with a nearest neighbor on thumbnails for comparison.",
         "just more than chance" if on_test - on_validation >= enough else "within chance",
         smallest_difference,
     )

@@ -2,7 +2,7 @@
 
 from five_reports import printed
 from five_reports.bounds import counts_behind, fitting_sizes
-from five_reports.claims import FAR, expected_best, place_of, tell_apart
+from five_reports.claims import FAR, distinguishable_by_chance, expected_best, place_of
 from five_reports.words import (
     AGAINST,
     CANNOT,
@@ -84,16 +84,17 @@ def on_200() -> str:
 
 def first() -> str:
     lead = RIGHT["ResNet-50"] - RIGHT["multimodal"], RIGHT["ResNet-50"] - RIGHT["EfficientNet-B4"]
-    few = tell_apart(RIGHT["ResNet-50"], RIGHT["multimodal"], FEW)
-    many = tell_apart(ABOUT["ResNet-50"], ABOUT["EfficientNet-B4"], MANY)
+    few = distinguishable_by_chance(RIGHT["ResNet-50"], RIGHT["multimodal"], FEW)
+    many = distinguishable_by_chance(ABOUT["ResNet-50"], ABOUT["EfficientNet-B4"], MANY)
     return claim(
         "ResNet-50 is the best on both.",
         f"{X20['ResNet-50']} and {X200['ResNet-50']}.",
         f"On 20 species it is {lead[0]} images ahead of the multimodal network ({few}) and {lead[1]} ahead of "
-        f"EfficientNet-B4 ({tell_apart(RIGHT['ResNet-50'], RIGHT['EfficientNet-B4'], FEW)}: it hangs on which images "
-        f"they are). On 200 it is about {ABOUT['ResNet-50'] - ABOUT['EfficientNet-B4']} ahead of the next ({many}).",
+        f"EfficientNet-B4 ({distinguishable_by_chance(RIGHT['ResNet-50'], RIGHT['EfficientNet-B4'], FEW)}: it hangs "
+        f"on which images they are). On 200 it is about {ABOUT['ResNet-50'] - ABOUT['EfficientNet-B4']} ahead of the "
+        f"next ({many}).",
         f"{FITS} on 200 species; on 20 the first two are {few}" if many == FAR else "open",
-        tell_apart,
+        distinguishable_by_chance,
     )
 
 
@@ -104,12 +105,12 @@ def second() -> str:
         '"EfficientNet-B4, on both".',
         f"It is {PLACES[place['20']]} on 20 species and {PLACES[place['200']]} on 200. On 20 it is "
         f"{RIGHT['multimodal'] - RIGHT['EfficientNet-B4']} images behind the multimodal network "
-        f"({tell_apart(RIGHT['multimodal'], RIGHT['EfficientNet-B4'], FEW)}), on 200 about "
+        f"({distinguishable_by_chance(RIGHT['multimodal'], RIGHT['EfficientNet-B4'], FEW)}), on 200 about "
         f"{ABOUT['EfficientNet-B4'] - ABOUT['multimodal']} ahead of it "
-        f"({tell_apart(ABOUT['EfficientNet-B4'], ABOUT['multimodal'], MANY)}).",
+        f"({distinguishable_by_chance(ABOUT['EfficientNet-B4'], ABOUT['multimodal'], MANY)}).",
         FITS if set(place.values()) == {2} else AGAINST,
         place_of,
-        tell_apart,
+        distinguishable_by_chance,
     )
 
 
@@ -119,8 +120,8 @@ def last() -> str:
         "The CNN from scratch is far behind.",
         f"{accuracy(CUSTOM_CNN)}.",
         f"It is {next_best - worst} images of {FEW} behind the next.",
-        f"{FITS}: {tell_apart(next_best, worst, FEW)}",
-        tell_apart,
+        f"{FITS}: {distinguishable_by_chance(next_best, worst, FEW)}",
+        distinguishable_by_chance,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import product
 
-from marinecv.evaluation.verdicts import printed_units
+from marinecv.evaluation.published_comparison import printed_units
 
 WAYS = ("rounded", "truncated")
 Bounds = dict[str, tuple[Fraction, Fraction]]

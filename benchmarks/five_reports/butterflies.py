@@ -7,12 +7,12 @@ from five_reports import printed
 from five_reports.bounds import f1_bounds, fitting_sizes
 from five_reports.claims import (
     batch_averages,
+    distinguishable_by_chance,
     find_gains,
     largest_class_at_least,
     lowest_macro_f1,
     place_of,
     spread_errors,
-    tell_apart,
 )
 from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
 
@@ -201,9 +201,10 @@ def gain() -> str:
         f"{ROWS[BEST]['accuracy']} ({names[BEST]}) and that gain.",
         f"Only one other row gives it: {listed(against)} of the labels. Like for like, both with {ALL:.0%}, it is "
         f"{b1} against {a}: {float(b1) / float(a) - 1:.0%} in proportion, {ahead} images of {N}.",
-        f"compares unlike rows; like for like the two are {tell_apart(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
+        "compares unlike rows; like for like the two are "
+        f"{distinguishable_by_chance(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
         find_gains,
-        tell_apart,
+        distinguishable_by_chance,
     )
 
 
@@ -217,8 +218,8 @@ def significantly() -> str:
         f"{math.ceil(smallest_difference(b2 / N, N) * N)}. B2 is ahead with {len(ahead)} of {len(SHARES)} shares, in "
         f"one run each. Its F1 with all labels is the lower one: {ROWS['B2', ALL]['macro_f1']} against "
         f"{ROWS['A', ALL]['macro_f1']}.",
-        f"{tell_apart(b2, a, N)}: it hangs on which images they are, and no test was made",
-        tell_apart,
+        f"{distinguishable_by_chance(b2, a, N)}: it hangs on which images they are, and no test was made",
+        distinguishable_by_chance,
         smallest_difference,
     )
 
@@ -231,11 +232,11 @@ def more_labels() -> str:
         "More labels, fewer right.",
         f"A has {ROWS['A', LITTLE]['accuracy']} with {LITTLE:.0%} of the labels, {ROWS['A', share]['accuracy']} with "
         f"{share:.0%}.",
-        f"{before} images against {after}: {tell_apart(before, after, N)}. So this is no luck of the test images but "
-        f"of the training, and it moved a score by {before - after} images the wrong way, where the differences "
-        f"claimed above are {listed(claimed)}.",
+        f"{before} images against {after}: {distinguishable_by_chance(before, after, N)}. So this is no luck of the "
+        f"test images but of the training, and it moved a score by {before - after} images the wrong way, where the "
+        f"differences claimed above are {listed(claimed)}.",
         "a single run a row says nothing about a classifier",
-        tell_apart,
+        distinguishable_by_chance,
     )
 
 

@@ -117,7 +117,7 @@ def expected_best(p: float, n: int, models: int) -> float:
     return float(np.sum(1 - binom.cdf(np.arange(n), n, p) ** models) / n)
 
 
-def tell_apart(better: int, worse: int, n: int) -> str:
+def distinguishable_by_chance(better: int, worse: int, n: int) -> str:
     """Return whether two printed scores on the same n images differ significantly, without the predictions.
 
     Args:

@@ -7,14 +7,14 @@ import pandas as pd
 HYPOTHETICAL = "Under a random split, "
 """Begins a sentence about a split that does not exist yet."""
 CASE_COLUMNS = ["image_id", "other", "note"]
-LEAKAGE, FRAMES, ACROSS = "train-test leakage", "neighboring frames across splits", "copies across splits"
+LEAKAGE, FRAME_ORDERS, ACROSS = "train-test leakage", "neighboring frames across splits", "copies across splits"
 TWO_LABELS, WITHIN = "one picture under two labels", "copies within a split"
 BROKEN, OUTSIDE, BOXLESS = "files that cannot be read", "images outside the folders", "images without a box"
 LIGHT, BLUR, SIZE = "dark, bright or flat images", "blurred images", "images of an odd size"
 ABSENT, FEW, UNEVEN = "classes that train lacks", "classes with few train images", "uneven classes"
 BAD_ROWS, BOXES = "annotation rows that cannot be read", "odd boxes"
 UNSURE, FLIPS = "low-margin dominant class", "labels that another rule changes"
-SERIOUS = (LEAKAGE, FRAMES, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
+SERIOUS = (LEAKAGE, FRAME_ORDERS, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
 """Findings that make a score wrong or lose images."""
 WHY_AND_TODO = {
     LEAKAGE: (
@@ -22,7 +22,7 @@ WHY_AND_TODO = {
         "camera memory does not help, and those points are lost.",
         'Split with split_by="grouped", and trust the score on test images without a related training image.',
     ),
-    FRAMES: (
+    FRAME_ORDERS: (
         "Two frames of one scene look nearly the same. A model that memorizes the one recognizes the other, so the "
         "score says little about new scenes.",
         'Split with split_by="grouped": frames taken together stay on one side.',
@@ -130,7 +130,7 @@ def make_finding(name: str, count: int, total: int, unit: str, what: str, cases:
     return Finding(name, name in SERIOUS, count, total, unit, what, why, todo, cases)
 
 
-def finding_of(
+def finding_of_rows(
     name: str, rows: pd.DataFrame, total: int, defect: str, notes: pd.Series | list[str], unit: str = "images"
 ) -> list[Finding]:
     """Make the finding "ROWS of TOTAL images: DEFECT.", with a case for each row; an empty list if there is no row."""
@@ -149,9 +149,9 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
 
 def cases_table(findings: list[Finding]) -> pd.DataFrame:
     """Return every case of every finding: `finding`, and `CASE_COLUMNS`."""
-    parts = [each.cases.assign(finding=each.name) for each in findings]
+    tables = [each.cases.assign(finding=each.name) for each in findings]
     columns = ["finding", *CASE_COLUMNS]
-    return pd.concat([pd.DataFrame(columns=columns, dtype=str), *parts], ignore_index=True)[columns]
+    return pd.concat([pd.DataFrame(columns=columns, dtype=str), *tables], ignore_index=True)[columns]
 
 
 def make_cases(image_ids: pd.Series, notes: pd.Series | list[str] | str, others: pd.Series | str = "") -> pd.DataFrame:
@@ -160,11 +160,11 @@ def make_cases(image_ids: pd.Series, notes: pd.Series | list[str] | str, others:
     return cases.astype(str).reset_index(drop=True)
 
 
-def counted(number: int, noun: str) -> str:
+def with_count(number: int, noun: str) -> str:
     """Write a number and what it counts: "1 pair", "2,000 pairs"."""
-    return f"{number:,} {agree(number, noun, f'{noun}s')}"
+    return f"{number:,} {singular_or_plural(number, noun, f'{noun}s')}"
 
 
-def agree(number: int, one: str, more: str) -> str:
+def singular_or_plural(number: int, singular: str, plural: str) -> str:
     """Return the word that agrees with a number."""
-    return one if number == 1 else more
+    return singular if number == 1 else plural

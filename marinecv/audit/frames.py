@@ -10,17 +10,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from marinecv.audit.versions import one_each, photograph_names
+from marinecv.audit.versions import one_of_each, photograph_names
 from marinecv.data.images import open_image
 
-BLOCK = 50  # file numbers that are kept together
-SECONDS = 10  # between neighboring frames, at most
-PAUSE = 30 * 60  # seconds after which a new block begins: camera trappers call it an independent event
-MOST = 16  # neighbors of an image, if many have one number
-ENOUGH = 20  # pairs of neighbors that the test needs
-ALIKE, DOUBT = 0.6, 1e-3  # least probability that neighbors are the more similar pair, and the largest p value
-CROWD = 2  # median names of one number, above which it counts sites or days and not frames
-NEARLY_ALL = 0.95  # fraction of names whose six digits after a date must be a time of day; else they are a counter
+BLOCK_NUMBERS = 50  # file numbers that are kept together
+MAX_SECONDS_APART = 10  # between neighboring frames, at most
+MAX_PAUSE_SECONDS = 30 * 60  # seconds after which a new block begins: camera trappers call it an independent event
+MAX_NEIGHBORS = 16  # neighbors of an image, if many have one number
+MIN_TESTED_PAIRS = 20  # pairs of neighbors that the test needs
+MIN_PROBABILITY, MAX_P_VALUE = (
+    0.6,
+    1e-3,
+)  # least probability that neighbors are the more similar pair, and the largest p value
+MAX_NAMES_A_NUMBER = 2  # median names of one number, above which it counts sites or days and not frames
+MIN_TIMES_FRACTION = (
+    0.95  # fraction of names whose six digits after a date must be a time of day; else they are a counter
+)
 _DAY = r"(?<!\d)(?:19|20)\d\d(?P<dash>[-_.]?)\d\d(?P=dash)\d\d"
 _DATE = re.compile(rf"{_DAY}(?!\d)")
 _STAMP = re.compile(rf"{_DAY}(?:[-_ T.]{{0,3}}| at )\d\d(?P<dot>[-_.:]?)\d\d(?P=dot)\d\d(?:\d{{3}})?(?!\d)")
@@ -35,7 +40,7 @@ _HEXADECIMAL = re.compile(
 
 
 @dataclass(frozen=True)
-class Frames:
+class FrameOrder:
     """The order of images, by file `"number"` or by `"time"`.
 
     `series` is `(n,)`, the sequence of each image, "" for none; `place` `(n,)` its file number or seconds in it.
@@ -45,13 +50,13 @@ class Frames:
     series: np.ndarray
     place: np.ndarray
 
-    def neighbours(self) -> np.ndarray:
+    def neighbors(self) -> np.ndarray:
         """Return int `(pairs, 2)`: positions of images that follow each other, a file number or 10 seconds apart."""
-        apart = 1 if self.by == "number" else SECONDS
+        apart = 1 if self.by == "number" else MAX_SECONDS_APART
         order = np.lexsort((self.place, self.series))
         order = order[self.series[order] != ""]
         series, place, pairs = self.series[order], self.place[order], [np.empty((0, 2), np.int64)]
-        for step in range(1, min(MOST, len(order) - 1) + 1):
+        for step in range(1, min(MAX_NEIGHBORS, len(order) - 1) + 1):
             close = (series[step:] == series[:-step]) & (place[step:] - place[:-step] <= apart)
             if not close.any():
                 break
@@ -64,18 +69,20 @@ class Frames:
         Pairs of neighbors alone would chain into one giant group.
         """
         if self.by == "number":
-            numbers = self.place // BLOCK
+            numbers = self.place // BLOCK_NUMBERS
         else:
             order = np.lexsort((self.place, self.series))
             series, place = self.series[order], self.place[order]
-            begins = np.r_[True, (series[1:] != series[:-1]) | (np.diff(place) > PAUSE)] if len(order) else []
+            begins = (
+                np.r_[True, (series[1:] != series[:-1]) | (np.diff(place) > MAX_PAUSE_SECONDS)] if len(order) else []
+            )
             numbers = np.empty(len(order), np.int64)
             numbers[order] = np.cumsum(begins)
         names = [f"{series}#{number}" for series, number in zip(self.series, numbers, strict=True)]
         return np.where(self.series == "", "", np.array(names, dtype=object))
 
 
-def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -> Frames | None:
+def find_frame_order(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -> FrameOrder | None:
     """Find the order in which images were taken, by file number or capture time; None if neither shows it.
 
     A number in a file name may be a frame of a video or a line of a list. It counts if images with neighboring numbers
@@ -84,25 +91,25 @@ def find_frames(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = None) -
     a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
     """
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
-    one = one_each(names, marked)
+    is_tested = one_of_each(names, marked)
     if by in (None, "number"):
         candidates += [("number", series, numbers) for series, numbers in _numbers(stems, names)]
     if by in (None, "time"):
         candidates.append(("time", *read_times(stems, rows["path"])))
-    best, most = None, -np.inf
-    for way, series, place in candidates:
-        pairs = Frames(way, series[one], place[one]).neighbours()
-        alike, p = _alike(rows["class_name"].to_numpy()[one], thumbs[one], pairs)
-        evidence = len(pairs) * (alike - 0.5)
-        if len(pairs) and (by or (alike >= ALIKE and p < DOUBT)) and evidence > most:
-            best, most = Frames(way, series, place), evidence
+    best, best_evidence = None, -np.inf
+    for method, series, position in candidates:
+        pairs = FrameOrder(method, series[is_tested], position[is_tested]).neighbors()
+        probability, p = _similarity_test(rows["class_name"].to_numpy()[is_tested], thumbs[is_tested], pairs)
+        evidence = len(pairs) * (probability - 0.5)
+        if len(pairs) and (by or (probability >= MIN_PROBABILITY and p < MAX_P_VALUE)) and evidence > best_evidence:
+            best, best_evidence = FrameOrder(method, series, position), evidence
     return best
 
 
-def _alike(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> tuple[float, float]:
+def _similarity_test(classes: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> tuple[float, float]:
     """Return how often neighbors of one class are nearer than two others of it, and the p value; ties count half."""
     pairs = pairs[classes[pairs[:, 0]] == classes[pairs[:, 1]]]
-    if len(pairs) < ENOUGH:
+    if len(pairs) < MIN_TESTED_PAIRS:
         return 0.0, 1.0
     rng, of_class = np.random.default_rng(0), [np.flatnonzero(classes == name) for name in np.unique(classes)]
     random_pairs = np.concatenate([rng.choice(rows, (4 * len(rows), 2)) for rows in of_class])
@@ -128,17 +135,19 @@ def _numbers(stems: list[str], names: list[str]) -> list[tuple[np.ndarray, np.nd
     matches = [list(_DIGITS.finditer(stem)) for stem in blank]
     numbered = []
     for which in range(max(map(len, matches), default=0)):
-        series, place = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
+        series, position = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
         for row, (stem, numbers) in enumerate(zip(stems, matches, strict=True)):
             if which < len(numbers):
-                series[row], place[row] = f"{stem[: numbers[which].start()]}*", int(numbers[which][0])
-        has = series != ""
-        table = pd.DataFrame({"series": series[has], "place": place[has], "stem": np.array(stems)[has]})
+                series[row], position[row] = f"{stem[: numbers[which].start()]}*", int(numbers[which][0])
+        has_number = series != ""
+        table = pd.DataFrame(
+            {"series": series[has_number], "place": position[has_number], "stem": np.array(stems)[has_number]}
+        )
         if table.duplicated(["series", "place"]).any():
-            series[has] = table["series"] = folders[has].astype(object) + "/" + series[has]
+            series[has_number] = table["series"] = folders[has_number].astype(object) + "/" + series[has_number]
         same_number = table.drop_duplicates().groupby(["series", "place"]).size()  # an export may repeat a name
-        if same_number.median() <= CROWD:
-            numbered.append((series, place))
+        if same_number.median() <= MAX_NAMES_A_NUMBER:
+            numbered.append((series, position))
     return numbered
 
 
@@ -161,7 +170,9 @@ def blank_dates(stems: Sequence[str]) -> list[str]:
     Six digits after a date are a counter, and stay, if they are no time of day in more than one name of 20.
     """
     for form in (_STAMP, _DATE) if _are_times(stems) else (_DATE,):
-        stems = [form.sub(lambda match: " " * len(match[0]) if _moment(match[0]) else match[0], stem) for stem in stems]
+        stems = [
+            form.sub(lambda match: " " * len(match[0]) if _parse_time(match[0]) else match[0], stem) for stem in stems
+        ]
     return list(stems)
 
 
@@ -179,17 +190,17 @@ def _time_in_exif(path: str) -> tuple[str, int] | None:
 
 def _time_in_name(stem: str) -> tuple[str, int] | None:
     match = _STAMP.search(stem)
-    moment = match and _moment(match[0])
+    moment = match and _parse_time(match[0])
     return (f"{stem[: match.start()]}*", int(moment.timestamp())) if moment else None
 
 
 def _are_times(stems: Sequence[str]) -> bool:
     """Return whether the six digits after a date are a time of day: a counter soon passes 59."""
-    stamps = [match[0] for match in map(_STAMP.search, stems) if match and _moment(match[0], 8)]
-    return sum(_moment(stamp) is not None for stamp in stamps) >= NEARLY_ALL * len(stamps)
+    stamps = [match[0] for match in map(_STAMP.search, stems) if match and _parse_time(match[0], 8)]
+    return sum(_parse_time(stamp) is not None for stamp in stamps) >= MIN_TIMES_FRACTION * len(stamps)
 
 
-def _moment(stamp: str, digits: int = 14) -> datetime | None:
+def _parse_time(stamp: str, digits: int = 14) -> datetime | None:
     """Return the date and time of the first digits of a stamp, with 0 for those left out, or None."""
     text = re.sub(r"\D", "", stamp)[:digits].ljust(14, "0")
     with suppress(ValueError):

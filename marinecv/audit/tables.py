@@ -8,19 +8,19 @@ from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.labels import dominant_class
 from marinecv.data.user_tables import as_catalog, is_usable, usable
-from marinecv.inputs.rgb import find_white, open_rgb
+from marinecv.inputs.to_rgb import find_white, open_rgb
 
 UNSURE_BELOW = 0.6  # dominance of a class
 OTHER_RULES = LABEL_RULES[1:]
-SAMPLE = 200  # images whose pixels are counted
+SAMPLED_IMAGES = 200  # images whose pixels are counted
 
 
-def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
+def describe_data_set(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Return the tables that describe a data set, by name; the seed draws the images whose pixels are counted.
 
     Always `class_counts, size_table, distinct_sizes, problems`; `gray_scale` if images have more than 8 bits a gray
     pixel; of usable images `intensity_histogram, intensity_summary, noise_estimate`; with boxes `box_problems`, and if
-    an image has several boxes `label_shares, class_changes, label_flips`.
+    an image has several boxes `class_dominance, class_changes, label_flips`.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     tables = {
@@ -34,7 +34,7 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[s
         tables["gray_scale"] = pd.DataFrame({"white": [white]})
     if good.empty:
         return tables
-    sample = good.sample(min(SAMPLE, len(good)), random_state=seed).sort_index()
+    sample = good.sample(min(SAMPLED_IMAGES, len(good)), random_state=seed).sort_index()
     tables["intensity_histogram"] = intensity_histogram(sample["path"], white)
     tables["intensity_summary"] = intensity_summary(tables["intensity_histogram"])
     sigmas = [noise_sigma(np.asarray(open_rgb(path, white).convert("L"))) for path in sample["path"]]
@@ -42,7 +42,7 @@ def explore(catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int = 0) -> dict[s
     tables["noise_estimate"] = columns.assign(sigma=sigmas).reset_index(drop=True)
     if not boxes.empty:
         if boxes["image_id"].duplicated().any():
-            tables["label_shares"] = label_shares(catalog)
+            tables["class_dominance"] = class_dominance(catalog)
             labels = labels_by_rule(boxes, catalog)
             tables["class_changes"] = class_changes(labels, catalog)
             tables["label_flips"] = label_flips(labels)
@@ -59,13 +59,13 @@ def splits_of(catalog: pd.DataFrame) -> list[str]:
 def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
     """Count usable images by class and split: a row a class, the largest first, and a last row "total".
 
-    Columns: `class_name`, one a split, `total`, `share` of all usable images (0 to 1).
+    Columns: `class_name`, one a split, `total`, `fraction` of all usable images (0 to 1).
     """
     good = usable(catalog)
     counts = pd.crosstab(good["class_name"], good["split"]).reindex(columns=splits_of(catalog), fill_value=0)
     counts.loc["total"] = counts.sum()
     counts["total"] = counts.sum(axis=1)
-    counts["share"] = counts["total"] / max(1, len(good))
+    counts["fraction"] = counts["total"] / max(1, len(good))
     order = counts.index[:-1][(-counts["total"].iloc[:-1]).argsort(kind="stable")]
     return counts.loc[[*order, "total"]].rename_axis("class_name", axis=0).rename_axis(None, axis=1).reset_index()
 
@@ -92,20 +92,29 @@ def distinct_sizes(catalog: pd.DataFrame) -> pd.DataFrame:
     return sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True)
 
 
-def label_shares(catalog: pd.DataFrame) -> pd.DataFrame:
+def class_dominance(catalog: pd.DataFrame) -> pd.DataFrame:
     """Summarize the dominance of the labels of each class and of "all": the label's fraction of its image's scores.
 
     Columns: `class_name, n, mean, median, min` (0 to 1), `unsure` (images below `UNSURE_BELOW`).
     """
     good, rows = usable(catalog), []
-    for name, share in [*good.groupby("class_name")["share"], ("all", good["share"])]:
-        rows.append((name, len(share), share.mean(), share.median(), share.min(), int((share < UNSURE_BELOW).sum())))
+    for name, histogram_of_channel in [*good.groupby("class_name")["dominance"], ("all", good["dominance"])]:
+        rows.append(
+            (
+                name,
+                len(histogram_of_channel),
+                histogram_of_channel.mean(),
+                histogram_of_channel.median(),
+                histogram_of_channel.min(),
+                int((histogram_of_channel < UNSURE_BELOW).sum()),
+            )
+        )
     return pd.DataFrame(rows, columns=["class_name", "n", "mean", "median", "min", "unsure"])
 
 
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     """Label the usable images that have boxes: `image_id, split, share` (of the dominant class), a column a rule."""
-    labels = dominant_class(boxes)[["image_id", "share", "class_name"]].rename(columns={"class_name": "dominant"})
+    labels = dominant_class(boxes)[["image_id", "dominance", "class_name"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
         other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})
         labels = labels.merge(other, on="image_id")
@@ -128,11 +137,11 @@ def class_changes(labels: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
 def label_flips(labels: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `labels_by_rule` whose label another rule changes, the lowest dominance first."""
     flips = labels[labels[list(OTHER_RULES)].ne(labels["dominant"], axis=0).any(axis=1)]
-    return flips.sort_values(["share", "image_id"], ignore_index=True)
+    return flips.sort_values(["dominance", "image_id"], ignore_index=True)
 
 
 def intensity_histogram(paths: pd.Series, white: int | None = None) -> pd.DataFrame:
-    """Return the fraction of pixels at each `level` from 0 to 255, averaged over images: `red, green, blue, grey`.
+    """Return the fraction of pixels at each `level` from 0 to 255, averaged over images: `red, green, blue, gray`.
 
     Each of the four columns sums to 1. Grey is ITU-R 601 luma; `white` is that of `find_white`.
     """
@@ -141,33 +150,35 @@ def intensity_histogram(paths: pd.Series, white: int | None = None) -> pd.DataFr
         image = open_rgb(path, white)
         counts = np.array(image.histogram() + image.convert("L").histogram()).reshape(4, 256)
         fractions += counts / (image.width * image.height)
-    table = pd.DataFrame((fractions / len(paths)).T, columns=["red", "green", "blue", "grey"])
+    table = pd.DataFrame((fractions / len(paths)).T, columns=["red", "green", "blue", "gray"])
     return table.rename_axis("level").reset_index()
 
 
 def intensity_summary(histogram: pd.DataFrame) -> pd.DataFrame:
     """Summarize an `intensity_histogram`: a row a `channel`, `mean` and `deviation` in gray levels.
 
-    `dark_share` is the fraction of pixels below 32, and `lower_share` that below 128.
+    `dark_fraction` is the fraction of pixels below 32, and `lower_fraction` that below 128.
     """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
-        share = histogram[channel]
-        mean = (share * level).sum()
-        deviation = np.sqrt((share * (level - mean) ** 2).sum())
-        rows.append((channel, mean, deviation, share[level < 32].sum(), share[level < 128].sum()))
-    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_share", "lower_share"])
+        histogram_of_channel = histogram[channel]
+        mean = (histogram_of_channel * level).sum()
+        deviation = np.sqrt((histogram_of_channel * (level - mean) ** 2).sum())
+        rows.append(
+            (channel, mean, deviation, histogram_of_channel[level < 32].sum(), histogram_of_channel[level < 128].sum())
+        )
+    return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_fraction", "lower_fraction"])
 
 
-def noise_sigma(grey: np.ndarray) -> float:
+def noise_sigma(gray: np.ndarray) -> float:
     """Estimate the standard deviation of Gaussian noise in a gray image, (height, width), in its own units.
 
     The Laplacian difference of Immerkaer, CVIU 64(2), 1996. It is an upper bound, for fine texture counts as noise; NaN
     if a side is below 3 px.
     """
-    if min(grey.shape) < 3:
+    if min(gray.shape) < 3:
         return float("nan")
-    rows = grey.astype(np.float32)
+    rows = gray.astype(np.float32)
     rows = rows[:-2] - 2 * rows[1:-1] + rows[2:]
     laplacian = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     return float(np.sqrt(np.pi / 2) * np.abs(laplacian).mean() / 6)

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.thumbs import colours
-from marinecv.data.groups import LINK_COLUMNS, NEAR_COPY
+from marinecv.audit.thumbnails import color_histograms
+from marinecv.data.groups import NEAR_COPY, PAIR_COLUMNS
 from marinecv.data.layouts import folder_splits
 
 MIN_SIMILARITY = 0.9  # of colors: 1 in 20 pairs by chance has it, and 19 in 20 that were turned, sheared or cropped
@@ -42,7 +42,7 @@ def photograph_names(image_ids: Sequence[str]) -> tuple[list[str], list[str], np
     return stems, [f"{at}/{stem}" for at, stem in zip(folders, stems, strict=True)], np.array(marked, bool)
 
 
-def one_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
+def one_of_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
     """Return bool `(n,)`: True for one version of each photograph, and for every file without a mark."""
     names = pd.Series(names, dtype=object)
     return ~(marked & (names.duplicated() | names.isin(names[~marked])).to_numpy(bool))
@@ -51,18 +51,24 @@ def one_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
 def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
     """Pair versions of one photograph by name and color: rotated, sheared or cropped, they keep their colors.
 
-    Returns a table of `LINK_COLUMNS`: positions (`first` < `second`), the kind `near copy`, the method `name`, and as
+    Returns a table of `PAIR_COLUMNS`: positions (`first` < `second`), the kind `near copy`, the method `name`, and as
     similarity the cosine of their color histograms, above 0.9. Thumbs are those of `load_thumbs`.
     """
     _, names, marked = photograph_names(image_ids)
     numbers, pairs = pd.factorize(np.array(names, dtype=object))[0], [np.empty((0, 2), np.int64)]
     order = np.argsort(numbers, kind="stable")
     for step in range(1, MAX_COMPARED + 1):
-        two = np.stack([order[:-step], order[step:]], axis=1)
-        pairs.append(two[(numbers[two[:, 0]] == numbers[two[:, 1]]) & marked[two].any(axis=1)])
+        pair_rows = np.stack([order[:-step], order[step:]], axis=1)
+        pairs.append(pair_rows[(numbers[pair_rows[:, 0]] == numbers[pair_rows[:, 1]]) & marked[pair_rows].any(axis=1)])
     rows, places = np.unique(np.concatenate(pairs), return_inverse=True)
     first, second = places.reshape(-1, 2).T
-    shares = [colours(thumbs[rows], even) for even in (False, True)]
-    alike = np.max([np.einsum("ij,ij->i", of[first], of[second]) / 2 for of in shares], axis=0)
-    about = {"first": rows[first], "second": rows[second], "kind": NEAR_COPY, "likeness": alike, "found_by": "name"}
-    return pd.DataFrame(about, columns=LINK_COLUMNS)[alike > MIN_SIMILARITY]
+    shares = [color_histograms(thumbs[rows], even) for even in (False, True)]
+    similarity = np.max([np.einsum("ij,ij->i", of[first], of[second]) / 2 for of in shares], axis=0)
+    columns = {
+        "image_a": rows[first],
+        "image_b": rows[second],
+        "kind": NEAR_COPY,
+        "similarity": similarity,
+        "method": "name",
+    }
+    return pd.DataFrame(columns, columns=PAIR_COLUMNS)[similarity > MIN_SIMILARITY]

@@ -12,7 +12,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
 
 IMAGE, ANNOTATION, SYSTEM = "image", "annotation", "system file"
-MOST_KINDS = 8
+MAX_KINDS_SHOWN = 8
 
 
 def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
@@ -21,11 +21,13 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
         return []
     counts = count_files(manifest, images)
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
-    said = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MOST_KINDS]]
-    if rest := kinds[MOST_KINDS:]:
-        said.append(f"{sum(counts[kind] for kind in rest):,} files in {len(rest)} other kinds and folders")
+    phrases = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MAX_KINDS_SHOWN]]
+    if other_kinds := kinds[MAX_KINDS_SHOWN:]:
+        phrases.append(
+            f"{sum(counts[kind] for kind in other_kinds):,} files in {len(other_kinds)} other kinds and folders"
+        )
     system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
-    unread = "; ".join(filter(None, (", ".join(said), system)))
+    unread = "; ".join(filter(None, (", ".join(phrases), system)))
     return list(filter(None, (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")))
 
 
@@ -40,29 +42,29 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     top = (manifest.folder or manifest.root).absolute()
     tables = {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)}
     rows = set(images["path"])
-    used: set[str] = set()  # folders in which something was read, at any depth
+    used_folders: set[str] = set()  # folders in which something was read, at any depth
     for path in rows | tables:
-        while (path := os.path.dirname(path)) not in used:
-            used.add(path)
+        while (path := os.path.dirname(path)) not in used_folders:
+            used_folders.add(path)
     counts, unread = Counter(), defaultdict(list)
     for here, folders, files in os.walk(top):
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
         for path in (Path(here, name) for name in files + links):
             name = printable(path)
-            if kind := IMAGE if name in rows or name in used else ANNOTATION if name in tables else "":
+            if kind := IMAGE if name in rows or name in used_folders else ANNOTATION if name in tables else "":
                 counts[kind] += 1
             elif is_hidden(path, top):
                 counts[SYSTEM] += 1
             else:
                 parents = path.relative_to(top).parents
-                outermost = [folder for folder in parents if printable(top / folder) not in used][-1:]
+                outermost = [folder for folder in parents if printable(top / folder) not in used_folders][-1:]
                 unread[*outermost].append(path)
-    for place, paths in unread.items():
-        pictures = sum(map(is_image, paths)) if place else 0
-        if pictures:
-            held = f"{pictures:,} image{'s' * (pictures > 1)}"
-            held += f", {len(paths) - pictures:,} other" if len(paths) > pictures else ""
-            counts[f"folder {printable(place[0].as_posix())}/ ({held})"] = len(paths)
+    for unread_folder, paths in unread.items():
+        num_images = sum(map(is_image, paths)) if unread_folder else 0
+        if num_images:
+            contents = f"{num_images:,} image{'s' * (num_images > 1)}"
+            contents += f", {len(paths) - num_images:,} other" if len(paths) > num_images else ""
+            counts[f"folder {printable(unread_folder[0].as_posix())}/ ({contents})"] = len(paths)
         else:
             counts.update(printable(path.suffix.lower()) or "without a suffix" for path in paths)
     return counts

@@ -7,7 +7,7 @@ from marinecv.choices import ATTRIBUTE_KINDS
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import all_readers, reader_of
 from marinecv.data.user_tables import usable
-from marinecv.schema import one_of
+from marinecv.schema import check_choice
 
 
 def read_attributes(
@@ -22,7 +22,7 @@ def read_attributes(
         min_certainty: of an image, answers of at least this certainty count: 1 (not visible) to 4 (definitely).
         min_percent: of a class, an attribute is present where more than this percentage of answers say so.
     """
-    one_of(ATTRIBUTE_KINDS, kind=kind)
+    check_choice(ATTRIBUTE_KINDS, kind=kind)
     if (read := reader_of(manifest.layout).attributes) is None:
         known = ", ".join(f'"{layout}"' for layout, reader in all_readers().items() if reader.attributes)
         raise ValueError(
@@ -35,13 +35,13 @@ def read_attributes(
 def class_mean_attributes(attributes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     """Return for every usable image the mean attributes of its class's train images, float32, by `image_id`."""
     good = usable(catalog)
-    check_told(good["image_id"], attributes)
+    check_attributes(good["image_id"], attributes)
     train = good[good["split"] == "train"]
     means = attributes.loc[train["image_id"]].groupby(train["class_name"].to_numpy()).mean()
-    if lacking := sorted(set(good["class_name"]) - set(means.index)):
+    if classes_without_train := sorted(set(good["class_name"]) - set(means.index)):
         raise ValueError(
-            f"{len(lacking)} classes have no train image, the first: {lacking[0]}. Expected at least one each. Choose "
-            "another split."
+            f"{len(classes_without_train)} classes have no train image, the first: {classes_without_train[0]}. "
+            "Expected at least one each. Choose another split."
         )
     return means.loc[good["class_name"]].set_axis(pd.Index(good["image_id"])).astype(np.float32)
 
@@ -52,7 +52,7 @@ def shuffled_attributes(attributes: pd.DataFrame, seed: int) -> pd.DataFrame:
     return attributes.iloc[order].set_axis(attributes.index)
 
 
-def check_told(image_ids: pd.Series, attributes: pd.DataFrame) -> None:
+def check_attributes(image_ids: pd.Series, attributes: pd.DataFrame) -> None:
     """Raise ValueError where an image has no row of attributes."""
     missing = image_ids[~image_ids.isin(attributes.index)]
     if len(missing):

@@ -5,14 +5,14 @@ import pandas as pd
 
 from marinecv.choices import FLAT_BOXES
 from marinecv.data.names import match_names, normalize_name
-from marinecv.data.user_tables import as_catalog, as_numbers, as_table, is_usable, renamed
-from marinecv.schema import one_of
+from marinecv.data.user_tables import as_catalog, as_numbers, as_table, is_usable, rename_aliases
+from marinecv.schema import check_choice
 
 BOX_COLUMNS = ["image_id", "class_name", "xmin", "ymin", "xmax", "ymax", "source", "problem"]
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 BAD_ROW = "bad row"
 OTHER_NAMES = {"image_id": ("filename", "file", "path"), "class_name": ("class", "label"), **dict.fromkeys(CORNERS, ())}
-LARGEST_PX = 2**31
+MAX_CORNER_PX = 2**31
 
 
 def bad_row(text: str, reason: str) -> str:
@@ -48,7 +48,7 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
         boxes = pd.DataFrame(columns=BOX_COLUMNS)
-    boxes = renamed(boxes, OTHER_NAMES)
+    boxes = rename_aliases(boxes, OTHER_NAMES)
     boxes = as_table(boxes, ("image_id", "class_name", *CORNERS), {"problem": "", "clipped": False}, "boxes table")
     boxes = boxes.reset_index(drop=True)
     if "source" not in boxes:
@@ -57,7 +57,7 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     reasons = {
         "its class is missing": boxes["class_name"] == "",
         "its image is missing": boxes["image_id"] == "",
-        "a corner is no number of pixels": ~(boxes[CORNERS].abs() < LARGEST_PX).all(axis=1),
+        "a corner is no number of pixels": ~(boxes[CORNERS].abs() < MAX_CORNER_PX).all(axis=1),
     }
     for reason, rows in reasons.items():
         boxes["problem"] = boxes["problem"].mask(rows & is_usable(boxes), reason)
@@ -74,7 +74,7 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
         sizes: `image_id, width, height` in pixels as displayed, 0 where unknown.
         flat_boxes: "keep" boxes without area as unusable rows, or raise ValueError ("error").
     """
-    one_of(FLAT_BOXES, flat_boxes=flat_boxes)
+    check_choice(FLAT_BOXES, flat_boxes=flat_boxes)
     boxes = boxes[BOX_COLUMNS].assign(
         class_name=boxes["class_name"].map(normalize_name),
         **{corner: pd.to_numeric(boxes[corner], errors="coerce").astype(float) for corner in CORNERS},
@@ -103,15 +103,15 @@ def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -
         sizes = boxes if {"width", "height"} <= {*boxes} else boxes[["image_id"]].assign(width=0, height=0)
     else:
         sizes = as_catalog(sizes)
-        found = boxes["image_id"].map(match_names(boxes["image_id"], sizes["image_id"]))
-        if len(boxes) and found.isna().all():
+        image_ids = boxes["image_id"].map(match_names(boxes["image_id"], sizes["image_id"]))
+        if len(boxes) and image_ids.isna().all():
             raise ValueError(
                 f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
                 f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
             )
-        unknown = found.isna() & is_usable(boxes)
+        unknown = image_ids.isna() & is_usable(boxes)
         problem = boxes["problem"].mask(unknown, "its image is not in the catalog")
-        boxes = boxes.assign(image_id=found.fillna(boxes["image_id"]), problem=problem)
+        boxes = boxes.assign(image_id=image_ids.fillna(boxes["image_id"]), problem=problem)
     clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
     return pd.concat([clean, boxes.drop(columns=clean.columns)], axis=1)
 

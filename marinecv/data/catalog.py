@@ -5,23 +5,23 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from marinecv.choices import NO_BOX
+from marinecv.choices import IMAGES_WITHOUT_BOXES
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
-from marinecv.data.deal import allocate
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
-from marinecv.data.splits import sort_by_split
+from marinecv.data.splits.partition import allocate
+from marinecv.data.splits.split_catalog import sort_by_split
 from marinecv.data.user_tables import as_catalog, is_usable, usable
-from marinecv.schema import of_type, one_of, whole
+from marinecv.schema import check_choice, check_integer, check_type
 
-CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "share", "problem"]
-EMPTY = "empty"
+CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
+EMPTY_CLASS = "empty"
 
 
 def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images (`IMAGE_COLUMNS`) of a data set of any layout, and its boxes as `read_boxes` returns them."""
-    of_type(Manifest, manifest=manifest)
+    check_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
     images, boxes = reader_of(manifest.layout).read(manifest)
@@ -61,7 +61,7 @@ def read_boxes(
 def read_catalog(
     manifest: Manifest,
     label_rule: str = "dominant",
-    no_box: str = "skip",
+    images_without_boxes: str = "skip",
     flat_boxes: str = "keep",
     log: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
@@ -74,23 +74,23 @@ def read_catalog(
     Args:
         manifest: of located files.
         label_rule: how boxes become one class, see `dominant_class`.
-        no_box: images without a box have the problem "no box" ("skip") or the class "empty" ("empty"). An image whose
-            boxes are all unusable is never of class "empty".
+        images_without_boxes: images without a box have the problem "no box" ("skip") or the class "empty" ("empty"). An
+            image whose boxes are all unusable is never of class "empty".
         flat_boxes: "keep" boxes without area as unusable rows, or raise an "error".
         log: called with a sentence where annotation rows cannot be read.
     Returns:
-        DataFrame with `CATALOG_COLUMNS`; `share` is the fraction of the image's scores that its class has, 0 to 1 (1.0
-        where no boxes decide), `problem` is "" for every image that can be used.
+        DataFrame with `CATALOG_COLUMNS`; `dominance` is the fraction of the image's scores that its class has, 0 to 1
+        (1.0 where no boxes decide), `problem` is "" for every image that can be used.
     Raises:
         ValueError: as `read_boxes`.
     """
-    one_of(NO_BOX, no_box=no_box)
+    check_choice(IMAGES_WITHOUT_BOXES, images_without_boxes=images_without_boxes)
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
     if log and (sentence := describe_bad_rows(boxes)):
         log(sentence)
-    catalog = images.assign(share=1.0)
+    catalog = images.assign(dominance=1.0)
     if reader_of(source_layout(manifest)).class_from_boxes:
-        catalog = _label(catalog, boxes, label_rule, no_box)
+        catalog = _label_images(catalog, boxes, label_rule, images_without_boxes)
         catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
     return sort_by_split(catalog[CATALOG_COLUMNS])
 
@@ -105,13 +105,13 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> t
     Without a manifest's they are sorted by name, of the layout `cub` (and a pack of it) by number. Raises ValueError
     where the catalog has a class that the manifest does not name.
     """
-    good = usable(catalog)
-    present = {*good["class_name"]} - {""}
+    usable_rows = usable(catalog)
+    present = {*usable_rows["class_name"]} - {""}
     if manifest is None or not manifest.class_names:
         order = reader_of(manifest.layout).class_order(manifest) if manifest else []
         return tuple(name for name in order or sorted(present) if name in present)
-    names = manifest.class_names + ((EMPTY,) if EMPTY in present - set(manifest.class_names) else ())
-    _refuse_unknown(good, good["image_id"], names, manifest)
+    names = manifest.class_names + ((EMPTY_CLASS,) if EMPTY_CLASS in present - set(manifest.class_names) else ())
+    _refuse_unknown(usable_rows, usable_rows["image_id"], names, manifest)
     return names
 
 
@@ -132,7 +132,7 @@ def merge_spellings(
     spellings: dict[str, list[str]] = {}
     for name in sorted(counts, key=lambda name: (name not in class_names, -counts[name], name)):
         spellings.setdefault(name.casefold(), []).append(name)
-    others = {other: first for first, *rest in spellings.values() for other in rest}
+    others = {other: first for first, *variants in spellings.values() for other in variants}
     if others and not merge_case:
         pairs = [f'"{name}" ({counts[name]} images) and "{other}" ({counts[other]})' for other, name in others.items()]
         raise ValueError(
@@ -147,10 +147,11 @@ def check_trainable(catalog: pd.DataFrame) -> None:
     train = usable(catalog).query("split == 'train'")
     if train.empty:
         problems = catalog["problem"][~is_usable(catalog)]
-        why = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
+        reason = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
         counts = usable(catalog)["split"].value_counts().to_dict()
         raise ValueError(
-            f"The train split has no usable image; usable images by split: {counts or 'none'}.{why} Expected images in "
+            f"The train split has no usable image; usable images by split: {counts or 'none'}.{reason} Expected "
+            "images in "
             'train/. Check the folder, or name another split, such as split_by="grouped".'
         )
     if train["class_name"].nunique() == 1:
@@ -165,30 +166,38 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
 
     With more classes than `limit`, those with the most images are kept, the same in every split.
     """
-    whole(limit, "limit", 1)
+    check_integer(limit, "limit", 1)
     catalog = as_catalog(catalog).reset_index(drop=True)
-    rng, kept, good = np.random.default_rng(seed), [], usable(catalog)
-    classes = good["class_name"].value_counts()  # of equals that of the name that sorts first goes first
-    good = good[good["class_name"].isin(classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit])]
-    for _, split in good.groupby("split"):
+    rng, indices, usable_rows = np.random.default_rng(seed), [], usable(catalog)
+    classes = usable_rows["class_name"].value_counts()  # of equals that of the name that sorts first goes first
+    usable_rows = usable_rows[
+        usable_rows["class_name"].isin(classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit])
+    ]
+    for _, split in usable_rows.groupby("split"):
         by_class = [rows.index for _, rows in split.groupby("class_name")]
-        shares = allocate(min(limit, len(split)), [len(rows) for rows in by_class])
-        kept += [rng.permutation(rows)[:share] for rows, share in zip(by_class, shares, strict=True)]
-    return catalog.loc[np.sort(np.concatenate([*kept, []])).astype(int)].reset_index(drop=True)
+        counts = allocate(min(limit, len(split)), [len(rows) for rows in by_class])
+        indices += [rng.permutation(rows)[:share] for rows, share in zip(by_class, counts, strict=True)]
+    return catalog.loc[np.sort(np.concatenate([*indices, []])).astype(int)].reset_index(drop=True)
 
 
-def _label(catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, no_box: str) -> pd.DataFrame:
+def _label_images(
+    catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, images_without_boxes: str
+) -> pd.DataFrame:
     labels = dominant_class(boxes, label_rule).set_index("image_id").reindex(catalog["image_id"])
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabelled, fine = labels["class_name"].isna().to_numpy(), is_usable(catalog)
-    catalog = catalog.assign(class_name=labels["class_name"].fillna("").to_numpy(), share=labels["share"].to_numpy())
-    first = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
-    why = ("no usable box: " + first["problem"] + " (" + first["source"] + ")").to_numpy()
-    catalog["problem"] = catalog["problem"].mask(fine & unlabelled & boxed, why)
-    if no_box == "skip":
-        return catalog.assign(problem=catalog["problem"].mask(fine & unlabelled & ~boxed, "no box"))
-    empty = fine & unlabelled & ~boxed
-    return catalog.assign(class_name=catalog["class_name"].mask(empty, EMPTY), share=catalog["share"].mask(empty, 1.0))
+    unlabeled, is_good = labels["class_name"].isna().to_numpy(), is_usable(catalog)
+    catalog = catalog.assign(
+        class_name=labels["class_name"].fillna("").to_numpy(), dominance=labels["dominance"].to_numpy()
+    )
+    first_box = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
+    reasons = ("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")").to_numpy()
+    catalog["problem"] = catalog["problem"].mask(is_good & unlabeled & boxed, reasons)
+    if images_without_boxes == "skip":
+        return catalog.assign(problem=catalog["problem"].mask(is_good & unlabeled & ~boxed, "no box"))
+    is_empty = is_good & unlabeled & ~boxed
+    return catalog.assign(
+        class_name=catalog["class_name"].mask(is_empty, EMPTY_CLASS), dominance=catalog["dominance"].mask(is_empty, 1.0)
+    )
 
 
 def _refuse_unknown(rows: pd.DataFrame, where: pd.Series, names: tuple[str, ...], manifest: Manifest) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path, PureWindowsPath
 import yaml
 
 from marinecv import schema
-from marinecv.data.foreign_csv import utf8_text
-from marinecv.data.layouts import HIDDEN, image_files
-from marinecv.data.names import normalize_name, plain, refuse_unmatched
+from marinecv.data.layouts import HIDDEN_PREFIXES, image_files
+from marinecv.data.names import normalize_name, normalize_path, refuse_unmatched
+from marinecv.data.user_csv import utf8_text
 
 SPLIT_KEYS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 MAX_ALIASES = 30  # so that a small file cannot grow without bound
-NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which no file of ours could hold
+NOT_WRITABLE = re.compile("[\0\ud800-\udfff]")  # which no file of ours could hold
 NAMES_KEY = re.compile(rb"""^(\xef\xbb\xbf)?({|{.*, *)?["']?names["']?\s*:""", re.MULTILINE)  # of data.yaml
 TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 _EXPECTED = "Expected names: [fish, shark], or a mapping that counts from 0: fish on."
@@ -47,14 +47,16 @@ class _Loader(yaml.SafeLoader):
 
 def find_data_yaml(root: Path) -> Path | None:
     """Return the YAML file with `names:`: data.yaml, else the only one; raise ValueError where there are several."""
-    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
-    found = [path for path in found if not path.name.startswith(HIDDEN) and NAMES_KEY.search(path.read_bytes())]
-    found = [path for path in found if path.stem.lower() == "data"] or found
-    if len(found) > 1:
+    files = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+    files = [
+        path for path in files if not path.name.startswith(HIDDEN_PREFIXES) and NAMES_KEY.search(path.read_bytes())
+    ]
+    files = [path for path in files if path.stem.lower() == "data"] or files
+    if len(files) > 1:
         raise ValueError(
-            f"{', '.join(path.name for path in found)} of {root} all name classes. Expected one, called data.yaml."
+            f"{', '.join(path.name for path in files)} of {root} all name classes. Expected one, called data.yaml."
         )
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def read_yaml(path: Path) -> dict:
@@ -82,7 +84,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     if isinstance(names, dict):
         of_index = {key.lstrip("0") or "0": name for key, name in names.items()}
         names = [of_index.get(str(index)) for index in range(len(names))]
-    is_list = isinstance(names, list) and all(isinstance(name, str) and not NO_TEXT.search(name) for name in names)
+    is_list = isinstance(names, list) and all(isinstance(name, str) and not NOT_WRITABLE.search(name) for name in names)
     if not names or not is_list:
         raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
     names = schema.names(tuple(map(normalize_name, names)), f"The class names of {path}")
@@ -110,18 +112,20 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
         for entry in entries:
             if entry in (None, "", "null", "~"):
                 continue
-            places = [root / each for each in _places(entry, base, "")] if isinstance(entry, str) else []
-            place = next((each for each in places if os.path.isdir(each) or os.path.isfile(each)), None)
-            if place is None and (key == "train" or not places or PureWindowsPath(entry).anchor):
+            candidates = [root / each for each in _candidate_paths(entry, base, "")] if isinstance(entry, str) else []
+            path_found = next((each for each in candidates if os.path.isdir(each) or os.path.isfile(each)), None)
+            if path_found is None and (key == "train" or not candidates or PureWindowsPath(entry).anchor):
                 raise ValueError(
                     f"{path} names {key}: {entry!r:.80}, which is not in {root}. Expected a folder or a list of images "
                     "there: nothing outside the data folder is read. Correct or remove the line."
                 )
-            if place is None:
+            if path_found is None:
                 absent.append(f"{path.name} names {key}: {entry}, which is not there")
                 continue
-            (folders if place.is_dir() else lists).append(place)
-            for image in image_files(place, deep=True) if place.is_dir() else _listed(place, root, base):
+            (folders if path_found.is_dir() else lists).append(path_found)
+            for image in (
+                image_files(path_found, deep=True) if path_found.is_dir() else _listed_images(path_found, root, base)
+            ):
                 if split_of.setdefault(image, split) != split:
                     raise ValueError(
                         f"{path} puts {image.relative_to(root).as_posix()} into {split_of[image]} and {split}. "
@@ -130,19 +134,19 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
     return split_of, folders, lists, absent
 
 
-def _listed(table: Path, root: Path, base: str) -> list[Path]:
+def _listed_images(table: Path, root: Path, base: str) -> list[Path]:
     """Return the images that a text file names, one a line; a path that does not exist for an absent one."""
-    files = {plain(path.relative_to(root).as_posix()): path for path in image_files(root, deep=True)}
-    here, found = table.parent.relative_to(root).as_posix(), {}
+    files = {normalize_path(path.relative_to(root).as_posix()): path for path in image_files(root, deep=True)}
+    folder, images = table.parent.relative_to(root).as_posix(), {}
     for line in map(str.strip, utf8_text(table).splitlines()):
-        if line and (places := _places(line, here, base, "")):
-            fits = [files[plain(place)] for place in places if plain(place) in files]
-            found[line] = fits[0] if fits else root / places[0]
-    refuse_unmatched(table, found, found.values(), files.values())
-    return list(found.values())
+        if line and (places := _candidate_paths(line, folder, base, "")):
+            matches = [files[normalize_path(place)] for place in places if normalize_path(place) in files]
+            images[line] = matches[0] if matches else root / places[0]
+    refuse_unmatched(table, images, images.values(), files.values())
+    return list(images.values())
 
 
-def _places(entry: str, *bases: str) -> list[str]:
+def _candidate_paths(entry: str, *bases: str) -> list[str]:
     """Return the paths below the root that an entry may mean, the likeliest first."""
     path = PureWindowsPath(entry)  # knows both kinds of slash, and drives
     parts = [part for part in path.parts if part not in ("..", path.anchor)]

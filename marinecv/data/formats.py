@@ -25,7 +25,7 @@ _SIGNATURES = {  # of a file; those that are read come first
     "Photoshop": rb"8BPS",
 }
 NOT_UTF8 = "its name is not UTF-8; rename it"
-FOREIGN = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
+UNREADABLE_FORMATS = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
 
 
 def format_of(head: bytes) -> str:
@@ -57,7 +57,7 @@ def printable(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def unsupported(path: Path) -> str:
+def unsupported_reason(path: Path) -> str:
     """Return "", or why an image of this name is not read, unless its content is of a format that is read.
 
     A raw photograph is not, though it is a TIFF: Pillow would read its thumbnail.
@@ -67,7 +67,7 @@ def unsupported(path: Path) -> str:
         return NOT_UTF8
     if suffix not in UNSUPPORTED_SUFFIXES:
         return ""
-    found = content_format(path)
-    if found and found not in FOREIGN and (found != "TIFF" or suffix in CODECS):
+    content = content_format(path)
+    if content and content not in UNREADABLE_FORMATS and (content != "TIFF" or suffix in CODECS):
         return ""
-    return f"unsupported format {found if found in FOREIGN else suffix}; convert it to JPEG or PNG"
+    return f"unsupported format {content if content in UNREADABLE_FORMATS else suffix}; convert it to JPEG or PNG"

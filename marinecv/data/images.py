@@ -12,19 +12,26 @@ from typing import BinaryIO
 import pandas as pd
 from PIL import Image, PngImagePlugin
 
-from marinecv.data.formats import FOREIGN, HEAD_BYTES, content_format, format_of, printable, unsupported
+from marinecv.data.formats import (
+    HEAD_BYTES,
+    UNREADABLE_FORMATS,
+    content_format,
+    format_of,
+    printable,
+    unsupported_reason,
+)
 from marinecv.data.names import normalize_name
-from marinecv.data.records import file_problem, is_record, read_bytes
+from marinecv.data.shards.records import file_problem, is_record, read_bytes
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # Pillow's own bound: 0.5 GB of RGB
 MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow's own bound is 1 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
-ABSENT = "named in the CSV but the file is absent"
-NO_TARGET = "a link that leads to no file; put the file itself in its place"
+ABSENT_FILE = "named in the CSV but the file is absent"
+DEAD_LINK = "a link that leads to no file; put the file itself in its place"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-_ONE_THREAD = threading.Lock()
+_PILLOW_LOCK = threading.Lock()
 
 
 def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | None = None) -> pd.DataFrame:
@@ -34,8 +41,8 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
     `reasons` maps a path to the problem of an image whose header can be read.
     """
     records = []
-    for path, split, *rest in rows:
-        class_name, group = (normalize_name(printable(text)) for text in (*rest, "", "")[:2])
+    for path, split, *labels in rows:
+        class_name, group = (normalize_name(printable(text)) for text in (*labels, "", "")[:2])
         image_id = printable(path.relative_to(root).as_posix())
         width, height, problem = read_header(path)
         problem = problem or (reasons or {}).get(path, "")
@@ -46,27 +53,27 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or the problem; no pixel is decoded."""
-    if reason := _absent(path) or unsupported(path):
+    if reason := _missing_reason(path) or unsupported_reason(path):
         return 0, 0, reason
     if reason := file_problem(path):
         return 0, 0, f"cannot be read: {reason}"
     try:
         with open_image(path) as image:
-            turned = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+            is_rotated = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
             width, height = image.size
-            return (height, width, "") if turned else (width, height, "")
+            return (height, width, "") if is_rotated else (width, height, "")
     except Image.UnidentifiedImageError:
         return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short"
     except Exception as error:  # Pillow raises many kinds for damaged bytes
         return 0, 0, f"cannot be read: {error}"
 
 
-def _absent(path: Path) -> str:
+def _missing_reason(path: Path) -> str:
     """Return why there is no such file, or why a folder cannot be read; "" where there is a file."""
     try:
         if os.path.isdir(path):
             os.scandir(path).close()
-            return FOLDER_LINK if os.path.islink(path) else ABSENT
+            return FOLDER_LINK if os.path.islink(path) else ABSENT_FILE
         if not is_record(path):
             os.stat(path)
         return ""
@@ -74,8 +81,8 @@ def _absent(path: Path) -> str:
         if os.path.isdir(path):
             return f"a folder that cannot be read, so its images are left out: {error.strerror}"
         if os.path.islink(path):
-            return NO_TARGET
-        return ABSENT if isinstance(error, FileNotFoundError) else ""
+            return DEAD_LINK
+        return ABSENT_FILE if isinstance(error, FileNotFoundError) else ""
 
 
 @contextmanager
@@ -90,7 +97,7 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     elif isinstance(file, str | Path) and (problem := file_problem(file)):
         raise OSError(problem)
     # Pillow's bound does not name the size, its warnings of odd EXIF not the file. Both are of the whole process.
-    with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
+    with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
         bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
         Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT_BYTES
         try:
@@ -100,7 +107,7 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             if not path:
                 file.seek(0)
             found = content_format(Path(file)) if path else format_of(file.read(HEAD_BYTES))
-            if found in FOREIGN:
+            if found in UNREADABLE_FORMATS:
                 raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
             raise
         except ValueError as error:
@@ -112,7 +119,7 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
         if _announces_exif(image):
-            with _ONE_THREAD, warnings.catch_warnings(action="ignore"):
+            with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
                 image.getexif()  # Pillow caches it and does not warn again
         yield image
 

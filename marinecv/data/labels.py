@@ -6,7 +6,7 @@ import pandas as pd
 from marinecv.choices import LABEL_RULES
 from marinecv.data.boxes import CORNERS, as_boxes, refuse_flat
 from marinecv.data.user_tables import is_usable
-from marinecv.schema import one_of
+from marinecv.schema import check_choice
 
 
 def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
@@ -20,8 +20,8 @@ def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
         >>> columns = ["filename", "class", "xmin", "ymin", "xmax", "ymax"]
         >>> boxes = pd.DataFrame([("a.jpg", "ray", 0, 0, 30, 20), ("a.jpg", "eel", 0, 0, 20, 10)], columns=columns)
         >>> mcv.dominant_class(boxes)
-          image_id class_name  score  share
-        0    a.jpg        ray  600.0   0.75
+          image_id class_name  score  dominance
+        0    a.jpg        ray  600.0       0.75
 
     Args:
         boxes: DataFrame, one row a box, corners in pixels as numbers or text: columns `BOX_COLUMNS`, of which `source`
@@ -29,19 +29,19 @@ def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
         rule: "dominant", or "union" (as dominant, but each pixel of a class counts once), "area" (summed area alone),
             "count" (number of boxes alone).
     Returns:
-        DataFrame, one row an image: `image_id`, `class_name`, `score` (px^2; boxes under "count"), `share` (of all
+        DataFrame, one row an image: `image_id`, `class_name`, `score` (px^2; boxes under "count"), `dominance` (of all
         scores of the image, 0 to 1).
     Raises:
         ValueError: a column is missing, an unknown rule, or a box without area that `problem` does not excuse.
     Source: aquarium report, equation (1).
     """
     ranked = ranked_classes(boxes, rule)
-    return ranked.loc[ranked["rank"] == 1, ["image_id", "class_name", "score", "share"]].reset_index(drop=True)
+    return ranked.loc[ranked["rank"] == 1, ["image_id", "class_name", "score", "dominance"]].reset_index(drop=True)
 
 
 def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
     """Rank the classes in each image: `image_id, class_name, score, share, rank` (1 is the `dominant_class`)."""
-    one_of(LABEL_RULES, rule=rule)
+    check_choice(LABEL_RULES, rule=rule)
     boxes = as_boxes(boxes)
     refuse_flat(boxes)
     good = boxes[is_usable(boxes)]
@@ -57,7 +57,7 @@ def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
     ranked = score.rename("score").reset_index()
     ranked = ranked.sort_values(["image_id", "score", "class_name"], ascending=[True, False, True], ignore_index=True)
     image = ranked.groupby("image_id")
-    return ranked.assign(share=ranked["score"] / image["score"].transform("sum"), rank=image.cumcount() + 1)
+    return ranked.assign(dominance=ranked["score"] / image["score"].transform("sum"), rank=image.cumcount() + 1)
 
 
 def _union_area(corners: np.ndarray) -> float:

@@ -9,10 +9,12 @@ from pathlib import Path
 from marinecv.data.formats import IMAGE_SUFFIXES, is_image, printable
 from marinecv.data.readers import all_readers
 
-HIDDEN = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
-HIDDEN += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
-IMAGES = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)  # a folder with others in it, never a class
-BESIDE = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE)  # never a class
+HIDDEN_PREFIXES = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
+HIDDEN_PREFIXES += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
+IMAGE_FOLDERS = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)  # a folder with others in it, never a class
+ANNOTATION_FOLDERS = re.compile(
+    r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE
+)  # never a class
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
@@ -38,11 +40,11 @@ def find_layout(folder: Path) -> tuple[Path, str]:
             return root, layout
     if not image_files(folder, deep=True):
         raise ValueError(f"There is no image file in {folder}. Expected some that end in {', '.join(IMAGE_SUFFIXES)}.")
-    found = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+    entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     *first, last = [reader.holds for reader in all_readers().values()]
     raise ValueError(
-        f"No known layout in {folder}{_foreign(root)}. Looked for {', '.join(first)}, and {last}. Found "
+        f"No known layout in {folder}{_unread_format_hint(root)}. Looked for {', '.join(first)}, and {last}. Found "
         f"{shown or 'nothing'}. Give the folder that holds one of these."
     )
 
@@ -55,13 +57,15 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
     is test, unless there is a test folder too.
     """
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().lower() for name in names}
-    found = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
+    matches = {name: match for name, text in plain.items() if (match := _NAME_OF_SPLIT.fullmatch(text))}
     of_prefix: dict[str | None, set[str]] = {}
-    for match in found.values():
+    for match in matches.values():
         of_prefix.setdefault(match["prefix"], set()).add(SPLIT_NAMES[match["word"]])
-    found = {name: match for name, match in found.items() if not match["prefix"] or len(of_prefix[match["prefix"]]) > 1}
-    splits = {name: SPLIT_NAMES[match["word"]] for name, match in found.items()}
-    evals = [name for name, match in found.items() if match["word"].startswith("eval")]
+    matches = {
+        name: match for name, match in matches.items() if not match["prefix"] or len(of_prefix[match["prefix"]]) > 1
+    }
+    splits = {name: SPLIT_NAMES[match["word"]] for name, match in matches.items()}
+    evals = [name for name, match in matches.items() if match["word"].startswith("eval")]
     if "test" not in splits.values() and list(splits.values()).count("validation") > len(evals):
         splits |= dict.fromkeys(evals, "test")
     return splits
@@ -72,26 +76,28 @@ def split_folders(root: Path) -> dict[str, Path]:
 
     Raises ValueError where two folders stand for one split.
     """
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
-        if split in found:
+        if split in folders:
             raise ValueError(
-                f"Both {found[split].name}/ and {name}/ of {root} stand for the {split} split. "
+                f"Both {folders[split].name}/ and {name}/ of {root} stand for the {split} split. "
                 "Expected one; rename or remove the other."
             )
-        found[split] = root / name
-    return found
+        folders[split] = root / name
+    return folders
 
 
-def folder_named(place: Path, name: str) -> Path | None:
+def folder_named(parent: Path, name: str) -> Path | None:
     """Return the folder of this name, in any case, directly below another; the exact match where there are several."""
-    found = [folder for folder in sub_folders(place) if folder.name.lower() == name]
-    return max(found, key=lambda folder: folder.name == name, default=None)
+    matches = [folder for folder in sub_folders(parent) if folder.name.lower() == name]
+    return max(matches, key=lambda folder: folder.name == name, default=None)
 
 
 def sub_folders(folder: Path) -> list[Path]:
     """Return visible folders directly below, sorted; linked ones too, unless the link leads to a folder above it."""
-    visible = (path for path in _entries(folder, []) if os.path.isdir(path) and not path.name.startswith(HIDDEN))
+    visible = (
+        path for path in _entries(folder, []) if os.path.isdir(path) and not path.name.startswith(HIDDEN_PREFIXES)
+    )
     return sorted(path for path in visible if not _leads_back(path))
 
 
@@ -103,8 +109,8 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
     """
     closed: list[Path] = []
     paths = paths_below(folder, closed) if deep else _entries(folder, closed)
-    found = [path for path in paths if not is_hidden(path, folder)]
-    images = (path for path in found if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
+    visible = [path for path in paths if not is_hidden(path, folder)]
+    images = (path for path in visible if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
     return sorted({*images, *closed})
 
 
@@ -123,7 +129,7 @@ def paths_below(folder: Path, closed: list[Path] | None = None) -> Iterator[Path
         ) from error
 
     for here, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN_PREFIXES)]
         yield from (Path(here, name) for name in (*folders, *files))
 
 
@@ -137,7 +143,7 @@ def _entries(folder: Path, closed: list[Path]) -> list[Path]:
 
 def is_hidden(path: Path, below: Path) -> bool:
     """Return whether a file, or a folder between it and `below`, belongs to a system: `.DS_Store`, `@eaDir`."""
-    return any(part.startswith(HIDDEN) for part in path.relative_to(below).parts)
+    return any(part.startswith(HIDDEN_PREFIXES) for part in path.relative_to(below).parts)
 
 
 def _is_folder_link(path: Path) -> bool:
@@ -148,7 +154,7 @@ def _leads_back(path: Path) -> bool:
     return _is_folder_link(path) and path.parent.resolve().is_relative_to(path.resolve())
 
 
-def _foreign(root: Path) -> str:
+def _unread_format_hint(root: Path) -> str:
     """Return a hint at a format of boxes that is not read, such as COCO, found by its files; or ""."""
     kinds = {".json": "COCO", ".xml": "Pascal VOC"}
     for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):

@@ -7,13 +7,13 @@ from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from marinecv.choices import ClassLevel
+from marinecv.data.cache_dir import building, cache_path
+from marinecv.data.download.archives import safe_unpack
 from marinecv.data.layouts import find_layout
-from marinecv.data.names import leads_out, normalize_name
+from marinecv.data.names import leaves_folder, normalize_name
 from marinecv.data.readers import layout_names, reader_of
-from marinecv.data.store import making, store_path
-from marinecv.data.unpack import safe_unpack
-from marinecv.hashes import sha256
-from marinecv.schema import build, checked_dataclass, names, no_such, one_of, read_toml
+from marinecv.files.hashes import sha256
+from marinecv.schema import build, check_choice, checked_dataclass, names, read_toml, unknown_name
 
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ class Manifest:
         archive_subdir: the folder inside the archive that becomes `root`.
         hashes: name of the `.sha256` file beside the TOML, lines `<sha256>  <split>/.../<file>`.
         expected: measured counts, `images.<split>` and `boxes.<split>.<class>`.
-        licence: as the source states it, or empty.
+        license: as the source states it, or empty.
         citation: how to cite the data.
         homepage: where to read about them.
         demonstration: True for drawn pictures, whose scores say nothing about wildlife.
@@ -63,14 +63,14 @@ class Manifest:
     archive_subdir: str = ""
     hashes: str = ""
     expected: dict[Literal["images", "boxes"], dict[str, int | dict[str, int]]] = field(default_factory=dict)
-    licence: str = ""
+    license: str = ""
     citation: str = ""
     homepage: str = ""
     demonstration: bool = False
     toml: Path | None = None
 
     def __post_init__(self):
-        one_of(layout_names(), layout=self.layout)
+        check_choice(layout_names(), layout=self.layout)
         classes = tuple(map(normalize_name, self.class_names))
         if self.merge_case:
             cases = [name.casefold() for name in classes]
@@ -107,13 +107,13 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     known = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
     if name_or_toml_path not in known:
         raise ValueError(
-            f"{no_such('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or a folder of images as "
-            "data_dir."
+            f"{unknown_name('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or a folder of "
+            "images as data_dir."
         )
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 
-def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
+def manifest_of_folder(path: str | Path, log: Callable[[str], None] | None = None) -> Manifest:
     """Return the manifest of any folder or archive of images; an archive is unpacked into the store, once.
 
     A pack has the facts of the data set that it was made of. Raises ValueError where no layout fits.
@@ -121,7 +121,7 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
     if path.is_file() and archive:
-        folder = _unpacked(path, say)
+        folder = _unpacked(path, log)
     elif path.is_dir():
         folder = path
     else:
@@ -131,17 +131,17 @@ def manifest_of_folder(path: str | Path, say: Callable[[str], None] | None = Non
     return Manifest(**{"name": name} | reader_of(layout).facts(root), layout=layout, root=root, folder=folder)
 
 
-def manifest_at(manifest: Manifest, place: str | Path, say: Callable[[str], None] | None = None) -> Manifest:
+def manifest_at(manifest: Manifest, path: str | Path, log: Callable[[str], None] | None = None) -> Manifest:
     """Return the manifest with root, folder and layout of a folder or archive, its other facts as they are."""
-    found = manifest_of_folder(place, say)
+    found = manifest_of_folder(path, log)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 
-def _unpacked(archive: Path, say: Callable[[str], None] | None) -> Path:
+def _unpacked(archive: Path, log: Callable[[str], None] | None) -> Path:
     """Return the folder of the store with an archive's content, named by the archive's hash."""
-    folder = store_path("unpacked", sha256(archive)[:16])
+    folder = cache_path("unpacked", sha256(archive)[:16])
     if not folder.exists():
-        with making(folder, say) as workplace:
+        with building(folder, log) as workplace:
             if not folder.exists():
                 safe_unpack(archive, workplace / "content")
                 os.replace(workplace / "content", folder)
@@ -157,11 +157,11 @@ def _read_toml(path: Path) -> Manifest:
     if isinstance(facts.get("root"), str):
         facts["root"] = path.absolute().parent / facts["root"]
     manifest = build(Manifest, {**facts, "toml": path.absolute()}, path)
-    called = names(tuple(manifest.folder_classes.values()), f"The folder_classes of {path}")
+    class_names = names(tuple(manifest.folder_classes.values()), f"The folder_classes of {path}")
     for key, is_fine in {"name": is_file_name, "hashes": is_file_name, "archive_subdir": _is_below}.items():
         if key in facts and not is_fine(facts[key]):
             raise ValueError(f"{key!r} of {path} is {facts[key]!r:.60}. Expected the name of a file or folder.")
-    return replace(manifest, class_names=manifest.class_names or called)
+    return replace(manifest, class_names=manifest.class_names or class_names)
 
 
 def is_file_name(name: str) -> bool:
@@ -169,6 +169,6 @@ def is_file_name(name: str) -> bool:
     return _is_below(name) and len(PureWindowsPath(name).parts) == 1
 
 
-def _is_below(place: str) -> bool:
+def _is_below(path: str) -> bool:
     """Return whether a relative path leads to something below its folder, on any system."""
-    return bool(PureWindowsPath(place).parts) and not leads_out(place) and place.isprintable()
+    return bool(PureWindowsPath(path).parts) and not leaves_folder(path) and path.isprintable()

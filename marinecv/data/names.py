@@ -17,17 +17,21 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     Compared are equal names first, then names with slashes and accents in one form, then without case and outer white
     space, then without the file's suffix; each time among the files that are not found yet.
     """
-    names, left = dict.fromkeys(names), dict.fromkeys(known)
-    found = {name: name for name in names if name in left}
-    for key, key_of_file in ((plain, plain), (_loose, _loose), (_loose, _stem)):
-        fitting: dict[str, list[str]] = {}
-        for file in left:
-            fitting.setdefault(key_of_file(file), []).append(file)
+    names, remaining = dict.fromkeys(names), dict.fromkeys(known)
+    matches = {name: name for name in names if name in remaining}
+    for key, key_of_file in (
+        (normalize_path, normalize_path),
+        (_without_case, _without_case),
+        (_without_case, _without_suffix),
+    ):
+        files_of_key: dict[str, list[str]] = {}
+        for file in remaining:
+            files_of_key.setdefault(key_of_file(file), []).append(file)
         for name in names:
-            if name not in found and len(fits := fitting.get(key(name), [])) == 1:
-                found[name] = fits[0]
-        left = dict.fromkeys(left.keys() - found.values())
-    return found
+            if name not in matches and len(candidates := files_of_key.get(key(name), [])) == 1:
+                matches[name] = candidates[0]
+        remaining = dict.fromkeys(remaining.keys() - matches.values())
+    return matches
 
 
 def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Path], files: Iterable[Path]) -> None:
@@ -35,27 +39,27 @@ def refuse_unmatched(table: object, names: Iterable[object], found: Iterable[Pat
     names, files = list(map(str, names)), list(files)
     if names and files and set(files).isdisjoint(found):
         of_word = {path.name.casefold(): path.name for path in files[:10_000]}
-        near = difflib.get_close_matches(Path(names[0]).name.casefold(), of_word, n=1, cutoff=0)
+        nearest = difflib.get_close_matches(Path(names[0]).name.casefold(), of_word, n=1, cutoff=0)
         raise ValueError(
             f"None of the {len({*names})} files that {table} names is there; the first is {names[0][-80:]!r}, the "
-            f"nearest file {of_word[near[0]]!r:.80}. Expected names of files below its folder. Correct the names."
+            f"nearest file {of_word[nearest[0]]!r:.80}. Expected names of files below its folder. Correct the names."
         )
 
 
-def leads_out(name: str) -> bool:
+def leaves_folder(name: str) -> bool:
     """Return whether a relative name, written on any system, leads out of its folder."""
     path = PureWindowsPath(name)  # knows both kinds of slash, and drives
     return bool(path.anchor) or ".." in path.parts
 
 
-def plain(name: str) -> str:
+def normalize_path(name: str) -> str:
     """Return a file name with slashes and composed accents."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
-def _loose(name: str) -> str:
-    return normalize_name(plain(name)).casefold()
+def _without_case(name: str) -> str:
+    return normalize_name(normalize_path(name)).casefold()
 
 
-def _stem(name: str) -> str:
-    return _loose(str(Path(name).with_suffix("")))
+def _without_suffix(name: str) -> str:
+    return _without_case(str(Path(name).with_suffix("")))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.catalog import CATALOG_COLUMNS, merge_spellings
-from marinecv.data.images import ABSENT, image_table
-from marinecv.data.splits import known_splits
-from marinecv.data.user_tables import OPTIONAL, as_table, check_extra, renamed
+from marinecv.data.images import ABSENT_FILE, image_table
+from marinecv.data.splits.split_catalog import known_splits
+from marinecv.data.user_tables import OPTIONAL, as_table, check_extra_columns, rename_aliases
 
 OTHER_NAMES = {"path": ("file", "filename"), "class_name": ("class", "label"), "split": (), "group": ()}
-PLACES = ("site", "camera")  # used as the group where there is none
+GROUP_ALIASES = ("site", "camera")  # used as the group where there is none
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")  # in a Path one slash is left of two; C:/ is none
 
 
@@ -46,16 +46,18 @@ def catalog_of(
             a split is unknown, or class names differ only in case.
     """
     is_table = isinstance(paths, pd.DataFrame)
-    table = renamed(paths, OTHER_NAMES) if is_table else pd.DataFrame({"path": _listed(paths, "paths")})
-    as_table(table, ["path"], what="DataFrame of paths")
-    if place := next((name for name in PLACES if name in table and "group" not in table), None):
-        table = table.assign(group=table[place])
+    table = rename_aliases(paths, OTHER_NAMES) if is_table else pd.DataFrame({"path": _as_list(paths, "paths")})
+    as_table(table, ["path"], table_name="DataFrame of paths")
+    if alias := next((name for name in GROUP_ALIASES if name in table and "group" not in table), None):
+        table = table.assign(group=table[alias])
     for name, values in (("class_name", classes), ("split", split), ("group", group)):
         if values is not None:
             argument = "classes" if name == "class_name" else name
             if is_table and isinstance(values, str) and values in table:
                 raise ValueError(f"{argument}={values!r} would be one word for all images. Expected paths[{values!r}].")
-            table = table.assign(**{name: values if isinstance(values, str) else _listed(values, argument, len(table))})
+            table = table.assign(
+                **{name: values if isinstance(values, str) else _as_list(values, argument, len(table))}
+            )
     files = _absolute(table["path"])
     root = Path(os.path.commonpath([file.parent for file in files]))
     table = as_table(table.reset_index(drop=True), optional=OPTIONAL)
@@ -63,22 +65,22 @@ def catalog_of(
     splits = known_splits(table["split"], table["path"])
     rows = list(zip(files, splits, table["class_name"], table["group"], strict=True))
     catalog = image_table(root, rows, dict(zip(files, reasons, strict=True)))
-    catalog = catalog.assign(share=table.get("share", 1.0))
-    catalog["problem"] = catalog["problem"].replace(ABSENT, "there is no such file")
+    catalog = catalog.assign(dominance=table.get("dominance", 1.0))
+    catalog["problem"] = catalog["problem"].replace(ABSENT_FILE, "there is no such file")
     if "image_id" in table:
         catalog["image_id"] = table["image_id"]
-    if (twice := catalog["image_id"].duplicated() | (catalog["image_id"] == "")).any():
+    if (is_duplicate := catalog["image_id"].duplicated() | (catalog["image_id"] == "")).any():
         raise ValueError(
-            f"{twice.sum()} of {len(twice)} images have the path or image_id of another, or none; the first is "
-            f"{files[twice.argmax()]}. Expected each image once."
+            f"{is_duplicate.sum()} of {len(is_duplicate)} images have the path or image_id of another, or none; the "
+            f"first is {files[is_duplicate.argmax()]}. Expected each image once."
         )
     catalog, _ = merge_spellings(catalog[CATALOG_COLUMNS], catalog.iloc[:0], (), False)
     extra = table.drop(columns=[*CATALOG_COLUMNS], errors="ignore")
-    check_extra(extra)
+    check_extra_columns(extra)
     return pd.concat([catalog, extra], axis=1)
 
 
-def _listed(values: Iterable[object], name: str, count: int | None = None) -> list[object]:
+def _as_list(values: Iterable[object], name: str, count: int | None = None) -> list[object]:
     if isinstance(values, str | os.PathLike | Set | Mapping) or not isinstance(values, Iterable):
         raise ValueError(f"Expected {name} to be a list, one entry an image. Received: {values!r:.80}.")
     values = list(values)

@@ -7,14 +7,14 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_integer_dtype, is_scalar
 
 from marinecv.data.names import normalize_name
+from marinecv.files.csv_tables import check_columns
 from marinecv.schema import names
-from marinecv.tables import check_columns
 
 TEXT = ("image_id", "path", "split", "class_name", "group", "source", "problem", "true_class", "predicted_class")
-TEXT_OF_AUDIT = (*TEXT, "first", "second", "kind", "found_by", "relative", "remark", "vote", "neighbour_id")
-TEXT_OF_AUDIT += ("neighbour_split", "neighbour_class")
+TEXT_OF_AUDIT = (*TEXT, "image_a", "image_b", "kind", "method", "related_image", "flags", "protocol", "neighbor_id")
+TEXT_OF_AUDIT += ("neighbor_split", "neighbor_class")
 OPTIONAL = dict.fromkeys(("split", "class_name", "group", "problem"), "")  # of a catalog
-_OURS = ("image_id", "split", "true_class", "predicted_class")  # of a predictions table
+_PREDICTION_COLUMNS = ("image_id", "split", "true_class", "predicted_class")  # of a predictions table
 _STR = pd.Series(dtype=str).dtype
 
 
@@ -36,7 +36,7 @@ def is_usable(table: pd.DataFrame) -> pd.Series:
     return table["problem"] == ""
 
 
-def why_none(catalog: pd.DataFrame) -> str:
+def why_unusable(catalog: pd.DataFrame) -> str:
     """Return why no image of a catalog can be used: it has no row, or every row has a problem."""
     if catalog.empty:
         why = "The catalog has no row. Expected one an image. Check what it was filtered by, such as the name of a "
@@ -45,12 +45,12 @@ def why_none(catalog: pd.DataFrame) -> str:
     return f"None of the {len(catalog)} images can be used, the first: {first}. Expected images without a `problem`."
 
 
-def check_extra(extra: pd.DataFrame) -> None:
+def check_extra_columns(extra: pd.DataFrame) -> None:
     """Raise ValueError where a column of a user has a name that the predictions table needs."""
-    if clash := [name for name in map(str, extra.columns) if name.startswith("p_") or name in _OURS]:
+    if clash := [name for name in map(str, extra.columns) if name.startswith("p_") or name in _PREDICTION_COLUMNS]:
         raise ValueError(
-            f"The column {clash[0]!r} cannot travel to the predictions table, which has columns {', '.join(_OURS)} "
-            "and p_<class>. Rename it."
+            f"The column {clash[0]!r} cannot travel to the predictions table, which has columns "
+            f"{', '.join(_PREDICTION_COLUMNS)} and p_<class>. Rename it."
         )
 
 
@@ -58,27 +58,29 @@ def as_table(
     table: pd.DataFrame,
     needed: Iterable[str] = (),
     optional: Mapping[str, object] | None = None,
-    what: str = "table",
+    table_name: str = "table",
     text: Iterable[str] = TEXT,
 ) -> pd.DataFrame:
     """Return a table whose columns of `text` are text, whether it came from a CSV, a database or a program.
 
     Rows, index and `table` itself stay; missing `optional` columns are added with their value. A ValueError calls the
-    table `what`.
+    table `table_name`.
     """
     if not isinstance(table, pd.DataFrame):
-        raise ValueError(f"Expected the {what} to be a pandas DataFrame. Received: {type(table).__name__}.")
-    check_columns(table, needed, f"The {what}")
-    if (twice := table.columns.duplicated()).any():
-        raise ValueError(f"The {what} has the column {table.columns[twice][0]!r} twice. Expected each once; drop one.")
+        raise ValueError(f"Expected the {table_name} to be a pandas DataFrame. Received: {type(table).__name__}.")
+    check_columns(table, needed, f"The {table_name}")
+    if (is_duplicate := table.columns.duplicated()).any():
+        raise ValueError(
+            f"The {table_name} has the column {table.columns[is_duplicate][0]!r} twice. Expected each once; drop one."
+        )
     changed = {name: value for name, value in (optional or {}).items() if name not in table}
     for name, column in table.items():
-        if name in text and (words := as_text(column)) is not column:
-            changed[name] = words
+        if name in text and (text_column := as_text(column)) is not column:
+            changed[name] = text_column
     return table.assign(**changed) if changed else table
 
 
-def renamed(table: pd.DataFrame, names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+def rename_aliases(table: pd.DataFrame, names: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     """Return a table with our column names: `names` has the aliases of each, compared without case and outer space."""
     header = {normalize_name(str(column)).casefold(): column for column in as_table(table).columns[::-1]}
     aliases = {new: next((name for name in (new, *others) if name in header), None) for new, others in names.items()}
@@ -91,7 +93,7 @@ def as_text(column: pd.Series) -> pd.Series:
         return column.fillna("") if column.isna().any() else column
     if column.dtype == object and infer_dtype(column, skipna=False) == "string":
         return column
-    return pd.Series([_word(value) for value in column.astype(object)], column.index, dtype=str, name=column.name)
+    return pd.Series([_cell_text(value) for value in column.astype(object)], column.index, dtype=str, name=column.name)
 
 
 def as_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def as_numbers(column: pd.Series) -> pd.Series:
     return pd.Series(pd.to_numeric(column.to_numpy(dtype=object), errors="coerce"), column.index, dtype=float)
 
 
-def _word(value: object) -> str:
+def _cell_text(value: object) -> str:
     if is_scalar(value) and pd.isna(value):
         return ""
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from marinecv.evaluation.figures import mean_figure
+from marinecv.evaluation.estimates import mean_estimate
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import (
@@ -21,15 +21,15 @@ from marinecv.evaluation.predictions import (
 from marinecv.run_records import Calibration
 
 BINS = 15
-COOLEST, WARMEST = 0.05, 20.0
-FEWEST = 10
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+MIN_HELD_OUT_IMAGES = 10
 """Calibration images, below which nothing is measured."""
 METHOD = (
     "softmax(log p / T); T has the least log loss on the calibration images, a part of validation, where the network's "
     "own probabilities count as one image more; 1 where the log loss cross-validated over them does not fall"
 )
 FOLDS = 5
-_SMALLEST = np.finfo(np.float64).eps
+_EPSILON = np.finfo(np.float64).eps
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -54,7 +54,7 @@ def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """Return the temperature with the least log loss, from `COOLEST` to `WARMEST`.
+    """Return the temperature with the least log loss, from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`.
 
     One more image, whose true class is distributed as the network predicts on average, is a prior for temperature 1.
     It keeps the temperature finite where all images are right, or all of one class.
@@ -71,25 +71,27 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         return -(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum() / n
 
     # The loss is convex in 1/T, so it has one minimum along log T too.
-    found = minimize_scalar(loss, bounds=np.log([COOLEST, WARMEST]), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    result = minimize_scalar(
+        loss, bounds=np.log([MIN_TEMPERATURE, MAX_TEMPERATURE]), method="bounded", options={"xatol": 1e-6}
+    )
+    return float(np.exp(result.x))
 
 
 def cross_validated_loss(
-    probabilities: np.ndarray, true: np.ndarray, numbers: np.ndarray | None = None, seed: int = 0
+    probabilities: np.ndarray, true: np.ndarray, group_ids: np.ndarray | None = None, seed: int = 0
 ) -> float:
     """Return the mean log loss (nats) in 5-fold cross-validation of the temperature.
 
-    `true` (n,) is the index of the true class. `numbers` (n,) is the group of each image, which stays in one fold; None
-    where no two images share one. A single group is not scaled.
+    `true` (n,) is the index of the true class. `group_ids` (n,) is the group of each image, which stays in one fold;
+    None where no two images share one. A single group is not scaled.
     """
-    groups, of_group = np.unique(np.arange(len(true)) if numbers is None else numbers, return_inverse=True)
+    groups, of_group = np.unique(np.arange(len(true)) if group_ids is None else group_ids, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(groups))[of_group] % FOLDS
     losses = np.empty(len(true))
-    for judged in (fold == number for number in np.unique(fold)):
-        others = probabilities[~judged], true[~judged]
+    for in_fold in (fold == number for number in np.unique(fold)):
+        others = probabilities[~in_fold], true[~in_fold]
         temperature = fit_temperature(*others) if len(others[1]) else 1.0
-        losses[judged] = _losses(calibrated(probabilities[judged], temperature), true[judged])
+        losses[in_fold] = _losses(calibrated(probabilities[in_fold], temperature), true[in_fold])
     return float(losses.mean())
 
 
@@ -98,13 +100,13 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 
     `confidence` (n,) is the probability of the predicted class, `right` (n,) whether it is the true one. Bins have
     equal width and include their upper end. With few images the ECE of perfect probabilities is above 0: see
-    `error_by_chance`. Source: Naeini et al. (2015), Obtaining Well Calibrated Probabilities Using Bayesian Binning.
+    `error_of_perfect_calibration`. Source: Naeini et al. (2015), Obtaining Well Calibrated Probabilities Using Bayesian Binning.
     """
     gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def error_by_chance(confidence: np.ndarray, seed: int = 0) -> float:
+def error_of_perfect_calibration(confidence: np.ndarray, seed: int = 0) -> float:
     """Return the mean ECE of perfectly calibrated predictions with these confidences, from 200 simulations."""
     drawn = np.random.default_rng(seed).random((200, len(confidence))) < confidence
     return float(np.mean([calibration_error(confidence, right) for right in drawn]))
@@ -117,41 +119,43 @@ def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     interval `low`, `high`, which assumes independent images.
     """
     rows = []
-    places = _bins(confidence, bins)
-    for place in np.unique(places):
-        inside = places == place
+    bin_numbers = _bins(confidence, bins)
+    for bin_number in np.unique(bin_numbers):
+        inside = bin_numbers == bin_number
         k, n = int(right[inside].sum()), int(inside.sum())
-        rows.append([int(place) + 1, n, float(confidence[inside].mean()), k / n, *wilson(k, n)])
+        rows.append([int(bin_number) + 1, n, float(confidence[inside].mean()), k / n, *wilson(k, n)])
     return pd.DataFrame(rows, columns=["bin", "n", "confidence", "accuracy", "low", "high"])
 
 
-def truth_of(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def probabilities_and_labels(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities (n, C) and the index of the true class (n,) of a labeled predictions table."""
     names = list(class_names_of_table(predictions))
     return probabilities_of_table(predictions), as_predictions(predictions)["true_class"].map(names.index).to_numpy(int)
 
 
-def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, groups: Groups = None) -> dict:
+def evaluate_temperature(
+    fit_table: pd.DataFrame, check_table: pd.DataFrame, seed: int = 0, groups: Groups = None
+) -> dict:
     """Fit a temperature on one part of validation and measure it on the other; both are predictions tables.
 
-    It is fitted on `chosen` and is 1 where `cross_validated_loss` is not below the unscaled log loss, or where `held`
-    has fewer than `FEWEST` images. Returns the first fields of `run_records.Calibration`; where there is a `reason`,
-    those measured on `held` are None.
+    It is fitted on `fit_table` and is 1 where `cross_validated_loss` is not below the unscaled log loss, or where
+    `check_table` has fewer than `MIN_HELD_OUT_IMAGES` images. Returns the first fields of `run_records.Calibration`; where there is
+    a `reason`, those measured on `check_table` are None.
     """
-    counts = {"n_chosen": len(chosen), "n_held": len(held)}
-    if len(held) < FEWEST:
+    counts = {"n_chosen": len(fit_table), "n_calibration": len(check_table)}
+    if len(check_table) < MIN_HELD_OUT_IMAGES:
         reason = (
-            f"Too few validation images are held out ({len(held)}, expected {FEWEST} at least) to measure calibration, "
-            "so probabilities stay as the network gives them"
+            f"Too few validation images are held out ({len(check_table)}, expected {MIN_HELD_OUT_IMAGES} at least) to "
+            "measure calibration, so probabilities stay as the network gives them"
         )
         none = dict.fromkeys(("cross_validated", "accuracy", "ece", "log_loss", "reliability"))
         return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
-    probabilities, true = truth_of(chosen)
-    after = cross_validated_loss(probabilities, true, group_numbers(chosen["image_id"], groups), seed)
+    probabilities, true = probabilities_and_labels(fit_table)
+    after = cross_validated_loss(probabilities, true, group_numbers(fit_table["image_id"], groups), seed)
     before = float(_losses(probabilities, true).mean())
     temperature = fit_temperature(probabilities, true) if after < before else 1.0
-    probabilities, true = truth_of(held)
-    right, numbers = predicted_indices(probabilities) == true, group_numbers(held["image_id"], groups)
+    probabilities, true = probabilities_and_labels(check_table)
+    right, numbers = predicted_indices(probabilities) == true, group_numbers(check_table["image_id"], groups)
     forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
     confidence = {when: form.max(axis=1) for when, form in forms.items()}
     return {
@@ -160,12 +164,12 @@ def judge_temperature(chosen: pd.DataFrame, held: pd.DataFrame, seed: int = 0, g
         "reason": "",
         **counts,
         "cross_validated": {"before": before, "after": after},
-        "accuracy": mean_figure(right, numbers, seed),
+        "accuracy": mean_estimate(right, numbers, seed),
         "ece": {
             **{when: calibration_error(sure, right) for when, sure in confidence.items()},
-            "by_chance": error_by_chance(confidence["after"], seed),
+            "by_chance": error_of_perfect_calibration(confidence["after"], seed),
         },
-        "log_loss": {when: mean_figure(_losses(form, true), numbers, seed) for when, form in forms.items()},
+        "log_loss": {when: mean_estimate(_losses(form, true), numbers, seed) for when, form in forms.items()},
         "reliability": {when: reliability_table(sure, right).to_dict("records") for when, sure in confidence.items()},
     }
 
@@ -180,7 +184,7 @@ def temperature_sentence(calibration: Calibration) -> str:
         )
     return (
         "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
-        f"(ECE {calibration.ece.before:.3f}, n={calibration.n_held})."
+        f"(ECE {calibration.ece.before:.3f}, n={calibration.n_calibration})."
     )
 
 
@@ -189,7 +193,7 @@ def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def _clipped(probabilities: np.ndarray) -> np.ndarray:
-    return np.asarray(probabilities, np.float64).clip(_SMALLEST, 1.0)
+    return np.asarray(probabilities, np.float64).clip(_EPSILON, 1.0)
 
 
 def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.figures import MIN_GROUPS
+from marinecv.evaluation.estimates import MIN_GROUPS
 from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import (
     LEVEL,
@@ -32,20 +32,20 @@ def compare_runs(
     `sentence`, and `groups` where images share one; with fewer than `MIN_GROUPS` the bounds and the smallest difference
     are NaN.
     """
-    right = paired(predictions_a, predictions_b, split)
-    n, numbers = len(right), group_numbers(right.index.to_series(), groups)
-    only_a, only_b = int((right["a"] & ~right["b"]).sum()), int((~right["a"] & right["b"]).sum())
+    correct = paired(predictions_a, predictions_b, split)
+    n, group_ids = len(correct), group_numbers(correct.index.to_series(), groups)
+    only_a, only_b = int((correct["a"] & ~correct["b"]).sum()), int((~correct["a"] & correct["b"]).sum())
     difference, p = (only_a - only_b) / n, mcnemar(only_a, only_b)
-    low, high = difference_bounds(right["a"].astype(float) - right["b"], numbers, seed)
+    low, high = difference_bounds(correct["a"].astype(float) - correct["b"], group_ids, seed)
     smallest = smallest_paired_difference(only_a + only_b, n)
-    if numbers is not None:  # as far as the bound on the side of 0 lies from the difference
+    if group_ids is not None:  # as far as the bound on the side of 0 lies from the difference
         smallest = float(np.maximum(smallest, difference - low if difference > 0 else high - difference))
-    distinguishable = p < 1 - LEVEL and (numbers is None or low > 0 or high < 0)
-    found = {
+    distinguishable = p < 1 - LEVEL and (group_ids is None or low > 0 or high < 0)
+    result = {
         "split": split,
         "n": n,
-        "accuracy_a": float(right["a"].mean()),
-        "accuracy_b": float(right["b"].mean()),
+        "accuracy_a": float(correct["a"].mean()),
+        "accuracy_b": float(correct["b"].mean()),
         "difference": difference,
         "low": low,
         "high": high,
@@ -55,9 +55,9 @@ def compare_runs(
         "smallest_difference": smallest,
         "distinguishable": distinguishable,
     }
-    if numbers is not None:
-        found["groups"] = int(numbers.max()) + 1
-    return {**found, "sentence": _sentence(found)}
+    if group_ids is not None:
+        result["groups"] = int(group_ids.max()) + 1
+    return {**result, "sentence": _sentence(result)}
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -77,44 +77,44 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
             "split in different ways, train both on the split of one, such as split_by=RUN/split.csv."
         )
     b = b.loc[a.index]
-    relabelled = a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]
-    if len(relabelled):
+    relabeled = a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]
+    if len(relabeled):
         raise ValueError(
-            f"{len(relabelled)} of {len(a)} images have another true class in the second table; the first is "
-            f"{relabelled[0]}. Expected the same labels in both. Predict both on one catalog."
+            f"{len(relabeled)} of {len(a)} images have another true class in the second table; the first is "
+            f"{relabeled[0]}. Expected the same labels in both. Predict both on one catalog."
         )
     return pd.DataFrame({name: t["predicted_class"] == t["true_class"] for name, t in (("a", a), ("b", b))})
 
 
-def difference_bounds(gaps: pd.Series, numbers: np.ndarray | None, seed: int) -> tuple[float, float]:
+def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) -> tuple[float, float]:
     """Return the 95% paired bootstrap bounds (low, high) of the mean of `gaps`, one an image.
 
-    `numbers` (n,) is the group of each image, resampled whole; fewer than `MIN_GROUPS` groups give NaN. None resamples
-    images.
+    `group_ids` (n,) is the group of each image, resampled whole; fewer than `MIN_GROUPS` groups give NaN. None
+    resamples images.
     """
-    if numbers is None:
+    if group_ids is None:
         values, counts = np.unique(gaps, return_counts=True)  # a sum needs only how often each value is drawn
-        drawn = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
-        return percentile_interval(drawn @ values / len(gaps))
-    if numbers.max() + 1 < MIN_GROUPS:
+        resampled = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
+        return percentile_interval(resampled @ values / len(gaps))
+    if group_ids.max() + 1 < MIN_GROUPS:
         return np.nan, np.nan
-    sums = counts_by_group(numbers, np.zeros_like(numbers), 1, weights=gaps.to_numpy())
-    sizes = np.bincount(numbers)
-    drawn = resampled_sums(np.column_stack([sums, sizes]), seed)
-    return expanded_interval(drawn[:, 0] / drawn[:, 1], effective_number(sizes))
+    sums = counts_by_group(group_ids, np.zeros_like(group_ids), 1, weights=gaps.to_numpy())
+    sizes = np.bincount(group_ids)
+    resampled = resampled_sums(np.column_stack([sums, sizes]), seed)
+    return expanded_interval(resampled[:, 0] / resampled[:, 1], effective_number(sizes))
 
 
-def _sentence(found: dict) -> str:
-    lead, n, smallest = found["only_a"] - found["only_b"], found["n"], found["smallest_difference"]
+def _sentence(result: dict) -> str:
+    lead, n, smallest = result["only_a"] - result["only_b"], result["n"], result["smallest_difference"]
     apart = f"{abs(lead)} image{'s' * (abs(lead) != 1)} apart of {n}"
     better = "the first is better" if lead > 0 else "the second is better"
-    verdict = better if found["distinguishable"] else "not distinguishable"
-    over = f" in {found['groups']} groups" if "groups" in found else ""
-    if np.isnan(found["low"]):
-        return f"{apart}; {verdict} (all {n} images come from {found['groups']} groups of related images: no interval)"
+    verdict = better if result["distinguishable"] else "not distinguishable"
+    over = f" in {result['groups']} groups" if "groups" in result else ""
+    if np.isnan(result["low"]):
+        return f"{apart}; {verdict} (all {n} images come from {result['groups']} groups of related images: no interval)"
     shown = (
         f"on these images{over} a difference under {smallest:.3f} is not significant"
         if smallest <= 1
         else f"{n} images cannot show any difference"
     )
-    return f"{apart}; {verdict} (McNemar p={found['p']:.2g}; {shown})"
+    return f"{apart}; {verdict} (McNemar p={result['p']:.2g}; {shown})"

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import beta
 
 COVERAGE = 0.9
-FEWEST = 20
+MIN_IMAGES_FOR_COVERAGE = 20
 """Calibration images, below which no coverage is stated."""
 MEANING = "marginal: over images like those of validation, not class by class"
 
@@ -62,8 +62,8 @@ def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
         [[True, True, False], [False, True, True]]
     """
     probabilities = np.asarray(probabilities, np.float64)
-    most = np.eye(probabilities.shape[1], dtype=bool)[probabilities.argmax(axis=1)]
-    return (1 - probabilities <= threshold) | most
+    most_probable = np.eye(probabilities.shape[1], dtype=bool)[probabilities.argmax(axis=1)]
+    return (1 - probabilities <= threshold) | most_probable
 
 
 def _rank(n: int, coverage: float) -> int:

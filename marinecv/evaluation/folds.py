@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from marinecv.data.splits import is_grouped
+from marinecv.data.splits.split_catalog import is_grouped
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import read_predictions

@@ -23,22 +23,22 @@ def group_numbers(image_ids: pd.Series, groups: Groups) -> np.ndarray | None:
             f"{len(image_ids)} images, the first {image_ids.iloc[0]!r}; the first entry is {next(iter(groups))!r}."
         )
     named = image_ids.map(groups)
-    numbers, found = pd.factorize(named.mask(named == ""))
-    alone = numbers < 0
-    numbers[alone] = len(found) + np.arange(alone.sum())
+    numbers, names = pd.factorize(named.mask(named == ""))
+    ungrouped = numbers < 0
+    numbers[ungrouped] = len(names) + np.arange(ungrouped.sum())
     return numbers if numbers.max() + 1 < len(numbers) else None
 
 
 def counts_by_group(
-    numbers: np.ndarray, codes: np.ndarray, kinds: int, weights: np.ndarray | None = None
+    numbers: np.ndarray, class_indices: np.ndarray, kinds: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Count the images of each kind in each group: float64 (groups, kinds).
 
-    `numbers` (n,) is the group of each image, `codes` (n,) its kind from 0 to kinds - 1, `weights` (n,) its weight;
-    None weighs all by 1.
+    `numbers` (n,) is the group of each image, `class_indices` (n,) its kind from 0 to kinds - 1, `weights` (n,) its
+    weight; None weighs all by 1.
     """
     groups = numbers.max() + 1
-    return np.bincount(numbers * kinds + codes, weights, groups * kinds).reshape(groups, kinds).astype(float)
+    return np.bincount(numbers * kinds + class_indices, weights, groups * kinds).reshape(groups, kinds).astype(float)
 
 
 def common_groups(catalogs: Iterable[pd.DataFrame], image_ids: pd.Series) -> dict[str, str] | None:
@@ -46,6 +46,6 @@ def common_groups(catalogs: Iterable[pd.DataFrame], image_ids: pd.Series) -> dic
 
     None where, in one of the catalogs, an image has no group or no two images share one.
     """
-    found = [catalog.set_index("image_id")["group"].reindex(image_ids).fillna("") for catalog in catalogs]
-    grouped = all((group != "").all() and group.nunique() < len(group) for group in found)
-    return dict(found[0]) if grouped else None
+    by_catalog = [catalog.set_index("image_id")["group"].reindex(image_ids).fillna("") for catalog in catalogs]
+    grouped = all((group != "").all() and group.nunique() < len(group) for group in by_catalog)
+    return dict(by_catalog[0]) if grouped else None

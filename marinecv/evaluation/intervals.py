@@ -49,7 +49,7 @@ def expanded_interval(replicates: np.ndarray, units: float) -> tuple[float, floa
     return float(low), float(high)
 
 
-def share_interval(value: float, replicates: np.ndarray, units: float, n: int) -> tuple[float, float]:
+def fraction_interval(value: float, replicates: np.ndarray, units: float, n: int) -> tuple[float, float]:
     """Return the interval (low, high) of a metric from 0 to 1, `value` between them.
 
     On each side the outer one of two bounds: the expanded percentile, and Wilson's for the effective number of images,
@@ -62,8 +62,8 @@ def share_interval(value: float, replicates: np.ndarray, units: float, n: int) -
         spread = replicates.std() * sqrt(units / (units - 1))
         # Equal resamples do not show how groups differ: each group then counts as one image.
         images = min(n, value * (1 - value) / spread**2) if spread > 1e-9 else units
-        wilsons = _score_bounds(value, images, stdtrit(units - 1, (1 + LEVEL) / 2))
-        low, high = min(low, wilsons[0]), max(high, wilsons[1])
+        wilson_bounds = _score_bounds(value, images, stdtrit(units - 1, (1 + LEVEL) / 2))
+        low, high = min(low, wilson_bounds[0]), max(high, wilson_bounds[1])
     return float(max(0.0, min(low, value))), float(min(1.0, max(high, value)))
 
 
@@ -76,12 +76,12 @@ def effective_number(sizes: np.ndarray) -> float:
 def resampled_sums(sums: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
     """Resample groups with replacement and add up their `sums` (groups, K): (resamples, K) float64."""
     rng, groups = np.random.default_rng(seed), len(sums)
-    sums, found = np.asarray(sums, dtype=float), np.empty((resamples, sums.shape[1]))
+    sums, totals = np.asarray(sums, dtype=float), np.empty((resamples, sums.shape[1]))
     at_a_time = max(1, CELLS_AT_A_TIME // groups)  # bounds the memory
     for start in range(0, resamples, at_a_time):
-        part = found[start : start + at_a_time]
-        part[:] = rng.multinomial(groups, np.full(groups, 1 / groups), len(part)) @ sums
-    return found
+        chunk = totals[start : start + at_a_time]
+        chunk[:] = rng.multinomial(groups, np.full(groups, 1 / groups), len(chunk)) @ sums
+    return totals
 
 
 def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:

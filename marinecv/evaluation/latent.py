@@ -20,16 +20,16 @@ from threadpoolctl import threadpool_limits
 
 from marinecv.choices import SPLITS
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
-from marinecv.evaluation.figures import MIN_GROUPS, mean_figure
+from marinecv.evaluation.estimates import MIN_GROUPS, mean_estimate
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import percentile_interval
 
 PERPLEXITY = 30.0
-NEIGHBOURS = 5
+NEIGHBORS = 5
 HALVES = 400
 SHUFFLES = 100
 CLUSTERINGS = {"points": "cluster_points", "code": "cluster_code"}
-MEASURE_COLUMNS = ["of", "split", "measure", "value", "low", "high", "chance", "n"]
+MEASURE_COLUMNS = ["space", "split", "measure", "value", "low", "high", "chance", "n"]
 ALL = "all"
 
 
@@ -38,7 +38,9 @@ def perplexity_of(images: int) -> float:
     return min(PERPLEXITY, max(1.0, (images - 1) / 3))
 
 
-def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = None, seed: int = 0) -> pd.DataFrame:
+def latent_points(
+    rows: pd.DataFrame, embeddings: np.ndarray, clusters: int | None = None, seed: int = 0
+) -> pd.DataFrame:
     """Map embeddings to the plane by t-SNE, and cluster both the points and the embeddings by K-means.
 
     Embeddings are not standardized, which would give rarely active units the weight of all others. `clusters` None
@@ -49,25 +51,27 @@ def latent_points(rows: pd.DataFrame, codes: np.ndarray, clusters: int | None = 
     """
     rows = as_table(rows)
     clusters = rows["class_name"].nunique() if clusters is None else clusters
-    different = len(np.unique(codes, axis=0))
+    different = len(np.unique(embeddings, axis=0))
     if not 2 <= clusters < different:
         raise ValueError(
             f"{clusters} clusters cannot be made of {len(rows)} images of {rows['class_name'].nunique()} classes with "
             f"{different} different embeddings. Expected at least 2 clusters, and more embeddings than clusters."
         )
-    order = by_image(rows, codes)
-    place = TSNE(perplexity=perplexity_of(len(rows)), init="pca" if codes.shape[1] > 1 else "random", random_state=seed)
-    parts = KMeans(clusters, n_init=10, random_state=seed)
+    order = order_by_image_id(rows, embeddings)
+    tsne = TSNE(
+        perplexity=perplexity_of(len(rows)), init="pca" if embeddings.shape[1] > 1 else "random", random_state=seed
+    )
+    kmeans = KMeans(clusters, n_init=10, random_state=seed)
     points = rows[["image_id", "split", "class_name"]].iloc[order]
     with threadpool_limits(1):  # the order of sums changes the last digit, which t-SNE amplifies
-        laid = place.fit_transform(codes[order])
-        found = {"points": parts.fit_predict(laid), "code": parts.fit_predict(codes[order])}
-    points = points.assign(x=laid[:, 0], y=laid[:, 1])
-    points = points.assign(**{column: _from_largest(found[of]) for of, column in CLUSTERINGS.items()})
+        xy = tsne.fit_transform(embeddings[order])
+        labels = {"points": kmeans.fit_predict(xy), "code": kmeans.fit_predict(embeddings[order])}
+    points = points.assign(x=xy[:, 0], y=xy[:, 1])
+    points = points.assign(**{column: _from_largest(labels[of]) for of, column in CLUSTERINGS.items()})
     return points.iloc[np.argsort(order)].set_axis(rows.index)
 
 
-def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
+def latent_measures(points: pd.DataFrame, embeddings: np.ndarray, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Compare both clusterings of `latent_points` with the classes: `MEASURE_COLUMNS`.
 
     `of` is "points" or "code", `measure` is `ari`, `ami`, `nmi`, `purity` or `silhouette`, `chance` its value for
@@ -75,22 +79,22 @@ def latent_measures(points: pd.DataFrame, codes: np.ndarray, seed: int = 0, grou
     by halves without replacement, as a bootstrap repeats images, which then agree; of `purity` Wilson's; of
     `silhouette` by bootstrap; of `nmi`, which falls with the number of images, none.
     """
-    points, order = as_table(points), by_image(points, codes)
-    points, codes, n = points.iloc[order], codes[order], len(points)
+    points, order = as_table(points), order_by_image_id(points, embeddings)
+    points, embeddings, n = points.iloc[order], embeddings[order], len(points)
     classes, numbers = pd.factorize(points["class_name"])[0], group_numbers(points["image_id"], groups)
     table = []
     for of, column in CLUSTERINGS.items():
         clusters = points[column].to_numpy()
-        figures = _agreement(classes, clusters, numbers, np.random.default_rng(seed))
-        apart = silhouette_samples(points[["x", "y"]] if of == "points" else codes, clusters)
-        figures["silhouette"] = *bounded(apart.astype(float), numbers, seed), np.nan
-        table += [[of, ALL, name, *figure, n] for name, figure in figures.items()]
+        measures = _agreement(classes, clusters, numbers, np.random.default_rng(seed))
+        silhouettes = silhouette_samples(points[["x", "y"]] if of == "points" else embeddings, clusters)
+        measures["silhouette"] = *value_and_interval(silhouettes.astype(float), numbers, seed), np.nan
+        table += [[of, ALL, name, *figure, n] for name, figure in measures.items()]
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
-def bounded(values: np.ndarray, numbers: np.ndarray | None, seed: int = 0) -> tuple[float, float, float]:
-    """Return value, low and high of `mean_figure`; NaN where there is no interval."""
-    figure = mean_figure(values, numbers, seed)
+def value_and_interval(values: np.ndarray, numbers: np.ndarray | None, seed: int = 0) -> tuple[float, float, float]:
+    """Return value, low and high of `mean_estimate`; NaN where there is no interval."""
+    figure = mean_estimate(values, numbers, seed)
     return tuple(np.nan if figure[name] is None else figure[name] for name in ("value", "low", "high"))
 
 
@@ -98,22 +102,22 @@ def _agreement(
     classes: np.ndarray, clusters: np.ndarray, numbers: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, tuple[float, ...]]:
     """Return value, low, high and chance of each measure that uses the labels."""
-    figures, of_group = {}, np.arange(len(classes)) if numbers is None else numbers
+    measures, of_group = {}, np.arange(len(classes)) if numbers is None else numbers
     count = of_group.max() + 1
     halves = [np.isin(of_group, rng.permutation(count)[: count // 2]) for _ in range(HALVES)]
     shuffled = [rng.permutation(classes) for _ in range(SHUFFLES)]
     for name, measure in (("ari", adjusted_rand_score), ("ami", adjusted_mutual_info_score)):
         value = float(measure(classes, clusters))
-        found = np.array([measure(classes[half], clusters[half]) for half in halves])
+        half_values = np.array([measure(classes[half], clusters[half]) for half in halves])
         # A half varies around the whole as the whole does around the population; AMI is also a little lower in halves.
-        bounds = percentile_interval(value + found - found.mean())
-        figures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
+        bounds = percentile_interval(value + half_values - half_values.mean())
+        measures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
     for name, measure in (("nmi", normalized_mutual_info_score), ("purity", purity)):
         value, chance = measure(classes, clusters), np.mean([measure(labels, clusters) for labels in shuffled])
-        in_most = contingency_matrix(classes, clusters).argmax(axis=0)[clusters - clusters.min()] == classes
-        spread = bounded(in_most, numbers)[1:] if name == "purity" else (np.nan, np.nan)
-        figures[name] = float(value), *spread, float(chance)
-    return figures
+        in_majority = contingency_matrix(classes, clusters).argmax(axis=0)[clusters - clusters.min()] == classes
+        spread = value_and_interval(in_majority, numbers)[1:] if name == "purity" else (np.nan, np.nan)
+        measures[name] = float(value), *spread, float(chance)
+    return measures
 
 
 def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
@@ -129,37 +133,37 @@ def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
         counts["size"] = counts.groupby(column)["count"].transform("sum")
         most = counts.sort_values([column, "count", "class_name"], ascending=[True, False, True])
         most = most.drop_duplicates(column).rename(columns={column: "cluster"})
-        tables.append(most.assign(of=of, share=most["count"] / most["size"]))
-    return pd.concat(tables, ignore_index=True)[["of", "cluster", "size", "class_name", "share"]]
+        tables.append(most.assign(space=of, fraction=most["count"] / most["size"]))
+    return pd.concat(tables, ignore_index=True)[["space", "cluster", "size", "class_name", "fraction"]]
 
 
-def nearest_images(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+def nearest_images(rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
     """Return the nearest neighbors of each image among those of train, or among all with fewer than two in train.
 
-    Columns: `image_id, split, class_name, rank` (from 1), `neighbour_id, neighbour_split, neighbour_class, similarity`
+    Columns: `image_id, split, class_name, rank` (from 1), `neighbor_id, neighbor_split, neighbor_class, similarity`
     (cosine of the embeddings, -1 to 1).
     """
-    rows, order = as_table(rows), by_image(rows, codes)
-    rows, codes = rows.iloc[order], codes[order]
+    rows, order = as_table(rows), order_by_image_id(rows, embeddings)
+    rows, embeddings = rows.iloc[order], embeddings[order]
     searched = np.flatnonzero(_searched(rows))
-    finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(searched)), metric="cosine").fit(codes[searched])
-    distances, found = finder.kneighbors(codes)
-    own = searched[found] == np.arange(len(rows))[:, np.newaxis]
-    rank = (~own).cumsum(axis=1)
-    image, column = np.nonzero(~own & (rank <= NEIGHBOURS))
-    told = rows[["image_id", "split", "class_name"]]
-    near = told.iloc[searched[found[image, column]]].set_axis(
-        ["neighbour_id", "neighbour_split", "neighbour_class"], axis=1
+    finder = NearestNeighbors(n_neighbors=min(NEIGHBORS + 1, len(searched)), metric="cosine").fit(embeddings[searched])
+    distances, neighbors = finder.kneighbors(embeddings)
+    is_itself = searched[neighbors] == np.arange(len(rows))[:, np.newaxis]
+    rank = (~is_itself).cumsum(axis=1)
+    image, column = np.nonzero(~is_itself & (rank <= NEIGHBORS))
+    about = rows[["image_id", "split", "class_name"]]
+    neighbor_rows = about.iloc[searched[neighbors[image, column]]].set_axis(
+        ["neighbor_id", "neighbor_split", "neighbor_class"], axis=1
     )
-    table = pd.concat([told.iloc[image].reset_index(drop=True), near.reset_index(drop=True)], axis=1)
+    table = pd.concat([about.iloc[image].reset_index(drop=True), neighbor_rows.reset_index(drop=True)], axis=1)
     table.insert(3, "rank", rank[image, column])
     return table.assign(similarity=1 - distances[image, column])
 
 
-def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups = None) -> pd.DataFrame:
+def neighbor_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups = None) -> pd.DataFrame:
     """Return the fraction of images whose nearest neighbor has their class, by split: `MEASURE_COLUMNS`.
 
-    `chance` is that of a random neighbor; intervals are those of `mean_figure`.
+    `chance` is that of a random neighbor; intervals are those of `mean_estimate`.
     """
     rows, nearest = as_table(rows).reset_index(drop=True), as_table(nearest, text=TEXT_OF_AUDIT).reset_index(drop=True)
     searched = _searched(rows)
@@ -169,23 +173,27 @@ def neighbour_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups
     first = nearest[nearest["rank"] == 1]
     table = []
     for split in [name for name in SPLITS if name in set(first["split"])]:
-        right = (first["class_name"] == first["neighbour_class"])[first["split"] == split]
+        right = (first["class_name"] == first["neighbor_class"])[first["split"] == split]
         numbers = group_numbers(first["image_id"][right.index], groups)
-        table.append(["code", split, "nearest", *bounded(right.to_numpy(), numbers), float(chance[split]), len(right)])
+        table.append(
+            ["code", split, "nearest", *value_and_interval(right.to_numpy(), numbers), float(chance[split]), len(right)]
+        )
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
-def some_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
+def example_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
     """Draw example images: three whose nearest neighbor has their class, then three where it has not."""
     first = nearest[nearest["rank"] == 1].sort_values("image_id").sample(frac=1, random_state=seed)
-    same = first["class_name"] == first["neighbour_class"]
+    same = first["class_name"] == first["neighbor_class"]
     return [*first["image_id"][same].head(3), *first["image_id"][~same].head(3)]
 
 
-def by_image(rows: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
+def order_by_image_id(rows: pd.DataFrame, embeddings: np.ndarray) -> np.ndarray:
     """Return the indices that sort the rows by image id; ValueError where rows and embeddings differ in number."""
-    if len(codes) != len(rows):
-        raise ValueError(f"Expected a row of embeddings for each of the {len(rows)} images. Received: {len(codes)}.")
+    if len(embeddings) != len(rows):
+        raise ValueError(
+            f"Expected a row of embeddings for each of the {len(rows)} images. Received: {len(embeddings)}."
+        )
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 

@@ -1,6 +1,6 @@
 """Learning curves: the metrics of each line (what was trained) at each fraction of labeled images, with intervals.
 
-`cells` are the predictions of all runs of a curve, one below the other: `line`, `labelled` (fraction of the train
+`cells` are the predictions of all runs of a curve, one below the other: `line`, `labeled` (fraction of the train
 images with a label, 0 to 1), `images` (their number), `seed`, then the columns of a predictions table. All runs predict
 the same images of a split. Intervals are for other images of that split; the range over seeds is for other labeled
 images.
@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from marinecv.evaluation.compare import difference_bounds
-from marinecv.evaluation.figures import MIN_GROUPS
+from marinecv.evaluation.estimates import MIN_GROUPS
 from marinecv.evaluation.groups import Groups, group_numbers
-from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, share_interval, wilson
+from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, fraction_interval, wilson
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
 
-CELL = ["line", "labelled", "seed"]
+CELL = ["recipe", "label_fraction", "seed"]
 MACRO = ("macro_f1", "macro_precision", "macro_recall")
 BATCH = 64
-DIFFERENCE_COLUMNS = ["line", "labelled", "difference", "low", "high", "seeds", "n", "said"]
+DIFFERENCE_COLUMNS = ["recipe", "label_fraction", "difference", "low", "high", "seeds", "n", "note"]
 
 
 def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
@@ -28,11 +28,11 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
     `batched_macro_f1`, which papers print, is the mean macro-F1 of batches of 64 images sorted by true class, each over
     the classes that it holds or predicts; it is far below macro-F1.
 
-    Columns: `line, labelled, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%: of
+    Columns: `line, labeled, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%: of
     accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN with few groups
     and for `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
     """
-    rows = judged_rows(cells, split)
+    rows = scored_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
     images = rows["image_id"].drop_duplicates().sort_values()
     n, numbers = len(images), group_numbers(images, groups)
@@ -40,14 +40,14 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
     draws = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), RESAMPLES)
     weights = np.vstack([np.ones(n), draws if numbers is None else draws[:, numbers]])
     table = []
-    for line in cells["line"].unique():
-        for labelled, part in rows[rows["line"] == line].groupby("labelled"):
-            of_seeds = [_figures(cell, class_names, weights) for _, cell in part.groupby("seed")]
+    for line in cells["recipe"].unique():
+        for labeled, part in rows[rows["recipe"] == line].groupby("label_fraction"):
+            of_seeds = [_metrics_of_run(cell, class_names, weights) for _, cell in part.groupby("seed")]
             for metric in of_seeds[0]:
                 replicates = np.array([figures[metric] for figures in of_seeds])  # (seeds, 1 + resamples)
                 mean, values = replicates.mean(axis=0), replicates[:, 0]
                 low, high = _bounds(metric, mean, n, sizes)
-                row = {"line": line, "labelled": labelled, "images": part["images"].median(), "metric": metric}
+                row = {"recipe": line, "label_fraction": labeled, "images": part["images"].median(), "metric": metric}
                 row |= {"value": mean[0], "low": low, "high": high, "lowest": values.min(), "highest": values.max()}
                 table.append(row | {"seeds": len(values), "n": n})
     return pd.DataFrame(table)
@@ -56,29 +56,29 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Compare the accuracy of each other line with that of the first, at each fraction, over common seeds.
 
-    Columns: `line, labelled, difference, low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
+    Columns: `line, labeled, difference, low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
     "worse" where the interval does not hold 0, else "not told apart".
     """
-    rows = judged_rows(cells, split)
+    rows = scored_rows(cells, split)
     rows_of_line(rows, first)
     right = rows.assign(right=(rows["predicted_class"] == rows["true_class"]).astype(float))
-    right = right.pivot(index=["labelled", "seed", "image_id"], columns="line", values="right")
+    right = right.pivot(index=["label_fraction", "seed", "image_id"], columns="recipe", values="right")
     table = []
-    for line in cells["line"].unique():
+    for line in cells["recipe"].unique():
         if line == first:
             continue
-        for labelled, part in (right[line] - right[first]).dropna().groupby("labelled"):
+        for labeled, part in (right[line] - right[first]).dropna().groupby("label_fraction"):
             gaps = part.groupby("image_id").mean()
             low, high = difference_bounds(gaps, group_numbers(gaps.index.to_series(), groups), seed)
-            said = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-            table.append((line, labelled, gaps.mean(), low, high, len(part) // len(gaps), len(gaps), said))
+            comparison = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+            table.append((line, labeled, gaps.mean(), low, high, len(part) // len(gaps), len(gaps), comparison))
     return pd.DataFrame(table, columns=DIFFERENCE_COLUMNS)
 
 
-def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
+def scored_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
     """Return the labeled rows of a split, sorted by line, fraction, seed and image.
 
-    Columns: `line, labelled, images, seed, image_id, true_class, predicted_class, loss` (nats). Raises ValueError where
+    Columns: `line, labeled, images, seed, image_id, true_class, predicted_class, loss` (nats). Raises ValueError where
     there is no row, or a run predicts other images than the first, or has other labels.
     """
     rows = cells[(cells["split"] == split) & (cells["true_class"] != "")]
@@ -89,12 +89,12 @@ def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
         )
     rows = rows.sort_values([*CELL, "image_id"], ignore_index=True)
     expected = None
-    for (line, labelled, seed), cell in rows.groupby(CELL):
+    for (line, labeled, seed), cell in rows.groupby(CELL):
         truth = [*zip(cell["image_id"], cell["true_class"], strict=True)]
         expected = truth if expected is None else expected
         if truth != expected or cell["image_id"].duplicated().any():
             raise ValueError(
-                f"The run {line}, {labelled:.0%} labeled, seed {seed}, has other images or labels in split {split!r} "
+                f"The run {line}, {labeled:.0%} labeled, seed {seed}, has other images or labels in split {split!r} "
                 f"than the first run: {len(truth)} rows and {len(expected)}. Expected each image once, with one label "
                 "in all runs: train it again on the catalog of the others."
             )
@@ -103,9 +103,9 @@ def judged_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
 
 def rows_of_line(rows: pd.DataFrame, line: str) -> pd.DataFrame:
     """Return the rows of a line, or raise ValueError where there is none."""
-    of_line = rows[rows["line"] == line]
+    of_line = rows[rows["recipe"] == line]
     if of_line.empty:
-        raise ValueError(f"There is no line {line!r} on this curve. Expected one of {tuple(rows['line'].unique())}.")
+        raise ValueError(f"There is no line {line!r} on this curve. Expected one of {tuple(rows['recipe'].unique())}.")
     return of_line
 
 
@@ -116,11 +116,11 @@ def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[f
     if metric == "accuracy" and len(sizes) == n:  # resamples of 0% or 100% are all equal
         return wilson(mean[0] * n, n)
     units = effective_number(sizes)
-    shares = metric in ("accuracy", *MACRO)
-    return share_interval(mean[0], mean[1:], units, n) if shares else expanded_interval(mean[1:], units)
+    is_fraction = metric in ("accuracy", *MACRO)
+    return fraction_interval(mean[0], mean[1:], units, n) if is_fraction else expanded_interval(mean[1:], units)
 
 
-def _figures(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:
+def _metrics_of_run(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return the metrics of one run, (1 + resamples,) each; `weights` (1 + resamples, n) counts each image."""
     right = (cell["predicted_class"] == cell["true_class"]).to_numpy()
     macro = averages(*_totals(cell, class_names, weights))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from marinecv.evaluation.figures import MIN_GROUPS, bootstrapped_share, mean_figure, without_interval
+from marinecv.evaluation.estimates import MIN_GROUPS, bootstrapped_fraction, mean_estimate, without_interval
 from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.intervals import RESAMPLES, resampled_sums, wilson
 from marinecv.evaluation.predictions import as_predictions, class_names_of_table, probabilities_of_table
 
-SMALLEST = np.finfo(np.float64).eps  # to which scikit-learn clips probabilities
+EPSILON = np.finfo(np.float64).eps  # to which scikit-learn clips probabilities
 
 
 def classification_metrics(
@@ -37,7 +37,7 @@ def classification_metrics(
             errors correlate, so groups are resampled whole. An image without an entry is a group of its own.
 
     Returns:
-        dict of `n`, `unlabelled` (rows without a true class, not scored) and for each metric a dict of `value, low,
+        dict of `n`, `unlabeled` (rows without a true class, not scored) and for each metric a dict of `value, low,
         high, n, method`, and `groups` (their number) where images share one: `accuracy`, `balanced_accuracy`,
         `macro_precision`, `macro_recall`, `macro_specificity`, `macro_f1`, `weighted_precision`, `weighted_recall`,
         `weighted_f1`, `top3_accuracy` (with more than three classes), `log_loss` (nats). With fewer than 20 groups
@@ -49,25 +49,25 @@ def classification_metrics(
     names = class_names_of_table(predictions)
     if class_names is not None and tuple(class_names) != names:
         raise ValueError(f"Expected the classes {tuple(class_names)}, in order. The predictions table has {names}.")
-    labelled = _labelled(predictions)
-    n, counts = len(labelled), confusion(labelled).to_numpy()
-    of_images = {"accuracy": (labelled["true_class"] == labelled["predicted_class"]).to_numpy()}
+    labeled = _labeled(predictions)
+    n, counts = len(labeled), confusion(labeled).to_numpy()
+    values_by_metric = {"accuracy": (labeled["true_class"] == labeled["predicted_class"]).to_numpy()}
     if len(names) > 3:  # ties as in scikit-learn
-        order = np.argsort(probabilities_of_table(labelled), axis=1, kind="stable")
-        true = labelled["true_class"].map(names.index).to_numpy()
-        of_images["top3_accuracy"] = (order[:, -3:] == true[:, None]).any(axis=1)
-    numbers = group_numbers(labelled["image_id"], groups)
+        order = np.argsort(probabilities_of_table(labeled), axis=1, kind="stable")
+        true = labeled["true_class"].map(names.index).to_numpy()
+        values_by_metric["top3_accuracy"] = (order[:, -3:] == true[:, None]).any(axis=1)
+    numbers = group_numbers(labeled["image_id"], groups)
     if numbers is not None and (few := int(numbers.max()) + 1) < MIN_GROUPS:
         metrics = classification_metrics(predictions, seed=seed)
         return {name: without_interval(of, few) if isinstance(of, dict) else of for name, of in metrics.items()}
-    shares = {name: mean_figure(values, numbers, seed) for name, values in of_images.items()}
+    estimates = {name: mean_estimate(values, numbers, seed) for name, values in values_by_metric.items()}
     sizes = None if numbers is None else np.bincount(numbers)
-    drawn = _resampled_totals(counts, seed) if numbers is None else _resampled_by_group(labelled, numbers, seed)
-    replicates = averages(*drawn)
+    resampled = _resampled_totals(counts, seed) if numbers is None else _resampled_by_group(labeled, numbers, seed)
+    replicates = averages(*resampled)
     for name, value in averages(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)).items():
-        shares[name] = bootstrapped_share(value, replicates[name], n, sizes)
-    log_loss = mean_figure(image_losses(labelled), numbers, seed)
-    return {"n": n, "unlabelled": len(predictions) - n, **shares, "log_loss": log_loss}
+        estimates[name] = bootstrapped_fraction(value, replicates[name], n, sizes)
+    log_loss = mean_estimate(image_losses(labeled), numbers, seed)
+    return {"n": n, "unlabeled": len(predictions) - n, **estimates, "log_loss": log_loss}
 
 
 def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -86,10 +86,10 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: no row has a true class.
     """
-    labelled = _labelled(predictions)
-    counts = confusion(labelled).to_numpy()
+    labeled = _labeled(predictions)
+    counts = confusion(labeled).to_numpy()
     hits, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
-    others = len(labelled) - support
+    others = len(labeled) - support
     rejected = others - predicted + hits
     table = pd.DataFrame({"class_name": class_names_of_table(predictions), **_ratios(hits, predicted, support)})
     table["support"] = support
@@ -112,16 +112,16 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: no row has a true class.
     """
-    labelled = _labelled(predictions)
+    labeled = _labeled(predictions)
     names = list(class_names_of_table(predictions))
-    counts = pd.crosstab(labelled["true_class"], labelled["predicted_class"])
+    counts = pd.crosstab(labeled["true_class"], labeled["predicted_class"])
     return counts.reindex(index=names, columns=names, fill_value=0)
 
 
 def confused_pairs(predictions: pd.DataFrame, k: int = 10) -> pd.DataFrame:
     """Return the k most frequent confusions: `true_class, predicted_class, count, image_ids` (a list)."""
-    labelled = _labelled(predictions)
-    wrong = labelled[labelled["true_class"] != labelled["predicted_class"]]
+    labeled = _labeled(predictions)
+    wrong = labeled[labeled["true_class"] != labeled["predicted_class"]]
     pairs = wrong.groupby(["true_class", "predicted_class"])["image_id"].agg(["size", list]).reset_index()
     pairs.columns = ["true_class", "predicted_class", "count", "image_ids"]
     return pairs.sort_values("count", ascending=False, kind="stable", ignore_index=True).head(k)
@@ -132,30 +132,30 @@ def worst_losses(predictions: pd.DataFrame, k: int = 12) -> pd.DataFrame:
 
     Columns: `image_id, split, true_class, predicted_class, p_true, p_predicted, loss` (nats).
     """
-    labelled = _labelled(predictions)
-    table = labelled[["image_id", "split", "true_class", "predicted_class"]].reset_index(drop=True)
-    table["p_true"] = _probability_of(labelled, "true_class")
-    table["p_predicted"] = _probability_of(labelled, "predicted_class")
-    table["loss"] = image_losses(labelled)
+    labeled = _labeled(predictions)
+    table = labeled[["image_id", "split", "true_class", "predicted_class"]].reset_index(drop=True)
+    table["p_true"] = _probability_of(labeled, "true_class")
+    table["p_predicted"] = _probability_of(labeled, "predicted_class")
+    table["loss"] = image_losses(labeled)
     return table.sort_values("loss", ascending=False, kind="stable", ignore_index=True).head(k)
 
 
 def image_losses(predictions: pd.DataFrame) -> np.ndarray:
     """Return the cross-entropy of each row, all labeled, (n,) in nats; probabilities are clipped as in scikit-learn."""
-    return -np.log(_probability_of(predictions, "true_class").clip(SMALLEST, 1 - SMALLEST))
+    return -np.log(_probability_of(predictions, "true_class").clip(EPSILON, 1 - EPSILON))
 
 
-def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
+def _labeled(predictions: pd.DataFrame) -> pd.DataFrame:
     predictions = as_predictions(predictions).reset_index(drop=True)
-    labelled = predictions[predictions["true_class"] != ""]
-    if labelled.empty:
+    labeled = predictions[predictions["true_class"] != ""]
+    if labeled.empty:
         what = f"None of the {len(predictions)} rows has a true class" if len(predictions) else "There is no row"
         raise ValueError(f"{what}. Expected labeled images: check the split, or label them.")
-    if unknown := {*labelled["true_class"], *labelled["predicted_class"]}.difference(class_names_of_table(labelled)):
+    if unknown := {*labeled["true_class"], *labeled["predicted_class"]}.difference(class_names_of_table(labeled)):
         raise ValueError(
             f"Expected a column p_<class> for every class of the table. Received: none for {min(unknown)!r}."
         )
-    return labelled
+    return labeled
 
 
 def _probability_of(predictions: pd.DataFrame, column: str) -> np.ndarray:
@@ -172,10 +172,10 @@ def _resampled_totals(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
     return drawn @ (is_class[true] * (true == predicted)[:, None]), drawn @ is_class[predicted], drawn @ is_class[true]
 
 
-def _resampled_by_group(labelled: pd.DataFrame, numbers: np.ndarray, seed: int) -> list[np.ndarray]:
+def _resampled_by_group(labeled: pd.DataFrame, numbers: np.ndarray, seed: int) -> list[np.ndarray]:
     """Return hits, predicted and support in resamples of groups, (resamples, C) each."""
-    names = class_names_of_table(labelled)
-    true, predicted = (labelled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
+    names = class_names_of_table(labeled)
+    true, predicted = (labeled[name].map(names.index).to_numpy() for name in ("true_class", "predicted_class"))
     parts = [
         counts_by_group(numbers, true, len(names), weights=true == predicted),
         counts_by_group(numbers, predicted, len(names)),

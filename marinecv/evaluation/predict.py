@@ -12,11 +12,11 @@ from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
-from marinecv.features.bank import make_bank_dataset, open_bank
-from marinecv.features.embeddings import embed, up_to_code
-from marinecv.features.frontier import frontier, split
+from marinecv.features.cache import make_cached_dataset, open_cache
+from marinecv.features.embeddings import embed, up_to_embedding
+from marinecv.features.split_point import split_model, split_point
 from marinecv.inputs.pipeline import attributes_of, make_dataset
-from marinecv.inputs.pixels import check_pixels, rows_of
+from marinecv.inputs.pixel_cache import check_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat, is_stock
 from marinecv.models.outputs import with_probabilities
@@ -52,7 +52,7 @@ def predict_table(
     pixels: np.ndarray | None = None,
     *,
     attributes: pd.DataFrame | None = None,
-    bank: bool = False,
+    cache_features: bool = False,
     together: bool = False,
 ) -> pd.DataFrame:
     """Return the predictions table of the usable images of a catalog, of any split.
@@ -73,7 +73,8 @@ def predict_table(
         batch_size: images a step.
         pixels: the array of `load_pixels(catalog, spec)`; None decodes the images.
         attributes: by `image_id`, for a model that takes them with the image.
-        bank: with `pixels`, read the outputs of frozen stock layers from the feature cache, and write missing ones.
+        cache_features: with `pixels`, read the outputs of frozen stock layers from the feature cache, and write missing
+            ones.
         together: cache the features of all splits in one file, which cross-validation folds share.
 
     Returns:
@@ -85,35 +86,35 @@ def predict_table(
             images of another size, or its outputs do not fit `class_names`.
     """
     rows = usable(catalog, ("image_id", "path"))
-    model = with_probabilities(flat(model) if bank else model, class_names)
+    model = with_probabilities(flat(model) if cache_features else model, class_names)
     check_graph(model, 2, spec.shape)
     check_inputs(model, attributes)
-    told = attributes_of(attributes, rows)
-    if bank and all(map(is_stock, model.operations)):  # the cache cannot identify other layers
-        probabilities = _from_bank(model, rows, pixels, spec, batch_size, told, together)
+    attribute_rows = attributes_of(attributes, rows)
+    if cache_features and all(map(is_stock, model.operations)):  # the cache cannot identify other layers
+        probabilities = _from_cache(model, rows, pixels, spec, batch_size, attribute_rows, together)
     else:
-        options = {"batch_size": batch_size, "pixels": pixels, "attributes": told, "allow_unknown": True}
+        options = {"batch_size": batch_size, "pixels": pixels, "attributes": attribute_rows, "allow_unknown": True}
         dataset = make_dataset(catalog, spec, class_names, **options)
         probabilities = predict_probabilities(model, dataset)
     extra = rows.drop(columns=CATALOG_COLUMNS, errors="ignore")
     return make_table(rows["image_id"], rows["split"], rows["class_name"], probabilities, class_names, extra)
 
 
-def predict_codes(
+def predict_embeddings(
     model: keras.Model,
     catalog: pd.DataFrame,
     spec: ImageSpec,
     pixels: np.ndarray,
     *,
-    bank: bool = False,
+    cache_features: bool = False,
     together: bool = False,
 ) -> np.ndarray:
     """Return the embeddings of the usable images, float32 (n, values), without storing them.
 
-    `model` and ValueErrors are as of `embed`; `bank`, `together` and OSErrors as of `predict_table`.
+    `model` and ValueErrors are as of `embed`; `cache_features`, `together` and OSErrors as of `predict_table`.
     """
-    if bank:
-        return _from_bank(up_to_code(model), usable(catalog), pixels, spec, 32, None, together)
+    if cache_features:
+        return _from_cache(up_to_embedding(model), usable(catalog), pixels, spec, 32, None, together)
     return embed(model, catalog, spec, pixels, keep=False)
 
 
@@ -133,11 +134,11 @@ def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int
     """
     rows = usable(run.catalog)
     chosen = np.flatnonzero(rows["split"] == "validation")
-    validation, told = rows.iloc[chosen], run.attributes
+    validation, true_attributes = rows.iloc[chosen], run.attributes
     kinds = {
-        "oracle": told,
-        "class-mean": class_mean_attributes(told, rows),
-        "shuffled": shuffled_attributes(told.loc[validation["image_id"]], seed),
+        "oracle": true_attributes,
+        "class-mean": class_mean_attributes(true_attributes, rows),
+        "shuffled": shuffled_attributes(true_attributes.loc[validation["image_id"]], seed),
     }
     table = []
     for kind, attributes in kinds.items():
@@ -150,7 +151,7 @@ def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int
     return pd.DataFrame(table)
 
 
-def _from_bank(
+def _from_cache(
     model,
     rows: pd.DataFrame,
     pixels: np.ndarray,
@@ -161,17 +162,17 @@ def _from_bank(
 ) -> np.ndarray:
     """Return the outputs of a model by the feature cache, split by split as in training, or together."""
     check_pixels(pixels, rows, spec.shape)
-    frozen = any(tensor is model.outputs[0] for tensor in frontier(model))  # the cache holds its outputs
-    front, rest = (model, None) if frozen else split(model)
-    given = np.empty((len(rows), model.output_shape[-1]), np.float32)
+    frozen = any(tensor is model.outputs[0] for tensor in split_point(model))  # the cache holds its outputs
+    extractor, trainable = (model, None) if frozen else split_model(model)
+    outputs = np.empty((len(rows), model.output_shape[-1]), np.float32)
     parts = [np.flatnonzero(rows["split"] == name) for name in rows["split"].unique()]
-    for chosen in [rows["image_id"].to_numpy().argsort()] if together else parts:
-        kept = open_bank(front, rows.iloc[chosen], rows_of(pixels, chosen), spec)
+    for indices in [rows["image_id"].to_numpy().argsort()] if together else parts:
+        cached = open_cache(extractor, rows.iloc[indices], rows_of(pixels, indices), spec)
         if frozen:
-            given[chosen] = kept.arrays[0]
+            outputs[indices] = cached.arrays[0]
             continue
-        told = None if attributes is None else attributes[chosen]
-        labels = np.zeros(len(chosen), np.int64)
-        batches = make_bank_dataset(kept, labels, 1, batch_size=batch_size, attributes=told)
-        given[chosen] = predict_probabilities(rest, batches)
-    return given
+        attribute_rows = None if attributes is None else attributes[indices]
+        labels = np.zeros(len(indices), np.int64)
+        batches = make_cached_dataset(cached, labels, 1, batch_size=batch_size, attributes=attribute_rows)
+        outputs[indices] = predict_probabilities(trainable, batches)
+    return outputs

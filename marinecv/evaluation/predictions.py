@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.data.user_tables import as_class_names, as_table, as_text, check_extra
+from marinecv.data.user_tables import as_class_names, as_table, as_text, check_extra_columns
+from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.schema import names
-from marinecv.tables import numbers, read_table, write_table
 
 KEYS = ("image_id", "split", "true_class", "predicted_class")
 PREFIX = "p_"
@@ -61,7 +61,7 @@ def make_table(
     columns = [PREFIX + name for name in class_names]
     parts = [table.astype(str), pd.DataFrame(probabilities, columns=columns)]
     if extra is not None and len(extra.columns):
-        check_extra(extra)
+        check_extra_columns(extra)
         if len(extra) != len(table):
             raise ValueError(f"Expected extra columns of the {len(table)} images. Received: {len(extra)} rows.")
         parts.append(extra.reset_index(drop=True))
@@ -124,7 +124,10 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         if class_names is not None and tuple(class_names) != found:
             raise ValueError(f"Expected the classes {tuple(class_names)}, in order. Received: {found}.")
         columns = [PREFIX + name for name in found]
-        probabilities, extra = numbers(table, columns, path)[columns].to_numpy(), table.drop(columns=[*KEYS, *columns])
+        probabilities, extra = (
+            parse_numbers(table, columns, path)[columns].to_numpy(),
+            table.drop(columns=[*KEYS, *columns]),
+        )
         made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found, extra)
         other = made["predicted_class"] != table["predicted_class"]
         if other.any():

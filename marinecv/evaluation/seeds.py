@@ -11,7 +11,7 @@ from marinecv.evaluation.compare import difference_bounds, paired
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.runs import Run
 
-FEWEST = 3
+MIN_SEEDS = 3
 """Common seeds, below which there is no interval over seeds."""
 
 
@@ -22,25 +22,25 @@ def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
     run that repeats recipe and seed of another, or has no seed, counts as another recipe. The key of a recipe is its
     name, or the folder of its run where the name is taken.
     """
-    alike, found = {}, {}
+    names_by_recipe, runs_by_name = {}, {}
     for run in runs:
         recipe = run.read("recipe.json")
         training = recipe.get("training")
         seed = training.pop("seed", None) if isinstance(training, dict) else None
         if run.fold:
             recipe["data"]["fold"] = run.fold.partition("/")[2]
-        names = alike.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
+        names = names_by_recipe.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
         for name in names:
-            same = found[name].setdefault(seed, [])
+            same = runs_by_name[name].setdefault(seed, [])
             if all(other.fold != run.fold and other.folder.parent == run.folder.parent for other in same):
                 same.append(run)  # the first one of this seed, or another fold
                 break
         else:
             name = str(recipe.get("name"))
-            name = str(run.folder) if name in found else name
+            name = str(run.folder) if name in runs_by_name else name
             names.append(name)
-            found[name] = {seed if isinstance(seed, int) else 0: [run]}
-    return found
+            runs_by_name[name] = {seed if isinstance(seed, int) else 0: [run]}
+    return runs_by_name
 
 
 def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
@@ -63,19 +63,19 @@ def compare_seeds(
 
     Returns `n` (images, each counted once), `seeds` (common ones), `difference` (mean of a - b), `lowest, highest`
     (over seeds), `low, high` (95% for other images, by a paired bootstrap over images or groups), `seeds_low,
-    seeds_high` (95% for other seeds, by Student's t; None with fewer than `FEWEST`), `ahead` (seeds in which the first
+    seeds_high` (95% for other seeds, by Student's t; None with fewer than `MIN_SEEDS`), `ahead` (seeds in which the first
     is better), `distinguishable` (neither interval holds 0 and every seed agrees) and a `sentence`.
     """
     common = [number for number in a if number in b]
     if not common:
         raise ValueError(f"The seeds {sorted(a)} and {sorted(b)} have none in common. Expected runs of the same seeds.")
-    right = [paired(a[number], b[number], split) for number in common]
-    by_seed = pd.concat([pair["a"].astype(float) - pair["b"] for pair in right], axis=1)  # (n, seeds), by image
+    correct = [paired(a[number], b[number], split) for number in common]
+    by_seed = pd.concat([pair["a"].astype(float) - pair["b"] for pair in correct], axis=1)  # (n, seeds), by image
     gaps, of_images = by_seed.mean(), by_seed.mean(axis=1)
     low, high = difference_bounds(of_images, group_numbers(of_images.index.to_series(), groups), seed)
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     seeds_low = seeds_high = None
-    if len(gaps) >= FEWEST:
+    if len(gaps) >= MIN_SEEDS:
         half = t.ppf(0.975, len(gaps) - 1) * gaps.to_numpy().std(ddof=1) / np.sqrt(len(gaps))
         seeds_low, seeds_high = (float(gaps.to_numpy().mean() + side) for side in (-half, half))
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
@@ -85,7 +85,7 @@ def compare_seeds(
         "distinguishable" if apart else "distinguishable on these seeds alone" if on_these else "not distinguishable"
     )
     of_seeds = (
-        f"fewer than {FEWEST} seeds give no interval over seeds"
+        f"fewer than {MIN_SEEDS} seeds give no interval over seeds"
         if seeds_low is None
         else f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     )

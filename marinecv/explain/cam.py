@@ -21,7 +21,7 @@ from marinecv.explain import jax_cam
 CHANNELS = 64
 """Score-CAM takes the channels that vary most over the image, for each costs a forward pass; ResNet50 has 2048."""
 MASKED_BATCH = 32
-NOISY_COPIES, NOISE_GREY_LEVELS = 16, 25.5
+NOISY_COPIES, NOISE_GRAY_LEVELS = 16, 25.5
 """Saliency is SmoothGrad: the mean over so many copies with Gaussian noise, a tenth of the range of the pixels."""
 QUANTILE = 0.99
 """Saliency above this quantile is cut: a single pixel would leave all others dark."""
@@ -49,7 +49,7 @@ def saliency(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray,
     rng, (pixels, *attributes) = np.random.default_rng(seed), inputs
     gradient, total = _pixel_gradient(scores, classes), 0.0
     for _ in range(NOISY_COPIES):
-        noisy = pixels + rng.normal(0, NOISE_GREY_LEVELS, (1, *pixels.shape[1:])).astype(np.float32)
+        noisy = pixels + rng.normal(0, NOISE_GRAY_LEVELS, (1, *pixels.shape[1:])).astype(np.float32)
         total = total + gradient([noisy, *attributes])
     limit = np.quantile(total, QUANTILE, axis=(1, 2), keepdims=True)
     return np.where(limit > 0, np.minimum(total, limit), total)

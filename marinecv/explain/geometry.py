@@ -18,7 +18,7 @@ def to_input(corners: np.ndarray, width: int, height: int, spec: ImageSpec) -> n
     if spec.fit == "stretch":
         scale, offset = out / size, np.zeros(2)
     else:
-        side = max(width, height, spec.canvas_px or 0)
+        side = max(width, height, spec.letterbox_px or 0)
         scale = out / side
         offset = (side - size) // 2 * out / side
     return corners * np.tile(scale, 2) + np.tile(offset, 2)
@@ -29,25 +29,25 @@ def picture_corners(width: int, height: int, spec: ImageSpec) -> np.ndarray:
     return to_input([0, 0, width, height], width, height, spec)[0]
 
 
-def covered(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
+def cover(corners: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Return the fraction of each pixel that lies in one of some boxes, `(n, 4)` as of `to_input`.
 
     Float64 `(spec.height, spec.width)` in [0, 1]; if boxes overlap within a pixel, the larger fraction counts.
     """
     mask = np.zeros(spec.shape[:2])
     for xmin, ymin, xmax, ymax in corners:
-        mask = np.maximum(mask, np.outer(_shares(ymin, ymax, spec.height), _shares(xmin, xmax, spec.width)))
+        mask = np.maximum(mask, np.outer(_fractions(ymin, ymax, spec.height), _fractions(xmin, xmax, spec.width)))
     return mask
 
 
-def centre_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
+def center_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
     """Return a Gaussian in the middle of the picture, 0 on padding: the baseline that photographers center animals.
 
     Float64 `(spec.height, spec.width)` in [0, 1]; see `BLOB_WIDTH`.
     """
     xmin, ymin, xmax, ymax = corners = picture_corners(width, height, spec)
     blob = np.outer(_bell(ymin, ymax, spec.height), _bell(xmin, xmax, spec.width))
-    return blob * covered([corners], spec)
+    return blob * cover([corners], spec)
 
 
 def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:
@@ -57,12 +57,12 @@ def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _shares(low: float, high: float, length: int) -> np.ndarray:
+def _fractions(low: float, high: float, length: int) -> np.ndarray:
     """Return the fraction of each of `length` pixels in a row that lies between two edges."""
     starts = np.arange(length)
     return np.clip(np.minimum(high, starts + 1) - np.maximum(low, starts), 0, 1)
 
 
 def _bell(low: float, high: float, length: int) -> np.ndarray:
-    centres = np.arange(length) + 0.5
-    return np.exp(-0.5 * ((centres - (low + high) / 2) / (BLOB_WIDTH * (high - low))) ** 2)
+    centers = np.arange(length) + 0.5
+    return np.exp(-0.5 * ((centers - (low + high) / 2) / (BLOB_WIDTH * (high - low))) ** 2)

@@ -76,7 +76,7 @@ def heatmaps(
     for start in range(0, len(classes), BATCH):
         batch = slice(start, start + BATCH)
         raw = METHODS[method](scores, [part[batch] for part in inputs], classes[batch], layer, seed)
-        heat[batch] = _normalised(raw, size)
+        heat[batch] = _normalized(raw, size)
     return heat
 
 
@@ -164,7 +164,7 @@ def _class_indices(classes: Sequence[int], count: int) -> np.ndarray:
     return indices.astype(int)
 
 
-def _normalised(raw: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _normalized(raw: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize the maps to the input, cell centers on the pixels they stand for, and divide each by its largest value.
 
     The normalization of tf-keras-vis adds 1e-7, under which a small map vanishes, and subtracts the least value, which

@@ -10,20 +10,20 @@ def gradients(
     """Return the gradient of each image's score over the maps of a layer, or its pixels, and the maps or pixels."""
     import jax
 
-    model, values, place = scores, list(inputs), 0
+    model, values, index = scores, list(inputs), 0
     if layer is not None:
         maps = scores.get_layer(layer).output
         values.append(keras.Model(scores.inputs, maps)(inputs, training=False))
-        model, place = keras.Model([*scores.inputs, maps], scores.outputs[0]), len(inputs)
+        model, index = keras.Model([*scores.inputs, maps], scores.outputs[0]), len(inputs)
     weights = [[each.value for each in part] for part in (model.trainable_variables, model.non_trainable_variables)]
 
-    def total(seen: jax.Array) -> jax.Array:
-        given = [seen if number == place else value for number, value in enumerate(values)]
+    def total(differentiated: jax.Array) -> jax.Array:
+        given = [differentiated if number == index else value for number, value in enumerate(values)]
         outputs, _ = model.stateless_call(*weights, given, training=False)
         return outputs.astype("float32")[np.arange(len(classes)), classes].sum()
 
-    seen = jax.numpy.asarray(values[place])
-    return np.asarray(jax.grad(total)(seen), np.float32), np.asarray(seen, np.float32)
+    differentiated = jax.numpy.asarray(values[index])
+    return np.asarray(jax.grad(total)(differentiated), np.float32), np.asarray(differentiated, np.float32)
 
 
 def gradcam(gradient: np.ndarray, maps: np.ndarray) -> np.ndarray:

@@ -8,19 +8,19 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from marinecv.models.load import first_line
+from marinecv.models.safe_load import first_line
 
 
-def write_model(model: keras.Model, path: Path, format: str, quantise: str = "none", samples: np.ndarray = ()) -> None:
+def write_model(model: keras.Model, path: Path, format: str, quantize: str = "none", samples: np.ndarray = ()) -> None:
     """Write a model for another runtime: one input, float32 pixels in [0, 255], and float32 probabilities.
 
-    `format` is a key of `formats.FILES`; `quantise`, for `"litert"`, one of `formats.QUANTISATIONS`. For `"int8-full"`
+    `format` is a key of `formats.FILES`; `quantize`, for `"litert"`, one of `formats.QUANTIZATIONS`. For `"int8-full"`
     the samples, uint8 `(n, height, width, 3)`, give the range of each tensor. Raise ValueError for a layer that the
     converter does not support.
     """
     plain = in_float32(model)
     plain(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only models that were called
-    options = _litert_options(plain, quantise, samples) if format == "litert" else {}
+    options = _litert_options(plain, quantize, samples) if format == "litert" else {}
     keras_name = "tf_saved_model" if format == "savedmodel" else format
     try:
         with warnings.catch_warnings(action="ignore"):  # of NumPy, caused by Keras for tf2onnx
@@ -28,7 +28,7 @@ def write_model(model: keras.Model, path: Path, format: str, quantise: str = "no
     except (OSError, tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError):  # disk or memory is full
         raise
     except Exception as error:  # a converter raises many kinds for an unsupported layer
-        raise ValueError(f"This model cannot be written as {format} ({quantise}): {first_line(error)}") from error
+        raise ValueError(f"This model cannot be written as {format} ({quantize}): {first_line(error)}") from error
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -53,15 +53,15 @@ def in_float32(model: keras.Model) -> keras.Model:
     return plain
 
 
-def _litert_options(model: keras.Model, quantise: str, samples: np.ndarray) -> dict:
+def _litert_options(model: keras.Model, quantize: str, samples: np.ndarray) -> dict:
     """Return the settings of TensorFlow's converter: one image at a time, a fixed shape for phones and small boards."""
     options = {"input_signature": [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="pixels")]}
     target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    if quantise != "none":
+    if quantize != "none":
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    if quantise == "float16":
+    if quantize == "float16":
         target["supported_types"] = [tf.float16]
-    if quantise == "int8-full":
+    if quantize == "int8-full":
         target["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         options["representative_dataset"] = lambda: ([image[np.newaxis].astype(np.float32)] for image in samples)
     return {**options, "target_spec": target}

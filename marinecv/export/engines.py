@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from marinecv.console import silence
 from marinecv.export.formats import FILES, check_format
-from marinecv.features.engine import litert_interpreter
-from marinecv.models.load import first_line
+from marinecv.features.inference_engine import litert_interpreter
+from marinecv.models.safe_load import first_line
 
 THREADS = os.cpu_count() or 1
 BATCH = 32
@@ -34,13 +34,13 @@ def load_exported(folder: str | Path) -> Predict:
     check_format(format)
     path = folder / FILES[format]
     try:
-        see = {"litert": _litert, "savedmodel": _savedmodel, "onnx": _onnx}[format](path)
+        run_engine = {"litert": _litert, "savedmodel": _savedmodel, "onnx": _onnx}[format](path)
     except Exception as error:  # each engine has errors of its own
         raise ValueError(f"{path} is damaged: {first_line(error)} Export it again.") from error
 
     def predict(pixels: np.ndarray) -> np.ndarray:
         parts = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
-        return np.concatenate([see(np.asarray(part, np.float32)) for part in parts])
+        return np.concatenate([run_engine(np.asarray(part, np.float32)) for part in parts])
 
     return predict
 
@@ -49,17 +49,17 @@ def _litert(path: Path) -> Predict:
     interpreter = litert_interpreter(path.read_bytes(), THREADS)
     with silence():  # XNNPACK prints a line
         interpreter.allocate_tensors()
-    [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
+    [input_details], [output_details] = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def see(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         probabilities = []
         for image in images:
-            interpreter.set_tensor(into["index"], image[np.newaxis])
+            interpreter.set_tensor(input_details["index"], image[np.newaxis])
             interpreter.invoke()
-            probabilities.append(interpreter.get_tensor(out["index"])[0])
+            probabilities.append(interpreter.get_tensor(output_details["index"])[0])
         return np.stack(probabilities)
 
-    return see
+    return predict
 
 
 def _savedmodel(path: Path) -> Predict:

@@ -2,18 +2,18 @@
 
 import importlib.util
 
-from marinecv.schema import one_of
+from marinecv.schema import check_choice
 
 FILES = {"litert": "model.tflite", "savedmodel": "model", "onnx": "model.onnx"}
-QUANTISATIONS = ("none", "float16", "int8-dynamic", "int8-full")
+QUANTIZATIONS = ("none", "float16", "int8-dynamic", "int8-full")
 _NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
 
-def check_format(format: str, quantise: str = "none") -> None:
+def check_format(format: str, quantize: str = "none") -> None:
     """Raise ValueError for a format or quantization that cannot be written, before any work is done."""
-    one_of(FILES, format=format)
-    one_of(QUANTISATIONS, quantise=quantise)
-    if quantise != "none" and format != "litert":
-        raise ValueError(f"quantise={quantise} is for litert alone; {format} keeps float32. Leave it out.")
+    check_choice(FILES, format=format)
+    check_choice(QUANTIZATIONS, quantize=quantize)
+    if quantize != "none" and format != "litert":
+        raise ValueError(f"quantize={quantize} is for litert alone; {format} keeps float32. Leave it out.")
     if missing := [name for name in _NEEDS[format] if not importlib.util.find_spec(name)]:
         raise ValueError(f"{missing[0]} is not installed, which {format} needs: pip install 'marinecv[{format}]'")

@@ -8,22 +8,22 @@ import keras
 import numpy as np
 import pandas as pd
 
-from marinecv.atomic import replaced, write_json, write_text
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import make_table
-from marinecv.export.certificate import CERTIFICATE, agreement, calibration_of, canary_images, file_hashes
 from marinecv.export.convert import write_model
 from marinecv.export.engines import THREADS, load_exported
 from marinecv.export.formats import FILES, check_format
+from marinecv.export.parity import PARITY_FILE, agreement, calibration_of, file_hashes, self_test_images
 from marinecv.export.table import EXPORTS, write_exports
-from marinecv.hashes import sha256
-from marinecv.hold import hold
-from marinecv.inputs.pixels import load_pixels
+from marinecv.files.atomic import replaced_folder, write_json, write_text
+from marinecv.files.hashes import sha256
+from marinecv.files.lock import lock_folder
+from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.runs import Run
-from marinecv.schema import of_type
+from marinecv.schema import check_type
 from marinecv.training.fit import latency_ms
 
 MARGIN = 0.02  # of accuracy
@@ -47,19 +47,19 @@ class Original:
     figures: dict
 
 
-def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> Original:
+def measure_original(run: Run, *, log: Callable[[str], None] | None = None) -> Original:
     """Measure the Keras model of a finished run once, for several exports.
 
     Raise ValueError if the model takes attributes or is missing, or no validation image can be read.
     """
-    of_type(Run, run=run)
+    check_type(Run, run=run)
     model, path = run.load_model(), run.path("model.keras")
     if len(model.inputs) > 1:
         raise ValueError(
             f"The model of {run.folder} takes attributes beside the image, which no export supports. Expected a model "
             "of images alone: train one with a recipe that is not multimodal."
         )
-    rows, pixels = _load(run, "validation", say=say)
+    rows, pixels = _load(run, "validation", log=log)
     predictions = predict_table(model, rows, run.spec, run.class_names, pixels=pixels)
     figures = {
         "sha256": sha256(path),
@@ -74,49 +74,49 @@ def measure_original(run: Run, *, say: Callable[[str], None] | None = None) -> O
 def export_model(
     run: Run,
     format: str,
-    quantise: str = "none",
+    quantize: str = "none",
     *,
     margin: float = MARGIN,
     original: Original | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> dict:
-    """Export the model of a run to `exports/<format>[-<quantise>]`, in place of an older export, and check its parity.
+    """Export the model of a run to `exports/<format>[-<quantize>]`, in place of an older export, and check its parity.
 
-    The folder holds the model, `labels.txt` (class names in the order of the outputs), `contract.json` of the run and
-    `certificate.json`. If it is stopped or refused, the older export stays.
+    The folder holds the model, `labels.txt` (class names in the order of the outputs), `preprocessing.json` of the run
+    and `parity.json`. If it is stopped or refused, the older export stays.
 
     Args:
         run: a finished run; `run_of_model` makes one of a model that was trained elsewhere.
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
-        quantise: for `"litert"`: `"none"` (float32), `"float16"` weights, `"int8-dynamic"` weights, or `"int8-full"`:
+        quantize: for `"litert"`: `"none"` (float32), `"float16"` weights, `"int8-dynamic"` weights, or `"int8-full"`:
             weights and activations, whose ranges are learned from train images.
         margin: how far the validation accuracy may fall below the original's, 0 to 1.
         original: the result of `measure_original`, to save it for several exports.
-        say: called with a line about images that are left out.
+        log: called with a line about images that are left out.
     Returns:
-        The content of `certificate.json`.
+        The content of `parity.json`.
     Raises:
         ValueError: a format or package is missing, the calibration is of another model, the model cannot be converted,
             or the export loses more than `margin`.
     """
-    check_format(format, quantise)
-    of_type(Run, run=run)
+    check_format(format, quantize)
+    check_type(Run, run=run)
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:
         raise ValueError(f"The class {broken[0]!r} has a line break in its name, and labels.txt has a class a line.")
-    calibration, original = calibration_of(run), original or measure_original(run, say=say)
-    samples = _load(run, "train", CALIBRATION_IMAGES, say)[1] if quantise == "int8-full" else ()
-    name = format if quantise == "none" else f"{format}-{quantise}"
+    calibration, original = calibration_of(run), original or measure_original(run, log=log)
+    samples = _load(run, "train", CALIBRATION_IMAGES, log)[1] if quantize == "int8-full" else ()
+    name = format if quantize == "none" else f"{format}-{quantize}"
     target = run.path(EXPORTS, name)
     target.parent.mkdir(exist_ok=True)
-    with hold(target.parent):
-        with replaced(target, say) as folder:
-            write_model(original.model, folder / FILES[format], format, quantise, samples)
+    with lock_folder(target.parent):
+        with replaced_folder(target, log) as folder:
+            write_model(original.model, folder / FILES[format], format, quantize, samples)
             write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.class_names))
-            contract = run.read("contract.json")
-            contract.pop("data_dirs", None)  # paths of this machine
-            write_json(folder / "contract.json", contract)
+            preprocessing = run.read("preprocessing.json")
+            preprocessing.pop("data_dirs", None)  # paths of this machine
+            write_json(folder / "preprocessing.json", preprocessing)
             parity = {
                 "export": name,
                 **_measure(folder, format, original, run),
@@ -130,14 +130,14 @@ def export_model(
                 raise ValueError(
                     f"{name} is not written: its validation accuracy is {accuracy['value']:.4f} and that of the Keras "
                     f"model {expected:.4f} (n={accuracy['n']}). Expected at most {margin} less: allow more with "
-                    "margin=, or take another quantise=."
+                    "margin=, or take another quantize=."
                 )
-            write_json(folder / CERTIFICATE, parity)
+            write_json(folder / PARITY_FILE, parity)
         write_exports(run, original.figures)
     return parity
 
 
-def _load(run: Run, split: str, limit: int | None = None, say=None) -> tuple[pd.DataFrame, np.ndarray]:
+def _load(run: Run, split: str, limit: int | None = None, log=None) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the readable images of a split, or a random sample of at most `limit`, and their pixels."""
     rows = usable(run.catalog).query("split == @split")
     if limit:
@@ -149,9 +149,9 @@ def _load(run: Run, split: str, limit: int | None = None, say=None) -> tuple[pd.
             f"No {split} image of {run.folder} can be read. Expected its data where catalog.csv says: "
             f"{', '.join(rows['path'].head(1)) or 'there is no such split'}. Bring it back."
         )
-    if len(bad) and say:
+    if len(bad) and log:
         first = "{image_id}: {problem}".format(**bad.iloc[0])
-        say(f"{len(bad)} of {len(rows)} {split} images left out; the first, {first}")
+        log(f"{len(bad)} of {len(rows)} {split} images left out; the first, {first}")
     return good, pixels
 
 
@@ -171,5 +171,5 @@ def _measure(folder: Path, format: str, original: Original, run: Run) -> dict:
         "accuracy": classification_metrics(predictions, groups=groups)["accuracy"],
         "original": original.figures,
         **agreement(predictions, original.predictions, groups),
-        "canary": {"seed": SEED, "probabilities": predict(canary_images(run.spec.shape, SEED)).tolist()},
+        "self_test": {"seed": SEED, "probabilities": predict(self_test_images(run.spec.shape, SEED)).tolist()},
     }

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.export.certificate import CERTIFICATE
+from marinecv.export.parity import PARITY_FILE
+from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.runs import Run
 from marinecv.schema import read_json
-from marinecv.tables import numbers, read_table, write_table
 
 ORIGINAL = "keras"
-EXPORTS, NAME = "exports", "exports.csv"
-FIGURES = ("accuracy", "agreement")
+EXPORTS, EXPORTS_FILE = "exports", "exports.csv"
+METRICS = ("accuracy", "agreement")
 COUNTS = ("bytes", "threads", "accuracy_n")
 COLUMNS = [
     *("export", "bytes", "latency_ms", "threads", "accuracy_n"),
-    *(f"{figure}_{part}" for figure in FIGURES for part in ("value", "low", "high")),
+    *(f"{figure}_{part}" for figure in METRICS for part in ("value", "low", "high")),
     "largest_difference",
 ]
 
@@ -28,20 +28,20 @@ def export_folders(run: Run) -> list[Path]:
 def write_exports(run: Run, original: dict) -> None:
     """Write `exports/exports.csv` from the parity checks of a run; `original`, of its Keras model, is the first row.
 
-    Raise ValueError if a `certificate.json` is missing or broken.
+    Raise ValueError if a `parity.json` is missing or broken.
     """
-    rows = [{"export": ORIGINAL, **original}, *(read_json(folder / CERTIFICATE) for folder in export_folders(run))]
+    rows = [{"export": ORIGINAL, **original}, *(read_json(folder / PARITY_FILE) for folder in export_folders(run))]
     table = pd.json_normalize(rows, sep="_").reindex(columns=COLUMNS)
-    write_table(run.path(EXPORTS, NAME), table, float_format="%.9g")
+    write_table(run.path(EXPORTS, EXPORTS_FILE), table, float_format="%.9g")
 
 
 def read_exports(run: Run) -> pd.DataFrame | None:
     """Read the table of `write_exports`: `COLUMNS`, NaN for what the Keras model lacks; None without exports."""
-    path = run.path(EXPORTS, NAME)
+    path = run.path(EXPORTS, EXPORTS_FILE)
     if not path.is_file():
         return None
     try:
-        table = numbers(read_table(path), COLUMNS[1:], path)
+        table = parse_numbers(read_table(path), COLUMNS[1:], path)
         fractions = table.filter(regex="^(accuracy|agreement)_(value|low|high)$").fillna(0)
         if "export" not in table or not (fractions.ge(0) & fractions.le(1)).all(axis=None):
             raise ValueError(f"{path} has no column 'export', or a fraction that is not from 0 to 1.")
@@ -53,7 +53,7 @@ def read_exports(run: Run) -> pd.DataFrame | None:
 def exports_text(exports: pd.DataFrame) -> str:
     """Format the table of `read_exports` for a reader."""
     shown = exports[["export"]].assign(MB=(exports["bytes"] / 1e6).round(2), ms=exports["latency_ms"].round(1))
-    for figure in FIGURES:
+    for figure in METRICS:
         shown[figure] = [
             "-" if value != value else f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "")
             for value, low, high in exports[[f"{figure}_{part}" for part in ("value", "low", "high")]].to_numpy()

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.user_tables import usable
-from marinecv.features.bank import CHUNK, open_bank, values_per_view
-from marinecv.inputs.pixels import check_pixels, rows_of
+from marinecv.features.cache import CHUNK, open_cache, values_per_view
+from marinecv.inputs.pixel_cache import check_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat, is_stock
-from marinecv.models.outputs import code_tensor
+from marinecv.models.outputs import embedding_tensor
 
 
 def embed(
@@ -32,42 +32,42 @@ def embed(
         ValueError: the model or the pixels do not fit, or an embedding has a value that is not finite.
     """
     check_graph(model, shape=spec.shape)
-    front = up_to_code(model)
+    extractor = up_to_embedding(model)
     rows = usable(catalog)
     check_pixels(pixels, rows, spec.shape)
-    stock = all(map(is_stock, front.operations))
-    codes = _kept(front, rows, pixels, spec) if keep and stock else _computed(front, pixels)
-    wrong = ~np.isfinite(codes).all(axis=1)
-    if wrong.any():
+    stock = all(map(is_stock, extractor.operations))
+    embeddings = _cached(extractor, rows, pixels, spec) if keep and stock else _computed(extractor, pixels)
+    is_not_finite = ~np.isfinite(embeddings).all(axis=1)
+    if is_not_finite.any():
         raise ValueError(
-            f"{wrong.sum()} of {len(rows)} embeddings have a value that is not finite, the first that of "
-            f"{rows['image_id'].iloc[wrong.argmax()]}. Train the network again with a smaller learning rate."
+            f"{is_not_finite.sum()} of {len(rows)} embeddings have a value that is not finite, the first that of "
+            f"{rows['image_id'].iloc[is_not_finite.argmax()]}. Train the network again with a smaller learning rate."
         )
-    return codes
+    return embeddings
 
 
-def up_to_code(model: keras.Model) -> keras.Model:
+def up_to_embedding(model: keras.Model) -> keras.Model:
     """Return a network up to its embedding as one flat graph that shares its layers; ValueError without a graph."""
     check_graph(model)
     model = flat(model)
-    return keras.Model(model.inputs[0], code_tensor(model), name=model.name)
+    return keras.Model(model.inputs[0], embedding_tensor(model), name=model.name)
 
 
-def _kept(front: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
+def _cached(extractor: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Return the embeddings from the cache, computing those that it lacks."""
     # The cache cannot follow how layers are connected that were in other graphs before, as those of a loaded
     # `Sequential`. A copy is of this graph alone, and for images of one size.
-    copy = keras.models.clone_model(front, input_tensors=keras.Input(spec.shape))
-    copy.set_weights(front.get_weights())
-    codes = np.empty((len(rows), values_per_view(copy.outputs)), np.float32)
+    copy = keras.models.clone_model(extractor, input_tensors=keras.Input(spec.shape))
+    copy.set_weights(extractor.get_weights())
+    embeddings = np.empty((len(rows), values_per_view(copy.outputs)), np.float32)
     for split in rows["split"].unique():
-        chosen = np.flatnonzero(rows["split"] == split)
-        bank = open_bank(copy, rows.iloc[chosen], rows_of(pixels, chosen), spec)
-        codes[chosen] = bank.arrays[0].reshape(len(chosen), -1)
-    return codes
+        indices = np.flatnonzero(rows["split"] == split)
+        cache = open_cache(copy, rows.iloc[indices], rows_of(pixels, indices), spec)
+        embeddings[indices] = cache.arrays[0].reshape(len(indices), -1)
+    return embeddings
 
 
-def _computed(front: keras.Model, pixels: np.ndarray) -> np.ndarray:
+def _computed(extractor: keras.Model, pixels: np.ndarray) -> np.ndarray:
     chunks = (pixels[start : start + CHUNK].astype(np.float32) for start in range(0, len(pixels), CHUNK))
-    seen = np.concatenate([front.predict_on_batch(chunk) for chunk in chunks])
+    seen = np.concatenate([extractor.predict_on_batch(chunk) for chunk in chunks])
     return seen.reshape(len(pixels), -1).astype(np.float32)

@@ -11,8 +11,8 @@ from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.spec import Augmentation
 
 DRAWS = 7  # uniform numbers an image: two flips, rotation, zoom, crop size, crop row, crop column
-STILL = (1.0, 1.0, 0.5, 0.5, 0.0, 0.5, 0.5)  # numbers that change nothing
-OPERATIONS = (0, 2, 3)  # indices of the numbers that a variant uses: flip, rotation, zoom
+IDENTITY_DRAWS = (1.0, 1.0, 0.5, 0.5, 0.0, 0.5, 0.5)  # numbers that change nothing
+VARIANT_DRAWS = (0, 2, 3)  # indices of the numbers that a variant uses: flip, rotation, zoom
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -22,7 +22,7 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
     """
     images = tf.cast(images, tf.float32)
     size = tf.shape(images)[1:3]
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
+    transformed = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=_matrices(draws, augmentation, tf.cast(size, tf.float32)),
         output_shape=size,
@@ -30,7 +30,7 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
         fill_mode="CONSTANT",
         fill_value=0.0,
     )
-    return tf.ensure_shape(moved, images.shape)
+    return tf.ensure_shape(transformed, images.shape)
 
 
 def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -38,23 +38,26 @@ def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentatio
     if augmentation.copies == 1:
         return draws
     # With variants nothing is cropped, so the last number is free to choose the operation.
-    drawn = tf.cast(draws[:, -1] * len(OPERATIONS), tf.int64)
-    operation = drawn if augmentation.variants == "simple" else tf.maximum(copies - 1, 0)
-    moved = tf.one_hot(tf.gather(OPERATIONS, operation), DRAWS, on_value=True, off_value=False)
-    certain = tf.concat([tf.zeros_like(draws[:, :1]), draws[:, 1:]], axis=1)  # a flip that is chosen happens
-    return tf.where(moved & (copies > 0)[:, tf.newaxis], certain, STILL)
+    random_operation = tf.cast(draws[:, -1] * len(VARIANT_DRAWS), tf.int64)
+    operation = random_operation if augmentation.variants == "simple" else tf.maximum(copies - 1, 0)
+    is_used = tf.one_hot(tf.gather(VARIANT_DRAWS, operation), DRAWS, on_value=True, off_value=False)
+    with_certain_flip = tf.concat([tf.zeros_like(draws[:, :1]), draws[:, 1:]], axis=1)  # a flip that is chosen happens
+    return tf.where(is_used & (copies > 0)[:, tf.newaxis], with_certain_flip, IDENTITY_DRAWS)
 
 
-def _matrices(draws, bounds, size):
+def _matrices(draws, augmentation, size):
     """Return the map from output to input pixels, as the eight numbers a row that the operation takes."""
-    flip_x, flip_y, turn, zoom, cut, cut_y, cut_x = tf.unstack(draws, axis=1)
-    sign_x = tf.where(flip_x < bounds.flip, -1.0, 1.0)
-    sign_y = tf.where(flip_y < bounds.vertical_flip, -1.0, 1.0)
-    angle = (2 * turn - 1) * bounds.rotation_deg * np.pi / 180
-    kept = 1 - cut * bounds.crop
-    scale = (1 + (2 * zoom - 1) * bounds.zoom) * kept
+    flip_x, flip_y, turn, zoom, crop, cut_y, cut_x = tf.unstack(draws, axis=1)
+    sign_x = tf.where(flip_x < augmentation.flip, -1.0, 1.0)
+    sign_y = tf.where(flip_y < augmentation.vertical_flip, -1.0, 1.0)
+    angle = (2 * turn - 1) * augmentation.rotation_deg * np.pi / 180
+    side_fraction = 1 - crop * augmentation.crop
+    scale = (1 + (2 * zoom - 1) * augmentation.zoom) * side_fraction
     middle_y, middle_x = (size[0] - 1) / 2, (size[1] - 1) / 2
-    shift_y, shift_x = (2 * cut_y - 1) * (1 - kept) * size[0] / 2, (2 * cut_x - 1) * (1 - kept) * size[1] / 2
+    shift_y, shift_x = (
+        (2 * cut_y - 1) * (1 - side_fraction) * size[0] / 2,
+        (2 * cut_x - 1) * (1 - side_fraction) * size[1] / 2,
+    )
     cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale
     a, b = cosine * sign_x, -sine * sign_y
     c, d = sine * sign_x, cosine * sign_y

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from marinecv.data.images import MAX_PIXELS
-from marinecv.data.records import is_record, read_bytes
-from marinecv.inputs.rgb import open_rgb
+from marinecv.data.shards.records import is_record, read_bytes
 from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.to_rgb import open_rgb
 
 CORES = os.cpu_count() or 1
 HEADER_BYTES = 32768  # searched for a header; EXIF may stand behind a thumbnail and a profile
@@ -29,7 +29,7 @@ def decode(data: tf.Tensor, by_pillow: tf.Tensor | bool = False, white: int | No
     pixels = tf.cond(
         ~tf.convert_to_tensor(by_pillow) & _is_plain_jpeg(data),
         lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # the default differs
-        lambda: tf.numpy_function(_decode_tensor, [data, white or 0], tf.uint8, stateful=False),
+        lambda: tf.numpy_function(_decode_bytes, [data, white or 0], tf.uint8, stateful=False),
     )
     return tf.ensure_shape(pixels, (None, None, 3))
 
@@ -51,14 +51,14 @@ def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
         data, _, problem = retry_with_pillow(path)
         return data, not problem, problem
 
-    images = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), as_tensor(paths)))
+    images = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), paths_as_bytes(paths)))
     images = images.map(load, num_parallel_calls=CORES).ignore_errors().prefetch(CORES)
-    done = 0
+    num_yielded = 0
     for index, data, _ in without_autotune(images).as_numpy_iterator():
-        yield from map(by_pillow, paths[done:index])
+        yield from map(by_pillow, paths[num_yielded:index])
         yield data, False, ""
-        done = index + 1
-    yield from map(by_pillow, paths[done:])
+        num_yielded = index + 1
+    yield from map(by_pillow, paths[num_yielded:])
 
 
 def retry_with_pillow(path: str, white: int | None = None) -> tuple[bytes, np.ndarray | None, str]:
@@ -85,7 +85,7 @@ def _read(path: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), ())
 
 
-def as_tensor(paths: Iterable[str]) -> tf.Tensor:
+def paths_as_bytes(paths: Iterable[str]) -> tf.Tensor:
     """Return paths as bytes: TensorFlow takes a name that is not UTF-8 in no other form."""
     return tf.constant([os.fsencode(path) for path in paths], tf.string)
 
@@ -97,44 +97,44 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _decode_tensor(data, white) -> np.ndarray:
+def _decode_bytes(data, white) -> np.ndarray:
     """Decode bytes, which come as they are in a graph and in an array eagerly."""
     return decode_with_pillow(np.array(data, dtype=object).item(), int(white) or None)
 
 
 def _is_plain_jpeg(data: tf.Tensor) -> tf.Tensor:
     """Return whether TensorFlow decodes these bytes as Pillow does: no EXIF, no CMYK, not too large."""
-    head = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), HEADER_BYTES))
-    jpeg = tf.strings.substr(head, 0, 3) == b"\xff\xd8\xff"
-    parts = tf.raw_ops.StringSplitV2(input=[head], sep=b"\xff\xda", maxsplit=1).values  # where pixels begin
-    whole = tf.size(parts) == 2
+    header = tf.strings.substr(data, 0, tf.minimum(tf.strings.length(data), HEADER_BYTES))
+    is_jpeg = tf.strings.substr(header, 0, 3) == b"\xff\xd8\xff"
+    parts = tf.raw_ops.StringSplitV2(input=[header], sep=b"\xff\xda", maxsplit=1).values  # where pixels begin
+    has_pixels = tf.size(parts) == 2
     # `\C` is any byte; a dot would only match valid UTF-8, which the first byte of a JPEG is not.
-    fancy = tf.reduce_any(tf.strings.regex_full_match(parts[:1], rb"\C*(Exif|Adobe|Orientation)\C*"))
+    needs_pillow = tf.reduce_any(tf.strings.regex_full_match(parts[:1], rb"\C*(Exif|Adobe|Orientation)\C*"))
 
     def is_color_within_bounds():  # TensorFlow takes CMYK without a marker of Adobe for its negative
         height, width, channels = tf.unstack(tf.image.extract_jpeg_shape(data, tf.int64))
         return (channels != 4) & (height * width <= MAX_PIXELS)
 
-    return tf.cond(jpeg & whole & ~fancy, is_color_within_bounds, lambda: False)
+    return tf.cond(is_jpeg & has_pixels & ~needs_pillow, is_color_within_bounds, lambda: False)
 
 
 def fit_image(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Center on a black square and resize, in one interpolation: float32, in the range of the input.
 
     Equal to `tf.image.resize(tf.image.resize_with_crop_or_pad(pixels, side, side), size)`, to 2e-3 of a gray level.
-    For an image larger than `canvas_px` the square grows to its longer side, which shrinks the image whole.
+    For an image larger than `letterbox_px` the square grows to its longer side, which shrinks the image whole.
     """
     size = (spec.height, spec.width)
     if spec.fit == "stretch":
         return tf.cast(tf.image.resize(pixels, size, antialias=spec.antialias), tf.float32)
     source_hw = tf.shape(pixels)[:2]
-    side = tf.maximum(tf.reduce_max(source_hw), spec.canvas_px or 0)
+    side = tf.maximum(tf.reduce_max(source_hw), spec.letterbox_px or 0)
     before = (side - source_hw) // 2
     resize = _resize_averaged if spec.antialias else _resize_sampled
     return tf.ensure_shape(resize(pixels, side, before, size), spec.shape)
 
 
-def fitted(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+def fit_to_bytes(pixels: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Fit decoded pixels and round to the nearest gray level: uint8 `(height, width, 3)`."""
     return tf.saturate_cast(tf.round(fit_image(pixels, spec)), tf.uint8)
 
@@ -145,23 +145,25 @@ def _resize_sampled(pixels, side, before, size):
     Only the sampled rows are built, two for each output row: the operation interpolates along them, this across them.
     """
     length = tf.shape(pixels)
-    rows, weights = _neighbours(side, before[0], length[0], size[0])
+    rows, weights = _row_weights(side, before[0], length[0], size[0])
     band = tf.gather(pixels, tf.reshape(rows, [-1]))
     band = tf.pad(band, [[0, 0], [before[1], side - length[1] - before[1]], [0, 0]])
-    lines = tf.raw_ops.ResizeBilinear(images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True)
-    upper, lower = tf.split(lines[0], 2)
+    resized_rows = tf.raw_ops.ResizeBilinear(
+        images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True
+    )
+    upper, lower = tf.split(resized_rows[0], 2)
     return upper * weights[0][:, None, None] + lower * weights[1][:, None, None]
 
 
-def _neighbours(side, before, length, out_length):
+def _row_weights(side, before, length, out_length):
     """Return the two source rows of each output row and their weights, 0 on black: both `(2, out_length)`."""
     scale = tf.cast(side, tf.float32) / out_length
     position = (tf.range(out_length, dtype=tf.float32) + 0.5) * scale - 0.5
     lower = tf.floor(position)
-    share = position - lower
-    on_canvas = tf.stack([tf.maximum(lower, 0), tf.minimum(lower + 1, tf.cast(side - 1, tf.float32))])
-    rows = tf.cast(on_canvas, tf.int32) - before
-    weights = tf.stack([1 - share, share])
+    fraction = position - lower
+    on_square = tf.stack([tf.maximum(lower, 0), tf.minimum(lower + 1, tf.cast(side - 1, tf.float32))])
+    rows = tf.cast(on_square, tf.int32) - before
+    weights = tf.stack([1 - fraction, fraction])
     return tf.clip_by_value(rows, 0, length - 1), tf.where((rows >= 0) & (rows < length), weights, 0)
 
 
@@ -185,12 +187,12 @@ def _resize_averaged(pixels, side, before, size):
     )[0]
 
 
-def _exact_offset(at_most, scale):
-    """Return the largest offset in pixels, up to `at_most`, that survives `ScaleAndTranslate`.
+def _exact_offset(max_offset, scale):
+    """Return the largest offset in pixels, up to `max_offset`, that survives `ScaleAndTranslate`.
 
     It divides the translation by the scale again, in float32: half a unit in the last place is an error of 7e-3 gray
     levels at a sharp edge. The black rim makes up for a smaller offset.
     """
-    offsets = tf.range(tf.maximum(at_most, 0) + 1)
+    offsets = tf.range(tf.maximum(max_offset, 0) + 1)
     exact = tf.cast(offsets, tf.float32)
     return tf.reduce_max(tf.where((1.0 / scale) * (scale * exact) == exact, offsets, 0))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from marinecv.schema import whole
+from marinecv.schema import check_integer
 
 
 class EpochCounter(keras.callbacks.Callback):
@@ -21,7 +21,7 @@ class EpochCounter(keras.callbacks.Callback):
 
     def __init__(self, epoch: int = 0):
         super().__init__()
-        self.epoch = whole(epoch, "epoch")
+        self.epoch = check_integer(epoch, "epoch")
 
     def set_model(self, model: keras.Model) -> None:
         """Hold no model: TensorFlow never frees what the functions of a dataset refer to."""
@@ -56,4 +56,8 @@ class EpochCounter(keras.callbacks.Callback):
 
 def counter_of(start_epoch: int | EpochCounter) -> EpochCounter:
     """Return the given counter, or one that begins at the given epoch."""
-    return start_epoch if isinstance(start_epoch, EpochCounter) else EpochCounter(whole(start_epoch, "start_epoch"))
+    return (
+        start_epoch
+        if isinstance(start_epoch, EpochCounter)
+        else EpochCounter(check_integer(start_epoch, "start_epoch"))
+    )

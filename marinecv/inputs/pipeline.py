@@ -8,21 +8,21 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.data.attributes import check_told
-from marinecv.data.user_tables import as_class_names, is_usable, usable, why_none
+from marinecv.data.attributes import check_attributes
+from marinecv.data.user_tables import as_class_names, is_usable, usable, why_unusable
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
 from marinecv.inputs.epochs import EpochCounter, counter_of
-from marinecv.inputs.pixels import CORES, check_pixels, load_pixels, without_autotune
+from marinecv.inputs.pixel_cache import CORES, check_pixels, load_pixels, without_autotune
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
-from marinecv.inputs.stream import Stream, gather, keep_alive
-from marinecv.schema import of_type, whole
+from marinecv.inputs.streamed_pixels import Stream, gather, keep_alive
+from marinecv.schema import check_integer, check_type
 
 # `fit` shuffles by default and warns of every dataset that this does not apply to; these datasets shuffle themselves.
 warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored since .*tf.data.Dataset", UserWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class DeviceShard:
     """The rows of each batch that one process takes in a training on several devices; all of them by default.
 
     Batches are cut into equal parts, one a device of any process; the last one is filled up with images of weight 0, so
@@ -46,14 +46,14 @@ class Share:
             return (columns,)
         size = tf.shape(columns[0])[0]
         rows = self.padded(size)
-        each = rows // self.processes
-        own = tf.range(self.process * each, (self.process + 1) * each)
+        rows_per_process = rows // self.processes
+        indices = tf.range(self.process * rows_per_process, (self.process + 1) * rows_per_process)
         counts = rows / size if scale is None else scale
-        weights = tf.where(own < size, tf.cast(counts, tf.float32), 0.0)
-        return tuple(tf.gather(column, own % size) for column in columns), weights
+        weights = tf.where(indices < size, tf.cast(counts, tf.float32), 0.0)
+        return tuple(tf.gather(column, indices % size) for column in columns), weights
 
 
-ALONE = Share()
+ALL_ROWS = DeviceShard()
 
 
 def make_dataset(
@@ -70,7 +70,7 @@ def make_dataset(
     start_epoch: int | EpochCounter = 0,
     pixels: np.ndarray | Stream | None = None,
     attributes: np.ndarray | None = None,
-    share: Share = ALONE,
+    shard: DeviceShard = ALL_ROWS,
     class_weight: dict[int, float] | None = None,
 ) -> tf.data.Dataset:
     """Return batches of `(images, one-hot labels)` of the usable rows of a catalog.
@@ -99,7 +99,7 @@ def make_dataset(
         start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
         pixels: from `load_pixels(catalog, spec)`, to save decoding again.
         attributes: `(n, attributes)` of the usable rows, for a model that takes them beside the image.
-        share: the rows of each batch to return, where several devices train together.
+        shard: the rows of each batch to return, where several devices train together.
         class_weight: in training, the weight of the images of each class, by its index; a third element of a batch.
     Returns:
         A finite dataset of float32 `(batch, height, width, 3)` in [0, 255], or of `(images, attributes)`, and float32
@@ -108,16 +108,16 @@ def make_dataset(
         ValueError: no usable row, a file that cannot be decoded, an unknown class, or a wrong argument.
     """
     class_names = as_class_names(class_names)
-    batch_size, seed = whole(batch_size, "batch_size", 1), whole(seed, "seed")
+    batch_size, seed = check_integer(batch_size, "batch_size", 1), check_integer(seed, "seed")
     counter = counter_of(start_epoch)
-    of_type(ImageSpec, spec=spec)
-    of_type(Augmentation | None, augmentation=augmentation)
+    check_type(ImageSpec, spec=spec)
+    check_type(Augmentation | None, augmentation=augmentation)
     rows = usable(catalog, ("image_id", "path", "class_name"))
     if not len(rows):
-        raise ValueError(f"No usable image. {why_none(catalog)}")
+        raise ValueError(f"No usable image. {why_unusable(catalog)}")
     if pixels is None:
-        pixels, checked = load_pixels(rows, spec)
-        broken = checked[~is_usable(checked)]
+        pixels, loaded = load_pixels(rows, spec)
+        broken = loaded[~is_usable(loaded)]
         if len(broken):
             first = broken.iloc[0]
             raise ValueError(
@@ -127,43 +127,43 @@ def make_dataset(
     check_pixels(pixels, rows, spec.shape)
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):
         raise ValueError(f"Expected attributes of shape ({len(rows)}, ...). Received: {np.shape(attributes)}.")
-    if batch_size % share.devices:
+    if batch_size % shard.devices:
         raise ValueError(
-            f"A batch of {batch_size} images cannot be cut into equal parts for {share.devices} devices. Expected a "
-            f"batch size that is a multiple of {share.devices}."
+            f"A batch of {batch_size} images cannot be cut into equal parts for {shard.devices} devices. Expected a "
+            f"batch size that is a multiple of {shard.devices}."
         )
     class_weight = class_weight or {}
     if unknown := class_weight.keys() - {*range(len(class_names))}:
         raise ValueError(f"Expected the keys of class_weight to be indices of class_names. Received: {[*unknown]!r}.")
     labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
-    def beside(images, indices):
+    def with_labels(images, indices):
         inputs = images if attributes is None else (images, tf.gather(tf.constant(attributes, tf.float32), indices))
         return inputs, tf.one_hot(tf.gather(labels, indices), len(class_names))
 
     if not training:
-        scale = share.padded(len(rows)) / len(rows)  # so that the mean over an epoch is that over the images
+        scale = shard.padded(len(rows)) / len(rows)  # so that the mean over an epoch is that over the images
 
-        def see(indices):
-            (indices,), *weights = share.take((indices,), scale)
-            return *beside(tf.cast(gather(pixels, indices), tf.float32), indices), *weights
+        def load_batch(indices):
+            (indices,), *weights = shard.take((indices,), scale)
+            return *with_labels(tf.cast(gather(pixels, indices), tf.float32), indices), *weights
 
-        batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(see, num_parallel_calls=CORES)
+        batches = tf.data.Dataset.range(len(rows)).batch(batch_size).map(load_batch, num_parallel_calls=CORES)
         return keep_alive(without_autotune(batches.prefetch(2)), pixels)
 
     augmentation = augmentation or NONE
-    counts = [class_weight.get(label, 1.0) for label in range(len(class_names))]
+    weights_by_class = [class_weight.get(label, 1.0) for label in range(len(class_names))]
 
-    def load(epoch, *drawn):
-        (indices, copies, draws), *weights = share.take(drawn)
+    def augment_batch(epoch, *drawn):
+        (indices, copies, draws), *weights = shard.take(drawn)
         images = gather(pixels, indices)
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
         if class_weight:
-            weights = [weight * tf.gather(counts, tf.gather(labels, indices)) for weight in weights or [1.0]]
-        return epoch, (*beside(moved, indices), *weights)
+            weights = [weight * tf.gather(weights_by_class, tf.gather(labels, indices)) for weight in weights or [1.0]]
+        return epoch, (*with_labels(moved, indices), *weights)
 
-    batches = drawn_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
-    batches = counter.counted(batches.map(load, num_parallel_calls=CORES).prefetch(2))
+    batches = shuffled_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
+    batches = counter.counted(batches.map(augment_batch, num_parallel_calls=CORES).prefetch(2))
     return keep_alive(without_autotune(batches), pixels)
 
 
@@ -171,7 +171,7 @@ def attributes_of(attributes: pd.DataFrame | None, rows: pd.DataFrame) -> np.nda
     """Return the attributes of rows of a catalog, float32 `(n, attributes)`, from a table indexed by `image_id`."""
     if attributes is None:
         return None
-    check_told(rows["image_id"], attributes)
+    check_attributes(rows["image_id"], attributes)
     return attributes.loc[rows["image_id"]].to_numpy(np.float32)
 
 
@@ -188,14 +188,14 @@ def label_indices(rows: pd.DataFrame, class_names: tuple[str, ...], *, allow_unk
     return labels
 
 
-def drawn_batches(
+def shuffled_batches(
     labels: np.ndarray, augmentation: Augmentation, counter: EpochCounter, *, batch_size: int, balanced: bool, seed: int
 ) -> tf.data.Dataset:
     """Return the batches of each epoch: `(epoch, image indices, number of the copy, random numbers)`.
 
     A pass is an epoch once `counter.counted` stands last. All are pure functions of seed, epoch and image.
     """
-    places = augmentation.copies * len(labels)
+    num_indices = augmentation.copies * len(labels)
     if balanced:
         log_weights = tf.math.log(np.tile(np.float32(1 / np.bincount(labels)[labels]), augmentation.copies))
 
@@ -203,18 +203,18 @@ def drawn_batches(
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         if balanced:
-            order = tf.random.stateless_categorical(log_weights[tf.newaxis], places, seed=key)[0]
+            order = tf.random.stateless_categorical(log_weights[tf.newaxis], num_indices, seed=key)[0]
         else:
-            order = tf.random.experimental.stateless_shuffle(tf.range(places, dtype=tf.int64), seed=key)
-        draws = epoch_draws(places, seed, epoch)
-        by_place = draws if balanced else tf.gather(draws, order)  # an image drawn twice moves differently
+            order = tf.random.experimental.stateless_shuffle(tf.range(num_indices, dtype=tf.int64), seed=key)
+        draws = epoch_draws(num_indices, seed, epoch)
+        draws_by_position = draws if balanced else tf.gather(draws, order)  # an image drawn twice moves differently
         copies = order // len(labels)
-        parts = order % len(labels), copies, variant_draws(by_place, copies, augmentation)
+        parts = order % len(labels), copies, variant_draws(draws_by_position, copies, augmentation)
         drawn = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size)
         return drawn.map(lambda indices, copies, draws: (epoch, indices, copies, draws))
 
     batches = counter.passes().flat_map(one_epoch)
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-places // batch_size)))
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-num_indices // batch_size)))
 
 
 def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:

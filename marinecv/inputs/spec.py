@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from marinecv.choices import Fit
-from marinecv.schema import Share, checked_dataclass
+from marinecv.schema import Fraction, checked_dataclass
 
 MAX_SIDE = 4096
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
@@ -24,8 +24,8 @@ class ImageSpec:
     Args:
         height, width: of the tensor.
         fit: `"pad"` centers the image on a black square (letterbox) and resizes that; `"stretch"` resizes the image.
-        canvas_px: side of the letterbox in pixels, for `fit="pad"`; None takes the longer side of each image. A larger
-            image is shrunk, never cropped.
+        letterbox_px: side of the letterbox in pixels, for `fit="pad"`; None takes the longer side of each image. A
+            larger image is shrunk, never cropped.
         antialias: average over the pixels that one output pixel covers, instead of sampling two of them.
         white: the value of white in images of more than 8 bits a gray pixel, see `find_white`; None takes the smallest
             of 255, 1023, 4095, 16383 and 65535 that holds each image. A value above it makes an image unusable.
@@ -34,7 +34,7 @@ class ImageSpec:
     height: Side = 224
     width: Side = 224
     fit: Fit = "pad"
-    canvas_px: Annotated[int, Meta(ge=1, le=16384)] | None = None
+    letterbox_px: Annotated[int, Meta(ge=1, le=16384)] | None = None
     antialias: bool = False
     white: Annotated[int, Meta(ge=1, le=65535)] | None = None
 
@@ -61,8 +61,8 @@ class Augmentation:
             `"simple"` one, changed by one of flip, rotation and zoom at random; `"quadruple"` three, one by each.
     """
 
-    flip: Share = 0.5
-    vertical_flip: Share = 0.0
+    flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
     rotation_deg: Annotated[float, Meta(ge=0, le=360)] = 0.0
     zoom: Reach = 0.0
     crop: Reach = 0.0

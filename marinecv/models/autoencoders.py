@@ -12,9 +12,9 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from marinecv.models.backbones import head
-from marinecv.models.load import load_model
-from marinecv.models.normalise import signed_unit, unit
-from marinecv.schema import one_of
+from marinecv.models.normalize import signed_unit, unit
+from marinecv.models.safe_load import load_model
+from marinecv.schema import check_choice
 
 
 def unet(
@@ -144,29 +144,32 @@ def encoder_classifier(
     in [0, 255] to `(batch, num_classes)` probabilities.
     Source: butterflies report, section III: classifiers A (random), B1 (frozen) and B2 (not frozen).
     """
-    seen = encoder_of(unet(image_shape, skips=False, **encoder))
+    encoder_model = encoder_of(unet(image_shape, skips=False, **encoder))
     if weights is not None:
-        _copy_weights(seen, Path(weights))
-    for layer in seen.layers:
+        _copy_weights(encoder_model, Path(weights))
+    for layer in encoder_model.layers:
         layer.trainable = not frozen
     pools = {"avg": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
-    one_of(pools, pooling=pooling)
-    x = pools[pooling](name="features")(seen.output)
+    check_choice(pools, pooling=pooling)
+    x = pools[pooling](name="features")(encoder_model.output)
     if frozen:
         x = layers.LayerNormalization(epsilon=1e-10, name="scaled")(x)  # its own scale may be next to nothing
-    return keras.Model(seen.input, head(x, num_classes, hidden, dropout), name="encoder_classifier")
+    return keras.Model(encoder_model.input, head(x, num_classes, hidden, dropout), name="encoder_classifier")
 
 
 def _copy_weights(encoder: keras.Model, file: Path) -> None:
     if not file.exists():
         raise FileNotFoundError(f"There is no encoder {file}. Expected the encoder.keras of a run of `autoencode`.")
-    found = load_model(file)
-    given, wanted = ([tuple(weight.shape) for weight in model.weights] for model in (found, encoder))
-    if given != wanted:
-        place, pair = next((n, pair) for n, pair in enumerate(zip_longest(given, wanted)) if pair[0] != pair[1])
-        here, there = (shape or "none" for shape in pair)
-        raise ValueError(
-            f"{file} holds another encoder than this classifier's: {len(given)} weights, number {place + 1} of shape "
-            f"{here}. Expected {len(wanted)}, that one of {there}. Train one by `autoencode` with the same filters."
+    saved = load_model(file)
+    saved_shapes, expected_shapes = ([tuple(weight.shape) for weight in model.weights] for model in (saved, encoder))
+    if saved_shapes != expected_shapes:
+        place, pair = next(
+            (n, pair) for n, pair in enumerate(zip_longest(saved_shapes, expected_shapes)) if pair[0] != pair[1]
         )
-    encoder.set_weights(found.get_weights())
+        saved_shape, expected_shape = (shape or "none" for shape in pair)
+        raise ValueError(
+            f"{file} holds another encoder than this classifier's: {len(saved_shapes)} weights, number {place + 1} of "
+            f"shape {saved_shape}. Expected {len(expected_shapes)}, that one of {expected_shape}. Train one by "
+            "`autoencode` with the same filters."
+        )
+    encoder.set_weights(saved.get_weights())

@@ -10,9 +10,9 @@ import keras
 from keras import layers
 
 from marinecv.choices import FUSIONS
-from marinecv.models.load import first_line
-from marinecv.models.normalise import NORMALISATIONS, bgr_centred, raw, signed_unit
-from marinecv.schema import no_such, one_of
+from marinecv.models.normalize import NORMALIZATIONS, bgr_centerd, raw, signed_unit
+from marinecv.models.safe_load import first_line
+from marinecv.schema import check_choice, unknown_name
 
 WEIGHTS_URL = "https://storage.googleapis.com"
 
@@ -21,12 +21,12 @@ WEIGHTS_URL = "https://storage.googleapis.com"
 class Backbone:
     """A network of `keras.applications`, its input range and the file of its ImageNet weights in `KERAS_HOME/models`.
 
-    `normalise` maps [0, 255] to the range it was trained on; a network that `rescales_inside` takes no other range.
+    `normalize` maps [0, 255] to the range it was trained on; a network that `rescales_inside` takes no other range.
     With `has_alpha` there are several widths, which `{alpha}` and `{digits}` of `weights_file` stand for.
     """
 
     factory: str
-    normalise: Callable
+    normalize: Callable
     weights_file: str
     options: dict = field(default_factory=dict)
     rescales_inside: bool = False
@@ -48,7 +48,7 @@ BACKBONES = {
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
         has_alpha=True,
     ),
-    "resnet50": Backbone("ResNet50", bgr_centred, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "resnet50": Backbone("ResNet50", bgr_centerd, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
     "efficientnetb4": Backbone("EfficientNetB4", raw, "efficientnetb4_notop.h5", rescales_inside=True),
 }
 
@@ -102,7 +102,7 @@ def multimodal_classifier(
     `backbone_features`. Returns a model from pixels `(batch, height, width, 3)` in [0, 255] and attributes `(batch,
     attributes)` from 0 to 1 to `(batch, num_classes)` probabilities. Source: birds report, section 3.2.
     """
-    one_of(FUSIONS, fusion=fusion)
+    check_choice(FUSIONS, fusion=fusion)
     features = backbone_features(image_shape, **backbone)
     inputs = keras.Input((attributes,), name="attributes")
     x = layers.Identity(name="attribute_values")(inputs)  # a graph cannot be cut at an input
@@ -134,7 +134,7 @@ def backbone_features(
     trainable_layers: int | None = 20,
     trainable_blocks: Sequence[str] = (),
     alpha: float = 1.0,
-    normalisation: str = "backbone",
+    normalization: str = "backbone",
     pooling: str = "avg",
     also_pooled: Sequence[str] = (),
     freeze_batch_norm: bool = True,
@@ -148,7 +148,7 @@ def backbone_features(
         trainable_layers: number of trainable layers, from the last; 0 freezes all, None trains all.
         trainable_blocks: prefixes of the names of the trainable layers, such as `conv5_`, instead of their number.
         alpha: width multiplier, of MobileNet and MobileNetV2 only.
-        normalisation: `"backbone"` is the range it was trained on; or `"standardise"`, `"unit"`, `"imagenet"`.
+        normalization: `"backbone"` is the range it was trained on; or `"standardize"`, `"unit"`, `"imagenet"`.
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, concatenated).
         also_pooled: earlier layers whose maps are pooled too, for finer features.
         freeze_batch_norm: batch normalization keeps its statistics and scales, in trainable layers too.
@@ -157,11 +157,11 @@ def backbone_features(
         or the backbone cannot take the normalization, width or weights file.
     """
     entry = _entry(backbone)
-    one_of(("backbone", *NORMALISATIONS), normalisation=normalisation)
-    if normalisation != "backbone" and entry.rescales_inside:
+    check_choice(("backbone", *NORMALIZATIONS), normalization=normalization)
+    if normalization != "backbone" and entry.rescales_inside:
         raise ValueError(
-            f"{backbone} rescales [0, 255] inside, which would make {normalisation!r} input constant. "
-            'Use normalisation="backbone".'
+            f"{backbone} rescales [0, 255] inside, which would make {normalization!r} input constant. "
+            'Use normalization="backbone".'
         )
     if alpha != 1.0 and not entry.has_alpha:
         raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
@@ -173,7 +173,7 @@ def backbone_features(
     if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
         weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
     inputs = keras.Input(image_shape, name="pixels")
-    normalise = entry.normalise if normalisation == "backbone" else NORMALISATIONS[normalisation]
+    normalize = entry.normalize if normalization == "backbone" else NORMALIZATIONS[normalization]
     options = {**entry.options, **({"alpha": alpha} if entry.has_alpha else {})}
     with warnings.catch_warnings():
         # Convolution weights trained at 224 pixels serve every size.
@@ -181,31 +181,33 @@ def backbone_features(
         base = getattr(keras.applications, entry.factory)(
             include_top=False,
             weights=weights if weights == "imagenet" else None,
-            input_tensor=normalise(inputs),
+            input_tensor=normalize(inputs),
             input_shape=image_shape,
             **options,
         )
     if weights not in (None, "imagenet"):
         _load_weights(base, Path(weights), backbone)
-    learning = _learning(base, trainable_layers, trainable_blocks)
+    trainable = _trainable_names(base, trainable_layers, trainable_blocks)
     for layer in base.layers:
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
-        layer.trainable = layer.name in learning and not (is_batch_norm and freeze_batch_norm)
-        if layer.name not in learning and isinstance(layer, layers.Dropout):
+        layer.trainable = layer.name in trainable and not (is_batch_norm and freeze_batch_norm)
+        if layer.name not in trainable and isinstance(layer, layers.Dropout):
             layer.rate = 0.0  # such as stochastic depth: a frozen layer does the same in training as in inference
-    known = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
-    if missing := [name for name in also_pooled if name not in known]:
-        raise ValueError(f"{base.name} has no map {missing[0]!r}. Its last ones are {', '.join([*known][-6:])}.")
-    maps = {"": base.output} | {f"_of_{name}": known[name] for name in also_pooled}
-    ways = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
+    maps_by_layer = {layer.name: layer.output for layer in base.layers if len(layer.output.shape) == 4}
+    if missing := [name for name in also_pooled if name not in maps_by_layer]:
+        raise ValueError(
+            f"{base.name} has no map {missing[0]!r}. Its last ones are {', '.join([*maps_by_layer][-6:])}."
+        )
+    maps = {"": base.output} | {f"_of_{name}": maps_by_layer[name] for name in also_pooled}
+    pooling_layers = {"average": layers.GlobalAveragePooling2D, "largest": layers.GlobalMaxPooling2D}
     chosen = {"avg": ["average"], "max": ["largest"], "avg_max": ["average", "largest"]}
-    one_of(chosen, pooling=pooling)
-    pooled = [ways[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
+    check_choice(chosen, pooling=pooling)
+    pooled = [pooling_layers[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
     outputs = layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
     return keras.Model(inputs, outputs, name=backbone)
 
 
-def _learning(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
+def _trainable_names(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
     """Return the names of the trainable layers."""
     names = [layer.name for layer in base.layers]
     for prefix in blocks:
@@ -231,7 +233,7 @@ def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
 
 def _entry(backbone: str) -> Backbone:
     if backbone not in BACKBONES:
-        raise ValueError(no_such("backbone", backbone, BACKBONES))
+        raise ValueError(unknown_name("backbone", backbone, BACKBONES))
     return BACKBONES[backbone]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from marinecv.models.normalise import NORMALISATIONS
-from marinecv.schema import one_of
+from marinecv.models.normalize import NORMALIZATIONS
+from marinecv.schema import check_choice
 
 
 def cnn(
@@ -20,7 +20,7 @@ def cnn(
     dropout: float = 0.5,
     batch_norm: bool = False,
     pooling: str = "flatten",
-    normalisation: str = "standardise",
+    normalization: str = "standardize",
     padding: int | None = None,
 ) -> keras.Model:
     """Build blocks of [convolution - (batch normalization) - ReLU - max pooling], then one dense layer and softmax.
@@ -38,7 +38,7 @@ def cnn(
         dropout: before the output.
         batch_norm: whether each convolution is followed by batch normalization.
         pooling: `"flatten"` gives the dense layer every value of the last map, `"avg"` their mean.
-        normalisation: `"standardise"`, `"unit"` or `"imagenet"`, applied inside the model.
+        normalization: `"standardize"`, `"unit"` or `"imagenet"`, applied inside the model.
         padding: rows and columns of zeros around the map before each convolution; None keeps its size.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities; ValueError for lists
@@ -49,8 +49,8 @@ def cnn(
             f"Expected filters, kernels and pools of one length. Received {len(filters)}, {len(kernels)}, {len(pools)}."
         )
     ends = {"flatten": layers.Flatten, "avg": layers.GlobalAveragePooling2D}
-    one_of(ends, pooling=pooling)
-    one_of(NORMALISATIONS, normalisation=normalisation)
+    check_choice(ends, pooling=pooling)
+    check_choice(NORMALIZATIONS, normalization=normalization)
     side = min(image_shape[:2])
     for kernel, pool in zip(kernels, pools, strict=True):
         side = (side if padding is None else side + 2 * padding - kernel + 1) // pool
@@ -61,7 +61,7 @@ def cnn(
         )
 
     inputs = keras.Input(image_shape, name="pixels")
-    x = NORMALISATIONS[normalisation](inputs)
+    x = NORMALIZATIONS[normalization](inputs)
     for number, (width, kernel, pool) in enumerate(zip(filters, kernels, pools, strict=True), start=1):
         if padding:
             x = layers.ZeroPadding2D(padding, name=f"padding{number}")(x)

@@ -24,9 +24,11 @@ def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | No
             f"The model {model.name!r} takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs. "
             "Expected one image and one tensor. Name the tensor: keras.Model(model.inputs[0], model.outputs[0])."
         )
-    wanted = tuple(model.inputs[0].shape[1:])
-    if shape and (len(wanted) != 3 or any(w not in (None, side) for w, side in zip(wanted, shape, strict=True))):
-        raise ValueError(f"{model.name} takes {wanted}. Expected an ImageSpec of that size. Received: {shape}.")
+    image_shape = tuple(model.inputs[0].shape[1:])
+    if shape and (
+        len(image_shape) != 3 or any(w not in (None, side) for w, side in zip(image_shape, shape, strict=True))
+    ):
+        raise ValueError(f"{model.name} takes {image_shape}. Expected an ImageSpec of that size. Received: {shape}.")
 
 
 def flat(model: keras.Model) -> keras.Model:
@@ -56,14 +58,14 @@ def is_stock(operation: keras.Operation) -> bool:
 
 
 def _is_flat(model: keras.Model) -> bool:
-    made = {id(tensor) for tensor in model.inputs}
+    known_tensors = {id(tensor) for tensor in model.inputs}
     for operation in model.operations:
         known = isinstance(operation, layers.InputLayer) or (
             not (_has_graph(operation) or _adapted(operation))
-            and all(id(tensor) in made for tensor in keras.tree.flatten(operation.input))
+            and all(id(tensor) in known_tensors for tensor in keras.tree.flatten(operation.input))
         )
-        made |= {id(tensor) for tensor in keras.tree.flatten(operation.output)} if known else set()
-    return id(model.outputs[0]) in made and model.inputs[0].shape[0] is None
+        known_tensors |= {id(tensor) for tensor in keras.tree.flatten(operation.output)} if known else set()
+    return id(model.outputs[0]) in known_tensors and model.inputs[0].shape[0] is None
 
 
 def _has_graph(operation: keras.Operation) -> bool:
@@ -75,16 +77,16 @@ def _adapted(operation: keras.Operation) -> bool:
     return isinstance(operation, layers.Normalization) and operation.get_config()["mean"] is None
 
 
-def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) -> Any:
+def _inlined(model: keras.Model, tensors: Any, taken: set[str], training_setting: dict) -> Any:
     """Return the outputs of a model for tensors, by calling its operations with the `training` of its own call."""
     ends = [layers.Identity(name=f"flat_end_{number}") for number in range(len(model.outputs))]
-    found = [None] * len(ends)
+    outputs_of_call = [None] * len(ends)
 
     def call(operation: keras.Operation, *args, **kwargs) -> Any:
         if operation in ends:
-            found[ends.index(operation)] = args[0]
+            outputs_of_call[ends.index(operation)] = args[0]
             return args[0]
-        kwargs |= settings if "training" in inspect.signature(operation.call).parameters else {}
+        kwargs |= training_setting if "training" in inspect.signature(operation.call).parameters else {}
         if _has_graph(operation):
             return _inlined(operation, args[0], taken, {key: kwargs[key] for key in kwargs if key == "training"})
         return _called(operation, taken, *args, **kwargs)
@@ -92,7 +94,9 @@ def _inlined(model: keras.Model, tensors: Any, taken: set[str], settings: dict) 
     outputs = [end(tensor) for end, tensor in zip(ends, model.outputs, strict=True)]
     graph, tensors = keras.Model(model.inputs, outputs), keras.tree.flatten(tensors)
     keras.models.clone_model(graph, tensors, clone_function=lambda operation: operation, call_function=call)
-    return found[0] if len(found) == 1 else keras.tree.pack_sequence_as(model.output, found)
+    return (
+        outputs_of_call[0] if len(outputs_of_call) == 1 else keras.tree.pack_sequence_as(model.output, outputs_of_call)
+    )
 
 
 def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any:

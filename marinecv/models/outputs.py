@@ -11,7 +11,7 @@ from marinecv.models.flat import check_graph, flat, one_or_all
 
 KINDS = ("softmax", "sigmoid", "linear")
 LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv2D)
-ALONE = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # classes of layers and operations
+KIND_OF_CLASS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # classes of layers and operations
 
 
 def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
@@ -23,14 +23,14 @@ def with_probabilities(model: keras.Model, class_names: Sequence[str]) -> keras.
     class_names = as_class_names(class_names)
     check_graph(model, 2)
     shape, kind = tuple(model.outputs[0].shape[1:]), _ending(model)[1]
-    of_two = shape == (1,) and len(class_names) == 2 and kind in ("sigmoid", "linear")
-    if not of_two and (shape != (len(class_names),) or kind == "sigmoid"):
+    is_binary = shape == (1,) and len(class_names) == 2 and kind in ("sigmoid", "linear")
+    if not is_binary and (shape != (len(class_names),) or kind == "sigmoid"):
         raise ValueError(
             f"The model {model.name!r} gives {shape}{' of a sigmoid' * (kind == 'sigmoid')} for each image. Expected a "
             f"softmax over the {len(class_names)} class_names {class_names!r:.200}."
         )
-    if kind == "linear" or of_two:
-        model = with_logits(model) if of_two else model
+    if kind == "linear" or is_binary:
+        model = with_logits(model) if is_binary else model
         outputs = layers.Softmax(dtype="float32", name="class_probabilities")(model.outputs[0])
         return keras.Model(one_or_all(model.inputs), outputs, name=model.name)
     return model
@@ -43,21 +43,21 @@ def with_logits(model: keras.Model) -> keras.Model:
     """
     model = flat(model)
     (last, kind), outputs = _ending(model), model.outputs[0]
-    of_two = kind in ("sigmoid", "linear") and outputs.shape[1:] == (1,)
-    if kind == "softmax" or (of_two and kind == "sigmoid"):
+    is_binary = kind in ("sigmoid", "linear") and outputs.shape[1:] == (1,)
+    if kind == "softmax" or (is_binary and kind == "sigmoid"):
         outputs = last.input
         if not _is_alone(last):
             linear = type(last).from_config(last.get_config() | {"activation": "linear", "name": f"{last.name}_logits"})
             outputs = linear(last.input)
             linear.set_weights(last.get_weights())
-    if of_two:
+    if is_binary:
         halves = layers.Dense(2, use_bias=False, dtype="float32", name="of_two_classes")
         outputs = halves(outputs)
         halves.set_weights([np.array([[-0.5, 0.5]])])
     return keras.Model(model.inputs, outputs, name=model.name)
 
 
-def code_tensor(model: keras.Model) -> KerasTensor:
+def embedding_tensor(model: keras.Model) -> KerasTensor:
     """Return the input of a classifier's last layer, or the output of any other network, of one flat graph."""
     last, kind = _ending(model)
     if kind != "softmax" and (kind, model.outputs[0].shape[-1]) != ("sigmoid", 1):
@@ -74,7 +74,7 @@ def _ending(model: keras.Model) -> tuple[keras.Operation, str]:
     last = next(each for each in reversed(graph.operations) if not _passes(each))
     if isinstance(last, keras.Model) and hasattr(last, "inputs"):
         return _ending(last)
-    kind, activation = ALONE.get(type(last).__name__, ""), getattr(last, "activation", None)
+    kind, activation = KIND_OF_CLASS.get(type(last).__name__, ""), getattr(last, "activation", None)
     kind = next((name for name in KINDS if activation is getattr(keras.activations, name)), kind)
     return last, kind if kind != "linear" or isinstance(last, LINEAR) else ""
 

@@ -1,7 +1,7 @@
 """Animals-10, five classes: InceptionV3 from scratch and with frozen ImageNet weights.
 
 Run:        python run.py finetune --recipe animals_mobilenet
-            python run.py recipes replay animals
+            python run.py recipes reproduce animals
 Published:  validation 0.92 from scratch, 0.99 with ImageNet weights (n=2627, the same images as test)
 Here:       results/animals.csv
 """
@@ -9,8 +9,8 @@ Here:       results/animals.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import BackboneModel
-from marinecv.training.recipe import METRICS, DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel
+from marinecv.training.recipe import METRICS, DataConfig, Recipe, Training
 
 N = 2627
 FROM_SCRATCH = {"accuracy": "0.92", "macro_precision": "0.91", "macro_recall": "0.90", "macro_f1": "0.90"}
@@ -18,14 +18,14 @@ ADAM = Recipe(
     name="animals_inceptionv3_adam",
     title="Animals, InceptionV3 from scratch, Adam",
     report="animals",
-    data=DataChoice(name="animals10_5", split_by="stratified", fractions=(0.8, 0.2, 0.0)),
+    data=DataConfig(name="animals10_5", split_by="stratified", fractions=(0.8, 0.2, 0.0)),
     image=ImageSpec(height=244, width=244, fit="stretch"),
     model=BackboneModel(
         backbone="inceptionv3", weights="none", trainable_layers=None, dropout=0.0, freeze_batch_norm=False
     ),
     training=Training(optimizer="adam", metrics=METRICS, augmentation=Augmentation(flip=0.5)),
     published={"validation": {**FROM_SCRATCH, "n": N}},
-    chosen="weights of the best epoch by validation loss; images stretched",
+    assumptions="weights of the best epoch by validation loss; images stretched",
 ).with_training(epochs=20, batch_size=15, early_stop_patience=20, lr_factor=0.1, lr_patience=20)
 FROZEN = replace(
     ADAM,
@@ -34,7 +34,7 @@ FROZEN = replace(
     model=BackboneModel(backbone="inceptionv3", trainable_layers=0, hidden=(512,), dropout=0.0),
     training=replace(ADAM.training, epochs=7, batch_size=64, early_stop_patience=4, lr_patience=5),
     published={"validation": {"accuracy": "0.99", "macro_f1": "0.99", "n": N}},
-    chosen="factor 0.1; images stretched",
+    assumptions="factor 0.1; images stretched",
 )
 MOBILENET = replace(  # ours: a head trained on cached features
     FROZEN,
@@ -43,8 +43,10 @@ MOBILENET = replace(  # ours: a head trained on cached features
     image=ImageSpec(height=288, width=288),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
     published={},
-    chosen="everything, by cross-validation in some eight trials: 288 pixels, padded, l2",
-).with_training(learning_rate=3e-3, l2=2e-3, epochs=120, batch_size=32, early_stop_patience=40, lr_patience=12, bank=1)
+    assumptions="everything, by cross-validation in some eight trials: 288 pixels, padded, l2",
+).with_training(
+    learning_rate=3e-3, l2=2e-3, epochs=120, batch_size=32, early_stop_patience=40, lr_patience=12, cache_features=1
+)
 RECIPES = {
     recipe.name: recipe
     for recipe in [
@@ -56,7 +58,7 @@ RECIPES = {
             training=replace(ADAM.training, optimizer="sgd", learning_rate=1e-2, momentum=0.9),
             published={},
             claim="tried, no metric",
-            chosen="SGD 1e-2 with momentum 0.9; images stretched",
+            assumptions="SGD 1e-2 with momentum 0.9; images stretched",
         ),
         FROZEN,
         replace(  # the report advises this for larger data sets: first the head, then all layers
@@ -66,7 +68,7 @@ RECIPES = {
             model=replace(FROZEN.model, trainable_layers=None),
             training=replace(FROZEN.training, epochs=14, head_epochs=7, learning_rate=1e-5),
             published={},
-            chosen="7 epochs of the head, 7 of all layers at 1e-5; images stretched",
+            assumptions="7 epochs of the head, 7 of all layers at 1e-5; images stretched",
         ),
         MOBILENET,
     ]

@@ -12,14 +12,14 @@ Here:       results/aquarium_finetune.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import BackboneModel, ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel, ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 SCRATCH_CHOSEN = (
     "kernels, pools, filters, dense 128, dropout 0.5, initial learning rate, batch 32, at most 60 epochs, early stop "
-    "after 12; flip 0.5, rotation 10 degrees, zoom and crop 0.1; standardised per image"
+    "after 12; flip 0.5, rotation 10 degrees, zoom and crop 0.1; standardized per image"
 )
-SMALL_MOVES = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
+SMALL_AUGMENTATION = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
 
 
 def published(validation: str, test: str) -> dict:
@@ -31,14 +31,14 @@ BEST = Recipe(
     name="aquarium_four_conv",
     title="Aquarium from scratch: four convolutions",
     report="aquarium",
-    data=DataChoice(name="aquarium"),
-    image=ImageSpec(height=64, width=64, canvas_px=1024),
+    data=DataConfig(name="aquarium"),
+    image=ImageSpec(height=64, width=64, letterbox_px=1024),
     model=ScratchModel(filters=(32, 64, 128, 128), kernels=(3, 3, 3, 3), pools=(2, 2, 2, 2)),
     training=Training(
-        learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_MOVES
+        learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_AUGMENTATION
     ),
     published=published("0.7480", "0.8730"),
-    chosen=SCRATCH_CHOSEN,
+    assumptions=SCRATCH_CHOSEN,
 )
 GRID = [  # the report's table
     BEST,
@@ -65,13 +65,13 @@ SYNTHETIC = replace(  # tried in the report
     title="Aquarium from scratch: four convolutions, with synthetic images",
     data=replace(BEST.data, synthetic=True),
     published={},
-    chosen=f"{SCRATCH_CHOSEN}; synthetic images from every train image whose second class is not fish",
+    assumptions=f"{SCRATCH_CHOSEN}; synthetic images from every train image whose second class is not fish",
 )
 SCRATCH = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC]}
 
 PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
 PATIENCES = tuple(PUBLISHED)
-WINNER = 2
+BEST_PATIENCE = 2
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # small enough for a laptop
 CHOSEN = (
     "factor 0.2, RMSprop 1e-4, batch 32, at most 60 epochs, early stop after 12; global average, dropout 0.2, softmax; "
@@ -82,19 +82,19 @@ CHOSEN = (
 def row(backbone: str, patience: int) -> Recipe:
     """Return a recipe of the report's table, for its backbone or another one."""
     is_report = backbone == "mobilenetv3large"
-    normalisation = "standardise" if is_report else "backbone"
+    normalization = "standardize" if is_report else "backbone"
     return replace(
         BEST,
         name=f"aquarium_{backbone}_p{patience}",
         title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
-        image=ImageSpec(height=224, width=224, canvas_px=1024),
-        model=BackboneModel(backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalisation=normalisation),
+        image=ImageSpec(height=224, width=224, letterbox_px=1024),
+        model=BackboneModel(backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalization=normalization),
         published=PUBLISHED[patience] if is_report else {},
-        chosen=CHOSEN + ("; standardised per image, as the report says" if is_report else "; 25 epochs"),
+        assumptions=CHOSEN + ("; standardized per image, as the report says" if is_report else "; 25 epochs"),
     ).with_training(learning_rate=1e-4, lr_patience=patience, epochs=60 if is_report else 25)
 
 
-MOBILENET = row("mobilenet", WINNER)
+MOBILENET = row("mobilenet", BEST_PATIENCE)
 LARGE = replace(  # ours: more pixels help more than any learning-rate schedule
     MOBILENET,
     name="aquarium_mobilenet_448",
@@ -102,7 +102,7 @@ LARGE = replace(  # ours: more pixels help more than any learning-rate schedule
     image=replace(MOBILENET.image, height=448, width=448),
     model=replace(MOBILENET.model, dropout=0.4),
     training=replace(MOBILENET.training, optimizer="adam", lr_factor=0.5, lr_patience=3, label_smoothing=0.1),
-    chosen="everything; 448 pixels, with which a linear probe gains three points over 224",
+    assumptions="everything; 448 pixels, with which a linear probe gains three points over 224",
 ).with_training(epochs=16, head_epochs=8, head_learning_rate=3e-3, learning_rate=1e-4)
 LARGER = replace(  # ours: with cached features an epoch of the head takes 0.1 s, so it has many epochs
     MOBILENET,
@@ -111,11 +111,11 @@ LARGER = replace(  # ours: with cached features an epoch of the head takes 0.1 s
     image=replace(MOBILENET.image, height=640, width=640),
     model=replace(MOBILENET.model, trainable_layers=0),
     training=replace(MOBILENET.training, optimizer="adam", label_smoothing=0.1, augmentation=Augmentation(flip=0.5)),
-    chosen="everything, by validation accuracy: 640 pixels, flip only, so that both views are cached",
-).with_training(learning_rate=3e-3, lr_factor=0.5, lr_patience=15, epochs=150, early_stop_patience=40, bank=1)
+    assumptions="everything, by validation accuracy: 640 pixels, flip only, so that both views are cached",
+).with_training(learning_rate=3e-3, lr_factor=0.5, lr_patience=15, epochs=150, early_stop_patience=40, cache_features=1)
 PRETRAINED = {
     recipe.name: recipe
     for recipe in [row(name, patience) for name in ("mobilenetv3large", "mobilenet") for patience in PATIENCES]
-    + [row(name, WINNER) for name in ("mobilenetv2", "inceptionv3", "resnet50", "efficientnetb4")]
+    + [row(name, BEST_PATIENCE) for name in ("mobilenetv2", "inceptionv3", "resnet50", "efficientnetb4")]
     + [LARGE, LARGER]
 }

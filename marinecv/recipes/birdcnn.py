@@ -1,7 +1,7 @@
 """BirdCNN: one small network for 20 bird species, and five changes of it.
 
 Run:        python run.py pretrain --recipe birdcnn_base
-            python run.py recipes replay birdcnn --seeds 3
+            python run.py recipes reproduce birdcnn --seeds 3
 Published:  in words: base is best, then kernel6, then weight_decay and sgd alike; two_conv is below base
 Here:       results/birdcnn.csv
 """
@@ -9,20 +9,20 @@ Here:       results/birdcnn.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 ALL = {"decay_scope": "all"}  # like weight decay in PyTorch optimizers
 BASE = Recipe(
     name="birdcnn_base",
     title="BirdCNN: four convolutions, Adam",
     report="birdcnn",
-    data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
+    data=DataConfig(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
     image=ImageSpec(height=256, width=256, fit="stretch"),
-    model=ScratchModel(filters=(32, 64, 128, 256), dense=512, normalisation="imagenet"),
+    model=ScratchModel(filters=(32, 64, 128, 256), dense=512, normalization="imagenet"),
     training=Training(optimizer="adam", augmentation=Augmentation(flip=0.5, vertical_flip=0.5)),
     claim="loss settles near epoch 20, accuracy peaks at epochs 10 to 12; 40 minutes on a CPU",
-    chosen="batch 32, weights of the best epoch; no early stopping and constant learning rate",
+    assumptions="batch 32, weights of the best epoch; no early stopping and constant learning rate",
 ).with_training(epochs=40, early_stop_patience=40, lr_patience=40, monitor="val_accuracy")
 SHORT = replace(
     BASE,

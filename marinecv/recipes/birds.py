@@ -1,7 +1,7 @@
 """Birds (CUB-200-2011): a CNN from scratch, fine-tuned networks, and networks with attributes as a second input.
 
 Run:        python run.py finetune --recipe birds_mobilenet
-            python run.py recipes replay birds
+            python run.py recipes reproduce birds
 Published:  validation 0.3004 / 0.8923 / 0.8520 / 0.8744 on 20 species (n=223), - / 0.7130 / 0.6845 / 0.6682 on 200
 Here:       results/birds.csv
 """
@@ -9,8 +9,8 @@ Here:       results/birds.csv
 from dataclasses import replace
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.training.model_choice import BackboneModel, MultimodalModel, ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel, MultimodalModel, ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 N = {"cub_x20": 223, "cub_x200": 2358}  # of validation: what int(0.8 n) leaves
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
@@ -27,14 +27,14 @@ CUSTOM_CNN = (
         name="birds_customcnn",
         title="Birds from scratch: three convolutions with batch normalization",
         report="birds",
-        data=DataChoice(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
+        data=DataConfig(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
         image=ImageSpec(fit="stretch"),
         model=ScratchModel(filters=(32, 64, 128), kernels=(3, 3, 3), pools=(2, 2, 2), dense=256, batch_norm=True),
         training=Training(optimizer="adam", epochs=50, monitor="val_accuracy", augmentation=SIMPLE),
         published=published("0.3004"),
-        chosen=f"Adam 1e-3; {CHOSEN}",
+        assumptions=f"Adam 1e-3; {CHOSEN}",
     )
-    .with_model(pooling="avg", normalisation="unit")
+    .with_model(pooling="avg", normalization="unit")
     .with_training(lr_factor=0.1, lr_patience=3, early_stop_patience=50, early_stop_reductions=3)
 )
 RESNET50 = replace(
@@ -44,15 +44,16 @@ RESNET50 = replace(
     model=BackboneModel(backbone="resnet50", trainable_blocks=("conv5_",), hidden=(512,), dropout=0.5),
     training=replace(CUSTOM_CNN.training, learning_rate=6.47e-5),
     published=published("0.8923"),
-    chosen=f"pixels in [0, 1], for no other range is stated; batch statistics of the last block are updated; {CHOSEN}",
-).with_model(normalisation="unit", freeze_batch_norm=False)
+    assumptions="pixels in [0, 1], for no other range is stated; batch statistics of the last block are updated; "
+    f"{CHOSEN}",
+).with_model(normalization="unit", freeze_batch_norm=False)
 CONTRACT = replace(
     RESNET50,
     name="birds_resnet50_contract",
     title="Birds, ResNet50, last block trained, inputs in the range of ImageNet",
-    model=replace(RESNET50.model, normalisation="backbone"),
+    model=replace(RESNET50.model, normalization="backbone"),
     published={},
-    chosen=f"the range of ImageNet; {CHOSEN}",
+    assumptions=f"the range of ImageNet; {CHOSEN}",
 )
 EFFICIENTNETB4 = replace(
     RESNET50,
@@ -61,7 +62,7 @@ EFFICIENTNETB4 = replace(
     model=replace(CONTRACT.model, backbone="efficientnetb4", hidden=()),
     training=replace(CUSTOM_CNN.training, learning_rate=1e-3),
     published=published("0.8520"),
-    chosen=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
+    assumptions=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
 ).with_model(trainable_blocks=("block6h", "block7a", "block7b", "top_"))
 MULTIMODAL = replace(
     RESNET50,
@@ -69,11 +70,11 @@ MULTIMODAL = replace(
     title="Birds, ResNet50 and 312 attributes",
     data=replace(RESNET50.data, attributes="image"),
     model=MultimodalModel(
-        backbone="resnet50", trainable_blocks=("conv5_",), normalisation="unit", freeze_batch_norm=False
+        backbone="resnet50", trainable_blocks=("conv5_",), normalization="unit", freeze_batch_norm=False
     ),
     training=replace(RESNET50.training, augmentation=replace(SIMPLE, variants="quadruple")),
     published=published("0.8744"),
-    chosen=f"attributes whatever their certainty; {RESNET50.chosen}",
+    assumptions=f"attributes whatever their certainty; {RESNET50.assumptions}",
 )
 GATED = replace(  # the report's future work
     MULTIMODAL,
@@ -90,9 +91,9 @@ MOBILENET = (
         image=ImageSpec(height=320, width=320),
         model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.5),
         training=replace(
-            CUSTOM_CNN.training, l2=6e-3, label_smoothing=0.1, augmentation=Augmentation(flip=0.5), bank=1
+            CUSTOM_CNN.training, l2=6e-3, label_smoothing=0.1, augmentation=Augmentation(flip=0.5), cache_features=1
         ),
-        chosen="everything, in some ten trials: 320 pixels, l2, flip; both maps by 5 folds of train",
+        assumptions="everything, in some ten trials: 320 pixels, l2, flip; both maps by 5 folds of train",
     )
     .with_model(pooling="avg_max", also_pooled=("conv_pw_12_relu",))
     .with_training(epochs=100, lr_factor=0.5, lr_patience=10, early_stop_patience=40, early_stop_reductions=0)

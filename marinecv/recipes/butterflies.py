@@ -1,7 +1,8 @@
 """Butterflies: autoencoders, and classifiers with few labels that start from their encoders.
 
 Run:        python run.py autoencode --recipe butterflies_denoise
-            python run.py learning-curve --recipe butterflies_fractions --labelled 0.1 0.25 0.3 0.5 0.75 1 --seeds 3
+            python run.py learning-curve --recipe butterflies_fractions --label-fractions 0.1 0.25 0.3 0.5 0.75 1
+            --seeds 3
 Published:  a mean squared error of 0.0315 for the denoiser (the report does not say on which images); test accuracy
             0.606 of the classifier on a frozen encoder with all labels (of 500 images, where this test split has 100)
 """
@@ -9,27 +10,28 @@ Published:  a mean squared error of 0.0315 for the denoiser (the report does not
 from dataclasses import replace
 
 from marinecv.inputs.spec import ImageSpec
-from marinecv.training.model_choice import BackboneModel, DenseAutoencoder, EncoderModel, UNet
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.model_config import BackboneModel, DenseAutoencoder, EncoderModel, UNet
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 UNET = Recipe(
     name="butterflies_unet",
     title="Butterflies, a U-Net autoencoder",
     report="butterflies",
-    data=DataChoice(name="butterflies20"),
+    data=DataConfig(name="butterflies20"),
     image=ImageSpec(height=128, width=128, fit="stretch"),
     model=UNet(convolutions=1),
     training=Training(
         optimizer="adam", batch_size=64, epochs=30, early_stop_patience=5, lr_patience=30, monitor="loss"
     ),
-    chosen="32-64-128-256 filters and 256 for the embedding, one convolution a level; Adam 1e-3, batch 64, 30 epochs",
+    assumptions="32-64-128-256 filters and 256 for the embedding, one convolution a level; Adam 1e-3, batch 64, 30 "
+    "epochs",
 )
 WITHOUT_SKIPS = replace(  # ours: future work in the report
     UNET,
     name="butterflies_unet_without_skips",
     title="Butterflies, a U-Net autoencoder without skip connections",
     model=replace(UNET.model, skips=False),
-    chosen=f"no skip connections, which bypass the embedding; {UNET.chosen}",
+    assumptions=f"no skip connections, which bypass the embedding; {UNET.assumptions}",
 )
 DENOISE = replace(
     UNET,
@@ -39,7 +41,7 @@ DENOISE = replace(
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
     training=replace(UNET.training, batch_size=128, epochs=50, lr_patience=50, monitor="val_loss"),
     published={"validation": {"mse": "0.0315"}},
-    chosen="gray images; early stopping after 5 epochs, by validation loss",
+    assumptions="gray images; early stopping after 5 epochs, by validation loss",
 )
 PLAIN = replace(  # without noise, for comparison
     DENOISE,
@@ -54,7 +56,7 @@ VAE = replace(
     title="Butterflies, a variational denoising autoencoder",
     model=replace(DENOISE.model, variational=True, beta=0.03),
     published={},
-    chosen=f"32 numbers; beta 0.03; with 1 it returns the mean image; {DENOISE.chosen}",
+    assumptions=f"32 numbers; beta 0.03; with 1 it returns the mean image; {DENOISE.assumptions}",
 )
 RECIPES = {recipe.name: recipe for recipe in [UNET, WITHOUT_SKIPS, DENOISE, PLAIN, VAE]}
 
@@ -87,9 +89,9 @@ PUBLISHED_N = 500
 """All fifteen accuracies are k/500 and no other n fits: they are not of the 100 images of this test split."""
 
 
-def published_at(line: str, share: float) -> dict[str, dict]:
+def published_at(line: str, fraction: float) -> dict[str, dict]:
     """Return the published metrics of a recipe at a label fraction; empty if there are none."""
-    figures = PUBLISHED.get(line, {}).get(share)
+    figures = PUBLISHED.get(line, {}).get(fraction)
     return {"test": {**dict(zip(PUBLISHED_METRICS, figures.split(), strict=True)), "n": PUBLISHED_N}} if figures else {}
 
 
@@ -99,14 +101,14 @@ A = replace(
     title="Butterflies, classifier A: from scratch",
     model=EncoderModel(convolutions=1, pooling="flatten"),
     training=replace(UNET.training, learning_rate=1e-4),
-    chosen="the U-Net's encoder, its embedding flattened, dropout 0.2 and softmax",
+    assumptions="the U-Net's encoder, its embedding flattened, dropout 0.2 and softmax",
 )
 B1 = replace(
     A,
     name="butterflies_b1",
     title="Butterflies, classifier B1: on the U-Net's encoder, frozen",
     model=replace(A.model, weights=UNET.name, frozen=True),
-    training=replace(A.training, bank=1),
+    training=replace(A.training, cache_features=1),
 )
 B2 = replace(
     A,
@@ -135,15 +137,15 @@ MOBILENET = replace(  # ours, recommended
     title="Butterflies, mobilenet, frozen",
     image=ImageSpec(height=224, width=224),
     model=BackboneModel(backbone="mobilenet", alpha=0.75, trainable_layers=0, dropout=0.2),
-    training=replace(A.training, learning_rate=3e-3, l2=2e-3, epochs=100, monitor="val_loss", bank=1),
-    chosen="everything: 224 pixels, padded, mean pooled, Adam 3e-3, l2 2e-3; dropout 0.2 on held-out train images",
+    training=replace(A.training, learning_rate=3e-3, l2=2e-3, epochs=100, monitor="val_loss", cache_features=1),
+    assumptions="everything: 224 pixels, padded, mean pooled, Adam 3e-3, l2 2e-3; dropout 0.2 on held-out train images",
 ).with_training(early_stop_patience=30, lr_patience=12, lr_factor=0.5)
 PSEUDO = replace(  # future work in the report: semi-supervised
     MOBILENET,
     name="butterflies_mobilenet_pseudo",
     title="Butterflies, mobilenet, frozen, retrained with pseudo-labels",
     data=replace(MOBILENET.data, pseudo_labels=0.9),
-    chosen=f"pseudo-labels from a probability of 0.9; {MOBILENET.chosen}",
+    assumptions=f"pseudo-labels from a probability of 0.9; {MOBILENET.assumptions}",
 )
 FRACTIONS = {
     recipe.name: replace(recipe, published=published_at(recipe.name, 1.0)) for recipe in [A, B1, B2, MOBILENET, PSEUDO]

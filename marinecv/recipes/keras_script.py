@@ -7,8 +7,8 @@ from textwrap import indent
 from marinecv.choices import WEIGHTS
 from marinecv.inputs.spec import Augmentation
 from marinecv.models.backbones import BACKBONES
-from marinecv.schema import no_such, of_type
-from marinecv.training.model_choice import ModelChoice
+from marinecv.schema import check_type, unknown_name
+from marinecv.training.model_config import ModelConfigs
 from marinecv.training.recipe import Recipe
 
 SCRIPT = '''"""{title}
@@ -43,11 +43,11 @@ def load(path):
 {functions}def dataset(split, training=False):
     """Return batches of a split: {batches}."""
     rows = catalog[catalog["split"] == split]
-{columns}    data = tf.data.Dataset.from_tensor_slices((list(rows["path"]){rest}))
-    data = data.map(lambda path{rest}: (load(path){rest}), num_parallel_calls=tf.data.AUTOTUNE).cache()
+{columns}    data = tf.data.Dataset.from_tensor_slices((list(rows["path"]){labels}))
+    data = data.map(lambda path{labels}: (load(path){labels}), num_parallel_calls=tf.data.AUTOTUNE).cache()
     if training:
         data = {shuffle}
-    data = data.batch(BATCH_SIZE).map(lambda images{rest}: (tf.cast(images, tf.float32){rest}))
+    data = data.batch(BATCH_SIZE).map(lambda images{labels}: (tf.cast(images, tf.float32){labels}))
 {ending}    return data.prefetch(2)
 
 
@@ -68,8 +68,8 @@ for split in ("validation", "test"):
 CLASSES = 'class_names = sorted(set(catalog["class_name"]) - {""})\n'
 LABELS = '    labels = tf.one_hot([class_names.index(name) for name in rows["class_name"]], len(class_names))\n'
 ATTRIBUTES = 'attributes = pd.read_csv(sys.argv[2], dtype={"image_id": str}).set_index("image_id")\n'
-TOLD = '    told = attributes.loc[rows["image_id"]].to_numpy("float32")\n'
-PAIR = '''def pair(images):
+ATTRIBUTE_VALUES = '    attr = attributes.loc[rows["image_id"]].to_numpy("float32")\n'
+PAIR_FUNCTION = '''def pair(images):
     """Return images with salt-and-pepper noise, and the clean images in the output range of the network."""
     chance = tf.random.uniform((tf.shape(images)[0], HEIGHT, WIDTH, 1))
     noisy = tf.where(chance < {salt}, 255.0, tf.where(chance >= 1 - {pepper}, 0.0, images))
@@ -77,7 +77,7 @@ PAIR = '''def pair(images):
 
 
 '''
-MOVE = '''# marinecv uses the same bounds and interpolates once.
+MOVE_FUNCTION = '''# marinecv uses the same bounds and interpolates once.
 rotate = layers.RandomRotation({turn}, fill_mode="constant")
 zoom = layers.RandomZoom((-{zoom}, {zoom}), fill_mode="constant")
 
@@ -90,7 +90,7 @@ def move(image, copy):
 
 
 '''
-CONVOLVE = '''def convolve(x, filters):
+CONVOLVE_FUNCTION = '''def convolve(x, filters):
     """Apply convolutions of 3x3 with ReLU."""
     for _ in range({convolutions}):
         x = layers.Conv2D(filters, 3, padding="same", use_bias={bias})(x)
@@ -99,13 +99,13 @@ CONVOLVE = '''def convolve(x, filters):
 
 
 '''
-RANGES = {  # Keras layers for each function of `marinecv.models.normalise`
-    "standardise": "layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-6)(pixels)",
+NORMALIZATION_LAYERS = {  # Keras layers for each function of `marinecv.models.normalize`
+    "standardize": "layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-6)(pixels)",
     "unit": "layers.Rescaling(1 / 255)(pixels)",
     "imagenet": "layers.Rescaling(1 / 255)(pixels)\n"
     "x = layers.Normalization(mean=(0.485, 0.456, 0.406), variance=(0.229**2, 0.224**2, 0.225**2))(x)",
     "signed_unit": "layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)",
-    "bgr_centred": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
+    "bgr_centerd": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
     "x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)",
     "raw": "pixels  # the network rescales inside",
 }
@@ -121,7 +121,7 @@ def keras_script(recipe: Recipe) -> str:
     The script takes a CSV with the columns `path`, `split` and `class_name`, such as the `catalog.csv` of a run, and
     for some models `attributes.csv` or `encoder.keras`. Raises ValueError for settings that it cannot express.
     """
-    of_type(Recipe, recipe=recipe)
+    check_type(Recipe, recipe=recipe)
     hidden = {
         "model.variational": getattr(recipe.model, "variational", False),
         "training.balanced": recipe.training.balanced,
@@ -140,54 +140,63 @@ def _data(recipe: Recipe) -> dict:
     image, model, bounds = recipe.image, recipe.model, recipe.training.augmentation
     parts = {"height": image.height, "width": image.width, "antialias": image.antialias, "pad": "", "pad_words": ""}
     if image.fit == "pad":
-        side, least = "tf.reduce_max(tf.shape(image)[:2])", f"{image.canvas_px} pixels, or its longer side if more"
-        parts["pad_words"] = f"center it on a black square of {least if image.canvas_px else 'its longer side'}, "
-        parts["pad"] = f"    side = {f'tf.maximum({image.canvas_px}, {side})' if image.canvas_px else side}\n"
+        side, least = "tf.reduce_max(tf.shape(image)[:2])", f"{image.letterbox_px} pixels, or its longer side if more"
+        parts["pad_words"] = f"center it on a black square of {least if image.letterbox_px else 'its longer side'}, "
+        parts["pad"] = f"    side = {f'tf.maximum({image.letterbox_px}, {side})' if image.letterbox_px else side}\n"
         parts["pad"] += "    image = tf.image.resize_with_crop_or_pad(image, side, side)\n"
-    parts |= {"tables": CLASSES, "columns": LABELS, "rest": ", labels", "batches": "images from 0 to 255, labels"}
+    parts |= {
+        "tables": CLASSES,
+        "columns": LABELS,
+        "labels": ", labels",
+        "batches": "images from 0 to 255, labels",
+    }
     parts |= {"functions": "", "shuffle": "data.shuffle(len(rows))", "ending": ""}
     parts["second"] = " encoder.keras" * (model.has_encoder and model.is_pretrained)
     if bounds and bounds.copies > 1:
         by_chance = "tf.where(copy > 0, tf.random.uniform((), 1, 4, tf.int32), 0)"
         which = by_chance if bounds.variants == "simple" else "tf.cast(copy, tf.int32)"
-        parts["functions"] = MOVE.format(turn=round(bounds.rotation_deg / 360, 6), zoom=bounds.zoom, which=which)
+        parts["functions"] = MOVE_FUNCTION.format(
+            turn=round(bounds.rotation_deg / 360, 6), zoom=bounds.zoom, which=which
+        )
         parts["shuffle"] = f"data.repeat({bounds.copies}).enumerate().shuffle({bounds.copies} * len(rows))\n"
         parts["shuffle"] += "        data = data.map(lambda number, row: (move(row[0], number // len(rows)), *row[1:]))"
     if hasattr(model, "convolutions"):
         norm = "        x = layers.BatchNormalization()(x)\n" * model.batch_norm
-        parts["functions"] += CONVOLVE.format(convolutions=model.convolutions, bias=not model.batch_norm, norm=norm)
+        parts["functions"] += CONVOLVE_FUNCTION.format(
+            convolutions=model.convolutions, bias=not model.batch_norm, norm=norm
+        )
     if model.takes_attributes:
-        parts |= {"tables": CLASSES + ATTRIBUTES, "second": " ATTRIBUTES.csv", "columns": LABELS + TOLD}
-        parts |= {"rest": ", told, labels", "batches": "(images from 0 to 255, attributes), one-hot labels"}
-        parts["ending"] = "    data = data.map(lambda images, told, labels: ((images, told), labels))\n"
+        parts |= {"tables": CLASSES + ATTRIBUTES, "second": " ATTRIBUTES.csv", "columns": LABELS + ATTRIBUTE_VALUES}
+        parts |= {"labels": ", attr, labels", "batches": "(images from 0 to 255, attributes), one-hot labels"}
+        parts["ending"] = "    data = data.map(lambda images, attr, labels: ((images, attr), labels))\n"
     elif model.is_autoencoder:
         target = "images / 127.5 - 1" if hasattr(model, "convolutions") else "tf.image.rgb_to_grayscale(images / 255)"
-        parts["functions"] += PAIR.format(salt=model.salt, pepper=model.pepper, target=target)
-        parts |= {"tables": "", "rest": "", "columns": "", "batches": "noisy images and clean ones"}
+        parts["functions"] += PAIR_FUNCTION.format(salt=model.salt, pepper=model.pepper, target=target)
+        parts |= {"tables": "", "labels": "", "columns": "", "batches": "noisy images and clean ones"}
         parts["ending"] = "    data = data.map(pair) if training else data.map(pair).cache()  # with fixed noise\n"
-    if bounds and bounds.copies == 1 and (moves := _moves(bounds)):
+    if bounds and bounds.copies == 1 and (moves := _augmentation(bounds)):
         parts["functions"] = moves + parts["functions"]
-        call = f"data.map(lambda images{parts['rest']}: (augment(images, training=True){parts['rest']}))"
+        call = f"data.map(lambda images{parts['labels']}: (augment(images, training=True){parts['labels']}))"
         parts["ending"] = f"    if training:\n        data = {call}\n" + parts["ending"]
     return parts
 
 
-def _moves(bounds: Augmentation) -> str:
+def _augmentation(bounds: Augmentation) -> str:
     """Return the Keras layers nearest to the augmentation of marinecv."""
     flips, fill = {"horizontal": bounds.flip, "vertical": bounds.vertical_flip}, 'fill_mode="constant"'
-    stock = [f'RandomFlip("{way}")' for way, share in flips.items() if share]
-    stock += [f"RandomRotation({round(bounds.rotation_deg / 360, 6)}, {fill})"] * (bounds.rotation_deg > 0)
-    stock += [f"RandomZoom(({-bounds.zoom}, {bounds.zoom}), {fill})"] * (bounds.zoom > 0)
-    stock += [f"RandomZoom(({-bounds.crop}, 0.0), {fill})"] * (bounds.crop > 0)
-    stock += [f"RandomTranslation({bounds.crop / 4}, {bounds.crop / 4}, {fill})"] * (bounds.crop > 0)
+    keras_layers = [f'RandomFlip("{way}")' for way, fraction in flips.items() if fraction]
+    keras_layers += [f"RandomRotation({round(bounds.rotation_deg / 360, 6)}, {fill})"] * (bounds.rotation_deg > 0)
+    keras_layers += [f"RandomZoom(({-bounds.zoom}, {bounds.zoom}), {fill})"] * (bounds.zoom > 0)
+    keras_layers += [f"RandomZoom(({-bounds.crop}, 0.0), {fill})"] * (bounds.crop > 0)
+    keras_layers += [f"RandomTranslation({bounds.crop / 4}, {bounds.crop / 4}, {fill})"] * (bounds.crop > 0)
     note = f"# The nearest layers of Keras; marinecv flips {bounds.flip:g} of all images horizontally.\n"
-    lines = "".join(f"        layers.{layer},\n" for layer in stock)
-    return f"{note}augment = keras.Sequential(\n    [\n{lines}    ]\n)\n\n\n" if stock else ""
+    lines = "".join(f"        layers.{layer},\n" for layer in keras_layers)
+    return f"{note}augment = keras.Sequential(\n    [\n{lines}    ]\n)\n\n\n" if keras_layers else ""
 
 
 def _model(recipe: Recipe) -> dict:
     """Return the layers between `pixels` and `outputs`."""
-    model, inputs = recipe.model, "[pixels, told]" if recipe.model.takes_attributes else "pixels"
+    model, inputs = recipe.model, "[pixels, attribute_input]" if recipe.model.takes_attributes else "pixels"
     outputs = 'layers.Dense(len(class_names), activation="softmax")(x)'
     if model.is_cnn:
         lines = _cnn(model)
@@ -204,17 +213,17 @@ def _model(recipe: Recipe) -> dict:
     return {"inputs": inputs, "model": "\n".join([*lines, f"outputs = {outputs}"])}
 
 
-def _head(model: ModelChoice) -> list[str]:
+def _head(model: ModelConfigs) -> list[str]:
     drop = f"x = layers.Dropout({model.dropout})(x)"
     dense = [f'x = layers.Dense({units}, activation="relu")(x)' for units in model.hidden]
     return [line for each in dense for line in (each, drop)] or [drop]
 
 
-def _cnn(model: ModelChoice) -> list[str]:
+def _cnn(model: ModelConfigs) -> list[str]:
     blocks = ", ".join(map(str, zip(model.filters, model.kernels, model.pools, strict=True)))
     edge = "same" if model.padding is None else "valid"
     return [
-        f"x = {RANGES[model.normalisation]}",
+        f"x = {NORMALIZATION_LAYERS[model.normalization]}",
         f"for filters, kernel, pool in [{blocks}]:",
         *[f"    x = layers.ZeroPadding2D({model.padding})(x)"] * bool(model.padding),
         f'    x = layers.Conv2D(filters, kernel, padding="{edge}", use_bias={not model.batch_norm})(x)',
@@ -227,10 +236,10 @@ def _cnn(model: ModelChoice) -> list[str]:
     ]
 
 
-def _convolutions(model: ModelChoice) -> list[str]:
+def _convolutions(model: ModelConfigs) -> list[str]:
     """Return the layers of a U-Net, or of its encoder with a head."""
     lines = [
-        f"x, across = {RANGES['signed_unit']}, []",
+        f"x, across = {NORMALIZATION_LAYERS['signed_unit']}, []",
         f"for filters in {list(model.filters)}:",
         "    x = convolve(x, filters)",
         "    across.append(x)",
@@ -250,16 +259,16 @@ def _convolutions(model: ModelChoice) -> list[str]:
     return lines + _head(model)
 
 
-def _backbone(model: ModelChoice) -> list[str]:
+def _backbone(model: ModelConfigs) -> list[str]:
     if model.backbone not in BACKBONES:
-        raise ValueError(no_such("backbone", model.backbone, BACKBONES))
+        raise ValueError(unknown_name("backbone", model.backbone, BACKBONES))
     entry = BACKBONES[model.backbone]
     options = entry.options | ({"alpha": model.alpha} if entry.has_alpha else {})
     weights = '"imagenet"' if model.weights == "imagenet" else None
     settings = ["include_top=False", f"weights={weights}", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
     lines = [
-        f"x = {RANGES.get(model.normalisation, RANGES[entry.normalise.__name__])}",
+        f"x = {NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize.__name__])}",
         f"base = keras.applications.{entry.factory}(",
         f"    {', '.join(settings)}",
         ")",
@@ -272,16 +281,19 @@ def _backbone(model: ModelChoice) -> list[str]:
     learns += ["not isinstance(layer, layers.BatchNormalization)"] * (model.freeze_batch_norm and learns != ["False"])
     if learns:
         lines += ["for layer in base.layers:", f"    layer.trainable = {' and '.join(learns)}"]
-        rest = ["    if isinstance(layer, layers.Dropout) and not layer.trainable:", "        layer.rate = 0.0"]
-        lines += rest * entry.rescales_inside  # EfficientNet
+        dropout_lines = [
+            "    if isinstance(layer, layers.Dropout) and not layer.trainable:",
+            "        layer.rate = 0.0",
+        ]
+        lines += dropout_lines * entry.rescales_inside  # EfficientNet
     maps = ["base.output", *(f"base.get_layer({json.dumps(name)}).output" for name in model.also_pooled)]
     pooled = [f"layers.{pool}()({of})" for of in maps for pool in POOLS[model.pooling]]
     lines += [f"x = {pooled[0]}"]
     if len(pooled) > 1:
         lines[-1:] = ["x = layers.Concatenate()(", "    [", *(f"        {each}," for each in pooled), "    ]", ")"]
     if model.takes_attributes:
-        lines += [f"told = keras.Input(({model.attributes},))  # attributes from 0 to 1"]
-        lines += [f'y = layers.Dense({model.attribute_units}, activation="relu")(told)']
+        lines += [f"attribute_input = keras.Input(({model.attributes},))  # attributes from 0 to 1"]
+        lines += [f'y = layers.Dense({model.attribute_units}, activation="relu")(attribute_input)']
         lines += [f"y = layers.Dropout({model.dropout})(y)"]
         gate = f'layers.Dense({model.attribute_units}, activation="sigmoid")(x)'
         lines += [f"y = layers.Multiply()([y, {gate}])"] * (model.fusion == "gated")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from marinecv.data.manifests import Manifest
 from marinecv.recipes import animals, aquarium, birdcnn, birds, butterflies, own_data
-from marinecv.schema import no_such
+from marinecv.schema import unknown_name
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import read_recipe
 
@@ -19,7 +19,10 @@ FAMILIES = {
     butterflies.FAMILY: butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
-ALSO = {"search": ("pretrain", "finetune"), "learning-curve": ("pretrain", "finetune")}  # command -> other recipes
+OTHER_COMMANDS = {
+    "search": ("pretrain", "finetune"),
+    "learning-curve": ("pretrain", "finetune"),
+}  # command -> other recipes
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
 QUICK = {"training.epochs": 2, "data.limit": 120}  # settings of a shortened run
 
@@ -40,13 +43,13 @@ def is_own(manifest: Manifest, recipe: Recipe) -> bool:
 
 def recipe_for(manifest: Manifest | None) -> Recipe:
     """Return the default recipe for images: that of the aquarium report, else a MobileNet head."""
-    best = aquarium.row("mobilenetv3large", aquarium.WINNER)
+    best = aquarium.row("mobilenetv3large", aquarium.BEST_PATIENCE)
     return own_data.head() if manifest and is_own(manifest, best) else best
 
 
 def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recipe:
     """Return a recipe by name, `.toml` or `.json` file or run folder; ValueError if `command` does not train it."""
-    commands = (command, *ALSO.get(command, ()))
+    commands = (command, *OTHER_COMMANDS.get(command, ()))
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
         if path.is_dir():
@@ -57,12 +60,12 @@ def recipe_named(recipe: Recipe | str | os.PathLike, command: str = "") -> Recip
             recipe = RECIPES[str(recipe)]
         else:
             known = [name for name, known in RECIPES.items() if not command or command_of(known) in commands]
-            raise ValueError(no_such("recipe", str(recipe), known))
+            raise ValueError(unknown_name("recipe", str(recipe), known))
     if command and command_of(recipe) not in commands:
-        raise ValueError(for_another(recipe))
+        raise ValueError(wrong_command_message(recipe))
     return recipe
 
 
-def for_another(recipe: Recipe) -> str:
+def wrong_command_message(recipe: Recipe) -> str:
     """Return the error message that names the command for a recipe."""
     return f"{recipe.name} is for another command: {command_of(recipe)} --recipe {recipe.name}."

@@ -5,34 +5,41 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from marinecv.inputs.rgb import open_rgb
-from marinecv.report.style import COLOURS, FAINT, INK, font_file, new_figure, short, styled
+from marinecv.inputs.to_rgb import open_rgb
+from marinecv.report.style import COLORS, FAINT, INK, font_file, new_figure, short_name, styled
 
-CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "grey": INK}
-LEVELS_A_BIN = 4
+CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "gray": INK}
+LEVELS_PER_BIN = 4
 SAMPLE_PX = 256
-MOST_BARS = 60
+MAX_NAMED_BARS = 60
 """Number of classes up to which each bar has its name."""
 
 
 @styled
 def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MOST_BARS` without names."""
+    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MAX_NAMED_BARS` without names."""
     classes = counts[counts["class_name"] != "total"]
-    many = len(classes) > MOST_BARS
-    figure = new_figure(6, 6 if many else 1.2 + 0.3 * len(classes), demonstration)
+    has_many_classes = len(classes) > MAX_NAMED_BARS
+    figure = new_figure(6, 6 if has_many_classes else 1.2 + 0.3 * len(classes), demonstration)
     axis = figure.subplots()
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
-    splits = [column for column in classes if column not in ("class_name", "total", "share")]
-    for split, colour in class_colours(splits).items():
-        axis.barh(rows, classes[split], left=left, height=1 if many else 0.65, color=colour, label=split or "no split")
+    splits = [column for column in classes if column not in ("class_name", "total", "fraction")]
+    for split, color in class_colors(splits).items():
+        axis.barh(
+            rows,
+            classes[split],
+            left=left,
+            height=1 if has_many_classes else 0.65,
+            color=color,
+            label=split or "no split",
+        )
         left += classes[split].to_numpy()
-    if many:
+    if has_many_classes:
         axis.set(yticks=[], ylabel=f"{len(classes)} classes, the largest on top")
     else:
         for row, total in zip(rows, left, strict=True):
             axis.text(total, row, f" {total:.0f}", va="center")
-        axis.set_yticks(rows, classes["class_name"].map(short))
+        axis.set_yticks(rows, classes["class_name"].map(short_name))
     axis.set(ylim=(len(rows) - 0.4, -0.6), xlabel="usable images")
     axis.grid(axis="x")
     if splits != [""]:
@@ -46,7 +53,7 @@ def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
     figure = new_figure(5, 4.2, demonstration)
     axis = figure.subplots()
     area = 900 * sizes["count"] / sizes["count"].max()
-    axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLOURS[0], alpha=0.6, linewidths=0)
+    axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLORS[0], alpha=0.6, linewidths=0)
     axis.margins(0.25)
     axis.set(xlabel="width (px)", ylabel="height (px)")
     axis.grid()
@@ -58,9 +65,9 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
     """Draw an `intensity_histogram` in 64 bins, one line a channel, and mark the middle level 128."""
     figure = new_figure(6, 3, demonstration)
     axis = figure.subplots()
-    bins = histogram.groupby(histogram["level"] // LEVELS_A_BIN * LEVELS_A_BIN).sum()
-    for channel, colour in CHANNELS.items():
-        axis.plot(bins.index, bins[channel], color=colour, label=channel, linewidth=1.8 if channel == "grey" else 1.2)
+    bins = histogram.groupby(histogram["level"] // LEVELS_PER_BIN * LEVELS_PER_BIN).sum()
+    for channel, color in CHANNELS.items():
+        axis.plot(bins.index, bins[channel], color=color, label=channel, linewidth=1.8 if channel == "gray" else 1.2)
     axis.axvline(128, color=FAINT, zorder=0)
     axis.set(xlim=(0, 255), xlabel="level (0 black, 255 full)", ylabel="fraction of pixels")
     axis.set_ylim(bottom=0)
@@ -70,11 +77,11 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
 
 
 @styled
-def spread_figure(values: pd.Series, label: str, demonstration: bool = False) -> Figure:
+def histogram_figure(values: pd.Series, label: str, demonstration: bool = False) -> Figure:
     """Draw a histogram of one value an image; missing values are left out."""
     figure = new_figure(6, 2.6, demonstration)
     axis = figure.subplots()
-    axis.hist(values.dropna(), bins=30, color=COLOURS[0], alpha=0.8)
+    axis.hist(values.dropna(), bins=30, color=COLORS[0], alpha=0.8)
     axis.set(xlabel=label, ylabel="images")
     axis.grid(axis="y")
     return figure
@@ -90,14 +97,14 @@ def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration:
         axis.axis("off")
     for axis, picture, title in zip(axes, pictures, titles, strict=False):
         axis.imshow(np.asarray(picture))
-        axis.set_title(short(title), fontsize=8, fontweight="normal", loc="center")
+        axis.set_title(short_name(title), fontsize=8, fontweight="normal", loc="center")
     return figure
 
 
-def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side: int = SAMPLE_PX) -> Image.Image:
+def draw_boxes(path: str, boxes: pd.DataFrame, colors: dict[str, str], side: int = SAMPLE_PX) -> Image.Image:
     """Open an image as RGB, shrink it to at most `side` pixels, and draw its boxes and class names.
 
-    Box corners are in pixels of the image after EXIF rotation; `colours` come from `class_colours`.
+    Box corners are in pixels of the image after EXIF rotation; `colors` come from `class_colors`.
     """
     picture = open_rgb(path)
     scale = min(1.0, side / max(picture.size))
@@ -105,15 +112,15 @@ def boxed_picture(path: str, boxes: pd.DataFrame, colours: dict[str, str], side:
     pen = ImageDraw.Draw(picture)
     for box in boxes.itertuples():
         corners = [corner * scale for corner in (box.xmin, box.ymin, box.xmax, box.ymax)]
-        pen.rectangle(corners, outline=colours[box.class_name], width=2)
+        pen.rectangle(corners, outline=colors[box.class_name], width=2)
         if corners[2] - corners[0] > 40:  # a name would hide a small animal
-            position, name = (corners[0] + 3, corners[1] + 2), short(box.class_name, 24)
+            position, name = (corners[0] + 3, corners[1] + 2), short_name(box.class_name, 24)
             font = ImageFont.truetype(font_file(name), size=11)
-            pen.rectangle(pen.textbbox(position, name, font=font), fill=colours[box.class_name])
+            pen.rectangle(pen.textbbox(position, name, font=font), fill=colors[box.class_name])
             pen.text(position, name, fill="white", font=font)
     return picture
 
 
-def class_colours(class_names: list[str]) -> dict[str, str]:
+def class_colors(class_names: list[str]) -> dict[str, str]:
     """Return a color for each class; colors repeat from the ninth class on."""
-    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(class_names)}
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(class_names)}

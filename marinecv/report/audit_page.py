@@ -5,21 +5,30 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.findings import BOXES, FLIPS, UNSURE, Finding, agree, cases_table, counted, findings_table
-from marinecv.audit.judge import is_split
+from marinecv.audit.findings import (
+    BOXES,
+    FLIPS,
+    UNSURE,
+    Finding,
+    cases_table,
+    findings_table,
+    singular_or_plural,
+    with_count,
+)
+from marinecv.audit.run_audit import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.user_tables import is_usable, usable
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.estimates import interval_text
+from marinecv.files.csv_tables import write_table
 from marinecv.report import audit_figures
-from marinecv.report.audit_figures import boxed_picture, class_colours
+from marinecv.report.audit_figures import class_colors, draw_boxes
 from marinecv.report.figures import save_png
-from marinecv.report.html import jpeg_address, shown, thumbnail, write_page
-from marinecv.tables import write_table
+from marinecv.report.html import jpeg_data_url, save_and_embed, thumbnail, write_page
 
-MOST_ROWS = 30
-MOST_SIZES = 12
-MOST_CASES = 8  # of a finding
-BOXED = (BOXES, UNSURE, FLIPS)  # findings about boxes, whose images show them
+MAX_ROWS = 30
+MAX_SIZES = 12
+MAX_CASES = 8  # of a finding
+FINDINGS_WITH_BOXES = (BOXES, UNSURE, FLIPS)  # findings about boxes, whose images show them
 NO_SPLIT = "no split"
 
 
@@ -31,14 +40,14 @@ def write_audit_report(
     tables: dict[str, pd.DataFrame],
     findings: Sequence[Finding] = (),
     leak: dict | None = None,
-    looked_at: str = "",
+    reviewed: str = "",
     samples: int = 12,
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
     """Write `report.html`, every table as CSV and the figures as PNG into an existing folder; return the page.
 
-    `tables` come from `audit_images`, `leak` from `leak_index`; `looked_at` describes the images behind the findings.
+    `tables` come from `audit_images`, `leak` from `leakage_index`; `reviewed` describes the images behind the findings.
     """
     folder = Path(folder)
     files = {**tables, "findings": findings_table(findings), "cases": cases_table(findings)}
@@ -53,31 +62,31 @@ def write_audit_report(
         title=f"Audit of {name}",
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
-        findings=shown_findings(findings, catalog, boxes),
-        verdict=verdict(findings),
-        looked_at=looked_at,
-        leak=_records(leak and leak["scores"].query("figure == 'accuracy'")),
-        difference=f"Difference on the same {leak['n']:,} images: {leak['difference']:.3f} ({interval_words(leak)})."
+        findings=finding_items(findings, catalog, boxes),
+        verdict=findings_summary(findings),
+        reviewed=reviewed,
+        leak=_records(leak and leak["scores"].query("metric == 'accuracy'")),
+        difference=f"Difference on the same {leak['n']:,} images: {leak['difference']:.3f} ({interval_text(leak)})."
         if leak and leak["n"]
         else "",
         published=is_split(catalog),
-        samples=_samples(folder, catalog, boxes, samples, seed, "label_shares" in tables, demonstration),
+        samples=_samples(folder, catalog, boxes, samples, seed, "class_dominance" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
         counts=_records(tables["class_counts"]),
-        counts_columns={"class_name": "class", **splits, "total": "total", "share": "fraction"},
-        shares=_records(tables.get("label_shares")),
+        counts_columns={"class_name": "class", **splits, "total": "total", "fraction": "fraction"},
+        shares=_records(tables.get("class_dominance")),
         changes=_records(tables.get("class_changes")),
         changes_columns={"rule": "rule", **splits, "total": "changed", "n": "of"},
         unsure_below=UNSURE_BELOW,
         size_rows=_records(tables["size_table"].replace({"split": {"": NO_SPLIT}})),
-        sizes=_records(sizes.head(MOST_SIZES)),
-        more_sizes=max(0, len(sizes) - MOST_SIZES),
+        sizes=_records(sizes.head(MAX_SIZES)),
+        more_sizes=max(0, len(sizes) - MAX_SIZES),
         intensity=_records(tables.get("intensity_summary")),
         sampled=0 if noise is None else len(noise),
         noise_median=None if noise is None else noise["sigma"].median(),
         problems=_records(tables["problems"]),
-        most_problems=MOST_ROWS,
-        box_problems=_records(tables.get("box_problems"))[:MOST_ROWS],
+        most_problems=MAX_ROWS,
+        box_problems=_records(tables.get("box_problems"))[:MAX_ROWS],
         total=len(catalog),
         **_figures(folder / "figures", catalog, tables, demonstration),
     )
@@ -92,8 +101,8 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
     if len(classes) > 1:
         most, least = classes.iloc[0], classes.iloc[-1]
         sentences.append(
-            f"The largest class, {most['class_name']}, has {most['total']:,} usable images, {most['share']:.0%} of all "
-            f"and {most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}, with "
+            f"The largest class, {most['class_name']}, has {most['total']:,} usable images, {most['fraction']:.0%} of "
+            f"all and {most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}, with "
             f"{least['total']:,}; the mean is {classes['total'].mean():.1f}."
             if most["total"] > least["total"]
             else f"Every class has {most['total']:,} usable images."
@@ -107,40 +116,40 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
     if "gray_scale" in tables:
         white = tables["gray_scale"]["white"].iloc[0]
         sentences.append(f"Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white.")
-    if "label_shares" in tables:
-        unsure = tables["label_shares"].query("class_name == 'all'")["unsure"].iloc[0]
+    if "class_dominance" in tables:
+        unsure = tables["class_dominance"].query("class_name == 'all'")["unsure"].iloc[0]
         sentences.append(f"{unsure} labels have a dominance below {UNSURE_BELOW:.0%}.")
     if "noise_estimate" in tables:
-        grey = tables["intensity_summary"].set_index("channel").loc["grey"]
+        gray = tables["intensity_summary"].set_index("channel").loc["gray"]
         sentences.append(
-            f"The mean gray level is {grey['mean']:.0f}; {grey['lower_share']:.0%} of the pixels are below 128."
+            f"The mean gray level is {gray['mean']:.0f}; {gray['lower_fraction']:.0%} of the pixels are below 128."
         )
         sentences.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} gray levels.")
     return " ".join(sentences)
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+def findings_summary(findings: Sequence[Finding]) -> str:
     """Return how many findings are serious and how many are not."""
     serious = sum(finding.serious for finding in findings)
     minor = len(findings) - serious
     if not findings:
         return "No findings."
-    parts = [f"{counted(serious, 'finding')} {agree(serious, 'is', 'are')} serious"] if serious else []
+    parts = [f"{with_count(serious, 'finding')} {singular_or_plural(serious, 'is', 'are')} serious"] if serious else []
     return f"{', '.join([*parts, *([f'{minor:,} worth a look'] if minor else [])])}."
 
 
-def shown_findings(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
-    """Return findings for `findings.html`, each with up to `MOST_CASES` cases of one or two images, and `more`."""
+def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
+    """Return findings for `findings.html`, each with up to `MAX_CASES` cases of one or two images, and `more`."""
     rows = catalog.set_index("image_id")
     good = boxes[is_usable(boxes)] if not boxes.empty else boxes
-    colours = class_colours(sorted(good["class_name"].unique())) if not good.empty else {}
+    colors = class_colors(sorted(good["class_name"].unique())) if not good.empty else {}
 
     def picture(image_id, with_boxes):
         row = rows.loc[image_id]
         label = f"{row['split'] or NO_SPLIT}: {row['class_name']}" if row["class_name"] else row["split"]
         src = thumbnail(row["path"])
         if src and with_boxes:
-            src = jpeg_address(boxed_picture(row["path"], good[good["image_id"] == image_id], colours))
+            src = jpeg_data_url(draw_boxes(row["path"], good[good["image_id"] == image_id], colors))
         return {"src": src, "alt": f"{image_id}, {label}", "lines": [image_id, label]}
 
     items = []
@@ -148,10 +157,14 @@ def shown_findings(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd
         distinct = finding.cases.drop_duplicates(["image_id", "other"])
         cases = [
             {
-                "pictures": [picture(image, finding.name in BOXED) for image in (case.image_id, case.other) if image],
+                "pictures": [
+                    picture(image, finding.name in FINDINGS_WITH_BOXES)
+                    for image in (case.image_id, case.other)
+                    if image
+                ],
                 "note": case.note,
             }
-            for case in distinct.head(MOST_CASES).itertuples()
+            for case in distinct.head(MAX_CASES).itertuples()
         ]
         texts = {key: getattr(finding, key) for key in ("name", "serious", "what", "why", "todo")}
         items.append({**texts, "cases": cases, "more": len(distinct) - len(cases)})
@@ -165,14 +178,15 @@ def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame
         drawn["counts_figure"] = audit_figures.count_figure(tables["class_counts"], demonstration)
         drawn["intensity_figure"] = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
         noise = tables["noise_estimate"]["sigma"]
-        drawn["noise_figure"] = audit_figures.spread_figure(noise, "noise (gray levels)", demonstration)
+        drawn["noise_figure"] = audit_figures.histogram_figure(noise, "noise (gray levels)", demonstration)
     if not tables["distinct_sizes"].empty:
         drawn["sizes_figure"] = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
-    if "label_shares" in tables:
-        dominance = usable(catalog)["share"]
-        drawn["shares_figure"] = audit_figures.spread_figure(dominance, "dominance of the label", demonstration)
+    if "class_dominance" in tables:
+        dominance = usable(catalog)["dominance"]
+        drawn["shares_figure"] = audit_figures.histogram_figure(dominance, "dominance of the label", demonstration)
     return {
-        name: figure and shown(figure, folder / f"{name.removesuffix('_figure')}.png") for name, figure in drawn.items()
+        name: figure and save_and_embed(figure, folder / f"{name.removesuffix('_figure')}.png")
+        for name, figure in drawn.items()
     }
 
 
@@ -193,19 +207,19 @@ def _samples(
     turn = shuffled.groupby("class_name").cumcount()
     chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
     good = boxes[is_usable(boxes)]
-    colours = class_colours(sorted({*good["class_name"], *chosen["class_name"]}))
+    colors = class_colors(sorted({*good["class_name"], *chosen["class_name"]}))
     pictures, titles, items = [], [], []
     for row in chosen.itertuples():
         image_boxes = good[good["image_id"] == row.image_id]
-        picture = boxed_picture(row.path, image_boxes, colours)
+        picture = draw_boxes(row.path, image_boxes, colors)
         lines = [row.class_name]
         if by_boxes:
             counts = image_boxes["class_name"].value_counts()
-            lines = [f"{row.class_name} ({row.share:.2f})"]
+            lines = [f"{row.class_name} ({row.dominance:.2f})"]
             lines += [", ".join(f"{count} {name}" for name, count in counts.items())] if len(counts) else []
         pictures.append(picture)
         titles.append(lines[0])
-        items.append({"src": jpeg_address(picture), "alt": row.image_id, "lines": lines})
+        items.append({"src": jpeg_data_url(picture), "alt": row.image_id, "lines": lines})
     if pictures:
         (folder / "figures").mkdir(exist_ok=True)
         save_png(audit_figures.sample_figure(pictures, titles, demonstration), folder / "figures" / "samples.png")

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from marinecv.report.style import ACCENT, COLOURS, INK, MARKERS, TRAIN, new_figure, short, styled
+from marinecv.report.style import ACCENT, COLORS, INK, MARKERS, TRAIN, new_figure, short_name, styled
 
-NAMES = {
+METRIC_LABELS = {
     "log_loss": "log loss",
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -19,7 +19,7 @@ NAMES = {
     "batched_macro_f1": "F1 in sorted batches",
 }
 """Metrics of `curve_table` and their names on a page."""
-LETTER = 0.016
+LETTER_WIDTH = 0.016
 """Width of a letter of a tick label, as a fraction of the axis."""
 
 
@@ -34,28 +34,35 @@ def learning_curves(
 ) -> Figure:
     """Draw a metric of each recipe by the number of labeled images, its 95% interval as a band.
 
-    `published` has `line, labelled, images, metric, value` (a number) and is drawn as hollow markers.
+    `published` has `line, labeled, images, metric, value` (a number) and is drawn as hollow markers.
     """
-    lines = list(table["line"].unique())
+    lines = list(table["recipe"].unique())
     figure = new_figure(6, 3.6 + 0.2 * len(lines), demonstration)
     axis = figure.subplots()
     for number, line in enumerate(lines):
-        colour = COLOURS[number % len(COLOURS)]
-        marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+        color = COLORS[number % len(COLORS)]
+        marker = MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
         rows = _rows(table, line, metric)
-        axis.fill_between(rows["images"], rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
+        axis.fill_between(rows["images"], rows["low"], rows["high"], color=color, alpha=0.1, linewidth=0)
         # The ends of a band are visible for a single point and among other bands.
-        axis.vlines(rows["images"], rows["low"], rows["high"], color=colour, linewidth=0.8, alpha=0.6)
-        axis.plot(rows["images"], rows["value"], color=colour, marker=marker, markersize=5, label=short(line))
+        axis.vlines(rows["images"], rows["low"], rows["high"], color=color, linewidth=0.8, alpha=0.6)
+        axis.plot(rows["images"], rows["value"], color=color, marker=marker, markersize=5, label=short_name(line))
         if published is not None:
-            theirs = _rows(published, line, metric)
-            axis.plot(theirs["images"], theirs["value"], marker, color=colour, markersize=8, markerfacecolor="none")
+            published_rows = _rows(published, line, metric)
+            axis.plot(
+                published_rows["images"],
+                published_rows["value"],
+                marker,
+                color=color,
+                markersize=8,
+                markerfacecolor="none",
+            )
     if published is not None:
         axis.plot([], [], "o", color=INK, markersize=8, markerfacecolor="none", label="published")
-    axis.set_ylabel(NAMES[metric])
+    axis.set_ylabel(METRIC_LABELS[metric])
     axis.grid(axis="y")
-    fractions = table.drop_duplicates("labelled")
-    labels = [f"{percent(row.labelled)}\n{row.images:,.0f}" for row in fractions.itertuples()]
+    fractions = table.drop_duplicates("label_fraction")
+    labels = [f"{percent(row.label_fraction)}\n{row.images:,.0f}" for row in fractions.itertuples()]
     _image_axis(axis, dict(zip(fractions["images"], labels, strict=True)))
     columns = 1 if max(map(len, lines)) > 28 else 2
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
@@ -66,22 +73,24 @@ def learning_curves(
 def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool = False) -> Figure:
     """Draw the error of a recipe by labeled images, and the fitted power law up to the goal.
 
-    `law` is the row of all classes of `photographs_needed`: `images, fitted, exponent, goal, needed, low, high`.
+    `law` is the row of all classes of `estimate_sample_size`: `images, fitted, exponent, goal, needed, low, high`.
     """
     rows = _rows(table, line, "accuracy")
     figure = new_figure(6, 3.8, demonstration)
     axis = figure.subplots()
     error = 1 - rows["value"]
-    axis.vlines(rows["images"], 1 - rows["high"], 1 - rows["low"], color=COLOURS[0], linewidth=1.2)
-    axis.plot(rows["images"], error, "o", color=COLOURS[0], label=f"observed: {short(line)}")
-    ends = np.array([min(rows["images"].min(), law["images"]), max(law["images"], law["needed"])])
-    along = law["fitted"] * (ends / law["images"]) ** -law["exponent"]
-    axis.plot(ends, along, color=INK, linewidth=1.2, label=f"power law: images to the power -{law['exponent']:.3g}")
+    axis.vlines(rows["images"], 1 - rows["high"], 1 - rows["low"], color=COLORS[0], linewidth=1.2)
+    axis.plot(rows["images"], error, "o", color=COLORS[0], label=f"observed: {short_name(line)}")
+    ends = np.array([min(rows["images"].min(), law["images"]), max(law["images"], law["required_images"])])
+    fitted_error = law["fitted"] * (ends / law["images"]) ** -law["exponent"]
+    axis.plot(
+        ends, fitted_error, color=INK, linewidth=1.2, label=f"power law: images to the power -{law['exponent']:.3g}"
+    )
     axis.axhline(law["goal"], color=TRAIN, linestyle=":", label=f"goal: error {law['goal']:.3g}")
-    label = f"needed: {law['needed']:,.0f} images (95% CI {law['low']:,.0f} to {law['high']:,.0f})"
+    label = f"needed: {law['required_images']:,.0f} images (95% CI {law['low']:,.0f} to {law['high']:,.0f})"
     axis.hlines(law["goal"], law["low"], law["high"], color=ACCENT, linewidth=2.4, alpha=0.6)
-    axis.plot(law["needed"], law["goal"], "D", color=ACCENT, label=label)
-    heights = np.array([law["goal"], *along, *error, *(1 - rows["low"])])
+    axis.plot(law["required_images"], law["goal"], "D", color=ACCENT, label=label)
+    heights = np.array([law["goal"], *fitted_error, *error, *(1 - rows["low"])])
     axis.set_yscale("log")
     axis.set_ylim(heights[heights > 0].min() / 1.3, min(heights.max() * 1.3, 1.05))  # an error of 0 is not drawn
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
@@ -89,20 +98,20 @@ def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(axis="y")
     axis.set_ylabel("error (log)")
-    _image_axis(axis, {images: f"{images:,.0f}" for images in (*rows["images"], law["needed"])})
+    _image_axis(axis, {images: f"{images:,.0f}" for images in (*rows["images"], law["required_images"])})
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=1)
     return figure
 
 
 def _rows(table: pd.DataFrame, line: str, metric: str) -> pd.DataFrame:
-    return table[(table["line"] == line) & (table["metric"] == metric)].sort_values("images")
+    return table[(table["recipe"] == line) & (table["metric"] == metric)].sort_values("images")
 
 
 def _image_axis(axis: Axes, labels: dict[float, str]) -> None:
     """Set a logarithmic axis with these tick labels, from the largest down, without labels that would overlap."""
     axis.set_xscale("log")
     largest, *others = sorted(labels, reverse=True)
-    ticks, letter = [largest], LETTER * np.log(largest / min(labels))
+    ticks, letter = [largest], LETTER_WIDTH * np.log(largest / min(labels))
     for images in others:
         if np.log(ticks[-1] / images) > letter * max(map(len, labels[ticks[-1]].split("\n"))):
             ticks.append(images)

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.learning_curve import BATCH
-from marinecv.evaluation.photographs import next_class
-from marinecv.report.curve_figures import NAMES, law_figure, learning_curves, percent
-from marinecv.report.html import shown, write_page
+from marinecv.evaluation.sample_size import next_class
+from marinecv.report.curve_figures import METRIC_LABELS, law_figure, learning_curves, percent
+from marinecv.report.html import save_and_embed, write_page
 
-DRAWN = ("accuracy", "macro_f1")
-TOLD = {"better": "is better than", "worse": "is worse than", "not told apart": "does not differ significantly from"}
+PLOTTED_METRICS = ("accuracy", "macro_f1")
+OUTCOME_TEXTS = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "not told apart": "does not differ significantly from",
+}
 
 
 def write_curve_report(
@@ -26,8 +30,8 @@ def write_curve_report(
 ) -> Path:
     """Write `curve.html`, and its figures as PNG, into an existing folder; return the page.
 
-    `tables` (`curve_table`) and `differences` (`line_differences`) are by split, `needed` (`photographs_needed`) by
-    recipe; `published` has `line, labelled, split, metric, value` (text, as printed), `n`.
+    `tables` (`curve_table`) and `differences` (`line_differences`) are by split, `needed` (`estimate_sample_size`)
+    by recipe; `published` has `line, labeled, split, metric, value` (text, as printed), `n`.
     """
     figures = Path(folder) / "figures"
     validation = tables["validation"]
@@ -37,7 +41,7 @@ def write_curve_report(
         title=title,
         demonstration=demonstration,
         summary=_summary(validation),
-        names=NAMES,
+        names=METRIC_LABELS,
         batch=BATCH,
         splits=[
             _split(split, table, published, differences.get(split), figures, demonstration)
@@ -46,11 +50,11 @@ def write_curve_report(
         example=_example(validation),
         needed=[
             {
-                "line": line,
-                "law": shown(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
-                if not law["said"] and law["more"]
+                "recipe": line,
+                "law": save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
+                if not law["note"] and law["additional_images"]
                 else None,
-                "sentences": _promises(line, table),
+                "sentences": _sample_size_sentences(line, table),
                 "rows": table.to_dict("records"),
             }
             for number, (line, table) in enumerate(needed.items(), start=1)
@@ -62,12 +66,12 @@ def write_curve_report(
 def _summary(table: pd.DataFrame) -> str:
     """Return the highest accuracy with the most labels and with the fewest."""
     accuracy, sentences = table[table["metric"] == "accuracy"], []
-    for fraction in sorted({accuracy["labelled"].max(), accuracy["labelled"].min()}, reverse=True):
-        rows = accuracy[accuracy["labelled"] == fraction]
+    for fraction in sorted({accuracy["label_fraction"].max(), accuracy["label_fraction"].min()}, reverse=True):
+        rows = accuracy[accuracy["label_fraction"] == fraction]
         best = rows.loc[rows["value"].idxmax()]
         sentences.append(
-            f"With {percent(fraction)} of the labels ({best['images']:,.0f} images) {best['line']} has the highest "
-            f"validation accuracy: {best['value']:.3f} ({interval_words(best)}, n={best['n']}, "
+            f"With {percent(fraction)} of the labels ({best['images']:,.0f} images) {best['recipe']} has the highest "
+            f"validation accuracy: {best['value']:.3f} ({interval_text(best)}, n={best['n']}, "
             f"{_seeds(best['seeds'])})."
         )
     return " ".join(sentences)
@@ -82,21 +86,21 @@ def _split(
     demonstration: bool,
 ) -> dict:
     """Return what the page shows of one split."""
-    n, first, placed, note = table["n"].iloc[0], table["line"].iloc[0], None, ""
+    n, first, published_points, note = table["n"].iloc[0], table["recipe"].iloc[0], None, ""
     published = published[published["split"] == split] if published is not None and len(published) else None
     if published is not None and len(published):
         counts = sorted(set(published["n"]))
         note = f"Published metrics are of {' or '.join(f'{count:,}' for count in counts)} images"
         note += ", as here." if counts == [n] else f", these of {n:,}: they are not comparable."
-        images = table.drop_duplicates("labelled")[["labelled", "images"]]
-        placed = published.merge(images, on="labelled").astype({"value": float})
+        images = table.drop_duplicates("label_fraction")[["label_fraction", "images"]]
+        published_points = published.merge(images, on="label_fraction").astype({"value": float})
     return {
         "split": split,
         "curves": {
-            NAMES[metric]: shown(
-                learning_curves(table, metric, placed, demonstration), figures / f"{metric}_{split}.png"
+            METRIC_LABELS[metric]: save_and_embed(
+                learning_curves(table, metric, published_points, demonstration), figures / f"{metric}_{split}.png"
             )
-            for metric in DRAWN
+            for metric in PLOTTED_METRICS
         },
         "rows": _rows(table, published),
         "n": n,
@@ -109,15 +113,19 @@ def _split(
 
 def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
     """Return one row a recipe and label fraction: its metrics, each with the `published` value or an empty text."""
-    printed = {} if published is None else published.set_index(["line", "labelled", "metric"])["value"].to_dict()
+    printed = (
+        {} if published is None else published.set_index(["recipe", "label_fraction", "metric"])["value"].to_dict()
+    )
     rows = []
-    for (line, fraction), group in table.groupby(["line", "labelled"], sort=False):
+    for (line, fraction), group in table.groupby(["recipe", "label_fraction"], sort=False):
         metrics = {
             row["metric"]: row | {"published": printed.get((line, fraction, row["metric"]), "")}
             for row in group.to_dict("records")
         }
         images, seeds = f"{group['images'].iloc[0]:,.0f} images", _seeds(group["seeds"].iloc[0])
-        rows.append({"line": line, "share": percent(fraction), "images": images, "seeds": seeds, "figures": metrics})
+        rows.append(
+            {"recipe": line, "fraction": percent(fraction), "images": images, "seeds": seeds, "figures": metrics}
+        )
     return rows
 
 
@@ -125,18 +133,18 @@ def _example(table: pd.DataFrame) -> dict:
     """Return the metrics of the recipe and label fraction with the highest accuracy."""
     accuracy = table[table["metric"] == "accuracy"]
     best = accuracy.loc[accuracy["value"].idxmax()]
-    rows = table[(table["line"] == best["line"]) & (table["labelled"] == best["labelled"])]
-    return {"line": best["line"], "share": percent(best["labelled"]), **rows.set_index("metric")["value"]}
+    rows = table[(table["recipe"] == best["recipe"]) & (table["label_fraction"] == best["label_fraction"])]
+    return {"recipe": best["recipe"], "fraction": percent(best["label_fraction"]), **rows.set_index("metric")["value"]}
 
 
 def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
     """Return one sentence a recipe: the label fractions at which it is better than the first, worse, or neither."""
     sentences = []
-    for line, rows in differences.groupby("line", sort=False):
+    for line, rows in differences.groupby("recipe", sort=False):
         clauses = [
             f"{words} {first} with {', '.join(map(percent, sorted(fractions)))} of the labels"
-            for said, words in TOLD.items()
-            if len(fractions := rows.loc[rows["said"] == said, "labelled"])
+            for outcome, words in OUTCOME_TEXTS.items()
+            if len(fractions := rows.loc[rows["note"] == outcome, "label_fraction"])
         ]
         sentences.append(f"{line} {'; '.join(clauses)}.")
     return sentences
@@ -144,30 +152,30 @@ def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
 
 def _differences(differences: pd.DataFrame) -> dict:
     """Return a row a recipe and a column a label fraction; None where a recipe has none."""
-    fractions = sorted(differences["labelled"].unique())
-    cells = {(row["line"], row["labelled"]): row for row in differences.to_dict("records")}
+    fractions = sorted(differences["label_fraction"].unique())
+    cells = {(row["recipe"], row["label_fraction"]): row for row in differences.to_dict("records")}
     return {
         "shares": list(map(percent, fractions)),
-        "rows": {line: [cells.get((line, part)) for part in fractions] for line in differences["line"].unique()},
+        "rows": {line: [cells.get((line, part)) for part in fractions] for line in differences["recipe"].unique()},
     }
 
 
-def _promises(line: str, needed: pd.DataFrame) -> list[str]:
+def _sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
     """Return the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
     sentences = [
         f"With {law['images']:,.0f} labeled images {line} has an error of {law['error']:.3f} over all classes."
     ]
-    if law["said"]:
-        sentences.append(f"No sample-size estimate: {law['said']}.")
-    elif not law["more"]:
+    if law["note"]:
+        sentences.append(f"No sample-size estimate: {law['note']}.")
+    elif not law["additional_images"]:
         sentences.append(f"By the power law it has reached its goal, an error of {law['goal']:.3f}.")
     else:
         sentences.append(
-            f"An error of {law['goal']:.3f} needs {law['needed']:,.0f} images in all "
-            f"(95% CI {law['low']:,.0f} to {law['high']:,.0f}), {law['more']:,.0f} additional images: the error falls "
-            f"as images to the power {-law['exponent']:.2f} "
-            f"(95% CI {-law['exponent_high']:.2f} to {-law['exponent_low']:.2f})."
+            f"An error of {law['goal']:.3f} needs {law['required_images']:,.0f} images in all (95% CI "
+            f"{law['low']:,.0f} to {law['high']:,.0f}), {law['additional_images']:,.0f} additional images: the error "
+            f"falls as images to the power {-law['exponent']:.2f} (95% CI {-law['exponent_high']:.2f} to "
+            f"{-law['exponent_low']:.2f})."
         )
     if name := next_class(needed):
         sentences.append(f"Photograph {name} next: one additional image lowers the error of this class most.")

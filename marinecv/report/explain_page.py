@@ -12,15 +12,15 @@ from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam
 from marinecv.explain.geometry import BLOB_WIDTH, picture_corners
-from marinecv.inputs.rgb import open_rgb
 from marinecv.inputs.spec import ImageSpec
+from marinecv.inputs.to_rgb import open_rgb
 from marinecv.report.figures import save_png
-from marinecv.report.html import jpeg_address, write_page
-from marinecv.report.style import new_figure, short, styled
+from marinecv.report.html import jpeg_data_url, write_page
+from marinecv.report.style import new_figure, short_name, styled
 
 SIDE_PX = 360
 MOST_ON_PAGE = 120
-COLOURS, OPACITY = "inferno", 0.75
+COLORMAP, OPACITY = "inferno", 0.75
 TITLES = {
     "gradcam": "Grad-CAM",
     "gradcam++": "Grad-CAM++",
@@ -28,22 +28,22 @@ TITLES = {
     "saliency": "Saliency (SmoothGrad)",
     "lime": "LIME",
 }
-HOW = {
+METHOD_TEXTS = {
     "gradcam": "The feature maps of the layer, weighted by the mean gradient of the class score over each map.",
     "gradcam++": "The feature maps of the layer, weighted by gradients cell by cell, so that several animals all show.",
     "scorecam": f"The {cam.CHANNELS} feature maps of the layer with the largest variance, each weighted by the "
     "probability of the class when the image is masked with it.",
     "saliency": f"The gradient of the class score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
-    f"image (standard deviation {cam.NOISE_GREY_LEVELS} gray levels).",
+    f"image (standard deviation {cam.NOISE_GRAY_LEVELS} gray levels).",
     "lime": f"About {cam.SUPERPIXELS} superpixels, with their weights in a linear model fitted on "
     f"{cam.SAMPLES} versions of the image with half of them masked; negative weights are left dark.",
 }
 MEASURE_NAMES = {
     "heat": "energy-based pointing game",
-    "centre_heat": "energy of a center blob",
+    "center_heat": "energy of a center blob",
     "area": "box area",
     "pointing": "pointing game",
-    "centre_pointing": "pointing game of the center",
+    "center_pointing": "pointing game of the center",
     "accuracy": "accuracy",
     "animal_only": "accuracy, animals only",
     "background_only": "accuracy, background only",
@@ -79,8 +79,8 @@ def write_explanation(
         demonstration=demonstration,
         summary=summary,
         chance=chance,
-        how=HOW[method],
-        heat=heat_tables(figures),
+        how=METHOD_TEXTS[method],
+        heat=localization_tables(figures),
         groups=_groups(explained.head(MOST_ON_PAGE)),
         more=max(0, len(explained) - MOST_ON_PAGE),
         problems=failed.to_dict("records"),
@@ -100,13 +100,13 @@ def save_overlay(
     `case` has the `path`, `true_class` ("" if unknown), `predicted_class` and `probability` of the image.
     """
     picture, overlay = overlay_pictures(case["path"], heat, spec, boxes)
-    truth = f"true class: {short(case['true_class'], 24)}" if case["true_class"] else "true class unknown"
-    predicted = f"predicted: {short(case['predicted_class'], 24)} {case['probability']:.2f}"
+    truth = f"true class: {short_name(case['true_class'], 24)}" if case["true_class"] else "true class unknown"
+    predicted = f"predicted: {short_name(case['predicted_class'], 24)} {case['probability']:.2f}"
     save_png(overlay_figure(picture, overlay, (truth, predicted), demonstration), path)
     pair = Image.new("RGB", (picture.width * 2 + 4, picture.height), "white")
     pair.paste(picture, (0, 0))
     pair.paste(overlay, (picture.width + 4, 0))
-    return jpeg_address(pair)
+    return jpeg_data_url(pair)
 
 
 def overlay_pictures(
@@ -120,10 +120,10 @@ def overlay_pictures(
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
     scale = min(1.0, SIDE_PX / max(picture.size))
     picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
-    grown = Image.fromarray(heat.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR, box=corners)
-    hot = np.asarray(grown).clip(0, 1)[..., np.newaxis]
-    colour = colormaps[COLOURS](hot[..., 0])[..., :3] * 255
-    mixed = np.asarray(picture) * (1 - OPACITY * hot) + colour * OPACITY * hot
+    resized_heat = Image.fromarray(heat.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR, box=corners)
+    hot = np.asarray(resized_heat).clip(0, 1)[..., np.newaxis]
+    color = colormaps[COLORMAP](hot[..., 0])[..., :3] * 255
+    mixed = np.asarray(picture) * (1 - OPACITY * hot) + color * OPACITY * hot
     overlay = Image.fromarray(mixed.round().astype(np.uint8))
     for image in (picture, overlay):
         pen = ImageDraw.Draw(image)
@@ -146,8 +146,8 @@ def overlay_figure(
     return figure
 
 
-def heat_tables(figures: pd.DataFrame | None) -> list[dict]:
-    """Return rows of `heat_in_box.csv` as one table a split for `heat_in_box.html`, one row a class."""
+def localization_tables(figures: pd.DataFrame | None) -> list[dict]:
+    """Return rows of `heat_in_box.csv` as one table a split for `localization.html`, one row a class."""
     tables = []
     for split, group in [] if figures is None else figures.groupby("split", sort=False):
         rows = [

@@ -12,14 +12,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from marinecv.atomic import whole_file
-from marinecv.report.style import ACCENT, CODES, COLOURS, FAINT, INK, TRAIN, VALIDATION, new_figure, short, styled
+from marinecv.files.atomic import whole_file
+from marinecv.report.style import (
+    ACCENT,
+    COLORS,
+    ESCAPE_CODES,
+    FAINT,
+    INK,
+    TRAIN,
+    VALIDATION,
+    new_figure,
+    short_name,
+    styled,
+)
 
 if TYPE_CHECKING:
     import keras
 
-NO_METRICS = {"epoch", "learning_rate", "seconds"}  # of the columns of a history
-FIRST = ("loss", "accuracy", "precision", "recall")  # of the metrics of a history
+NON_METRIC_COLUMNS = {"epoch", "learning_rate", "seconds"}  # of the columns of a history
+FIRST_METRICS = ("loss", "accuracy", "precision", "recall")  # of the metrics of a history
 
 
 @styled
@@ -44,22 +55,22 @@ def curves(
         ValueError: the history has no epoch or no metric, or metrics of unequal length.
     """
     history = _by_epoch(history)
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NO_METRICS))
-    names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NON_METRIC_COLUMNS))
+    names.sort(key=lambda name: FIRST_METRICS.index(name) if name in FIRST_METRICS else len(FIRST_METRICS))
     has_rate = "learning_rate" in history
     figure = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration)
     heights = [3] * len(names) + [1] * has_rate
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axis, name in zip(axes, names, strict=False):
-        for column, colour, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
+        for column, color, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
                 values = history[["epoch", column]].dropna()  # epochs without validation
-                axis.plot(values["epoch"], values[column], color=colour, label=label, marker=_marker(values))
+                axis.plot(values["epoch"], values[column], color=color, label=label, marker=_marker(values))
         axis.set_title(name.replace("_", " ").capitalize())
         axis.grid(axis="y")
     if has_rate:
-        look = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
-        axes[-1].step(history["epoch"], history["learning_rate"], where="mid", **look)
+        style = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
+        axes[-1].step(history["epoch"], history["learning_rate"], where="mid", **style)
         _rate_axis(axes[-1], history["learning_rate"])
     if best is not None:
         for axis in axes:
@@ -81,11 +92,11 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axis, column in zip(axes, [*titles, "learning_rate"], strict=False):
         for number, (name, history) in enumerate(histories.items()):
-            line = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
-            look = {"color": COLOURS[number % len(COLOURS)], "label": short(name), "marker": _marker(history)}
+            line = ("-", "--", ":", "-.")[number // len(COLORS) % 4]
+            style = {"color": COLORS[number % len(COLORS)], "label": short_name(name), "marker": _marker(history)}
             if column in history:
                 steps = "steps-mid" if column == "learning_rate" else "default"
-                axis.plot(history["epoch"], history[column], line, drawstyle=steps, **look)
+                axis.plot(history["epoch"], history[column], line, drawstyle=steps, **style)
         axis.set_title(titles.get(column, ""))
         axis.grid(axis="y")
     if rates:
@@ -98,7 +109,7 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
 @styled
 def confusion_figure(
     confusion: pd.DataFrame | np.ndarray,
-    normalise: bool = False,
+    normalize: bool = False,
     demonstration: bool = False,
     *,
     class_names: Sequence[str] | None = None,
@@ -110,7 +121,7 @@ def confusion_figure(
 
     Args:
         confusion: (C, C) counts, sums of weights or fractions, from `confusion` or scikit-learn's `confusion_matrix`.
-        normalise: divide each row by its sum, so that the diagonal is the recall; colors always show this fraction.
+        normalize: divide each row by its sum, so that the diagonal is the recall; colors always show this fraction.
         demonstration: label the figure as made of generated demo images.
         class_names: class names of an array, in order; None numbers the classes from 0.
     Raises:
@@ -127,11 +138,11 @@ def confusion_figure(
     axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
         text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
-        text = f"{fractions[i, j]:.2f}".lstrip("0") if normalise else text
-        colour = "white" if fractions[i, j] > 0.6 else INK
-        axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=10 if size <= 12 else 7)
+        text = f"{fractions[i, j]:.2f}".lstrip("0") if normalize else text
+        color = "white" if fractions[i, j] > 0.6 else INK
+        axis.text(j, i, text, ha="center", va="center", color=color, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
-    names = [short(str(name)) for name in confusion.index]
+    names = [short_name(str(name)) for name in confusion.index]
     axis.set_xticks(range(size), names, **slant)
     axis.set_yticks(range(size), names)
     axis.set(xlabel="predicted class", ylabel="true class")
@@ -150,10 +161,10 @@ def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
     figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
     axes = figure.subplots(1, 3, sharey=True)
     rows = np.arange(len(per_class))
-    labels = per_class["class_name"].map(short) + " (" + per_class["support"].astype(str) + ")"
+    labels = per_class["class_name"].map(short_name) + " (" + per_class["support"].astype(str) + ")"
     titles = {"precision": "Precision", "recall": "Recall (accuracy)", "specificity": "Specificity"}
-    for axis, (name, title), colour in zip(axes, titles.items(), COLOURS, strict=False):
-        axis.barh(rows, per_class[name], height=0.6, color=colour, alpha=0.75)
+    for axis, (name, title), color in zip(axes, titles.items(), COLORS, strict=False):
+        axis.barh(rows, per_class[name], height=0.6, color=color, alpha=0.75)
         axis.hlines(rows, per_class[f"{name}_low"], per_class[f"{name}_high"], color=INK, linewidth=1.2)
         axis.set_title(title)
         axis.set_xlim(0, 1)
@@ -172,14 +183,14 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
     Both are `reliability_table` results; None leaves `after` out. Point area grows with the number of images.
     """
     figure = new_figure(6.4, 3.6, demonstration)
-    drawn = [("Before", before, COLOURS[7]), ("After", after, COLOURS[0])]
-    drawn = [("", before, COLOURS[0])] if after is None else drawn
+    drawn = [("Before", before, COLORS[7]), ("After", after, COLORS[0])]
+    drawn = [("", before, COLORS[0])] if after is None else drawn
     axes = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
     most = max(table["n"].max() for _, table, _ in drawn)
-    for axis, (title, table, colour) in zip(axes, drawn, strict=True):
+    for axis, (title, table, color) in zip(axes, drawn, strict=True):
         axis.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        axis.vlines(table["confidence"], table["low"], table["high"], color=colour, linewidth=1.2)
-        axis.scatter(table["confidence"], table["accuracy"], s=12 + 90 * table["n"] / most, color=colour)
+        axis.vlines(table["confidence"], table["low"], table["high"], color=color, linewidth=1.2)
+        axis.scatter(table["confidence"], table["accuracy"], s=12 + 90 * table["n"] / most, color=color)
         axis.set(title=title, xlabel="confidence", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axis.grid(color=FAINT)
@@ -188,12 +199,12 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 
 
 @styled
-def triage_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
-    """Draw a `triage_curve`: selective accuracy by fraction of images reviewed, with its 95% interval and the goal."""
+def selective_accuracy_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
+    """Draw a `selective_accuracy_curve`: selective accuracy by fraction of images reviewed, with its 95% interval and the goal."""
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
-    axis.fill_between(curve["share"], curve["low"], curve["high"], color=COLOURS[0], alpha=0.12, linewidth=0)
-    axis.plot(curve["share"], curve["accuracy"], color=COLOURS[0], marker=".")
+    axis.fill_between(curve["fraction"], curve["low"], curve["high"], color=COLORS[0], alpha=0.12, linewidth=0)
+    axis.plot(curve["fraction"], curve["accuracy"], color=COLORS[0], marker=".")
     axis.axhline(goal, color=ACCENT, linewidth=1, linestyle=":", label=f"goal: {goal:.0%}")
     axis.set(xlabel="images reviewed, most uncertain first", ylabel="accuracy of the other images")
     axis.set_ylim(min(curve["low"].min(), 0.95) - 0.02, 1.02)
@@ -207,13 +218,13 @@ def triage_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False)
 @styled
 def figure_svg(figure: Figure) -> str:
     """Return the figure as one `<svg>` element for a page; equal figures give equal text."""
-    _lay_out(figure)
+    _run_layout(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
     # Ids such as "axes_1" must not repeat on a page of several figures; those of clip paths are hashes and stay.
     svg = re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
-    for code, letter in CODES.items():  # the reader's machine may have a font with that letter
+    for code, letter in ESCAPE_CODES.items():  # the reader's machine may have a font with that letter
         svg = svg.replace(code, letter)
     return svg
 
@@ -225,12 +236,12 @@ def save_png(figure: Figure, path: str | Path) -> None:
     >>> import marinecv as mcv
     >>> mcv.save_png(mcv.curves({"loss": [1.1, 0.7], "val_loss": [1.2, 0.9]}), "curves.png")
     """
-    _lay_out(figure)
+    _run_layout(figure)
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
 
 
-def _lay_out(figure: Figure) -> None:
+def _run_layout(figure: Figure) -> None:
     """Run the layout engine once; matplotlib would run it twice for each file."""
     if layout := figure.get_layout_engine():
         layout.execute(figure)
@@ -245,7 +256,7 @@ def _by_epoch(history) -> pd.DataFrame:
     table = pd.DataFrame({name: np.atleast_1d(values[name]) for name in values}).select_dtypes("number")
     if "epoch" not in table:
         table = table.assign(epoch=np.add(getattr(history, "epoch", np.arange(len(table))), 1))
-    if table.empty or NO_METRICS.issuperset(table):
+    if table.empty or NON_METRIC_COLUMNS.issuperset(table):
         raise ValueError(f"Expected an epoch and a metric in history. Received: {len(table)} of {list(values)}.")
     return table
 

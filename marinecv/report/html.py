@@ -13,15 +13,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from marinecv.atomic import write_text
 from marinecv.choices import SPLITS
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.metrics import confusion
-from marinecv.inputs.rgb import open_rgb
+from marinecv.files.atomic import write_text
+from marinecv.inputs.to_rgb import open_rgb
 from marinecv.report.figures import confusion_figure, figure_svg, save_png
 
 THUMBNAIL_PX = 160
-WIDE = 15
+MIN_CLASSES_TO_SCROLL = 15
 """Number of classes from which a confusion matrix keeps its size and scrolls."""
 
 
@@ -35,7 +35,7 @@ def render(template_name: str, **context) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number_text, "interval": interval_words}
+    environment.filters |= {"number": format_number, "interval": interval_text}
     return environment.get_template(template_name).render(**context)
 
 
@@ -45,18 +45,18 @@ def write_page(path: Path, template_name: str, **context) -> Path:
     return path
 
 
-def shown(figure: Figure, path: Path) -> Markup:
+def save_and_embed(figure: Figure, path: Path) -> Markup:
     """Write a figure as PNG to `path` and return it as SVG for a page; matplotlib escapes the names in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(figure, path)
     return Markup(figure_svg(figure))
 
 
-def matrix(table: pd.DataFrame, path: Path, normalise: bool, demonstration: bool) -> dict:
+def matrix(table: pd.DataFrame, path: Path, normalize: bool, demonstration: bool) -> dict:
     """Draw the confusion matrix of a predictions table; return `svg`, `n` and `wide`."""
     counts = confusion(table)
-    figure = confusion_figure(counts, normalise, demonstration)
-    return {"svg": shown(figure, path), "n": len(table), "wide": len(counts) >= WIDE}
+    figure = confusion_figure(counts, normalize, demonstration)
+    return {"svg": save_and_embed(figure, path), "n": len(table), "wide": len(counts) >= MIN_CLASSES_TO_SCROLL}
 
 
 def thumbnail(path: str | Path) -> str | None:
@@ -66,17 +66,17 @@ def thumbnail(path: str | Path) -> str | None:
     except ValueError:
         return None
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    return jpeg_address(picture)
+    return jpeg_data_url(picture)
 
 
-def jpeg_address(picture: Image.Image) -> str:
+def jpeg_data_url(picture: Image.Image) -> str:
     """Return an image as a JPEG `data:` URL."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def number_text(value: object) -> str:
+def format_number(value: object) -> str:
     """Format a value: 3 significant decimals for small numbers, thousands separators for large ones, NaN as empty."""
     if isinstance(value, bool | str) or not isinstance(value, Real):
         return str(value)
@@ -91,19 +91,19 @@ def number_text(value: object) -> str:
 
 def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the labeled rows of a predictions table by split: train, validation, test, then others by name."""
-    labelled = predictions[predictions["true_class"] != ""]
-    names = set(labelled["split"])
+    labeled = predictions[predictions["true_class"] != ""]
+    names = set(labeled["split"])
     order = [split for split in SPLITS if split in names] + sorted(names.difference(SPLITS))
-    return {split: labelled[labelled["split"] == split] for split in order}
+    return {split: labeled[labeled["split"] == split] for split in order}
 
 
-def flat(data: dict, prefix: str = "") -> list[tuple[str, str]]:
+def flatten_settings(data: dict, prefix: str = "") -> list[tuple[str, str]]:
     """Flatten nested settings to (name, text) pairs: `{"image": {"width": 64}}` gives `("image width", "64")`."""
     pairs = []
     for key, value in data.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
-            pairs += flat(value, f"{name} ")
+            pairs += flatten_settings(value, f"{name} ")
         else:
             pairs.append((name, _setting_text(value)))
     return pairs

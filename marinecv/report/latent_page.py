@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from marinecv.choices import SPLITS
 from marinecv.evaluation.latent import PERPLEXITY, perplexity_of, searches_train
-from marinecv.evaluation.probe import FOLDS
-from marinecv.report.html import shown, thumbnail, write_page
-from marinecv.report.style import COLOURS, MARKERS, new_figure, short, styled
+from marinecv.evaluation.linear_probe import FOLDS
+from marinecv.report.html import save_and_embed, thumbnail, write_page
+from marinecv.report.style import COLORS, MARKERS, new_figure, short_name, styled
 
 CLUSTERINGS = {"points": "Clusters of the t-SNE points", "code": "Clusters of the embeddings"}
-MAPS = {"plain": None, "by_class": "class_name", "by_points": "cluster_points", "by_code": "cluster_code"}
+MAP_COLUMNS = {"plain": None, "by_class": "class_name", "by_points": "cluster_points", "by_code": "cluster_code"}
 MEASURES = {
     "ari": ("ARI (adjusted Rand index)", "Agreement of clusters and classes on image pairs, corrected for chance."),
     "ami": ("AMI (adjusted mutual information)", "Mutual information of cluster and class, corrected for chance."),
@@ -28,9 +28,9 @@ MEASURES = {
         "Distance to the own cluster against the next one, -1 to 1; without classes.",
     ),
 }
-MANY = 24
+MIN_GROUPS_TO_SCROLL = 24
 """Number of groups from which the figure keeps its size on a page and scrolls."""
-HEAVY = 3000
+MAX_VECTOR_POINTS = 3000
 """Number of points above which they are drawn as pixels, so that the page stays small."""
 
 
@@ -51,16 +51,16 @@ def write_latent_report(
 ) -> Path:
     """Write `latent.html`, and its figures as PNG, into an existing folder; return the page.
 
-    `values` is the length of an embedding, `measures` the rows of `latent_measures`, `neighbour_measures` and
+    `values` is the length of an embedding, `measures` the rows of `latent_measures`, `neighbor_measures` and
     `linear_probe`, `images` the ids of images to show with their neighbors, `salt` and `pepper` the noise fractions.
     """
     folder, n = Path(folder), len(points)
     drawn = {
-        name: shown(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
-        for name, by in MAPS.items()
+        name: save_and_embed(latent_figure(points, by, demonstration), folder / "figures" / f"{name}.png")
+        for name, by in MAP_COLUMNS.items()
     }
     lowered = "" if perplexity_of(n) == PERPLEXITY else f" (default {PERPLEXITY:.0f}; lowered for {n} images)"
-    by_measure = measures.set_index(["measure", "of"])
+    by_measure = measures.set_index(["measure", "space"])
     return write_page(
         folder / "latent.html",
         "latent.html",
@@ -72,10 +72,10 @@ def write_latent_report(
         if salt or pepper
         else "",
         perplexity=f"t-SNE of the embeddings, initialized with PCA, perplexity {perplexity_of(n):.3g}{lowered}.",
-        many_classes=points["class_name"].nunique() >= MANY,
+        many_classes=points["class_name"].nunique() >= MIN_GROUPS_TO_SCROLL,
         clusters=points["cluster_code"].nunique(),
-        many_clusters=points["cluster_code"].nunique() >= MANY,
-        tables={name: clusters[clusters["of"] == of].to_dict("records") for of, name in CLUSTERINGS.items()},
+        many_clusters=points["cluster_code"].nunique() >= MIN_GROUPS_TO_SCROLL,
+        tables={name: clusters[clusters["space"] == of].to_dict("records") for of, name in CLUSTERINGS.items()},
         measures=[
             {"name": name, "words": words, "figures": [by_measure.loc[(key, of)].to_dict() for of in CLUSTERINGS]}
             for key, (name, words) in MEASURES.items()
@@ -87,7 +87,7 @@ def write_latent_report(
         nearest=measures[measures["measure"] == "nearest"].to_dict("records"),
         probe=measures[measures["measure"] == "probe"].to_dict("records"),
         folds=FOLDS,
-        sheets=_sheets(rows, nearest, images),
+        sheets=_neighbor_rows(rows, nearest, images),
         **drawn,
     )
 
@@ -103,14 +103,20 @@ def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bo
     axis = figure.subplots()
     axis.set_aspect("equal", adjustable="datalim")
     axis.set(xticks=[], yticks=[])
-    style = {"linestyle": "", "markersize": 4.5, "markeredgewidth": 0, "alpha": 0.75, "rasterized": len(points) > HEAVY}
+    style = {
+        "linestyle": "",
+        "markersize": 4.5,
+        "markeredgewidth": 0,
+        "alpha": 0.75,
+        "rasterized": len(points) > MAX_VECTOR_POINTS,
+    }
     if by is None:
-        axis.plot(points["x"], points["y"], marker="o", color=COLOURS[0], **style)
+        axis.plot(points["x"], points["y"], marker="o", color=COLORS[0], **style)
     for number, group in enumerate(groups):
         group_points = points[points[by] == group]
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
-        label = short(str(group), 24)
-        axis.plot(group_points["x"], group_points["y"], marker=marker, color=colour, label=label, **style)
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number // len(COLORS) % len(MARKERS)]
+        label = short_name(str(group), 24)
+        axis.plot(group_points["x"], group_points["y"], marker=marker, color=color, label=label, **style)
     if groups:
         figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
     return figure
@@ -126,7 +132,7 @@ def _summary(points: pd.DataFrame, values: int) -> str:
     )
 
 
-def _sheets(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) -> dict[str, list]:
+def _neighbor_rows(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) -> dict[str, list]:
     """Return rows of thumbnails, an image and its neighbors, by whether the nearest neighbor has the same class."""
     paths = rows.set_index("image_id")["path"]
     sheets: dict[str, list] = {"Nearest neighbor of the same class": [], "Nearest neighbor of another class": []}
@@ -136,8 +142,8 @@ def _sheets(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) ->
         lines = [f"This image: {first['class_name']}", first["split"], image]
         items = [{"src": thumbnail(paths[image]), "alt": image, "lines": lines}]
         for row in near.itertuples():
-            other = ", another class" if row.neighbour_class != row.class_name else ""
-            lines = [f"{row.similarity:.3f} {row.neighbour_class}", f"{row.neighbour_split}{other}"]
-            items.append({"src": thumbnail(paths[row.neighbour_id]), "alt": row.neighbour_id, "lines": lines})
-        list(sheets.values())[first["class_name"] != first["neighbour_class"]].append(items)
+            other = ", another class" if row.neighbor_class != row.class_name else ""
+            lines = [f"{row.similarity:.3f} {row.neighbor_class}", f"{row.neighbor_split}{other}"]
+            items.append({"src": thumbnail(paths[row.neighbor_id]), "alt": row.neighbor_id, "lines": lines})
+        list(sheets.values())[first["class_name"] != first["neighbor_class"]].append(items)
     return sheets

@@ -7,26 +7,34 @@ from msgspec.structs import asdict
 
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.calibration import temperature_sentence
-from marinecv.evaluation.figures import interval_words
-from marinecv.evaluation.leaks import NOT_LOOKED_FOR, honest_sentences, read_honest_scores
+from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
 from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.evaluation.verdicts import verdict
-from marinecv.explain.in_box import read_figures
+from marinecv.evaluation.published_comparison import compare_with_published
+from marinecv.evaluation.test_usage import count_test_evaluations
+from marinecv.experiments import CHOSEN_ON_TEST
+from marinecv.explain.localization import read_localization
 from marinecv.export.table import read_exports
-from marinecv.looks import looks_at_test
-from marinecv.report.explain_page import heat_tables
-from marinecv.report.figures import class_bars, curves, reliability_figure, triage_figure
-from marinecv.report.html import by_split, flat, matrix, number_text, shown, thumbnail, write_page
-from marinecv.report.restoration_page import write_restoration_report
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_table
+from marinecv.report.explain_page import localization_tables
+from marinecv.report.figures import class_bars, curves, reliability_figure, selective_accuracy_figure
+from marinecv.report.html import (
+    by_split,
+    flatten_settings,
+    format_number,
+    matrix,
+    save_and_embed,
+    thumbnail,
+    write_page,
+)
+from marinecv.report.reconstruction_page import write_reconstruction_report
 from marinecv.run_records import Calibration
-from marinecv.runs import MEND, Run
+from marinecv.runs import FIX_HINTS, Run
 from marinecv.schema import convert
-from marinecv.studies import FLATTERED
-from marinecv.tables import check_columns, numbers, read_table
 from marinecv.training.recipe import check_published
 
-FIGURE_NAMES = {
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "top3_accuracy": "Top-3 accuracy",
@@ -39,8 +47,8 @@ FIGURE_NAMES = {
     "weighted_f1": "F1, weighted average",
     "log_loss": "Log loss (nats)",
 }
-PICTURES_A_PAIR = 6
-READ_OF_A_RECIPE = {"title": str, "name": str, "budget": str, "data": dict, "published": dict[str, dict]}
+MAX_IMAGES_PER_PAIR = 6
+VALIDATED_FIELDS = {"title": str, "name": str, "shortened": str, "data": dict, "published": dict[str, dict]}
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({folder!r})
@@ -55,8 +63,8 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     Missing metrics are computed. Files that contradict each other are a ValueError.
     """
     run = run_folder if isinstance(run_folder, Run) else Run(run_folder)
-    if run.restores:
-        return write_restoration_report(run)
+    if run.is_autoencoder:
+        return write_reconstruction_report(run)
     if not run.path("predictions.csv").is_file():
         raise ValueError(f"{run.folder} has no predictions.csv to report. Expected a finished run: resume it.")
     recipe, demonstration = _recipe(run), run.demonstration
@@ -66,7 +74,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     if not tables:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
-    with run.mending("recipe.json"):
+    with run.with_hint("recipe.json"):
         published = _published(recipe, metrics, demonstration)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
@@ -81,17 +89,19 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         title=recipe.get("title") or recipe.get("name") or run.folder.name,
         demonstration=demonstration,
         summary=f"{judged.capitalize()} accuracy: {accuracy['value']:.1%} of {accuracy['n']} images classified "
-        f"correctly ({interval_words(accuracy, '.1%')}).",
-        honest=_leakage(run, tables),
-        flattered=FLATTERED if run.contract.select_on == "test" else "",
+        f"correctly ({interval_text(accuracy, '.1%')}).",
+        leakage=_leakage(run, tables),
+        flattered=CHOSEN_ON_TEST if run.preprocessing.select_on == "test" else "",
         grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
-        budget=recipe.get("budget", ""),
+        shortened=recipe.get("shortened", ""),
         published=published,
         metrics=metrics,
-        figure_names={key: label for key, label in FIGURE_NAMES.items() if any(key in m for m in metrics.values())},
+        figure_names={key: label for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         attributes=_attribute_scores(run),
-        curves=None if history is None else shown(curves(history, best, demonstration), figures / "curves.png"),
-        timing=[(key.replace("_", " "), number_text(value)) for key, value in timing.items()],
+        curves=None
+        if history is None
+        else save_and_embed(curves(history, best, demonstration), figures / "curves.png"),
+        timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
         matrices=[
             {
                 "split": split,
@@ -104,21 +114,21 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
             {
                 "split": split,
                 "rows": per_class.to_dict("records"),
-                "bars": shown(class_bars(per_class, demonstration), figures / f"classes_{split}.png"),
+                "bars": save_and_embed(class_bars(per_class, demonstration), figures / f"classes_{split}.png"),
             }
             for split, per_class in ((split, per_class_metrics(table)) for split, table in tables.items())
         ],
         judged=judged,
-        pairs=_pairs(tables[judged], paths),
-        losses=_losses(tables[judged], paths),
+        pairs=_confused_pairs(tables[judged], paths),
+        losses=_largest_losses(tables[judged], paths),
         sure=sure,
         drawings=sure and _calibration_drawings(sure, figures, demonstration),
-        heat=heat_tables(read_figures(run)),
+        heat=localization_tables(read_localization(run)),
         exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _excluded(catalog),
-        recipe=flat({key: value for key, value in recipe.items() if key != "published"}),
+        recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),
-        environment=flat(environment),
+        environment=flatten_settings(environment),
         usage=_usage(run, catalog),
     )
 
@@ -135,9 +145,9 @@ def _usage(run: Run, catalog: pd.DataFrame | None) -> str:
 def _recipe(run: Run) -> dict:
     """Return the recipe as plain data, also that of another version; the entries that the page reads are validated."""
     recipe = run.read("recipe.json")
-    with run.mending("recipe.json"):
-        for name in READ_OF_A_RECIPE.keys() & recipe.keys():
-            convert(recipe[name], READ_OF_A_RECIPE[name], f"{name!r} of {run.path('recipe.json')}")
+    with run.with_hint("recipe.json"):
+        for name in VALIDATED_FIELDS.keys() & recipe.keys():
+            convert(recipe[name], VALIDATED_FIELDS[name], f"{name!r} of {run.path('recipe.json')}")
         check_published(recipe.get("published", {}))
     return recipe
 
@@ -147,8 +157,8 @@ def _attribute_scores(run: Run) -> list[dict]:
     path = run.path("attribute_scores.csv")
     if not path.is_file():
         return []
-    with run.mending("attribute_scores.csv"):
-        table = numbers(read_table(path), ("accuracy", "low", "high", "n"), path).astype({"n": int})
+    with run.with_hint("attribute_scores.csv"):
+        table = parse_numbers(read_table(path), ("accuracy", "low", "high", "n"), path).astype({"n": int})
         check_columns(table, ("attributes", "meaning"), path)
         return table.to_dict("records")
 
@@ -165,23 +175,23 @@ def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
             raise ValueError(
                 f"metrics.json and predictions.csv of {run.folder} contradict each other: the {split} accuracy is "
                 f"{accuracy['value']} (n={accuracy['n']}) in the one, {right} of {len(table)} in the other. "
-                f"{MEND['predictions.csv'].format(folder=run.folder)}"
+                f"{FIX_HINTS['predictions.csv'].format(folder=run.folder)}"
             )
     return metrics
 
 
 def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     """Return the leakage check as sentences and rows, and the number of test evaluations as a sentence."""
-    path, looks = run.path("honest.csv"), looks_at_test(run)["sentence"] if "test" in tables else ""
+    path, test_usage = run.path("leakage.csv"), count_test_evaluations(run)["sentence"] if "test" in tables else ""
     if not path.is_file():
-        return {"rows": [], "sentences": [NOT_LOOKED_FOR], "looks": looks, "related": False}
-    with run.mending("honest.csv"):
-        scores = read_honest_scores(path)
-    counts = scores[(scores["split"] == "validation") & (scores["figure"] == "accuracy")]["n"]
+        return {"rows": [], "sentences": [NOT_CHECKED], "test_usage": test_usage, "related": False}
+    with run.with_hint("leakage.csv"):
+        scores = read_leakage_scores(path)
+    counts = scores[(scores["split"] == "validation") & (scores["metric"] == "accuracy")]["n"]
     return {
         "rows": scores.to_dict("records"),
-        "sentences": honest_sentences(scores, retrain=not run.own),
-        "looks": looks,
+        "sentences": leakage_sentences(scores, retrain=not run.is_external),
+        "test_usage": test_usage,
         "related": counts.nunique() > 1,  # fewer images without a related train image than in all
     }
 
@@ -190,22 +200,22 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
     same_split = not demonstration and recipe.get("data", {}).get("split_by") in (None, "published")
     rows = []
-    for split, theirs in recipe.get("published", {}).items():
-        for name in (name for name in theirs if name != "n"):
-            ours = metrics.get(split, {}).get(name) if name in FIGURE_NAMES else None
+    for split, published_metrics in recipe.get("published", {}).items():
+        for name in (name for name in published_metrics if name != "n"):
+            ours = metrics.get(split, {}).get(name) if name in METRIC_NAMES else None
             value, n = (ours["value"], ours["n"]) if ours else (None, None)
             row = {
                 "split": split,
-                "figure": FIGURE_NAMES.get(name, name.replace("_", " ")),
-                "published": theirs[name],
-                "published_n": theirs.get("n", "not stated"),
+                "metric": METRIC_NAMES.get(name, name.replace("_", " ")),
+                "published": published_metrics[name],
+                "published_n": published_metrics.get("n", "not stated"),
                 "ours": value if ours else "",
                 "n": n or "",
-                "verdict": "shortened run" if recipe.get("budget") else "",
+                "verdict": "shortened run" if recipe.get("shortened") else "",
                 "sentence": "",
             }
-            if name == "accuracy" and not recipe.get("budget"):
-                row |= verdict(theirs[name], theirs.get("n"), value, n, same_split)
+            if name == "accuracy" and not recipe.get("shortened"):
+                row |= compare_with_published(published_metrics[name], published_metrics.get("n"), value, n, same_split)
             rows.append(row)
     return rows
 
@@ -221,22 +231,22 @@ def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool)
         return {}
     before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
     reliability = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
-    triage = triage_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
+    triage = selective_accuracy_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
     return {
         "sentence": temperature_sentence(sure),
-        "reliability": shown(reliability, figures / "reliability.png"),
-        "triage": shown(triage, figures / "triage.png"),
+        "reliability": save_and_embed(reliability, figures / "reliability.png"),
+        "triage": save_and_embed(triage, figures / "triage.png"),
     }
 
 
-def _pairs(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
+def _confused_pairs(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
     pairs = confused_pairs(table).to_dict("records")
     for pair in pairs:
-        pair["pictures"] = [_picture(image_id, paths, []) for image_id in pair["image_ids"][:PICTURES_A_PAIR]]
+        pair["pictures"] = [_picture(image_id, paths, []) for image_id in pair["image_ids"][:MAX_IMAGES_PER_PAIR]]
     return pairs
 
 
-def _losses(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
+def _largest_losses(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
     pictures = []
     for row in worst_losses(table).itertuples():
         lines = [f"{row.true_class}: {row.p_true:.3f}"]

@@ -8,18 +8,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from marinecv.evaluation.figures import interval_words
-from marinecv.report.html import shown, write_page
-from marinecv.report.style import ACCENT, COLOURS, INK, TRAIN, new_figure, styled
+from marinecv.evaluation.estimates import interval_text
+from marinecv.report.html import save_and_embed, write_page
+from marinecv.report.style import ACCENT, COLORS, INK, TRAIN, new_figure, styled
 from marinecv.runs import Run
 from marinecv.search.folder import Search
-from marinecv.search.importance import FEWEST, ROUGH_BELOW, importance
+from marinecv.search.importance import FEW_TRIALS, MIN_TRIALS, importance
 from marinecv.search.space import Parameter
 
-FIRST = {"number": "trial", "status": "status", "value": "accuracy", "loss": "loss"}
-LAST = {"best_epoch": "best epoch", "epochs": "epochs", "seconds": "seconds"}
-VALUE = "validation accuracy"
-DONE = COLOURS[0]
+FIRST_COLUMNS = {"number": "trial", "status": "status", "value": "accuracy", "loss": "loss"}
+LAST_COLUMNS = {"best_epoch": "best epoch", "epochs": "epochs", "seconds": "seconds"}
+VALUE_LABEL = "validation accuracy"
+DONE_COLOR = COLORS[0]
 
 
 def write_search_report(search_folder: str | Path) -> Path:
@@ -29,12 +29,12 @@ def write_search_report(search_folder: str | Path) -> Path:
     figures, number = search.folder / "figures", best.number if best else None
     space = search.space[::-1]  # the most important parameters are last, for grid search
     names = {parameter.name: parameter.name.replace("_", " ") for parameter in space}
-    drawn, mattered = dict.fromkeys(("history", "slices", "importances")), importance(search)
+    drawn, importances = dict.fromkeys(("history", "slices", "importances")), importance(search)
     if best:
-        drawn["history"] = shown(trials_figure(table, number, demonstration), figures / "trials.png")
-        drawn["slices"] = shown(slice_figure(table, space, number, demonstration), figures / "slices.png")
-    if mattered is not None:
-        drawn["importances"] = shown(importance_figure(mattered, demonstration), figures / "importance.png")
+        drawn["history"] = save_and_embed(trials_figure(table, number, demonstration), figures / "trials.png")
+        drawn["slices"] = save_and_embed(slice_figure(table, space, number, demonstration), figures / "slices.png")
+    if importances is not None:
+        drawn["importances"] = save_and_embed(importance_figure(importances, demonstration), figures / "importance.png")
     done = int((table["status"] == "done").sum()) if len(table) else 0
     return write_page(
         search.folder / "report.html",
@@ -47,13 +47,13 @@ def write_search_report(search_folder: str | Path) -> Path:
             | {"best": row["number"] == number, "seconds": round(row["seconds"])}
             for row in table.to_dict("records")
         ],
-        columns=FIRST | names | LAST,
+        columns=FIRST_COLUMNS | names | LAST_COLUMNS,
         reasons=[row for row in table.to_dict("records") if row["reason"]],
         best_page="best/report.html" if (search.folder / "best" / "report.html").is_file() else None,
         space=[(names[parameter.name], _values_text(parameter, search.algorithm)) for parameter in space],
         done=done,
-        fewest=FEWEST,
-        is_rough=done < ROUGH_BELOW,
+        fewest=MIN_TRIALS,
+        is_rough=done < FEW_TRIALS,
         **drawn,
     )
 
@@ -70,7 +70,7 @@ def search_summary(search: Search) -> str:
     summary += f" Best is trial {best.number} with validation accuracy {best.value:.3f} in epoch {best.best_epoch}."
     if (winner / "metrics.json").is_file():
         figure = Run(winner).metrics["validation"]["accuracy"]
-        summary += f" Retrained, it has {figure['value']:.3f} ({interval_words(figure)}, n={figure['n']})."
+        summary += f" Retrained, it has {figure['value']:.3f} ({interval_text(figure)}, n={figure['n']})."
     return summary
 
 
@@ -80,7 +80,7 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
-    axis.scatter(done["number"], done["value"], s=22, color=DONE, label="done", zorder=3)
+    axis.scatter(done["number"], done["value"], s=22, color=DONE_COLOR, label="done", zorder=3)
     if len(pruned):
         axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label="pruned")
     best_so_far = done["value"].astype(float).cummax()
@@ -91,7 +91,7 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
         axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
     axis.set_xlim(0.5, max(trials["number"], default=1) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.set(xlabel="trial", ylabel=VALUE)
+    axis.set(xlabel="trial", ylabel=VALUE_LABEL)
     axis.grid(axis="y")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -112,7 +112,7 @@ def slice_figure(
         if parameter.choices:
             values = values.map(parameter.choices.index)
             axis.set_xticks(range(len(parameter.choices)), list(map(str, parameter.choices)))
-        axis.scatter(values, used["value"], s=18, color=DONE, alpha=0.7)
+        axis.scatter(values, used["value"], s=18, color=DONE_COLOR, alpha=0.7)
         is_best = used["number"] == best
         axis.scatter(values[is_best], used["value"][is_best], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8)
         if parameter.log:
@@ -123,7 +123,7 @@ def slice_figure(
         axis.grid(axis="y")
     for axis in axes[len(space) :]:
         axis.axis("off")
-    axes[0].set_ylabel(VALUE)
+    axes[0].set_ylabel(VALUE_LABEL)
     return figure
 
 
@@ -133,9 +133,9 @@ def importance_figure(importance: pd.DataFrame, demonstration: bool = False) -> 
     figure = new_figure(6, 1 + 0.32 * len(importance), demonstration)
     axis = figure.subplots()
     rows = np.arange(len(importance))
-    axis.barh(rows, importance["share"], height=0.6, color=DONE, alpha=0.75)
-    low = (importance["share"] - importance["deviation"]).clip(lower=0)
-    axis.hlines(rows, low, importance["share"] + importance["deviation"], color=INK, linewidth=1.2)
+    axis.barh(rows, importance["importance"], height=0.6, color=DONE_COLOR, alpha=0.75)
+    low = (importance["importance"] - importance["deviation"]).clip(lower=0)
+    axis.hlines(rows, low, importance["importance"] + importance["deviation"], color=INK, linewidth=1.2)
     axis.set_yticks(rows, importance["name"].str.replace("_", " "))
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel="fraction of the importance")
     axis.set_xlim(left=0)

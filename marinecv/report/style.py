@@ -9,23 +9,24 @@ from matplotlib import figure, rc_context
 from matplotlib.font_manager import findfont, fontManager, get_font
 
 # Okabe and Ito (2008), distinguishable for color-blind readers; the most legible on white first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
-TRAIN, VALIDATION, ACCENT = COLOURS[7], COLOURS[0], COLOURS[1]
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
+TRAIN, VALIDATION, ACCENT = COLORS[7], COLORS[0], COLORS[1]
 INK, FAINT = "#222222", "#DDDDDD"
 MARKERS = "os^DvPX*"
 DEMONSTRATION_MARK = "demonstration: generated images"
 
 # System fonts for letters that DejaVu Sans lacks.
-SCRIPTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro Hei
-|Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala UI"""
-INSTALLED = [name.strip() for name in SCRIPTS.split("|") if name.strip() in fontManager.get_font_names()]
+FALLBACK_FONTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro
+Hei |Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala
+UI"""
+INSTALLED_FONTS = [name.strip() for name in FALLBACK_FONTS.split("|") if name.strip() in fontManager.get_font_names()]
 # Such a font may have only one weight; matplotlib would warn.
 logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font weight" not in record.getMessage())
-CODES: dict[str, str] = {}
+ESCAPE_CODES: dict[str, str] = {}
 """Escape codes that `short` wrote for letters that no font has -> the letter."""
 
 STYLE = {
-    "font.family": ["sans-serif", *INSTALLED],
+    "font.family": ["sans-serif", *INSTALLED_FONTS],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
@@ -54,10 +55,10 @@ styled = rc_context(STYLE)
 """Decorator: draw or save with these settings; matplotlib's own settings are restored afterwards."""
 
 
-def short(name: str, longest: int = 40) -> str:
+def short_name(name: str, longest: int = 40) -> str:
     """Return a name for a figure: on one line, at most `longest` letters, an escape code for letters no font has."""
     name = f" {name}" if name.startswith("_") else name  # matplotlib omits names with a leading _ from legends
-    parts = [_drawn(letter) if letter.isprintable() else " " for letter in name]
+    parts = [_escaped(letter) if letter.isprintable() else " " for letter in name]
     if sum(map(len, parts)) > longest:
         parts = [part for part, end in zip(parts, accumulate(map(len, parts)), strict=True) if end < longest] + ["…"]
     return "".join(parts)
@@ -70,15 +71,15 @@ def font_file(text: str) -> str:
 
 @functools.cache
 def _fonts() -> list:
-    return [get_font(findfont(name)) for name in ("DejaVu Sans", *INSTALLED)]
+    return [get_font(findfont(name)) for name in ("DejaVu Sans", *INSTALLED_FONTS)]
 
 
 @functools.cache
-def _drawn(letter: str) -> str:
+def _escaped(letter: str) -> str:
     if any(font.get_char_index(ord(letter)) for font in _fonts()):
         return letter
     code = letter.encode("ascii", "backslashreplace").decode()
-    CODES[code] = letter
+    ESCAPE_CODES[code] = letter
     return code
 
 

@@ -9,17 +9,17 @@ import pandas as pd
 from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import asdict
 
-from marinecv.atomic import write_json
-from marinecv.hold import hold
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import write_table
+from marinecv.files.lock import lock_folder
 from marinecv.runs import Run
-from marinecv.schema import Count, Positive, Seed, one_of, read
+from marinecv.schema import Count, Positive, Seed, check_choice, read
 from marinecv.search.engines import check_engine
 from marinecv.search.space import Parameter
-from marinecv.tables import write_table
 from marinecv.training.recipe import Recipe
 
 STATUSES = ("running", "done", "pruned", "failed")
-MOST_TRIALS = 9999
+MAX_TRIALS = 9999
 WEIGHTS = ("model.keras", "checkpoint.npz")
 COLUMNS = ("number", "status", "value", "loss", "best_epoch", "epochs", "seconds")
 
@@ -45,7 +45,7 @@ class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reported: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self):
-        one_of(STATUSES, status=self.status)
+        check_choice(STATUSES, status=self.status)
         if self.status == "done" and (self.value is None or self.loss is None):
             raise ValueError("Expected value and loss of a trial that is done: an epoch with finite ones.")
 
@@ -55,12 +55,12 @@ class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.status != "running"
 
 
-class About(Struct, frozen=True, kw_only=True):
+class SearchSettings(Struct, frozen=True, kw_only=True):
     """`search.json`: the maximum number of trials, and where their values come from."""
 
     engine: str
     algorithm: str
-    trials: Annotated[int, Meta(ge=1, le=MOST_TRIALS)]
+    trials: Annotated[int, Meta(ge=1, le=MAX_TRIALS)]
     seed: Seed
     space: Annotated[tuple[Parameter, ...], Meta(min_length=1)]
 
@@ -73,7 +73,7 @@ class Search:
         path = self.folder / "search.json"
         if not path.is_file():
             raise ValueError(f"{folder} is no search: it has no search.json. Expected a folder that `search` made.")
-        about = read(path, About)
+        about = read(path, SearchSettings)
         self.engine, self.algorithm, self.space = about.engine, about.algorithm, about.space
         self.count, self.seed = about.trials, about.seed
         check_engine(self.engine, self.algorithm)
@@ -83,7 +83,7 @@ class Search:
         cls, folder: str | Path, engine: str, algorithm: str, trials: int, seed: int, space: tuple[Parameter, ...]
     ) -> "Search":
         """Make a folder with its `base` a search of at most `trials` trials."""
-        about = About(engine=engine, algorithm=algorithm, trials=trials, seed=seed, space=space)
+        about = SearchSettings(engine=engine, algorithm=algorithm, trials=trials, seed=seed, space=space)
         write_json(Path(folder) / "search.json", to_builtins(about))
         return cls(folder)
 
@@ -108,9 +108,9 @@ class Search:
         done = [trial for trial in self.trials if trial.status == "done"]
         return max(done, key=lambda trial: (trial.value, -trial.loss), default=None)
 
-    def held(self) -> AbstractContextManager[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Lock the search for a moment, after waiting for another process."""
-        return hold(self.folder, waiting=lambda: None)
+        return lock_folder(self.folder, waiting=lambda: None)
 
     def trial_folder(self, number: int) -> Path:
         """Return the folder of a trial's run."""
@@ -120,9 +120,9 @@ class Search:
         """Open the run in a folder of this search, or make it of the recipe and of `base`."""
         if not (folder / "recipe.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            for told in self.base.folder.glob("attributes.csv"):  # of a multimodal model
-                shutil.copy(told, folder)
-            Run.create(folder, recipe.to_dict(), self.base.read("contract.json"), self.base.catalog)
+            for attributes_file in self.base.folder.glob("attributes.csv"):  # of a multimodal model
+                shutil.copy(attributes_file, folder)
+            Run.create(folder, recipe.to_dict(), self.base.read("preprocessing.json"), self.base.catalog)
         return Run(folder)
 
     def write_trial(self, trial: Trial) -> None:

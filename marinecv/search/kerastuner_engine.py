@@ -43,7 +43,7 @@ class KerasTunerEngine:
         self.oracle.verbose = 0
         # An oracle gets its folder by a tuner, which builds nothing here.
         keras_tuner.Tuner(self.oracle, directory=scratch, hypermodel=lambda values: None, project_name="oracle")
-        self.asked, self.told = [], set()
+        self.asked, self.reported_trials = [], set()
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Ask for the values of each trial again and tell the results; ValueError if it suggests other values."""
@@ -54,7 +54,7 @@ class KerasTunerEngine:
                     f"{trial.values}. Expected the version of Keras Tuner and the machine that began this search. Use "
                     "those, or start another search."
                 )
-            if trial.over and trial.number not in self.told:
+            if trial.over and trial.number not in self.reported_trials:
                 self._tell(trial)
 
     def ask(self, number: int) -> dict[str, Any] | None:
@@ -75,17 +75,21 @@ class KerasTunerEngine:
         if trial.status == "done":
             self.oracle.update_trial(suggested.trial_id, {"value": trial.value})
         self.oracle.end_trial(suggested)
-        self.told.add(trial.number)
+        self.reported_trials.add(trial.number)
 
 
 def hyperparameters(space: Sequence[Parameter], is_grid: bool = False) -> keras_tuner.HyperParameters:
     """Convert a space for Keras Tuner."""
-    found = keras_tuner.HyperParameters()
+    space_of_tuner = keras_tuner.HyperParameters()
     for parameter in space:
-        with found.conditional_scope(parameter.needs[0], [parameter.needs[1]]) if parameter.needs else nullcontext():
+        with (
+            space_of_tuner.conditional_scope(parameter.needs[0], [parameter.needs[1]])
+            if parameter.needs
+            else nullcontext()
+        ):
             if choices := (parameter.grid if is_grid else ()) or parameter.choices:
-                found.Choice(parameter.name, list(choices))
+                space_of_tuner.Choice(parameter.name, list(choices))
             else:
                 sampling = "log" if parameter.log else "linear"
-                found.Float(parameter.name, parameter.low, parameter.high, sampling=sampling)
-    return found
+                space_of_tuner.Float(parameter.name, parameter.low, parameter.high, sampling=sampling)
+    return space_of_tuner

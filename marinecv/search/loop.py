@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from marinecv.hold import hold
+from marinecv.files.lock import lock_folder
 from marinecv.search.folder import Search, Trial
 from marinecv.search.kerastuner_engine import KerasTunerEngine
 from marinecv.search.space import are_same
@@ -40,17 +40,17 @@ def run_trials(
     search: Search,
     engine: "KerasTunerEngine | OptunaEngine",
     train: Callable[[Trial, Report], Trial],
-    say: Callable[[Trial], None] | None = None,
+    log: Callable[[Trial], None] | None = None,
 ) -> bool:
     """Train the trials of a search that are not over, first those that a killed process left.
 
     Values that were suggested before are not trained again. Returns whether all trials are over; otherwise other
     processes train the last ones. ValueError if another process works on a search that is not shared.
     """
-    with nullcontext() if engine.shared else hold(search.folder):
+    with nullcontext() if engine.shared else lock_folder(search.folder):
         while True:
             with ExitStack() as holding:
-                with search.held():
+                with search.locked():
                     engine.learn(search.trials)
                     search.write_table()
                     trial = _left_behind(search, holding) or _next(search, engine, holding)
@@ -60,8 +60,8 @@ def run_trials(
                 if report:
                     trial = _train(trial, train, report)
                 search.write_trial(trial)
-                if say:
-                    say(trial)
+                if log:
+                    log(trial)
 
 
 def _train(trial: Trial, train: Callable[[Trial, Report], Trial], report: Report) -> Trial:
@@ -80,7 +80,7 @@ def _left_behind(search: Search, holding: ExitStack) -> Trial | None:
     for trial in search.trials:
         if not trial.over:
             try:
-                holding.enter_context(hold(search.trial_folder(trial.number)))
+                holding.enter_context(lock_folder(search.trial_folder(trial.number)))
             except ValueError:
                 continue
             trial = search.trial(trial.number)  # the process that held it may just have ended it
@@ -98,7 +98,7 @@ def _next(search: Search, engine: "KerasTunerEngine | OptunaEngine", holding: Ex
         return None
     folder = search.trial_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
-    holding.enter_context(hold(folder))
+    holding.enter_context(lock_folder(folder))
     trial = Trial(number=number, values=values)
     if twin := next((other for other in trials if are_same(values, other.values)), None):
         status, reason = twin.status if twin.over else "pruned", f"the values of trial {twin.number}, not trained again"

@@ -17,7 +17,7 @@ from marinecv.training.fit import fit_recipe, load_run
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 
-TRIES = 3  # processes that the system may kill before an epoch of a trial is over, for lack of memory perhaps
+MAX_KILLS = 3  # processes that the system may kill before an epoch of a trial is over, for lack of memory perhaps
 
 
 class Pruned(Exception):
@@ -25,41 +25,41 @@ class Pruned(Exception):
 
 
 def trainer(
-    search: Search, say: Callable[[str], None] | None = None, track: str | None = None
+    search: Search, log: Callable[[str], None] | None = None, track: str | None = None
 ) -> Callable[[Trial, Report], Trial]:
     """Decode the images of a search once, and return the `train` of `run_trials`.
 
-    A trial fails, with a reason, if it diverges, runs out of memory, or `TRIES` processes were killed before they
+    A trial fails, with a reason, if it diverges, runs out of memory, or `MAX_KILLS` processes were killed before they
     finished an epoch; all else is an error. `track` is a key of `trackers.LOGS`.
     """
     recipe = Recipe.of(search.base)
-    pixels = load_run(search.base, recipe, say)
+    pixels = load_run(search.base, recipe, log)
 
     def train(trial: Trial, report: Report) -> Trial:
         folder, of_trial = search.trial_folder(trial.number), recipe_of(recipe, trial.values)
         begun = (folder / "recipe.json").is_file()
         run = search.run_of(folder, of_trial)
         # A trial that was begun has its own catalog, which may have other unusable images than today's.
-        shown = load_run(run, of_trial, say) if begun else pixels
+        shown = load_run(run, of_trial, log) if begun else pixels
         keras.utils.clear_session()
-        so_far = figures(run)
+        so_far = trial_metrics(run)
         trained = so_far.get("epochs", 0)
-        if trained == trial.epochs and trial.tries == TRIES:
-            reason = f"{TRIES} processes were killed in epoch {trained + 1}, perhaps for lack of memory"
+        if trained == trial.epochs and trial.tries == MAX_KILLS:
+            reason = f"{MAX_KILLS} processes were killed in epoch {trained + 1}, perhaps for lack of memory"
             return replace(trial, status="failed", reason=reason, **so_far)
         trial = replace(trial, epochs=trained, tries=trial.tries + 1 if trained == trial.epochs else 1)
         search.write_trial(trial)
         try:
             bar = progress_bar(of_trial.training.epochs, f"trial {trial.number}", unit="epochs")
             with tracked(track, run.folder, of_trial) as followers, bar as show:
-                watch = Watch(run, lambda epoch, value: show(epoch) or report(epoch, value))
-                fit_recipe(of_trial, run, shown, also=[*followers, watch])
-            return replace(trial, status="done", **figures(run))
+                watch = TrialReporter(run, lambda epoch, value: show(epoch) or report(epoch, value))
+                fit_recipe(of_trial, run, shown, extra_callbacks=[*followers, watch])
+            return replace(trial, status="done", **trial_metrics(run))
         except Pruned as stopped:
-            return replace(trial, status="pruned", reason=str(stopped), **figures(run))
+            return replace(trial, status="pruned", reason=str(stopped), **trial_metrics(run))
         except (ValueError, MemoryError, tf.errors.ResourceExhaustedError) as error:
             line = (str(error).strip() or "no reason was given").splitlines()[0]
-            return replace(trial, status="failed", reason=f"{type(error).__name__}: {line:.300}", **figures(run))
+            return replace(trial, status="failed", reason=f"{type(error).__name__}: {line:.300}", **trial_metrics(run))
         except BaseException:  # no fault of the trial
             search.write_trial(replace(trial, tries=trial.tries - 1))
             raise
@@ -67,7 +67,7 @@ def trainer(
     return train
 
 
-class Watch(keras.callbacks.Callback):
+class TrialReporter(keras.callbacks.Callback):
     """Report the validation accuracy of each epoch, also those before a kill, and end the trial if `report` is true.
 
     It stands behind the callback that writes the history.
@@ -79,7 +79,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Report the epochs that were not reported yet."""
-        for row in sound(self.run.history).itertuples() if self.run.path("history.csv").is_file() else ():
+        for row in finite_epochs(self.run.history).itertuples() if self.run.path("history.csv").is_file() else ():
             if row.epoch > self.reported:
                 self.reported = row.epoch
                 if self.report(row.epoch, row.val_accuracy):
@@ -90,7 +90,7 @@ class Watch(keras.callbacks.Callback):
         self.on_train_begin()
 
 
-def figures(run: Run) -> dict:
+def trial_metrics(run: Run) -> dict:
     """Return `value`, `loss`, `best_epoch`, `epochs` and `seconds` of a trial, from its history.
 
     The best epoch has the highest validation accuracy, then the lowest validation loss, then it is the first.
@@ -99,13 +99,13 @@ def figures(run: Run) -> dict:
         return {}
     history = run.history
     known = {"epochs": len(history), "seconds": round(float(history["seconds"].sum()), 1)}
-    ranked = sound(history).sort_values(["val_accuracy", "val_loss"], ascending=[False, True], kind="stable")
+    ranked = finite_epochs(history).sort_values(["val_accuracy", "val_loss"], ascending=[False, True], kind="stable")
     if ranked.empty:
         return known
     value, loss, epoch = ranked[["val_accuracy", "val_loss", "epoch"]].iloc[0]
     return {**known, "value": float(value), "loss": float(loss), "best_epoch": int(epoch)}
 
 
-def sound(history: pd.DataFrame) -> pd.DataFrame:
+def finite_epochs(history: pd.DataFrame) -> pd.DataFrame:
     """Return the epochs of a history whose losses are finite."""
     return history[np.isfinite(history["loss"]) & np.isfinite(history["val_loss"])]

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from marinecv.training.recipe import Recipe
 
-LARGEST_FILTERS = 256
+MAX_FILTERS = 256
 
 
 class Parameter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:
         pools.append(2 if side > 1 else 1)
         side //= pools[-1]
     return changed.with_model(
-        filters=tuple(min(values["filters"] * 2**number, LARGEST_FILTERS) for number in numbers),
+        filters=tuple(min(values["filters"] * 2**number, MAX_FILTERS) for number in numbers),
         kernels=(kernel,) * len(numbers),
         pools=tuple(pools),
         dropout=values["dropout"],

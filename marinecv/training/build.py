@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from marinecv.models.autoencoders import is_variational, target_of
-from marinecv.schema import of_type
+from marinecv.schema import check_type
 from marinecv.training.recipe import Recipe, Training
 
 
@@ -14,14 +14,14 @@ def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
     """Build the model of a recipe, not compiled: pixels in [0, 255] (and attributes) to probabilities.
 
         >>> import marinecv as mcv
-        >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
+        >>> parts = {"data": mcv.DataConfig(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
         >>> mcv.build_model(mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts), 7).output_shape
         (None, 7)
 
     An autoencoder returns images instead. ValueError if `recipe` is no recipe, or `num_classes` no whole number.
     """
-    of_type(Recipe, recipe=recipe)
-    of_type(int, num_classes=num_classes)
+    check_type(Recipe, recipe=recipe)
+    check_type(int, num_classes=num_classes)
     return recipe.model.build(recipe.image.shape, num_classes)
 
 
@@ -39,8 +39,8 @@ def compile_model(
     `learning_rate` replaces the recipe's; `weighted` applies sample weights to the metrics too. ValueError if the
     settings ask for decay of a model that is not built.
     """
-    of_type(keras.Model, model=model)
-    of_type(Training, training=training)
+    check_type(keras.Model, model=model)
+    check_type(Training, training=training)
     named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
     metrics = [named.get(name, name) for name in training.metrics]
     compile_with(
@@ -61,12 +61,12 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
     options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
     optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
     optimizer = optimizers[training.optimizer](**options)
-    left_out = [variable for variable in model.trainable_variables if not _is_decayed(variable, training.decay_scope)]
-    optimizer.exclude_from_weight_decay(left_out)
+    undecayed = [variable for variable in model.trainable_variables if not _is_decayed(variable, training.decay_scope)]
+    optimizer.exclude_from_weight_decay(undecayed)
     for variable in model.trainable_variables:
-        if training.l2 or isinstance(variable.regularizer, L2OfTraining):
-            acts = training.l2 and _is_decayed(variable, training.decay_scope)
-            variable.regularizer = L2OfTraining(training.l2 / 2) if acts else None
+        if training.l2 or isinstance(variable.regularizer, TrainingL2):
+            is_decayed = training.l2 and _is_decayed(variable, training.decay_scope)
+            variable.regularizer = TrainingL2(training.l2 / 2) if is_decayed else None
     jit_compile = {"auto": "auto", "on": True, "off": False}[training.jit_compile]
     model.compile(optimizer=optimizer, jit_compile=jit_compile, **how)
 
@@ -83,11 +83,11 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
         divergence = ops.sum(ops.square(mean) + ops.exp(log_variance) - 1 - log_variance, axis=-1, keepdims=True) / 2
         outputs["divergence"] = divergence / float(np.prod(model.output_shape[1:]))
         weights["divergence"] = recipe.model.beta
-    learns = keras.Model(model.inputs[0], outputs)
+    fitted_model = keras.Model(model.inputs[0], outputs)
     losses = {"restored": "mse", "divergence": "mae"}  # it is never negative, so its distance from 0 is itself
     loss = {name: losses[name] for name in outputs}
-    compile_with(learns, recipe.training, loss=loss, loss_weights=weights, metrics=None)
-    return learns
+    compile_with(fitted_model, recipe.training, loss=loss, loss_weights=weights, metrics=None)
+    return fitted_model
 
 
 def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
@@ -103,7 +103,7 @@ def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
     return pairs.map(beside)
 
 
-class L2OfTraining(keras.regularizers.L2):
+class TrainingL2(keras.regularizers.L2):
     """The regularizer of `Training.l2`, which compiling again removes, unlike those of the model itself."""
 
 

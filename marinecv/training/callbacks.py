@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from marinecv.progress import duration, progress_bar
-from marinecv.schema import did_you_mean, of_type
+from marinecv.schema import check_type, did_you_mean
 from marinecv.training.checkpoint import Checkpoint, learning_rate_of
 from marinecv.training.recipe import METRICS, Training
 
@@ -20,7 +20,7 @@ def callbacks(
     folder: str | Path | None = None,
     *,
     resume: bool = False,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
     writes: bool = True,
@@ -39,7 +39,7 @@ def callbacks(
             training are overwritten after the first epoch unless it is resumed.
         resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is. Model,
             optimizer and settings must be the same. Give `fit` the `EpochCounter` of a `make_dataset` too.
-        say: receives one line an epoch; None prints none.
+        log: receives one line an epoch; None prints none.
         stage: `"head"` trains without early stopping and reductions.
         whole: the model to save, where only a part of it is fitted.
         writes: False resumes without writing, as the other processes of a distributed training do.
@@ -50,29 +50,32 @@ def callbacks(
         ValueError: there is no folder to resume from, or it is a run. In `fit`: the checkpoint is of another training,
             the logs lack the monitor, or the learning rate follows a schedule.
     """
-    of_type(Training, training=training)
+    check_type(Training, training=training)
     if resume and folder is None:
         raise ValueError("Expected the folder of the checkpoint with resume=True. Received: folder=None.")
     watchers = [] if stage == "head" else _watchers(training)
     others = []
-    if say is not None:
-        others.append(EpochLine(training, say, validation_images))
+    if log is not None:
+        others.append(EpochLine(training, log, validation_images))
     if folder is not None:
         if writes:
             _check_folder(Path(folder), resume)
-        options = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "say": say}
+        options = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "log": log}
         others.append(Checkpoint(Path(folder), training, watchers, **options))
     return [keras.callbacks.TerminateOnNaN(), *watchers, *others]
 
 
 def _watchers(training: Training) -> list:
     name = training.monitor  # Keras knows the better direction of its own metrics: "auto"
-    watched = {"monitor": name, "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"}
-    watchers = [Watch(**watched, patience=training.early_stop_patience, restore_best_weights=True)]
+    monitored = {
+        "monitor": name,
+        "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto",
+    }
+    watchers = [CheckedEarlyStopping(**monitored, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
-        watchers.append(ReduceLROnPlateau(**watched, factor=training.lr_factor, patience=training.lr_patience))
+        watchers.append(ReduceLROnPlateau(**monitored, factor=training.lr_factor, patience=training.lr_patience))
     if training.early_stop_reductions:
-        watchers.append(StopAfterReductions(training.early_stop_reductions, **watched))
+        watchers.append(StopAfterReductions(training.early_stop_reductions, **monitored))
     return watchers
 
 
@@ -84,7 +87,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-class Watch(keras.callbacks.EarlyStopping):
+class CheckedEarlyStopping(keras.callbacks.EarlyStopping):
     """EarlyStopping that refuses a monitor which is not in the logs."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -111,7 +114,7 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
             raise ValueError("The optimizer has a LearningRateSchedule. Expected Training(lr_factor=1).") from error
 
 
-class StopAfterReductions(Watch):
+class StopAfterReductions(CheckedEarlyStopping):
     """End training after some reductions of the learning rate without a better value of `monitor` in between.
 
     It stands behind the callback that reduces the rate. Source: birds report, section 3.8.
@@ -139,9 +142,9 @@ class StopAfterReductions(Watch):
 class EpochLine(keras.callbacks.Callback):
     """Print a line an epoch: metrics, seconds, about how long is left, the number of validation images."""
 
-    def __init__(self, training: Training, say: Callable[[str], None], validation_images: int | None = None):
+    def __init__(self, training: Training, log: Callable[[str], None], validation_images: int | None = None):
         super().__init__()
-        self.monitor, self.say, self.seconds = training.monitor, say, []
+        self.monitor, self.log, self.seconds = training.monitor, log, []
         self.images = "" if validation_images is None else f"n={validation_images}"
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -152,20 +155,20 @@ class EpochLine(keras.callbacks.Callback):
         """Print the line."""
         self.seconds.append(time.perf_counter() - self.started)
         epochs = self.params["epochs"]
-        left = (epochs - epoch - 1) * statistics.median(self.seconds)
+        seconds_left = (epochs - epoch - 1) * statistics.median(self.seconds)
         parts = [f"epoch {epoch + 1:>2}/{epochs}"]
         if "accuracy" in logs:
             parts += [f"loss {logs['loss']:.3f}", f"accuracy {logs['accuracy']:.3f}"]
             if "val_loss" in logs:
-                measured = ", ".join(filter(None, [f"loss {logs['val_loss']:.3f}", self.images]))
-                parts.append(f"validation {logs['val_accuracy']:.3f} ({measured})")
+                details = ", ".join(filter(None, [f"loss {logs['val_loss']:.3f}", self.images]))
+                parts.append(f"validation {logs['val_accuracy']:.3f} ({details})")
         else:  # an autoencoder, or a model of the user's own
             titles = {"loss": "loss", "val_loss": "validation"}
             titles.setdefault(self.monitor, self.monitor)
-            after = {"val_loss": f" ({self.images})"} if self.images else {}
-            parts += [f"{titles[name]} {logs[name]:.5f}{after.get(name, '')}" for name in titles if name in logs]
-        parts.append(f"{self.seconds[-1]:.1f} s" + (f"  about {duration(left)} left" if left else ""))
-        self.say("  " + "  ".join(parts))
+            suffixes = {"val_loss": f" ({self.images})"} if self.images else {}
+            parts += [f"{titles[name]} {logs[name]:.5f}{suffixes.get(name, '')}" for name in titles if name in logs]
+        parts.append(f"{self.seconds[-1]:.1f} s" + (f"  about {duration(seconds_left)} left" if seconds_left else ""))
+        self.log("  " + "  ".join(parts))
 
 
 @contextmanager
@@ -174,8 +177,8 @@ def batch_bar(log: Callable[[str], None] | None = None) -> Iterator[keras.callba
     with ExitStack() as stack:
 
         def begin(epoch: int, logs: dict | None) -> None:
-            doing = f"epoch {epoch + 1:>2}/{bar.params['epochs']}"
-            show = stack.enter_context(progress_bar(bar.params["steps"], doing, unit="batches", log=log))
+            title = f"epoch {epoch + 1:>2}/{bar.params['epochs']}"
+            show = stack.enter_context(progress_bar(bar.params["steps"], title, unit="batches", log=log))
             bar.on_train_batch_end = lambda batch, logs: show(batch + 1)
 
         bar = keras.callbacks.LambdaCallback(begin, on_epoch_end=lambda epoch, logs: stack.close())

@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from marinecv.atomic import whole_file
+from marinecv.files.atomic import whole_file
+from marinecv.files.csv_tables import write_table
 from marinecv.schema import Count, Positive, convert
-from marinecv.tables import write_table
 from marinecv.training.recipe import Training
 
-LAYERS = "model.layers_sha256"
+LAYERS_KEY = "model.layers_sha256"
 # Keras numbers names through a process; half precision differs between devices; a lambda knows its notebook cell.
-OPEN = re.compile(r'_\d+(?=")|b?float16|"(code|seed)": ("[^"]*"|\d+)')
+UNSTABLE = re.compile(r'_\d+(?=")|b?float16|"(code|seed)": ("[^"]*"|\d+)')
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +58,12 @@ class Checkpoint(keras.callbacks.Callback):
         stage: str = "all",
         whole: keras.Model | None = None,
         writes: bool = True,
-        say: Callable[[str], None] | None = None,
+        log: Callable[[str], None] | None = None,
     ):
         super().__init__()
         self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
         self.training, self.watchers, self.resume, self.stage = training, watchers, resume, stage
-        self.whole, self.writes, self.say, self.rows = whole, writes, say, []
+        self.whole, self.writes, self.log, self.rows = whole, writes, log, []
         self.moved = False  # whether `fit` begins at another epoch than its `initial_epoch`
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -92,13 +92,13 @@ class Checkpoint(keras.callbacks.Callback):
         """Write both files, the history first."""
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         row |= {"learning_rate": self.learning_rate, "seconds": round(time.perf_counter() - self.started, 3)}
-        self.rows = [before for before in self.rows if before["epoch"] <= epoch] + [row]
+        self.rows = [previous_row for previous_row in self.rows if previous_row["epoch"] <= epoch] + [row]
         if not self.writes:
             return
         write_table(self.table, pd.DataFrame(self.rows))
         model, watcher = self.whole or self.model, next(iter(self.watchers), None)
-        if LAYERS not in self.identity:  # some models are built in the first epoch
-            self.identity[LAYERS] = structure(model)
+        if LAYERS_KEY not in self.identity:  # some models are built in the first epoch
+            self.identity[LAYERS_KEY] = structure(model)
         state = State(
             epochs_done=epoch + 1,
             first=self.first,
@@ -115,17 +115,17 @@ class Checkpoint(keras.callbacks.Callback):
             "best": (watcher and watcher.best_weights) or [],
         }
         flat = {f"{group}/{i:04d}": array for group, members in arrays.items() for i, array in enumerate(members)}
-        with whole_file(self.path) as part, open(part, "wb") as file:
+        with whole_file(self.path) as temporary_path, open(temporary_path, "wb") as file:
             np.savez(file, state=np.array(json.dumps(msgspec.structs.asdict(state))), **flat)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Let a later `fit` of the model begin at its own `initial_epoch`."""
         if self.moved:
-            _begin_at(self.model, 0)
+            _set_initial_epoch(self.model, 0)
             self.moved = False
 
     def _resume(self, state: State, arrays: dict[str, list[np.ndarray]]) -> None:
-        self.identity[LAYERS] = structure(self.whole or self.model)
+        self.identity[LAYERS_KEY] = structure(self.whole or self.model)
         if different := differences(state.identity, self.identity, state.learning_rate):
             raise ValueError(
                 f"{self.path} is of another training: {', '.join(different[:3])}. Expected the same model, optimizer "
@@ -143,12 +143,12 @@ class Checkpoint(keras.callbacks.Callback):
         _assign(self.model.optimizer.variables, arrays["optimizer"])
         self.model.stop_training = state.stopped
         done, epochs = state.epochs_done, self.params["epochs"]
-        _begin_at(self.model, epochs if state.stopped else done)
+        _set_initial_epoch(self.model, epochs if state.stopped else done)
         self.moved = True
         if state.stopped or done >= epochs:
             why = "it stopped early" if state.stopped else f"fit asks for {epochs}"
             message = f"no epoch is left to train: {self.path} has {done}, and {why}"
-            self.say(f"  {message}") if self.say else warnings.warn(message, stacklevel=2)
+            self.log(f"  {message}") if self.log else warnings.warn(message, stacklevel=2)
 
 
 def learning_rate_of(model: keras.Model) -> float:
@@ -182,10 +182,10 @@ def restore_weights(model: keras.Model, path: Path) -> State | None:
 def identity(model: keras.Model, training: Training) -> dict:
     """Return optimizer and settings as plain values, which must be equal to resume; the number of epochs may differ."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of one that scales the loss
-    compiled = {**optimizer.get_config(), "name": type(optimizer).__name__}
-    facts = {f"optimizer.{name}": value for name, value in compiled.items()}
-    facts |= {f"training.{name}": value for name, value in asdict(training).items() if name != "epochs"}
-    return json.loads(json.dumps(facts, default=str), parse_float=_six_digits)
+    optimizer_config = {**optimizer.get_config(), "name": type(optimizer).__name__}
+    identity_values = {f"optimizer.{name}": value for name, value in optimizer_config.items()}
+    identity_values |= {f"training.{name}": value for name, value in asdict(training).items() if name != "epochs"}
+    return json.loads(json.dumps(identity_values, default=str), parse_float=_six_digits)
 
 
 def structure(model: keras.Model) -> str:
@@ -196,7 +196,7 @@ def structure(model: keras.Model) -> str:
         config = type(model).__name__
     weights = [(tuple(weight.shape), weight.trainable) for weight in model.weights]
     text = json.dumps([config, weights], default=lambda value: type(value).__name__)
-    return hashlib.sha256(OPEN.sub("", text).encode()).hexdigest()[:16]
+    return hashlib.sha256(UNSTABLE.sub("", text).encode()).hexdigest()[:16]
 
 
 def differences(before: dict, now: dict, learning_rate: float) -> list[str]:
@@ -211,7 +211,7 @@ def _six_digits(number: str | float) -> float:
     return float(f"{float(number):.6g}")
 
 
-def _begin_at(model: keras.Model, epoch: int) -> None:
+def _set_initial_epoch(model: keras.Model, epoch: int) -> None:
     """Have `fit` begin at an epoch, from 0, by Keras' own callback; 0 restores its `initial_epoch`."""
     with tempfile.TemporaryDirectory() as folder:
         backup = keras.callbacks.BackupAndRestore(folder)

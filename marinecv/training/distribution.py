@@ -10,16 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from marinecv.inputs.pipeline import ALONE, Share
+from marinecv.inputs.pipeline import ALL_ROWS, DeviceShard
 
 BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
 """How to distribute -> the Keras backend for it."""
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
-VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", PROCESSES, "KERAS_DISTRIBUTION_PROCESS_ID")
+ENVIRONMENT_VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", PROCESSES, "KERAS_DISTRIBUTION_PROCESS_ID")
 
 
 @contextmanager
-def distributed(how: str | None) -> Iterator[Share]:
+def distributed(how: str | None) -> Iterator[DeviceShard]:
     """Train the models of the block on all devices: each gets a part of every batch, all have the same weights.
 
     `"mirrored"` uses the GPUs of this machine; `"data-parallel"`, on JAX, all devices of every process that has joined;
@@ -29,41 +29,41 @@ def distributed(how: str | None) -> Iterator[Share]:
     if how == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         with tf.distribute.MirroredStrategy([device.name for device in devices]).scope():
-            yield share_here()
+            yield shard_here()
     elif how == "data-parallel":
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
         try:
-            yield share_here()
+            yield shard_here()
         finally:
             keras.distribution.set_distribution(None)
     else:
-        yield ALONE
+        yield ALL_ROWS
 
 
-def share_here() -> Share:
+def shard_here() -> DeviceShard:
     """Return the share of this process within `distributed`, `ALONE` elsewhere."""
     if keras.backend.backend() == "tensorflow":
-        return Share(devices=tf.distribute.get_strategy().num_replicas_in_sync)
-    return ALONE if keras.distribution.distribution() is None else _of_jax()
+        return DeviceShard(devices=tf.distribute.get_strategy().num_replicas_in_sync)
+    return ALL_ROWS if keras.distribution.distribution() is None else _jax_shard()
 
 
 @contextmanager
 def one_device(model: keras.Model) -> Iterator[keras.Model]:
     """Yield a model that this process can compute with alone: a copy, if there are several processes."""
-    if share_here().processes == 1:
+    if shard_here().processes == 1:
         yield model
         return
-    around = keras.distribution.distribution()
+    outer_distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
         yield copy
     finally:
-        keras.distribution.set_distribution(around)
+        keras.distribution.set_distribution(outer_distribution)
 
 
-def join(how: str | None) -> Share:
+def join(how: str | None) -> DeviceShard:
     """Join the other processes of a training and return the share of this one; call it before any computation.
 
     Keras' environment variables name the processes: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, address and port of the first;
@@ -75,23 +75,23 @@ def join(how: str | None) -> Share:
             f"imported. Received: {keras.backend.backend()}."
         )
     if how != "data-parallel":
-        return ALONE
+        return ALL_ROWS
     try:
         tf.config.set_visible_devices([], "GPU")  # it only reads images, and would take all memory of a GPU
     except RuntimeError as error:
         raise ValueError("TensorFlow uses a GPU already. Restart Python and call `distributed` first.") from error
-    missing = [name for name in VARIABLES if name not in os.environ]
-    if 0 < len(missing) < len(VARIABLES):
-        raise ValueError(f"{missing[0]} is not set. Expected all of {', '.join(VARIABLES)}, or none.")
+    missing = [name for name in ENVIRONMENT_VARIABLES if name not in os.environ]
+    if 0 < len(missing) < len(ENVIRONMENT_VARIABLES):
+        raise ValueError(f"{missing[0]} is not set. Expected all of {', '.join(ENVIRONMENT_VARIABLES)}, or none.")
     jax = _jax()
     if not missing and int(os.environ[PROCESSES]) > 1 and not jax.distributed.is_initialized():
         keras.distribution.initialize()
-    return _of_jax()
+    return _jax_shard()
 
 
-def of_leader(weights: list[np.ndarray]) -> list[np.ndarray]:
+def broadcast_from_leader(weights: list[np.ndarray]) -> list[np.ndarray]:
     """Return the weights of process 0, so that all processes have the same to the last digit."""
-    if share_here().processes == 1:
+    if shard_here().processes == 1:
         return weights
     return [np.asarray(array) for array in _jax().experimental.multihost_utils.broadcast_one_to_all(weights)]
 
@@ -117,7 +117,7 @@ def device_sentence() -> str:
 
 def wait_for_all(point: str) -> None:
     """Wait until every process has reached the point of this name."""
-    if share_here().processes > 1:
+    if shard_here().processes > 1:
         _jax().experimental.multihost_utils.sync_global_devices(point)
 
 
@@ -133,11 +133,11 @@ def _jax() -> ModuleType:
     return jax
 
 
-def _of_jax() -> Share:
+def _jax_shard() -> DeviceShard:
     jax = _jax()
     if jax.local_device_count() * jax.process_count() != jax.device_count():
         raise ValueError(
             f"This process has {jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} "
             "processes. Expected equally many each: hide the others, for example by CUDA_VISIBLE_DEVICES."
         )
-    return Share(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())
+    return DeviceShard(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())

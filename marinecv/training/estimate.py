@@ -12,21 +12,23 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from marinecv.atomic import write_text
-from marinecv.data.store import store_home, store_path
-from marinecv.features.bank import BUDGET_BYTES, Views, values_per_view
-from marinecv.features.frontier import split
+from marinecv.data.cache_dir import cache_home, cache_path
+from marinecv.features.cache import BUDGET_BYTES, AugmentedViews, values_per_view
+from marinecv.features.split_point import split_model
+from marinecv.files.atomic import write_text
 from marinecv.inputs.spec import NONE
 from marinecv.models.flat import one_or_all
-from marinecv.models.fold import fold
+from marinecv.models.fuse_batch_norm import fuse_batch_norm
 from marinecv.progress import duration
 from marinecv.training.build import build_model
-from marinecv.training.recipe import DataChoice, Recipe, Training
+from marinecv.training.recipe import DataConfig, Recipe, Training
 
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the same layers
 DAY_S = 86_400
-DRAWN_VIEWS = 8  # views of an image where augmentation is continuous; results/bank.csv has the cost in accuracy
-WORTH_IT = 0.7  # a feature cache that takes more than this fraction of the time is not worth its disk space
+MAX_AUGMENTED_VIEWS = (
+    8  # views of an image where augmentation is continuous; results/feature_cache.csv has the cost in accuracy
+)
+MAX_TIME_FRACTION = 0.7  # a feature cache that takes more than this fraction of the time is not worth its disk space
 
 
 def estimate_seconds(
@@ -38,18 +40,20 @@ def estimate_seconds(
     cost.
     """
     training = recipe.training
-    front, rest, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
-    moves = training.augmentation or NONE
-    shown = moves.copies * train_images
-    epochs = training.epochs * (rest * (shown + validation_images) + BACKWARD * rest * shown)
-    if not training.bank:
-        return epochs + training.epochs * front * (shown + validation_images)
-    views = Views(moves, training.bank).count
-    return epochs + front * (views * train_images + validation_images) / rows
+    extractor, trainable, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
+    augment = training.augmentation or NONE
+    augmented_images = augment.copies * train_images
+    epochs = training.epochs * (
+        trainable * (augmented_images + validation_images) + BACKWARD * trainable * augmented_images
+    )
+    if not training.cache_features:
+        return epochs + training.epochs * extractor * (augmented_images + validation_images)
+    views = AugmentedViews(augment, training.cache_features).count
+    return epochs + extractor * (views * train_images + validation_images) / rows
 
 
-def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: int = 1) -> tuple[int, str]:
-    """Choose `Training.bank` by time and disk space: the augmented views of an image, 0 for no feature cache.
+def choose_cache(recipe: Recipe, images: dict[str, int], num_classes: int, rows: int = 1) -> tuple[int, str]:
+    """Choose `Training.cache_features` by time and disk space: the augmented views of an image, 0 for no feature cache.
 
     `images` counts the usable images of `"train"` and `"validation"`; `rows` recipes share the cache. Returns the
     number and the reason, for a line of the plan, which is empty if no layer is frozen.
@@ -57,29 +61,36 @@ def choose_bank(recipe: Recipe, images: dict[str, int], num_classes: int, rows: 
     if not recipe.model.has_backbone or recipe.model.trainable_layers is None:
         return 0, ""
     training = recipe.training
-    views = Views(training.augmentation or NONE, min(DRAWN_VIEWS, training.epochs))
+    views = AugmentedViews(training.augmentation or NONE, min(MAX_AUGMENTED_VIEWS, training.epochs))
     values = _measure(recipe.model, recipe.image, training.batch_size, num_classes)[2]
-    bytes_per_view = values * np.dtype(training.bank_dtype).itemsize
-    needed = bytes_per_view * (views.count * images["train"] + images["validation"])
-    room = min(BUDGET_BYTES, _free_bytes() // 2)
-    if needed > room:
-        return 0, f"a cache of the frozen layers' features would take {needed / 1e9:.1f} GB of {room / 1e9:.1f}"
+    bytes_per_view = values * np.dtype(training.cache_dtype).itemsize
+    needed_bytes = bytes_per_view * (views.count * images["train"] + images["validation"])
+    free_bytes = min(BUDGET_BYTES, _free_bytes() // 2)
+    if needed_bytes > free_bytes:
+        return (
+            0,
+            f"a cache of the frozen layers' features would take {needed_bytes / 1e9:.1f} GB of {free_bytes / 1e9:.1f}",
+        )
     counts = images["train"], images["validation"], num_classes
-    uncached = estimate_seconds(recipe.with_training(bank=0), *counts)
-    cached = estimate_seconds(recipe.with_training(bank=views.count), *counts, rows=rows)
-    if cached > WORTH_IT * uncached:
+    uncached = estimate_seconds(recipe.with_training(cache_features=0), *counts)
+    cached = estimate_seconds(recipe.with_training(cache_features=views.count), *counts, rows=rows)
+    if cached > MAX_TIME_FRACTION * uncached:
         return 0, f"a cache of the frozen layers' features would save little in {training.epochs} epochs"
-    what = {"still": "each image", "mirrored": "each image and its mirror image", "drawn": f"{views.count} drawn views"}
+    contents = {
+        "still": "each image",
+        "mirrored": "each image and its mirror image",
+        "drawn": f"{views.count} drawn views",
+    }
     if views.augmentation.copies > 1:
-        what["drawn"] = f"each image and {views.count - 1} drawn variants"
+        contents["drawn"] = f"each image and {views.count - 1} drawn variants"
     return views.drawn if views.kind == "drawn" else views.count, (
-        f"the frozen layers are computed once, for {what[views.kind]} ({needed / 1e6:.0f} MB): "
+        f"the frozen layers are computed once, for {contents[views.kind]} ({needed_bytes / 1e6:.0f} MB): "
         f"about {duration(cached)} instead of {duration(uncached)}"
     )
 
 
 def _free_bytes() -> int:
-    folder = store_home()
+    folder = cache_home()
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
@@ -91,12 +102,12 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
 
     A measurement is kept for a day: to build the network takes longer than a training needs that finds its cache.
     """
-    facts = f"{platform.node()}\0{keras.__version__}\0{model_part!r}\0{image!r}\0{batch_size}\0{num_classes}"
-    path = store_path("timings", hashlib.sha256(facts.encode()).hexdigest()[:32] + ".json")
+    key = f"{platform.node()}\0{keras.__version__}\0{model_part!r}\0{image!r}\0{batch_size}\0{num_classes}"
+    path = cache_path("timings", hashlib.sha256(key.encode()).hexdigest()[:32] + ".json")
     with suppress(OSError, ValueError):
         if time.time() - path.stat().st_mtime < DAY_S:
-            front, rest, values = json.loads(path.read_text(encoding="utf-8"))
-            return float(front), float(rest), int(values)
+            extractor, trainable, values = json.loads(path.read_text(encoding="utf-8"))
+            return float(extractor), float(trainable), int(values)
     measured = _time_batch(model_part, image, batch_size, num_classes)
     with suppress(OSError):  # a store that is not writable
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,21 +118,23 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
 def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
     if model_part.is_pretrained:
         model_part = replace(model_part, weights="none")  # random ones take as long
-    recipe = Recipe(name="", title="", data=DataChoice(name=""), image=image, model=model_part, training=Training())
-    front, rest = split(build_model(recipe, num_classes))
-    front = fold(front)
+    recipe = Recipe(name="", title="", data=DataConfig(name=""), image=image, model=model_part, training=Training())
+    extractor, trainable = split_model(build_model(recipe, num_classes))
+    extractor = fuse_batch_norm(extractor)
     images = np.zeros((batch_size, *image.shape), np.float32)
-    beside = [np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in rest.inputs[len(front.outputs) :]]
+    other_inputs = [
+        np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in trainable.inputs[len(extractor.outputs) :]
+    ]
 
     def go_on(activations):
-        rest(one_or_all([*keras.tree.flatten(activations), *beside]))
+        trainable(one_or_all([*keras.tree.flatten(activations), *other_inputs]))
 
-    go_on(front(images))  # the first call builds what the second uses
+    go_on(extractor(images))  # the first call builds what the second uses
     start = time.perf_counter()
-    activations = front(images)
+    activations = extractor(images)
     middle = time.perf_counter()
     go_on(activations)
     end = time.perf_counter()
-    values = values_per_view(front.outputs)
+    values = values_per_view(extractor.outputs)
     keras.utils.clear_session(free_memory=False)  # garbage collection would take longer than all this
     return (middle - start) / batch_size, (end - middle) / batch_size, values

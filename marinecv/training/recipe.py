@@ -6,35 +6,48 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from marinecv.choices import SPLIT_BY, BankDtype, ClassLevel, Frames, JitCompile, LabelRule, NoBox
+from marinecv.choices import SPLIT_BY, CacheDtype, ClassLevel, FrameOrder, ImagesWithoutBoxes, JitCompile, LabelRule
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.schema import Count, Positive, Rate, Seed, Share, Size, build, checked_dataclass, convert, no_such, one_of
-from marinecv.training.model_choice import MODELS, ModelChoice
+from marinecv.schema import (
+    Count,
+    Fraction,
+    Positive,
+    Rate,
+    Seed,
+    Size,
+    build,
+    check_choice,
+    checked_dataclass,
+    convert,
+    unknown_name,
+)
+from marinecv.training.model_config import MODELS, ModelConfigs
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
     from marinecv.runs import Run
 
 
 @checked_dataclass
-class DataChoice:
+class DataConfig:
     """Which images, how they are labeled and how they are split.
 
         >>> import marinecv as mcv
-        >>> mcv.DataChoice(name="my_photos", split_by="grouped").fractions
+        >>> mcv.DataConfig(name="my_photos", split_by="grouped").fractions
         (0.7, 0.15, 0.15)
 
     Args:
         name: of a manifest, or of the user's folder.
         label_rule: how boxes become one class: `"dominant"`, `"area"`, `"count"` or `"union"`.
-        no_box: images without a box: `"skip"` them, or `"empty"` makes them a class.
+        images_without_boxes: images without a box: `"skip"` them, or `"empty"` makes them a class.
         class_level: which level of nested class folders is the class, `"first"` or `"leaf"`; empty: by their names.
         merge_case: merge classes whose names differ only in case.
         split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"` or a CSV of splits; None: as the data has it.
         fractions: of train, validation and test, if they are not published.
-        frames: frames belong together by `"number"` in the file name, `"time"` or `"none"`; None: the best there is.
+        frame_order: frames belong together by `"number"` in the file name, `"time"` or `"none"`; None: the best there
+            is.
         fold: the fold of cross-validation that is validation, such as `"2/5"`; empty without cross-validation.
         limit: maximum number of images a split, stratified; None: all.
-        labelled: fraction of the train images whose label is used; the others are in no split.
+        label_fraction: fraction of the train images whose label is used; the others are in no split.
         pseudo_labels: minimum probability of a predicted label to be used in a second training; 0: none.
         attributes: attributes for a multimodal model, annotated by `"image"` or by `"class"`; empty: none.
         min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
@@ -44,16 +57,16 @@ class DataChoice:
 
     name: str
     label_rule: LabelRule = "dominant"
-    no_box: NoBox = "skip"
+    images_without_boxes: ImagesWithoutBoxes = "skip"
     class_level: ClassLevel = ""
     merge_case: bool = False
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
-    frames: Frames = None
+    frame_order: FrameOrder = None
     fold: str = ""
     limit: Positive | None = None
-    labelled: Share = 1.0
-    pseudo_labels: Share = 0.0
+    label_fraction: Fraction = 1.0
+    pseudo_labels: Fraction = 0.0
     attributes: Literal["", "image", "class"] = ""
     min_certainty: Annotated[int, Meta(ge=1, le=4)] = 1
     synthetic: bool = False
@@ -61,12 +74,12 @@ class DataChoice:
 
     def __post_init__(self):
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # the names of saved splits
-            one_of((*SPLIT_BY, None), split_by=self.split_by)
+            check_choice((*SPLIT_BY, None), split_by=self.split_by)
 
     @classmethod
-    def of(cls, run: "Run") -> "DataChoice":
+    def of(cls, run: "Run") -> "DataConfig":
         """Read the data part of a run's recipe, also if its model was trained elsewhere."""
-        return cls(name=run.contract.data) if run.own else Recipe.of(run).data
+        return cls(name=run.preprocessing.data) if run.is_external else Recipe.of(run).data
 
 
 METRICS = ("accuracy", "precision", "recall")
@@ -102,8 +115,9 @@ class Training:
         balanced: draw each class equally often.
         augmentation: bounds of the random augmentation of train images, or None.
         mixed_precision: compute in half precision: float16 on a GPU, bfloat16 on a processor.
-        bank: augmented views of each image whose frozen features are cached (all there are, if few); 0: no cache.
-        bank_dtype: of the feature cache, `"float32"` or `"float16"`.
+        cache_features: augmented views of each image whose frozen features are cached (all there are, if few); 0: no
+            cache.
+        cache_dtype: of the feature cache, `"float32"` or `"float16"`.
         jit_compile: compile with XLA; `"auto"`: Keras' choice, on a GPU.
         calibration: fraction of validation that is held out as the calibration set.
         seed: of weights, order and augmentation.
@@ -111,16 +125,16 @@ class Training:
 
     optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
     learning_rate: Rate = 1e-3
-    momentum: Share = 0.9
+    momentum: Fraction = 0.9
     weight_decay: Rate = 0.0
     l2: Rate = 0.0
     decay_scope: Literal["kernels", "all"] = "kernels"
-    label_smoothing: Share = 0.0
+    label_smoothing: Fraction = 0.0
     epochs: Positive = 60
     batch_size: Size = 32
     early_stop_patience: Count = 12
     early_stop_reductions: Count = 0
-    lr_factor: Share = 0.2
+    lr_factor: Fraction = 0.2
     lr_patience: Count = 5
     metrics: tuple[str, ...] = ("accuracy",)
     monitor: str = "val_loss"
@@ -130,10 +144,10 @@ class Training:
     balanced: bool = False
     augmentation: Augmentation | None = None
     mixed_precision: bool = False
-    bank: Count = 0
-    bank_dtype: BankDtype = "float32"
+    cache_features: Count = 0
+    cache_dtype: CacheDtype = "float32"
     jit_compile: JitCompile = "auto"
-    calibration: Share = 0.0
+    calibration: Fraction = 0.0
     seed: Seed = 0
 
     def __post_init__(self):
@@ -141,9 +155,9 @@ class Training:
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
 
     @property
-    def exact_bank(self) -> bool:
+    def exact_cache(self) -> bool:
         """Whether there is a feature cache that keeps every digit, so that images can be scored from it too."""
-        return self.bank > 0 and self.bank_dtype == "float32"
+        return self.cache_features > 0 and self.cache_dtype == "float32"
 
 
 @checked_dataclass
@@ -151,7 +165,7 @@ class Recipe:
     """The settings of an experiment: data, image, model and training, and the published metrics.
 
         >>> import marinecv as mcv
-        >>> parts = {"data": mcv.DataChoice(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
+        >>> parts = {"data": mcv.DataConfig(name="reef"), "image": mcv.ImageSpec(), "model": mcv.ScratchModel()}
         >>> mcv.Recipe(name="mine", title="Mine", training=mcv.Training(), **parts).training.epochs
         60
 
@@ -161,27 +175,27 @@ class Recipe:
         title: one line.
         published: metrics as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
         claim: a statement of the report.
-        chosen: the settings that the report leaves open, as a sentence.
-        budget: how this run is shortened; empty for a whole run.
+        assumptions: the settings that the report leaves open, as a sentence.
+        shortened: how this run is shortened; empty for a whole run.
     """
 
     name: str
     title: str
     report: str = ""
-    data: DataChoice
+    data: DataConfig
     image: ImageSpec
-    model: ModelChoice
+    model: ModelConfigs
     training: Training
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
     claim: str = ""
-    chosen: str = ""
-    budget: str = ""
+    assumptions: str = ""
+    shortened: str = ""
 
     def __post_init__(self):
-        logged = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
-        known = [f"{part}{name}" for name in logged for part in ("val_", "")]
+        logged_metrics = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
+        known = [f"{part}{name}" for name in logged_metrics for part in ("val_", "")]
         if self.training.monitor not in known:
-            raise ValueError(no_such("monitor", self.training.monitor, known))
+            raise ValueError(unknown_name("monitor", self.training.monitor, known))
 
     def with_training(self, **changes) -> "Recipe":
         """Return a copy with other training settings."""
@@ -208,25 +222,25 @@ class Recipe:
     @classmethod
     def of(cls, run: "Run") -> "Recipe":
         """Read the recipe of a run; ValueError if it is broken or missing, or the model was trained elsewhere."""
-        if run.own:
+        if run.is_external:
             raise ValueError(
                 f"The model of {run.folder} was trained elsewhere and has no recipe, so it cannot be resumed or "
                 "retrained. Expected a run that pretrain or finetune made."
             )
         data = run.read("recipe.json")
-        with run.mending("recipe.json"):
+        with run.with_hint("recipe.json"):
             try:
                 return cls.from_dict(data)
             except ValueError as error:
                 raise ValueError(f"{run.path('recipe.json')}: {error}") from error
 
-    def contract(self, class_names: Sequence[str]) -> dict:
+    def preprocessing(self, class_names: Sequence[str]) -> dict:
         """Return the preprocessing and label metadata, which `Run.create` writes beside a model."""
         return {
             "class_names": list(class_names),
             "image": asdict(self.image),
-            "colour": "RGB, 0 to 255; EXIF orientation applied; transparency over black",
-            "restores": self.model.is_autoencoder,
+            "color": "RGB, 0 to 255; EXIF orientation applied; transparency over black",
+            "is_autoencoder": self.model.is_autoencoder,
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,
@@ -240,29 +254,31 @@ def check_published(published: dict[str, dict]) -> None:
             convert(score, Positive if name == "n" else str, f"{name!r} of the published {split!r}")
 
 
-def _model(data: Any) -> ModelChoice:
-    entries = convert(data, dict[str, Any], "'model' of Recipe")
-    one_of(MODELS, kind=entries.get("kind"))
-    return build(MODELS[entries["kind"]], {key: entries[key] for key in entries if key != "kind"}, "'model' of Recipe")
+def _model(data: Any) -> ModelConfigs:
+    settings = convert(data, dict[str, Any], "'model' of Recipe")
+    check_choice(MODELS, kind=settings.get("kind"))
+    return build(
+        MODELS[settings["kind"]], {key: settings[key] for key in settings if key != "kind"}, "'model' of Recipe"
+    )
 
 
-def lint(recipe: Recipe) -> list[str]:
+def recipe_warnings(recipe: Recipe) -> list[str]:
     """Return one sentence for each setting that has no effect or undoes another."""
     training, model = recipe.training, recipe.model
-    found = []
+    warnings = []
     if training.early_stop_patience <= training.lr_patience < training.epochs:  # from there on it is meant never to act
-        found.append(
+        warnings.append(
             f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} "
             "epochs without progress. Set it below early_stop_patience."
         )
     if training.lr_factor >= 1:
-        found.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
+        warnings.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
     if training.class_weights and training.balanced:
-        found.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
+        warnings.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
     if model.has_backbone and not model.is_pretrained and model.trainable_layers == 0:
-        found.append("The backbone is frozen with random weights: only the head learns, from random features.")
+        warnings.append("The backbone is frozen with random weights: only the head learns, from random features.")
     if training.head_epochs and not model.has_backbone:
-        found.append(f"head_epochs={training.head_epochs} never acts: this network has no backbone to freeze.")
+        warnings.append(f"head_epochs={training.head_epochs} never acts: this network has no backbone to freeze.")
     if model.has_backbone and training.head_epochs >= training.epochs:
-        found.append(f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone.")
-    return found
+        warnings.append(f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone.")
+    return warnings

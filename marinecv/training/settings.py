@@ -14,15 +14,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
-from marinecv.schema import of_type, read_json, read_toml
-from marinecv.training.model_choice import MODELS
-from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.schema import check_type, read_json, read_toml
+from marinecv.training.model_config import MODELS
+from marinecv.training.recipe import DataConfig, Recipe
 
-SIZE = "image.size"
+IMAGE_SIZE = "image.size"
 """Stands for `image.height` and `image.width` together."""
 PARTS = ("data", "image", "model", "training")
 AUGMENTATION = "training.augmentation"
-OF_THE_DATA = {
+NOT_SETTINGS = {
     "data.name": "data= names the images",
     "data.demonstration": "the images are drawn or not",
     "data.fold": "cross-validation sets it: folds=5",
@@ -49,38 +49,40 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **key
     Raises:
         ValueError: there is no such setting, a keyword matches several, or the value is invalid.
     """
-    found, tree = named_changes(recipe, changes, **keywords), {}
-    if AUGMENTATION in found:  # first, as others change its settings
-        recipe = _replaced(recipe, {"training": {"augmentation": found.pop(AUGMENTATION)}}, "")
-    for name, value in found.items():
-        for each in ("image.height", "image.width") if name == SIZE else (name,):
-            *parts, last = each.split(".")
+    new_values, tree = full_names(recipe, changes, **keywords), {}
+    if AUGMENTATION in new_values:  # first, as others change its settings
+        recipe = _with_values(recipe, {"training": {"augmentation": new_values.pop(AUGMENTATION)}}, "")
+    for name, value in new_values.items():
+        for field_name in ("image.height", "image.width") if name == IMAGE_SIZE else (name,):
+            *parts, last = field_name.split(".")
             functools.reduce(lambda node, part: node.setdefault(part, {}), parts, tree)[last] = value
-    return _replaced(recipe, tree, "")
+    return _with_values(recipe, tree, "")
 
 
-def named_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:
+def full_names(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:
     """Return changes and keywords by their full names; see `with_changes`."""
-    of_type(Mapping | None, changes=changes)
-    known = [*settings_of(recipe), SIZE]
+    check_type(Mapping | None, changes=changes)
+    known = [*settings_of(recipe), IMAGE_SIZE]
     if recipe.training.augmentation is None:
         known += [f"{AUGMENTATION}.{field.name}" for field in fields(Augmentation)]
     else:
         known.append(AUGMENTATION)
-    found = {}
+    values = {}
     for name, value in [*(changes or {}).items(), *keywords.items()]:
-        whole = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
-        if len(whole) > 1:
-            raise ValueError(f"{name!r} matches several settings: {', '.join(whole)}. Give the full name in changes=.")
-        if not whole:
+        matching = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
+        if len(matching) > 1:
+            raise ValueError(
+                f"{name!r} matches several settings: {', '.join(matching)}. Give the full name in changes=."
+            )
+        if not matching:
             spellings = dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)])
-            near = difflib.get_close_matches(name, spellings, n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else " `recipes show NAME` lists them."
+            suggestions = difflib.get_close_matches(name, spellings, n=3)
+            hint = f" Did you mean {' or '.join(suggestions)}?" if suggestions else " `recipes show NAME` lists them."
             raise ValueError(f"{recipe.name} has no setting {name!r}.{hint}")
-        if whole[0] in OF_THE_DATA:
-            raise ValueError(f"{whole[0]} is no setting: {OF_THE_DATA[whole[0]]}.")
-        found[whole[0]] = value
-    return found
+        if matching[0] in NOT_SETTINGS:
+            raise ValueError(f"{matching[0]} is no setting: {NOT_SETTINGS[matching[0]]}.")
+        values[matching[0]] = value
+    return values
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -99,11 +101,11 @@ def to_toml(recipe: Recipe) -> str:
 
 def _with_none(table: dict) -> dict:
     """The tables of a TOML file, which has no null: "none" is None unless the setting has a value "none"."""
-    parts = {name: part for name, part in table.items() if isinstance(part, dict)}
-    model = MODELS.get(str(parts.get("model", {}).get("kind")), Recipe)
-    for name, kind in {"data": DataChoice, "image": ImageSpec, "model": model}.items():
-        hints = get_type_hints(kind)
-        for key, value in parts.get(name, {}).items():
+    toml_tables = {name: part for name, part in table.items() if isinstance(part, dict)}
+    model = MODELS.get(str(toml_tables.get("model", {}).get("kind")), Recipe)
+    for name, record_type in {"data": DataConfig, "image": ImageSpec, "model": model}.items():
+        hints = get_type_hints(record_type)
+        for key, value in toml_tables.get(name, {}).items():
             if value == "none" and key in hints and not {str, "none"} & {*_options(hints[key])}:
                 table[name][key] = None
     return table
@@ -118,22 +120,22 @@ def _settings(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + field.name, value
 
 
-def _replaced(part: Any, changes: Mapping[str, Any], prefix: str) -> Any:
+def _with_values(part: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     """A record with other settings, changed at once: one may be valid only beside another."""
     hints, values = get_type_hints(type(part), include_extras=True), {}
     for name, value in changes.items():
         if prefix + name in (*PARTS, AUGMENTATION) and isinstance(value, Mapping):
             inner = getattr(part, name)
-            values[name] = _replaced(NONE if inner is None else inner, value, f"{prefix}{name}.")
+            values[name] = _with_values(NONE if inner is None else inner, value, f"{prefix}{name}.")
         else:
-            values[name] = value if is_dataclass(value) else _typed(part, name, value, hints[name], prefix + name)
+            values[name] = value if is_dataclass(value) else _parse_value(part, name, value, hints[name], prefix + name)
     try:
         return replace(part, **values)
     except ValueError as error:
         raise ValueError(f"{', '.join(prefix + name for name in changes)}: {error}") from error
 
 
-def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
+def _parse_value(part: Any, name: str, value: Any, hint: Any, full_name: str) -> Any:
     """A value as the type of its setting; text may be a number, a list or none."""
     value = value.tolist() if hasattr(value, "dtype") else value
     attempts = [value]
@@ -152,7 +154,7 @@ def _typed(part: Any, name: str, value: Any, hint: Any, whole: str) -> Any:
             return msgspec.convert(attempt, hint, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
             errors.append(error)
-    raise ValueError(f"{whole}: {errors[0]}. Received: {value!r:.80}.")
+    raise ValueError(f"{full_name}: {errors[0]}. Received: {value!r:.80}.")
 
 
 def _options(hint: Any) -> tuple:
@@ -160,11 +162,11 @@ def _options(hint: Any) -> tuple:
     return get_args(hint) if get_origin(hint) in (Union, UnionType, Literal) else (hint,)
 
 
-def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
+def _toml(part: Any, path: tuple[str, ...]) -> Iterator[str]:
     """The lines of a table and those below it, without settings that are None by default."""
-    if above:
-        yield f"\n[{'.'.join(above)}]"
-    if above == ("model",):
+    if path:
+        yield f"\n[{'.'.join(path)}]"
+    if path == ("model",):
         yield f"kind = {json.dumps(part.kind)}"
     settings = part if isinstance(part, Mapping) else {field.name: getattr(part, field.name) for field in fields(part)}
     unset = [] if isinstance(part, Mapping) else [field.name for field in fields(part) if field.default is None]
@@ -173,4 +175,4 @@ def _toml(part: Any, above: tuple[str, ...]) -> Iterator[str]:
         if name not in tables and not (value is None and name in unset):
             yield f"{name} = {json.dumps('none' if value is None else value, ensure_ascii=False)}"
     for name, value in tables.items():
-        yield from _toml(value, (*above, name))
+        yield from _toml(value, (*path, name))

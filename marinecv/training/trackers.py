@@ -80,7 +80,7 @@ class WandbLog(Tracker):
             raise ValueError("track=\"wandb\" needs wandb. Install it: pip install 'marinecv[wandb]'.") from error
         self.wandb = wandb
         above = folder.absolute().parents[:2]
-        marks = ("study.json", "search.json")
+        marks = ("experiment.json", "search.json")
         self.run = wandb.init(
             project="marinecv",
             name=folder.name,
@@ -119,10 +119,10 @@ def tracked(kind: str | None, folder: Path, recipe: Recipe) -> Iterator[list[Tra
     try:
         yield [log]
     finally:
-        log.close(final_values(folder), sorted((folder / "figures").glob("*.png")))
+        log.close(final_metrics(folder), sorted((folder / "figures").glob("*.png")))
 
 
-def final_values(folder: Path) -> dict[str, float]:
+def final_metrics(folder: Path) -> dict[str, float]:
     """Return the metrics of the saved model of a run, none if it is not saved.
 
     They are `best_epoch`, `best/<metric>` of that epoch's history, and of each score of `metrics.json`
@@ -144,8 +144,8 @@ def final_values(folder: Path) -> dict[str, float]:
 
 
 def _split_hash(folder: Path) -> str:
-    contract = folder / "contract.json"
-    return read_json(contract).get("split_sha256", "") if contract.is_file() else ""
+    preprocessing = folder / "preprocessing.json"
+    return read_json(preprocessing).get("split_sha256", "") if preprocessing.is_file() else ""
 
 
 def _has_account() -> bool:

@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.audit.findings import Finding, cases_table, findings_table
-from marinecv.audit.judge import audit_images, list_findings
-from marinecv.console import Log, quiet
+from marinecv.audit.run_audit import audit_images, list_findings
+from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.user_tables import is_usable
-from marinecv.evaluation.leaks import leak_index
+from marinecv.evaluation.leakage import leakage_index
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from marinecv.runs import fresh_folder, next_folder
-from marinecv.training.recipe import DataChoice
-from marinecv.workflows.prepare import limited
+from marinecv.training.recipe import DataConfig
+from marinecv.workflows.prepare import limit_images
 from marinecv.workflows.sources import Data, source_of
 
 
@@ -30,9 +30,9 @@ class Audit:
         catalog: with the problems of files that do not decode, and a `group` of related images.
         boxes: as `read_boxes` returns them; may be empty.
         tables: the measurements of `audit_images`, by name.
-        leak: as `leak_index` returns it.
+        leak: as `leakage_index` returns it.
         summary: what the images are, and which files were not read, in a few lines.
-        looked_at: what was checked, in a sentence.
+        reviewed: what was checked, in a sentence.
     """
 
     manifest: Manifest
@@ -41,7 +41,7 @@ class Audit:
     tables: dict[str, pd.DataFrame]
     leak: dict
     summary: str
-    looked_at: str
+    reviewed: str
     seed: int
     folder: Path | None
     _findings: list[Finding]
@@ -68,7 +68,7 @@ class Audit:
         demo, name = self.manifest.demonstration, self.manifest.name
         if folder or not self.folder:
             folder = fresh_folder(folder or next_folder("runs", f"{'demo-' if demo else ''}audit-{name}"))
-        tables = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.looked_at)
+        tables = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.reviewed)
         return write_audit_report(folder or self.folder, name, *tables, seed=self.seed, demonstration=demo)
 
 
@@ -76,7 +76,7 @@ def audit(
     data: Data,
     *,
     folder: str | os.PathLike | None = None,
-    frames: str | None = None,
+    frame_order: str | None = None,
     limit: int | None = None,
     seed: int = 0,
     log: Log | None = print,
@@ -91,17 +91,17 @@ def audit(
     Args:
         data: a folder or archive of images, the name of a data set, a manifest or a catalog, which has no boxes.
         folder: a new folder for the page and tables that `report` writes; None takes the next free one below `runs/`.
-        frames: what orders neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or `"none"`;
-            None takes what fits the images best.
+        frame_order: what orders neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or
+            `"none"`; None takes what fits the images best.
         limit: at most so many images a split, stratified, besides those that cannot be used; None takes all.
         seed: of everything random.
         log: called with each line of text; None prints nothing.
     Returns:
         The findings, and all measurements.
     Raises:
-        ValueError: there are no such images, `frames` is unknown, or the folder is not empty.
+        ValueError: there are no such images, `frame_order` is unknown, or the folder is not empty.
     """
-    log, choice = log or quiet, DataChoice(name="aquarium", frames=frames)
+    log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)
     manifest, catalog = source.manifest, source.read(choice, log)
     boxes, reading = as_boxes(pd.DataFrame()), []
@@ -109,12 +109,12 @@ def audit(
         boxes, reading = read_boxes(manifest), reading_lines(manifest, catalog)
     if limit is not None:
         bad = catalog[~is_usable(catalog)]
-        catalog = pd.concat([limited(catalog, limit, seed, log), bad], ignore_index=True)
+        catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     folder = folder and fresh_folder(folder)
-    catalog, tables, checked = audit_images(catalog, boxes, frames=frames, seed=seed, say=log)
-    leak = leak_index(tables["votes"])
+    catalog, tables, checks = audit_images(catalog, boxes, frame_order=frame_order, seed=seed, log=log)
+    leak = leakage_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, seed)
     summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
-    checked = " ".join([checked, *reading])
-    return Audit(manifest, catalog, boxes, tables, leak, summary, checked, seed, folder, findings)
+    checks = " ".join([checks, *reading])
+    return Audit(manifest, catalog, boxes, tables, leak, summary, checks, seed, folder, findings)

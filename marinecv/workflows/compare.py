@@ -8,16 +8,16 @@ from itertools import combinations, product
 import pandas as pd
 
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.figures import has_interval
+from marinecv.evaluation.estimates import has_interval
 from marinecv.evaluation.folds import fold_predictions
 from marinecv.evaluation.groups import Groups, common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.seeds import compare_seeds, runs_by_recipe, seed_spread
+from marinecv.experiments import Experiment, resumable
 from marinecv.runs import Run
-from marinecv.studies import Study, resumable
 from marinecv.workflows.sources import open_classifier
 
-COLUMNS = ["first", "second", "accuracy_a", "accuracy_b", "difference", "low", "high", "n", "groups", "seeds", "p"]
+COLUMNS = ["run_a", "run_b", "accuracy_a", "accuracy_b", "difference", "low", "high", "n", "groups", "seeds", "p"]
 BySeed, Tables = Mapping[int, list[Run]], Mapping[int, pd.DataFrame]
 """The runs of a recipe by seed, one of each or its folds, and their predictions."""
 
@@ -40,7 +40,7 @@ class Comparison:
         return "\n".join(self.sentences)
 
 
-def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -> Comparison:
+def compare(*runs: str | os.PathLike | Run | Experiment, split: str = "validation") -> Comparison:
     """Compare the accuracies of runs on the same images by McNemar's exact test and a paired bootstrap.
 
         >>> import marinecv as mcv
@@ -59,29 +59,29 @@ def compare(*runs: str | os.PathLike | Run | Study, split: str = "validation") -
         ValueError: there are fewer than two runs, one is not finished, an autoencoder's or of generated images beside
             real ones, or they were scored on different images.
     """
-    found = _finished(runs)
-    recipes = runs_by_recipe(found)
+    finished = _finished(runs)
+    recipes = runs_by_recipe(finished)
     _check_folds([same for seeds in recipes.values() for same in seeds.values()], split)
     tables = {name: {seed: _predictions(same) for seed, same in seeds.items()} for name, seeds in recipes.items()}
     first = next(iter(next(iter(tables.values())).values()))
-    groups = common_groups([run.catalog for run in found], first.loc[first["split"] == split, "image_id"])
+    groups = common_groups([run.catalog for run in finished], first.loc[first["split"] == split, "image_id"])
     pairs = combinations(recipes, 2)
     rows = [row for pair in pairs for row in _differences(*pair, recipes, tables, split, groups)]
     several = {name: seeds for name, seeds in tables.items() if len(seeds) > 1}
     sentences = [f"{name} on {split}: {seed_spread(seeds, split)['sentence']}" for name, seeds in several.items()]
     sentences += [_sentence(row, split) for row in rows]
     if split == "test":  # not before: what is refused above has shown no test score
-        for run in found:
+        for run in finished:
             run.note("test evaluation: compare")
     return Comparison(pd.DataFrame(rows, columns=COLUMNS), tuple(sentences))
 
 
-def _finished(named: Sequence[str | os.PathLike | Run | Study]) -> list[Run]:
+def _finished(named: Sequence[str | os.PathLike | Run | Experiment]) -> list[Run]:
     """Return the runs that are named or belong to a named experiment, each once; or raise ValueError."""
     runs: list[Run] = []
     for each in named:
-        opened = each if isinstance(each, (Run, Study)) else resumable(each)
-        runs += opened.finished_runs.values() if isinstance(opened, Study) else [opened]
+        opened = each if isinstance(each, (Run, Experiment)) else resumable(each)
+        runs += opened.finished_runs.values() if isinstance(opened, Experiment) else [opened]
     runs = list({run.folder.resolve(): run for run in runs}.values())
     for run in map(open_classifier, runs):
         if not run.finished:
@@ -122,9 +122,9 @@ def _differences(
     if len(common) > 1:
         of_a, of_b = ({seed: tables[name][seed] for seed in common} for name in (a, b))
         accuracies = {"accuracy_a": seed_spread(of_a, split)["mean"], "accuracy_b": seed_spread(of_b, split)["mean"]}
-        return [{"first": a, "second": b, **accuracies, **compare_seeds(of_a, of_b, split, groups=groups)}]
+        return [{"run_a": a, "run_b": b, **accuracies, **compare_seeds(of_a, of_b, split, groups=groups)}]
     return [
-        {"first": _label(recipes[a][i]), "second": _label(recipes[b][j])}
+        {"run_a": _label(recipes[a][i]), "run_b": _label(recipes[b][j])}
         | {"seeds": 1, **compare_runs(tables[a][i], tables[b][j], split, groups=groups)}
         for i, j in product(recipes[a], recipes[b])
     ]
@@ -135,7 +135,7 @@ def _label(same: list[Run]) -> str:
 
 
 def _sentence(row: dict, split: str) -> str:
-    sentence = f"{row['first']}\n  against {row['second']} on {split}: {row['sentence']}"
+    sentence = f"{row['run_a']}\n  against {row['run_b']} on {split}: {row['sentence']}"
     if row["seeds"] > 1:
         return sentence
     over = f" over {row['groups']} groups" if "groups" in row else ""

@@ -9,33 +9,33 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from marinecv.atomic import write_json
 from marinecv.choices import SPLITS
-from marinecv.console import Log, quiet
-from marinecv.data.splits import write_split
+from marinecv.console import Log, silent
+from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import as_class_names, usable
-from marinecv.evaluation.figures import interval_words
-from marinecv.evaluation.leaks import honest_scores, honest_sentences
+from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
 from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import read_predictions, write_predictions
-from marinecv.inputs.pixels import load_pixels, rows_of
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import write_table
+from marinecv.inputs.pixel_cache import load_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat
-from marinecv.models.load import check_stock
 from marinecv.models.outputs import with_probabilities
+from marinecv.models.safe_load import check_loadable
 from marinecv.report.page import write_run_report
-from marinecv.runs import OWN, Run, fresh_folder
-from marinecv.tables import write_table
-from marinecv.training.recipe import DataChoice, Recipe
+from marinecv.runs import EXTERNAL, Run, fresh_folder
+from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.folds import grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
 from marinecv.workflows.run_images import chosen_images, other_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
 
-SHOWN = ["images", "split", "figure", "value", "low", "high", "n", "groups"]
-SHOWN_OF_A_CLASS = ["class_name", "precision", "recall", "specificity", "f1", "support"]
-CHANGED = 0.01  # of a probability: far above differences between processors
+LEAKAGE_COLUMNS = ["subset", "split", "metric", "value", "low", "high", "n", "groups"]
+CLASS_COLUMNS = ["class_name", "precision", "recall", "specificity", "f1", "support"]
+MAX_PROBABILITY_CHANGE = 0.01  # of a probability: far above differences between processors
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ class Evaluation:
         predictions: predictions table of the split.
         metrics: `classification_metrics`: each metric with `value`, 95% bounds `low` and `high`, and `n`.
         per_class: `per_class_metrics`, one row a class.
-        leakage: `honest_scores`: as split, on images without a related train image, and in grouped folds.
+        leakage: `leakage_scores`: as split, on images without a related train image, and in grouped folds.
         folds: predictions table of the grouped folds, each image once; None where they are not trained.
         sentences: on `leakage`.
     """
@@ -66,10 +66,10 @@ class Evaluation:
         lines = [f"{self.run.folder} on {self.split}"]
         for name, metric in self.metrics.items():
             if isinstance(metric, dict):
-                lines.append(f"  {name:<20} {metric['value']:.4f}  ({interval_words(metric, '.4f')}, n={metric['n']})")
-        lines.append(self.per_class[SHOWN_OF_A_CLASS].round(3).to_string(index=False))
+                lines.append(f"  {name:<20} {metric['value']:.4f}  ({interval_text(metric, '.4f')}, n={metric['n']})")
+        lines.append(self.per_class[CLASS_COLUMNS].round(3).to_string(index=False))
         if len(self.leakage):  # train has none
-            lines += ["", self.leakage[SHOWN].round(3).to_string(index=False, na_rep="-"), *self.sentences]
+            lines += ["", self.leakage[LEAKAGE_COLUMNS].round(3).to_string(index=False, na_rep="-"), *self.sentences]
         return "\n".join(lines)
 
 
@@ -81,9 +81,9 @@ def evaluate(
     folds: int | None = None,
     limit: int | None = None,
     split_by: str | None = None,
-    frames: str | None = None,
+    frame_order: str | None = None,
     label_rule: str | None = None,
-    no_box: str | None = None,
+    images_without_boxes: str | None = None,
     spec: ImageSpec | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | os.PathLike | None = None,
@@ -105,8 +105,8 @@ def evaluate(
         folds: cross-validate the recipe of the run in so many folds that keep related images together; trained folds
             stay below the run.
         limit: at most so many images a split, stratified.
-        split_by, frames, label_rule, no_box: how other images are split and labeled, as in `DataChoice`; None takes
-            their own splits, and labels them as the run's own were.
+        split_by, frame_order, label_rule, images_without_boxes: how other images are split and labeled, as in
+            `DataConfig`; None takes their own splits, and labels them as the run's own were.
         spec: of your own model: the `ImageSpec` it was trained with.
         class_names: of your own model: in the order of its outputs.
         folder: new, for predictions, metrics and leakage check; of your own model, for its run.
@@ -119,24 +119,29 @@ def evaluate(
         ValueError: it is no run of a classifier, has no such images, or does not know their classes; arguments do not
             go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
-    log = log or quiet
-    reading = {"split_by": split_by, "frames": frames, "label_rule": label_rule, "no_box": no_box}
-    reading = {name: value for name, value in reading.items() if value}
-    if reading and data is None:
+    log = log or silent
+    reading_options = {
+        "split_by": split_by,
+        "frame_order": frame_order,
+        "label_rule": label_rule,
+        "images_without_boxes": images_without_boxes,
+    }
+    reading_options = {name: value for name, value in reading_options.items() if value}
+    if reading_options and data is None:
         raise ValueError(
-            f"{' and '.join(f'{name}=' for name in reading)} would set how other images are read. Name these with "
-            "data=, or leave that out: the run's own images are read as in its training."
+            f"{' and '.join(f'{name}=' for name in reading_options)} would set how other images are read. Name these "
+            "with data=, or leave that out: the run's own images are read as in its training."
         )
     if folds and (data is not None or limit):
         raise ValueError("folds= trains on all of the run's own images. Leave out data= and limit=.")
     if isinstance(run, keras.Model):
-        given = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
-        if missing := [f"{name}=" for name, value in given.items() if value is None]:
+        required = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
+        if missing := [f"{name}=" for name, value in required.items() if value is None]:
             raise ValueError(
                 f"Your own model needs {' and '.join(missing)}. Expected images to score it on, the ImageSpec that it "
                 "was trained with, its classes in the order of its outputs, and a folder for its run."
             )
-        choice = DataChoice(name=OWN, **reading)
+        choice = DataConfig(name=EXTERNAL, **reading_options)
         catalog = other_images(source_of(data, choice, log), choice, as_class_names(class_names), split, seed, log)
         run, data, folder = run_of_model(folder, run, catalog, spec, class_names), None, None
     elif spec is not None or class_names is not None:
@@ -144,33 +149,33 @@ def evaluate(
     run = open_classifier(run)
     if folds:
         Recipe.of(run)  # ValueError where the run has none to train by
-    catalog, where = run.catalog, ""
+    catalog, source_text = run.catalog, ""
     if data is not None:
-        choice = DataChoice.of(run)
-        source, choice = source_of(data, choice, log), replace(choice, **{"split_by": None, **reading})
+        choice = DataConfig.of(run)
+        source, choice = source_of(data, choice, log), replace(choice, **{"split_by": None, **reading_options})
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
-        where = f" on {source.manifest.root or source.manifest.name}"
+        source_text = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
     folder = folder and fresh_folder(folder)
     model = run.load_model()
-    run.note(f"{split} evaluation: evaluate{where}")
+    run.note(f"{split} evaluation: evaluate{source_text}")
     pixels, part = readable_images(part, run.spec, log)
     attributes = run.attributes if run.path("attributes.csv").is_file() and data is None else None
     how = {"batch_size": batch_size, "pixels": pixels, "attributes": attributes}
     predictions = predict_table(model, part, run.spec, run.class_names, **how)
     if data is None:
-        groups, relatives = related(run, log)
-        of_folds, searched = _leakage_of_run(run, predictions, groups, relatives, folds, log), ()
+        groups, related_images = related(run, log)
+        of_folds, search_text = _leakage_of_run(run, predictions, groups, related_images, folds, log), ()
     else:
-        groups, relatives, trained_on = related_outside(run, part, frames, log)
-        of_folds, searched = None, ("copy or near-duplicate", trained_on)
-    leakage = honest_scores(predictions, groups, relatives, of_folds)
+        groups, related_images, trained_on = related_outside(run, part, frame_order, log)
+        of_folds, search_text = None, ("copy or near-duplicate", trained_on)
+    leakage = leakage_scores(predictions, groups, related_images, of_folds)
     metrics, per_class = classification_metrics(predictions, groups=groups), per_class_metrics(predictions)
     if folder:
         write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {split: metrics})
-        write_table(folder / "honest.csv", leakage)
-    sentences = tuple(honest_sentences(leakage, *searched, retrain=not run.own))
+        write_table(folder / "leakage.csv", leakage)
+    sentences = tuple(leakage_sentences(leakage, *search_text, retrain=not run.is_external))
     return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences)
 
 
@@ -196,7 +201,7 @@ def run_of_model(
     class_names = as_class_names(class_names)
     model = with_probabilities(flat(model), class_names)
     model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without the loss it was compiled with
-    check_stock(model)
+    check_loadable(model)
     pixels, catalog = load_pixels(catalog, spec)
     rows = usable(catalog)
     if not ((rows["split"] == "validation") & (rows["class_name"] != "")).any():
@@ -206,11 +211,21 @@ def run_of_model(
         )
     folder = fresh_folder(folder)
     try:
-        contract = {"class_names": list(class_names), "image": asdict(spec), "data": OWN, "demonstration": False}
-        contract["split_sha256"] = write_split(catalog, folder / "split.csv")
-        about = {"kind": OWN, "name": model.name, "parameters": model.count_params()}
-        recipe = {"name": OWN, "title": f"Own model: {model.name}", "data": {"name": OWN}, "image": asdict(spec)}
-        run = Run.create(folder, recipe | {"model": about}, contract, catalog)
+        preprocessing = {
+            "class_names": list(class_names),
+            "image": asdict(spec),
+            "data": EXTERNAL,
+            "demonstration": False,
+        }
+        preprocessing["split_sha256"] = write_split(catalog, folder / "split.csv")
+        about = {"kind": EXTERNAL, "name": model.name, "parameters": model.count_params()}
+        recipe = {
+            "name": EXTERNAL,
+            "title": f"Own model: {model.name}",
+            "data": {"name": EXTERNAL},
+            "image": asdict(spec),
+        }
+        run = Run.create(folder, recipe | {"model": about}, preprocessing, catalog)
         model.save(run.path("model.keras"))
         judged = rows["split"].isin(SPLITS).to_numpy().nonzero()[0]
         rows, pixels = usable(run.catalog).iloc[judged], rows_of(pixels, judged)
@@ -229,7 +244,7 @@ def run_of_model(
 
 
 def _leakage_of_run(
-    run: Run, predictions: pd.DataFrame, groups: pd.Series, relatives: pd.DataFrame, folds: int | None, log: Log
+    run: Run, predictions: pd.DataFrame, groups: pd.Series, related_images: pd.DataFrame, folds: int | None, log: Log
 ) -> pd.DataFrame | None:
     """Train folds, warn of changed predictions, write the leakage check; return the predictions of the folds."""
     path = run.path("predictions.csv")
@@ -238,8 +253,8 @@ def _leakage_of_run(
         _warn_of_changes(predictions, before, log)
     if folds:
         grouped_folds(run, folds, log)
-    elif before is not None and run.finished and not run.path("honest.csv").is_file():
-        write_table(run.path("honest.csv"), honest_scores(before, groups, relatives, fold_table(run)))
+    elif before is not None and run.finished and not run.path("leakage.csv").is_file():
+        write_table(run.path("leakage.csv"), leakage_scores(before, groups, related_images, fold_table(run)))
         write_run_report(run.folder)
     return fold_table(run, folds)
 
@@ -248,7 +263,7 @@ def _warn_of_changes(predictions: pd.DataFrame, before: pd.DataFrame, log: Log) 
     """Warn of images whose probabilities are not those of the end of the training."""
     now, before = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
     difference = (now - before).abs().max(axis=1)
-    if changed := list(difference.index[difference > CHANGED]):
+    if changed := list(difference.index[difference > MAX_PROBABILITY_CHANGE]):
         log(
             f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities differ "
             f"from those in predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."

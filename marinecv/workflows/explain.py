@@ -11,29 +11,29 @@ import keras
 import numpy as np
 import pandas as pd
 
-from marinecv.atomic import replaced
-from marinecv.console import Log, quiet
+from marinecv.console import Log, silent
 from marinecv.data.layouts import printable
 from marinecv.data.user_tables import is_usable, usable
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.predictions import predicted_indices, read_predictions
 from marinecv.explain.heatmaps import NO_HEAT, heatmaps, layer_of
-from marinecv.explain.in_box import (
+from marinecv.explain.localization import (
     ALL,
     COLUMNS,
-    box_figures,
+    average_localization,
     chance_sentence,
-    keep_figures,
+    mean_color,
     measure_boxes,
-    neutral_colour,
+    save_localization,
 )
-from marinecv.hold import hold
-from marinecv.inputs.pixels import load_pixels, read_pixels
+from marinecv.files.atomic import replaced_folder
+from marinecv.files.csv_tables import write_table
+from marinecv.files.lock import lock_folder
+from marinecv.inputs.pixel_cache import load_pixels, read_pixels
 from marinecv.models.outputs import with_probabilities
 from marinecv.report.explain_page import MEASURE_NAMES, save_overlay, write_explanation
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.tables import write_table
 from marinecv.workflows.run_images import boxes_of, chosen_images, moved_images
 from marinecv.workflows.sources import Data, Paths, find_images, open_classifier
 
@@ -48,7 +48,7 @@ class Explanation:
     Attributes:
         cases: one row an image: `image_id, path, split, true_class, predicted_class, probability`, `problem` (why
             there is no heat, else "") and `picture`, the PNG beside the page.
-        localization: for Grad-CAM on a split with boxes, the rows of `box_figures`; else None.
+        localization: for Grad-CAM on a split with boxes, the rows of `average_localization`; else None.
         report: the page.
     """
 
@@ -96,10 +96,10 @@ def explain(
     Raises:
         ValueError: the run has no classifier of images alone, or the images, method or layer do not exist.
     """
-    log, run = log or quiet, open_classifier(run)
+    log, run = log or silent, open_classifier(run)
     rows, boxes = None, None
     if images:
-        cases = cases_of_files(run, images, data, limit, seed)
+        cases = user_examples(run, images, data, limit, seed)
     else:
         catalog, boxes = (usable(run.catalog), boxes_of(run, log)) if data is None else moved_images(run, data, log)
         rows = chosen_images(catalog, [split], limit, seed, log)
@@ -107,7 +107,7 @@ def explain(
             boxes = None
         if boxes is None and method == "gradcam":
             log("No boxes are known of these images, so the heat inside boxes is not measured.")
-        cases = cases_of_run(run, rows, split, seed)
+        cases = run_examples(run, rows, split, seed)
     model = run.load_model()
     if len(model.inputs) > 1:
         raise ValueError(
@@ -119,16 +119,16 @@ def explain(
         run.note(f"{split} evaluation: explain")
     target, localization, chance = run.path("explanations", method), None, ""
     target.parent.mkdir(exist_ok=True)
-    with hold(target.parent), replaced(target, log) as folder:
+    with lock_folder(target.parent), replaced_folder(target, log) as folder:
         heat_of = partial(heatmaps, model, method=method, layer=layer, seed=seed)
-        cases = draw_cases(run, model, heat_of, cases, boxes, folder, log)
+        cases = draw_examples(run, model, heat_of, cases, boxes, folder, log)
         write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
         if method == "gradcam" and boxes is not None:
-            localization, chance = measure(run, model, layer, rows, boxes, folder, log)
+            localization, chance = measure_localization(run, model, layer, rows, boxes, folder, log)
         title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
     if localization is not None and not limit:
-        keep_figures(run, split, layer, localization["neutral"].iloc[0], localization)
+        save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
         if run.path("report.html").is_file():
             write_run_report(run.folder)
     if rows is not None and not is_usable(cases).any():
@@ -136,7 +136,7 @@ def explain(
     return Explanation(cases.drop(columns="source"), localization, target / page.name)
 
 
-def cases_of_files(run: Run, images: Paths, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
+def user_examples(run: Run, images: Paths, data: Data, limit: int | None, seed: int) -> pd.DataFrame:
     """Return a row for each of the user's image files."""
     if run.demonstration:
         raise ValueError(
@@ -150,7 +150,7 @@ def cases_of_files(run: Run, images: Paths, data: Data, limit: int | None, seed:
     return pd.DataFrame({"image_id": names, "path": [str(file) for file in files], "split": "", "true_class": ""})
 
 
-def cases_of_run(run: Run, rows: pd.DataFrame, split: str, seed: int) -> pd.DataFrame:
+def run_examples(run: Run, rows: pd.DataFrame, split: str, seed: int) -> pd.DataFrame:
     """Return a row for each example image of a split."""
     file = run.path("predictions.csv")
     if not file.is_file():
@@ -160,13 +160,13 @@ def cases_of_run(run: Run, rows: pd.DataFrame, split: str, seed: int) -> pd.Data
         )
     predictions = read_predictions(file, run.class_names)
     predictions = predictions[predictions["split"] == split].merge(rows[["image_id", "path"]])
-    cases = choose_cases(predictions, run.class_names, seed)
+    cases = choose_examples(predictions, run.class_names, seed)
     if cases.empty:
         raise ValueError(f"{file} has none of the {len(rows)} images of the split {split}. Name images of your own.")
     return cases
 
 
-def choose_cases(predictions: pd.DataFrame, class_names: Sequence[str], seed: int = 0) -> pd.DataFrame:
+def choose_examples(predictions: pd.DataFrame, class_names: Sequence[str], seed: int = 0) -> pd.DataFrame:
     """Sample at most 3 correct and 3 wrong predictions of each true class: class by class, the correct ones first."""
     shuffled = predictions.sample(frac=1, random_state=seed)
     right = shuffled["true_class"] == shuffled["predicted_class"]
@@ -178,7 +178,7 @@ def choose_cases(predictions: pd.DataFrame, class_names: Sequence[str], seed: in
     return pd.concat(chosen)
 
 
-def draw_cases(
+def draw_examples(
     run: Run, model: keras.Model, heat_of: Callable, cases: pd.DataFrame, boxes: pd.DataFrame | None, folder: Path, log
 ) -> pd.DataFrame:
     """Predict the cases, 8 at a time, and save a PNG of each with its heat, `heat_of(images, classes)`.
@@ -204,29 +204,29 @@ def draw_cases(
             row = chunk.loc[index]
             stem = re.sub(r"[^\w.-]", "_", Path(row["image_id"]).stem)[:60]
             name = f"{start + index + 1:03d}-{stem}.png"
-            own = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
-            source = save_overlay(folder / name, row, heat, run.spec, own, run.demonstration)
+            image_boxes = None if boxes is None else boxes[(boxes["image_id"] == row["image_id"]) & is_usable(boxes)]
+            source = save_overlay(folder / name, row, heat, run.spec, image_boxes, run.demonstration)
             chunk.loc[index, ["picture", "source"]] = name, source
         chunks.append(chunk)
         log(f"  {start + len(chunk)}/{len(cases)} images explained")
     return pd.concat(chunks, ignore_index=True)
 
 
-def measure(
+def measure_localization(
     run: Run, model: keras.Model, layer: str, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
 ) -> tuple[pd.DataFrame | None, str]:
     """Measure the heat of a split inside its boxes: metrics, None if no image can be read, and `chance_sentence`."""
     pixels, rows = load_pixels(rows, run.spec, log=log)
     if not len(pixels):
         return None, ""
-    neutral = neutral_colour(pixels, rows, run.spec)
+    neutral = mean_color(pixels, rows, run.spec)
     measured = measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer)
     write_table(folder / "boxes.csv", measured, float_format="%.6f")
     groups, split = rows.set_index("image_id")["group"], rows["split"].iloc[0]
-    figures, chance = box_figures(measured, run.class_names, groups=groups), chance_sentence(measured, groups)
+    figures, chance = average_localization(measured, run.class_names, groups=groups), chance_sentence(measured, groups)
     log(f"Grad-CAM at {layer} on {split}")
     for row in figures[figures["class_name"] == ALL].itertuples():
-        log(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_words(row._asdict())}, n={row.n})")
+        log(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_text(row._asdict())}, n={row.n})")
     if chance:
         log(chance)
     color = "#" + "".join(f"{int(level):02x}" for level in neutral)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from marinecv.console import Log, quiet, silence
-from marinecv.export.certificate import check_export
+from marinecv.console import Log, silence, silent
 from marinecv.export.formats import check_format
 from marinecv.export.model import MARGIN, export_model, measure_original
+from marinecv.export.parity import check_export
 from marinecv.export.table import export_folders, exports_text, read_exports
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
@@ -18,7 +18,7 @@ from marinecv.workflows.sources import open_classifier
 def export(
     run: str | os.PathLike | Run,
     format: str,
-    quantise: str | Sequence[str] = "none",
+    quantize: str | Sequence[str] = "none",
     *,
     margin: float = MARGIN,
     log: Log | None = print,
@@ -33,7 +33,7 @@ def export(
     Args:
         run: of a classifier of images alone, or its folder.
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
-        quantise: one or several, for `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
+        quantize: one or several, for `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
         margin: how far the validation accuracy may fall below the run's, 0 to 1.
         log: called with each line of text; None prints nothing.
     Returns:
@@ -42,18 +42,18 @@ def export(
         ValueError: the run or format is unsuitable, a package is missing, or an export loses more than `margin`; it is
             not written, and of several the others are.
     """
-    log, run = log or quiet, open_classifier(run)
-    kinds = list(dict.fromkeys([quantise] if isinstance(quantise, str) else quantise))
+    log, run = log or silent, open_classifier(run)
+    kinds = list(dict.fromkeys([quantize] if isinstance(quantize, str) else quantize))
     for kind in kinds:
         check_format(format, kind)
     run.note(f"validation evaluation: export to {format}")
     refused = []
     with silence():  # the converter prints remarks
-        original = measure_original(run, say=log)
+        original = measure_original(run, log=log)
         for kind in kinds:
             try:
-                certificate = export_model(run, format, kind, margin=margin, original=original, say=log)
-                log(f"written to {run.path('exports', certificate['export'])}")
+                parity = export_model(run, format, kind, margin=margin, original=original, log=log)
+                log(f"written to {run.path('exports', parity['export'])}")
             except ValueError as error:
                 refused.append(str(error))
     exports = read_exports(run)

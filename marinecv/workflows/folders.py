@@ -8,36 +8,38 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.choices import WORK_FILES
-from marinecv.hold import hold
+from marinecv.experiments import Experiment
+from marinecv.files.lock import lock_folder
 from marinecv.runs import Run, is_begun, list_runs
 from marinecv.search.folder import Search
-from marinecv.studies import Study
 
 COLUMNS = ["folder", "kind", "state"]
-DEFAULT = Path("runs")  # absent before the first training
+DEFAULT_FOLDER = Path("runs")  # absent before the first training
 
 
 def kind_of(folder: str | os.PathLike) -> str:
-    """Return what a folder holds: `"search"`, `"curve"`, `"reproduction"`, `"study"`, `"run"`, or empty text."""
+    """Return what a folder holds: `"search"`, `"curve"`, `"reproduction"`, `"experiment"`, `"run"`, or empty text."""
     return next((kind for name, kind in WORK_FILES.items() if (Path(folder) / name).is_file()), "")
 
 
-def list_work(folder: str | os.PathLike = DEFAULT) -> pd.DataFrame:
+def list_work(folder: str | os.PathLike = DEFAULT_FOLDER) -> pd.DataFrame:
     """List the experiments, searches and runs below a folder, one row each, with progress, score or error."""
     folder = Path(folder)
-    if not folder.is_dir() and folder != DEFAULT:
-        raise ValueError(f"There is no folder {folder}. Expected one that holds runs, studies or searches.")
-    found = [(path.parent, kind) for kind in ("study", "search") for path in sorted(folder.rglob(f"{kind}.json"))]
-    found += [(run.folder, "run") for run in list_runs(folder)]
-    return pd.DataFrame([(*each, state(*each)) for each in found], columns=COLUMNS)
+    if not folder.is_dir() and folder != DEFAULT_FOLDER:
+        raise ValueError(f"There is no folder {folder}. Expected one that holds runs, experiments or searches.")
+    folders_and_kinds = [
+        (path.parent, kind) for kind in ("experiment", "search") for path in sorted(folder.rglob(f"{kind}.json"))
+    ]
+    folders_and_kinds += [(run.folder, "run") for run in list_runs(folder)]
+    return pd.DataFrame([(*each, progress_text(*each)) for each in folders_and_kinds], columns=COLUMNS)
 
 
-def state(folder: Path, kind: str) -> str:
+def progress_text(folder: Path, kind: str) -> str:
     """Return progress and how to resume, or the score; for a broken folder the error."""
     try:
-        if kind == "study":
-            study = Study(folder)
-            return f"{len(study.finished_runs)} of {len(study.cells)} runs finished"
+        if kind == "experiment":
+            experiment = Experiment(folder)
+            return f"{len(experiment.finished_runs)} of {len(experiment.cells)} runs finished"
         if kind == "search":
             search = Search(folder)
             return f"{sum(trial.over for trial in search.trials)} of {search.count} trials over"
@@ -45,7 +47,7 @@ def state(folder: Path, kind: str) -> str:
         if not run.finished:
             epochs = len(run.history) if run.path("history.csv").is_file() else 0
             return f'stopped after {epochs} epochs; go on with resume("{folder}")'
-        name, label, digits = ("mse", "mean squared error", 4) if run.restores else ("accuracy", "accuracy", 3)
+        name, label, digits = ("mse", "mean squared error", 4) if run.is_autoencoder else ("accuracy", "accuracy", 3)
         metric = run.metrics["validation"][name]
         return f"validation {label} {metric['value']:.{digits}f} (n={metric['n']})"
     except ValueError as error:
@@ -53,18 +55,18 @@ def state(folder: Path, kind: str) -> str:
 
 
 @contextmanager
-def at_work(folder: Path, go_on: str = "") -> Iterator[None]:
+def resumable(folder: Path, go_on: str = "") -> Iterator[None]:
     """Lock a folder; add a note on how to resume (`go_on`, else `--resume FOLDER`) to an interruption or OSError."""
-    with noting(folder, go_on), hold(folder):
+    with with_resume_note(folder, go_on), lock_folder(folder):
         yield
 
 
 @contextmanager
-def noting(folder: Path, go_on: str = "") -> Iterator[None]:
-    """Add the note of `at_work` without a lock, for a folder that several processes may work in."""
+def with_resume_note(folder: Path, go_on: str = "") -> Iterator[None]:
+    """Add the note of `resumable` without a lock, for a folder that several processes may work in."""
     try:
         yield
     except (KeyboardInterrupt, OSError) as stopped:
-        way = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
-        stopped.add_note(way if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")
+        advice = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
+        stopped.add_note(advice if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")
         raise

@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from marinecv.console import Log
-from marinecv.data.splits import kfold, write_split
+from marinecv.data.splits.split_catalog import kfold, write_split
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.experiments import Experiment, is_experiment
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.studies import Study, is_study
 from marinecv.training.recipe import Recipe
-from marinecv.workflows.folders import at_work
-from marinecv.workflows.leakage import folds_folder, keep_honest_scores, note_relatives, related
-from marinecv.workflows.train_runs import finish_study
+from marinecv.workflows.folders import resumable
+from marinecv.workflows.leakage import folds_folder, note_relatives, related, save_leakage_scores
+from marinecv.workflows.train_runs import finish_experiment
 
 
 def grouped_folds(run: Run, folds: int, log: Log) -> None:
@@ -21,19 +21,19 @@ def grouped_folds(run: Run, folds: int, log: Log) -> None:
     recipe, folder = Recipe.of(run), folds_folder(run, folds)
     if not run.finished:
         raise ValueError(f'{run.folder} is not finished. Go on with resume("{run.folder}"), then evaluate its folds.')
-    if recipe.data.synthetic or recipe.data.labelled < 1 or recipe.data.pseudo_labels:
+    if recipe.data.synthetic or recipe.data.label_fraction < 1 or recipe.data.pseudo_labels:
         raise ValueError(
             f"{run.folder} was trained on synthetic images, or on the labels of some images only, which no fold may be "
             "scored on. Expected a run on the labels of all its images."
         )
-    with at_work(run.folder, go_on="the same command again"):
-        if not is_study(folder):
+    with resumable(run.folder, go_on="the same command again"):
+        if not is_experiment(folder):
             shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was trained
             _begin_folds(run, recipe, folder, folds, log)
-        finish_study(Study(folder), log)
+        finish_experiment(Experiment(folder), log)
         if (run.catalog["split"] == "test").any():
             run.note("test evaluation: in folds")
-        keep_honest_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), log, folds)
+        save_leakage_scores(run, read_predictions(run.path("predictions.csv"), run.class_names), log, folds)
         write_run_report(run.folder)
 
 
@@ -50,7 +50,7 @@ def _begin_folds(run: Run, recipe: Recipe, folder: Path, folds: int, log: Log) -
         if run.path("attributes.csv").is_file():
             shutil.copyfile(run.path("attributes.csv"), folder / cell / "attributes.csv")
         part = note_relatives(folder / cell, fold, part.sort_values("image_id", ignore_index=True), log)
-        contract = {key: value for key, value in run.read("contract.json").items() if key != "select_on"}
-        contract["split_sha256"] = write_split(part, folder / cell / "split.csv")
-        Run.create(folder / cell, fold.to_dict(), contract, part)
-    Study.create(folder, folder.name, f"{recipe.title}: {folds} grouped folds", cells, run.demonstration)
+        preprocessing = {key: value for key, value in run.read("preprocessing.json").items() if key != "select_on"}
+        preprocessing["split_sha256"] = write_split(part, folder / cell / "split.csv")
+        Run.create(folder / cell, fold.to_dict(), preprocessing, part)
+    Experiment.create(folder, folder.name, f"{recipe.title}: {folds} grouped folds", cells, run.demonstration)

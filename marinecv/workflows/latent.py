@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.atomic import replaced
 from marinecv.choices import FITTED_SPLITS
-from marinecv.console import Log, quiet
+from marinecv.console import Log, silent
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import latent as space
-from marinecv.evaluation.probe import linear_probe
+from marinecv.evaluation.linear_probe import linear_probe
 from marinecv.features.embeddings import embed
-from marinecv.hold import hold
+from marinecv.files.atomic import replaced_folder
+from marinecv.files.csv_tables import write_table
+from marinecv.files.lock import lock_folder
 from marinecv.inputs.augment import noisy_pixels
-from marinecv.models.load import load_model
+from marinecv.models.safe_load import load_model
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.report.latent_page import write_latent_report
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
-from marinecv.tables import write_table
 from marinecv.workflows.run_images import chosen_images, moved_images, readable_images
 from marinecv.workflows.sources import Data, open_run
 
@@ -51,7 +51,7 @@ class LatentSpace:
         for row in self.measures.itertuples():
             bounds = f", {row.low:.3f} to {row.high:.3f}" if row.low == row.low else ""
             chance = f", by chance {row.chance:.3f}" if row.chance == row.chance else ""
-            what = f"clusters of the {row.of}" if row.split == space.ALL else row.split
+            what = f"clusters of the {row.space}" if row.split == space.ALL else row.split
             lines.append(f"  {row.measure:<10}  {what:<22}  {row.value:.3f}  (n={row.n}{bounds}{chance})")
         return "\n".join([*lines, str(self.report)])
 
@@ -90,7 +90,7 @@ def latent(
     Raises:
         ValueError: the model takes more than an image, an image does not exist, or the images are too few.
     """
-    log, run = log or quiet, open_run(run)
+    log, run = log or silent, open_run(run)
     splits = [splits] if isinstance(splits, str) else list(dict.fromkeys(splits))
     catalog = usable(run.catalog) if data is None else moved_images(run, data, log)[0]
     catalog = chosen_images(catalog, splits, limit, seed, log)
@@ -106,24 +106,26 @@ def latent(
         )
     if noise:
         pixels = noisy_pixels(rows, pixels, **NOISE, seed=seed)
-    codes = embed(model, catalog, run.spec, pixels, keep=not noise)
+    embeddings = embed(model, catalog, run.spec, pixels, keep=not noise)
     target = run.path("latent-noisy" if noise else "latent")
     for split in splits:
         run.note(f"{split} evaluation: {target.name}")
-    with hold(run.folder), replaced(target, log) as folder:
-        points, nearest = space.latent_points(rows, codes, clusters, seed), space.nearest_images(rows, codes)
+    with lock_folder(run.folder), replaced_folder(target, log) as folder:
+        points, nearest = space.latent_points(rows, embeddings, clusters, seed), space.nearest_images(rows, embeddings)
         groups, table = rows.set_index("image_id")["group"], space.cluster_table(points)
         measures = [
-            space.latent_measures(points, codes, seed, groups),
-            linear_probe(rows, codes, seed, groups),
-            space.neighbour_measures(rows, nearest, groups),
+            space.latent_measures(points, embeddings, seed, groups),
+            linear_probe(rows, embeddings, seed, groups),
+            space.neighbor_measures(rows, nearest, groups),
         ]
         measures = pd.concat(filter(len, measures), ignore_index=True)  # an empty one has no column types
-        tables = {"points": points, "clusters": table, "measures": measures, "neighbours": nearest}
+        tables = {"points": points, "clusters": table, "measures": measures, "neighbors": nearest}
         for name, each in tables.items():
             write_table(folder / f"{name}.csv", each, float_format="%.6f")
         title = f"Embedding space of {run.folder.resolve().name}" + ", with noise" * noise
-        shown = list(dict.fromkeys(neighbors or space.some_images(nearest, seed=seed)))
+        shown = list(dict.fromkeys(neighbors or space.example_images(nearest, seed=seed)))
         measured, added = (points, measures, table, nearest), NOISE if noise else {}
-        page = write_latent_report(folder, title, rows, codes.shape[1], *measured, shown, run.demonstration, **added)
+        page = write_latent_report(
+            folder, title, rows, embeddings.shape[1], *measured, shown, run.demonstration, **added
+        )
     return LatentSpace(points, table, measures, nearest, target / page.name)

@@ -4,72 +4,72 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.links import find_links
+from marinecv.audit.pairs import find_pairs
 from marinecv.console import Log
-from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, relatives_in_train
-from marinecv.data.records import is_present
-from marinecv.data.splits import is_grouped
+from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, related_in_train
+from marinecv.data.shards.records import is_present
+from marinecv.data.splits.split_catalog import is_grouped
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_predictions
-from marinecv.evaluation.leaks import honest_scores
+from marinecv.evaluation.leakage import leakage_scores
+from marinecv.experiments import Experiment, is_experiment
+from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.runs import Run
-from marinecv.studies import Study, is_study
-from marinecv.tables import numbers, read_table, write_table
 from marinecv.training.recipe import Recipe
 
-MOST = 5000  # images, above which a training does not search related ones; these take a minute
+MAX_IMAGES_SEARCHED = 5000  # images, above which a training does not search related ones; these take a minute
 
 
 def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
-    """Write `relatives.csv` of a new run, unless there are too many images; return the catalog with groups."""
-    many = len(usable(catalog)) > MOST and not is_grouped(recipe.data.split_by)
+    """Write `related_images.csv` of a new run, unless there are too many images; return the catalog with groups."""
+    many = len(usable(catalog)) > MAX_IMAGES_SEARCHED and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog
-    links = find_links(put_back(catalog), recipe.data.frames, say=log)
+    links = find_pairs(put_back(catalog), recipe.data.frame_order, log=log)
     if is_grouped(recipe.data.split_by):  # of a fold not yet
         catalog = leave_out_duplicates(catalog, links)
-    write_table(folder / "relatives.csv", relatives_in_train(catalog, links))
+    write_table(folder / "related.csv", related_in_train(catalog, links))
     return group_catalog(catalog, links)
 
 
 def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
     """Return the groups of a run's images by `image_id`, and the related images; searches them if it has no table."""
-    catalog, path = run.catalog, run.path("relatives.csv")
+    catalog, path = run.catalog, run.path("related.csv")
     if path.is_file():
-        with run.mending("relatives.csv"):
-            relatives = numbers(read_table(path), ["likeness"], path)
+        with run.with_hint("related.csv"):
+            related_images = parse_numbers(read_table(path), ["similarity"], path)
     else:
-        data = run.read("recipe.json").get("data")  # perhaps of another version: only `frames` is read
-        links = find_links(catalog, data.get("frames") if isinstance(data, dict) else None, say=log)
-        catalog, relatives = group_catalog(catalog, links), relatives_in_train(catalog, links)
-    return catalog.set_index("image_id")["group"], relatives
+        data = run.read("recipe.json").get("data")  # perhaps of another version: only `frame_order` is read
+        links = find_pairs(catalog, data.get("frame_order") if isinstance(data, dict) else None, log=log)
+        catalog, related_images = group_catalog(catalog, links), related_in_train(catalog, links)
+    return catalog.set_index("image_id")["group"], related_images
 
 
 def related_outside(
-    run: Run, images: pd.DataFrame, frames: str | None, log: Log
+    run: Run, images: pd.DataFrame, frame_order: str | None, log: Log
 ) -> tuple[pd.Series, pd.DataFrame, str]:
     """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
-    groups = group_catalog(images, find_links(images, frames, say=log)).set_index("image_id")["group"]
+    groups = group_catalog(images, find_pairs(images, frame_order, log=log)).set_index("image_id")["group"]
     train = usable(run.catalog).query("split == 'train'")
     present = train["path"].map(is_present)
     searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that still exist"
     train = train[present].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
-    links = find_links(both, "none", say=log)  # frame numbers of two sets are not comparable
-    return groups, relatives_in_train(both, links), searched
+    links = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
+    return groups, related_in_train(both, links), searched
 
 
-def keep_honest_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int | None = None) -> None:
-    """Write `honest.csv`, the leakage check, with grouped folds where they are trained."""
-    write_table(run.path("honest.csv"), honest_scores(predictions, *related(run, log), fold_table(run, folds)))
+def save_leakage_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int | None = None) -> None:
+    """Write `leakage.csv`, the leakage check, with grouped folds where they are trained."""
+    write_table(run.path("leakage.csv"), leakage_scores(predictions, *related(run, log), fold_table(run, folds)))
 
 
 def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
     """Return the predictions of a run's grouped folds, by default the most that are trained; None without any."""
     present = sorted(run.folder.glob(folds_folder(run, "*").name), key=lambda folder: (len(folder.name), folder.name))
     for folder in reversed(present) if folds is None else [folds_folder(run, folds)]:
-        runs = Study(folder).finished_runs if is_study(folder) else {}
-        if runs and len(runs) == len(Study(folder).cells):
+        runs = Experiment(folder).finished_runs if is_experiment(folder) else {}
+        if runs and len(runs) == len(Experiment(folder).cells):
             return next(iter(fold_predictions(runs.values()).values()))
     return None
 

@@ -8,36 +8,36 @@ from typing import Any
 
 import pandas as pd
 
-from marinecv.atomic import write_json
 from marinecv.choices import ENCODER_DATA, LABEL_FRACTIONS
-from marinecv.console import Log, link, quiet
+from marinecv.console import Log, link, silent
 from marinecv.data.catalog import class_names_of
-from marinecv.data.labelled import keep_labels, keep_unlabelled
+from marinecv.data.splits.label_fractions import keep_labels, keep_unlabeled
 from marinecv.data.user_tables import usable
+from marinecv.experiments import CURVE
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import parse_numbers, read_table
 from marinecv.recipes.butterflies import FAMILY, FRACTIONS, A, published_at
 from marinecv.recipes.butterflies import RECIPES as AUTOENCODERS
 from marinecv.recipes.own_data import head
 from marinecv.recipes.registry import is_own, recipe_named
 from marinecv.runs import Run, fresh_folder, next_folder
-from marinecv.schema import one_of
-from marinecv.studies import CURVE
-from marinecv.tables import numbers, read_table
+from marinecv.schema import check_choice
 from marinecv.training.build import build_model
-from marinecv.training.recipe import DataChoice, Recipe
-from marinecv.training.settings import SIZE, named_changes, with_changes
+from marinecv.training.recipe import DataConfig, Recipe
+from marinecv.training.settings import IMAGE_SIZE, full_names, with_changes
 from marinecv.training.trackers import tracked
-from marinecv.workflows.folders import at_work
-from marinecv.workflows.prepare import Changes, adjusted, announce, read_data, with_weights_at_hand
+from marinecv.workflows.folders import resumable
+from marinecv.workflows.prepare import Changes, adapted_recipe, log_plan, read_data, with_logged_weights
 from marinecv.workflows.results import write_curve
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, open_run, source_of
-from marinecv.workflows.train import RecipeLike, listed
-from marinecv.workflows.train_runs import score, start, train_cells
+from marinecv.workflows.train import RecipeLike, as_list
+from marinecv.workflows.train_runs import score, start, train_unfinished
 
 Cells = dict[str, tuple[Recipe, pd.DataFrame]]
-SIZES = (SIZE, "image.height", "image.width", "training.epochs")
+SIZE_SETTINGS = (IMAGE_SIZE, "image.height", "image.width", "training.epochs")
 """Settings that a head on a frozen backbone keeps where other lines train their features."""
-TEXT = ("line", "split", "metric", "class_name", "said")
+TEXT_COLUMNS = ("recipe", "split", "metric", "class_name", "note")
 """Columns without numbers of the tables of a curve."""
 
 
@@ -58,7 +58,7 @@ class LearningCurve(Experiment):
 
     @property
     def curve(self) -> pd.DataFrame:
-        """A row a split, line, fraction (`labelled`) and metric: mean over seeds with its 95% interval, and n."""
+        """A row a split, line, fraction (`labeled`) and metric: mean over seeds with its 95% interval, and n."""
         if (table := self._read("curve")) is None:
             raise ValueError(f'{self.folder} has no curve.csv yet. Go on with resume("{self.folder}").')
         return table
@@ -71,7 +71,7 @@ class LearningCurve(Experiment):
     @property
     def sample_size(self) -> pd.DataFrame | None:
         """Number of additional images for the goal, in all and by class; None of less than 3 fractions."""
-        return self._read("photographs")
+        return self._read("sample_size")
 
     @property
     def report(self) -> Path:
@@ -83,7 +83,7 @@ class LearningCurve(Experiment):
         if not path.is_file():
             return None
         table = read_table(path)
-        return numbers(table, [column for column in table if column not in TEXT], path)
+        return parse_numbers(table, [column for column in table if column not in TEXT_COLUMNS], path)
 
 
 def learning_curve(
@@ -116,7 +116,7 @@ def learning_curve(
         seeds: number of trainings at each fraction, with other labeled images each time.
         encoder: a finished run of `mcv.autoencode` that lines with an encoder start from; None trains what they need.
         encoder_data: what such an encoder is trained on: `"train"`, or the images of it without a label,
-            `"unlabelled"`. It takes image settings, epochs, batch size and seed from `changes`, nothing else.
+            `"unlabeled"`. It takes image settings, epochs, batch size and seed from `changes`, nothing else.
         goal: wanted validation accuracy, between 0 and 1; None asks for half of the errors.
         folder, track, changes, log, **settings: see `mcv.train`. The seed is the first of several. Where other lines
             train their features, a head on a frozen backbone keeps its image size and epochs.
@@ -124,46 +124,48 @@ def learning_curve(
         ValueError: see `mcv.train`; or recipes are of different data, no line starts from an encoder that is asked
             for, or a line needs images without a label and there are none.
     """
-    log = log or quiet
+    log = log or silent
     if seeds < 1:
         raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: goal={goal}.")
-    one_of(ENCODER_DATA, encoder_data=encoder_data)
+    check_choice(ENCODER_DATA, encoder_data=encoder_data)
     if encoder is not None and encoder_data != "train":
         raise ValueError("The run of encoder= is trained already. Leave out encoder_data=, or that run.")
     if recipes is None:
         data = source_of(data, A.data, log)
         recipes = [head()] if is_own(data.manifest, A) else FAMILY
-    lines = lines_of(recipes)
-    changes = named_changes(lines[0], changes, **settings)
-    if "data.labelled" in changes:
-        raise ValueError("The labels of each run are what fractions= says. Leave out labelled.")
-    lines = with_weights_at_hand(lines, changes, log)
-    own = {line.name: changes_of(line, lines, changes) for line in lines}
-    changed = [with_changes(line, own[line.name]) for line in lines]
-    unlabelled = encoder_data == "unlabelled"
-    with_encoders = [line for line in changed if wants_encoder(line)]
-    if (encoder is not None or unlabelled) and not with_encoders:
+    lines = line_recipes(recipes)
+    changes = full_names(lines[0], changes, **settings)
+    if "data.label_fraction" in changes:
+        raise ValueError("The labels of each run are what fractions= says. Leave out label_fraction.")
+    lines = with_logged_weights(lines, changes, log)
+    changes_by_line = {line.name: line_changes(line, lines, changes) for line in lines}
+    changed = [with_changes(line, changes_by_line[line.name]) for line in lines]
+    unlabeled = encoder_data == "unlabeled"
+    with_encoders = [line for line in changed if needs_encoder(line)]
+    if (encoder is not None or unlabeled) and not with_encoders:
         names = ", ".join(line.name for line in lines)
         raise ValueError(f"None of {names} begins with an encoder. Leave out encoder= and encoder_data=.")
-    if min(fractions) == 1 and (any(line.data.pseudo_labels for line in changed) or (unlabelled and with_encoders)):
+    if min(fractions) == 1 and (any(line.data.pseudo_labels for line in changed) or (unlabeled and with_encoders)):
         raise ValueError("With all labels nothing is left without one. Name a smaller fraction with fractions=.")
-    manifest, catalog, choice = read_data(data, lines, own[lines[0].name], log)
+    manifest, catalog, choice = read_data(data, lines, changes_by_line[lines[0].name], log)
     class_names = class_names_of(catalog, manifest)
     first = changed[0].training.seed
     points = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
-    wanted = [(line, line_changed, own[line.name]) for line, line_changed in zip(lines, changed, strict=True)]
-    cells, begins = plan_cells(wanted, points, catalog, choice, encoder_data if encoder is None else None)
+    line_plans = [
+        (line, line_changed, changes_by_line[line.name]) for line, line_changed in zip(lines, changed, strict=True)
+    ]
+    cells, encoder_of_cell = plan_cells(line_plans, points, catalog, choice, encoder_data if encoder is None else None)
     if encoder is not None:
         cells = with_encoder(cells, open_run(encoder), catalog, len(class_names))
-    announce({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
+    log_plan({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
     name = f"{'demo-' * manifest.demonstration}curve-{choice.name}"
     folder = fresh_folder(folder or next_folder("runs", name))
-    with at_work(folder):
+    with resumable(folder):
         for cell, (recipe, images) in cells.items():
-            if cell in begins:
-                recipe = recipe.with_model(weights=str((folder / begins[cell] / "encoder.keras").resolve()))
+            if cell in encoder_of_cell:
+                recipe = recipe.with_model(weights=str((folder / encoder_of_cell[cell] / "encoder.keras").resolve()))
             start(folder / cell, recipe, images, manifest, log)
         write_json(folder / CURVE, {})
         title = f"Learning curve: {manifest.name}"
@@ -182,15 +184,15 @@ def finish_curve(curve: LearningCurve, log: Log, *, goal: float | None = None, t
         with tracked(track, run.folder, recipe) as followers:
             score(run, recipe, followers, log, number=number)
 
-    train_cells(curve, lambda run: run.finished, work)
+    train_unfinished(curve, lambda run: run.finished, work)
     curve.write_table()
     log(f"curve: {link(write_curve(curve, log))}")
 
 
-def lines_of(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
+def line_recipes(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
     """Return the recipes of the lines; ValueError where they are of several data sets."""
     lines = []
-    for recipe in listed(recipes):
+    for recipe in as_list(recipes):
         lines += FRACTIONS.values() if recipe == FAMILY else [recipe_named(recipe, "learning-curve")]
     if len({recipe.data.name for recipe in lines}) > 1:
         names = ", ".join(recipe.name for recipe in lines)
@@ -202,7 +204,7 @@ def plan_cells(
     lines: list[tuple[Recipe, Recipe, Changes]],
     points: Sequence[tuple[int, float]],
     catalog: pd.DataFrame,
-    choice: DataChoice,
+    choice: DataConfig,
     encoder_data: str | None,
 ) -> tuple[Cells, dict[str, str]]:
     """Return recipe and images of each run by its name, encoders first, and by run the name of its encoder.
@@ -211,36 +213,38 @@ def plan_cells(
     line has the smallest fraction alone, with an encoder trained on unlabeled images none of 1; with
     `encoder_data=None` no encoder is trained.
     """
-    encoders, cells, begins = {}, {}, {}
-    unlabelled, least = encoder_data == "unlabelled", min(fraction for _, fraction in points)
+    encoders, cells, encoder_of_cell = {}, {}, {}
+    unlabeled, min_fraction = encoder_data == "unlabeled", min(fraction for _, fraction in points)
     for seed, fraction in points:
         labels, point = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
-        for line, changed, own in lines:
-            seeded = {**own, "training.seed": seed}
-            on_the_rest = changed.data.pseudo_labels or (unlabelled and wants_encoder(changed))
-            if (changed.data.pseudo_labels and fraction > least) or (on_the_rest and fraction == 1):
+        for line, changed, changes_of_line in lines:
+            seeded = {**changes_of_line, "training.seed": seed}
+            on_the_rest = changed.data.pseudo_labels or (unlabeled and needs_encoder(changed))
+            if (changed.data.pseudo_labels and fraction > min_fraction) or (on_the_rest and fraction == 1):
                 continue
-            rest = keep_unlabelled(catalog, fraction, seed) if on_the_rest else None  # ValueError where none are left
+            unlabeled_images = (
+                keep_unlabeled(catalog, fraction, seed) if on_the_rest else None
+            )  # ValueError where none are left
             cell = f"{line.name}-{point}"
-            if wants_encoder(changed) and encoder_data:
+            if needs_encoder(changed) and encoder_data:
                 name = changed.model.weights
-                begins[cell] = f"{name}-{point}" if unlabelled else name
-                images, of_encoder = (rest, seeded) if unlabelled else (catalog, own)
-                encoders[begins[cell]] = encoder_recipe(line, changed, choice, of_encoder), images
-            cells[cell] = cell_of(line, fraction, choice, seeded), labels
-    return encoders | cells, begins
+                encoder_of_cell[cell] = f"{name}-{point}" if unlabeled else name
+                images, of_encoder = (unlabeled_images, seeded) if unlabeled else (catalog, changes_of_line)
+                encoders[encoder_of_cell[cell]] = encoder_recipe(line, changed, choice, of_encoder), images
+            cells[cell] = line_at_fraction(line, fraction, choice, seeded), labels
+    return encoders | cells, encoder_of_cell
 
 
-def wants_encoder(line: Recipe) -> bool:
+def needs_encoder(line: Recipe) -> bool:
     """Return whether a line starts from the encoder of an autoencoder."""
     return line.model.has_encoder and line.model.weights in AUTOENCODERS
 
 
-def changes_of(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
+def line_changes(line: Recipe, lines: Sequence[Recipe], changes: Changes) -> Changes:
     """Return the changes for a line: a head on a frozen backbone keeps its sizes beside lines that train features."""
     left_out = ("model.weights",) if line.model.has_backbone else ()  # settled before
     if has_frozen_backbone(line) and not all(map(has_frozen_backbone, lines)):
-        left_out += SIZES
+        left_out += SIZE_SETTINGS
     return {name: value for name, value in changes.items() if name not in left_out}
 
 
@@ -249,19 +253,19 @@ def has_frozen_backbone(line: Recipe) -> bool:
     return line.model.has_backbone and line.model.trainable_layers == 0
 
 
-def cell_of(line: Recipe, fraction: float, choice: DataChoice, changes: Changes) -> Recipe:
+def line_at_fraction(line: Recipe, fraction: float, choice: DataConfig, changes: Changes) -> Recipe:
     """Return a line at one fraction of the labels, with the metrics that its report published for that."""
-    cell = adjusted(line, choice, changes)
+    cell = adapted_recipe(line, choice, changes)
     published = cell.published if fraction == 1 or not cell.published else published_at(line.name, fraction)
-    return replace(cell, data=replace(cell.data, labelled=fraction), published=published)
+    return replace(cell, data=replace(cell.data, label_fraction=fraction), published=published)
 
 
-def encoder_recipe(line: Recipe, changed: Recipe, choice: DataChoice, changes: Changes) -> Recipe:
+def encoder_recipe(line: Recipe, changed: Recipe, choice: DataConfig, changes: Changes) -> Recipe:
     """Return the U-Net whose encoder a line, before and after its changes, starts from."""
     same = {name: getattr(changed.model, name) for name in ("filters", "bottleneck", "convolutions", "batch_norm")}
     recipe = replace(AUTOENCODERS[changed.model.weights].with_model(**same), image=line.image)
     shared = ("image.", "training.epochs", "training.batch_size", "training.seed")
-    return adjusted(recipe, choice, {name: value for name, value in changes.items() if name.startswith(shared)})
+    return adapted_recipe(recipe, choice, {name: value for name, value in changes.items() if name.startswith(shared)})
 
 
 def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int) -> Cells:
@@ -277,7 +281,7 @@ def with_encoder(cells: Cells, run: Run, catalog: pd.DataFrame, num_classes: int
         )
     weights, built = str(run.path("encoder.keras").resolve()), set()
     for cell, (recipe, images) in cells.items():
-        if wants_encoder(recipe):
+        if needs_encoder(recipe):
             cells[cell] = recipe.with_model(weights=weights), images
             if recipe.name not in built:
                 build_model(cells[cell][0], num_classes)  # an encoder of another shape is refused before any training

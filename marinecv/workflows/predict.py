@@ -11,16 +11,16 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from marinecv.atomic import whole_file, write_text
-from marinecv.console import Log, import_tensorflow, quiet
+from marinecv.console import Log, import_tensorflow, silent
 from marinecv.evaluation.calibration import temperature_sentence
-from marinecv.evaluation.review import triage_sentence
+from marinecv.evaluation.selective import review_sentence
+from marinecv.files.atomic import whole_file, write_text
+from marinecv.files.csv_tables import parse_numbers, read_table
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
-from marinecv.schema import one_of, whole
-from marinecv.tables import numbers, read_table
-from marinecv.workflows.folders import at_work
+from marinecv.schema import check_choice, check_integer
+from marinecv.workflows.folders import resumable
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.sources import Paths, find_images, open_classifier
 
@@ -67,7 +67,7 @@ def predict(
             more than an image, or it was trained on drawn pictures.
     """
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
-    how |= {"demonstration": demonstration, "log": log or quiet}
+    how |= {"demonstration": demonstration, "log": log or silent}
     if output is not None:
         predict_to_csv(run, paths, output, **how)
         return read_prediction(Path(output))
@@ -92,10 +92,10 @@ def predict_to_csv(
     is_kept: bool = True,
 ) -> bool:
     """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read."""
-    one_of((None, "ray"), workers=workers)
-    whole(batch_size, "batch_size", 1)
+    check_choice((None, "ray"), workers=workers)
+    check_integer(batch_size, "batch_size", 1)
     if limit is not None:
-        whole(limit, "limit", 1)
+        check_integer(limit, "limit", 1)
     if workers:
         import_ray()
     run, output = open_classifier(run), Path(output)
@@ -108,16 +108,16 @@ def predict_to_csv(
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
     parts = output.with_name(f"{output.name}.{key_of(run, files, review)}.parts")
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
-    opening = (run.folder.absolute(), calibration, review, batch_size, Path.cwd())
+    model_arguments = (run.folder.absolute(), calibration, review, batch_size, Path.cwd())
     if workers:
-        texts = texts_on_ray(missing, *opening)
+        texts = texts_on_ray(missing, *model_arguments)
     else:
-        text_of = open_model(*opening)  # before the folder is made
+        text_of = open_model(*model_arguments)  # before the folder is made
         texts = ((start, text_of((start, chunk))) for start, chunk in missing.items())
     parts.mkdir(parents=True, exist_ok=True)
     done = len(files) - sum(map(len, missing.values()))
     with (
-        at_work(parts, go_on="the same command again") if is_kept else nullcontext(),
+        resumable(parts, go_on="the same command again") if is_kept else nullcontext(),
         closing(texts),
         progress_bar(len(files), "predicting images", done=done) as show,
     ):
@@ -137,7 +137,7 @@ def predict_to_csv(
     message = f"{predicted} predicted" + (f", {failed} failed (column problem)" if failed else "")
     log(f"{output}: {message}" if is_kept else message)
     if review and calibration and calibration.review:
-        log(f"  {triage_sentence(flagged, predicted, calibration)}")
+        log(f"  {review_sentence(flagged, predicted, calibration)}")
     elif review:
         log("  The column review is empty: which images to look at is not known without calibration images.")
     return predicted > 0
@@ -146,7 +146,7 @@ def predict_to_csv(
 def calibration_of(run: Run, log: Log) -> Calibration | None:
     """Return the calibration of a run and log what it means; None where the run has none."""
     reason = "probabilities are not calibrated"
-    if run.own:
+    if run.is_external:
         log(f"{reason}: the model was trained elsewhere.")
         return None
     if not run.path("calibration.json").is_file():
@@ -158,7 +158,7 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
         return calibration
     log(temperature_sentence(calibration))
     stopped = "" if calibration.unseen else ", by which the training stopped"
-    log(f"checked on {calibration.n_held} other images of validation{stopped}")
+    log(f"checked on {calibration.n_calibration} other images of validation{stopped}")
     if sets := calibration.sets:
         log(
             f"prediction_set holds the true class of about {sets.coverage:.0%} of images or more; with {sets.n} "
@@ -184,7 +184,7 @@ def read_prediction(path: Path) -> pd.DataFrame:
     """Return the table that `predict_to_csv` wrote."""
     table = read_table(path)
     columns = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
-    return numbers(table, columns, path)
+    return parse_numbers(table, columns, path)
 
 
 def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:

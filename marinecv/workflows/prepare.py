@@ -11,37 +11,41 @@ from typing import Any
 
 import pandas as pd
 
-from marinecv.audit.links import find_links
-from marinecv.choices import FITTED_SPLITS, MADE, SPLITS, WEIGHTS
+from marinecv.audit.pairs import find_pairs
+from marinecv.choices import FITTED_SPLITS, RANDOM_SPLITS, SPLITS, WEIGHTS
 from marinecv.console import Log
-from marinecv.data import network
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
 from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
+from marinecv.data.download import network
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
-from marinecv.data.splits import default_split_by, is_grouped, keep_split, kfold, split_catalog
+from marinecv.data.splits.split_catalog import default_split_by, is_grouped, kfold, save_split, split_catalog
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
-from marinecv.inputs.synthesise import candidates
+from marinecv.inputs.synthesize import candidates
 from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.progress import duration
 from marinecv.training.distribution import device_sentence
-from marinecv.training.estimate import choose_bank, estimate_seconds
-from marinecv.training.recipe import DataChoice, Recipe, lint
-from marinecv.training.settings import SIZE, with_changes
-from marinecv.workflows.leakage import MOST
+from marinecv.training.estimate import choose_cache, estimate_seconds
+from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
+from marinecv.training.settings import IMAGE_SIZE, with_changes
+from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
 from marinecv.workflows.sources import Data, Source, check_weights_file, source_of
 
 DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
-CALIBRATION_FROM = 60  # validation images: a third of them is the minimum for prediction sets
-REPORT = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # start of a title, removed on other data
-LEARNING = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
-LITTLE = 0.25  # fraction of the input that an image fills
-PER_RECIPE = ("attributes", "min_certainty", "pseudo_labels", "labelled", "synthetic")
+MIN_VALIDATION_FOR_CALIBRATION = 60  # validation images: a third of them is the minimum for prediction sets
+REPORT_PREFIX = re.compile(
+    "^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? "
+)  # start of a title, removed on other data
+PRETRAINED_TITLE_PART = (
+    ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
+)
+MIN_FILLED_FRACTION = 0.25  # fraction of the input that an image fills
+RECIPE_DATA_SETTINGS = ("attributes", "min_certainty", "pseudo_labels", "label_fraction", "synthetic")
 """Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
-NAMED = ("model.", "training.head_epochs")  # changes that a title names
+TITLE_SETTINGS = ("model.", "training.head_epochs")  # changes that a title names
 Changes = Mapping[str, Any]
 
 
@@ -79,7 +83,7 @@ def plan_runs(
     that saves time over `trials` trainings of each run.
     """
     log(device_sentence())
-    recipes = with_weights_at_hand(recipes, changes, log)
+    recipes = with_logged_weights(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
     if folds:
@@ -92,26 +96,38 @@ def plan_runs(
     for recipe in recipes:
         for size in sizes or [None]:
             base = replace(recipe, name=f"{recipe.name}_{size}px") if len(sizes) > 1 else recipe
-            asked = changes if size is None else {**changes, SIZE: size}
+            recipe_changes = changes if size is None else {**changes, IMAGE_SIZE: size}
             if recipe.model.has_backbone:  # whose weights are settled
-                asked = {name: value for name, value in asked.items() if name != "model.weights"}
-            for part, (data_choice, images, own) in parts.items():
+                recipe_changes = {name: value for name, value in recipe_changes.items() if name != "model.weights"}
+            for part, (data_choice, images, part_changes) in parts.items():
                 name = f"{base.name}-{part}" if part else base.name
-                runs[name] = adjusted(base, data_choice, {**asked, **own}, images_of(images)["validation"]), images
-    class_names, settled = class_names_of(catalog, manifest), {name: recipe for name, (recipe, _) in runs.items()}
-    if may_cache and "training.bank" not in changes:
-        settled = with_feature_cache(settled, catalog, class_names, log, trials)
-    announce(settled, catalog, class_names, log)
-    return Plan(manifest, {name: (settled[name], images) for name, (_, images) in runs.items()})
+                runs[name] = (
+                    adapted_recipe(
+                        base, data_choice, {**recipe_changes, **part_changes}, count_images(images)["validation"]
+                    ),
+                    images,
+                )
+    class_names, recipes_by_run = (
+        class_names_of(catalog, manifest),
+        {name: recipe for name, (recipe, _) in runs.items()},
+    )
+    if may_cache and "training.cache_features" not in changes:
+        recipes_by_run = with_feature_cache(recipes_by_run, catalog, class_names, log, trials)
+    log_plan(recipes_by_run, catalog, class_names, log)
+    return Plan(manifest, {name: (recipes_by_run[name], images) for name, (_, images) in runs.items()})
 
 
-def with_weights_at_hand(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
+def with_logged_weights(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
     """Return recipes with the weights that are available, and log which backbones have none."""
-    settled = [with_available_weights(recipe, changes) for recipe in recipes]
-    pairs = [(now.model, before.model) for now, before in zip(settled, recipes, strict=True) if now is not before]
+    recipes_with_weights = [with_available_weights(recipe, changes) for recipe in recipes]
+    pairs = [
+        (now.model, before.model)
+        for now, before in zip(recipes_with_weights, recipes, strict=True)
+        if now is not before
+    ]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
-    return settled
+    return recipes_with_weights
 
 
 def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
@@ -145,12 +161,14 @@ def without_pretrained_weights(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
-        title=f"{re.sub(LEARNING, '', recipe.title)} (no pretrained weights)",
+        title=f"{re.sub(PRETRAINED_TITLE_PART, '', recipe.title)} (no pretrained weights)",
         image=replace(recipe.image, height=96, width=96),
         model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
-        training=replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, bank=0),
+        training=replace(
+            recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, cache_features=0
+        ),
         published={},
-        chosen="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
+        assumptions="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
     )
 
 
@@ -162,7 +180,7 @@ def weights_host_answers() -> bool:
 
 def read_data(
     data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log
-) -> tuple[Manifest, pd.DataFrame, DataChoice]:
+) -> tuple[Manifest, pd.DataFrame, DataConfig]:
     """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable."""
     first = recipes[0]
     choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
@@ -172,7 +190,7 @@ def read_data(
     if manifest.root and manifest != source.manifest:  # found before the changes were known
         source = Source(manifest)
     if manifest.name != choice.name:  # other images are not split as the recipe's own
-        default = {"split_by": None, "fractions": DataChoice.fractions}
+        default = {"split_by": None, "fractions": DataConfig.fractions}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
     reading = ("name", "class_level", "merge_case", "demonstration")
     choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
@@ -180,13 +198,13 @@ def read_data(
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    links = find_links(catalog, choice.frames, say=log) if is_grouped(choice.split_by) else None
+    links = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
     catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, links, log=log)
-    if choice.split_by in MADE:
-        name = keep_split(catalog, f"{manifest.name}-{choice.split_by}")
+    if choice.split_by in RANDOM_SPLITS:
+        name = save_split(catalog, f"{manifest.name}-{choice.split_by}")
         log(f'split {name} (split_by="{name}" takes it again)')
     if choice.limit:
-        catalog = limited(catalog, choice.limit, seed, log)
+        catalog = limit_images(catalog, choice.limit, seed, log)
     check_trainable(catalog)
     changed = [with_changes(recipe, changes) for recipe in recipes]
     for recipe in changed:
@@ -195,14 +213,14 @@ def read_data(
     if any(recipe.data.synthetic for recipe in changed) and candidates(catalog, read_boxes(manifest)).empty:
         raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
-        if links is None and len(usable(catalog)) <= MOST:
-            links = find_links(catalog, choice.frames, say=log)
+        if links is None and len(usable(catalog)) <= MAX_IMAGES_SEARCHED:
+            links = find_pairs(catalog, choice.frame_order, log=log)
         for note in label_notes(catalog, links):
             log(f"note: {note}")
     return manifest, catalog, choice
 
 
-def limited(catalog: pd.DataFrame, limit: int, seed: int, log: Log) -> pd.DataFrame:
+def limit_images(catalog: pd.DataFrame, limit: int, seed: int, log: Log) -> pd.DataFrame:
     """Return at most `limit` images a split, and log where these are too few for every class."""
     if (classes := usable(catalog)["class_name"].nunique()) > limit:
         log(f"limit={limit} keeps the {limit} largest of {classes} classes")
@@ -221,14 +239,14 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
     if links is not None:
         pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
         classes = catalog.set_index("image_id")["class_name"]
-        first, second = pairs["first"].map(classes), pairs["second"].map(classes)
+        first, second = pairs["image_a"].map(classes), pairs["image_b"].map(classes)
         pairs = pairs[(first != second) & first.notna() & second.notna()]
         for pair in pairs.head(1).itertuples():
             more = f" ({len(pairs) - 1} more pairs; audit shows them)" if len(pairs) > 1 else ""
-            yield f"one picture under two labels: {pair.first} and {pair.second}{more}"
+            yield f"one picture under two labels: {pair.image_a} and {pair.image_b}{more}"
 
 
-def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: int = 0) -> Recipe:
+def adapted_recipe(recipe: Recipe, choice: DataConfig, changes: Changes, validation: int = 0) -> Recipe:
     """Return a recipe with changes, for images that `choice` describes; its `budget` names what was reduced.
 
     On other data than the recipe's own, a third of `validation` images is held out to calibrate on if they are many.
@@ -236,38 +254,43 @@ def adjusted(recipe: Recipe, choice: DataChoice, changes: Changes, validation: i
     if "model.trainable_layers" in changes and recipe.model.has_backbone:
         changes = {"model.trainable_blocks": (), **changes}
     changed = with_changes(recipe, changes)
-    whole, training, image = recipe.training, changed.training, changed.image
+    base_training, training, image = recipe.training, changed.training, changed.image
     if choice.demonstration and "training.epochs" not in changes:
-        training = replace(training, epochs=min(whole.epochs, DEMONSTRATION_EPOCHS))
+        training = replace(training, epochs=min(base_training.epochs, DEMONSTRATION_EPOCHS))
     is_other = choice.name != recipe.data.name
-    if is_other and validation >= CALIBRATION_FROM and "training.calibration" not in changes:
+    if is_other and validation >= MIN_VALIDATION_FOR_CALIBRATION and "training.calibration" not in changes:
         training = replace(training, calibration=0.0 if recipe.model.is_autoencoder else CALIBRATION_FRACTION)
-    less = [
-        recipe.budget,
+    reductions = [
+        recipe.shortened,
         f"{image.height} of {recipe.image.height} pixels" if image.height < recipe.image.height else "",
-        f"{training.epochs} of {whole.epochs} epochs" if training.epochs < whole.epochs else "",
+        f"{training.epochs} of {base_training.epochs} epochs" if training.epochs < base_training.epochs else "",
         f"at most {choice.limit} images a split" if choice.limit else "",
     ]
-    data = replace(choice, **{name: getattr(changed.data, name) for name in PER_RECIPE})
-    named = {name.rpartition(".")[2]: value for name, value in changes.items() if name.startswith(NAMED)}
-    here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items() if value != ())
-    title = f"{recipe.title}; here {here}" if here else recipe.title
+    data = replace(choice, **{name: getattr(changed.data, name) for name in RECIPE_DATA_SETTINGS})
+    named = {name.rpartition(".")[2]: value for name, value in changes.items() if name.startswith(TITLE_SETTINGS)}
+    title_changes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items() if value != ())
+    title = f"{recipe.title}; here {title_changes}" if title_changes else recipe.title
     if is_other:
-        title = REPORT.sub("", title)
+        title = REPORT_PREFIX.sub("", title)
         title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
-    smaller = replace(
+    shortened = replace(
         recipe,
         data=replace(recipe.data, limit=data.limit, split_by=recipe.data.split_by or "published"),
         image=replace(recipe.image, height=min(image.height, recipe.image.height), width=image.width),
-        training=replace(whole, **{name: getattr(training, name) for name in ("seed", "epochs", "bank", "bank_dtype")}),
+        training=replace(
+            base_training,
+            **{name: getattr(training, name) for name in ("seed", "epochs", "cache_features", "cache_dtype")},
+        ),
     )
-    now = replace(changed, data=data, image=image, training=training)
-    published = changed.published if now == smaller else {}  # of the report's own settings alone
+    adapted = replace(changed, data=data, image=image, training=training)
+    published = changed.published if adapted == shortened else {}  # of the report's own settings alone
     report = "" if is_other else recipe.report
-    return replace(now, title=title, report=report, published=published, budget=", ".join(filter(None, less)))
+    return replace(
+        adapted, title=title, report=report, published=published, shortened=", ".join(filter(None, reductions))
+    )
 
 
-def folded(choice: DataChoice, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:
+def folded(choice: DataConfig, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:
     """Return data part and catalog by name of a fold, each image in validation once, in one order for all folds."""
     by = "grouped" if is_grouped(choice.split_by) else "stratified"
     parts = enumerate((part.sort_values("image_id") for part in kfold(catalog, folds, seed, by)), start=1)
@@ -278,44 +301,48 @@ def with_feature_cache(
     recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log, trials: int = 1
 ) -> dict[str, Recipe]:
     """Return the recipes with a feature cache of the frozen layers where that saves time, and log why."""
-    images, chosen = images_of(catalog), {}
+    images, cached_recipes = count_images(catalog), {}
 
     def frozen(recipe: Recipe) -> tuple:
         return recipe.model, recipe.image, recipe.training.augmentation, recipe.training.seed
 
     sharing = Counter(map(frozen, recipes.values()))
     for name, recipe in recipes.items():
-        views, reason = choose_bank(recipe, images, len(class_names), trials * sharing[frozen(recipe)])
-        chosen[name] = recipe.with_training(bank=views)
+        views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen(recipe)])
+        cached_recipes[name] = recipe.with_training(cache_features=views)
         if reason:
             log(f"  {name}: {reason}")
-    return chosen
+    return cached_recipes
 
 
-def images_of(catalog: pd.DataFrame) -> dict[str, int]:
+def count_images(catalog: pd.DataFrame) -> dict[str, int]:
     """Return the numbers of usable images in train and validation."""
     good = usable(catalog)
     return {split: int((good["split"] == split).sum()) for split in FITTED_SPLITS}
 
 
-def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
+def log_plan(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log) -> None:
     """Log images, recipes, settings that cannot act, and about how long the training takes."""
-    good, bad = usable(catalog), catalog[~is_usable(catalog)]
-    counts = ", ".join(f"{split} {n}" for split, n in good["split"].value_counts(sort=False).items())
-    first = "; ".join(f"{row.image_id}: {row.problem}" for row in bad.head(1).itertuples())
-    unusable = f"; {len(bad)} cannot be used, the first, {first} (the report names all)" if first else ""
-    log(f"{len(good)} images ({counts}) of {len(class_names)} classes{unusable}")
-    images = images_of(catalog)
+    usable_rows, unusable_rows = usable(catalog), catalog[~is_usable(catalog)]
+    counts = ", ".join(f"{split} {n}" for split, n in usable_rows["split"].value_counts(sort=False).items())
+    first_unusable = "; ".join(f"{row.image_id}: {row.problem}" for row in unusable_rows.head(1).itertuples())
+    unusable = (
+        f"; {len(unusable_rows)} cannot be used, the first, {first_unusable} (the report names all)"
+        if first_unusable
+        else ""
+    )
+    log(f"{len(usable_rows)} images ({counts}) of {len(class_names)} classes{unusable}")
+    images = count_images(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():
         seconds = estimate_seconds(recipe, images["train"], images["validation"], len(class_names))
         total += seconds * seeds[recipe.name]
         times = f"{seeds[recipe.name]} runs, each " if seeds[recipe.name] > 1 else ""
-        budget = f"; shortened run: {recipe.budget}" if recipe.budget else ""
+        budget = f"; shortened run: {recipe.shortened}" if recipe.shortened else ""
         log(f"  {recipe.name}: {times}max {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
-        for sentence in lint(recipe):
+        for sentence in recipe_warnings(recipe):
             log(f"    note: {sentence}")
-    if note := margin_note([recipe.image for recipe in recipes.values()], good):
+    if note := margin_note([recipe.image for recipe in recipes.values()], usable_rows):
         log(f"  note: {note}")
     if len(recipes) > 1:
         log(f"  in all about {duration(total)}; early stopping mostly ends sooner")
@@ -324,8 +351,8 @@ def announce(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
 def margin_note(specs: Iterable[ImageSpec], rows: pd.DataFrame) -> str:
     """Return a note where the median image fills less than a quarter of the input of one of the specs."""
     area, longer = rows["width"] * rows["height"], rows[["width", "height"]].max(axis=1)
-    for px in {spec.canvas_px or 1 for spec in specs if spec.fit == "pad"}:
-        if (fraction := (area / longer.clip(lower=px) ** 2).median()) < LITTLE:
+    for px in {spec.letterbox_px or 1 for spec in specs if spec.fit == "pad"}:
+        if (fraction := (area / longer.clip(lower=px) ** 2).median()) < MIN_FILLED_FRACTION:
             side = f"{px} pixels" if px > 1 else "its longer side"
             return f"the median image fills {fraction:.1%} of the input: it is centered on a black square of {side}"
     return ""

@@ -11,14 +11,14 @@ from types import ModuleType
 
 from marinecv import console
 
-TRAVELLING = ("MARINECV_", "KERAS_", "TF_")  # environment variables that every worker gets
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-ANSWER_S = 10
+SHARED_ENVIRONMENT = ("MARINECV_", "KERAS_", "TF_")  # environment variables that every worker gets
+RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+CONNECT_TIMEOUT_S = 10
 
 
 def import_ray() -> ModuleType:
     """Import Ray without its console output and return it."""
-    for name, value in QUIET.items():
+    for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process leaves GPUs to the workers
     try:
@@ -41,12 +41,12 @@ def ray_workers(most: int) -> Iterator[tuple[int, dict[str, int]]]:
     """
     ray = import_ray()
     address = os.environ.get("RAY_ADDRESS", "local")
-    check_answer(address)
+    check_cluster_answers(address)
     resources = {"num_cpus": os.cpu_count()} if address == "local" else {}
-    environment = {name: value for name, value in os.environ.items() if name.startswith(TRAVELLING)}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(SHARED_ENVIRONMENT)}
     environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))  # else Ray would set it
     try:
-        with own_sigterm(), console.silence():
+        with keep_sigterm_handler(), console.silence():
             ray.init(
                 address,
                 include_dashboard=False if resources else None,
@@ -70,19 +70,19 @@ def ray_workers(most: int) -> Iterator[tuple[int, dict[str, int]]]:
         ray.shutdown()
 
 
-def check_answer(address: str) -> None:
+def check_cluster_answers(address: str) -> None:
     """Raise OSError where no cluster answers at a host and port, since Ray itself would wait for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise OSError(f"No Ray cluster answers at RAY_ADDRESS={address} ({error}). Start or unset it.") from error
 
 
 @contextmanager
-def own_sigterm() -> Iterator[None]:
+def keep_sigterm_handler() -> Iterator[None]:
     """Restore the handler of SIGTERM, which Ray would replace for the whole process."""
     ours = signal.getsignal(signal.SIGTERM)
     try:

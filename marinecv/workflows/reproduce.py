@@ -7,23 +7,23 @@ from typing import Any
 
 import pandas as pd
 
-from marinecv.atomic import write_json
-from marinecv.console import Log, quiet
-from marinecv.data.locate import locate
+from marinecv.console import Log, silent
+from marinecv.data.find_data import find_data
+from marinecv.experiments import REPRODUCTION
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import read_table
 from marinecv.recipes import birdcnn
-from marinecv.recipes.registry import FAMILIES, QUICK, RECIPES, REPORTS, command_of, for_another
+from marinecv.recipes.registry import FAMILIES, QUICK, RECIPES, REPORTS, command_of, wrong_command_message
 from marinecv.runs import fresh_folder, next_folder
-from marinecv.schema import convert, no_such, read_json
-from marinecv.studies import REPRODUCTION
-from marinecv.tables import read_table
-from marinecv.training.recipe import DataChoice, Recipe
-from marinecv.training.settings import named_changes, with_changes
-from marinecv.workflows.folders import at_work
+from marinecv.schema import convert, read_json, unknown_name
+from marinecv.training.recipe import DataConfig, Recipe
+from marinecv.training.settings import full_names, with_changes
+from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import Changes, plan_runs, with_available_weights
 from marinecv.workflows.results import order_sentences, write_results
 from marinecv.workflows.run import Experiment
 from marinecv.workflows.sources import Data, Source, names_data_set, source_of
-from marinecv.workflows.train_runs import finish_study, start
+from marinecv.workflows.train_runs import finish_experiment, start
 
 COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduced
 
@@ -92,26 +92,26 @@ def reproduce(
             images or settings than the report's would overwrite results in `results`.
         ConnectionError: the images are not here and cannot be fetched.
     """
-    log = log or quiet
+    log = log or silent
     if seeds < 1:
         raise ValueError(f"Expected one seed or more. Received: seeds={seeds}.")
-    bases = chosen(report, recipes, log)
-    changes = named_changes(bases[0], changes, **settings)
+    bases = recipes_of_report(report, recipes, log)
+    changes = full_names(bases[0], changes, **settings)
     is_kept_apart = bool(results_dir or quick)
     if changes and not is_kept_apart:
         raise ValueError(f"{', '.join(changes)} would overwrite the results of whole recipes. Name results_dir=.")
     changes = {"training.calibration": 0.0, **(QUICK if quick else {}), **changes}  # as in the reports
-    runs, errors, sets = {}, [], {}
+    runs, errors, recipes_by_data = {}, [], {}
     for recipe in bases:
         with_changes(recipe, changes)  # an unknown setting is an error, and no recipe that is not available
-        sets.setdefault((recipe.data.name, recipe.data.attributes), []).append(recipe)
-    for (name, _), own in sets.items():
+        recipes_by_data.setdefault((recipe.data.name, recipe.data.attributes), []).append(recipe)
+    for (name, _), recipes_of_data in recipes_by_data.items():
         try:
-            source = images_of_report(data, own[0].data, log)
-            plan = plan_runs(source, own, changes, log, folds=folds, seeds=seeds, may_cache=False)
+            source = images_of_report(data, recipes_of_data[0].data, log)
+            plan = plan_runs(source, recipes_of_data, changes, log, folds=folds, seeds=seeds, may_cache=False)
         except (ConnectionError, ValueError) as error:  # another data set may be available
             errors.append(error)
-            log(f"{', '.join(recipe.name for recipe in own)}: not run here. {error}")
+            log(f"{', '.join(recipe.name for recipe in recipes_of_data)}: not run here. {error}")
             continue
         if plan.manifest.demonstration:
             raise ValueError("A reproduction needs the real images: the demonstration never enters the results.")
@@ -121,11 +121,11 @@ def reproduce(
     if not runs:
         raise errors[0]
     folder = fresh_folder(folder or next_folder("runs", f"replay-{report}"))
-    with at_work(folder):
+    with resumable(folder):
         for cell, (recipe, images, manifest) in runs.items():
             start(folder / cell, recipe, images, manifest, log)
-        place = None if quick and not results_dir else str(Path(results_dir or "results").absolute())
-        write_json(folder / REPRODUCTION, {"results_dir": place})
+        saved_results_dir = None if quick and not results_dir else str(Path(results_dir or "results").absolute())
+        write_json(folder / REPRODUCTION, {"results_dir": saved_results_dir})
         title = f"Reproduction of the {report} report, {f'{folds} folds' if folds else f'{seeds} seeds'}"
         reproduction = Reproduction.create(folder, f"replay-{report}", title, list(runs))
         finish_reproduction(reproduction, log)
@@ -133,39 +133,41 @@ def reproduce(
 
 
 def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> None:
-    """Train the runs that are not finished, with the arguments of `finish_study`, then write the results."""
-    finish_study(reproduction, log, **how)
+    """Train the runs that are not finished, with the arguments of `finish_experiment`, then write the results."""
+    finish_experiment(reproduction, log, **how)
     for path in write_results(reproduction, FAMILIES, reproduction.results_dir):
         log(f"results: {path}")
         for sentence in order_sentences(path, birdcnn.ORDER):
             log(f"  {sentence}")
 
 
-def chosen(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
+def recipes_of_report(report: str, words: Sequence[str] | None, log: Log) -> list[Recipe]:
     """Return the recipes of a report by command or name; without available weights only those that are named."""
     if report not in REPORTS:
-        raise ValueError(no_such("report", report, REPORTS))
+        raise ValueError(unknown_name("report", report, REPORTS))
     known = {name: recipe for name, recipe in RECIPES.items() if recipe.report == report}
-    found = {}
+    recipes = {}
     for word in words or COMMANDS:
         if word in known:
             if command_of(known[word]) not in COMMANDS:  # a line of a learning curve
-                raise ValueError(for_another(known[word]))
-            found[word] = with_available_weights(known[word])
+                raise ValueError(wrong_command_message(known[word]))
+            recipes[word] = with_available_weights(known[word])
         elif word not in COMMANDS:
-            raise ValueError(no_such("recipe or command", word, [*COMMANDS, *known]))
+            raise ValueError(unknown_name("recipe or command", word, [*COMMANDS, *known]))
         for recipe in [recipe for recipe in known.values() if command_of(recipe) == word]:
             if with_available_weights(recipe).name == recipe.name:
-                found[recipe.name] = recipe
+                recipes[recipe.name] = recipe
             else:
                 log(f"{recipe.name}: not run here, its weights are not available")
-    if not found:
+    if not recipes:
         raise ValueError(f"No recipe of the {report} report can be reproduced here. Name one with recipes=.")
-    return list(found.values())
+    return list(recipes.values())
 
 
-def images_of_report(data: Data, choice: DataChoice, log: Log) -> Source:
+def images_of_report(data: Data, choice: DataConfig, log: Log) -> Source:
     """Find the images of a recipe, in a folder or by its name; no drawn images take their place."""
     if data is None or (isinstance(data, (str, os.PathLike)) and not names_data_set(data)):
-        return Source(locate(choice.name, data, say=log, class_level=choice.class_level, merge_case=choice.merge_case))
+        return Source(
+            find_data(choice.name, data, log=log, class_level=choice.class_level, merge_case=choice.merge_case)
+        )
     return source_of(data, choice, log)

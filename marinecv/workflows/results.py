@@ -9,55 +9,57 @@ import pandas as pd
 from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.user_tables import usable
-from marinecv.evaluation.figures import interval_words
+from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
-from marinecv.evaluation.photographs import SHARES, next_class, photographs_needed
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.evaluation.restoration import ERRORS
-from marinecv.evaluation.verdicts import attainable, verdict
-from marinecv.inputs.synthesise import PREFIX
+from marinecv.evaluation.published_comparison import attainable, compare_with_published
+from marinecv.evaluation.reconstruction import ERRORS
+from marinecv.evaluation.sample_size import MIN_TRAIN_SIZES, estimate_sample_size, next_class
+from marinecv.experiments import CURVE, Experiment
+from marinecv.files.csv_tables import read_table, write_table
+from marinecv.inputs.synthesize import PREFIX
 from marinecv.recipes.butterflies import PUBLISHED_METRICS
 from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run
 from marinecv.schema import convert, read_json
-from marinecv.studies import CURVE, Study
-from marinecv.tables import read_table, write_table
 from marinecv.training.recipe import Recipe
-from marinecv.workflows.train_runs import own_words
+from marinecv.workflows.train_runs import pseudo_labeled_ids
 
 METRICS = ("accuracy", "macro_f1")
-ENOUGH_SEEDS = 3  # to call an order of two recipes by them
+MIN_SEEDS_FOR_ORDER = 3  # to call an order of two recipes by them
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
     *("n_train", "command", "commit", "train_seconds", "device", "parameters", "latency_ms"),
 ]
 COSTS = ("epochs", "train_seconds", "latency_ms")
-OWN_FOLDERS = ("--output-dir", "--results-dir")
+OUTPUT_FLAGS = ("--output-dir", "--results-dir")
 Runs = list[tuple[Recipe, Run]]
 
 
-def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: Path) -> list[Path]:
-    """Write `<family>.csv` of a study's finished runs; rows of other recipes in it stay. Return the files."""
-    runs = [(Recipe.of(run), run) for run in study.finished_runs.values()]
+def write_results(experiment: Experiment, families: dict[str, dict[str, Recipe]], folder: Path) -> list[Path]:
+    """Write `<family>.csv` of an experiment's finished runs; rows of other recipes in it stay. Return the files."""
+    runs = [(Recipe.of(run), run) for run in experiment.finished_runs.values()]
     written = []
     for family, recipes in families.items():
         order = {name: number for number, name in enumerate(recipes)}
-        own = [(recipe, run) for recipe, run in runs if recipe.name.removesuffix("_untrained") in order]
-        if not own:
+        family_runs = [(recipe, run) for recipe, run in runs if recipe.name.removesuffix("_untrained") in order]
+        if not family_runs:
             continue
-        parts = [lines := pd.DataFrame(fold_lines(own) or seed_lines(own))]
-        if not own[0][0].data.fold:
-            parts.append(all_seeds(lines, own))
+        parts = [lines := pd.DataFrame(fold_rows(family_runs) or run_rows(family_runs))]
+        if not family_runs[0][0].data.fold:
+            parts.append(seed_summary(lines, family_runs))
         path = Path(folder) / f"{family}.csv"
         if path.is_file():
-            before = read_table(path)
-            is_same_kind = before["seed"].str.endswith("folds") == bool(own[0][0].data.fold)
-            again = before["recipe"].isin(lines["recipe"]) & is_same_kind
-            parts.insert(0, before[~again & (before["ours"] != "")])
+            earlier_rows = read_table(path)
+            is_same_kind = earlier_rows["seed"].str.endswith("folds") == bool(family_runs[0][0].data.fold)
+            is_replaced = earlier_rows["recipe"].isin(lines["recipe"]) & is_same_kind
+            parts.insert(0, earlier_rows[~is_replaced & (earlier_rows["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
-        parts.append(pd.DataFrame(not_run([recipes[name] for name in recipes if name not in present]), columns=COLUMNS))
+        parts.append(
+            pd.DataFrame(rows_without_run([recipes[name] for name in recipes if name not in present]), columns=COLUMNS)
+        )
         table = pd.concat([part.astype(object) for part in parts])  # whole numbers stay whole beside empty cells
         rank = table["recipe"].str.removesuffix("_untrained").map(order)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,67 +68,67 @@ def write_results(study: Study, families: dict[str, dict[str, Recipe]], folder: 
     return written
 
 
-def fold_lines(runs: Runs) -> list[dict]:
+def fold_rows(runs: Runs) -> list[dict]:
     """Return a row a metric of each recipe over its folds; nothing where the runs are no folds."""
     lines = []
     for name, metrics in fold_metrics(run for _, run in runs).items():
         own = [(recipe, run) for recipe, run in runs if recipe.name == name]
-        costs = pd.DataFrame(seed_lines(own))
+        costs = pd.DataFrame(run_rows(own))
         cost = {column: costs[column].median() for column in (*COSTS, "n_train")}
         for metric in METRICS:
             key = {"recipe": name, "seed": f"{len(own)} folds", "split": "validation", "metric": metric}
-            ours = figures_of(own[0][0], "validation", metric, metrics[metric])
+            ours = metric_row(own[0][0], "validation", metric, metrics[metric])
             lines.append({**costs.iloc[0], **key, **ours, **cost})
     return lines
 
 
-def seed_lines(runs: Runs, names: Sequence[str] = METRICS) -> list[dict]:
+def run_rows(runs: Runs, names: Sequence[str] = METRICS) -> list[dict]:
     """Return a row a run, split and metric, with its 95% interval; of an autoencoder its errors."""
     lines = []
     for recipe, run in runs:
         metrics, timing, environment = run.metrics, run.timing, run.environment
         n_train = int((usable(run.catalog)["split"] == "train").sum())
         cost = {"epochs": timing.epochs, "image_size": recipe.image.height, "n_train": n_train}
-        cost |= {"command": without_places(environment.command), "commit": environment.commit}
+        cost |= {"command": without_output_folders(environment.command), "commit": environment.commit}
         cost |= {"train_seconds": timing.train_seconds, "device": timing.device}
         cost |= {"parameters": timing.parameters, "latency_ms": timing.latency_ms_per_image}
         for split in [split for split in SCORED_SPLITS if split in metrics]:
-            for name in ERRORS if run.restores else names:
-                with run.mending("metrics.json"):
+            for name in ERRORS if run.is_autoencoder else names:
+                with run.with_hint("metrics.json"):
                     metric = convert(metrics[split].get(name), dict, f"'{split}.{name}' of {run.path('metrics.json')}")
                 key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
-                lines.append({**key, **figures_of(recipe, split, name, metric), **cost})
+                lines.append({**key, **metric_row(recipe, split, name, metric), **cost})
     return lines
 
 
-def without_places(command: str) -> str:
+def without_output_folders(command: str) -> str:
     """Return a command without the folders it wrote to, which exist on one machine alone."""
     words = shlex.split(command)
-    folders = {index + part for index, word in enumerate(words) if word in OWN_FOLDERS for part in (0, 1)}
+    folders = {index + part for index, word in enumerate(words) if word in OUTPUT_FLAGS for part in (0, 1)}
     return shlex.join(word for index, word in enumerate(words) if index not in folders)
 
 
-def all_seeds(lines: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+def seed_summary(lines: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """Return a row a recipe, split and metric: mean, minimum and maximum over seeds; n is never summed."""
     rows, recipes = [], {recipe.name: recipe for recipe, _ in runs}
     for (name, split, metric), group in lines.groupby(["recipe", "split", "metric"], sort=False):
         ours = group["ours"]
         figure = {"value": ours.mean(), "n": int(group["n"].iloc[0]), "low": ours.min(), "high": ours.max()}
         cost = {column: group[column].median() for column in COSTS}
-        rows.append({**group.iloc[0], "seed": "all", **cost, **figures_of(recipes[name], split, metric, figure)})
+        rows.append({**group.iloc[0], "seed": "all", **cost, **metric_row(recipes[name], split, metric, figure)})
     return pd.DataFrame(rows)
 
 
-def figures_of(recipe: Recipe, split: str, metric: str, figure: dict) -> dict:
+def metric_row(recipe: Recipe, split: str, metric: str, figure: dict) -> dict:
     """Return our metric, the published one and the comparison of both; empty where the report has none."""
-    theirs, word = recipe.published.get(split, {}), "reduced budget" if recipe.budget else ""
-    if not word and metric == "accuracy" and metric in theirs:  # the test is one of two accuracies
-        word = verdict(theirs[metric], theirs["n"], figure["value"], figure["n"])["verdict"]
+    published, comparison = recipe.published.get(split, {}), "shortened run" if recipe.shortened else ""
+    if not comparison and metric == "accuracy" and metric in published:  # the test is one of two accuracies
+        comparison = compare_with_published(published[metric], published["n"], figure["value"], figure["n"])["verdict"]
     ours = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
-    return {"published": theirs.get(metric, ""), **ours, "verdict": word}
+    return {"published": published.get(metric, ""), **ours, "verdict": comparison}
 
 
-def not_run(recipes: list[Recipe]) -> list[dict]:
+def rows_without_run(recipes: list[Recipe]) -> list[dict]:
     """Return a row a published metric of recipes without a run; an accuracy that no k of n gives is not attainable."""
     return [
         {"recipe": recipe.name, "split": split, "metric": name, "published": theirs[name]}
@@ -147,70 +149,73 @@ def order_sentences(path: Path, order: tuple[tuple[str, str], ...]) -> list[str]
         if {better, worse} <= set(accuracies):
             ahead = (accuracies[better] - accuracies[worse]).dropna()
             wins, word = int((ahead > 0).sum()), "undecided"
-            if len(ahead) >= ENOUGH_SEEDS and wins in (0, len(ahead)):
+            if len(ahead) >= MIN_SEEDS_FOR_ORDER and wins in (0, len(ahead)):
                 word = "holds" if wins else "does not hold"
             by = f"by {ahead.mean():+.3f} on average ({ahead.min():+.3f} to {ahead.max():+.3f})"
             sentences.append(f"{better} above {worse}: {word}; in {wins} of {len(ahead)} seeds, {by}")
     return sentences
 
 
-def write_curve(study: Study, log: Log) -> Path:
+def write_curve(experiment: Experiment, log: Log) -> Path:
     """Write the tables and the page of a learning curve and log a summary; return the page."""
-    runs = [(Recipe.of(run), run) for run in study.finished_runs.values() if not run.restores]
+    runs = [(Recipe.of(run), run) for run in experiment.finished_runs.values() if not run.is_autoencoder]
     if not runs:
-        raise ValueError(f"No classifier of {study.folder} is finished. Go on with --resume {study.folder}.")
-    cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*map(told_by, runs), strict=True))
+        raise ValueError(f"No classifier of {experiment.folder} is finished. Go on with --resume {experiment.folder}.")
+    cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*map(cell_tables, runs), strict=True))
     catalogs, curve, differences = [run.catalog for _, run in runs], {}, {}
-    first, *others = dict.fromkeys(cells["line"])
+    first, *others = dict.fromkeys(cells["recipe"])
     for split in [split for split in SCORED_SPLITS if split in set(cells["split"])]:
         groups = common_groups(catalogs, cells["image_id"][cells["split"] == split].drop_duplicates())
         curve[split] = curve_table(cells, split, groups=groups)
         if others:
             differences[split] = line_differences(cells, first, split, groups=groups)
-    goal = convert(read_json(study.folder / CURVE).get("goal"), float | None, f"The goal of {study.folder / CURVE}")
+    goal = convert(
+        read_json(experiment.folder / CURVE).get("goal"), float | None, f"The goal of {experiment.folder / CURVE}"
+    )
     needed = {
-        line: photographs_needed(cells, counts[counts["line"] == line], line, goal)
-        for line, part in cells.groupby("line", sort=False)
-        if part["images"].nunique() >= SHARES
+        line: estimate_sample_size(cells, counts[counts["recipe"] == line], line, goal)
+        for line, part in cells.groupby("recipe", sort=False)
+        if part["images"].nunique() >= MIN_TRAIN_SIZES
     }
-    tables = {"curve": (curve, "split"), "differences": (differences, "split"), "photographs": (needed, "line")}
+    tables = {"curve": (curve, "split"), "differences": (differences, "split"), "sample_size": (needed, "recipe")}
     for name, (parts, column) in tables.items():
         if parts:
             table = pd.concat([part.assign(**{column: key}) for key, part in parts.items()])
-            write_table(study.folder / f"{name}.csv", table, float_format="%.6f")
+            write_table(experiment.folder / f"{name}.csv", table, float_format="%.6f")
     results, published = curve_results(runs)
-    write_table(study.folder / "results.csv", results)
-    for sentence in sentences(curve["validation"], needed):
+    write_table(experiment.folder / "results.csv", results)
+    for sentence in curve_sentences(curve["validation"], needed):
         log(f"  {sentence}")
     tables = (curve, differences, needed, published)
-    return write_curve_report(study.folder, study.title, *tables, demonstration=study.demonstration)
+    return write_curve_report(experiment.folder, experiment.title, *tables, demonstration=experiment.demonstration)
 
 
-def sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[str]:
+def curve_sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what each line reaches with the most labels, and how many additional images its goal takes."""
-    for line, part in table[table["metric"] == "accuracy"].groupby("line", sort=False):
+    for line, part in table[table["metric"] == "accuracy"].groupby("recipe", sort=False):
         most = part.iloc[-1]
-        interval = f"({interval_words(most)}, n={most['n']})"
+        interval = f"({interval_text(most)}, n={most['n']})"
         yield f"{line}: validation accuracy {most['value']:.3f} {interval} with {most['images']:.0f} labels"
     for line, laws in needed.items():
         law = laws.iloc[0]  # of all classes
-        if law["said"]:
-            yield f"{line}: the number of additional images cannot be estimated: {law['said']}"
-        elif not law["more"]:
+        if law["note"]:
+            yield f"{line}: the number of additional images cannot be estimated: {law['note']}"
+        elif not law["additional_images"]:
             yield f"{line}: the goal, an error of {law['goal']:.3f}, is reached"
         else:
             bounds = f"{law['low']:,.0f} to {law['high']:,.0f} in all"
-            yield f"{line}: an error of {law['goal']:.3f} takes about {law['more']:,.0f} additional images ({bounds})"
+            additional = f"about {law['additional_images']:,.0f} additional images ({bounds})"
+            yield f"{line}: an error of {law['goal']:.3f} takes {additional}"
         if name := next_class(laws):
             yield f"{line}: the class to photograph next is {name}"
 
 
-def told_by(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cell_tables(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the predictions of a run of a curve, and the number of labeled train images of each class."""
     recipe, run = recipe_and_run
     train = usable(run.catalog).query("split == 'train'")
-    train = train[~train["image_id"].isin(own_words(run)) & ~train["image_id"].str.startswith(f"{PREFIX}/")]
-    cell = {"line": recipe.name, "labelled": recipe.data.labelled, "seed": recipe.training.seed}
+    train = train[~train["image_id"].isin(pseudo_labeled_ids(run)) & ~train["image_id"].str.startswith(f"{PREFIX}/")]
+    cell = {"recipe": recipe.name, "label_fraction": recipe.data.label_fraction, "seed": recipe.training.seed}
     predictions = read_predictions(run.path("predictions.csv"), run.class_names)
     counts = train["class_name"].value_counts().rename_axis("class_name").reset_index(name="images")
     cells = pd.DataFrame({**cell, "images": len(train)}, index=predictions.index)
@@ -220,13 +225,15 @@ def told_by(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.DataFr
 def curve_results(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of `results.csv` (a run, split and metric, and one of all seeds), and the published metrics."""
     parts, published = [], []
-    for name, labelled in dict.fromkeys((recipe.name, recipe.data.labelled) for recipe, _ in runs):
-        own = [(recipe, run) for recipe, run in runs if (recipe.name, recipe.data.labelled) == (name, labelled)]
-        lines = pd.DataFrame(seed_lines(own, PUBLISHED_METRICS))
-        both = pd.concat([lines.astype(object), all_seeds(lines, own).astype(object)])
-        parts.append(both.assign(labelled=labelled))
-        for split, theirs in own[0][0].published.items():
-            row = {"line": name, "labelled": labelled, "split": split, "n": theirs["n"]}
+    for name, labeled in dict.fromkeys((recipe.name, recipe.data.label_fraction) for recipe, _ in runs):
+        line_runs = [
+            (recipe, run) for recipe, run in runs if (recipe.name, recipe.data.label_fraction) == (name, labeled)
+        ]
+        lines = pd.DataFrame(run_rows(line_runs, PUBLISHED_METRICS))
+        both = pd.concat([lines.astype(object), seed_summary(lines, line_runs).astype(object)])
+        parts.append(both.assign(label_fraction=labeled))
+        for split, theirs in line_runs[0][0].published.items():
+            row = {"recipe": name, "label_fraction": labeled, "split": split, "n": theirs["n"]}
             metrics = [metric for metric in PUBLISHED_METRICS if metric in theirs]
             published += [{**row, "metric": metric, "value": theirs[metric]} for metric in metrics]
-    return pd.concat(parts)[[*COLUMNS, "labelled"]], pd.DataFrame(published)
+    return pd.concat(parts)[[*COLUMNS, "label_fraction"]], pd.DataFrame(published)

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import keras
 
-from marinecv.console import Log, quiet
-from marinecv.report.page import write_run_report, write_study_report
+from marinecv.console import Log, silent
+from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.report.search_page import write_search_report
 from marinecv.training.distribution import device_sentence
-from marinecv.workflows.folders import at_work, kind_of
+from marinecv.workflows.folders import kind_of, resumable
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
 from marinecv.workflows.results import write_curve
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.search import Search, finish_search
-from marinecv.workflows.train_runs import finish, finish_study, follow, meet
+from marinecv.workflows.train_runs import finish, finish_experiment, follow_process_0, join_processes
 
-KINDS = {"search": Search, "curve": LearningCurve, "reproduction": Reproduction, "study": Experiment}
+KINDS = {"search": Search, "curve": LearningCurve, "reproduction": Reproduction, "experiment": Experiment}
 ARGUMENTS = {Search: ("track", "workers"), LearningCurve: ("track", "goal")}
 """Arguments of `resume` by kind of folder; of all others those of a run."""
 
@@ -49,24 +49,27 @@ def resume(
     Raises:
         ValueError: the folder is none of these, it cannot take an argument, or its model was trained elsewhere.
     """
-    log, stopped = log or quiet, opened(Path(folder))
-    how = {"track": track, "distribute": distribute, "workers": workers, "goal": goal, "callbacks": callbacks}
-    how = {name: value for name, value in how.items() if value}
-    known = ARGUMENTS.get(type(stopped), ("track", "distribute", "callbacks"))
-    if unknown := [name for name in how if name not in known]:
+    log, unfinished = log or silent, open_work(Path(folder))
+    options = {"track": track, "distribute": distribute, "workers": workers, "goal": goal, "callbacks": callbacks}
+    options = {name: value for name, value in options.items() if value}
+    known = ARGUMENTS.get(type(unfinished), ("track", "distribute", "callbacks"))
+    if unknown := [name for name in options if name not in known]:
         raise ValueError(f"{folder} has no use for {unknown[0]}=. Expected some of {', '.join(known)}, or none.")
     works = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
-    work = (works | {Experiment: finish_study, Run: finish})[type(stopped)]
-    is_search, is_one_classifier = isinstance(stopped, Search), isinstance(stopped, Run) and not stopped.restores
-    if not is_search and meet(distribute, folder, is_one_classifier).process:
-        return Run(follow(folder, log).folder)
+    work = (works | {Experiment: finish_experiment, Run: finish})[type(unfinished)]
+    is_search, is_one_classifier = (
+        isinstance(unfinished, Search),
+        isinstance(unfinished, Run) and not unfinished.is_autoencoder,
+    )
+    if not is_search and join_processes(distribute, folder, is_one_classifier).process:
+        return Run(follow_process_0(folder, log).folder)
     log(device_sentence())  # not before: processes meet before anything is computed
-    with nullcontext() if is_search else at_work(stopped.folder):  # several processes may work on a search
-        work(stopped, log, **how)
-    return stopped
+    with nullcontext() if is_search else resumable(unfinished.folder):  # several processes may work on a search
+        work(unfinished, log, **options)
+    return unfinished
 
 
-def opened(folder: Path) -> Run | Experiment | Search:
+def open_work(folder: Path) -> Run | Experiment | Search:
     """Open what a folder holds; ValueError where that is nothing."""
     return KINDS.get(kind_of(folder), Run)(folder)
 
@@ -85,12 +88,12 @@ def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
     Raises:
         ValueError: the folder is none of these, or nothing of it is finished.
     """
-    work = opened(Path(folder))
+    work = open_work(Path(folder))
     if isinstance(work, Search):
         return write_search_report(work.folder)
     if isinstance(work, LearningCurve):
-        return write_curve(work, log or quiet)
+        return write_curve(work, log or silent)
     if isinstance(work, Experiment):
         work.write_table()
-        return write_study_report(work.folder)
+        return write_experiment_report(work.folder)
     return write_run_report(work.folder)

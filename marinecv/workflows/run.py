@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from marinecv import runs, studies
+from marinecv import experiments, runs
 from marinecv.choices import FITTED_SPLITS
 from marinecv.workflows.evaluate import Evaluation, evaluate
 from marinecv.workflows.explain import Explanation, explain
@@ -48,12 +48,12 @@ class Run(runs.Run):
         """Predict image files and folders, one row a file: `mcv.predict`."""
         return predict(self, paths, **options)
 
-    def export(self, format: str, quantise: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
+    def export(self, format: str, quantize: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
         """Export the model for another runtime, into `exports` of its folder: `mcv.export`."""
-        return export(self, format, quantise, **options)
+        return export(self, format, quantize, **options)
 
 
-class Experiment(studies.Study):
+class Experiment(experiments.Experiment):
     """A folder of runs: a grid, folds, label fractions or a reproduction; ValueError where it is none.
 
     >>> import marinecv as mcv

@@ -6,28 +6,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from marinecv.audit.links import find_links
+from marinecv.audit.pairs import find_pairs
 from marinecv.console import Log
 from marinecv.data.accounting import reading_lines
 from marinecv.data.catalog import read_images_and_boxes
+from marinecv.data.find_data import find_data
 from marinecv.data.groups import first_level
-from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest
-from marinecv.data.splits import is_grouped, split_catalog
+from marinecv.data.splits.split_catalog import is_grouped, split_catalog
 from marinecv.data.user_tables import is_usable, usable
-from marinecv.inputs.pixels import load_pixels
+from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
-from marinecv.inputs.stream import Stream
+from marinecv.inputs.streamed_pixels import Stream
 from marinecv.runs import Run
-from marinecv.training.recipe import DataChoice
-from marinecv.workflows.prepare import limited
+from marinecv.training.recipe import DataConfig
+from marinecv.workflows.prepare import limit_images
 from marinecv.workflows.sources import Data, Source, names_data_set, source_of
 
 
 def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
     """Return the images of some splits, at most `limit` of each; ValueError where one has no usable image."""
     if limit:
-        catalog = limited(catalog, limit, seed, log)
+        catalog = limit_images(catalog, limit, seed, log)
     for split in splits:
         if split not in set(usable(catalog)["split"]):
             raise ValueError(f"The split {split} has no usable image. Expected one of {sorted(set(catalog['split']))}.")
@@ -48,7 +48,7 @@ def readable_images(catalog: pd.DataFrame, spec: ImageSpec, log: Log) -> tuple[n
 
 def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the usable images of a run with their paths in other data, and its boxes; ValueError without any."""
-    source = source_of(data, DataChoice.of(run), log)
+    source = source_of(data, DataConfig.of(run), log)
     images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
     paths, catalog = images.set_index("image_id")["path"], usable(run.catalog)
     catalog = catalog[catalog["image_id"].isin(paths.index)]
@@ -60,7 +60,7 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
 
 def data_of(run: Run, log: Log) -> Manifest | None:
     """Return the manifest of a run's data where its catalog says that they lay; None where the folder is gone."""
-    catalog, choice = usable(run.catalog), DataChoice.of(run)
+    catalog, choice = usable(run.catalog), DataConfig.of(run)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
@@ -68,7 +68,7 @@ def data_of(run: Run, log: Log) -> Manifest | None:
     if not Path(root).is_dir():
         return None
     reading = {"class_level": choice.class_level or None, "merge_case": choice.merge_case}
-    return locate(choice.name if names_data_set(choice.name) else None, root, say=log, **reading)
+    return find_data(choice.name if names_data_set(choice.name) else None, root, log=log, **reading)
 
 
 def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
@@ -81,7 +81,7 @@ def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:
 
 
 def other_images(
-    source: Source, choice: DataChoice, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
+    source: Source, choice: DataConfig, class_names: Sequence[str], split: str, seed: int, log: Log, drawn: bool = False
 ) -> pd.DataFrame:
     """Return the catalog of images from elsewhere, all in `split` if unsplit; ValueError for a class the run lacks."""
     manifest = source.manifest
@@ -94,7 +94,7 @@ def other_images(
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
     if choice.split_by:
-        links = find_links(catalog, choice.frames, say=log) if is_grouped(choice.split_by) else None
+        links = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
         catalog = split_catalog(catalog, choice.split_by, seed=seed, links=links, log=log)
     else:
         catalog = first_level(catalog)

@@ -5,31 +5,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marinecv.console import Log, link, quiet
-from marinecv.hold import hold
+from marinecv.console import Log, link, silent
+from marinecv.files.lock import lock_folder
 from marinecv.progress import duration
 from marinecv.recipes.registry import recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
 from marinecv.search.engines import check_engine, settled_engine
-from marinecv.search.folder import MOST_TRIALS, Trial
+from marinecv.search.folder import MAX_TRIALS, Trial
 from marinecv.search.loop import open_engine, run_trials
-from marinecv.search.objective import TRIES, trainer
+from marinecv.search.objective import MAX_KILLS, trainer
 from marinecv.search.space import recipe_of, space_of
 from marinecv.training.recipe import Recipe
-from marinecv.training.settings import named_changes
-from marinecv.workflows.folders import at_work, noting
+from marinecv.training.settings import full_names
+from marinecv.workflows.folders import resumable, with_resume_note
 from marinecv.workflows.prepare import Changes, plan_runs
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.run import Run
 from marinecv.workflows.sources import Data
-from marinecv.workflows.train import RecipeLike, settled
+from marinecv.workflows.train import RecipeLike, with_recipe
 from marinecv.workflows.train_runs import finish, start
 
 TRIALS = 20
-POLL_S = 1.0
-CANCEL_S = 10
+POLL_INTERVAL_S = 1.0
+CANCEL_TIMEOUT_S = 10
 
 
 class Search(search_folder.Search):
@@ -90,27 +90,27 @@ def search(
     Raises:
         ValueError: see `mcv.train`; or there is no such engine or algorithm, or no trial was trained to its end.
     """
-    log = log or quiet
+    log = log or silent
     if workers:
         import_ray()
     engine, algorithm = settled_engine(engine, algorithm, workers)
-    if not 1 <= trials <= MOST_TRIALS:
-        raise ValueError(f"Expected 1 to {MOST_TRIALS} trials. Received: trials={trials}.")
+    if not 1 <= trials <= MAX_TRIALS:
+        raise ValueError(f"Expected 1 to {MAX_TRIALS} trials. Received: trials={trials}.")
     if recipe is None and data is None:
         raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
-    data, recipe = settled(data, recipe, log)
+    data, recipe = with_recipe(data, recipe, log)
     recipe = recipe_named(recipe, "search")
     # All of validation ranks the trials: nothing is held out to calibrate on.
-    changes = {"training.calibration": recipe.training.calibration, **named_changes(recipe, changes, **settings)}
+    changes = {"training.calibration": recipe.training.calibration, **full_names(recipe, changes, **settings)}
     plan = plan_runs(data, [recipe], changes, log, trials=trials)
     [(name, (planned, catalog))] = plan.runs.items()
     log(f"  max {trials} trials by {algorithm} ({engine})")
     folder = fresh_folder(folder or next_folder("runs", plan.folder_name(recipe, name, "search-")))
-    with at_work(folder):
+    with resumable(folder):
         start(folder / "base", planned, catalog, plan.manifest, log)
-        made = Search.create(folder, engine, algorithm, trials, planned.training.seed, space_of(planned))
-    finish_search(made, log, track=track, workers=workers)
-    return made
+        new_search = Search.create(folder, engine, algorithm, trials, planned.training.seed, space_of(planned))
+    finish_search(new_search, log, track=track, workers=workers)
+    return new_search
 
 
 def finish_search(search: Search, log: Log, *, track: str | None = None, workers: str | None = None) -> None:
@@ -118,10 +118,10 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
     if workers:
         import_ray()
     check_engine(search.engine, workers=workers)
-    with noting(search.folder, f'resume("{search.folder}")'):
+    with with_resume_note(search.folder, f'resume("{search.folder}")'):
         if begun := len(search.trials):
             log(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
-        all_over = work_on_ray(search, track, log) if workers else work(search, track, log)
+        all_over = run_trials_on_ray(search, track, log) if workers else run_all_trials(search, track, log)
         if not all_over:
             log("The last trials run in another process, which will train the winner.")
             return
@@ -129,14 +129,14 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
             log(f"The space is exhausted: it holds {len(search.trials)} trials.")
         if search.best:
             train_winner(search, track, log)
-        with search.held():
+        with search.locked():
             log(f"search: {link(write_search_report(search.folder))}")
     if not search.best:
         reason = next((trial.reason for trial in search.trials if trial.reason), "there was none")
         raise ValueError(f"No trial of {search.folder} was trained to its end. The first: {reason}")
 
 
-def work(search: search_folder.Search, track: str | None, log: Log) -> bool:
+def run_all_trials(search: search_folder.Search, track: str | None, log: Log) -> bool:
     """Train trials until there is none left to begin, maybe beside other processes; return whether all are over."""
     with open_engine(search) as engine:
         return run_trials(search, engine, trainer(search, log, track), lambda trial: log(trial_line(search, trial)))
@@ -144,22 +144,22 @@ def work(search: search_folder.Search, track: str | None, log: Log) -> bool:
 
 def work_apart(folder: Path, track: str | None) -> None:
     """Work on a search as a worker of Ray."""
-    work(search_folder.Search(folder), track, quiet)
+    run_all_trials(search_folder.Search(folder), track, silent)
 
 
-def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
+def run_trials_on_ray(search: Search, track: str | None, log: Log) -> bool:
     """Train the trials in workers of Ray, which restarts killed ones; log each that is over; return whether all are."""
     over = {trial.number for trial in search.trials if trial.over}
     if len(over) == search.count:
         return True
     with ray_workers(most=search.count - len(over)) as (count, each):
         ray = import_ray()
-        remote = ray.remote(work_apart).options(**each, max_retries=TRIES * search.count)
+        remote = ray.remote(work_apart).options(**each, max_retries=MAX_KILLS * search.count)
         tasks = [remote.remote(search.folder.absolute(), track) for _ in range(count)]
         try:
             while tasks:
-                ended, tasks = ray.wait(tasks, timeout=POLL_S)
-                with search.held():
+                ended, tasks = ray.wait(tasks, timeout=POLL_INTERVAL_S)
+                with search.locked():
                     trials = search.trials
                 for trial in trials:
                     if trial.over and trial.number not in over:
@@ -170,7 +170,7 @@ def work_on_ray(search: Search, track: str | None, log: Log) -> bool:
             for task in tasks:
                 ray.cancel(task)  # which costs a trial no try
             if tasks:
-                ray.wait(tasks, num_returns=len(tasks), timeout=CANCEL_S)
+                ray.wait(tasks, num_returns=len(tasks), timeout=CANCEL_TIMEOUT_S)
     return all(trial.over for trial in search.trials)
 
 
@@ -178,22 +178,22 @@ def trial_line(search: search_folder.Search, trial: Trial, workers: int = 1) -> 
     """Return the result of a trial that is over, its values, and about how long the other trials will take."""
     over = [other for other in search.trials if other.over]
     seconds = [other.seconds for other in over if other.seconds]
-    left = sum(seconds) / max(1, len(seconds)) * (search.count - len(over)) / workers
+    seconds_left = sum(seconds) / max(1, len(seconds)) * (search.count - len(over)) / workers
     values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.values.items()}
     settings = [f"{name.replace('_', ' ')} {value}" for name, value in reversed(values.items())]
     score = trial.value is not None and f"validation {trial.value:.3f} in epoch {trial.best_epoch} of {trial.epochs}"
     best = search.best and search.best.number == trial.number and "best so far"
     result = [trial.status != "done" and trial.status, score, trial.reason, best]
-    took = f"; {duration(trial.seconds)}" if trial.seconds else ""
-    took += f", about {duration(left)} left" if left else ""
-    return f"[{trial.number}/{search.count}] {', '.join(filter(None, result))}; {', '.join(settings)}{took}"
+    duration_text = f"; {duration(trial.seconds)}" if trial.seconds else ""
+    duration_text += f", about {duration(seconds_left)} left" if seconds_left else ""
+    return f"[{trial.number}/{search.count}] {', '.join(filter(None, result))}; {', '.join(settings)}{duration_text}"
 
 
 def train_winner(search: Search, track: str | None, log: Log) -> None:
     """Train the recipe of the best trial again, score and report it, in the folder `best`."""
     folder, best = search.folder / "best", search.best
     folder.mkdir(exist_ok=True)
-    with hold(folder, waiting=lambda: log("another process trains the winner; waiting for it")):
+    with lock_folder(folder, waiting=lambda: log("another process trains the winner; waiting for it")):
         recipe = recipe_of(Recipe.of(search.base), best.values)
         recipe = replace(recipe, title=f"{recipe.title}, trial {best.number} of {len(search.trials)}")
         finish(search.run_of(folder, recipe), log, track=track)

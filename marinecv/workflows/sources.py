@@ -11,13 +11,13 @@ import pandas as pd
 from marinecv.choices import WEIGHTS
 from marinecv.console import Log
 from marinecv.data.catalog import check_trainable, read_catalog
+from marinecv.data.find_data import find_data
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
-from marinecv.data.locate import locate
 from marinecv.data.manifests import Manifest, list_manifests
 from marinecv.data.user_tables import as_catalog
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
-from marinecv.training.recipe import DataChoice
+from marinecv.training.recipe import DataConfig
 
 CATALOG = "catalog"
 """Data set name of a DataFrame."""
@@ -31,18 +31,18 @@ class Source:
     catalog: pd.DataFrame | None = None
     rules: tuple[str, str] | None = None
 
-    def read(self, choice: DataChoice, log: Log) -> pd.DataFrame:
+    def read(self, choice: DataConfig, log: Log) -> pd.DataFrame:
         """Return the catalog, labeled as the data part of a recipe says."""
-        if self.catalog is not None and self.rules in (None, (choice.label_rule, choice.no_box)):
+        if self.catalog is not None and self.rules in (None, (choice.label_rule, choice.images_without_boxes)):
             return self.catalog
-        return read_catalog(self.manifest, choice.label_rule, choice.no_box, log=log)
+        return read_catalog(self.manifest, choice.label_rule, choice.images_without_boxes, log=log)
 
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 Data = str | os.PathLike | Manifest | pd.DataFrame | Source | None
 
 
-def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
+def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
     """Find images, to be read as the data part of a recipe says; None: the recipe's own; ValueError without any."""
     if isinstance(data, Source):
         return data
@@ -50,18 +50,18 @@ def source_of(data: Data, choice: DataChoice, log: Log) -> Source:
         return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data))
     if isinstance(data, Manifest):
         return Source(data)
-    reading = {"say": log, "class_level": choice.class_level or None, "merge_case": choice.merge_case}
+    reading = {"log": log, "class_level": choice.class_level or None, "merge_case": choice.merge_case}
     if data is None:
-        return Source(locate(default=choice.name, **reading))
+        return Source(find_data(default=choice.name, **reading))
     is_there = os.path.exists(os.path.expanduser(data))
     if names_data_set(data):
         if is_there and not data.endswith(".toml"):
             raise ValueError(f"{data!r} names a data set and a folder. Expected './{data}' or load_manifest({data!r}).")
-        return Source(locate(data, **reading))
+        return Source(find_data(data, **reading))
     hint = did_you_mean(str(data), [manifest.name for manifest in list_manifests()])
     if hint and not is_there and len(Path(data).parts) == 1:
         raise ValueError(f"There is no folder and no data set {str(data)!r}.{hint}")
-    return Source(locate(data_dir=data, **reading))
+    return Source(find_data(data_dir=data, **reading))
 
 
 def names_data_set(data: str | os.PathLike) -> bool:
@@ -70,11 +70,11 @@ def names_data_set(data: str | os.PathLike) -> bool:
     return is_known or str(data).endswith(".toml")
 
 
-def read_early(manifest: Manifest, choice: DataChoice, log: Log) -> Source:
+def read_catalog_early(manifest: Manifest, choice: DataConfig, log: Log) -> Source:
     """Read the catalog of a data set before TensorFlow is imported; ValueError where nothing can be trained on it."""
-    catalog = read_catalog(manifest, choice.label_rule, choice.no_box, log=log)
+    catalog = read_catalog(manifest, choice.label_rule, choice.images_without_boxes, log=log)
     check_trainable(catalog.assign(split="train"))
-    return Source(manifest, catalog, (choice.label_rule, choice.no_box))
+    return Source(manifest, catalog, (choice.label_rule, choice.images_without_boxes))
 
 
 def check_weights_file(weights: str) -> None:
@@ -91,7 +91,7 @@ def open_run(run: str | os.PathLike | Run) -> Run:
 def open_classifier(run: str | os.PathLike | Run) -> Run:
     """Return the run of a classifier; ValueError where it is an autoencoder's."""
     run = open_run(run)
-    if run.restores:
+    if run.is_autoencoder:
         raise ValueError(f"{run.folder} is the run of an autoencoder, without classes. Expected that of a classifier.")
     return run
 
@@ -99,13 +99,13 @@ def open_classifier(run: str | os.PathLike | Run) -> Run:
 def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
     """Return each file, and every visible image below each folder, sorted; with `limit` a random sample of them."""
     paths = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
-    found = []
+    files = []
     for path in paths:
         if not path.exists():
             raise ValueError(f"There is no {path}. Expected an image file or a folder.")
-        found += image_files(path, deep=True) if path.is_dir() else [path]
-    if not found:
+        files += image_files(path, deep=True) if path.is_dir() else [path]
+    if not files:
         raise ValueError(
             f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
         )
-    return sorted(random.Random(seed).sample(found, limit)) if limit and limit < len(found) else found
+    return sorted(random.Random(seed).sample(files, limit)) if limit and limit < len(files) else files

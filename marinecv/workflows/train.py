@@ -7,19 +7,19 @@ from typing import Any
 
 import keras
 
-from marinecv.console import Log, quiet
+from marinecv.console import Log, silent
 from marinecv.data.user_tables import usable
+from marinecv.experiments import CHOSEN_ON_TEST
 from marinecv.recipes.butterflies import DENOISE
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.runs import check_fresh, fresh_folder, next_folder
-from marinecv.studies import FLATTERED
 from marinecv.training.recipe import Recipe
-from marinecv.training.settings import named_changes
-from marinecv.workflows.folders import at_work
+from marinecv.training.settings import full_names
+from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import plan_runs
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.sources import Data, source_of
-from marinecv.workflows.train_runs import finish, finish_study, follow, meet, start
+from marinecv.workflows.train_runs import finish, finish_experiment, follow_process_0, join_processes, start
 
 RecipeLike = Recipe | str | os.PathLike | None
 
@@ -57,17 +57,17 @@ def train(
     Raises:
         ValueError: there are no such images, recipe or settings, the folder is in use, or nothing can be trained.
     """
-    log = log or quiet
-    if meet(distribute, folder, is_one_classifier=True).process:
-        return Run(follow(folder, log).folder)
+    log = log or silent
+    if join_processes(distribute, folder, is_one_classifier=True).process:
+        return Run(follow_process_0(folder, log).folder)
     if folder is not None:
         check_fresh(folder)
-    data, recipe = settled(data, recipe, log)
-    changes = named_changes(recipe, changes, **settings)
+    data, recipe = with_recipe(data, recipe, log)
+    changes = full_names(recipe, changes, **settings)
     plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
     [(name, (planned, catalog))] = plan.runs.items()
     folder = fresh_folder(folder or next_folder("runs", plan.folder_name(recipe, name)))
-    with at_work(folder):
+    with resumable(folder):
         run = start(folder, planned, catalog, plan.manifest, log)
         finish(run, log, track=track, distribute=distribute, callbacks=callbacks)
     return Run(folder)
@@ -86,7 +86,7 @@ def autoencode(data: Data = None, recipe: RecipeLike = None, **options: Any) -> 
     """
     chosen = recipe_named(recipe or DENOISE, "autoencode")
     if recipe is None and data is not None:
-        data = source_of(data, chosen.data, options.get("log", print) or quiet)
+        data = source_of(data, chosen.data, options.get("log", print) or silent)
         if is_own(data.manifest, chosen):
             chosen = replace(chosen, name="denoise")
     return train(data, chosen, **options)
@@ -129,14 +129,14 @@ def grid(
     Raises:
         ValueError: see `train`; or the arguments make a single run, or there is no split to choose on.
     """
-    log = log or quiet
-    meet(distribute, folder, is_one_classifier=False)
+    log = log or silent
+    join_processes(distribute, folder, is_one_classifier=False)
     if folder is not None:
         check_fresh(folder)
-    first, *others = listed(recipes)
-    data, first = settled(data, first, log)
+    first, *others = as_list(recipes)
+    data, first = with_recipe(data, first, log)
     bases = [first, *map(recipe_named, others)]
-    changes = named_changes(first, changes, **settings)
+    changes = full_names(first, changes, **settings)
     is_one_recipe = len(bases) * max(1, len(sizes)) == 1
     if is_one_recipe and (folds or 1) == 1:
         raise ValueError("One recipe at one size makes one run. Expected several recipes, sizes=(64, 128) or folds=5.")
@@ -144,25 +144,25 @@ def grid(
     if select_on == "test":
         if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
             raise ValueError('select_on="test" needs test images. Leave it out to select on validation.')
-        log(f'WARNING: the best row will be {FLATTERED}. To keep test for the end, leave out select_on="test".')
+        log(f'WARNING: the best row will be {CHOSEN_ON_TEST}. To keep test for the end, leave out select_on="test".')
     planned, _ = next(iter(plan.runs.values()))
     name = planned.name if is_one_recipe else f"{first.report}_{name}".removeprefix("_")
     folder = fresh_folder(folder or next_folder("runs", plan.folder_name(first, name)))
-    with at_work(folder):
+    with resumable(folder):
         for cell, (recipe, catalog) in plan.runs.items():
             start(folder / cell, recipe, catalog, plan.manifest, log, select_on)
         title = f"{title}: {plan.manifest.name}"
         experiment = Experiment.create(folder, name, title, list(plan.runs), plan.manifest.demonstration, select_on)
-        finish_study(experiment, log, track=track, distribute=distribute, callbacks=callbacks)
+        finish_experiment(experiment, log, track=track, distribute=distribute, callbacks=callbacks)
     return experiment
 
 
-def listed(recipes: RecipeLike | Sequence[RecipeLike]) -> list[RecipeLike]:
+def as_list(recipes: RecipeLike | Sequence[RecipeLike]) -> list[RecipeLike]:
     """Return one recipe or several as a list."""
     return [recipes] if recipes is None or isinstance(recipes, (Recipe, str, os.PathLike)) else list(recipes)
 
 
-def settled(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]:
+def with_recipe(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]:
     """Return images and recipe; without a recipe the one for these images."""
     if recipe is not None:
         return data, recipe_named(recipe)

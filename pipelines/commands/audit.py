@@ -12,7 +12,7 @@ EXAMPLE = "audit --data-dir my_images --strict"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, *options.DATA)
     options.add_output(parser, "the page and its tables")
-    options.add(parser, *options.SUBSET, "--frames")
+    options.add(parser, *options.SUBSET, "--frame-order")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a finding is serious")
 
 
@@ -23,12 +23,12 @@ def run(args: argparse.Namespace) -> int:
     from .. import opened
 
     manifest = opened.manifest(args)
-    source = Source(manifest, read_catalog(manifest, log=options.say))
+    source = Source(manifest, read_catalog(manifest, log=options.print_line))
     mcv = options.library()
-    how = {"frames": args.frames, "limit": args.limit, "seed": args.seed, "log": options.say}
+    how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
     audit = mcv.audit(source, folder=args.output_dir, **how)
     page, findings = audit.report(), audit.findings
-    print(audit.tables["class_counts"].drop(columns="share").rename(columns={"": "no split"}).to_string(index=False))
+    print(audit.tables["class_counts"].drop(columns="fraction").rename(columns={"": "no split"}).to_string(index=False))
     print("", audit.summary, "", sep="\n")
     for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
         lines = "\n  ".join([f"{title}:", *rows["line"]])

@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> int:
     options.one_size(args)
     mcv = options.library()
     if args.resume:
-        mcv.resume(args.resume, track=args.track, log=options.say)
+        mcv.resume(args.resume, track=args.track, log=options.print_line)
         return 0
-    how = {"folder": args.output_dir, "changes": options.changes(args), "track": args.track, "log": options.say}
+    how = {"folder": args.output_dir, "changes": options.changes(args), "track": args.track, "log": options.print_line}
     mcv.autoencode(opened.source(args), args.recipe, **how)
     return 0

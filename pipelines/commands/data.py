@@ -11,13 +11,13 @@ EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialise | pack")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialize | pack")
     verbs.add_parser("list", help="known data sets, their license and folder")
     fetch = verbs.add_parser("fetch", help="download a data set and verify it")
     fetch.add_argument("name", metavar="NAME", help="name in `data list`, or a TOML manifest")
     fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a local folder or zip")
-    fetch.add_argument("--accept-unknown-licence", action="store_true", help="fetch even if no license is stated")
-    links = verbs.add_parser("materialise", help="write split/class/image folders of links to the originals")
+    fetch.add_argument("--accept-unknown-license", action="store_true", help="fetch even if no license is stated")
+    links = verbs.add_parser("materialize", help="write split/class/image folders of links to the originals")
     options.add(links, *options.DATA)
     options.add_output(links, "the links", default="NAME_by_class")
     packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads faster")
@@ -26,44 +26,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"list": _list, "fetch": _fetch, "materialise": _materialise, "pack": _pack}[args.verb](args)
+    return {"list": _list, "fetch": _fetch, "materialize": _materialize, "pack": _pack}[args.verb](args)
 
 
 def _list(args: argparse.Namespace) -> int:
+    from marinecv.data.cache_dir import cache_path
     from marinecv.data.manifests import list_manifests
-    from marinecv.data.store import store_path
 
     for manifest in list_manifests():
-        path = store_path("data", manifest.name)
+        path = cache_path("data", manifest.name)
         print(f"{manifest.name:12} {manifest.title}")
-        print(f"{'':12} license: {manifest.licence or 'none stated'}")
+        print(f"{'':12} license: {manifest.license or 'none stated'}")
         print(f"{'':12} {path if path.exists() else f'not downloaded: data fetch {manifest.name}'}")
     return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from marinecv.data.download import fetch
-    from marinecv.data.locate import REEF, locate
+    from marinecv.data.download.fetch import fetch
+    from marinecv.data.find_data import DEMO_NAME, find_data
     from marinecv.data.manifests import load_manifest
 
     manifest = load_manifest(args.name)
-    if manifest.name == REEF:
-        print(f"{REEF} is generated, not fetched: {locate(REEF, say=print).root}")
+    if manifest.name == DEMO_NAME:
+        print(f"{DEMO_NAME} is generated, not fetched: {find_data(DEMO_NAME, log=print).root}")
         return 0
-    manifest = fetch(manifest, args.source, args.accept_unknown_licence, progress=print)
-    print(f"license: {manifest.licence or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
+    manifest = fetch(manifest, args.source, args.accept_unknown_license, progress=print)
+    print(f"license: {manifest.license or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
     return 0
 
 
-def _materialise(args: argparse.Namespace) -> int:
+def _materialize(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog
-    from marinecv.data.materialise import materialise
+    from marinecv.data.materialize import materialize
 
     from .. import opened
 
     manifest = opened.manifest(args)
     catalog = read_catalog(manifest)
-    folder = materialise(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
+    folder = materialize(catalog, args.output_dir or Path(f"{manifest.name}_by_class"))
     return _print_counts(catalog, f"images linked below {folder}", "left out")
 
 
@@ -72,12 +72,12 @@ def _pack(args: argparse.Namespace) -> int:
 
     console.import_tensorflow()
     from marinecv.data.manifests import manifest_of_folder
-    from marinecv.data.pack import pack
-    from marinecv.data.readers.packed import read_packed
+    from marinecv.data.readers.shards import read_packed
+    from marinecv.data.shards.write import pack
     from marinecv.inputs.decode import read_decodable
 
     manifest = opened.manifest(args)
-    folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, say=print)
+    folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, log=print)
     images, _ = read_packed(manifest_of_folder(folder))
     return _print_counts(images, f"images packed; train on them with --data-dir {folder}", "without a record")
 

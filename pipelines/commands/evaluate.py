@@ -6,11 +6,11 @@ import argparse
 
 from .. import options
 
-EXAMPLE = "evaluate runs/aquarium_four_conv-1 --on test --folds 5"
+EXAMPLE = "evaluate runs/aquarium_four_conv-1 --split test --folds 5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add(parser, "run", "--on", *options.DATA, *options.LABELS, *options.SUBSET)
+    options.add(parser, "run", "--split", *options.DATA, *options.LABELS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     options.add(parser, "--folds", help="also K-fold cross-validation of its recipe, related images in one fold")
@@ -21,9 +21,9 @@ def run(args: argparse.Namespace) -> int:
 
     run, data = opened.run_and_data(args)
     mcv = options.library()
-    names = ("folds", "limit", "split_by", "frames", "label_rule", "no_box", "batch_size", "seed")
+    names = ("folds", "limit", "split_by", "frame_order", "label_rule", "images_without_boxes", "batch_size", "seed")
     how = {name: getattr(args, name) for name in names}
-    options.say(str(mcv.evaluate(run, args.on, data, folder=args.output_dir, log=options.say, **how)))
+    options.print_line(str(mcv.evaluate(run, args.split, data, folder=args.output_dir, log=options.print_line, **how)))
     if args.output_dir:
         print(f"written to {args.output_dir}")
     return 0

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN")
     flag("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
     flag("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
-    options.add(parser, "--on", *options.DATA, *options.SUBSET)
+    options.add(parser, "--split", *options.DATA, *options.SUBSET)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     run, data = opened.run_and_data(args)
     mcv = options.library()
-    how = {"split": args.on, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
-    explanation = mcv.explain(run, args.images, args.method, log=options.say, **how)
+    how = {"split": args.split, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
+    explanation = mcv.explain(run, args.images, args.method, log=options.print_line, **how)
     print(explanation)
     return 0 if is_usable(explanation.cases).any() else 1

@@ -3,18 +3,18 @@
 import argparse
 
 from marinecv import console
-from marinecv.export.formats import FILES, QUANTISATIONS, check_format
+from marinecv.export.formats import FILES, QUANTIZATIONS, check_format
 
 from .. import options
 
-EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantise float16 int8-full"
+EXAMPLE = "export runs/aquarium_mobilenet_p2-1 --format litert --quantize float16 int8-full"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     options.add(parser, "run")
     flag("--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx")
-    flag("--quantise", nargs="+", choices=QUANTISATIONS, help="quantization of litert, one or more (default: none)")
+    flag("--quantize", nargs="+", choices=QUANTIZATIONS, help="quantization of litert, one or more (default: none)")
     flag("--margin", type=options.fraction, metavar="X", help="accepted loss of validation accuracy (default: 0.02)")
     flag("--check", action="store_true", help="repeat the export parity check of all exports")
 
@@ -22,20 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from marinecv.workflows.sources import open_classifier
 
-    options.refuse_beside(args, "check", ("format", "quantise", "margin"))
+    options.refuse_with(args, "check", ("format", "quantize", "margin"))
     trained = open_classifier(args.run)
     if not (args.check or args.format):
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
-    given = {"quantise": args.quantise, "margin": args.margin}
+    given = {"quantize": args.quantize, "margin": args.margin}
     given = {name: value for name, value in given.items() if value is not None}
     if not args.check:
-        for kind in args.quantise or ["none"]:
+        for kind in args.quantize or ["none"]:
             check_format(args.format, kind)
     console.import_tensorflow()
     from marinecv.workflows.export import check_exports, export
 
     if not args.check:
-        export(trained, args.format, **given, log=options.say)
+        export(trained, args.format, **given, log=options.print_line)
         return 0
     problems = check_exports(trained)
     for name, problem in problems.items():

@@ -2,7 +2,7 @@
 
 import argparse
 
-from marinecv.choices import BANK_DTYPES
+from marinecv.choices import CACHE_DTYPES
 
 from .. import options
 
@@ -18,21 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--trainable-layers", type=options.natural, metavar="N", help="last backbone layers to train; 0 is none")
     flag("--head-epochs", type=options.natural, metavar="N", help="first epochs, which train the head only")
     text = "cache features of frozen layers for N augmented views of an image (default: auto, if faster)"
-    flag("--bank", type=bank, metavar="auto|off|N", help=text)
-    flag("--bank-dtype", choices=BANK_DTYPES, help="float16 halves the cache (default: float32)")
+    flag("--cache-features", type=cache_features, metavar="auto|off|N", help=text)
+    flag("--cache-dtype", choices=CACHE_DTYPES, help="float16 halves the cache (default: float32)")
     flag("--weights", metavar="W", help="imagenet, none, or a weights file without top")
 
 
 def run(args: argparse.Namespace) -> int:
-    from marinecv.recipes.aquarium import PATIENCES, WINNER, row
+    from marinecv.recipes.aquarium import BEST_PATIENCE, PATIENCES, row
     from marinecv.recipes.own_data import head
     from marinecv.recipes.registry import is_own, recipe_named
 
     from .. import opened
 
-    options.refuse_beside(args, "recipe", ("grid", "backbone"))
-    options.refuse_beside(args, "distribute", ("bank",))
-    patiences, source = PATIENCES if args.grid else (WINNER,), opened.source(args)
+    options.refuse_with(args, "recipe", ("grid", "backbone"))
+    options.refuse_with(args, "distribute", ("cache_features",))
+    patiences, source = PATIENCES if args.grid else (BEST_PATIENCE,), opened.source(args)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
     if args.recipe:
         rows = [recipe_named(args.recipe, "finetune")]
@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
     return opened.train(args, rows, source, "finetune", "Pretrained networks")
 
 
-def bank(text: str) -> str | int:
-    """Parse the value of `--bank`."""
+def cache_features(text: str) -> str | int:
+    """Parse the value of `--cache-features`."""
     return text if text == "auto" else 0 if text == "off" else options.positive(text)

@@ -6,15 +6,15 @@ from marinecv.choices import FITTED_SPLITS
 
 from .. import options
 
-EXAMPLE = "latent runs/birds_mobilenet-1 --on train validation --clusters 20"
+EXAMPLE = "latent runs/birds_mobilenet-1 --split train validation --clusters 20"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     options.add(parser, "run")
-    options.add(parser, "--on", nargs="+", default=list(FITTED_SPLITS), help="splits (default: train validation)")
+    options.add(parser, "--split", nargs="+", default=list(FITTED_SPLITS), help="splits (default: train validation)")
     flag("--clusters", type=options.several, metavar="K", help="clusters of K-means (default: number of classes)")
-    flag("--neighbours", nargs="+", metavar="IMAGE_ID", help="images to show with their neighbors (default: random)")
+    flag("--neighbors", nargs="+", metavar="IMAGE_ID", help="images to show with their neighbors (default: random)")
     flag("--noise", action="store_true", help="add salt-and-pepper noise to 20%% of the pixels; writes latent-noisy")
     options.add(parser, *options.DATA, *options.SUBSET)
 
@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     run, data = opened.run_and_data(args)
     mcv = options.library()
     how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
-    print(mcv.latent(run, args.on, neighbors=args.neighbours, data=data, log=options.say, **how))
+    print(mcv.latent(run, args.split, neighbors=args.neighbors, data=data, log=options.print_line, **how))
     return 0

@@ -25,4 +25,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from marinecv.workflows.predict import predict_to_csv
 
-    return 0 if predict_to_csv(**vars(args), log=options.say) else 1
+    return 0 if predict_to_csv(**vars(args), log=options.print_line) else 1

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import opened
 
-    options.refuse_beside(args, "recipe", ("grid",))
+    options.refuse_with(args, "recipe", ("grid",))
     rows, source = GRID, opened.source(args)
     if args.recipe:
         rows = [recipe_named(args.recipe, "pretrain")]

@@ -1,4 +1,5 @@
-"""List the recipes with their published metrics and ours; show one; `replay` reproduces a report over several seeds."""
+"""List the recipes with their published metrics and ours; show one; `reproduce` reproduces a report over several
+seeds."""
 
 import argparse
 import csv
@@ -24,26 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     name = "recipe by name, its .toml or .json file, or the folder of a run"
     show.add_argument("name", type=options.run_folder, metavar="NAME", help=name)
     show.add_argument("--keras", action="store_true", help="a Keras script without marinecv: same data, same model")
-    replay = verbs.add_parser("replay", help="run a report's recipes over seeds and write results/*.csv")
-    replay.add_argument("report", choices=REPORTS, help=f"one of {', '.join(REPORTS)}")
-    times = replay.add_mutually_exclusive_group()
+    reproduce = verbs.add_parser("reproduce", help="run a report's recipes over seeds and write results/*.csv")
+    reproduce.add_argument("report", choices=REPORTS, help=f"one of {', '.join(REPORTS)}")
+    times = reproduce.add_mutually_exclusive_group()
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     options.add(times, "--folds", help="K-fold cross-validation instead of seeds")
-    replay.add_argument("--only", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name")
-    options.add(replay, "--resume", metavar="STUDY", help="continue a stopped experiment")
-    replay.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
+    reproduce.add_argument(
+        "--recipes", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name"
+    )
+    options.add(reproduce, "--resume", metavar="STUDY", help="continue a stopped experiment")
+    reproduce.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     quick = f"shortened run: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split"
-    replay.add_argument("--budget", action="store_true", help=quick)
-    options.add(replay, "--epochs", help="at most N epochs: a shortened run")
-    options.add(replay, "--limit", help="at most N images a split: a shortened run")
-    options.add(replay, "--image-size", help="side of the input")
-    options.add(replay, *options.DATA)
-    options.add_output(replay, "the experiment")
+    reproduce.add_argument("--quick", action="store_true", help=quick)
+    options.add(reproduce, "--epochs", help="at most N epochs: a shortened run")
+    options.add(reproduce, "--limit", help="at most N images a split: a shortened run")
+    options.add(reproduce, "--image-size", help="side of the input")
+    options.add(reproduce, *options.DATA)
+    options.add_output(reproduce, "the experiment")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.verb == "replay":
-        return replay(args)
+    if args.verb == "reproduce":
+        return reproduce(args)
     if args.verb == "show":
         return show(recipe_named(args.name), args.keras)
     print_list(RESULTS)
@@ -60,7 +63,7 @@ def show(recipe, keras: bool) -> int:
         return 0
     from marinecv.training.settings import to_toml
 
-    for line in figure_lines(recipe, read_accuracies(RESULTS)):
+    for line in recipe_lines(recipe, read_accuracies(RESULTS)):
         print("#", *line.splitlines())
     print(f"\n{to_toml(recipe)}", end="")
     return 0
@@ -74,10 +77,10 @@ def print_list(folder: Path) -> None:
         heading = f"{recipe.report} {command_of(recipe)}{' (MSE)' * (name == 'mse')}"
         [line, *_] = measured.get((recipe.name, "validation"), [{"ours": ""}])
         ours = line["ours"] and f"{float(line['ours']):.{digits}f}"
-        ours += "*" * (line.get("verdict") in ("reduced budget", "not comparable"))
-        theirs = recipe.published.get("validation", {}).get(name, "")
+        ours += "*" * (line.get("verdict") in ("shortened run", "not comparable"))
+        published = recipe.published.get("validation", {}).get(name, "")
         blocks.setdefault(heading, [f"{heading:<30}{'px':>4}{'report':>7}{'ours':>8}"])
-        blocks[heading].append(f"{recipe.name:<30}{recipe.image.height:>4}{theirs:>7}{ours:>8}")
+        blocks[heading].append(f"{recipe.name:<30}{recipe.image.height:>4}{published:>7}{ours:>8}")
     columns = [[line for block in part for line in (*block, "")] for part in _halves(list(blocks.values()))]
     for left, right in zip_longest(*columns, fillvalue=""):
         print(f"{left:<51}{right}".rstrip())
@@ -91,20 +94,20 @@ def _halves(blocks: list) -> tuple[list, list]:
     return min(cuts, key=lambda halves: max(sum(map(len, half)) for half in halves))
 
 
-def figure_lines(recipe, measured: dict) -> Iterator[str]:
+def recipe_lines(recipe, measured: dict) -> Iterator[str]:
     """Yield a line on the recipe, then a line a split: published metrics and ours."""
     claim = f"; the report: {recipe.claim}" if recipe.claim else ""
     yield f"{recipe.name}  ({command_of(recipe)}, report: {recipe.report or 'none'}, data: {recipe.data.name}{claim})"
     for split in SCORED_SPLITS:
-        figure, theirs = recipe.published.get(split, {}), "not in the report"
+        figure, published = recipe.published.get(split, {}), "not in the report"
         if "mse" in figure:
-            theirs = f"published mean squared error {figure['mse']}"
+            published = f"published mean squared error {figure['mse']}"
         elif figure:
-            theirs = f"published {figure['accuracy']} (n={figure['n']})"
+            published = f"published {figure['accuracy']} (n={figure['n']})"
         lines = measured.get((recipe.name, split), [])
         if split == "validation" or figure or lines:
             for line in lines or [None]:
-                yield f"    {split:<10} {theirs}; {here(line)}"
+                yield f"    {split:<10} {published}; {our_metric(line)}"
 
 
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
@@ -115,16 +118,16 @@ def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
             for line in csv.DictReader(file):
                 if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():  # bank.csv has no metric
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
-    most = {key: max(map(labelled, lines)) for key, lines in measured.items()}
-    return {key: [line for line in lines if labelled(line) == most[key]] for key, lines in measured.items()}
+    most = {key: max(map(labeled, lines)) for key, lines in measured.items()}
+    return {key: [line for line in lines if labeled(line) == most[key]] for key, lines in measured.items()}
 
 
-def labelled(line: dict) -> float:
+def labeled(line: dict) -> float:
     """Return the label fraction of a row of results, 1 by default."""
-    return float(line.get("labelled") or 1)
+    return float(line.get("label_fraction") or 1)
 
 
-def here(line: dict | None) -> str:
+def our_metric(line: dict | None) -> str:
     """Return our metric in a row of results as text, or why there is none."""
     if line is None:
         return "not run here"
@@ -134,24 +137,24 @@ def here(line: dict | None) -> str:
     ours, low, high = (line[name] and f"{float(line[name]):.{digits}f}" for name in ("ours", "low", "high"))
     spread = f"{low} to {high}" if low else "no interval: few groups"
     spread = f"seeds {spread}" if line["seed"] == "all" else f"{line['seed']}, {spread}"
-    fraction = f" with {labelled(line):.0%} of the labels" if labelled(line) < 1 else ""
+    fraction = f" with {labeled(line):.0%} of the labels" if labeled(line) < 1 else ""
     return f"ours {ours}{fraction} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
 
 
-def replay(args: argparse.Namespace) -> int:
+def reproduce(args: argparse.Namespace) -> int:
     """Run the recipes of a report over seeds or folds as one experiment, and print published metrics and ours."""
     from .. import opened
 
     options.one_size(args)
     mcv = options.library()
     if args.resume:
-        done = mcv.resume(args.resume, log=options.say)
+        done = mcv.resume(args.resume, log=options.print_line)
     else:
-        how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.only, "quick": args.budget}
+        how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.recipes, "quick": args.quick}
         how |= {"data": opened.source(args) if args.data else args.data_dir, "folder": args.output_dir}
-        how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.say}
+        how |= {"results_dir": args.results_dir, "changes": options.changes(args), "log": options.print_line}
         done = mcv.reproduce(args.report, **how)
     measured = read_accuracies(done.results_dir)
     for recipe in done.recipes:
-        print(*figure_lines(recipe, measured), sep="\n")
+        print(*recipe_lines(recipe, measured), sep="\n")
     return 0

@@ -14,5 +14,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from marinecv.workflows.resume import write_report
 
-    print(write_report(args.run, log=options.say))
+    print(write_report(args.run, log=options.print_line))
     return 0

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     work = list_work(args.folder)
     for row in work.itertuples():
         kind = f"{row.kind}, " if row.kind != "run" and not row.state.startswith("broken") else ""
-        options.say(f"{row.folder}  {kind}{row.state}")
+        options.print_line(f"{row.folder}  {kind}{row.state}")
     if not (work["kind"] == "run").any():
         print(f"no run below {args.folder}")
     return 0

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         settled_engine(args.engine, args.algorithm, args.workers)  # raises before TensorFlow is imported
     mcv = options.library()
-    how = {"track": args.track, "workers": args.workers, "log": options.say}
+    how = {"track": args.track, "workers": args.workers, "log": options.print_line}
     if args.resume:
         mcv.resume(args.resume, **how)
         return 0

@@ -17,24 +17,24 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from marinecv.atomic import write_json
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import read_catalog
-from marinecv.data.download import verify
+from marinecv.data.download.fetch import verify
 from marinecv.data.images import read_header
 from marinecv.data.manifests import Manifest, load_manifest
-from marinecv.data.splits import split_catalog
+from marinecv.data.splits.split_catalog import split_catalog
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, read_predictions, write_predictions
+from marinecv.experiments import Experiment, run_row
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.decode import decode_with_pillow
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.runs import Run, list_runs
-from marinecv.studies import Study, run_row
-from marinecv.tables import write_table
 from marinecv.training.checkpoint import read_checkpoint
-from marinecv.training.model_choice import ScratchModel
-from marinecv.training.recipe import DataChoice, Recipe, Training
-from marinecv.workflows.folders import list_work, state
+from marinecv.training.model_config import ScratchModel
+from marinecv.training.recipe import DataConfig, Recipe, Training
+from marinecv.workflows.folders import list_work, progress_text
 
 NAMES = ("crab", "eel", "=NA")
 CATALOG = pd.DataFrame(
@@ -46,14 +46,14 @@ CATALOG = pd.DataFrame(
         "group": ["", "001", "", "nan"],
         "width": [64, 64, 64, 0],
         "height": [48, 48, 48, 0],
-        "share": [0.75, 1.0, 1.0, np.nan],
+        "dominance": [0.75, 1.0, 1.0, np.nan],
         "problem": ["", "", "", "no box"],
     }
 )
 RECIPE = Recipe(
     name="tank",
     title="Tank, Größe 64",
-    data=DataChoice(name="tank", limit=5),
+    data=DataConfig(name="tank", limit=5),
     image=ImageSpec(height=48, width=64),
     model=ScratchModel(filters=(4, 8), kernels=(3, 3), pools=(2, 2)),
     training=Training(augmentation=Augmentation(zoom=0.1)),
@@ -85,13 +85,13 @@ def refusing(place: Path) -> Iterator[None]:
             raise Finding(f"{type(error).__name__} is no refusal in our words: {error}") from error
 
 
-def hold(law: bool, said: str) -> None:
+def require(law: bool, said: str) -> None:
     if not law:
         raise Finding(said)
 
 
 def make_place(place: Path) -> Path:
-    """Make what the targets read: a data set of each layout, a manifest, and a study of two finished runs."""
+    """Make what the targets read: a data set of each layout, a manifest, and an experiment of two finished runs."""
     for folder in ("roboflow/train", "roboflow/valid", "listed", "yolo/train/images", "named/train/images"):
         (place / folder).mkdir(parents=True)
         for name in ("a.jpg", "b.jpg"):
@@ -108,13 +108,13 @@ def make_place(place: Path) -> Path:
     (place / "tank.sha256").write_text("".join(digests))
     (place / "tank.toml").write_text(MANIFEST)
     for name in ("a", "b"):
-        _make_run(place / "study" / name)
-    Study.create(place / "study", "s", "S", ["a", "b"]).write_table()
+        _make_run(place / "experiment" / name)
+    Experiment.create(place / "experiment", "s", "S", ["a", "b"]).write_table()
     return place
 
 
 def _make_run(folder: Path) -> None:
-    run = Run.create(folder, RECIPE.to_dict(), RECIPE.contract(NAMES), CATALOG)
+    run = Run.create(folder, RECIPE.to_dict(), RECIPE.preprocessing(NAMES), CATALOG)
     chances = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], np.float32)
     table = make_table(*(CATALOG[name][:3] for name in ("image_id", "split", "class_name")), chances, NAMES)
     write_predictions(table, run.path("predictions.csv"))
@@ -144,9 +144,9 @@ def _data_set(name: str, file: str, layout: str) -> None:
         root = place / file.split("/")[0]
         with refusing(root):
             catalog = read_catalog(Manifest(name="tank", layout=layout, root=root))
-            hold(catalog["image_id"].is_unique, "an image stands twice in the catalog")
-            hold(((catalog["problem"] != "") | (catalog["class_name"] != "")).all(), "neither a class nor a problem")
-            hold(set(catalog["split"]) <= {*SPLITS, ""}, "an unknown split")
+            require(catalog["image_id"].is_unique, "an image stands twice in the catalog")
+            require(((catalog["problem"] != "") | (catalog["class_name"] != "")).all(), "neither a class nor a problem")
+            require(set(catalog["split"]) <= {*SPLITS, ""}, "an unknown split")
             split_catalog(catalog, "stratified")
 
     feed.__name__ = name
@@ -164,7 +164,7 @@ def manifest(data: bytes, place: Path) -> None:
     (place / "fuzzed.toml").write_bytes(data)
     with refusing(place):
         found = load_manifest(place / "fuzzed.toml")
-        hold(found.name and "/" not in found.name, "a name that leads elsewhere")
+        require(found.name and "/" not in found.name, "a name that leads elsewhere")
         verify(replace(found, root=place / "roboflow", layout="roboflow", hashes=""))
 
 
@@ -180,13 +180,13 @@ def image_header(data: bytes, place: Path) -> None:
     for name in ("fuzzed.jpg", "fuzzed.tif"):
         (place / name).write_bytes(data)
         width, height, problem = read_header(place / name)
-        hold((width > 0 and height > 0) ^ bool(problem), f"{width}x{height} and {problem!r}")
+        require((width > 0 and height > 0) ^ bool(problem), f"{width}x{height} and {problem!r}")
 
 
 @target("listed/a.jpg")
 def image_pixels(data: bytes, place: Path) -> None:
     with refusing(place):
-        hold(decode_with_pillow(data).shape[2:] == (3,), "no RGB")
+        require(decode_with_pillow(data).shape[2:] == (3,), "no RGB")
 
 
 def _run_file(file: str) -> Callable[[Callable[[Run], None]], None]:
@@ -194,12 +194,12 @@ def _run_file(file: str) -> Callable[[Callable[[Run], None]], None]:
 
     def register(law: Callable[[Run], None]) -> None:
         def feed(data: bytes, place: Path) -> None:
-            run = Run(_copy(place, "study/a", f"run of {file}", file, data))
+            run = Run(_copy(place, "experiment/a", f"run of {file}", file, data))
             with refusing(place):
                 law(run)
 
         feed.__name__ = law.__name__
-        target(f"study/a/{file}")(feed)
+        target(f"experiment/a/{file}")(feed)
 
     return register
 
@@ -215,32 +215,32 @@ def _copy(place: Path, source: str, name: str, file: str, data: bytes) -> Path:
 @_run_file("recipe.json")
 def recipe_json(run: Run) -> None:
     recipe = Recipe.of(run)
-    hold(Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe, "the recipe comes back another")
+    require(Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe, "the recipe comes back another")
 
 
-@_run_file("contract.json")
+@_run_file("preprocessing.json")
 def contract_json(run: Run) -> None:
     names = run.class_names
-    hold(len(set(names)) == len(names) >= 2 and all(names), f"class names {names}")
-    hold(ImageSpec(**asdict(run.spec)).height <= 4096, "a size that no machine holds")
-    hold(run.demonstration in (True, False), "neither drawn nor real")
+    require(len(set(names)) == len(names) >= 2 and all(names), f"class names {names}")
+    require(ImageSpec(**asdict(run.spec)).height <= 4096, "a size that no machine holds")
+    require(run.demonstration in (True, False), "neither drawn nor real")
 
 
 @_run_file("metrics.json")
 def metrics_json(run: Run) -> None:
-    hold(state(run.folder, "run").startswith(("validation accuracy", "broken: ")), "no state")
-    hold(0 <= run_row(run)["validation_accuracy"] <= 1, "no accuracy")
+    require(progress_text(run.folder, "run").startswith(("validation accuracy", "broken: ")), "no state")
+    require(0 <= run_row(run)["validation_accuracy"] <= 1, "no accuracy")
 
 
 @_run_file("timing.json")
 def timing_json(run: Run) -> None:
-    hold(all(np.isfinite(value) for value in run_row(run).values()), "a cost that is no number")
+    require(all(np.isfinite(value) for value in run_row(run).values()), "a cost that is no number")
 
 
 @_run_file("catalog.csv")
 def catalog_csv(run: Run) -> None:
     catalog = run.catalog
-    hold(catalog["image_id"].is_unique and not catalog["width"].lt(0).any(), "no catalog")
+    require(catalog["image_id"].is_unique and not catalog["width"].lt(0).any(), "no catalog")
     write_table(run.path("catalog.csv"), catalog)
     pd.testing.assert_frame_equal(run.catalog, catalog)
 
@@ -248,8 +248,8 @@ def catalog_csv(run: Run) -> None:
 @_run_file("history.csv")
 def history_csv(run: Run) -> None:
     history = run.history
-    hold(history["epoch"].tolist() == list(range(1, len(history) + 1)), "an epoch is missing")
-    hold(all(kind.kind in "if" for kind in history.dtypes), "no numbers")
+    require(history["epoch"].tolist() == list(range(1, len(history) + 1)), "an epoch is missing")
+    require(all(kind.kind in "if" for kind in history.dtypes), "no numbers")
 
 
 @_run_file("predictions.csv")
@@ -258,37 +258,41 @@ def predictions_csv(run: Run) -> None:
     table = read_predictions(path)
     write_predictions(table, path)
     pd.testing.assert_frame_equal(read_predictions(path), table)
-    labelled = table[table["true_class"] != ""]
-    right = int((labelled["true_class"] == labelled["predicted_class"]).sum())
+    labeled = table[table["true_class"] != ""]
+    right = int((labeled["true_class"] == labeled["predicted_class"]).sum())
     accuracy = classification_metrics(table)["accuracy"]["value"]
-    hold(accuracy == right / len(labelled), "an accuracy of other rows")
+    require(accuracy == right / len(labeled), "an accuracy of other rows")
 
 
-@target("study/study.json")
+@target("experiment/experiment.json")
 def study_json(data: bytes, place: Path) -> None:
-    folder = _copy(place, "study", "fuzzed study", "study.json", data)
+    folder = _copy(place, "experiment", "fuzzed experiment", "experiment.json", data)
     with refusing(place):
-        study = Study(folder)
-        for cell in study.cells:
-            hold(study.cell_folder(cell).resolve().is_relative_to(folder.resolve()), "a cell outside its study")
-        hold(study.write_table()["best"].sum() == 1, "no best row")
+        experiment = Experiment(folder)
+        for cell in experiment.cells:
+            require(
+                experiment.cell_folder(cell).resolve().is_relative_to(folder.resolve()), "a cell outside its experiment"
+            )
+        require(experiment.write_table()["best"].sum() == 1, "no best row")
 
 
-@target("study/table.csv")
+@target("experiment/table.csv")
 def table_csv(data: bytes, place: Path) -> None:
     with refusing(place):
-        table = Study(_copy(place, "study", "fuzzed table", "table.csv", data)).table
-        hold(table["best"].sum() <= 1 and set(table["name"]) <= {"a", "b"}, "no table of this study")
+        table = Experiment(_copy(place, "experiment", "fuzzed table", "table.csv", data)).table
+        require(table["best"].sum() <= 1 and set(table["name"]) <= {"a", "b"}, "no table of this experiment")
 
 
-@target("study/a/metrics.json", "study/a/recipe.json", "study/a/history.csv", "study/study.json")
+@target(
+    "experiment/a/metrics.json", "experiment/a/recipe.json", "experiment/a/history.csv", "experiment/experiment.json"
+)
 def list_of_runs(data: bytes, place: Path) -> None:
-    """`marinecv runs` with one broken file: the run or the study is a line, and hides no other."""
-    folder = _copy(place, "study", "all runs/study", "study.json", data).parent
-    (folder / "study" / "a" / "metrics.json").write_bytes(data)
-    _copy(place, "study/b", "all runs/unfinished", "history.csv", data).joinpath("metrics.json").unlink(True)
+    """`marinecv runs` with one broken file: the run or the experiment is a line, and hides no other."""
+    folder = _copy(place, "experiment", "all runs/experiment", "experiment.json", data).parent
+    (folder / "experiment" / "a" / "metrics.json").write_bytes(data)
+    _copy(place, "experiment/b", "all runs/unfinished", "history.csv", data).joinpath("metrics.json").unlink(True)
     listed = {Path(name) for name in list_work(folder)["folder"]}
-    hold({run.folder for run in list_runs(folder)} <= listed, "a run is hidden")
+    require({run.folder for run in list_runs(folder)} <= listed, "a run is hidden")
 
 
 @target()
@@ -296,7 +300,7 @@ def checkpoint_npz(data: bytes, place: Path) -> None:
     (place / "checkpoint.npz").write_bytes(data)
     with refusing(place):
         found, arrays = read_checkpoint(place / "checkpoint.npz")
-        hold(found.epochs_done >= 1 and {"model", "optimizer"} <= set(arrays), "no checkpoint")
+        require(found.epochs_done >= 1 and {"model", "optimizer"} <= set(arrays), "no checkpoint")
 
 
 def _checkpoint_seeds(place: Path) -> list[bytes]:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from marinecv.data.cache_dir import building
 from marinecv.data.demo.scenes import draw_scene
-from marinecv.data.store import making
 from marinecv.progress import progress_bar
 
 VERSION = 2
-STAMP = "reef.json"
+STAMP_FILE = "reef.json"
 # Images by split folder and dominant class, as in the aquarium set (447/127/63).
 COUNTS = {
     "train": dict(fish=191, shark=53, stingray=48, penguin=47, puffin=45, starfish=32, jellyfish=31),
@@ -26,7 +26,7 @@ COUNTS = {
 }
 
 
-def make_reef(folder: str | Path, seed: int = 0, say: Callable[[str], None] | None = None) -> Path:
+def write_demo_images(folder: str | Path, seed: int = 0, log: Callable[[str], None] | None = None) -> Path:
     """Draw the demo images into a folder, in Roboflow's CSV layout; return the folder.
 
     It appears whole or not at all, and a second call draws nothing. The same seed gives the same bytes on a machine.
@@ -36,15 +36,15 @@ def make_reef(folder: str | Path, seed: int = 0, say: Callable[[str], None] | No
     stamp = json.dumps({"reef": VERSION, "seed": seed})
     if _is_complete(folder, stamp):
         return folder
-    with making(folder, say) as workplace:
+    with building(folder, log) as workplace:
         if not _is_complete(folder, stamp):  # another process may have drawn them meanwhile
             total, done = sum(sum(counts.values()) for counts in COUNTS.values()), 0
-            with progress_bar(total, "drawing demo images", log=say) as show:
+            with progress_bar(total, "drawing demo images", log=log) as show:
                 for number, (split, counts) in enumerate(COUNTS.items()):
                     for _ in _draw_split(workplace / "reef" / split, counts, (seed, number)):
                         done += 1
                         show(done)
-            (workplace / "reef" / STAMP).write_text(stamp, encoding="utf-8")
+            (workplace / "reef" / STAMP_FILE).write_text(stamp, encoding="utf-8")
             os.replace(workplace / "reef", folder)
     return folder
 
@@ -53,7 +53,7 @@ def _is_complete(folder: Path, stamp: str) -> bool:
     """Return whether the demo images of this stamp lie there; raise FileExistsError if something else does."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    found = (folder / STAMP).read_text(encoding="utf-8") if (folder / STAMP).is_file() else "other files"
+    found = (folder / STAMP_FILE).read_text(encoding="utf-8") if (folder / STAMP_FILE).is_file() else "other files"
     if found != stamp:
         raise FileExistsError(
             f"{folder} holds {found}. Expected the demo images {stamp}, or no folder. Name another folder, or remove "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marinecv.schema import one_of
+from marinecv.schema import check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def layout_names() -> tuple[str, ...]:
 
 def reader_of(layout: str) -> Reader:
     """Return the reader of a layout; raise ValueError where there is no such layout."""
-    one_of(layout_names(), layout=layout)
+    check_choice(layout_names(), layout=layout)
     return importlib.import_module(f"{__name__}.{layout}").READER
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
-from marinecv.data.foreign_csv import find_named, utf8_text
 from marinecv.data.formats import printable
-from marinecv.data.images import ABSENT, image_table
+from marinecv.data.images import ABSENT_FILE, image_table
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import leads_out, normalize_name
+from marinecv.data.names import leaves_folder, normalize_name
 from marinecv.data.readers import Reader
+from marinecv.data.user_csv import find_named_images, utf8_text
 
 IMAGES, CLASSES, LABELS = CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 SPLIT, BOXES = "train_test_split.txt", "bounding_boxes.txt"  # both may be absent
@@ -44,7 +44,7 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = [*zip(named["path"], named["split"], named["class_name"], strict=True)]
     images = image_table(root, rows + [(path, "") for path in unnamed], unnamed)
     boxes = _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
-    return images.assign(problem=images["problem"].replace(ABSENT, NO_FILE)), boxes
+    return images.assign(problem=images["problem"].replace(ABSENT_FILE, NO_FILE)), boxes
 
 
 def cub_classes(manifest: Manifest) -> pd.DataFrame:
@@ -79,25 +79,25 @@ def cub_images(manifest: Manifest) -> pd.DataFrame:
     """
     root, classes = manifest.root, cub_classes(manifest)
     images = read_numbered(root / IMAGES)
-    _refuse(root / IMAGES, images[images["value"].map(leads_out)], f"a file below {FOLDER}/")
+    _refuse_rows(root / IMAGES, images[images["value"].map(leaves_folder)], f"a file below {FOLDER}/")
     labels = read_numbered(root / LABELS, images.index)
     known = read_numbered(root / CLASSES).index
-    _refuse(root / LABELS, labels[~labels["value"].isin(known)], f"a class of {CLASSES}")
+    _refuse_rows(root / LABELS, labels[~labels["value"].isin(known)], f"a class of {CLASSES}")
     splits = pd.Series("", index=images.index)
     if (root / SPLIT).is_file():
         table = read_numbered(root / SPLIT, images.index)
-        _refuse(root / SPLIT, table[~table["value"].isin(_SPLITS)], "1 for train or 0 for test")
+        _refuse_rows(root / SPLIT, table[~table["value"].isin(_SPLITS)], "1 for train or 0 for test")
         splits = table["value"].map(_SPLITS)
-    found = image_files(root / FOLDER, deep=True)
-    table = pd.DataFrame({"path": find_named(root / FOLDER, images["value"], found)}, index=images.index)
+    files = image_files(root / FOLDER, deep=True)
+    table = pd.DataFrame({"path": find_named_images(root / FOLDER, images["value"], files)}, index=images.index)
     table = table.assign(class_name=labels["value"].map(classes["class_name"]).fillna(""), split=splits)
-    here = set(table["class_name"][table["path"].isin(set(found))]) - {""}
-    if not here:
+    present_classes = set(table["class_name"][table["path"].isin(set(files))]) - {""}
+    if not present_classes:
         raise ValueError(
             f"None of the {(table['class_name'] != '').sum()} images that {root / IMAGES} names is below "
             f"{root / FOLDER}. Expected them there, in a folder a class."
         )
-    return table.assign(at_hand=table["class_name"].isin(here))
+    return table.assign(at_hand=table["class_name"].isin(present_classes))
 
 
 def absent_classes(manifest: Manifest) -> pd.Series:
@@ -120,7 +120,7 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
         if number:
             rows.append((number, value.strip(), str(line)))
     table = pd.DataFrame(rows, columns=["number", "value", "line"], dtype=str).set_index("number")
-    _refuse(path, table[table.index.duplicated()], "each number once")
+    _refuse_rows(path, table[table.index.duplicated()], "each number once")
     if numbers is None:
         return table
     if len(wrong := numbers.symmetric_difference(table.index, sort=False)):
@@ -131,7 +131,7 @@ def read_numbered(path: Path, numbers: pd.Index | None = None) -> pd.DataFrame:
     return table.loc[numbers]
 
 
-def _refuse(path: Path, wrong: pd.DataFrame, expected: str) -> None:
+def _refuse_rows(path: Path, wrong: pd.DataFrame, expected: str) -> None:
     """Raise ValueError, which names the first, where there are wrong rows of a table."""
     for row in wrong.head(1).itertuples():
         raise ValueError(f"Line {row.line} of {path} is {row.value!r:.60} of number {row.Index}. Expected {expected}.")
@@ -145,7 +145,7 @@ def _read_boxes(root: Path, named: pd.DataFrame) -> pd.DataFrame:
     cells = table["value"].str.split(expand=True).reindex(columns=range(5))
     numbers = cells[[0, 1, 2, 3]].apply(pd.to_numeric, errors="coerce")
     wrong = ~np.isfinite(numbers).all(axis=1) | cells[4].notna()
-    _refuse(root / BOXES, table[wrong], "x, y, width and height in pixels")
+    _refuse_rows(root / BOXES, table[wrong], "x, y, width and height in pixels")
     x, y, width, height = numbers.loc[named.index].to_numpy(float).T
     table = table.loc[named.index].assign(xmin=x, ymin=y, xmax=x + width, ymax=y + height, problem="")
     table = table.assign(image_id=named["image_id"], class_name=named["class_name"], source=f"{BOXES}:" + table["line"])
@@ -159,11 +159,11 @@ def cub_attributes(manifest: Manifest, kind: str, min_certainty: int, min_percen
         raise ValueError(f"min_certainty is {min_certainty}. Expected {low} (not visible) to {high} (definitely).")
     if not 0 <= min_percent <= 100:
         raise ValueError(f"min_percent is {min_percent}. Expected 0 to 100.")
-    places = [folder / ATTRIBUTES for folder in (manifest.root / ATTRIBUTE_FOLDER, manifest.root, manifest.root.parent)]
-    path = next((place for place in places if place.is_file()), None)
+    paths = [folder / ATTRIBUTES for folder in (manifest.root / ATTRIBUTE_FOLDER, manifest.root, manifest.root.parent)]
+    path = next((place for place in paths if place.is_file()), None)
     if path is None:
         raise ValueError(
-            f"There is no {places[0]}, nor one beside the tables. Expected it: it names the attributes and comes with "
+            f"There is no {paths[0]}, nor one beside the tables. Expected it: it names the attributes and comes with "
             "the published archive."
         )
     names = read_numbered(path)["value"]
@@ -175,7 +175,7 @@ def cub_attributes(manifest: Manifest, kind: str, min_certainty: int, min_percen
 def _of_images(manifest: Manifest, attributes: pd.Series, min_certainty: int) -> pd.DataFrame:
     path, images = manifest.root / ATTRIBUTE_FOLDER / OF_IMAGES, cub_images(manifest)
     # Some lines of the published file have five columns; their first four are right.
-    answers = _read(path, names=_COLUMNS, usecols=range(4), dtype="int32")
+    answers = _read_numbers(path, names=_COLUMNS, usecols=range(4), dtype="int32")
     rows, columns = _positions(answers["image"], images.index), _positions(answers["attribute"], attributes.index)
     wrong = (rows < 0) | (columns < 0)
     wrong |= ~answers["present"].isin([0, 1]) | ~answers["certainty"].between(0, CERTAINTIES[1])
@@ -202,7 +202,7 @@ def _of_images(manifest: Manifest, attributes: pd.Series, min_certainty: int) ->
 
 def _of_classes(manifest: Manifest, attributes: pd.Series, min_percent: float) -> pd.DataFrame:
     path, classes = manifest.root / ATTRIBUTE_FOLDER / OF_CLASSES, read_numbered(manifest.root / CLASSES)
-    percent = _read(path, dtype=float)
+    percent = _read_numbers(path, dtype=float)
     if percent.shape != (len(classes), len(attributes)) or not ((percent >= 0) & (percent <= 100)).all(axis=None):
         raise ValueError(
             f"{path} has {len(percent)} lines of {percent.shape[1]} numbers. Expected {len(classes)} lines, one a "
@@ -213,7 +213,7 @@ def _of_classes(manifest: Manifest, attributes: pd.Series, min_percent: float) -
     return present.loc[chosen.index].set_axis(pd.Index(chosen, name="class_name"))
 
 
-def _read(path: Path, **options) -> pd.DataFrame:
+def _read_numbers(path: Path, **options) -> pd.DataFrame:
     """Read numbers between blanks; a table of millions of lines takes a second or two."""
     try:
         return pd.read_csv(path, sep=r"\s+", header=None, index_col=False, **options)
@@ -226,8 +226,8 @@ def _read(path: Path, **options) -> pd.DataFrame:
 
 def _positions(numbers: pd.Series, known: pd.Index) -> np.ndarray:
     """Return the position of each number among the known ones, which are text; -1 where it is unknown."""
-    codes, found = pd.factorize(numbers)
-    return known.get_indexer([str(number) for number in found])[codes]
+    indices, found = pd.factorize(numbers)
+    return known.get_indexer([str(number) for number in found])[indices]
 
 
 def _notes(manifest: Manifest) -> list[str]:

@@ -10,20 +10,20 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.formats import printable
 from marinecv.data.images import image_table
-from marinecv.data.layouts import BESIDE, IMAGES, image_files, split_folders, sub_folders
+from marinecv.data.layouts import ANNOTATION_FOLDERS, IMAGE_FOLDERS, image_files, split_folders, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
 from marinecv.data.readers import Reader
 
 NO_FOLDER = "lies in no class folder"
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
-PLACE = re.compile(  # names of cameras, sites, memory cards (DCIM, 100MEDIA) and days, never of classes
+PLACE_NAME = re.compile(  # names of cameras, sites, memory cards (DCIM, 100MEDIA) and days, never of classes
     r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
     r"[ _-]?\d+([ _-]\d+)*[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
     rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
 )
-GROUP = re.compile(  # these, and other names of groups within a class: 2021, b, C03, S1_R2
-    rf"{PLACE.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
+GROUP_NAME = re.compile(  # these, and other names of groups within a class: 2021, b, C03, S1_R2
+    rf"{PLACE_NAME.pattern}|(?i:\d+|[a-z]|[a-z]{{0,3}}[ _-]?\d{{1,6}}([ _-][a-z]{{0,3}}\d{{1,6}})*)"
 )
 Folders = tuple[str, ...]  # names of the folders that an image lies in, from the class folder down
 
@@ -38,53 +38,60 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
-    places = class_places(root, level)
-    found, met = [], set()
-    for split, place in places.items():
+    class_roots_of_split = class_roots(root, level)
+    images_found, folder_names = [], set()
+    for split, place in class_roots_of_split.items():
         for folder in class_folders(place):
-            met.add(normalize_name(folder.name))
+            folder_names.add(normalize_name(folder.name))
             if chosen and level == "first" and normalize_name(folder.name) not in chosen:
                 continue
             for path in image_files(folder, deep=True):
                 names = [*map(normalize_name, (folder.name, *path.relative_to(folder).parts[:-1]))]
-                if not any(map(BESIDE.fullmatch, names[1:])):
-                    found.append((path, split, tuple(name for name in names if not IMAGES.fullmatch(name))))
-    level = level or choose_level(Counter(folders for *_, folders in found), root)
-    classes = classes_at(level, {folders for *_, folders in found})
-    rows = [(path, split, *classes[folders]) for path, split, folders in found]
+                if not any(map(ANNOTATION_FOLDERS.fullmatch, names[1:])):
+                    images_found.append(
+                        (path, split, tuple(name for name in names if not IMAGE_FOLDERS.fullmatch(name)))
+                    )
+    level = level or choose_level(Counter(folders for *_, folders in images_found), root)
+    classes = classes_at(level, {folders for *_, folders in images_found})
+    rows = [(path, split, *classes[folders]) for path, split, folders in images_found]
     if chosen:
-        met |= {name for name, _ in classes.values()}
+        folder_names |= {name for name, _ in classes.values()}
         rows = [(path, split, chosen[name], group) for path, split, name, group in rows if name in chosen]
-    if missing := chosen.keys() - met:
+    if missing := chosen.keys() - folder_names:
         raise ValueError(
             f"{manifest.root} lacks the class folder {', '.join(sorted(missing))}, which the manifest "
-            f'"{manifest.name}" names. Expected {", ".join(chosen)}; found {printable(", ".join(sorted(met)))}. Name '
-            "the right folder, or read all folders under their own names with data_dir alone."
+            f'"{manifest.name}" names. Expected {", ".join(chosen)}; found '
+            f"{printable(', '.join(sorted(folder_names)))}. "
+            "Name the right folder, or read all folders under their own names with data_dir alone."
         )
-    loose = _images_in_no_class(root, places)
+    loose = _images_in_no_class(root, class_roots_of_split)
     images = image_table(root, [*loose.items(), *rows], dict.fromkeys(loose, NO_FOLDER))
     if images["group"].isin(["", "."]).all():
         images["group"] = ""
     return images, pd.DataFrame(columns=BOX_COLUMNS)
 
 
-def class_places(root: Path, class_level: str = "") -> dict[str, Path]:
+def class_roots(root: Path, class_level: str = "") -> dict[str, Path]:
     """Return the folders whose sub-folders are classes, by split; without splits `root` alone, by "".
 
     A folder called `images`, or like the one folder it lies in, is gone through. Raises ValueError where a single
     folder named after a split could be a class among others, unless `class_level` decides.
     """
     splits = split_folders(root)
-    if not splits and (top := _through(root)) != root:
-        return class_places(top, class_level)
+    if not splits and (top := _skip_image_folders(root)) != root:
+        return class_roots(top, class_level)
     if len(splits) == 1 and _is_class(*splits.values(), class_level):
         splits = {}
-    return {split: _through(place) for split, place in (splits or {"": root}).items()}
+    return {split: _skip_image_folders(place) for split, place in (splits or {"": root}).items()}
 
 
 def class_folders(place: Path) -> list[Path]:
     """Return the sub-folders that may be classes: all but those of images, labels and masks."""
-    return [path for path in sub_folders(place) if not (IMAGES.fullmatch(path.name) or BESIDE.fullmatch(path.name))]
+    return [
+        path
+        for path in sub_folders(place)
+        if not (IMAGE_FOLDERS.fullmatch(path.name) or ANNOTATION_FOLDERS.fullmatch(path.name))
+    ]
 
 
 def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
@@ -99,8 +106,8 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
         levels[level] = Counter()
         for names, (class_name, _) in classes_at(level, folders).items():
             levels[level][class_name] += folders[names]
-    ways = " or ".join(f'class_level="{level}" ({_shown(counts)})' for level, counts in levels.items())
-    if places := sorted(name for name in levels["first"] if PLACE.fullmatch(name)):
+    ways = " or ".join(f'class_level="{level}" ({_counts_text(counts)})' for level, counts in levels.items())
+    if places := sorted(name for name in levels["first"] if PLACE_NAME.fullmatch(name)):
         raise ValueError(
             f"{printable(places[0])}/ of {printable(root)} looks like a camera, a site or a date, not like a class. "
             "Expected a folder a class, or a labels.csv with the columns file,class. If it is a class, choose "
@@ -109,7 +116,7 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
     words = {names[: _leaf_end(names)] for names in folders}
     parents = defaultdict(set)
     for names in words:
-        if len(names) > 1 and not GROUP.fullmatch(names[-1]):
+        if len(names) > 1 and not GROUP_NAME.fullmatch(names[-1]):
             parents[names[-1]].add(names[:-1])
     repeated = sum(len(above) > 1 for above in parents.values())
     if 2 * repeated >= len(parents):
@@ -131,13 +138,13 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
         return ""
     first = {
         printable(normalize_name(folder.name))
-        for place in class_places(manifest.root).values()
+        for place in class_roots(manifest.root).values()
         for folder in class_folders(place)
     }
     classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
     if not classes <= first:
         return f'The classes are the last folders of a taxonomy, such as {min(classes)} (else: class_level="first").'
-    if all(GROUP.fullmatch(name) for group in groups for name in group.split("/")):
+    if all(GROUP_NAME.fullmatch(name) for group in groups for name in group.split("/")):
         return ""
     return f'Folders below class folders are groups of images, such as {min(groups)} (else: class_level="leaf").'
 
@@ -149,19 +156,19 @@ def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[st
     """
     ends = {names: 1 if level == "first" else _leaf_end(names) for names in folders}
     return {
-        names: (names[end - 1], "/".join((*filter(PLACE.fullmatch, names[: end - 1]), *names[end:])) or ".")
+        names: (names[end - 1], "/".join((*filter(PLACE_NAME.fullmatch, names[: end - 1]), *names[end:])) or ".")
         for names, end in ends.items()
     }
 
 
 def _leaf_end(names: Folders) -> int:
     """Return the number of folders down to the leaf of a taxonomy, groups above it included (SITE01/Felis catus)."""
-    is_group = [bool(GROUP.fullmatch(name)) for name in names]
+    is_group = [bool(GROUP_NAME.fullmatch(name)) for name in names]
     start = is_group.index(False) if False in is_group else len(names) - 1
     return is_group.index(True, start + 1) if True in is_group[start + 1 :] else len(names)
 
 
-def _shown(counts: Mapping[str, int]) -> str:
+def _counts_text(counts: Mapping[str, int]) -> str:
     most = sorted(counts)[:5]
     more = f" and {len(counts) - len(most)} more" if len(counts) > len(most) else ""
     return ", ".join(f"{printable(name)}: {counts[name]}" for name in most) + more
@@ -175,16 +182,18 @@ def _images_in_no_class(root: Path, places: Mapping[str, Path]) -> dict[Path, st
             if folder.is_relative_to(root):
                 loose |= {path: split if folder != root else "" for path in image_files(folder) if path not in loose}
         for folder in sub_folders(place):
-            if IMAGES.fullmatch(folder.name) and folder not in places.values():
+            if IMAGE_FOLDERS.fullmatch(folder.name) and folder not in places.values():
                 loose |= dict.fromkeys(image_files(folder, deep=True), split)
     return loose
 
 
-def _through(place: Path) -> Path:
+def _skip_image_folders(place: Path) -> Path:
     folders = sub_folders(place)
     for path in folders:
-        if (IMAGES.fullmatch(path.name) and sub_folders(path)) or (len(folders) == 1 and path.name == place.name):
-            return _through(path)
+        if (IMAGE_FOLDERS.fullmatch(path.name) and sub_folders(path)) or (
+            len(folders) == 1 and path.name == place.name
+        ):
+            return _skip_image_folders(path)
     return place
 
 
@@ -196,7 +205,7 @@ def _is_class(folder: Path, class_level: str) -> bool:
         return False
     if class_level:
         return class_level == "first" or not names
-    if len(others) > 1 and all(map(GROUP.fullmatch, names)):
+    if len(others) > 1 and all(map(GROUP_NAME.fullmatch, names)):
         return True
     raise ValueError(
         f"{printable(folder)} could be a split, or a class like {printable(others[0].name)}/ beside it. If it is a "
@@ -208,7 +217,7 @@ def _is_folders(root: Path) -> bool:
     voc = root / "JPEGImages"  # of Pascal VOC, whose folders of masks are no classes
     if voc.is_dir() and not sub_folders(voc):
         return False
-    places = class_places(root, "first").values()
+    places = class_roots(root, "first").values()
     return any(image_files(each, deep=True) for place in places for each in class_folders(place))
 
 

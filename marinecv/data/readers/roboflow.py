@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS
-from marinecv.data.foreign_csv import find_named, read_strings
 from marinecv.data.images import image_table
 from marinecv.data.layouts import image_files, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import refuse_unmatched
 from marinecv.data.readers import Reader
-from marinecv.data.splits import NO_SPLIT
+from marinecv.data.splits.split_catalog import NO_SPLIT
+from marinecv.data.user_csv import find_named_images, read_user_csv
 from marinecv.data.user_tables import is_usable
 
 ANNOTATIONS = "_annotations.csv"
@@ -54,8 +54,8 @@ def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
-    rows = read_strings(table, ["filename", "class", *CORNERS], root, optional=SIZE, numbers=(*CORNERS, *SIZE))
-    places = find_named(table.parent, rows["filename"], images)
+    rows = read_user_csv(table, ["filename", "class", *CORNERS], root, optional=SIZE, numbers=(*CORNERS, *SIZE))
+    places = find_named_images(table.parent, rows["filename"], images)
     refuse_unmatched(table, rows["filename"], places, images)
     named = rows["filename"].str.strip() != ""
     rows["image_id"] = [path.relative_to(root).as_posix() * name for path, name in zip(places, named, strict=True)]
@@ -64,13 +64,13 @@ def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set a problem where the size in a row differs from the image's: boxes may be of the image before rotation."""
-    said = boxes[(boxes[[*SIZE]] != "").all(axis=1) & is_usable(boxes)]
-    numbers = said[[*SIZE]].apply(pd.to_numeric)
-    of_file = images.set_index("image_id").loc[said["image_id"], [*SIZE]].set_axis(said.index)
+    sized = boxes[(boxes[[*SIZE]] != "").all(axis=1) & is_usable(boxes)]
+    numbers = sized[[*SIZE]].apply(pd.to_numeric)
+    of_file = images.set_index("image_id").loc[sized["image_id"], [*SIZE]].set_axis(sized.index)
     differs = (of_file["width"] > 0) & (numbers != of_file).any(axis=1)
     reasons = {
         row.image_id: f"the CSV says {row.width}x{row.height}, the file is {file.width}x{file.height} as shown"
-        for row, file in zip(said[differs].itertuples(), of_file[differs].itertuples(), strict=True)
+        for row, file in zip(sized[differs].itertuples(), of_file[differs].itertuples(), strict=True)
     }
     pairs = zip(images["image_id"], images["problem"], strict=True)
     images["problem"] = [problem or reasons.get(image_id, "") for image_id, problem in pairs]

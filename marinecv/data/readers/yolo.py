@@ -9,18 +9,18 @@ import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
 from marinecv.data.data_yaml import find_data_yaml, published_split, read_names, read_yaml
-from marinecv.data.formats import printable, unsupported
-from marinecv.data.images import ABSENT, image_table
-from marinecv.data.layouts import HIDDEN, folder_named, image_files, paths_below, split_folders
+from marinecv.data.formats import printable, unsupported_reason
+from marinecv.data.images import ABSENT_FILE, image_table
+from marinecv.data.layouts import HIDDEN_PREFIXES, folder_named, image_files, paths_below, split_folders
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import plain, refuse_unmatched
+from marinecv.data.names import normalize_path, refuse_unmatched
 from marinecv.data.readers import Reader
 from marinecv.data.user_tables import is_usable
 
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
 NO_FILE = "a label file or list names it but the file is absent"
-FRACTION = (-1, 2)  # coordinates beyond are no fractions of the image
+FRACTION_RANGE = (-1, 2)  # coordinates beyond are no fractions of the image
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -36,7 +36,7 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, names, lines = manifest.root, _class_names(manifest), []
     pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
-    split_of, labels, _ = _find(root)
+    split_of, labels, _ = _images_and_label_files(root)
     for label_file, image in sorted((label_file, image) for image, label_file in labels.items()):
         lines += [(printable(image.absolute()), *line) for line in _read_lines(label_file, root, names, pose)]
     outside = {
@@ -46,13 +46,13 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         if path not in split_of and path.name.lower() not in ("images", "labels")  # links
     }
     images = image_table(root, [*split_of.items(), *outside.items()], dict.fromkeys(outside, OUTSIDE))
-    images["problem"] = images["problem"].replace(ABSENT, NO_FILE)
+    images["problem"] = images["problem"].replace(ABSENT_FILE, NO_FILE)
     return images, _to_pixels(lines, images)
 
 
 def annotation_files(manifest: Manifest) -> list[Path]:
     """Return every label file, list of images and YAML file that `read_yolo` uses, sorted."""
-    _, labels, lists = _find(manifest.root)
+    _, labels, lists = _images_and_label_files(manifest.root)
     path = find_data_yaml(manifest.root)
     return sorted({*labels.values(), *lists, *([path] if path else [])})
 
@@ -65,7 +65,7 @@ def _class_names(manifest: Manifest) -> tuple[str, ...]:
     raise ValueError(f"{manifest.root} has no data.yaml, which names classes. Expected one with a line names: [...].")
 
 
-def _find(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
+def _images_and_label_files(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
     """Return the split of each image, the label file of each image that has one, and data.yaml's lists of images."""
     published, named, lists, _ = published_split(root)
     split_of: dict[Path, str] = {}
@@ -109,9 +109,9 @@ def _images_and_labels(folder: Path, root: Path) -> tuple[Path, Path] | None:
 def _label_of(root: Path, images: Iterable[Path], folders: Iterable[Path]) -> dict[Path, Path]:
     """Return the label file of each image that has one, and of the images that label files without an image are for."""
     of_stem: dict[str, Path] = {}
-    for path in sorted(images, key=unsupported):  # a photo before the raw file beside it
+    for path in sorted(images, key=unsupported_reason):  # a photo before the raw file beside it
         other = of_stem.setdefault(_stem(path), path)
-        if other is not path and not unsupported(path):
+        if other is not path and not unsupported_reason(path):
             raise ValueError(
                 f"{other.name} and {path.name} of {path.parent} share one label file. Expected one image a stem; "
                 "rename or remove one of them."
@@ -130,11 +130,15 @@ def _label_of(root: Path, images: Iterable[Path], folders: Iterable[Path]) -> di
 
 
 def _stem(path: Path) -> str:
-    return plain(str(path.with_suffix("")))
+    return normalize_path(str(path.with_suffix("")))
 
 
 def _label_files(folder: Path, deep: bool) -> list[Path]:
-    visible = [path for path in (paths_below(folder) if deep else folder.iterdir()) if not path.name.startswith(HIDDEN)]
+    visible = [
+        path
+        for path in (paths_below(folder) if deep else folder.iterdir())
+        if not path.name.startswith(HIDDEN_PREFIXES)
+    ]
     if deep and (linked := [path for path in visible if path.is_symlink() and path.is_dir()]):
         raise ValueError(f"{min(linked)} is a link to a folder, which is not followed. Put the folder itself there.")
     return sorted(path for path in visible if path.suffix.lower() == ".txt" and path.name.lower() != CLASSES)
@@ -153,13 +157,13 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool
         if line.strip():
             source = f"{printable(label_file.relative_to(root).as_posix())}:{number}"
             try:
-                index, box = _box(line, pose, len(names))
+                index, box = _parse_box(line, pose, len(names))
                 yield names[index], *box, source, ""
             except ValueError as error:
                 yield "", *[np.nan] * 4, source, bad_row(line, str(error))
 
 
-def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
+def _parse_box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
     """Return the index of the class, and x, y of the center, width and height in fractions of the image.
 
     Raises ValueError where the line is no box.
@@ -173,7 +177,7 @@ def _box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
         raise ValueError('expected five numbers, "class x y width height", or a polygon "class x y x y x y"')
     if not (index.is_integer() and 0 <= index < classes):
         raise ValueError(f"expected a class from 0 to {classes - 1}, as data.yaml names them")
-    if not FRACTION[0] <= min(numbers) <= max(numbers) <= FRACTION[1]:
+    if not FRACTION_RANGE[0] <= min(numbers) <= max(numbers) <= FRACTION_RANGE[1]:
         raise ValueError(
             "expected fractions of the image (0 to 1); if these are pixels, divide x and width by its width, y and "
             "height by its height"

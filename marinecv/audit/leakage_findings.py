@@ -1,0 +1,167 @@
+"""Train-test leakage: related images across splits, and how much of a score a nearest neighbor owes to them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import KNeighborsClassifier
+
+from marinecv.audit import findings
+from marinecv.audit.findings import HYPOTHETICAL, Finding, make_cases, make_finding, with_count
+from marinecv.audit.thumbnails import tiny_pixels
+from marinecv.choices import SPLITS
+from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOR, group_catalog, related_in_train
+from marinecv.data.splits.split_catalog import kfold
+from marinecv.data.user_tables import as_catalog, usable
+
+FOLDS = 5
+MAX_PREDICTED_IMAGES = 5000  # images predicted; more would take minutes and change little
+AS_SPLIT, RELATED_APART = "as split", "related images apart"
+VOTE_COLUMNS = ["protocol", "image_id", "split", "group", "true_class", "predicted_class"]
+MIN_LEAKAGE = 0.05  # of accuracy, from which leakage is serious
+
+
+def nearest_neighbor_baseline(rows: pd.DataFrame, thumbs: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Predict each image by the nearest-neighbor baseline: the class of the most similar 16x16 thumbnail.
+
+    Args:
+        rows: the usable rows of a catalog, each with a `group`.
+        thumbs: of the same rows, those of `load_thumbs`, or float `(n, values)`.
+        seed: of the folds, and of the 5,000 images that are predicted of a larger split.
+    Returns:
+        DataFrame `VOTE_COLUMNS`. `vote` is `as split` (validation and test from train) or `related images apart` (each
+        in grouped 5-fold cross-validation). A prediction without train images has no row.
+    """
+    thumbs = tiny_pixels(thumbs) if thumbs.ndim == 4 else thumbs
+    rows = as_catalog(rows).reset_index(drop=True)
+    classes, rng, votes = rows["class_name"].to_numpy(), np.random.default_rng(seed), []
+
+    def predict(train, judged, vote):
+        if train.any() and judged.any():
+            index = np.sort(rng.permutation(np.flatnonzero(judged))[:MAX_PREDICTED_IMAGES])
+            model = KNeighborsClassifier(1, algorithm="brute").fit(thumbs[train], classes[train])
+            predicted = {"true_class": classes[index], "predicted_class": model.predict(thumbs[index])}
+            votes.append(rows.loc[index, ["image_id", "split", "group"]].assign(protocol=vote, **predicted))
+
+    split = rows["split"].to_numpy()
+    for name in SPLITS[1:]:
+        predict(split == "train", split == name, AS_SPLIT)
+    folds = min(FOLDS, rows["group"].nunique())
+    for fold in kfold(rows, folds, seed, "grouped") if folds > 1 else []:
+        split = fold.set_index("image_id")["split"].reindex(rows["image_id"]).to_numpy()
+        predict(split == "train", split == "validation", RELATED_APART)
+    return pd.concat(votes, ignore_index=True)[VOTE_COLUMNS] if votes else pd.DataFrame(columns=VOTE_COLUMNS, dtype=str)
+
+
+def pairs_across_splits(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
+    """Return `related_in_train` with how much the two `differ` (gray levels a pixel of `tiny`), the least first."""
+    pairs = related_in_train(catalog, links)
+    index = pd.Index(usable(catalog)["image_id"])
+    first, second = (thumbs[index.get_indexer(pairs[side])] for side in ("image_id", "related_image"))
+    pairs = pairs.assign(mean_abs_difference=np.abs(first - second).mean(axis=1))
+    return pairs.sort_values(["mean_abs_difference", "image_id"], ignore_index=True)
+
+
+def leakage_findings(
+    catalog: pd.DataFrame,
+    links: pd.DataFrame,
+    crossing: pd.DataFrame,
+    votes: pd.DataFrame,
+    leak: dict,
+    published: bool = True,
+) -> list[Finding]:
+    """Find train-test leakage and duplicates; `crossing`, `votes` and `leak` are of the split of the catalog.
+
+    `published` is False for a random split that the audit made itself: then only two labels of one picture are serious.
+    """
+    findings_of_split = _baseline_finding(votes, leak, crossing) + _frame_finding(usable(catalog), crossing)
+    findings_of_split += _copy_findings(_pairs_of_copies(catalog, links))
+    if published:
+        return findings_of_split
+    texts = [HYPOTHETICAL + each.what[0].lower() + each.what[1:] for each in findings_of_split]
+    return [
+        each if each.name == findings.TWO_LABELS else replace(each, serious=False, what=what)
+        for each, what in zip(findings_of_split, texts, strict=True)
+    ]
+
+
+def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """Return each pair once, the most similar first, with the splits and labels of both.
+
+    Exact copies are chained: two that are paired through a third were found as near-duplicates, and are exact too.
+    """
+    rows = usable(catalog).set_index("image_id")
+    pairs = links[links["image_a"].isin(rows.index) & links["image_b"].isin(rows.index)]
+    exact = group_catalog(catalog.assign(group=""), pairs[pairs["kind"] == COPY]).set_index("image_id")["group"]
+    pairs = pairs[pairs["kind"].isin([COPY, NEAR_COPY])]
+    same = pairs["image_a"].map(exact) == pairs["image_b"].map(exact)
+    pairs = pairs.assign(kind=pairs["kind"].mask(same, COPY)).sort_values(
+        ["kind", "similarity"], ascending=[True, False]
+    )
+    pairs = pairs.drop_duplicates(["image_a", "image_b"])
+    sides = {"split": "split", "label": "class_name"}
+    return pairs.assign(
+        **{name: pairs["image_a"].map(rows[column]) for name, column in sides.items()},
+        **{f"other_{name}": pairs["image_b"].map(rows[column]) for name, column in sides.items()},
+    )
+
+
+def _baseline_finding(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -> list[Finding]:
+    """Make the finding of the nearest-neighbor baseline if its loss without related images is above chance."""
+    if not (leak["low"] > 0 and leak["difference"] >= MIN_LEAKAGE):
+        return []
+    votes = votes.assign(right=votes["true_class"] == votes["predicted_class"])
+    first, second = (votes[votes["protocol"] == vote].set_index("image_id") for vote in (AS_SPLIT, RELATED_APART))
+    both = first.join(second[["right", "predicted_class"]].add_suffix("_apart"), how="inner")
+    judged = " and ".join(split for split in SPLITS if split in set(both["split"]))
+    majority = both["true_class"].value_counts(normalize=True).iloc[0]
+    low, high = (f"{100 * leak[bound]:.0f}" for bound in ("low", "high"))
+    what = (
+        f"A nearest-neighbor baseline (16x16 thumbnails, nothing learned) classifies {both['right'].mean():.1%} of the "
+        f"{len(both):,} {judged} images correctly; with related images kept apart {both['right_apart'].mean():.1%} of "
+        f"the same images (the most frequent class alone: {majority:.0%}). So about {100 * leak['difference']:.0f} "
+        f"points of that score come from related images (95% CI {low} to {high}). A network's may be fewer or more: "
+        "evaluate with folds=5 measures it."
+    )
+    relative = crossing.drop_duplicates("image_id").set_index("image_id")["related_image"]
+    lost = both[both["right"] & ~both["right_apart"]]
+    lost = lost.reindex([*relative.index.intersection(lost.index), *lost.index.difference(relative.index, sort=False)])
+    notes = "predicted as " + lost["predicted_class_apart"] + " without its related images"
+    cases = make_cases(lost.index.to_series(), notes, [relative.get(image, "") for image in lost.index])
+    count = int(both["right"].sum() - both["right_apart"].sum())
+    return [make_finding(findings.LEAKAGE, count, len(both), "images", what, cases)]
+
+
+def _frame_finding(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
+    pairs = crossing[crossing["kind"] == NEIGHBOR].drop_duplicates("image_id")
+    if pairs.empty:
+        return []
+    counts, judged = pairs["split"].value_counts(), rows["split"].value_counts()
+    parts = [f"{counts[split]:,} of {judged[split]:,} {split} images" for split in SPLITS[1:] if split in counts]
+    what = f"{' and '.join(parts)} were taken right before or after a train image."
+    notes = pairs["mean_abs_difference"].map("{:.0f} of 255 gray levels apart".format)
+    cases, total = (
+        make_cases(pairs["image_id"], notes, pairs["related_image"]),
+        judged[judged.index.isin(SPLITS[1:])].sum(),
+    )
+    return [make_finding(findings.FRAME_ORDERS, len(pairs), int(total), "images", what, cases)]
+
+
+def _copy_findings(pairs: pd.DataFrame) -> list[Finding]:
+    """Make the findings about pairs of copies: across splits, with two labels, within a split."""
+    split, other = pairs["split"], pairs["other_split"]
+    pairs = pairs.assign(exact=pairs["kind"] == COPY)
+    kinds = {
+        findings.ACROSS: (pairs[(split != other) & (split != "") & (other != "")], "in different splits"),
+        findings.TWO_LABELS: (pairs[pairs["label"] != pairs["other_label"]], "with two different labels"),
+        findings.WITHIN: (pairs[split == other], "in one split"),
+    }
+    found = []
+    for name, (rows, where) in kinds.items():
+        if len(rows):
+            exact, similarity = rows["exact"].sum(), rows["similarity"].map("{:.2f}".format)
+            what = f"{with_count(len(rows), 'pair')} of copies ({exact:,} exact, {len(rows) - exact:,} near) {where}."
+            notes = "near-duplicate, similarity " + similarity + ", method " + rows["method"]
+            cases = make_cases(rows["image_a"], notes.mask(rows["exact"], "exact copy"), rows["image_b"])
+            found.append(make_finding(name, len(rows), len(pairs), "pairs", what, cases))
+    return found

@@ -1,0 +1,91 @@
+"""Pairs of related images: copies, near-duplicates and neighboring frames, in one table that is cached."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.frames import find_frame_order
+from marinecv.audit.near_duplicates import exact_copies, find_near_duplicates
+from marinecv.audit.thumbnails import SMALL, load_thumbs, tiny_pixels
+from marinecv.audit.versions import versions
+from marinecv.choices import FRAME_ORDERS
+from marinecv.data.cache_dir import cache_path
+from marinecv.data.groups import BLOCK, NEIGHBOR, PAIR_COLUMNS
+from marinecv.data.user_tables import as_catalog, usable
+from marinecv.files.csv_tables import parse_numbers, read_table, write_table
+from marinecv.inputs.pixel_cache import files_key
+from marinecv.schema import check_choice
+
+VERSION = 8  # of the cache: raised when the same files give other pairs
+MIN_IMAGES_TO_LOG = 500  # images, which take some seconds
+
+
+def find_pairs(
+    catalog: pd.DataFrame,
+    frame_order: str | None = None,
+    loaded: tuple[np.ndarray, pd.DataFrame] | None = None,
+    *,
+    log: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
+    """Find the pairs of related images: copies, near-duplicates and neighboring frames.
+
+        >>> import marinecv as mcv
+        >>> mcv.find_pairs(mcv.read_catalog(mcv.demo_images())[:8]).columns[:3].tolist()
+        ['image_a', 'image_b', 'kind']
+
+    The result is cached by the files, their times and sizes, and their classes.
+
+    Args:
+        catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair.
+        frame_order: the order of neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or
+            `"none"`; None takes what fits the images best, see `find_frame_order`.
+        loaded: what `marinecv.audit.thumbnails.load_thumbs(catalog)` returned, so that nothing is decoded again.
+        log: called with a line of text if the search takes more than a moment.
+    Returns:
+        DataFrame `PAIR_COLUMNS`, a row a pair: `first` and `second` (image ids); `kind`: `copy` (the same bytes), `near
+        copy`, `neighbor` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
+        split: 50 file numbers, or no pause of half an hour; each image with the next of its block); `similarity`, the
+        similarity of near-duplicates, 0.8 to 1; and `method`, the method.
+    Raises:
+        ValueError: `frame_order` is none of `FRAME_ORDERS`.
+    """
+    check_choice((None, *FRAME_ORDERS), frame_order=frame_order)
+    catalog = as_catalog(catalog, ("image_id", "path")).reset_index(drop=True)
+    rows = usable(catalog)
+    cache_file = cache_path("links", _key(rows, frame_order) + ".csv")
+    if cache_file.is_file():
+        return parse_numbers(read_table(cache_file), ["similarity"], cache_file)
+    if log is not None and len(rows) > MIN_IMAGES_TO_LOG:
+        log(f"Searching {len(rows):,} images for near-duplicates and neighboring frames; the result is cached.")
+    thumbs, catalog = load_thumbs(catalog, log) if loaded is None else loaded
+    rows = usable(catalog)
+    copies = _joined([exact_copies(rows), find_near_duplicates(thumbs), versions(thumbs, rows["image_id"])])
+    tables = [copies.drop_duplicates(["image_a", "image_b"])]  # two files with the same bytes are a copy and no more
+    order = None if frame_order == "none" else find_frame_order(rows, tiny_pixels(thumbs), frame_order)
+    if order:
+        blocks = pd.Series(np.arange(len(rows))).groupby(order.blocks())
+        chains = [of_block.to_numpy() for name, of_block in blocks if name]
+        chained = [np.stack([chain[:-1], chain[1:]], axis=1) for chain in chains]
+        for kind, pairs in ((NEIGHBOR, order.neighbors()), (BLOCK, np.concatenate(chained))):
+            pairs = pd.DataFrame(np.sort(pairs, axis=1), columns=["image_a", "image_b"])
+            tables.append(pairs.assign(kind=kind, similarity=np.nan, method=order.by))
+    links, ids = _joined(tables), rows["image_id"].to_numpy()
+    links = links.assign(image_a=ids[links["image_a"]], image_b=ids[links["image_b"]])[PAIR_COLUMNS]
+    cache_file.parent.mkdir(parents=True, exist_ok=True)
+    write_table(cache_file, links)
+    return links
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several tables, without the column types of empty ones."""
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def _key(rows: pd.DataFrame, frame_order: str | None) -> str:
+    """Return the name in the cache of the pairs of some images."""
+    rows = rows.sort_values("image_id")
+    labels = "\0".join(f"{image}\1{name}" for image, name in zip(rows["image_id"], rows["class_name"], strict=True))
+    facts = f"{VERSION}\0{frame_order}\0{files_key(rows['path'], SMALL)}\0{labels}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]

@@ -1,0 +1,94 @@
+"""All measurements and all findings of an audit; `marinecv.workflows.audit` calls them and writes the page."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from marinecv.audit.findings import Finding
+from marinecv.audit.image_findings import image_findings, measure_quality
+from marinecv.audit.label_findings import label_findings
+from marinecv.audit.leakage_findings import leakage_findings, nearest_neighbor_baseline, pairs_across_splits
+from marinecv.audit.near_duplicates import duplicates_by_embedding
+from marinecv.audit.pairs import find_pairs
+from marinecv.audit.tables import describe_data_set
+from marinecv.audit.thumbnails import load_thumbs, tiny_pixels
+from marinecv.choices import SCORED_SPLITS
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.groups import NEIGHBOR, first_level, group_catalog
+from marinecv.data.splits.split_catalog import split_catalog
+from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
+
+
+def is_split(catalog: pd.DataFrame) -> bool:
+    """Return whether some usable images are train images and others validation or test images."""
+    splits = set(usable(catalog)["split"])
+    return "train" in splits and not splits.isdisjoint(SCORED_SPLITS)
+
+
+def as_split(catalog: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Return the catalog as it is split, or else with a random split (stratified)."""
+    if is_split(catalog) or usable(catalog).empty:
+        return catalog
+    split = split_catalog(catalog, "stratified", seed).set_index("image_id")["split"]
+    return catalog.assign(split=split.reindex(catalog["image_id"]).to_numpy())  # in the order of its thumbs
+
+
+def audit_images(
+    catalog: pd.DataFrame,
+    boxes: pd.DataFrame,
+    *,
+    frame_order: str | None = None,
+    seed: int = 0,
+    log: Callable[[str], None] | None = None,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
+    """Decode every usable image and measure what the findings need.
+
+    Returns the catalog with a problem for each file that does not decode and a `group` for the others; the tables of
+    `explore`, and `links` (of `find_pairs` and `duplicates_by_embedding`), `crossing`, `votes` and `quality`; and a
+    sentence about what was checked. `frame_order` is that of `find_pairs`; the seed draws samples, folds and splits.
+    """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
+    as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, log)
+    links = find_pairs(
+        as_read, frame_order, (thumbs, catalog), log=log
+    )  # as it was read: training finds them in the cache
+    catalog = group_catalog(first_level(catalog), links)
+    by_embedding = duplicates_by_embedding(usable(catalog), thumbs)
+    if by_embedding is not None:
+        links = pd.concat([links, by_embedding], ignore_index=True)
+    split, small = as_split(catalog, seed), tiny_pixels(thumbs)
+    tables = describe_data_set(catalog, boxes, seed=seed) | {
+        "links": links,
+        "crossing": pairs_across_splits(split, links, small),
+        "votes": nearest_neighbor_baseline(usable(split), small, seed),
+        "quality": measure_quality(usable(catalog), thumbs),
+    }
+    methods = (
+        "hashes, colors and the embeddings of a small backbone" if by_embedding is not None else "hashes and colors"
+    )
+    orders = set(links.loc[links["kind"] == NEIGHBOR, "method"])
+    order = f"by {orders.pop()}" if orders else "none found"
+    checks = (
+        f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
+        f"neighboring frames: {'not searched for' if frame_order == 'none' else order}; a nearest-neighbor baseline; "
+        f"classes{'' if boxes.empty else ', boxes'} and labels; brightness, sharpness and size."
+    )
+    return catalog, tables, checks
+
+
+def list_findings(
+    catalog: pd.DataFrame, boxes: pd.DataFrame, tables: dict[str, pd.DataFrame], leak: dict, seed: int = 0
+) -> list[Finding]:
+    """Return all findings, the serious ones first.
+
+    Of the tables of `audit_images` it reads `links`, `quality`, `label_flips` if present, and `crossing` and `votes`,
+    which are of `as_split(catalog, seed)`; `leak` is the `leakage_index` of the votes.
+    """
+    catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
+    tables = {name: as_table(table, text=TEXT_OF_AUDIT).reset_index(drop=True) for name, table in tables.items()}
+    links, crossing, votes = (tables[name] for name in ("links", "crossing", "votes"))
+    all_findings = leakage_findings(as_split(catalog, seed), links, crossing, votes, leak, published=is_split(catalog))
+    all_findings += image_findings(catalog, tables["quality"])
+    all_findings += label_findings(catalog, boxes, tables.get("label_flips"))
+    return sorted(all_findings, key=lambda finding: not finding.serious)

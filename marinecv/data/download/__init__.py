@@ -1,0 +1,1 @@
+"""Fetch a data set: download, check and unpack it."""

@@ -1,0 +1,89 @@
+"""Read a user's CSV as text, each row with its file and line."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.data.boxes import bad_row, refuse_mostly_bad
+from marinecv.data.names import leaves_folder, match_names, normalize_name
+from marinecv.data.user_tables import is_usable
+from marinecv.files.csv_tables import check_columns
+
+DELIMITERS = (",", ";", "\t")
+
+
+def read_user_csv(
+    path: Path, columns: list[str], root: Path, optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Read some columns of a CSV as text; a bad row has a `problem` that quotes it.
+
+    The delimiter is the comma, semicolon or tab that the header has most of; header names have any case. Returned are
+    `columns`, of which the first names files below the CSV's folder; `optional` ones, "" where absent; `source`, such
+    as "test/_annotations.csv:72" below `root`; and `problem`. Values of `numbers` are finite. Raises ValueError where
+    the whole file cannot be read, or names a file outside its folder.
+    """
+    text, name = utf8_text(path), path.relative_to(root).as_posix()
+    wanted = [*columns, *optional]
+    delimiter = max(DELIMITERS, key=io.StringIO(text, newline="").readline().count)
+    reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
+    try:
+        header = [normalize_name(cell).casefold() for cell in next(reader, [])]
+        check_columns(header, columns, path)
+        if twice := [column for column in wanted if header.count(column) > 1]:
+            raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
+        for cells in reader:
+            row = dict(zip(header, cells, strict=False))
+            if any(cell.strip() for cell in cells):
+                source = f"{name}:{reader.line_num}"
+                problem = _row_problem(source, row, columns, len(cells) - len(header))
+                rows.append([*(row.get(each, "") for each in wanted), source, problem, delimiter.join(cells)])
+    except csv.Error as error:
+        raise ValueError(
+            f"Row {name}:{reader.line_num} cannot be divided into cells: {error}. Expected {','.join(columns)}, and a "
+            "closing quote for every opening one. Fix the CSV."
+        ) from None
+    table = pd.DataFrame(rows, columns=[*wanted, "source", "problem", "text"], dtype=str)
+    for column in numbers:
+        is_no_number = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & is_usable(table)
+        is_no_number &= (table[column] != "") | (column in columns)
+        table["problem"] = table["problem"].mask(
+            is_no_number, table[column].map(f"{column} is {{!r:.40}}, no number".format)
+        )
+    has_problem = ~is_usable(table)
+    table.loc[has_problem, "problem"] = [*map(bad_row, table["text"][has_problem], table["problem"][has_problem])]
+    refuse_mostly_bad(table)
+    return table.drop(columns="text")
+
+
+def find_named_images(folder: Path, names: Sequence[str], images: list[Path]) -> list[Path]:
+    """Return the image that each name of a CSV means, see `match_names`, else a path that does not exist."""
+    files = {path.relative_to(folder).as_posix(): path for path in images}
+    texts = {name: Path(name).as_posix() for name in names}
+    found = match_names(texts.values(), files)
+    return [files[found[texts[name]]] if texts[name] in found else folder / name for name in names]
+
+
+def utf8_text(path: Path) -> str:
+    """Return the text of a file without its byte order mark; raise ValueError where it is not UTF-8."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds NUL characters, as UTF-16 does")
+    except ValueError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
+    return text
+
+
+def _row_problem(source: str, row: dict[str, str], columns: list[str], num_extra: int) -> str:
+    """Return "", or why a row is bad; raise ValueError where its file is outside the folder."""
+    if leaves_folder(row.get(columns[0], "")):
+        raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
+    if missing := [column for column in columns if not row.get(column, "").strip()]:
+        return f"lacks its {missing[0]}, expected {','.join(columns)}"
+    return f"has {num_extra} cells more than the header; put a name that holds a comma into double quotes" * (
+        num_extra > 0
+    )

@@ -1,0 +1,1 @@
+"""Files that are complete or absent, locks, memory-mapped arrays, CSV tables, hashes."""

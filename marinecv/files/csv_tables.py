@@ -1,0 +1,102 @@
+"""Read and write the CSV files of marinecv: UTF-8, exact, and harmless in a spreadsheet."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from marinecv.files.atomic import write_text
+
+# A spreadsheet runs such a cell as a formula. The apostrophes in front are part of the pattern, so that reading takes
+# away exactly the one that writing added.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_ROW_END = re.compile(r'("[^"]*")|\r\n')
+_NUMBER = r"|[+-]?(inf|nan|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)"  # or empty
+
+
+def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | None = None) -> str:
+    """Return a table as CSV text; text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Numbers are written as they are, negative ones too, in a `float_format` such as "%.9g"; None writes all digits.
+    """
+    escaped = table.set_axis([_escape(name) for name in table.columns], axis=1)
+    for position, dtype in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(dtype):
+            cells = [_escape(cell) for cell in table.iloc[:, position]]  # not `map`, which makes 1 and None 1.0 and NaN
+            escaped.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
+    # Cells with a letter of the line end in them are quoted: with "\r\n" those with a carriage return, too.
+    text = escaped.to_csv(index=False, header=header, float_format=float_format, lineterminator="\r\n")
+    return _ROW_END.sub(lambda match: match[1] or "\n", text) if '"' in text else text.replace("\r\n", "\n")
+
+
+def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write `table_text` to a file, whole or not at all."""
+    write_text(path, table_text(table, float_format=float_format))
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read the file of a table as text, so that a class may be called "NA", "007" or "=1+1".
+
+    Raises FileNotFoundError where there is no such file, and ValueError where it is no CSV in UTF-8, names a column
+    twice, or has a row with too few or too many cells.
+    """
+    return parse_table(Path(path).read_bytes(), path)
+
+
+def parse_table(data: bytes, path: str | Path) -> pd.DataFrame:
+    """Read the bytes of a table as `read_table` does; an error names `path`."""
+    try:
+        text = data.decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds a zero byte")
+        # The csv module, not pandas, which fills a row that was cut short with empty cells.
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        header = [*map(_unescape, rows[0])] if rows else []
+        if not header or len({*header}) < len(header):
+            raise ValueError(f"its header is {','.join(header)!r:.200}, empty or with a name twice")
+        if bad_row := next((number for number, row in enumerate(rows) if len(row) != len(header)), 0):
+            raise ValueError(f"row {bad_row} below the header has {len(rows[bad_row])} cells ({rows[bad_row]!r:.80})")
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{path} is no table of marinecv: {error}. Expected CSV in UTF-8 with a header.") from error
+    if "'" in text:
+        rows = [[*map(_unescape, row)] for row in rows]
+    return pd.DataFrame(rows[1:], columns=header, dtype=str)
+
+
+def check_columns(table: Iterable[object], columns: Iterable[str], table_name: object) -> None:
+    """Raise ValueError where the columns of a table, which the message calls `table_name`, lack some of `columns`."""
+    if missing := [repr(column) for column in columns if column not in [*table]]:
+        expected, found = ", ".join(columns), ", ".join(map(str, table)) or "nothing"
+        raise ValueError(
+            f"{table_name} lacks the column {', '.join(missing)}. Expected {expected}; found {found:.200}."
+        )
+
+
+def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
+    """Return a table of text with some columns as float64, exact to the last digit; an empty cell is NaN.
+
+    Raises ValueError where a column is missing, or a cell holds no number.
+    """
+    check_columns(table, columns, path)
+    values = {}
+    for column in columns:
+        wrong = ~table[column].str.fullmatch(_NUMBER)
+        if wrong.any():
+            raise ValueError(
+                f"{path} has {table[column][wrong].iloc[0]!r:.60} for {column!r}, in row {wrong.argmax() + 1} below "
+                f"the header. Expected a number, as in all {len(table)} rows."
+            )
+        values[column] = np.array([float(cell or "nan") for cell in table[column]])
+    return table.assign(**values)
+
+
+def _escape(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def _unescape(value: str) -> str:
+    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value

@@ -1,0 +1,65 @@
+"""Load a saved model from an unknown source, in Keras' safe mode."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import keras
+
+from marinecv.models.flat import is_stock
+
+ARCHIVE_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
+# Keras refuses these too, unless the session has called keras.config.enable_unsafe_deserialization.
+_UNSAFE = re.compile(r'"(Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|StringLookup|IntegerLookup|TextVectorization)"')
+HINT = "Get it again from its source, or train it again."
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Load a `.keras` file in safe mode and for prediction: the model is not compiled.
+
+    Layers are those of Keras, or classes registered with `keras.saving.register_keras_serializable`; Keras refuses what
+    could run code or read other files. Raises FileNotFoundError where there is no such file, and ValueError where it is
+    no whole `.keras` file, or Keras refuses it.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            is_zip = file.read(4) == b"PK\x03\x04"
+        if not is_zip or path.suffix != ".keras":
+            raise ValueError("it is no .keras file; a pickle, an HDF5 model or a SavedModel can run code")
+        with zipfile.ZipFile(path) as archive:
+            if sorted(archive.namelist()) != ARCHIVE_MEMBERS:
+                raise ValueError(f"it holds other files than {', '.join(ARCHIVE_MEMBERS)}, each once")
+            with archive.open(ARCHIVE_MEMBERS[0]) as file:
+                config = json.dumps(json.loads(file.read(2**26)))
+        if unsafe := _UNSAFE.search(config):
+            raise ValueError(f"it holds {unsafe[0]}, which runs code or reads files")
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zipfile, h5py and Keras raise many kinds
+        raise ValueError(
+            f"{path} was not loaded: {first_line(error)} Expected a whole .keras file of Keras' own or registered "
+            f"layers. {HINT}"
+        ) from error
+
+
+def check_loadable(model: keras.Model) -> None:
+    """Raise ValueError where a flat model holds a layer, function or loss that is not Keras' own, or a `Lambda`."""
+    own = [each.name for each in model.operations if not is_stock(each)]
+    try:
+        if own:
+            raise ValueError(f"{own[0]!r} is a Lambda or not Keras' own")
+        keras.models.model_from_json(model.to_json())
+    except Exception as error:  # of any layer
+        raise ValueError(
+            f"The model {model.name!r} cannot be kept in a run: {first_line(error)} Expected Keras' own layers, "
+            "activations and operations of keras.ops. predict_table and heatmaps take the model as it is."
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, of its innermost cause in Keras, as a sentence."""
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    return f"{next(iter(text.splitlines()), type(error).__name__)[:300].rstrip('.:')}."

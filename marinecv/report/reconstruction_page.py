@@ -1,0 +1,94 @@
+"""Page of an autoencoder run: reconstruction errors, learning curves and reconstructed images."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from msgspec.structs import asdict
+
+from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.reconstruction import SHOWN, read_pictures
+from marinecv.report.figures import curves
+from marinecv.report.html import flatten_settings, save_and_embed, write_page
+from marinecv.report.style import new_figure, styled
+from marinecv.runs import Run
+from marinecv.training.model_config import MODELS
+
+METRIC_NAMES = {
+    "mse": "Reconstruction",
+    "mse_of_input": "Input of the network",
+    "mse_of_mean": "Mean of all train images",
+}
+CAPTIONS = {
+    "restored": "Random validation images.",
+    "samples": "Decoded samples from a standard normal distribution.",
+    "walk": "Decoded linear interpolation between the embeddings of two images.",
+}
+USAGE = """import keras
+import marinecv as mcv
+
+run = mcv.Run({!r})
+encoder = keras.saving.load_model(run.path("encoder.keras"))
+paths = run.catalog["path"][:1]  # or your own files
+pixels, problems = mcv.read_pixels(list(paths), run.spec)
+print(encoder.predict(pixels, verbose=0).shape)
+"""
+
+
+def write_reconstruction_report(run: Run) -> Path:
+    """Write `report.html` and `figures/*.png` of a finished autoencoder run; return the page."""
+    recipe, metrics, environment, timing = (
+        run.read("recipe.json"),
+        run.metrics,
+        run.read("environment.json"),
+        run.timing,
+    )
+    figures, mse, mean = run.path("figures"), metrics["validation"]["mse"], metrics["validation"].get("mse_of_mean")
+    with run.with_hint("restorations.npz"):
+        pictures = read_pictures(run.path("restorations.npz"))
+    is_noisy = not np.array_equal(pictures["original"], pictures["noisy"])
+    sheets = {"restored": {name: pictures[name] for name in SHOWN if is_noisy or name != "noisy"}}
+    if "walk" in pictures:
+        sheets["samples"] = {"samples": pictures["samples"]}
+        sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
+    summary = f"On validation the mean squared error is {mse['value']:.4f} ({interval_text(mse, '.4f')}, n={mse['n']})"
+    summary += f"; {mean['value']:.4f} for the mean of all train images." if mean else "."
+    return write_page(
+        run.path("report.html"),
+        "reconstruction.html",
+        title=recipe.get("title") or run.folder.name,
+        demonstration=run.demonstration,
+        summary=summary,
+        range=MODELS[recipe["model"]["kind"]].output_range,
+        usage=USAGE.format(str(run.folder.absolute())),
+        metrics=metrics,
+        figure_names={key: text for key, text in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
+        published=recipe.get("published", {}).get("validation", {}).get("mse"),
+        shortened=recipe.get("shortened", ""),
+        curves=save_and_embed(curves(run.history, timing.best_epoch, run.demonstration), figures / "curves.png"),
+        sheets=[
+            {
+                "svg": save_and_embed(picture_rows(rows, run.demonstration), figures / f"{name}.png"),
+                "caption": CAPTIONS[name],
+            }
+            for name, rows in sheets.items()
+        ],
+        timing=[(key.replace("_", " "), value) for key, value in asdict(timing).items()],
+        recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
+        command=environment.pop("command", ""),
+        environment=flatten_settings(environment),
+    )
+
+
+@styled
+def picture_rows(rows: dict[str, np.ndarray], demonstration: bool = False) -> Figure:
+    """Draw rows of small images by name: uint8 `(n, height, width, channels)` with 1 or 3 channels."""
+    columns = max(map(len, rows.values()))
+    figure = new_figure(1 + 0.95 * columns, 1.05 * len(rows), demonstration)
+    for axes, (name, images) in zip(figure.subplots(len(rows), columns, squeeze=False), rows.items(), strict=True):
+        for axis in axes:
+            axis.axis("off")
+        for axis, image in zip(axes, images, strict=False):
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes[0].text(-0.1, 0.5, name, transform=axes[0].transAxes, ha="right", va="center")
+    return figure

@@ -1,0 +1,198 @@
+"""Copies: the same file and the same picture are paired, whatever was done to it; other pictures are not."""
+
+import imagehash
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scenes import CHANGES, catalog_of_files, draw_scene, save
+
+from marinecv.audit import near_duplicates, neighbor_search, thumbnails
+from marinecv.audit.near_duplicates import (
+    MIN_SIMILARITY,
+    exact_copies,
+    find_near_duplicates,
+    perceptual_hashes,
+    remove_broad_structure,
+    template_similarity,
+)
+from marinecv.audit.neighbor_search import close_hashes, nearest
+from marinecv.audit.thumbnails import (
+    color_histograms,
+    gray_pictures,
+    in_chunks,
+    load_thumbs,
+    resize_by_area,
+    tiny_pixels,
+)
+from marinecv.data.groups import PAIR_COLUMNS
+
+PLACES = 40
+
+
+def thumbs_of(pictures):
+    return np.stack(
+        [np.asarray(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX)) for picture in pictures]
+    )
+
+
+def pairs_of(links):
+    return set(zip(links["image_a"], links["image_b"], strict=True))
+
+
+def test_files_of_the_same_bytes_are_chained_and_others_of_their_size_are_not(tmp_path):
+    contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"six", "e": b"one", "f": b"longer"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    links = exact_copies(pd.DataFrame({"path": [str(tmp_path / name) for name in contents]}))
+    assert list(links) == PAIR_COLUMNS and pairs_of(links) == {(0, 2), (2, 4)}
+    assert links[["kind", "method", "similarity"]].drop_duplicates().to_numpy().tolist() == [["copy", "content", 1]]
+    assert exact_copies(pd.DataFrame({"path": [str(tmp_path / name) for name in "bd"]})).empty
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [draw_scene(place, place) for place in range(PLACES)]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_nearly_all_copies_of_each_kind_are_found_and_nothing_else(scenes, change):
+    links = find_near_duplicates(thumbs_of([*scenes, *map(CHANGES[change], scenes)]))
+    right, found = {(number, PLACES + number) for number in range(PLACES)}, pairs_of(links)
+    assert len(found & right) >= 0.95 * len(right) and len(found & right) >= 0.97 * len(found)
+    assert (links["similarity"] > MIN_SIMILARITY).all() and set(links["method"]) <= {"hash", "colors"}
+
+
+def test_other_frames_of_one_place_and_pictures_of_one_gray_are_no_copies():
+    frames = [draw_scene(place, 10 * place + frame) for place in range(5) for frame in range(6)]
+    assert find_near_duplicates(thumbs_of(frames)).empty
+    assert find_near_duplicates(thumbs_of([Image.new("RGB", (60, 40), (90, 90, 90))] * 3)).empty
+
+
+def test_embeddings_find_what_hashes_and_colors_do_not(scenes):
+    thumbnails = thumbs_of(
+        [*scenes, *(CHANGES["cropped"](scene).point(lambda x: min(255, x * 1.6)) for scene in scenes)]
+    )
+    embeddings = np.random.default_rng(0).normal(size=(PLACES, 16)).astype(np.float32)
+    without, links = (
+        find_near_duplicates(thumbnails),
+        find_near_duplicates(thumbnails, np.concatenate([embeddings, embeddings])),
+    )
+    assert pairs_of(without) < pairs_of(links)
+    assert set(links["method"]) - {"hash", "colors"} == {"embedding"}
+
+
+def test_embeddings_are_computed_only_if_weights_are_cached(monkeypatch, tmp_path):
+    rows, thumbnails = pd.DataFrame({"image_id": ["a", "b"]}), np.zeros((2, 128, 128, 3), np.uint8)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert near_duplicates.duplicates_by_embedding(rows, thumbnails) is None
+    monkeypatch.setattr(near_duplicates, "weights_file", lambda *_: tmp_path)
+    monkeypatch.setattr(type(tmp_path), "is_file", lambda _: True)
+    assert near_duplicates.duplicates_by_embedding(rows.head(0), thumbnails[:0]) is None
+    pairs = [(0, 1, "near copy", 0.9, "embedding"), (0, 1, "near copy", 0.9, "hash")]
+    pairs = {("mobilenet", 0.25, False): pd.DataFrame(pairs, columns=PAIR_COLUMNS)}
+    monkeypatch.setattr(near_duplicates, "backbone_features", lambda *_, **options: options)
+    monkeypatch.setattr(near_duplicates, "embed", lambda model, *_, keep: (model["backbone"], model["alpha"], keep))
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda _, embeddings: pairs[embeddings])
+    assert near_duplicates.duplicates_by_embedding(rows, thumbnails).to_numpy().tolist() == [
+        ["a", "b", "near copy", 0.9, "embedding"]
+    ]
+
+
+def test_a_hash_is_that_of_imagehash_and_hardly_changes_with_light(scenes):
+    gray = np.stack([np.asarray(scene.convert("L").resize((64, 64)), np.float32) for scene in scenes])
+    hashes = perceptual_hashes(gray)
+    assert hashes.shape == (PLACES, 63) and np.array_equal(perceptual_hashes(0.5 * gray + 20), hashes)
+    theirs = [imagehash.phash(scene.convert("L").resize((64, 64))).hash.ravel()[1:] for scene in scenes]
+    # They take the median with the mean level, which we leave out, and shrink by another filter: a few bits differ.
+    assert (hashes ^ np.array(theirs)).mean() < 0.03
+
+
+def pictures_of(*pictures):
+    return remove_broad_structure(
+        np.stack([np.asarray(picture.convert("L").resize((64, 64)), np.float32) for picture in pictures])
+    )
+
+
+def overlap_of(*pictures):
+    return float(template_similarity(pictures_of(*pictures), np.array([[0, 1]]))[0])
+
+
+def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_picture():
+    scene = draw_scene(3, 3)
+    assert overlap_of(scene, scene) == pytest.approx(1, abs=1e-3)
+    crop = CHANGES["cropped"](scene)
+    assert overlap_of(crop, scene) == pytest.approx(overlap_of(scene, crop), abs=1e-4)
+    assert overlap_of(scene, CHANGES["brightened"](CHANGES["mirrored"](CHANGES["cropped"](scene)))) > MIN_SIMILARITY
+    assert overlap_of(draw_scene(4, 40), draw_scene(4, 41)) < MIN_SIMILARITY
+    flat = np.zeros((2, 64, 64), np.float32)
+    assert template_similarity(flat, np.array([[0, 1]]))[0] == 0
+    assert template_similarity(flat, np.empty((0, 2), np.int64)).shape == (0,)
+    ramp = np.add.outer(np.arange(64.0), np.arange(64.0))[None]
+    assert np.abs(remove_broad_structure(ramp)[0, 16:-16, 16:-16]).max() < 1e-6
+
+
+def test_of_few_hashes_every_close_pair_is_found_once_and_sorted():
+    rng = np.random.default_rng(0)
+    hashes = rng.random((40, 63)) < 0.5
+    hashes[20:30] = hashes[:10] ^ (rng.random((10, 63)) < 0.03)
+    i, j = np.nonzero((hashes[:, None] ^ hashes[None]).sum(axis=2) <= 8)
+    assert close_hashes(hashes, 8).tolist() == np.stack([i, j], axis=1)[i < j].tolist()
+
+
+def test_a_tenth_of_the_bits_apart_is_found_among_many_nearly_always():
+    rng = np.random.default_rng(1)
+    hashes = rng.random((20_000, 63)) < 0.5
+    for number in range(200):
+        hashes[10_000 + number] = hashes[number]
+        hashes[10_000 + number, rng.choice(63, 6, replace=False)] ^= True
+    pairs = set(map(tuple, close_hashes(hashes, 8)))
+    assert sum((number, 10_000 + number) in pairs for number in range(200)) >= 194
+    assert all((hashes[i] ^ hashes[j]).sum() <= 8 for i, j in pairs)
+
+
+def test_a_crowd_of_equal_hashes_gives_each_some_pairs_and_not_all(monkeypatch):
+    monkeypatch.setattr(neighbor_search, "TABLES", 4)
+    pairs = close_hashes(np.zeros((400, 63), bool), 0)
+    assert set(pairs.ravel()) == set(range(400)) and len(pairs) <= 400 * 4 * neighbor_search.WINDOW < 400 * 399 / 2
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_or_no_vectors_are_no_fault(n):
+    assert len(close_hashes(np.zeros((n, 63), bool), 3)) == len(nearest(np.ones((n, 4), np.float32), 5)) == n // 2
+
+
+def test_the_nearest_are_those_of_all_comparisons_and_nearly_those_with_many_vectors(monkeypatch):
+    embeddings = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    order = np.argsort(2 * np.eye(60) - unit @ unit.T, axis=1)[:, :3]
+    expected = sorted({tuple(sorted((i, int(j)))) for i in range(60) for j in order[i]})
+    assert list(map(tuple, nearest(embeddings, 3))) == expected == list(map(tuple, nearest(5 * embeddings, 3)))
+    monkeypatch.setattr(neighbor_search, "MAX_EXACT", 100)
+    rng = np.random.default_rng(2)
+    embeddings = rng.normal(size=(600, 32)).astype(np.float32)
+    embeddings[300:350] = embeddings[:50] + 0.1 * rng.normal(size=(50, 32))
+    pairs = nearest(embeddings, 1)
+    assert {(number, 300 + number) for number in range(50)} <= set(map(tuple, pairs))
+    assert len(pairs) <= 600 and (pairs[:, 0] < pairs[:, 1]).all()
+
+
+def test_every_image_becomes_128_pixels_wide_and_high_and_gray_tiny_or_colors(tmp_path):
+    paths = [save(draw_scene(1, 1), tmp_path / "a.jpg"), save(draw_scene(2, 2, (50, 200)), tmp_path / "b.jpg")]
+    pixels, catalog = load_thumbs(catalog_of_files(paths))
+    assert pixels.shape == (2, 128, 128, 3) and pixels.dtype == np.uint8 and (catalog["problem"] == "").all()
+    assert np.array_equal(color_histograms(pixels), color_histograms(pixels[:, :, ::-1]))
+    assert (color_histograms(pixels) ** 2).sum(axis=1) == pytest.approx([2, 2], rel=1e-5)
+    red = np.zeros((1, 128, 128, 3), np.uint8)
+    red[..., 0] = 200
+    assert gray_pictures(red, 4) == pytest.approx(np.full((1, 4, 4), 0.299 * 200), rel=1e-5)
+    assert tiny_pixels(red, 2)[0] == pytest.approx([200] * 4 + [0] * 8)
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_shrinking_is_the_mean_of_the_covered_pixels(side, monkeypatch):
+    pictures = np.random.default_rng(0).random((2, 8, 8)).astype(np.float32)
+    assert resize_by_area(pictures, side).mean(axis=(1, 2)) == pytest.approx(pictures.mean(axis=(1, 2)), rel=1e-5)
+    assert resize_by_area(pictures, 4)[0, 0, 0] == pytest.approx(pictures[0, :2, :2].mean())
+    monkeypatch.setattr(thumbnails, "CHUNK", 3)
+    assert np.array_equal(in_chunks(lambda part: part * 2, np.arange(8.0)), 2 * np.arange(8.0))

@@ -1,0 +1,76 @@
+"""One table has the pairs of related images, and is cached for the files as they are."""
+
+import os
+
+import pandas as pd
+import pytest
+from PIL import Image
+from scenes import CHANGES, catalog_of_files, draw_scene, save
+
+from marinecv.audit import pairs as links_module
+from marinecv.audit.pairs import find_pairs
+from marinecv.data.groups import PAIR_COLUMNS
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A scene, its exact copy, its mirror image, another scene, and a file that is no image."""
+    scene = draw_scene(1, 1)
+    paths = [tmp_path / "images" / f"{name}.jpg" for name in "abcde"]
+    save(scene, paths[0])
+    paths[1].write_bytes(paths[0].read_bytes())
+    save(CHANGES["mirrored"](scene), paths[2])
+    save(draw_scene(2, 2), paths[3])
+    paths[4].write_text("no image")
+    return catalog_of_files(paths)
+
+
+def kinds_of(links):
+    return {(row.image_a, row.image_b): row.kind for row in links.itertuples(index=False)}
+
+
+def test_copies_are_paired_by_their_ids_and_a_broken_file_has_no_pair(images):
+    links = find_pairs(images)
+    assert list(links) == PAIR_COLUMNS
+    near = {(name, "c.jpg"): "near copy" for name in ("a.jpg", "b.jpg")}
+    assert kinds_of(links) == {("a.jpg", "b.jpg"): "copy"} | near
+    assert links["similarity"].between(0.8, 1.001).all()
+    assert find_pairs(images.assign(problem="broken")).empty and find_pairs(images.head(1)).empty
+
+
+def test_the_cached_pairs_need_no_decoding_and_another_file_label_or_way_does(images, monkeypatch):
+    first, decoded, load_thumbs = find_pairs(images), [], links_module.load_thumbs
+    monkeypatch.setattr(links_module, "load_thumbs", lambda *words: decoded.append(1) or load_thumbs(*words))
+    pd.testing.assert_frame_equal(find_pairs(images), first, check_dtype=False)
+    assert kinds_of(find_pairs(images.sample(frac=1, random_state=0))) == kinds_of(first)
+    assert kinds_of(find_pairs(images.assign(split="test"))) == kinds_of(first)
+    assert not decoded
+    find_pairs(images.assign(class_name="eel"))
+    find_pairs(images, "none")
+    os.utime(images["path"].iloc[0], (1, 1))
+    find_pairs(images)
+    assert len(decoded) == 3
+
+
+def test_frames_are_paired_with_their_neighbors_and_along_their_block(tmp_path):
+    paths = [save(draw_scene(n // 5, 100 + n), tmp_path / "video" / f"dive_{40 + n:04d}.jpg") for n in range(40)]
+    links = find_pairs(catalog_of_files(paths))
+    assert links["kind"].value_counts().to_dict() == {"neighbor": 39, "block": 9 + 29}  # to 0049, and to 0079
+    assert (links["method"] == "number").all() and links["similarity"].isna().all()
+    assert find_pairs(catalog_of_files(paths), "none").empty
+
+
+def test_an_unknown_order_of_frames_is_refused(images):
+    with pytest.raises(ValueError, match="frame_order to be one of .*'none'.*Received: frame_order='exif'"):
+        find_pairs(images, "exif")
+
+
+def test_pictures_of_one_color_and_a_mirrored_version_have_one_kind_of_pair(tmp_path):
+    for name, gray in (("a.png", 90), ("b.png", 92)):
+        Image.new("RGB", (60, 40), (gray,) * 3).save(tmp_path / name)
+    assert find_pairs(catalog_of_files([tmp_path / "a.png", tmp_path / "b.png"])).empty
+    scene = draw_scene(500, 700)
+    turned = (scene, scene.transpose(Image.Transpose.ROTATE_90), scene.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
+    paths = [save(picture, tmp_path / f"reef_jpg.rf.{n:032x}.jpg") for n, picture in enumerate(turned)]
+    links = find_pairs(catalog_of_files(paths))
+    assert len(links) == 3 and set(kinds_of(links).values()) == {"near copy"}

@@ -1,0 +1,64 @@
+"""The feature extractor runs on LiteRT where that is worth it, and gives the same."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from marinecv.features import inference_engine
+from marinecv.features.inference_engine import MIN_VIEWS_FOR_LITERT, run_extractor
+from marinecv.features.split_point import split_model
+from marinecv.models.backbones import backbone_classifier
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def extractor():
+    keras.utils.set_random_seed(0)
+    return split_model(backbone_classifier((32, 32, 3), 2, backbone="mobilenet", alpha=0.25, weights=None))[0]
+
+
+@pytest.fixture
+def litert(monkeypatch):
+    """The calls that converted a feature extractor."""
+    pytest.importorskip("ai_edge_litert")
+    calls, whole = [], inference_engine._in_litert
+    monkeypatch.setattr(inference_engine, "_in_litert", lambda *args: calls.append(args) or whole(*args))
+    return calls
+
+
+def assert_same(see, extractor, count):
+    [found] = see(tf.constant(IMAGES[:count]))
+    expected = extractor(IMAGES[:count]).numpy()
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("views", "conversions"), [(MIN_VIEWS_FOR_LITERT, 1), (MIN_VIEWS_FOR_LITERT - 1, 0)])
+def test_many_views_run_on_litert_in_whole_and_in_shorter_batches(views, conversions, extractor, litert):
+    see = run_extractor(extractor, 4, views)
+    assert len(litert) == conversions
+    for count in (4, 1, 3):
+        assert_same(see, extractor, count)
+
+
+def test_without_litert_tensorflow_does_it(extractor, monkeypatch):
+    monkeypatch.setattr(inference_engine.importlib.util, "find_spec", lambda name: None)
+    assert_same(run_extractor(extractor, 4, MIN_VIEWS_FOR_LITERT), extractor, 4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 1e9], ids=["no number", "another number"])
+def test_an_engine_that_gives_something_else_is_not_used(wrong, extractor, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    shape = extractor.output_shape[1:]
+    monkeypatch.setattr(
+        inference_engine, "_in_litert", lambda *args: lambda images: [np.full((len(images), *shape), wrong)]
+    )
+    assert_same(run_extractor(extractor, 4, MIN_VIEWS_FOR_LITERT), extractor, 4)
+
+
+def test_a_frontier_of_several_tensors_stays_with_tensorflow(extractor, litert):
+    several = keras.Model(extractor.input, [extractor.output, extractor.layers[5].output])
+    first, second = run_extractor(several, 4, MIN_VIEWS_FOR_LITERT)(tf.constant(IMAGES[:4]))
+    assert not litert and first.shape[1:] == extractor.output.shape[1:] and len(second) == 4

@@ -1,0 +1,91 @@
+"""The recipes of all reports: unique names, one command each, cross-validation, and the order of a report."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import COLORS
+
+from marinecv.evaluation.folds import fold_metrics
+from marinecv.experiments import Experiment
+from marinecv.files.csv_tables import write_table
+from marinecv.recipes import birdcnn
+from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of
+from marinecv.runs import Run
+from marinecv.workflows.results import order_sentences, without_output_folders
+from pipelines.cli import main
+
+
+def test_every_recipe_has_one_name_and_reads_back_as_it_was():
+    assert sum(len(family) for family in FAMILIES.values()) == len(RECIPES)
+    assert REPORTS == ("aquarium", "birds", "birdcnn", "animals", "butterflies")
+    for name, recipe in RECIPES.items():
+        assert recipe.name == name and type(recipe).from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("birds_customcnn", "pretrain"),
+        ("animals_inceptionv3_sgd", "pretrain"),
+        ("birds_multimodal", "finetune"),
+        ("animals_mobilenet", "finetune"),
+    ],
+)
+def test_a_recipe_belongs_to_the_command_that_trains_it(name, command, capsys):
+    assert command_of(RECIPES[name]) == command
+    other = {"pretrain": "finetune", "finetune": "pretrain"}[command]
+    assert main([other, "--recipe", name]) == 1
+    assert f"{name} is for another command: {command} --recipe {name}." in capsys.readouterr().err
+
+
+def test_a_recipe_of_another_report_trains_on_ones_own_images_and_its_split_stays_behind(
+    shared_tank, tmp_path, no_pages
+):
+    words = ["--recipe", "birds_customcnn", "--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16"]
+    assert main(["pretrain", *words, "--output-dir", str(tmp_path / "run")]) == 0
+    run = Run(tmp_path / "run")
+    recipe = run.read("recipe.json")
+    assert recipe["data"]["split_by"] == "published" and recipe["published"] == {}
+    assert run.catalog["split"].value_counts().to_dict() == {"train": 6, "validation": 3, "test": 3}
+
+
+def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(shared_tank, tmp_path, capsys):
+    words = ["--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16", "--folds", "2"]
+    assert main(["pretrain", *words, "--output-dir", str(tmp_path / "experiment")]) == 0
+    runs = Experiment(tmp_path / "experiment").finished_runs
+    assert [run.read("recipe.json")["data"]["fold"] for run in runs.values()] == ["1/2", "2/2"]
+    validation = pd.concat([run.catalog[run.catalog["split"] == "validation"] for run in runs.values()])
+    assert len(validation) == 12 and not validation["image_id"].duplicated().any()
+    assert set(validation["class_name"]) == set(COLORS)
+    [figures] = fold_metrics(runs.values()).values()
+    assert figures["n"] == figures["accuracy"]["n"] == 12
+    said = f", cross-validated: accuracy {figures['accuracy']['value']:.3f}"
+    assert (
+        said in capsys.readouterr().out
+        and ", cross-validated: " in (tmp_path / "experiment" / "report.html").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("ahead", "sentence"),
+    [
+        ((0.1, 0.2, 0.3), "holds; in 3 of 3 seeds, by +0.200 on average (+0.100 to +0.300)"),
+        ((0.1, -0.1, 0.3), "undecided; in 2 of 3 seeds"),
+        ((-0.1, -0.1, 0.0), "does not hold; in 0 of 3 seeds"),
+        ((0.1, 0.2), "undecided; in 2 of 2 seeds"),
+    ],
+)
+def test_an_order_holds_where_every_seed_says_so(ahead, sentence, tmp_path):
+    shared = {"split": "validation", "metric": "accuracy"}
+    rows = [{"recipe": "birdcnn_base", "seed": str(seed), "ours": 0.4 + gain} for seed, gain in enumerate(ahead)]
+    rows += [{"recipe": "birdcnn_kernel6", "seed": str(seed), "ours": 0.4} for seed in range(len(ahead))]
+    rows += [{"recipe": "birdcnn_base", "seed": "all", "ours": 0.0}]
+    write_table(tmp_path / "birdcnn.csv", pd.DataFrame(rows).assign(**shared))
+    [said] = order_sentences(tmp_path / "birdcnn.csv", birdcnn.ORDER)
+    assert said.startswith(f"birdcnn_base above birdcnn_kernel6: {sentence}")
+
+
+def test_a_results_file_names_no_folder_of_the_machine_it_was_made_on():
+    typed = "python run.py recipes reproduce birds --output-dir '/my disk/x' --seeds 3 --results-dir y"
+    assert without_output_folders(typed) == "python run.py recipes reproduce birds --seeds 3"
