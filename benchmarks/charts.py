@@ -15,7 +15,7 @@ from marinecv.report.style import COLORS, INK, new_figure, styled
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED, PICTURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
 OURS, THEIRS = COLORS[0], COLORS[7]
-PARTS = {"decode": "decode", "bank": "frozen layers", "epochs": "epochs", "predict": "score every image"}
+PARTS = {"decode": "decode", "features": "frozen layers", "epochs": "epochs", "predict": "score every image"}
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def inference_engines(table: pd.DataFrame) -> Figure:
     networks = list(table.groupby(["backbone", "image_size"], sort=False))
     axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     for axis, ((backbone, size), rows) in zip(axes, networks, strict=True):
-        colors = [OURS if engine in ("folded", "litert") else THEIRS for engine in rows["engine"]]
+        colors = [OURS if engine in ("fused", "litert") else THEIRS for engine in rows["engine"]]
         bars(axis, rows["engine"], rows["images_per_second"], colors)
         axis.set_title(f"{backbone}\n{size} px", fontsize=8)
     figure.supxlabel("images a second", fontsize=8)
@@ -179,13 +179,13 @@ def reconstructed(table: pd.DataFrame) -> Figure:
 
 SOURCES = {
     finetune: "finetune_epoch",
-    inference_engines: "extractor",
+    inference_engines: "inference_engines",
     laptop: "laptop_job",
     train_step: "train_step",
     peers: "peers",
-    localization: "birds_heat_in_box",
+    localization: "birds_localization",
     losses: "butterflies_losses",
-    reconstructed: "butterflies_restorations",
+    reconstructed: "butterflies_reconstructions",
 }
 
 

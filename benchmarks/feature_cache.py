@@ -22,7 +22,7 @@ from marinecv.environment import commit
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.runs import Run
 
-RESULTS = Path(__file__).resolve().parent.parent / "results" / "bank.csv"
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "feature_cache.csv"
 
 
 WAYS = ["off", "float32", "float16"]
@@ -47,18 +47,18 @@ def main() -> None:
     before, rows = [], []
     if args.output.is_file():
         kept = read_table(args.output)
-        before = [kept[(kept["recipe"] != recipe.name) | ~kept["bank"].isin(args.ways)]]
+        before = [kept[(kept["recipe"] != recipe.name) | ~kept["cache_features"].isin(args.ways)]]
     for seed in range(args.seeds):
         for way in args.ways:
             views = 0 if way == "off" else args.views
-            changes = {"bank": views} | ({"cache_dtype": way} if views else {})
+            changes = {"cache_features": views} | ({"cache_dtype": way} if views else {})
             cell = replace(recipe.with_training(seed=seed, **changes), published={})
             folder = args.output_dir / f"{recipe.name}-{way}-{views}-seed{seed}"
             begun = (folder / "recipe.json").is_file()
             run = Run(folder) if begun else start(folder, cell, catalog, manifest, print)
             if not run.finished:
                 finish(run, print)
-            rows.append({"recipe": recipe.name, "bank": way, "views": views, "seed": seed, **figures(run)})
+            rows.append({"recipe": recipe.name, "cache_features": way, "views": views, "seed": seed, **figures(run)})
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
             about = {"data": manifest.name, "commit": commit(), "machine": machine()}
             table = pd.concat([*before, table.assign(**about)])
@@ -80,8 +80,8 @@ def figures(run: Run) -> dict:
 def of_all_seeds(table: pd.DataFrame) -> list[dict]:
     """A row a way: the mean over seeds, between the smallest and the largest."""
     rows = []
-    for (recipe, way, views), runs in table.groupby(["recipe", "bank", "views"], sort=False):
-        row = {"recipe": recipe, "bank": way, "views": views, "seed": "all"}
+    for (recipe, way, views), runs in table.groupby(["recipe", "cache_features", "views"], sort=False):
+        row = {"recipe": recipe, "cache_features": way, "views": views, "seed": "all"}
         for split in ("validation", "test"):
             accuracy = runs[f"{split}_accuracy"]
             row |= {f"{split}_accuracy": accuracy.mean(), f"{split}_low": accuracy.min()}

@@ -3,8 +3,8 @@
     python benchmarks/inference_engines.py                                    all engines that are installed
     python benchmarks/inference_engines.py --backbone mobilenet --size 448    also --trainable, --rounds
 
-    keras           the extractor of `features.split_point.split`, in a `tf.function`
-    folded          the same behind `models.fold.fold`: what the feature cache and ordinary training run
+    keras           the extractor of `features.split_point.split_model`, in a `tf.function`
+    fused           the same behind `models.fuse_batch_norm`: what the feature cache and ordinary training run
     litert          LiteRT with XNNPACK, two threads (`pip install ai-edge-litert`)
     onnx runtime    the CPU provider, two threads (`pip install onnxruntime tf2onnx`)
 
@@ -34,7 +34,7 @@ from marinecv.files.csv_tables import read_table, write_table
 from marinecv.models.backbones import backbone_classifier, set_batch_norm_statistics, weights_file
 from marinecv.models.fuse_batch_norm import fuse_batch_norm
 
-RESULTS = Path(__file__).parent / "results" / "front.csv"
+RESULTS = Path(__file__).parent / "results" / "inference_engines.csv"
 KEY = ["backbone", "image_size", "trainable", "engine"]
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # of the recipes
 BATCH, THREADS = 64, 2
@@ -148,7 +148,7 @@ def in_onnx(extractor: keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
 
 ENGINES = {  # what must be installed, and what makes a function from a batch to the tensors of the frontier
     "keras": ("keras", in_graph),
-    "folded": ("keras", lambda extractor: in_graph(fuse_batch_norm(extractor))),
+    "fused": ("keras", lambda extractor: in_graph(fuse_batch_norm(extractor))),
     "litert": ("ai_edge_litert", in_litert),
     "onnx runtime": ("onnxruntime", in_onnx),
 }

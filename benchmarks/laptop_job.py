@@ -16,7 +16,7 @@ with three differences: the schedule is that of the aquarium report's row, no ro
 itself chooses how many views of an image to keep; `views` has its choice, 0 where it computes the frozen layers anew.
 Each job has a store of its own, so all is decoded and computed.
 
-`minutes_decode` is reading all images into pixels, `minutes_bank` the frozen layers computed beforehand,
+`minutes_decode` is reading all images into pixels, `minutes_features` the frozen layers computed beforehand,
 `minutes_epochs` the epochs, `minutes_predict` the scoring of every image with the whole network at the end, which knows
 no bank; what is left of `minutes_total` is start-up, reading the folder, the estimate, checkpoints and the report.
 `disk_gb` is what pixels and bank take in the store, in 10^9 bytes. The memory is the largest of the process, asked for
@@ -137,7 +137,7 @@ def child(moves: str, words: list[str]) -> int:
     from marinecv.training.checkpoint import Checkpoint
     from marinecv.workflows import train_runs
 
-    seconds = dict.fromkeys(("decode", "bank", "epochs", "predict"), 0.0)
+    seconds = dict.fromkeys(("decode", "features", "epochs", "predict"), 0.0)
     seen = {"views": 0, "epochs": 0}
 
     def timed(name, function):
@@ -165,7 +165,7 @@ def child(moves: str, words: list[str]) -> int:
         seconds["epochs"] += time.perf_counter() - seen["started"]
         seen["epochs"] = epoch + 1
 
-    open_cache = timed("bank", fit_inputs.open_cache)
+    open_cache = timed("features", fit_inputs.open_cache)
 
     def open_and_count(extractor, rows, pixels, spec, views, **options):
         seen["views"] = max(seen["views"], views.count)

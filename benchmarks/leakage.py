@@ -1,6 +1,6 @@
 """Leakage check of the published split of the aquarium set: as split, without related train images, in grouped folds.
 
-Run:    python benchmarks/leakage.py --output-dir runs/honesty
+Run:    python benchmarks/leakage.py --output-dir runs/leakage
 Needs:  the aquarium images and the weights of MobileNet; 40 minutes on two cores. Stopped, the same command goes on.
 Writes: results/leakage.csv
 """
@@ -39,7 +39,7 @@ def main() -> None:
         marinecv("evaluate", run, "--split", "test", "--folds", FOLDS)
         tables.append(read_leakage_scores(run / "leakage.csv").assign(model=recipe))
     table = pd.concat([*tables, thumbnails(Run(folder / recipe))], ignore_index=True)
-    write_table(PROJECT / "results" / "honesty.csv", table[["model", *table.columns.drop("model")]])
+    write_table(PROJECT / "results" / "leakage.csv", table[["model", *table.columns.drop("model")]])
     print(table.drop(columns="method").round(3).to_string(index=False))
 
 
@@ -53,7 +53,7 @@ def thumbnails(run: Run) -> pd.DataFrame:
     thumbs, catalog = load_thumbs(run.catalog)
     scores = leakage_index(nearest_neighbor_baseline(usable(catalog), tiny_pixels(thumbs)))["scores"]
     names = {"majority class": "most frequent class"}
-    return scores.assign(model=scores["images"].map(names).fillna("nearest 16x16 thumbnail"))
+    return scores.assign(model=scores["subset"].map(names).fillna("nearest 16x16 thumbnail"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 For each kind of change 200 drawn images get one changed copy each, written as a file and decoded as the audit decodes
 it. The copies are put among all images of the set, as many kinds at a time as leave no image changed twice,
-and `near_copies` looks at the lot. A shift changes both: they become two windows of one picture, as of a camera that
+and `find_near_duplicates` looks at the lot. A shift changes both: they become two windows of one picture, as of a camera that
 moved, so that each shows what the other does not.
 
 A planted pair counts as found where it is itself among the pairs; a chain of links over a third image does not count.
@@ -44,7 +44,7 @@ from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.inputs.to_rgb import open_rgb
 from marinecv.models.backbones import backbone_features, weights_file
 
-RESULTS = Path(__file__).parent / "results" / "near_copies.csv"
+RESULTS = Path(__file__).parent / "results" / "near_duplicates.csv"
 LIBRARY = near_duplicates.MIN_SIMILARITY
 SIMILARITIES = (0.6, 0.7, 0.75, LIBRARY, 0.85, 0.9)
 WAYS = {

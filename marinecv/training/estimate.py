@@ -25,9 +25,7 @@ from marinecv.training.recipe import DataConfig, Recipe, Training
 
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the same layers
 DAY_S = 86_400
-MAX_AUGMENTED_VIEWS = (
-    8  # views of an image where augmentation is continuous; results/feature_cache.csv has the cost in accuracy
-)
+MAX_AUGMENTED_VIEWS = 8  # of an image where augmentation is continuous; results/feature_cache.csv has the accuracy
 MAX_TIME_FRACTION = 0.7  # a feature cache that takes more than this fraction of the time is not worth its disk space
 
 
