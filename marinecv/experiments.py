@@ -44,10 +44,8 @@ class Experiment:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if not is_experiment(folder):
-            raise ValueError(
-                f"{folder} is no experiment: it has no experiment.json. Expected a folder of several runs, as grid "
-                "makes it."
-            )
+            expected = "Expected a folder of several runs, as grid makes it."
+            raise ValueError(f"{folder} is no experiment: it has no experiment.json. {expected}")
         try:
             about = read(self.folder / "experiment.json", About)
         except ValueError as error:
@@ -103,12 +101,8 @@ class Experiment:
         table = pd.DataFrame([{"name": cell, **run_row(run)} for cell, run in runs.items()])
         table["best"] = False
         if not any(run.fold or run.is_autoencoder for run in runs.values()):
-            metrics_by_run = {
-                cell: run.metrics[self.select_on] for cell, run in runs.items() if self.select_on in run.metrics
-            }
-            sort_keys = {
-                cell: (-part["accuracy"]["value"], part["log_loss"]["value"]) for cell, part in metrics_by_run.items()
-            }
+            scored = {cell: run.metrics.get(self.select_on) for cell, run in runs.items()}
+            sort_keys = {cell: (-m["accuracy"]["value"], m["log_loss"]["value"]) for cell, m in scored.items() if m}
             table["best"] = table["name"] == min(sort_keys, key=sort_keys.get, default="")
         write_table(self.folder / "table.csv", table)
         return table
@@ -119,9 +113,8 @@ class Experiment:
         if unknown := set(names(table["name"].tolist(), f"The names of {path}")) - set(self.cells):
             raise ValueError(f"{path} names {min(unknown)!r}, which is no run of the experiment.")
         if not table["best"].isin(["True", "False"]).all() or (table["best"] == "True").sum() > 1:
-            raise ValueError(
-                f"{path} has {table['best'].tolist()!r:.80} for best. Expected True at most once, or False."
-            )
+            received = f"{table['best'].tolist()!r:.80}"
+            raise ValueError(f"{path} has {received} for best. Expected True at most once, or False.")
         columns = [column for column in table if column not in ("name", "best")]
         whole = [column for column in columns if table[column].str.fullmatch("[0-9]{1,15}").all()]
         table = parse_numbers(table, columns, path).astype(dict.fromkeys(whole, int))

@@ -154,13 +154,11 @@ def read_metrics(path: Path) -> dict[str, dict[str, int | Figure]]:
         found = metrics.get(split, {})
         for name in ("n", "mse") if "mse" in found else ("n", "accuracy", "log_loss"):
             if not isinstance(found.get(name), int if name == "n" else dict):
-                raise ValueError(
-                    f"'{split}.{name}' of {path} is {found.get(name)!r:.60}. Expected a count or a metric."
-                )
+                received = f"{found.get(name)!r:.60}"
+                raise ValueError(f"'{split}.{name}' of {path} is {received}. Expected a count or a metric.")
         value, *bounds = (found.get("accuracy", {}).get(key) for key in ("value", "low", "high"))
         low, high = bounds if None not in bounds else (value, value)
         if value is not None and not 0 <= low <= value <= high <= 1:
-            raise ValueError(
-                f"'{split}.accuracy' of {path} is {value} ({low} to {high}). Expected 0 to 1, within bounds."
-            )
+            received = f"{value} ({low} to {high})"
+            raise ValueError(f"'{split}.accuracy' of {path} is {received}. Expected 0 to 1, within bounds.")
     return metrics

@@ -28,18 +28,11 @@ EXTERNAL = "own"
 """The model kind, recipe name and data name of a run whose model was trained elsewhere."""
 RESUME_HINT = 'Go on with resume("{folder}"), or name another folder with folder=.'
 RESTORE_HINT = "Restore it from a copy, or train again into another folder with folder=."
-RECOMPUTED_FILES = (
-    "predictions.csv",
-    "restorations.npz",
-    "timing.json",
-    "calibration.json",
-    "leakage.csv",
-    "embeddings.npz",
-)
+RECOMPUTED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "leakage.csv", "embeddings.npz")
 FIX_HINTS = {  # how to fix a broken file of a run; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUME_HINT}",
     "metrics.json": f"Delete it. {RESUME_HINT}",
-    **dict.fromkeys(RECOMPUTED_FILES, f"Delete metrics.json, and this file if it exists. {RESUME_HINT}"),
+    **dict.fromkeys(RECOMPUTED, f"Delete metrics.json, and this file if it exists. {RESUME_HINT}"),
 }
 
 
@@ -170,10 +163,8 @@ class Run:
         path = self.path("calibration.json")
         with self.with_hint("calibration.json"):
             found = read(path, Calibration)
-            for name, expected_hash in (
-                ("preprocessing.json", found.preprocessing_sha256),
-                ("model.keras", found.model_sha256),
-            ):
+            hashes = {"preprocessing.json": found.preprocessing_sha256, "model.keras": found.model_sha256}
+            for name, expected_hash in hashes.items():
                 if expected_hash != sha256(self.path(name)):
                     raise ValueError(f"{path} was measured with another {name} than the one in the folder.")
             return found
@@ -259,13 +250,13 @@ def next_folder(parent: str | Path, name: str) -> Path:
 
 def list_runs(parent: str | Path) -> list[Run]:
     """Return every run below a folder, sorted by path; of a search only the best."""
-    folders = [path.parent for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
-    return [Run(each) for each in folders if each.name == "best" or not _is_of_a_search(each)]
-
-
-def _is_of_a_search(folder: Path) -> bool:
-    """Return whether a run is a trial of a search, or what its trials share."""
-    return any((above / "search.json").is_file() for above in list(folder.parents)[:2])
+    runs = []
+    for path in sorted(Path(parent).rglob("recipe.json")):
+        folder = path.parent
+        is_trial = any((above / "search.json").is_file() for above in (folder.parent, folder.parent.parent))
+        if path.is_file() and (folder.name == "best" or not is_trial):
+            runs.append(Run(folder))
+    return runs
 
 
 def read_history(path: str | Path) -> pd.DataFrame:

@@ -5,21 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from five_reports.claims import (
-    BETWEEN,
-    FAR,
-    NEAR,
-    batch_averages,
-    distinguishable_by_chance,
-    expected_best,
-    find_gains,
-    largest_class_at_least,
-    lowest_macro_f1,
-    map_sides,
-    place_of,
-    reductions,
-    spread_errors,
-)
+from five_reports import claims
 from sklearn.metrics import f1_score
 
 from marinecv.models.cnn import cnn
@@ -33,35 +19,35 @@ def test_the_lowest_macro_f1_is_that_of_all_confusions(classes, images):
         right = sum(counts[c][c] for c in range(classes))
         f1 = sum(2 * counts[c][c] / (images + sum(row[c] for row in counts)) for c in range(classes)) / classes
         lowest[right] = min(f1, lowest.get(right, 1.0))
-    assert [lowest_macro_f1(classes, images, right) for right in lowest] == pytest.approx(list(lowest.values()))
+    assert [claims.lowest_macro_f1(classes, images, right) for right in lowest] == pytest.approx(list(lowest.values()))
 
 
 @pytest.mark.parametrize(("classes", "images", "right"), [(1, 5, 3), (3, 2, 7), (3, 2, -1)])
 def test_a_lowest_macro_f1_of_nonsense_is_refused(classes, images, right):
     with pytest.raises(ValueError, match=f"{classes} classes of {images} images, {right} right"):
-        lowest_macro_f1(classes, images, right)
+        claims.lowest_macro_f1(classes, images, right)
 
 
 def test_the_largest_class_holds_at_least_the_fraction_that_both_scores_need():
     supports = (6, 3, 1)
     for hits in product(range(7), range(4), range(2)):
         accuracy, recall = sum(hits) / 10, sum(h / s for h, s in zip(hits, supports, strict=True)) / 3
-        assert largest_class_at_least(f"{accuracy:.4f}", f"{recall:.4f}", 3) <= 0.6 + 1e-9
-    assert largest_class_at_least("0.6000", "0.3333", 3) == pytest.approx(0.6, abs=1e-3)
-    assert largest_class_at_least("0.5", "0.9", 4) == 0.25
+        assert claims.largest_class_at_least(f"{accuracy:.4f}", f"{recall:.4f}", 3) <= 0.6 + 1e-9
+    assert claims.largest_class_at_least("0.6000", "0.3333", 3) == pytest.approx(0.6, abs=1e-3)
+    assert claims.largest_class_at_least("0.5", "0.9", 4) == 0.25
 
 
 def test_batch_averages_are_macro_averages_of_one_batch_and_shrink_in_the_order_of_classes():
-    true, predicted = spread_errors(classes=5, images=8, right=22)
+    true, predicted = claims.spread_errors(classes=5, images=8, right=22)
     assert (true == predicted).sum() == 22 and set(np.bincount(true[true == predicted])) == {4, 5}
-    averages = batch_averages(true, predicted, 40)
+    averages = claims.batch_averages(true, predicted, 40)
     assert averages["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
-    true, predicted = spread_errors(20, 25, 303)
+    true, predicted = claims.spread_errors(20, 25, 303)
     mixed = np.random.default_rng(1).permutation(500)
-    in_order, shuffled = (batch_averages(true[o], predicted[o], 64) for o in (slice(None), mixed))
+    in_order, shuffled = (claims.batch_averages(true[o], predicted[o], 64) for o in (slice(None), mixed))
     assert max(in_order.values()) < 0.25 < 0.5 < min(shuffled.values())
     # The first batch has the classes 0 (recall 1/2) and 2 (never right), the second class 1 alone.
-    by_hand = batch_averages(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), 2)
+    by_hand = claims.batch_averages(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), 2)
     assert by_hand["macro_recall"] == pytest.approx((0.25 + 1) / 2)
     assert by_hand["macro_precision"] == pytest.approx((0.5 + 1) / 2)
 
@@ -70,25 +56,25 @@ def test_batch_averages_are_macro_averages_of_one_batch_and_shrink_in_the_order_
 def test_the_expected_best_is_that_of_all_outcomes(p, n, models):
     chance = [comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     expected = sum(max(ks) / n * np.prod([chance[k] for k in ks]) for ks in product(range(n + 1), repeat=models))
-    assert expected_best(p, n, models) == pytest.approx(expected)
+    assert claims.expected_best(p, n, models) == pytest.approx(expected)
 
 
 def test_two_scores_are_apart_where_separate_samples_are_and_never_with_fewer_than_six_images():
-    assert {distinguishable_by_chance(100, 100 - lead, 223) for lead in range(6)} == {NEAR}
-    assert distinguishable_by_chance(100, 94, 223) == BETWEEN
+    assert {claims.distinguishable_by_chance(100, 100 - lead, 223) for lead in range(6)} == {claims.NEAR}
+    assert claims.distinguishable_by_chance(100, 94, 223) == claims.BETWEEN
     for better, worse in ((b, w) for b in range(64) for w in range(b)):
-        if (word := distinguishable_by_chance(better, worse, 63)) != NEAR:
+        if (word := claims.distinguishable_by_chance(better, worse, 63)) != claims.NEAR:
             pooled = (better + worse) / 126
             z = (better - worse) / 63 / np.sqrt(2 * pooled * (1 - pooled) / 63)
-            assert (word == FAR) == (z >= 1.959963984540054)
+            assert (word == claims.FAR) == (z >= 1.959963984540054)
 
 
 def test_gains_are_found_rounded_or_truncated_and_equal_rows_share_a_place():
     figures = {"a": "0.606", "b": "0.444", "c": "0.540", "d": "0.606"}
-    assert find_gains(36, figures) == [("a", "b"), ("d", "b")]
-    assert find_gains(21, figures) == [("c", "b")] and find_gains(22, figures) == [("c", "b")]
-    assert find_gains(0, figures) == [("a", "d"), ("d", "a")]
-    assert [place_of(name, figures) for name in figures] == [1, 4, 3, 1]
+    assert claims.find_gains(36, figures) == [("a", "b"), ("d", "b")]
+    assert claims.find_gains(21, figures) == [("c", "b")] and claims.find_gains(22, figures) == [("c", "b")]
+    assert claims.find_gains(0, figures) == [("a", "d"), ("d", "a")]
+    assert [claims.place_of(name, figures) for name in figures] == [1, 4, 3, 1]
 
 
 CURVES = {
@@ -99,8 +85,8 @@ CURVES = {
 
 
 def test_behind_a_shorter_early_stop_the_rate_falls_on_a_creeping_curve_alone():
-    assert reductions(CURVES["flat"], 5, 4) == [] and reductions(CURVES["falls, then rises"], 5, 4) == []
-    assert reductions(CURVES["creeping"], 5, 4) == [6, 11] and reductions(CURVES["flat"], 4, 5) == [5]
+    assert claims.reductions(CURVES["flat"], 5, 4) == [] and claims.reductions(CURVES["falls, then rises"], 5, 4) == []
+    assert claims.reductions(CURVES["creeping"], 5, 4) == [6, 11] and claims.reductions(CURVES["flat"], 4, 5) == [5]
 
 
 @pytest.mark.parametrize(
@@ -109,4 +95,4 @@ def test_behind_a_shorter_early_stop_the_rate_falls_on_a_creeping_curve_alone():
 def test_the_sides_of_maps_are_those_of_the_network(kernels, padding, pools):
     model = cnn((41, 41, 3), 2, filters=(2, 3), kernels=kernels, pools=pools, padding=padding)
     maps = [layer.output.shape[1] for layer in model.layers if layer.name.startswith(("conv", "pool"))]
-    assert map_sides(41, kernels, padding, pools) == maps
+    assert claims.map_sides(41, kernels, padding, pools) == maps

@@ -8,15 +8,7 @@ from scenes import diving, links_of
 
 from marinecv.audit.leakage_findings import AS_SPLIT, RELATED_APART, nearest_neighbor_baseline
 from marinecv.data.groups import related_in_train
-from marinecv.evaluation.leakage import (
-    GROUPED,
-    LEAKAGE_COLUMNS,
-    WITHOUT,
-    leakage_index,
-    leakage_scores,
-    leakage_sentences,
-    read_leakage_scores,
-)
+from marinecv.evaluation import leakage
 from marinecv.evaluation.predictions import make_table
 from marinecv.files.csv_tables import write_table
 
@@ -34,11 +26,11 @@ FOLDS = predictions_of(dict.fromkeys("abcde", "validation"), "abc")
 
 def scores_of(*links, folds=None, labels=("ray",) * 5):
     predictions = predictions_of(SPLITS, "be").assign(true_class=labels)
-    return leakage_scores(predictions, ALONE, related_in_train(catalog_of(SPLITS), links_of(*links)), folds)
+    return leakage.leakage_scores(predictions, ALONE, related_in_train(catalog_of(SPLITS), links_of(*links)), folds)
 
 
 def accuracies(table):
-    assert list(table) == LEAKAGE_COLUMNS
+    assert list(table) == leakage.LEAKAGE_COLUMNS
     return table[table["metric"] == "accuracy"].set_index(["subset", "split"])
 
 
@@ -46,15 +38,15 @@ def test_each_split_is_scored_whole_and_without_images_related_to_train():
     table = accuracies(scores_of(("a", "b", "near copy"), ("c", "d", "copy")))
     assert table["value"].to_dict() == {
         (AS_SPLIT, "validation"): 1.0,
-        (WITHOUT, "validation"): 1.0,
+        (leakage.WITHOUT, "validation"): 1.0,
         (AS_SPLIT, "test"): pytest.approx(1 / 3),
-        (WITHOUT, "test"): 0.0,
+        (leakage.WITHOUT, "test"): 0.0,
     }
     assert table["n"].tolist() == [1, 1, 3, 2]
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
-    left = accuracies(scores_of(*((name, "a", "copy") for name in "bcd"))).loc[(WITHOUT, "test")]
+    left = accuracies(scores_of(*((name, "a", "copy") for name in "bcd"))).loc[(leakage.WITHOUT, "test")]
     assert left["n"] == 0 and np.isnan(left["value"]) and left["method"] == "no image is left"
-    folds = accuracies(scores_of(folds=FOLDS)).loc[(GROUPED, "all")]
+    folds = accuracies(scores_of(folds=FOLDS)).loc[(leakage.GROUPED, "all")]
     assert (folds["value"], folds["n"]) == (0.6, 5)
     unlabeled = scores_of(labels=["ray", "ray", "", "", "ray"])
     assert unlabeled.query("subset == @AS_SPLIT and split == 'test'")["n"].tolist() == [1, 1]
@@ -62,7 +54,7 @@ def test_each_split_is_scored_whole_and_without_images_related_to_train():
 
 def test_the_sentences_say_how_many_images_are_related_and_the_accuracy_on_the_others():
     few, every, none, folds = (
-        leakage_sentences(scores)
+        leakage.leakage_sentences(scores)
         for scores in (
             scores_of(("a", "b", "copy")),
             scores_of(*(("a", name, "copy") for name in "bcd")),
@@ -79,16 +71,16 @@ def test_the_sentences_say_how_many_images_are_related_and_the_accuracy_on_the_o
 def test_scores_read_back_are_as_written_and_a_table_without_them_is_refused(tmp_path):
     scores = scores_of(("a", "b", "copy"))
     write_table(tmp_path / "scores.csv", scores)
-    pd.testing.assert_frame_equal(read_leakage_scores(tmp_path / "scores.csv"), scores, check_dtype=False)
+    pd.testing.assert_frame_equal(leakage.read_leakage_scores(tmp_path / "scores.csv"), scores, check_dtype=False)
     write_table(tmp_path / "scores.csv", scores.drop(columns="method"))
     with pytest.raises(ValueError, match="scores.csv lacks the column 'method'"):
-        read_leakage_scores(tmp_path / "scores.csv")
+        leakage.read_leakage_scores(tmp_path / "scores.csv")
 
 
 def test_the_leak_index_is_what_the_baseline_loses_where_related_images_are_apart():
     rows, thumbs = diving(dives=40)
     votes = nearest_neighbor_baseline(rows, thumbs)
-    found = leakage_index(votes)
+    found = leakage.leakage_index(votes)
     own = votes[votes["image_id"].isin(votes.loc[votes["protocol"] == AS_SPLIT, "image_id"])]
     own = own.assign(right=own["true_class"] == own["predicted_class"]).groupby("protocol")["right"].mean()
     assert found["difference"] == pytest.approx(own[AS_SPLIT] - own[RELATED_APART])
@@ -97,14 +89,14 @@ def test_the_leak_index_is_what_the_baseline_loses_where_related_images_are_apar
     assert scores.loc[(AS_SPLIT, "test"), "value"] == 1.0
     assert scores.loc[("majority class", "test"), "value"] == 0.5
     assert scores.loc[(RELATED_APART, "all"), ["n", "groups"]].tolist() == [120, 40]
-    found = leakage_index(nearest_neighbor_baseline(rows, np.random.default_rng(0).normal(size=(120, 8))))
+    found = leakage.leakage_index(nearest_neighbor_baseline(rows, np.random.default_rng(0).normal(size=(120, 8))))
     assert found["low"] < 0 < found["high"]
 
 
 def test_without_a_split_or_votes_there_is_no_leak_index():
     rows, thumbs = diving(splits=("", "", ""))
-    found = leakage_index(nearest_neighbor_baseline(rows, thumbs))
+    found = leakage.leakage_index(nearest_neighbor_baseline(rows, thumbs))
     assert found["n"] == 0 and np.isnan([found["difference"], found["low"]]).all()
     assert set(found["scores"]["subset"]) == {RELATED_APART, "majority class"}
-    found = leakage_index(nearest_neighbor_baseline(rows.assign(group="one"), thumbs))
-    assert found["scores"].empty and list(found["scores"]) == LEAKAGE_COLUMNS and found["n"] == 0
+    found = leakage.leakage_index(nearest_neighbor_baseline(rows.assign(group="one"), thumbs))
+    assert found["scores"].empty and list(found["scores"]) == leakage.LEAKAGE_COLUMNS and found["n"] == 0

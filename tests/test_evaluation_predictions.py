@@ -2,13 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.evaluation.predictions import (
-    class_names_of_table,
-    make_table,
-    probabilities_of_table,
-    read_predictions,
-    write_predictions,
-)
+from marinecv.evaluation import predictions
 
 NAMES = ("NA", "a, b", "007")
 
@@ -21,31 +15,31 @@ def small_table(**changes):
         "probabilities": np.array([[0.1, 0.6, 0.3], [0.4, 0.4, 0.2], [1 / 3, 1 / 3, 1 / 3]], np.float32),
         "class_names": NAMES,
     }
-    return make_table(**(arguments | changes))
+    return predictions.make_table(**(arguments | changes))
 
 
 def test_table_keeps_order_and_names_the_likeliest_class():
     table = small_table()
     assert list(table["image_id"]) == ["train/b.jpg", "train/a.jpg", "test/a.jpg"]
     assert list(table["predicted_class"]) == ["a, b", "NA", "NA"]  # ties go to the earlier class
-    assert class_names_of_table(table) == NAMES
+    assert predictions.class_names_of_table(table) == NAMES
 
 
 def test_table_comes_back_equal_from_csv(tmp_path):
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), 50).astype(np.float32)
     ids = [f"{number}.jpg" for number in range(50)]
-    table = make_table(ids, ["test"] * 50, ["NA"] * 50, probabilities, NAMES)
-    write_predictions(table, tmp_path / "predictions.csv")
-    back = read_predictions(tmp_path / "predictions.csv")
+    table = predictions.make_table(ids, ["test"] * 50, ["NA"] * 50, probabilities, NAMES)
+    predictions.write_predictions(table, tmp_path / "predictions.csv")
+    back = predictions.read_predictions(tmp_path / "predictions.csv")
     pd.testing.assert_frame_equal(back, table)
-    assert (probabilities_of_table(back) == probabilities).all()
+    assert (predictions.probabilities_of_table(back) == probabilities).all()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["predictions.csv"]
 
 
 def test_table_of_unlabeled_images_comes_back_equal(tmp_path):
-    write_predictions(small_table(), tmp_path / "predictions.csv")
-    assert read_predictions(tmp_path / "predictions.csv")["true_class"].tolist() == ["NA", "007", ""]
+    predictions.write_predictions(small_table(), tmp_path / "predictions.csv")
+    assert predictions.read_predictions(tmp_path / "predictions.csv")["true_class"].tolist() == ["NA", "007", ""]
 
 
 @pytest.mark.parametrize(
@@ -68,4 +62,4 @@ def test_what_is_no_prediction_is_refused(changes, said):
 
 def test_another_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no predictions table.*Received: image_id, path"):
-        write_predictions(pd.DataFrame(columns=["image_id", "path"]), tmp_path / "predictions.csv")
+        predictions.write_predictions(pd.DataFrame(columns=["image_id", "path"]), tmp_path / "predictions.csv")

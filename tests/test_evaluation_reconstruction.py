@@ -5,13 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.evaluation.reconstruction import (
-    read_pictures,
-    reconstructed_pictures,
-    reconstruction_metrics,
-    reconstruction_table,
-    write_pictures,
-)
+from marinecv.evaluation import reconstruction
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.autoencoders import dense_autoencoder, target_of, unet
 
@@ -35,7 +29,7 @@ def model():
 
 
 def test_each_usable_image_has_its_error_and_those_that_take_no_network(model):
-    table = reconstruction_table(model, ROWS, SPEC, PIXELS)
+    table = reconstruction.reconstruction_table(model, ROWS, SPEC, PIXELS)
     assert sorted(table["image_id"]) == sorted(ROWS["image_id"][:12])
     clean = np.asarray(target_of(model)(PIXELS.astype(np.float32)))
     given = np.asarray(model(PIXELS.astype(np.float32), training=False))
@@ -49,17 +43,17 @@ def test_each_usable_image_has_its_error_and_those_that_take_no_network(model):
 
 def test_noise_is_in_what_is_shown_never_in_what_is_wanted_and_the_same_each_time(model):
     noise = {"salt": 0.2, "pepper": 0.2, "seed": 3}
-    once, again = (reconstruction_table(model, ROWS, SPEC, PIXELS, **noise) for _ in range(2))
+    once, again = (reconstruction.reconstruction_table(model, ROWS, SPEC, PIXELS, **noise) for _ in range(2))
     pd.testing.assert_frame_equal(once, again)
-    without = reconstruction_table(model, ROWS, SPEC, PIXELS)
+    without = reconstruction.reconstruction_table(model, ROWS, SPEC, PIXELS)
     assert (once["mse_of_input"] > 0).all()
     np.testing.assert_array_equal(once["mse_of_mean"], without["mse_of_mean"])
     assert (once["mse"] != without["mse"]).all()
 
 
 def test_figures_are_means_with_their_n_and_an_interval_about_them(model):
-    table = reconstruction_table(model, ROWS, SPEC, PIXELS)
-    metrics = reconstruction_metrics(table)
+    table = reconstruction.reconstruction_table(model, ROWS, SPEC, PIXELS)
+    metrics = reconstruction.reconstruction_metrics(table)
     assert list(metrics) == ["train", "validation"]
     for split, figures in metrics.items():
         part = table[table["split"] == split]
@@ -69,23 +63,23 @@ def test_figures_are_means_with_their_n_and_an_interval_about_them(model):
 
 
 def test_without_train_images_there_is_no_mean_to_beat(model):
-    table = reconstruction_table(model, ROWS[ROWS["split"] == "validation"], SPEC, PIXELS[1::2])
+    table = reconstruction.reconstruction_table(model, ROWS[ROWS["split"] == "validation"], SPEC, PIXELS[1::2])
     assert table["mse_of_mean"].isna().all()
-    assert set(reconstruction_metrics(table)["validation"]) == {"n", "mse", "mse_of_input"}
+    assert set(reconstruction.reconstruction_metrics(table)["validation"]) == {"n", "mse", "mse_of_input"}
 
 
 def test_pictures_are_of_validation_as_the_model_has_them_and_are_read_back(model, tmp_path):
-    pictures = reconstructed_pictures(model, ROWS, SPEC, PIXELS, salt=0.2, pepper=0.2)
+    pictures = reconstruction.reconstructed_pictures(model, ROWS, SPEC, PIXELS, salt=0.2, pepper=0.2)
     shapes = {name: array.shape for name, array in pictures.items()}
     three = dict.fromkeys(("original", "noisy", "restored"), (6, 8, 8, 1))
     assert shapes == three | {"samples": (8, 8, 8, 1), "walk": (4, 8, 8, 8, 1)}
     gray = PIXELS[1::2] @ np.float32([[0.2989], [0.587], [0.114]])
     np.testing.assert_allclose(pictures["original"], gray, atol=1)
     assert (pictures["noisy"] == 255).mean() > 0.1
-    write_pictures(pictures, tmp_path / "pictures.npz")
-    for name, array in read_pictures(tmp_path / "pictures.npz").items():
+    reconstruction.write_pictures(pictures, tmp_path / "pictures.npz")
+    for name, array in reconstruction.read_pictures(tmp_path / "pictures.npz").items():
         np.testing.assert_array_equal(array, pictures[name])
-    color = reconstructed_pictures(unet((8, 8, 3), filters=(2,), bottleneck=2), ROWS, SPEC, PIXELS)
+    color = reconstruction.reconstructed_pictures(unet((8, 8, 3), filters=(2,), bottleneck=2), ROWS, SPEC, PIXELS)
     assert set(color) == {"original", "noisy", "restored"}
     np.testing.assert_array_equal(color["original"], PIXELS[1::2])
 
@@ -100,6 +94,6 @@ def test_a_file_without_the_images_is_refused(wrong, tmp_path):
     path = tmp_path / "pictures.npz"
     path.write_text("no pictures")
     if wrong:
-        write_pictures(dict.fromkeys(("original", "noisy", "restored"), IMAGES) | wrong, path)
+        reconstruction.write_pictures(dict.fromkeys(("original", "noisy", "restored"), IMAGES) | wrong, path)
     with pytest.raises(ValueError, match=r"pictures\.npz (cannot be read|has no uint8 images)"):
-        read_pictures(path)
+        reconstruction.read_pictures(path)

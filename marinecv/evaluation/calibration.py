@@ -12,12 +12,7 @@ from scipy.special import log_softmax, softmax
 from marinecv.evaluation.estimates import mean_estimate
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
-from marinecv.evaluation.predictions import (
-    as_predictions,
-    class_names_of_table,
-    predicted_indices,
-    probabilities_of_table,
-)
+from marinecv.evaluation.predictions import predicted_indices, probabilities_and_labels
 from marinecv.run_records import Calibration
 
 BINS = 15
@@ -71,9 +66,8 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         return -(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum() / n
 
     # The loss is convex in 1/T, so it has one minimum along log T too.
-    result = minimize_scalar(
-        loss, bounds=np.log([MIN_TEMPERATURE, MAX_TEMPERATURE]), method="bounded", options={"xatol": 1e-6}
-    )
+    bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])
+    result = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(result.x))
 
 
@@ -100,7 +94,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 
     `confidence` (n,) is the probability of the predicted class, `right` (n,) whether it is the true one. Bins have
     equal width and include their upper end. With few images the ECE of perfect probabilities is above 0: see
-    `error_of_perfect_calibration`. Source: Naeini et al. (2015), Obtaining Well Calibrated Probabilities Using Bayesian Binning.
+    `error_of_perfect_calibration`. Source: Naeini et al. (2015), https://doi.org/10.1609/aaai.v29i1.9602.
     """
     gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -127,20 +121,14 @@ def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     return pd.DataFrame(rows, columns=["bin", "n", "confidence", "accuracy", "low", "high"])
 
 
-def probabilities_and_labels(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (n, C) and the index of the true class (n,) of a labeled predictions table."""
-    names = list(class_names_of_table(predictions))
-    return probabilities_of_table(predictions), as_predictions(predictions)["true_class"].map(names.index).to_numpy(int)
-
-
 def evaluate_temperature(
     fit_table: pd.DataFrame, check_table: pd.DataFrame, seed: int = 0, groups: Groups = None
 ) -> dict:
     """Fit a temperature on one part of validation and measure it on the other; both are predictions tables.
 
     It is fitted on `fit_table` and is 1 where `cross_validated_loss` is not below the unscaled log loss, or where
-    `check_table` has fewer than `MIN_HELD_OUT_IMAGES` images. Returns the first fields of `run_records.Calibration`; where there is
-    a `reason`, those measured on `check_table` are None.
+    `check_table` has fewer than `MIN_HELD_OUT_IMAGES` images. Returns the first fields of `run_records.Calibration`;
+    where there is a `reason`, those measured on `check_table` are None.
     """
     counts = {"n_chosen": len(fit_table), "n_calibration": len(check_table)}
     if len(check_table) < MIN_HELD_OUT_IMAGES:
@@ -158,6 +146,7 @@ def evaluate_temperature(
     right, numbers = predicted_indices(probabilities) == true, group_numbers(check_table["image_id"], groups)
     forms = {"before": probabilities, "after": calibrated(probabilities, temperature)}
     confidence = {when: form.max(axis=1) for when, form in forms.items()}
+    ece = {when: calibration_error(sure, right) for when, sure in confidence.items()}
     return {
         "method": METHOD,
         "temperature": temperature,
@@ -165,10 +154,7 @@ def evaluate_temperature(
         **counts,
         "cross_validated": {"before": before, "after": after},
         "accuracy": mean_estimate(right, numbers, seed),
-        "ece": {
-            **{when: calibration_error(sure, right) for when, sure in confidence.items()},
-            "by_chance": error_of_perfect_calibration(confidence["after"], seed),
-        },
+        "ece": ece | {"by_chance": error_of_perfect_calibration(confidence["after"], seed)},
         "log_loss": {when: mean_estimate(_losses(form, true), numbers, seed) for when, form in forms.items()},
         "reliability": {when: reliability_table(sure, right).to_dict("records") for when, sure in confidence.items()},
     }

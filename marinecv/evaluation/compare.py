@@ -3,18 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from marinecv.evaluation import intervals
 from marinecv.evaluation.estimates import MIN_GROUPS
 from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
-from marinecv.evaluation.intervals import (
-    LEVEL,
-    RESAMPLES,
-    effective_number,
-    expanded_interval,
-    mcnemar,
-    percentile_interval,
-    resampled_sums,
-    smallest_paired_difference,
-)
 from marinecv.evaluation.predictions import as_predictions
 
 
@@ -35,26 +26,16 @@ def compare_runs(
     correct = paired(predictions_a, predictions_b, split)
     n, group_ids = len(correct), group_numbers(correct.index.to_series(), groups)
     only_a, only_b = int((correct["a"] & ~correct["b"]).sum()), int((~correct["a"] & correct["b"]).sum())
-    difference, p = (only_a - only_b) / n, mcnemar(only_a, only_b)
+    difference, p = (only_a - only_b) / n, intervals.mcnemar(only_a, only_b)
     low, high = difference_bounds(correct["a"].astype(float) - correct["b"], group_ids, seed)
-    smallest = smallest_paired_difference(only_a + only_b, n)
+    smallest = intervals.smallest_paired_difference(only_a + only_b, n)
     if group_ids is not None:  # as far as the bound on the side of 0 lies from the difference
         smallest = float(np.maximum(smallest, difference - low if difference > 0 else high - difference))
-    distinguishable = p < 1 - LEVEL and (group_ids is None or low > 0 or high < 0)
-    result = {
-        "split": split,
-        "n": n,
-        "accuracy_a": float(correct["a"].mean()),
-        "accuracy_b": float(correct["b"].mean()),
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "only_a": only_a,
-        "only_b": only_b,
-        "p": p,
-        "smallest_difference": smallest,
-        "distinguishable": distinguishable,
-    }
+    distinguishable = p < 1 - intervals.LEVEL and (group_ids is None or low > 0 or high < 0)
+    accuracy_a, accuracy_b = (float(correct[name].mean()) for name in ("a", "b"))
+    result = {"split": split, "n": n, "accuracy_a": accuracy_a, "accuracy_b": accuracy_b, "difference": difference}
+    result |= {"low": low, "high": high, "only_a": only_a, "only_b": only_b, "p": p}
+    result |= {"smallest_difference": smallest, "distinguishable": distinguishable}
     if group_ids is not None:
         result["groups"] = int(group_ids.max()) + 1
     return {**result, "sentence": _sentence(result)}
@@ -94,14 +75,14 @@ def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) 
     """
     if group_ids is None:
         values, counts = np.unique(gaps, return_counts=True)  # a sum needs only how often each value is drawn
-        resampled = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), RESAMPLES)
-        return percentile_interval(resampled @ values / len(gaps))
+        resampled = np.random.default_rng(seed).multinomial(len(gaps), counts / len(gaps), intervals.RESAMPLES)
+        return intervals.percentile_interval(resampled @ values / len(gaps))
     if group_ids.max() + 1 < MIN_GROUPS:
         return np.nan, np.nan
     sums = counts_by_group(group_ids, np.zeros_like(group_ids), 1, weights=gaps.to_numpy())
     sizes = np.bincount(group_ids)
-    resampled = resampled_sums(np.column_stack([sums, sizes]), seed)
-    return expanded_interval(resampled[:, 0] / resampled[:, 1], effective_number(sizes))
+    resampled = intervals.resampled_sums(np.column_stack([sums, sizes]), seed)
+    return intervals.expanded_interval(resampled[:, 0] / resampled[:, 1], intervals.effective_number(sizes))
 
 
 def _sentence(result: dict) -> str:
@@ -112,9 +93,7 @@ def _sentence(result: dict) -> str:
     over = f" in {result['groups']} groups" if "groups" in result else ""
     if np.isnan(result["low"]):
         return f"{apart}; {verdict} (all {n} images come from {result['groups']} groups of related images: no interval)"
-    shown = (
-        f"on these images{over} a difference under {smallest:.3f} is not significant"
-        if smallest <= 1
-        else f"{n} images cannot show any difference"
-    )
+    shown = f"on these images{over} a difference under {smallest:.3f} is not significant"
+    if smallest > 1:
+        shown = f"{n} images cannot show any difference"
     return f"{apart}; {verdict} (McNemar p={result['p']:.2g}; {shown})"

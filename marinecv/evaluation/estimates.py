@@ -4,17 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from marinecv.evaluation.intervals import (
-    RESAMPLES,
-    bootstrap_means,
-    effective_number,
-    expanded_interval,
-    fraction_interval,
-    resampled_sums,
-    wilson,
-)
+from marinecv.evaluation import intervals
 
-BOOTSTRAP = f"bootstrap over images, {RESAMPLES} resamples"
+BOOTSTRAP = f"bootstrap over images, {intervals.RESAMPLES} resamples"
 FEW_GROUPS = 20
 MIN_GROUPS = 6  # of related images, below which there is no interval
 BY_IMAGE = "by image, assumes independent images"
@@ -22,7 +14,7 @@ BY_IMAGE = "by image, assumes independent images"
 
 def proportion(k: int, n: int) -> dict:
     """Return k of n as a metric: `value`, Wilson's bounds `low`, `high` (of independent images), `n`, `method`."""
-    low, high = wilson(k, n)
+    low, high = intervals.wilson(k, n)
     return {"value": k / n, "low": low, "high": high, "n": n, "method": "Wilson"}
 
 
@@ -32,16 +24,14 @@ def bootstrapped_fraction(value: float, replicates: np.ndarray, n: int, sizes: n
     `replicates` (resamples,) are its values on resamples. `sizes` (groups,) are the images of each group where groups
     were resampled; it adds `groups`, their number.
     """
-    value = float(value)
-    return _estimate(
-        value, fraction_interval(value, replicates, n if sizes is None else effective_number(sizes), n), n, sizes
-    )
+    value, units = float(value), n if sizes is None else intervals.effective_number(sizes)
+    return _estimate(value, intervals.fraction_interval(value, replicates, units, n), n, sizes)
 
 
 def bootstrapped_error(value: float, replicates: np.ndarray, n: int, sizes: np.ndarray | None = None) -> dict:
     """Return a mean error, which has no upper limit; arguments and result as of `bootstrapped_fraction`."""
-    value = float(value)
-    low, high = expanded_interval(replicates, n if sizes is None else effective_number(sizes))
+    value, units = float(value), n if sizes is None else intervals.effective_number(sizes)
+    low, high = intervals.expanded_interval(replicates, units)
     return _estimate(value, (min(low, value), max(high, value)), n, sizes)
 
 
@@ -54,12 +44,12 @@ def mean_estimate(values: np.ndarray, group_ids: np.ndarray | None = None, seed:
     if group_ids is None or len(np.unique(group_ids)) == n:
         if is_fraction:
             return proportion(int(values.sum()), n)
-        return bootstrapped_error(values.mean(), bootstrap_means(values, seed), n)
+        return bootstrapped_error(values.mean(), intervals.bootstrap_means(values, seed), n)
     group_index = np.unique(group_ids, return_inverse=True)[1]
     if group_index.max() + 1 < MIN_GROUPS:
         return without_interval(mean_estimate(values, seed=seed), int(group_index.max()) + 1)
     sums = np.column_stack([np.bincount(group_index), np.bincount(group_index, values)])
-    resampled = resampled_sums(sums, seed)
+    resampled = intervals.resampled_sums(sums, seed)
     make = bootstrapped_fraction if is_fraction else bootstrapped_error
     return make(values.mean(), resampled[:, 1] / resampled[:, 0], n, sums[:, 0])
 
@@ -94,5 +84,5 @@ def _estimate(value: float, bounds: tuple[float, float], n: int, sizes: np.ndarr
     if sizes is None:
         return figure
     few = f"; few groups ({len(sizes)}), the interval may be too narrow" if len(sizes) < FEW_GROUPS else ""
-    method = f"bootstrap over groups of related images, {RESAMPLES} resamples{few}"
+    method = f"bootstrap over groups of related images, {intervals.RESAMPLES} resamples{few}"
     return {**figure, "method": method, "groups": len(sizes)}

@@ -6,14 +6,9 @@ of their ids, so the order of the rows does not matter.
 
 import numpy as np
 import pandas as pd
+from sklearn import metrics
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
-from sklearn.metrics import (
-    adjusted_mutual_info_score,
-    adjusted_rand_score,
-    normalized_mutual_info_score,
-    silhouette_samples,
-)
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -58,9 +53,8 @@ def latent_points(
             f"{different} different embeddings. Expected at least 2 clusters, and more embeddings than clusters."
         )
     order = order_by_image_id(rows, embeddings)
-    tsne = TSNE(
-        perplexity=perplexity_of(len(rows)), init="pca" if embeddings.shape[1] > 1 else "random", random_state=seed
-    )
+    init = "pca" if embeddings.shape[1] > 1 else "random"
+    tsne = TSNE(perplexity=perplexity_of(len(rows)), init=init, random_state=seed)
     kmeans = KMeans(clusters, n_init=10, random_state=seed)
     points = rows[["image_id", "split", "class_name"]].iloc[order]
     with threadpool_limits(1):  # the order of sums changes the last digit, which t-SNE amplifies
@@ -86,7 +80,7 @@ def latent_measures(points: pd.DataFrame, embeddings: np.ndarray, seed: int = 0,
     for of, column in CLUSTERINGS.items():
         clusters = points[column].to_numpy()
         measures = _agreement(classes, clusters, numbers, np.random.default_rng(seed))
-        silhouettes = silhouette_samples(points[["x", "y"]] if of == "points" else embeddings, clusters)
+        silhouettes = metrics.silhouette_samples(points[["x", "y"]] if of == "points" else embeddings, clusters)
         measures["silhouette"] = *value_and_interval(silhouettes.astype(float), numbers, seed), np.nan
         table += [[of, ALL, name, *figure, n] for name, figure in measures.items()]
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
@@ -106,13 +100,13 @@ def _agreement(
     count = of_group.max() + 1
     halves = [np.isin(of_group, rng.permutation(count)[: count // 2]) for _ in range(HALVES)]
     shuffled = [rng.permutation(classes) for _ in range(SHUFFLES)]
-    for name, measure in (("ari", adjusted_rand_score), ("ami", adjusted_mutual_info_score)):
+    for name, measure in (("ari", metrics.adjusted_rand_score), ("ami", metrics.adjusted_mutual_info_score)):
         value = float(measure(classes, clusters))
         half_values = np.array([measure(classes[half], clusters[half]) for half in halves])
         # A half varies around the whole as the whole does around the population; AMI is also a little lower in halves.
         bounds = percentile_interval(value + half_values - half_values.mean())
         measures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
-    for name, measure in (("nmi", normalized_mutual_info_score), ("purity", purity)):
+    for name, measure in (("nmi", metrics.normalized_mutual_info_score), ("purity", purity)):
         value, chance = measure(classes, clusters), np.mean([measure(labels, clusters) for labels in shuffled])
         in_majority = contingency_matrix(classes, clusters).argmax(axis=0)[clusters - clusters.min()] == classes
         spread = value_and_interval(in_majority, numbers)[1:] if name == "purity" else (np.nan, np.nan)
@@ -152,9 +146,8 @@ def nearest_images(rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
     rank = (~is_itself).cumsum(axis=1)
     image, column = np.nonzero(~is_itself & (rank <= NEIGHBORS))
     about = rows[["image_id", "split", "class_name"]]
-    neighbor_rows = about.iloc[searched[neighbors[image, column]]].set_axis(
-        ["neighbor_id", "neighbor_split", "neighbor_class"], axis=1
-    )
+    neighbor_rows = about.iloc[searched[neighbors[image, column]]]
+    neighbor_rows = neighbor_rows.set_axis(["neighbor_id", "neighbor_split", "neighbor_class"], axis=1)
     table = pd.concat([about.iloc[image].reset_index(drop=True), neighbor_rows.reset_index(drop=True)], axis=1)
     table.insert(3, "rank", rank[image, column])
     return table.assign(similarity=1 - distances[image, column])
@@ -174,10 +167,8 @@ def neighbor_measures(rows: pd.DataFrame, nearest: pd.DataFrame, groups: Groups 
     table = []
     for split in [name for name in SPLITS if name in set(first["split"])]:
         right = (first["class_name"] == first["neighbor_class"])[first["split"] == split]
-        numbers = group_numbers(first["image_id"][right.index], groups)
-        table.append(
-            ["code", split, "nearest", *value_and_interval(right.to_numpy(), numbers), float(chance[split]), len(right)]
-        )
+        figure = value_and_interval(right.to_numpy(), group_numbers(first["image_id"][right.index], groups))
+        table.append(["code", split, "nearest", *figure, float(chance[split]), len(right)])
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)
 
 
@@ -191,9 +182,7 @@ def example_images(nearest: pd.DataFrame, seed: int = 0) -> list[str]:
 def order_by_image_id(rows: pd.DataFrame, embeddings: np.ndarray) -> np.ndarray:
     """Return the indices that sort the rows by image id; ValueError where rows and embeddings differ in number."""
     if len(embeddings) != len(rows):
-        raise ValueError(
-            f"Expected a row of embeddings for each of the {len(rows)} images. Received: {len(embeddings)}."
-        )
+        raise ValueError(f"Expected embeddings for each of the {len(rows)} images. Received: {len(embeddings)}.")
     return np.argsort(rows["image_id"].to_numpy(dtype=object), kind="stable")
 
 

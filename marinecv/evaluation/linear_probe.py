@@ -43,20 +43,15 @@ def linear_probe(rows: pd.DataFrame, embeddings: np.ndarray, seed: int = 0, grou
         scaler = StandardScaler().fit(embeddings[learned])
         embeddings = scaler.transform(embeddings)
         # Of a short embedding PCA only rotates the axes, which changes nothing for an L2 penalty.
-        places = (
-            PCA(min(COMPONENTS, *embeddings[learned].shape), random_state=seed)
-            .fit(embeddings[learned])
-            .transform(embeddings)
-        )
+        pca = PCA(min(COMPONENTS, *embeddings[learned].shape), random_state=seed).fit(embeddings[learned])
+        places = pca.transform(embeddings)
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
         search = GridSearchCV(LogisticRegression(max_iter=ITERATIONS), {"C": STRENGTHS}, cv=folds)
         right = search.fit(places[learned], rows["class_name"][learned]).predict(places) == rows["class_name"]
     table = []
     for split in judged:
         part = (rows["split"] == split).to_numpy()
-        numbers = group_numbers(rows["image_id"][part], groups)
+        figure = value_and_interval(right[part].to_numpy(), group_numbers(rows["image_id"][part], groups))
         chance = float((rows["class_name"][part] == counts.idxmax()).mean())
-        table.append(
-            ["code", split, "probe", *value_and_interval(right[part].to_numpy(), numbers), chance, int(part.sum())]
-        )
+        table.append(["code", split, "probe", *figure, chance, int(part.sum())])
     return pd.DataFrame(table, columns=MEASURE_COLUMNS)

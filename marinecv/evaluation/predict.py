@@ -122,7 +122,7 @@ def check_inputs(model: keras.Model, attributes: pd.DataFrame | None = None) -> 
     """Raise ValueError where the model takes attributes and there are none."""
     if attributes is None and len(model.inputs) > 1:
         raise ValueError(
-            f"This model takes {model.inputs[1].shape[-1]} attributes beside each image, and these images have none. "
+            f"This model takes {model.inputs[1].shape[-1]} attributes with each image, and these images have none. "
             "Expected data with attributes; for images alone train a model without."
         )
 
@@ -142,9 +142,8 @@ def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int
     }
     table = []
     for kind, attributes in kinds.items():
-        predictions = predict_table(
-            model, validation, run.spec, run.class_names, pixels=rows_of(pixels, chosen), attributes=attributes
-        )
+        inputs = {"pixels": rows_of(pixels, chosen), "attributes": attributes}
+        predictions = predict_table(model, validation, run.spec, run.class_names, **inputs)
         accuracy = classification_metrics(predictions, groups=rows.set_index("image_id")["group"])["accuracy"]
         numbers = {"accuracy": accuracy["value"], **{name: accuracy[name] for name in ("low", "high", "n")}}
         table.append({"attributes": kind, "meaning": MEANINGS[kind], **numbers})
@@ -152,13 +151,7 @@ def attribute_scores(model: keras.Model, run: Run, pixels: np.ndarray, seed: int
 
 
 def _from_cache(
-    model,
-    rows: pd.DataFrame,
-    pixels: np.ndarray,
-    spec: ImageSpec,
-    batch_size: int,
-    attributes: np.ndarray | None,
-    together: bool = False,
+    model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, batch_size: int, attributes, together: bool
 ) -> np.ndarray:
     """Return the outputs of a model by the feature cache, split by split as in training, or together."""
     check_pixels(pixels, rows, spec.shape)

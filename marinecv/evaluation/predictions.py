@@ -92,6 +92,12 @@ def probabilities_of_table(predictions: pd.DataFrame) -> np.ndarray:
     return predictions[columns].to_numpy(dtype=np.float32).astype(np.float64)
 
 
+def probabilities_and_labels(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities (n, C) and the index of the true class (n,) of a labeled predictions table."""
+    names = list(class_names_of_table(predictions))
+    return probabilities_of_table(predictions), as_predictions(predictions)["true_class"].map(names.index).to_numpy(int)
+
+
 def predicted_indices(probabilities: np.ndarray) -> np.ndarray:
     """Return the index of the most probable class of each row (n, C), (n,) int; ties go to the first, NaN is 0."""
     return np.nan_to_num(probabilities).argmax(axis=1)
@@ -124,10 +130,8 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         if class_names is not None and tuple(class_names) != found:
             raise ValueError(f"Expected the classes {tuple(class_names)}, in order. Received: {found}.")
         columns = [PREFIX + name for name in found]
-        probabilities, extra = (
-            parse_numbers(table, columns, path)[columns].to_numpy(),
-            table.drop(columns=[*KEYS, *columns]),
-        )
+        probabilities = parse_numbers(table, columns, path)[columns].to_numpy()
+        extra = table.drop(columns=[*KEYS, *columns])
         made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found, extra)
         other = made["predicted_class"] != table["predicted_class"]
         if other.any():
@@ -137,10 +141,8 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
                 f"largest probability for {made['predicted_class'][other].iloc[0]!r}. Expected the same class."
             )
     except ValueError as error:
-        raise ValueError(
-            f"{path} cannot be used: {error} Restore it from a copy; of a run, delete it and metrics.json, then "
-            "resume the run."
-        ) from error
+        fix = "Restore it from a copy; of a run, delete it and metrics.json, then resume the run."
+        raise ValueError(f"{path} cannot be used: {error} {fix}") from error
     return made
 
 
@@ -149,9 +151,7 @@ def _check_rows(table: pd.DataFrame, probabilities: np.ndarray, class_names: Seq
     with np.errstate(invalid="ignore"):
         wrong = ~((probabilities >= 0).all(axis=1) & (abs(probabilities.sum(axis=1) - 1) < 1e-2))
     problem = "are no probabilities"
-    fix = (
-        "Expected 0 to 1 with sum 1. End the model with a softmax; if NaN, training diverged: lower the learning rate."
-    )
+    fix = "Expected 0 to 1, sum 1. End the model with a softmax; if NaN, training diverged: lower the learning rate."
     if not wrong.any():
         wrong = ~table["true_class"].isin([*class_names, ""]).to_numpy()
         problem, fix = "have an unknown class", f"Expected one of {tuple(class_names)}, or '' for no label."

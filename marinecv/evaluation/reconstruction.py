@@ -23,19 +23,12 @@ PICTURES, WALKS, STEPS = 8, 4, 8
 
 
 def reconstruction_table(
-    model: keras.Model,
-    catalog: pd.DataFrame,
-    spec: ImageSpec,
-    pixels: np.ndarray,
-    *,
-    salt: float = 0.0,
-    pepper: float = 0.0,
-    seed: int = 0,
+    model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray, **noise: float
 ) -> pd.DataFrame:
     """Return the mean squared error of every usable image, in the value range of the model, and two baselines.
 
-    Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image, with fractions `salt` and `pepper` of white and
-    black pixels; `mse_of_mean`, of the mean of all train images, NaN without any.
+    Columns: `image_id, split, mse`; `mse_of_input`, of the noisy image; `mse_of_mean`, of the mean of all train images,
+    NaN without any. `noise` are the `salt`, `pepper` and `seed` of `with_noise`; without them no image is noisy.
     """
     rows, target = usable(catalog), target_of(model)
     _, train = split_of(rows, pixels, "train")
@@ -44,7 +37,7 @@ def reconstruction_table(
     for split in rows["split"].unique():
         part, of_part = split_of(rows, pixels, split)
         errors = {name: np.empty(0) for name in ERRORS}
-        for noisy, clean in _shown(part, of_part, spec, salt, pepper, seed):
+        for noisy, clean in _shown(part, of_part, spec, noise):
             wanted = np.asarray(target(clean))
             for name, images in zip(ERRORS, (model(noisy, training=False), target(noisy), mean), strict=True):
                 errors[name] = np.append(errors[name], np.square(np.asarray(images) - wanted).mean(axis=(1, 2, 3)))
@@ -65,24 +58,18 @@ def reconstruction_metrics(table: pd.DataFrame, seed: int = 0, groups: Groups = 
 
 
 def reconstructed_pictures(
-    model: keras.Model,
-    catalog: pd.DataFrame,
-    spec: ImageSpec,
-    pixels: np.ndarray,
-    *,
-    salt: float = 0.0,
-    pepper: float = 0.0,
-    seed: int = 0,
+    model: keras.Model, catalog: pd.DataFrame, spec: ImageSpec, pixels: np.ndarray, **noise: float
 ) -> dict[str, np.ndarray]:
     """Return up to 8 random validation images as `original`, `noisy` and `restored`, uint8 in the model's shape.
 
+    `noise` is as of `reconstruction_table`; its seed draws the images too.
     A variational autoencoder adds `samples` `(8, ...)`, decoded from a standard normal distribution, and `walk` `(4, 8,
     ...)`, decoded on the way from the embedding of one image to that of another.
     """
     part, of_part = split_of(usable(catalog), pixels, "validation")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(noise.get("seed", 0))
     chosen = np.sort(rng.permutation(len(part))[:PICTURES])
-    noisy, clean = next(_shown(part.iloc[chosen], of_part[chosen], spec, salt, pepper, seed))
+    noisy, clean = next(_shown(part.iloc[chosen], of_part[chosen], spec, noise))
     target = target_of(model)
     images = target(clean), target(noisy), model(noisy, training=False)
     pictures = {name: to_pixels(model, np.asarray(part)) for name, part in zip(SHOWN, images, strict=True)}
@@ -96,12 +83,10 @@ def reconstructed_pictures(
     return pictures
 
 
-def _shown(
-    rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, salt: float, pepper: float, seed: int
-) -> Iterator[tuple]:
+def _shown(rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, noise: dict[str, float]) -> Iterator[tuple]:
     """Yield batches of noisy and clean images, in the order of the rows."""
     images = make_dataset(rows, spec, (), pixels=pixels, allow_unknown=True)
-    return iter(with_noise(images, salt=salt, pepper=pepper, seed=seed))
+    return iter(with_noise(images, **{"salt": 0.0, "pepper": 0.0, **noise}))
 
 
 def write_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:

@@ -8,9 +8,7 @@ from marinecv.evaluation.learning_curve import rows_of_line, scored_rows
 from marinecv.evaluation.predictions import class_names_of_table
 
 MIN_TRAIN_SIZES = 3  # sizes of the train set; two points fit every power law
-MIN_VALIDATION_IMAGES = (
-    10  # in simulations every third interval missed the truth with 5 validation images, every sixth with 10
-)
+MIN_VALIDATION_IMAGES = 10  # simulated intervals miss the truth in a third of cases with 5 images, in a sixth with 10
 MAX_INTERVAL_FACTOR = 4
 MAX_EXPONENT = 5.0
 MIN_EXPONENT = 0.01  # halving the error would take 2**100 times the images

@@ -63,8 +63,8 @@ def compare_seeds(
 
     Returns `n` (images, each counted once), `seeds` (common ones), `difference` (mean of a - b), `lowest, highest`
     (over seeds), `low, high` (95% for other images, by a paired bootstrap over images or groups), `seeds_low,
-    seeds_high` (95% for other seeds, by Student's t; None with fewer than `MIN_SEEDS`), `ahead` (seeds in which the first
-    is better), `distinguishable` (neither interval holds 0 and every seed agrees) and a `sentence`.
+    seeds_high` (95% for other seeds, by Student's t; None with fewer than `MIN_SEEDS`), `ahead` (seeds in which the
+    first is better), `distinguishable` (neither interval holds 0 and every seed agrees) and a `sentence`.
     """
     common = [number for number in a if number in b]
     if not common:
@@ -81,31 +81,18 @@ def compare_seeds(
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
     apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
     better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)
-    verdict = (
-        "distinguishable" if apart else "distinguishable on these seeds alone" if on_these else "not distinguishable"
-    )
-    of_seeds = (
-        f"fewer than {MIN_SEEDS} seeds give no interval over seeds"
-        if seeds_low is None
-        else f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
-    )
+    verdict = "distinguishable on these seeds alone" if on_these else "not distinguishable"
+    verdict = "distinguishable" if apart else verdict
+    of_seeds = f"fewer than {MIN_SEEDS} seeds give no interval over seeds"
+    if seeds_low is not None:
+        of_seeds = f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     over = f"over the same {len(of_images)} images"
     interval = f"95% {over} {low:.3f} to {high:.3f}" if low == low else f"{over}, of few groups, no interval"
     sentence = (
         f"{abs(gaps.mean()):.3f} apart on average ({gaps.min():.3f} to {gaps.max():.3f}), the {better} is better in "
         f"{times} of {len(common)} seeds; {verdict} ({interval}, {of_seeds})"
     )
-    return {
-        "n": len(of_images),
-        "seeds": len(common),
-        "difference": float(gaps.mean()),
-        "lowest": float(gaps.min()),
-        "highest": float(gaps.max()),
-        "low": low,
-        "high": high,
-        "seeds_low": seeds_low,
-        "seeds_high": seeds_high,
-        "ahead": ahead,
-        "distinguishable": apart,
-        "sentence": sentence,
-    }
+    mean, lowest, highest = float(gaps.mean()), float(gaps.min()), float(gaps.max())
+    result = {"n": len(of_images), "seeds": len(common), "difference": mean, "lowest": lowest, "highest": highest}
+    result |= {"low": low, "high": high, "seeds_low": seeds_low, "seeds_high": seeds_high, "ahead": ahead}
+    return {**result, "distinguishable": apart, "sentence": sentence}

@@ -10,6 +10,7 @@ from marinecv.run_records import Calibration
 
 GOAL = 0.95
 DOUBTFUL, OUT_OF_DISTRIBUTION = "doubtful", "unlike the training images"
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 CHECKED_FRACTIONS = tuple(number / 10 for number in range(10))  # checked fractions of the triage curve
 
 
@@ -19,7 +20,7 @@ def uncertainties(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:
 
 
 def review_flags(confidence: np.ndarray, unlike: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Return why to check each image, (n,): `OUT_OF_DISTRIBUTION`, `DOUBTFUL` (below the threshold, or with None), or ""."""
+    """Return why to check each image, (n,): `OUT_OF_DISTRIBUTION`, `DOUBTFUL` (below the threshold, or None), or ""."""
     doubtful = np.full(len(unlike), True) if threshold is None else np.asarray(confidence) < threshold
     return np.select([unlike, doubtful], [OUT_OF_DISTRIBUTION, DOUBTFUL], "")
 
@@ -42,8 +43,8 @@ def probability_threshold(confidence: np.ndarray, right: np.ndarray, goal: float
 def selective_accuracy_curve(doubt: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """Return the selective accuracy once a fraction of the images is checked, the most uncertain first.
 
-    `doubt` (n,) is of `uncertainties`. Columns, a row a fraction: `fraction, reviewed` (checked images), `n` (the others),
-    their `accuracy`, and `low, high` (95%, Wilson's, which assumes independent images).
+    `doubt` (n,) is of `uncertainties`. Columns, a row a fraction: `fraction, reviewed` (checked images), `n` (the
+    others), their `accuracy`, and `low, high` (95%, Wilson's, which assumes independent images).
     """
     order = np.argsort(-np.asarray(doubt), kind="stable")
     right, rows = np.asarray(right)[order], []
@@ -54,11 +55,7 @@ def selective_accuracy_curve(doubt: np.ndarray, right: np.ndarray) -> pd.DataFra
     return pd.DataFrame(rows, columns=["fraction", "reviewed", "n", "accuracy", "low", "high"])
 
 
-def evaluate_review(
-    chosen: tuple[np.ndarray, np.ndarray, np.ndarray],
-    evaluation: tuple[np.ndarray, np.ndarray, np.ndarray],
-    numbers: np.ndarray | None = None,
-) -> dict:
+def evaluate_review(chosen: Arrays, evaluation: Arrays, numbers: np.ndarray | None = None) -> dict:
     """Choose the probability below which an image is to be checked, and measure the accuracy of the others.
 
     `chosen`, for the threshold, and `evaluation`, for the measurement, are confidence, correctness and
@@ -70,14 +67,13 @@ def evaluate_review(
     threshold = probability_threshold(confidence[~unlike], right[~unlike])
     confidence, right, unlike = evaluation
     is_kept = review_flags(confidence, unlike, threshold) == ""
+    unflagged = mean_estimate(right[is_kept], None if numbers is None else numbers[is_kept]) if is_kept.any() else None
     return {
         "goal": GOAL,
         "probability": threshold,
         "n": len(is_kept),
         "reviewed": int((~is_kept).sum()),
-        "unflagged": mean_estimate(right[is_kept], None if numbers is None else numbers[is_kept])
-        if is_kept.any()
-        else None,
+        "unflagged": unflagged,
         "curve": selective_accuracy_curve(uncertainties(confidence, unlike), right).to_dict("records"),
     }
 
