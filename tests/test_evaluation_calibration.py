@@ -1,4 +1,4 @@
-"""The temperature, compared with scikit-learn's, and how far confidence is from accuracy."""
+"""The temperature, compared with scikit-learn's, calibration errors, and prediction sets, compared with mapie's."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from mapie.classification import SplitConformalClassifier
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -23,6 +24,7 @@ from marinecv.evaluation.calibration import (
     reliability_table,
     temperature_sentence,
 )
+from marinecv.evaluation.conformal import coverage_range, prediction_sets, set_threshold
 from marinecv.evaluation.estimates import has_interval, mean_estimate
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.metrics import classification_metrics
@@ -46,22 +48,23 @@ def table(probabilities, true, split="validation"):
     return make_table(ids, [split] * len(true), [NAMES[i] for i in true], probabilities, NAMES)
 
 
-class Logits(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose features are its logits."""
+class AsGiven(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose features are its logits or probabilities."""
 
-    classes_ = np.arange(len(NAMES))
-
-    def __sklearn_is_fitted__(self):
-        return True
+    def __init__(self, num_classes=4):
+        self.num_classes = num_classes
+        self.classes_ = np.arange(num_classes)
 
     def fit(self, x, y):
         return self
 
-    def decision_function(self, x):
+    def predict_proba(self, x):
         return x
 
     def predict(self, x):
         return x.argmax(axis=1)
+
+    decision_function = predict_proba
 
 
 @pytest.mark.skipif(tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8), reason="has no temperature")
@@ -71,7 +74,7 @@ def test_the_temperature_and_its_probabilities_are_scikit_learns(factor):
 
     probabilities, true = simulated(5000, factor)
     logits = np.log(probabilities.astype(float))
-    theirs = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature").fit(logits, true)
+    theirs = CalibratedClassifierCV(FrozenEstimator(AsGiven()), method="temperature").fit(logits, true)
     temperature = fit_temperature(probabilities, true)
     assert 1 / theirs.calibrated_classifiers_[0].calibrators[0].beta_ == pytest.approx(temperature, rel=1e-3)
     np.testing.assert_allclose(calibrated(probabilities, temperature), theirs.predict_proba(logits), atol=1e-3)
@@ -119,9 +122,8 @@ def test_the_calibration_error_by_hand_and_from_the_reliability_table():
     assert rows["n"].sum() == 300 and (rows["n"] > 0).all()
     error = (rows["n"] * (rows["accuracy"] - rows["confidence"]).abs()).sum() / 300
     assert error == pytest.approx(calibration_error(confidence, right))
-    assert [(row.low, row.high) for row in rows.itertuples()] == [
-        wilson(round(row.accuracy * row.n), row.n) for row in rows.itertuples()
-    ]
+    bounds = [wilson(round(row.accuracy * row.n), row.n) for row in rows.itertuples()]
+    assert [*zip(rows["low"], rows["high"], strict=True)] == bounds
 
 
 def test_the_error_of_perfect_probabilities_falls_with_n():
@@ -146,9 +148,8 @@ def test_an_overconfident_network_is_better_after_than_before():
     before, after = found["log_loss"]["before"], found["log_loss"]["after"]
     assert after["high"] < before["low"] and before["value"] == pytest.approx(metrics["log_loss"]["value"])
     assert found["accuracy"]["value"] == metrics["accuracy"]["value"]
-    losses = found["cross_validated"]
-    said = f"fitted on 2000 calibration images, .* from {losses['before']:.3f} to {losses['after']:.3f}"
-    assert pd.Series(temperature_sentence(record(found))).str.contains(said).all()
+    losses, sentence = found["cross_validated"], temperature_sentence(record(found))
+    assert "2000" in sentence and f"from {losses['before']:.3f} to {losses['after']:.3f}" in sentence
 
 
 def test_the_temperature_of_a_calibrated_network_stays_1():
@@ -205,3 +206,65 @@ def test_a_mean_of_few_groups_has_no_interval_in_a_review_either():
         assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
     found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "unflagged": figure}, "unseen": True, "n_chosen": 9}
     assert review_sentence(1, 9, record(found)).endswith("75%, from 2 groups of related images: no interval)")
+
+
+def drawn(rng, n, classes=5):
+    """Badly calibrated probabilities of a poor classifier, and true classes."""
+    true = rng.integers(0, classes, n)
+    probabilities = rng.dirichlet(np.full(classes, 0.3), n)
+    probabilities[np.arange(n), true] += rng.random(n)
+    return probabilities / probabilities.sum(axis=1, keepdims=True), true
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(20, 0.9), (57, 0.9), (200, 0.8)])
+def test_sets_are_those_of_mapie_and_always_have_the_most_probable_class(n, coverage):
+    rng = np.random.default_rng(n)
+    probabilities, true = drawn(rng, n)
+    new = drawn(rng, 500)[0]
+    theirs = SplitConformalClassifier(AsGiven(5), confidence_level=coverage, conformity_score="lac", prefit=True)
+    expected = theirs.conformalize(probabilities, true).predict_set(new)[1][:, :, 0]
+    found = prediction_sets(new, set_threshold(probabilities, true, coverage))
+    np.testing.assert_array_equal(found, expected | np.eye(5, dtype=bool)[new.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("n", [20, 57])
+def test_over_1000_simulated_sets_the_coverage_is_what_theory_says(n):
+    rng, covered, naive = np.random.default_rng(n), [], []
+    for _ in range(1000):
+        probabilities, true = drawn(rng, n)
+        uncorrected = np.quantile(1 - probabilities[np.arange(n), true], 0.9)
+        threshold = set_threshold(probabilities, true)
+        probabilities, true = drawn(rng, 200)
+        covered.append(prediction_sets(probabilities, threshold)[np.arange(200), true].mean())
+        naive.append((1 - probabilities <= uncorrected)[np.arange(200), true].mean())
+    error = 3 * np.std(covered) / np.sqrt(1000)
+    assert 0.9 - error <= np.mean(covered) <= 0.9 + 1 / (n + 1) + error
+    assert np.mean(naive) < 0.9
+
+
+def test_the_threshold_and_its_sets_by_hand():
+    probabilities = np.column_stack([np.arange(1, 10) / 10, 1 - np.arange(1, 10) / 10])
+    assert set_threshold(probabilities, np.zeros(9, int), 0.9) == pytest.approx(0.9)  # the ninth of nine
+    assert set_threshold(probabilities, np.zeros(9, int), 0.5) == pytest.approx(0.5)  # the fifth
+    inside = prediction_sets(np.array([[0.5, 0.3, 0.2], [0.34, 0.33, 0.33], [1, 0, 0]]), 0.5)
+    assert inside.tolist() == [[True, False, False]] * 3
+
+
+@pytest.mark.parametrize("n", [20, 57, 400])
+def test_the_coverage_of_one_calibration_set_lies_in_its_range_95_times_of_100(n):
+    thresholds = np.sort(np.random.default_rng(n).random((2000, n)), axis=1)  # uniform scores are their own coverage
+    low, high = coverage_range(n)
+    rank = round(set_threshold(np.column_stack([1 - np.arange(1, n + 1) / n] * 2), np.zeros(n, int)) * n)
+    inside = (low <= thresholds[:, rank - 1]) & (thresholds[:, rank - 1] <= high)
+    assert 0.93 <= inside.mean() <= 0.97 and low < 0.9 < high
+    assert coverage_range(20) == pytest.approx((0.751, 0.988), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "coverage", "least"), [(8, 0.9, "9 images"), (0, 0.9, "9 images"), (50, 1.0, "infinitely"), (9, 0, "above 0")]
+)
+def test_too_few_images_for_a_coverage_are_refused(n, coverage, least):
+    with pytest.raises(ValueError, match=f"{n} images cannot state a coverage of {coverage}.*{least}"):
+        set_threshold(np.full((n, 2), 0.5), np.zeros(n, int), coverage)
+    with pytest.raises(ValueError, match=f"a coverage of {coverage}"):
+        coverage_range(n, coverage)

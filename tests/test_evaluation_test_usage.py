@@ -26,10 +26,8 @@ def counted(run):
 def test_a_run_alone_counts_its_own_evaluations_on_its_own_test_images(tmp_path):
     noted = ["training, seed 0", LOOK, "validation evaluation: explain", "test evaluation: evaluate on reef"]
     run = make_run(tmp_path / "out" / "run", noted=noted)
-    assert (
-        counted(run) == (1, 1)
-        and "(hash 1a2b3c4d) were evaluated once, by 1 run " in count_test_evaluations(run)["sentence"]
-    )
+    assert counted(run) == (1, 1)
+    assert "(hash 1a2b3c4d) were evaluated once, by 1 run " in count_test_evaluations(run)["sentence"]
     run.note("test evaluation: evaluate")
     assert counted(run) == (2, 1) and count_test_evaluations(run)["split_sha256"] == "1a2b3c4d5e"
     fresh = make_run(tmp_path / "fresh" / "run", noted=["training, seed 0"])
@@ -41,15 +39,12 @@ def test_runs_beside_it_and_those_of_experiments_and_the_best_of_a_search_count(
     make_run(tmp_path / "other", noted=[LOOK, "test evaluation: latent-noisy"])
     for cell in ("a", "b"):
         make_run(tmp_path / "experiment" / cell, noted=[LOOK])
-    experiment = Experiment.create(tmp_path / "experiment", "s", "S", ["a", "b"])
+    Experiment.create(tmp_path / "experiment", "s", "S", ["a", "b"])
     make_run(tmp_path / "search" / "best", noted=[LOOK])
     write_json(tmp_path / "search" / "search.json", {})
-    others = [
-        Run(experiment.cell_folder("b")),
-        Run(tmp_path / "search" / "best"),
-        make_run(experiment.folder / "a" / "teacher"),
-    ]
-    assert [counted(each) for each in (run, *others)] == [(6, 5)] * 4
+    make_run(tmp_path / "experiment" / "a" / "teacher")
+    for folder in ("run", "experiment/b", "search/best", "experiment/a/teacher"):
+        assert counted(Run(tmp_path / folder)) == (6, 5)
     assert "6 times, by 5 runs" in count_test_evaluations(run)["sentence"]
 
 
@@ -66,6 +61,4 @@ def test_another_split_another_folder_runs_deeper_down_and_broken_ones_do_not_co
 def test_a_contract_without_the_hash_counts_its_own_run_alone(tmp_path):
     run = make_run(tmp_path / "run", split="", noted=[LOOK])
     make_run(tmp_path / "other", split="", noted=[LOOK])
-    assert counted(run) == (1, 1) and count_test_evaluations(run)["sentence"].startswith(
-        "The test images were evaluated once"
-    )
+    assert counted(run) == (1, 1) and "test images were evaluated once" in count_test_evaluations(run)["sentence"]
