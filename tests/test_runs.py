@@ -33,10 +33,9 @@ def run(tmp_path):
 
 
 def test_an_existing_run_is_never_overwritten(run):
-    before = {path: path.read_bytes() for path in run.folder.iterdir()}
     with pytest.raises(ValueError, match="is a run already .*resume.*Größe 1"):
-        Run.create(run.folder, {"name": "another"}, CONTRACT, CATALOG)
-    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
+        Run.create(run.folder, {"name": "another"}, CONTRACT | {"demonstration": True}, CATALOG[:1])
+    assert run.read("recipe.json") == {"name": "tank"} and not run.demonstration and len(run.catalog) == 3
 
 
 def test_a_folder_killed_while_it_was_made_is_no_run(tmp_path, monkeypatch):
@@ -55,8 +54,7 @@ def test_a_folder_killed_while_it_was_made_is_no_run(tmp_path, monkeypatch):
 def test_the_model_of_a_run_is_loaded(run):
     with pytest.raises(ValueError, match="has no model.keras"):
         run.load_model()
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.save(run.path("model.keras"))
     values = np.float32([[1, 2, 3], [3, 2, 0]])
     np.testing.assert_array_equal(run.load_model()(values), model(values))
@@ -71,8 +69,8 @@ def test_notes_are_lines_with_the_time(run):
 
 
 def test_an_empty_folder_may_be_taken_and_a_file_may_not(tmp_path):
-    assert fresh_folder(tmp_path / "a" / "b").is_dir()
-    assert fresh_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    for _ in range(2):
+        assert fresh_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").touch()
     for taken in ("a", "file"):
         with pytest.raises(ValueError, match="exists and is not empty"):

@@ -11,17 +11,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from marinecv.evaluation import intervals
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.estimates import FEW_GROUPS, bootstrapped_fraction
-from marinecv.evaluation.intervals import (
-    effective_number,
-    expanded_interval,
-    fraction_interval,
-    mcnemar,
-    percentile_interval,
-    resampled_sums,
-    wilson,
-)
+from marinecv.evaluation.intervals import effective_number, expanded_interval, fraction_interval, resampled_sums, wilson
 from marinecv.evaluation.metrics import averages, classification_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.evaluation.seeds import compare_seeds
@@ -62,9 +55,8 @@ def image_sets(n, shares, right):
     rng, kinds = np.random.default_rng(1), len(shares)
     true = rng.choice(kinds, (SETS, n), p=shares)
     others = (true + rng.integers(1, kinds, (SETS, n))) % kinds
-    expected = np.diag(shares) * right + np.outer(shares, np.ones(kinds)) * (1 - np.eye(kinds)) * (1 - right) / (
-        kinds - 1
-    )
+    wrong = (1 - np.eye(kinds)) * (1 - right) / (kinds - 1)
+    expected = np.array(shares)[:, None] * (right * np.eye(kinds) + wrong)
     return true, np.where(rng.random((SETS, n)) < right, true, others), expected
 
 
@@ -152,7 +144,7 @@ def test_of_few_groups_the_interval_is_far_better_than_percentiles_and_the_words
     images, hits = group_sets(groups, 0.7, 0.3, uneven)
     n, values, replicates = images.sum(axis=0), hits.sum(axis=0) / images.sum(axis=0), accuracy_replicates(images, hits)
     units = [effective_number(of_set) for of_set in images.T]
-    plain = [low <= 0.7 <= high for low, high in map(percentile_interval, replicates.T)]
+    plain = [low <= 0.7 <= high for low, high in map(intervals.percentile_interval, replicates.T)]
     expanded = [low <= 0.7 <= high for low, high in map(expanded_interval, replicates.T, units)]
     assert np.mean(plain) < 0.89 and np.mean(expanded) > 0.93
     assert coverage_of(values, replicates, units, n, 0.7) > 0.93
@@ -165,23 +157,24 @@ def test_of_few_groups_the_interval_is_far_better_than_percentiles_and_the_words
     assert "few" not in enough["method"]
 
 
+def table_of(right):
+    """Predictions over crab and eel, right where `right` says so."""
+    true, ids = np.arange(len(right)) % 2, [f"{number}.jpg" for number in range(len(right))]
+    sure = np.eye(2)[np.where(right, true, 1 - true)] * 0.8 + 0.1
+    return make_table(ids, "test", [("crab", "eel")[kind] for kind in true], sure, ("crab", "eel"))
+
+
 def test_a_set_that_is_scored_gets_the_bounds_that_were_simulated():
-    rng = np.random.default_rng(5)
-    images, hits = group_sets(30, 0.8, 0.2, moderate)
-    images, hits = images[:, 0], hits[:, 0]
-    group = np.repeat(np.arange(30), images)
+    images, hits = (counts[:, 0] for counts in group_sets(30, 0.8, 0.2, moderate))
     right = np.concatenate([np.arange(n) < k for n, k in zip(images, hits, strict=True)])
-    true = rng.integers(0, 2, len(group))
-    shares = np.eye(2)[np.where(right, true, 1 - true)] * 0.8 + 0.1
-    ids = [f"{number}.jpg" for number in range(len(group))]
-    table = make_table(ids, ["test"] * len(ids), [("crab", "eel")[kind] for kind in true], shares, ("crab", "eel"))
-    found = classification_metrics(table, groups=dict(zip(ids, group, strict=True)))["accuracy"]
+    table, group = table_of(right), np.repeat(np.arange(30), images)
+    found = classification_metrics(table, groups=dict(zip(table["image_id"], group, strict=True)))["accuracy"]
     drawn = resampled_sums(np.column_stack([hits, images]), seed=0)
-    bounds = fraction_interval(right.mean(), drawn[:, 0] / drawn[:, 1], effective_number(images), len(ids))
+    bounds = fraction_interval(right.mean(), drawn[:, 0] / drawn[:, 1], effective_number(images), len(right))
     assert (found["low"], found["high"]) == pytest.approx(bounds, abs=1e-12) and found["groups"] == 30
 
 
-p_value = cache(mcnemar)
+p_value = cache(intervals.mcnemar)
 
 
 @pytest.mark.parametrize("discordant", [1, 5, 6, 10, 25, 60])
@@ -201,10 +194,8 @@ def test_two_equal_models_are_told_apart_over_groups_in_3_to_7_of_100_sets_and_f
     only_a, only_b, _ = np.moveaxis(rng.multinomial(images, apart), -1, 0)
     drawn = resampled_sums(np.hstack([only_a - only_b, images]), seed=0)
     replicates = drawn[:, :SETS] / drawn[:, SETS:]
-    bounds = np.array(
-        [expanded_interval(r, effective_number(size)) for r, size in zip(replicates.T, images.T, strict=True)]
-    )
-    over_groups = (bounds[:, 0] > 0) | (bounds[:, 1] < 0)
+    low, high = np.array([*map(expanded_interval, replicates.T, map(effective_number, images.T))]).T
+    over_groups = (low > 0) | (high < 0)
     over_images = [p_value(int(a), int(b)) < 0.05 for a, b in zip(only_a.sum(axis=0), only_b.sum(axis=0), strict=True)]
     assert 0.03 <= over_groups.mean() <= 0.07
     assert np.mean(over_images) > 0.15
@@ -214,17 +205,10 @@ def test_two_equal_models_are_told_apart_over_groups_in_3_to_7_of_100_sets_and_f
 def test_the_comparison_of_a_set_gives_the_bounds_that_were_simulated():
     rng = np.random.default_rng(8)
     group = np.repeat(np.arange(24), uneven(rng, 24))
-    ids = [f"{number}.jpg" for number in range(len(group))]
-    true = rng.integers(0, 2, len(ids))
-    tables = []
-    for _ in range(2):
-        right = rng.random(len(ids)) < rng.beta(4, 1, 24)[group]
-        shares = np.eye(2)[np.where(right, true, 1 - true)] * 0.8 + 0.1
-        names = [("crab", "eel")[kind] for kind in true]
-        tables.append(make_table(ids, ["test"] * len(ids), names, shares, ("crab", "eel")))
-    found = compare_runs(*tables, "test", groups=dict(zip(ids, group, strict=True)))
-    lead = [(t["true_class"] == t["predicted_class"]).to_numpy().astype(float) for t in tables]
-    sums = np.array([np.bincount(group, lead[0] - lead[1]), np.bincount(group)]).T
+    a, b = ((rng.random(len(group)) < rng.beta(4, 1, 24)[group]).astype(float) for _ in range(2))
+    first, second = table_of(a > 0), table_of(b > 0)
+    found = compare_runs(first, second, "test", groups=dict(zip(first["image_id"], group, strict=True)))
+    sums = np.array([np.bincount(group, a - b), np.bincount(group)]).T
     drawn = resampled_sums(sums, seed=0)
     bounds = expanded_interval(drawn[:, 0] / drawn[:, 1], effective_number(sums[:, 1]))
     assert (found["low"], found["high"]) == pytest.approx(bounds, abs=1e-12) and found["groups"] == 24
