@@ -61,24 +61,21 @@ def leakage_sentences(
     """
     rows = scores[scores["metric"] == "accuracy"].set_index(["subset", "split"])
     sentences, related = [], 0
-    for split in (split for images, split in rows.index if images == AS_SPLIT):
+    for split in (split for subset, split in rows.index if subset == AS_SPLIT):
         whole, alone = rows.loc[AS_SPLIT, split], rows.loc[WITHOUT, split]
         num_related = int(whole["n"] - alone["n"])
         related += num_related
-        other_text = f"{_figure(alone)} on the other {alone['n']}" if alone["n"] else "no other image is left"
-        sentences.append(
-            f"Train-test leakage: {num_related} of the {whole['n']} {split} images have a {kinds} in {train}. "
-            f"Accuracy: {whole['value']:.3f} on all; {other_text}."
-            if num_related
-            else f"No train-test leakage found: none of the {whole['n']} {split} images has a {kinds} in {train}."
-        )
+        images = f"the {whole['n']} {split} images"
+        sentence = f"No train-test leakage found: none of {images} has a {kinds} in {train}."
+        if num_related:
+            others = f"{_figure(alone)} on the other {alone['n']}" if alone["n"] else "no other image is left"
+            sentence = f"Train-test leakage: {num_related} of {images} have a {kinds} in {train}. "
+            sentence += f"Accuracy: {whole['value']:.3f} on all; {others}."
+        sentences.append(sentence)
     if (GROUPED, "all") in rows.index:
-        folds = _figure(rows.loc[GROUPED, "all"])
-        sentences.append(f"Cross-validated by groups of related images: {folds}.")
+        sentences.append(f"Cross-validated by groups of related images: {_figure(rows.loc[GROUPED, 'all'])}.")
     elif related and retrain:
-        sentences.append(
-            "For a score without leakage, evaluate with folds=5: cross-validation by groups of related images."
-        )
+        sentences.append("For a score without leakage, evaluate with folds=5, by groups of related images.")
     return sentences
 
 

@@ -83,10 +83,8 @@ def scored_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
     """
     rows = cells[(cells["split"] == split) & (cells["true_class"] != "")]
     if rows.empty:
-        raise ValueError(
-            f"No run of the curve has a labeled image in split {split!r}. Expected one of the splits "
-            f"{tuple(cells['split'].unique())}."
-        )
+        splits = tuple(cells["split"].unique())
+        raise ValueError(f"No run of the curve has a labeled image in split {split!r}. Expected one of {splits}.")
     rows = rows.sort_values([*CELL, "image_id"], ignore_index=True)
     expected = None
     for (line, labeled, seed), cell in rows.groupby(CELL):

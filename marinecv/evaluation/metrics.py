@@ -134,9 +134,8 @@ def worst_losses(predictions: pd.DataFrame, k: int = 12) -> pd.DataFrame:
     """
     labeled = _labeled(predictions)
     table = labeled[["image_id", "split", "true_class", "predicted_class"]].reset_index(drop=True)
-    table["p_true"] = _probability_of(labeled, "true_class")
-    table["p_predicted"] = _probability_of(labeled, "predicted_class")
-    table["loss"] = image_losses(labeled)
+    p_true, p_predicted = (_probability_of(labeled, name) for name in ("true_class", "predicted_class"))
+    table = table.assign(p_true=p_true, p_predicted=p_predicted, loss=image_losses(labeled))
     return table.sort_values("loss", ascending=False, kind="stable", ignore_index=True).head(k)
 
 
@@ -152,9 +151,7 @@ def _labeled(predictions: pd.DataFrame) -> pd.DataFrame:
         what = f"None of the {len(predictions)} rows has a true class" if len(predictions) else "There is no row"
         raise ValueError(f"{what}. Expected labeled images: check the split, or label them.")
     if unknown := {*labeled["true_class"], *labeled["predicted_class"]}.difference(class_names_of_table(labeled)):
-        raise ValueError(
-            f"Expected a column p_<class> for every class of the table. Received: none for {min(unknown)!r}."
-        )
+        raise ValueError(f"Expected a column p_<class> for every class. Received: none for {min(unknown)!r}.")
     return labeled
 
 

@@ -135,10 +135,10 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         made = make_table(*(table[key].tolist() for key in KEYS[:3]), probabilities, found, extra)
         other = made["predicted_class"] != table["predicted_class"]
         if other.any():
-            row = table[other].iloc[0]
+            image_id, split, _, received = table.loc[other, list(KEYS)].iloc[0]
             raise ValueError(
-                f"{row['image_id']} ({row['split']}) has the predicted class {row['predicted_class']!r}, and the "
-                f"largest probability for {made['predicted_class'][other].iloc[0]!r}. Expected the same class."
+                f"{image_id} ({split}) has the predicted class {received!r}, and the largest probability for "
+                f"{made['predicted_class'][other].iloc[0]!r}. Expected the same class."
             )
     except ValueError as error:
         fix = "Restore it from a copy; of a run, delete it and metrics.json, then resume the run."
@@ -149,19 +149,18 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
 def _check_rows(table: pd.DataFrame, probabilities: np.ndarray, class_names: Sequence[str]) -> None:
     """Raise ValueError for rows that are no predictions, and name the first of them."""
     with np.errstate(invalid="ignore"):
-        wrong = ~((probabilities >= 0).all(axis=1) & (abs(probabilities.sum(axis=1) - 1) < 1e-2))
-    problem = "are no probabilities"
-    fix = "Expected 0 to 1, sum 1. End the model with a softmax; if NaN, training diverged: lower the learning rate."
-    if not wrong.any():
-        wrong = ~table["true_class"].isin([*class_names, ""]).to_numpy()
-        problem, fix = "have an unknown class", f"Expected one of {tuple(class_names)}, or '' for no label."
-    if not wrong.any():
-        wrong = table.duplicated(["image_id", "split"]).to_numpy()
-        problem = "repeat an image of their split"
-        fix = "Expected one row an image: predict on a dataset that is neither repeated nor augmented."
-    if wrong.any():
-        first, values = table[wrong].iloc[0], probabilities[wrong][0].tolist()
-        raise ValueError(
-            f"{wrong.sum()} of {len(table)} rows {problem}; the first is {first['image_id']} ({first['split']}), class "
-            f"{first['true_class']!r}, {values!s:.80}. {fix}"
-        )
+        is_distribution = (probabilities >= 0).all(axis=1) & (abs(probabilities.sum(axis=1) - 1) < 1e-2)
+    softmax = "Expected 0 to 1, sum 1. End the model with a softmax; NaN: training diverged, lower the learning rate."
+    once = "Expected one row an image: predict on a dataset that is neither repeated nor augmented."
+    known = f"Expected one of {tuple(class_names)}, or '' for no label."
+    for wrong, problem, fix in (
+        (~is_distribution, "are no probabilities", softmax),
+        (~table["true_class"].isin([*class_names, ""]).to_numpy(), "have an unknown class", known),
+        (table.duplicated(["image_id", "split"]).to_numpy(), "repeat an image of their split", once),
+    ):
+        if wrong.any():
+            first, values = table[wrong].iloc[0], probabilities[wrong][0].tolist()
+            raise ValueError(
+                f"{wrong.sum()} of {len(table)} rows {problem}; the first is {first['image_id']} ({first['split']}), "
+                f"class {first['true_class']!r}, {values!s:.80}. {fix}"
+            )
