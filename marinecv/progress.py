@@ -59,9 +59,7 @@ def is_interactive() -> bool:
     if "IPKernelApp" in getattr(shell, "config", ()):
         return True
     are_terminals = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    return are_terminals and 0 not in shutil.get_terminal_size(
-        (0, 0)
-    )  # a terminal without a size is a log file, as in CI
+    return are_terminals and 0 not in shutil.get_terminal_size((0, 0))  # a log file in CI is a terminal without a size
 
 
 def duration(seconds: float) -> str:

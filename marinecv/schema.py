@@ -94,17 +94,15 @@ def build(cls: type[T], data: Any, what: object) -> T:
 
 
 def check_type(kind: Any, **argument: object) -> None:
-    """Raise ValueError where an argument is no object of a class: `of_type(Run, run=run)`."""
+    """Raise ValueError where an argument is no object of a class: `check_type(Run, run=run)`."""
     for name, value in argument.items():
         if not isinstance(value, kind):
-            raise ValueError(
-                f"Expected {name} of type {' or '.join(part.__name__ for part in get_args(kind) or (kind,))}. "
-                f"Received: {value!r:.60} ({type(value).__name__})."
-            )
+            expected = " or ".join(part.__name__ for part in get_args(kind) or (kind,))
+            raise ValueError(f"Expected {name} of type {expected}. Received: {value!r:.60} ({type(value).__name__}).")
 
 
 def check_choice(known: Collection, **argument: object) -> None:
-    """Raise ValueError, with the nearest choice, where an argument is none of `known`: `one_of(KINDS, kind="a")`."""
+    """Raise ValueError with the nearest one where an argument is none of `known`: `check_choice(KINDS, kind="a")`."""
     for name, value in argument.items():
         if value not in tuple(known):
             hint = did_you_mean(str(value), filter(None, known))

@@ -28,13 +28,9 @@ def make_tree(root, rng):
     """Draw class folders, a labels.csv or Roboflow's CSV, with or without splits, among other files."""
     layout = rng.choice(["folders", "labels_csv", "roboflow"])
     splits = ["train/", "val/"] if rng.random() < 0.5 and layout != "labels_csv" else [""]
-    places = [f"{split}{form.format(name)}" for split in splits for name in ("cat", "dog") for form in PLACES]
-    places = [
-        *rng.choice(places, 4),
-        *rng.choice(BESIDE, 2),
-        *(f"{split}{name}" for split in splits for name in ("cat", "dog")),
-    ]
-    for place in dict.fromkeys(places):
+    classes = [f"{split}{name}" for split in splits for name in ("cat", "dog")]
+    places = rng.choice([form.format(name) for name in classes for form in PLACES], 4)
+    for place in dict.fromkeys([*places, *rng.choice(BESIDE, 2), *classes]):
         (root / place).mkdir(parents=True, exist_ok=True)
         for name in rng.choice(NAMES, rng.integers(1, 4), replace=False):
             (root / place / name).write_bytes(PIXEL if rng.random() < 0.8 else b"words")
@@ -63,9 +59,7 @@ def test_image_rows_annotations_and_counted_files_are_all_files_of_200_trees(tmp
         files = [os.path.join(here, name) for here, _, names in os.walk(root) for name in names]
         rows = [path for path in images["path"] if os.path.lexists(path)]
         assert counts.total() == len(files) and counts[IMAGE] == len(rows) == len(set(rows))
-        assert counts[SYSTEM] == sum(
-            any(word in file for word in ("/.", "@", "$", "__MAC", "Thumbs")) for file in files
-        )
+        assert counts[SYSTEM] == sum(bool(re.search(r"/\.|@|\$|__MAC|Thumbs", file)) for file in files)
         assert counts[ANNOTATION] == sum(file.endswith(".csv") for file in files)
     assert min(layouts.values()) > 40
 

@@ -104,22 +104,18 @@ def test_another_piece_than_the_one_asked_for_is_not_appended(lie, body, tmp_pat
     assert got(body, tmp_path) == BODY and body.ranges[-2:] == ["bytes=5000-", None]
 
 
-@pytest.mark.parametrize(
-    ("length", "expected"), [("200001", None), (None, 200_000), ("many", 200_000), ("-5", 200_000), ("50000", 50_000)]
-)
-def test_a_length_that_is_not_true_gives_no_file_or_what_came(length, expected, body, tmp_path):
+@pytest.mark.parametrize("length", ["200001", None, "many", "-5", "50000"])
+def test_a_length_that_is_not_true_gives_no_file_or_what_came(length, body, tmp_path):
     body.headers = {"Content-Length": length}
-    if expected:
-        assert got(body, tmp_path) == BODY[:expected]
+    if length != "200001":
+        assert got(body, tmp_path) == BODY[: 50_000 if length == "50000" else None]
     else:
         with pytest.raises(ConnectionError, match="could not be downloaded"):
             got(body, tmp_path)
         assert not (tmp_path / "got" / "a.bin").exists()
 
 
-@pytest.mark.parametrize(
-    ("errors", "reason"), [([404], "answers 404 .* --from FILE"), ([416] * 3, "416"), ([503, 503], "")]
-)
+@pytest.mark.parametrize(("errors", "reason"), [([404], "answers 404 .* --from"), ([416] * 3, "416"), ([503] * 2, "")])
 def test_a_refusal_is_not_tried_again_and_a_busy_server_is(errors, reason, body, tmp_path):
     body.errors = errors
     if reason:
@@ -178,21 +174,14 @@ def test_google_drive_is_asked_with_a_time_limit_and_retries(tank, tank_zip, mon
     assert asked["id"] == "abc" and asked["timeout"] and asked["retries"] and asked["resume"]
 
 
-@pytest.mark.parametrize(
-    ("error", "kind", "reason"),
-    [
-        (gdown.exceptions.FileURLRetrievalError("too many users"), ConnectionError, "too many users.*--from FILE"),
-        (OSError(28, "No space left on device"), OSError, "No space left"),  # no fault of the network
-    ],
-)
-def test_a_refusal_of_google_drive_and_a_full_disk_are_told_apart(error, kind, reason, tmp_path, monkeypatch):
-    def refuse(**_):
-        raise error
-
-    monkeypatch.setattr(gdown, "download", refuse)
-    with pytest.raises(kind, match=reason) as raised:
+def test_a_refusal_of_google_drive_and_a_full_disk_are_told_apart(tmp_path, monkeypatch):
+    refusal, full = gdown.exceptions.FileURLRetrievalError("too many users"), OSError(28, "No space left on device")
+    monkeypatch.setattr(gdown, "download", Mock(side_effect=[refusal, full]))
+    with pytest.raises(ConnectionError, match="too many users.*--from FILE"):
         download_from_drive("abc", tmp_path / "a.zip", silent)
-    assert isinstance(raised.value, ConnectionError) == (kind is ConnectionError)
+    with pytest.raises(OSError, match="No space left") as raised:
+        download_from_drive("abc", tmp_path / "a.zip", silent)
+    assert raised.value is full
 
 
 def test_a_fetched_set_lies_in_the_store_complete_and_alone(tank, server):
@@ -207,13 +196,7 @@ def test_a_fetched_set_lies_in_the_store_complete_and_alone(tank, server):
     assert "already in" in lines[-1]
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_a_local_copy_is_verified_too(tank, roboflow_folder, tank_zip, kind):
-    manifest = fetch(tank, str(roboflow_folder if kind == "folder" else tank_zip))
-    assert len(read_catalog(manifest)) == 12 and roboflow_folder.exists()
-
-
-def test_other_pictures_or_labels_are_not_taken_for_these(tank, roboflow_folder):
+def test_other_pictures_or_labels_are_not_taken_for_these(tank, roboflow_folder, tank_zip):
     table = roboflow_folder / "train" / "_annotations.csv"
     text = table.read_text()
     table.write_text("".join(text.splitlines(keepends=True)[:-1]))
@@ -227,7 +210,8 @@ def test_other_pictures_or_labels_are_not_taken_for_these(tank, roboflow_folder)
     victim.unlink()
     with pytest.raises(ValueError, match="which is missing"):
         fetch(tank, str(roboflow_folder))
-    assert not cache_path("data", "tank").exists()
+    assert not cache_path("data", "tank").exists() and roboflow_folder.exists()
+    assert len(read_catalog(fetch(tank, str(tank_zip)))) == 12
 
 
 @pytest.mark.parametrize("content", [b"no zip at all", "cut", "climbs"])

@@ -56,6 +56,9 @@ READER = Reader(
 '''
 
 
+BOXES = (0, 7, [1, 2, 10, 20]), (0, 9, [0, 0, 5, 5]), (2, 9, [60, 0, 10, 48])
+
+
 @pytest.fixture
 def coco_folder(tmp_path, monkeypatch):
     """A folder in a format that a module beside the readers, planted for this test, reads."""
@@ -69,11 +72,7 @@ def coco_folder(tmp_path, monkeypatch):
     table = {
         "images": [{"id": number, "file_name": name} for number, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg"))],
         "categories": [{"id": 7, "name": "crab"}, {"id": 9, "name": "ray"}],
-        "annotations": [
-            {"image_id": 0, "category_id": 7, "bbox": [1, 2, 10, 20]},
-            {"image_id": 0, "category_id": 9, "bbox": [0, 0, 5, 5]},
-            {"image_id": 2, "category_id": 9, "bbox": [60, 0, 10, 48]},
-        ],
+        "annotations": [{"image_id": i, "category_id": kind, "bbox": box} for i, kind, box in BOXES],
     }
     (root / "instances.json").write_text(json.dumps(table), encoding="utf-8")
     yield root.parent

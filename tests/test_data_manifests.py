@@ -10,12 +10,7 @@ import pytest
 from marinecv.data import manifests
 from marinecv.data.cache_dir import cache_path
 from marinecv.data.layouts import find_layout
-from marinecv.data.manifests import (
-    list_manifests,
-    load_manifest,
-    manifest_folder,
-    manifest_of_folder,
-)
+from marinecv.data.manifests import list_manifests, load_manifest, manifest_folder, manifest_of_folder
 
 MINIMAL = 'name = "tank"\nlayout = "roboflow"\n'
 
@@ -146,9 +141,7 @@ def test_coco_and_pascal_voc_are_named_in_the_refusal(tmp_path, files, kind):
     assert (f"this looks like {kind} (" in str(error.value)) == bool(kind)
 
 
-@pytest.mark.parametrize(
-    "place", ["images", "Images/", "JPEGImages", "labels", "train", "train/Images", "training_set"]
-)
+@pytest.mark.parametrize("place", ["images", "Images/", "JPEGImages", "labels", "train", "train/Images"])
 def test_a_folder_of_images_alone_is_no_class(tmp_path, place):
     write(tmp_path / place / "a.jpg")
     write(tmp_path / "README.txt")

@@ -137,7 +137,7 @@ def test_a_killed_pack_goes_on(stop, tank, tmp_path, monkeypatch):
         written.append(path.with_suffix(".tfrecord"))
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(room, "write_columns", write)
+        patched.setattr(room.shards, "write_columns", write)
         packed(tank, folder)
     with pytest.raises(ValueError, match="is not complete"):
         manifest_of_folder(folder)
@@ -281,13 +281,12 @@ def test_training_from_a_pack_gives_the_very_same_predictions(tank, tmp_path, ca
     shutil.copytree(tank.root / "train", tmp_path / "elsewhere" / "test")  # whose images were all trained on
     said = []
     for name, place in (("folder", tank.root), ("packed", tmp_path / "pack")):
-        words = ["--data-dir", str(place), "--epochs", "2", "--image-size", "32", "--output-dir", str(tmp_path / name)]
+        run = str(tmp_path / name)
+        words = ["--data-dir", str(place), "--epochs", "2", "--image-size", "32", "--output-dir", run]
         assert main(["pretrain", *words]) == 0
         capsys.readouterr()
-        assert (
-            main(["evaluate", str(tmp_path / name), "--data-dir", str(tmp_path / "elsewhere"), "--split", "test"]) == 0
-        )
-        said.append(capsys.readouterr().out.replace(str(tmp_path / name), "RUN"))
+        assert main(["evaluate", run, "--data-dir", str(tmp_path / "elsewhere"), "--split", "test"]) == 0
+        said.append(capsys.readouterr().out.replace(run, "RUN"))
     for table in ("predictions.csv", "split.csv", "related.csv", "leakage.csv"):
         assert (tmp_path / "packed" / table).read_bytes() == (tmp_path / "folder" / table).read_bytes()
     assert "test images have a copy" in said[0] and said[1] == said[0]

@@ -1,22 +1,19 @@
-"""Splits: each image is in one, the seed decides, groups stay whole, published and written splits are followed."""
+"""Splits, folds, groups, calibration sets and label fractions: the seed decides, groups stay whole."""
 
 from hashlib import sha256
 
+import numpy as np
 import pandas as pd
 import pytest
-from scenes import catalog_of_classes, links_of
+from scenes import catalog_of_classes, catalog_of_splits, links_of
 
-from marinecv.data.groups import leave_out_duplicates, related_in_train
+from marinecv.choices import SPLITS
+from marinecv.data.groups import group_catalog, leave_out_duplicates, related_in_train
+from marinecv.data.layouts import folder_splits
+from marinecv.data.splits.calibration import calibration_mask
+from marinecv.data.splits.label_fractions import keep_labels, keep_unlabeled, labeled_rows
 from marinecv.data.splits.partition import allocate
-from marinecv.data.splits.split_catalog import (
-    NOT_LISTED,
-    default_split_by,
-    folder_splits,
-    kfold,
-    save_split,
-    split_catalog,
-    write_split,
-)
+from marinecv.data.splits.split_catalog import default_split_by, kfold, save_split, split_catalog, write_split
 
 
 def counts(catalog):
@@ -46,18 +43,9 @@ def test_names_of_folders_are_splits_by_what_stands_beside_them(names, splits):
     assert tuple(map(folder_splits(names).get, names)) == splits
 
 
-@pytest.mark.parametrize(
-    ("total", "weights", "parts"),
-    [
-        (100, [0.7, 0.15, 0.15], [70, 15, 15]),
-        (4, [0.7, 0.15, 0.15], [2, 1, 1]),
-        (2, [0.7, 0.15, 0.15], [1, 1, 0]),
-        (5, [90, 5, 5], [3, 1, 1]),
-        (0, [1, 1], [0, 0]),
-    ],
-)
-def test_parts_are_whole_numbers_and_at_least_one_where_there_are_enough(total, weights, parts):
-    assert allocate(total, weights) == parts
+def test_parts_are_whole_numbers_and_at_least_one_where_there_are_enough():
+    assert [allocate(total, [0.7, 0.15, 0.15]) for total in (100, 4, 2)] == [[70, 15, 15], [2, 1, 1], [1, 1, 0]]
+    assert allocate(5, [90, 5, 5]) == [3, 1, 1] and allocate(0, [1, 1]) == [0, 0]
 
 
 @pytest.mark.parametrize("split_by", ["random", "stratified", "grouped"])
@@ -72,30 +60,20 @@ def test_every_image_falls_in_one_split_and_the_seed_decides(split_by):
     assert not split.equals(split_catalog(catalog, split_by, seed=4))
 
 
-def test_a_stratified_fifth_is_rounded_down_in_each_class():
-    totals = {"butterfly": 2112, "cat": 1668, "chicken": 3098, "elephant": 1446, "spider": 4821}
-    split = split_catalog(catalog_of_classes(**totals), "stratified", fractions=(0.8, 0.2, 0.0))
-    validation = split[split["split"] == "validation"]["class_name"].value_counts()
-    assert validation.to_dict() == {"butterfly": 422, "cat": 333, "chicken": 619, "elephant": 289, "spider": 964}
-    assert counts(split) == {"train": 13145 - 2627, "validation": 2627}
-
-
 @pytest.mark.parametrize(
-    ("fractions", "total", "parts"),
+    ("fractions", "expected"),
     [
-        ((0.7, 0.15, 0.15), 100, [70, 15, 15]),
-        ((0.7, 0.15, 0.15), 3, [1, 1, 1]),
-        ((0.7, 0.15, 0.15), 6, [4, 1, 1]),
-        ((0.7, 0.15, 0.15), 19, [15, 2, 2]),
-        ((0.8, 0.2, 0.0), 4, [3, 1, 0]),
-        ((0.8, 0.2, 0.0), 1, [1, 0, 0]),
-        ((0.71, 0.29, 0.0), 100, [71, 29, 0]),
-        ((0.01, 0.98, 0.01), 3, [1, 1, 1]),
+        ((0.7, 0.15, 0.15), {"eel": [70, 15, 15], "ray": [1, 1, 1], "crab": [4, 1, 1], "auk": [15, 2, 2]}),
+        ((0.8, 0.2, 0.0), {"eel": [3, 1, 0], "ray": [1335, 333, 0], "crab": [1, 0, 0]}),
+        ((0.71, 0.29, 0.0), {"eel": [71, 29, 0]}),
+        ((0.01, 0.98, 0.01), {"eel": [1, 1, 1]}),
     ],
 )
-def test_a_class_gives_whole_images_and_at_least_one_where_there_are_enough(fractions, total, parts):
-    split = split_catalog(catalog_of_classes(eel=total), "stratified", fractions=fractions)["split"]
-    assert [(split == name).sum() for name in ("train", "validation", "test")] == parts
+def test_a_class_gives_whole_images_and_at_least_one_where_there_are_enough(fractions, expected):
+    catalog = catalog_of_classes(**{name: sum(parts) for name, parts in expected.items()})
+    split = split_catalog(catalog, "stratified", fractions=fractions)
+    found = pd.crosstab(split["class_name"], split["split"]).reindex(columns=SPLITS, fill_value=0)
+    assert found.T.to_dict("list") == expected
 
 
 @pytest.mark.parametrize("split_by", ["random", "stratified", "grouped", "published"])
@@ -105,9 +83,7 @@ def test_without_a_fraction_for_test_there_is_none(split_by):
     assert counts(split) == {"train": 80, "validation": 20}
 
 
-@pytest.mark.parametrize(
-    ("groups", "fractions"), [(2, (0.5, 0.5, 0.0)), (3, (0.7, 0.15, 0.15)), (7, (0.7, 0.15, 0.15))]
-)
+@pytest.mark.parametrize(("groups", "fractions"), [(2, (0.5, 0.5, 0.0)), *((n, (0.7, 0.15, 0.15)) for n in (3, 7))])
 def test_groups_stay_whole_and_fill_all_splits(groups, fractions):
     split = split_catalog(catalog_of_classes(groups=groups, eel=50, ray=30), "grouped", fractions=fractions)
     assert_groups_are_whole(split)
@@ -211,7 +187,7 @@ def test_images_that_a_split_file_does_not_name_are_rows_that_say_so(tmp_path):
     (tmp_path / "a.csv").write_text("split,image_id\nVal,000.jpg\ntest,002.jpg\n")
     split = split_catalog(catalog, tmp_path / "a.csv").sort_values("image_id")
     assert split["split"].tolist() == ["validation", "", "", ""]
-    assert split["problem"].tolist() == ["", NOT_LISTED, "no box", NOT_LISTED]
+    assert split["problem"].tolist() == ["", "is not in the split file", "no box", "is not in the split file"]
 
 
 @pytest.mark.parametrize(
@@ -293,10 +269,8 @@ def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows():
     assert "left out of train: 2 near-duplicates" in said[1]
     rows = split.set_index("image_id")
     out = rows.loc[[train[0], train[1]]]
-    assert list(out["split"]) == ["", ""] and list(out["problem"]) == [
-        f"near-duplicate of {test[0]} in test",
-        f"near-duplicate of {validation[1]} in validation",
-    ]
+    reasons = [f"near-duplicate of {test[0]} in test", f"near-duplicate of {validation[1]} in validation"]
+    assert list(out["split"]) == ["", ""] and list(out["problem"]) == reasons
     others = rows.drop(out.index)
     assert (others["problem"] == "").all() and others["split"].equals(before.drop(out.index).loc[others.index])
     again = split_catalog(tree, save_split(split, "tree-grouped"), links=links).set_index("image_id")
@@ -315,3 +289,188 @@ def test_a_depth_at_which_duplicates_leave_a_class_out_of_train_is_not_used():
     split = split_catalog(tree, "grouped", links=links, log=said.append)
     assert set(split[split["class_name"] == "cat"]["split"]) == {"train"} and (split["problem"] == "").all()
     assert "no depth of sub-folders leaves every class in train" in said[0]
+
+
+@pytest.mark.parametrize(("by", "k"), [("stratified", 2), ("stratified", 5), ("grouped", 5), ("grouped", 20)])
+def test_each_usable_image_is_validation_exactly_once(by, k):
+    catalog = catalog_of_classes(groups=20, eel=141, ray=60)
+    catalog.loc[7, "problem"] = "no box"
+    folds = kfold(catalog, k, seed=3, by=by)
+    assert len(folds) == k
+    in_validation = [image_id for fold in folds for image_id in fold["image_id"][fold["split"] == "validation"]]
+    assert sorted(in_validation) == sorted(set(catalog["image_id"]) - {"007.jpg"})
+    for fold in folds:
+        assert sorted(fold["image_id"]) == sorted(catalog["image_id"])
+        assert fold.set_index("image_id").loc["007.jpg", "split"] == "" and fold["split"].nunique() == 3
+        assert by != "grouped" or (fold.query("split != ''").groupby("group")["split"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("by", ["stratified", "grouped"])
+def test_the_seed_decides_and_the_order_of_the_images_does_not(by):
+    catalog = catalog_of_classes(groups=12, eel=40, ray=20)
+    first, turned, other = kfold(catalog, 4, 0, by), kfold(catalog[::-1], 4, 0, by), kfold(catalog, 4, 1, by)
+    for fold, same in zip(first, turned, strict=True):
+        pd.testing.assert_frame_equal(fold, same)
+    assert not any(fold.equals(another) for fold, another in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_classes_and_folds_are_even_within_one(k):
+    folds = kfold(catalog_of_classes(eel=101, ray=33, crab=2), k)
+    in_validation = [fold[fold["split"] == "validation"]["class_name"].value_counts() for fold in folds]
+    counts = pd.DataFrame(in_validation).fillna(0)
+    assert ((counts.max() - counts.min()) <= 1).all()
+    assert counts.sum(axis=1).max() - counts.sum(axis=1).min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 3, "by": "color"}, "Expected by to be one of .*'stratified', 'grouped'.*color"),
+        ({"k": 1}, "9 usable images for 1 folds"),
+        ({"k": 10}, "9 usable images for 10 folds"),
+        ({"k": 3, "by": "grouped"}, "there are 2 groups. .* at least 3"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        kfold(catalog_of_classes(groups=2, eel=9), **options)
+
+
+def groups_of(catalog, links):
+    grouped = group_catalog(catalog, links)
+    assert group_catalog(grouped, links).equals(grouped)
+    return dict(zip(grouped["image_id"], grouped["group"], strict=True))
+
+
+def test_copies_near_copies_and_blocks_are_followed_and_neighbors_are_not():
+    links = links_of(("b", "c", "copy"), ("c", "d", "near copy"), ("d", "a", "block"), ("d", "e", "neighbor"))
+    catalog = catalog_of_splits(dict.fromkeys("abcde", ""))
+    assert groups_of(catalog, links) == {**dict.fromkeys("abcd", "a"), "e": "e"}  # named after the first image
+
+
+def test_images_with_a_group_keep_it_whatever_pairs_cross_it():
+    catalog = catalog_of_splits(dict.fromkeys("abcdef", ""), groups=dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2"))
+    links = links_of(("b", "c", "near copy"), ("e", "f", "copy"), ("a", "f", "copy"))
+    assert groups_of(catalog, links) == dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2", e="e", f="e")
+
+
+def test_unusable_images_get_no_group_and_link_nothing():
+    catalog = catalog_of_splits(dict.fromkeys("abc", ""), problems={"b": "cannot be read"})
+    links = links_of(("a", "b", "copy"), ("b", "c", "copy"), ("a", "elsewhere", "copy"))
+    assert groups_of(catalog, links) == {"a": "a", "b": "", "c": "c"}
+    assert groups_of(catalog[1:2], links_of()) == {"b": ""}
+
+
+def test_images_related_to_a_train_image_are_listed_whichever_comes_first_copies_on_top():
+    catalog = catalog_of_splits(dict(a="train", b="test", c="validation", d="train", e="test"))
+    links = links_of(("a", "b", "neighbor"), ("c", "d", "copy"), ("a", "d", "copy"), ("b", "e", "near copy"))
+    expected = [["c", "validation", "d", "copy", 0.9], ["b", "test", "a", "neighbor", 0.9]]
+    assert related_in_train(catalog, links).to_numpy().tolist() == expected
+
+
+def test_blocks_and_unusable_images_are_no_leakage():
+    catalog = catalog_of_splits(dict(a="train", b="test", c="test"), problems={"c": "broken"})
+    pairs = related_in_train(catalog, links_of(("a", "b", "block"), ("a", "c", "copy")))
+    assert pairs.empty and list(pairs) == ["image_id", "split", "related_image", "kind", "similarity"]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 1 / 3, 0.5, 0.8])
+def test_the_fraction_is_met_to_one_image_in_all_and_of_each_class(fraction):
+    rows = catalog_of_classes(split="validation", crab=31, eel=7, ray=22)
+    mask = calibration_mask(rows, fraction)
+    assert abs(mask.sum() - fraction * 60) < 1
+    for _, of_class in mask.groupby(rows["class_name"]):
+        assert abs(of_class.sum() - fraction * len(of_class)) <= 1
+
+
+def test_only_usable_images_of_validation_are_held_out_and_none_without_a_fraction():
+    rows = catalog_of_classes(crab=9, eel=9).assign(split=["validation"] * 9 + ["train"] * 9)
+    rows.loc[:2, "problem"] = "no box"
+    mask = calibration_mask(rows, 0.99)
+    assert list(mask.index) == list(rows.index)
+    assert set(rows.index[mask]) < set(range(3, 9))
+    assert not calibration_mask(rows, 0.0).any()
+
+
+def test_the_order_of_rows_does_not_matter_and_the_seed_does():
+    rows = catalog_of_classes(split="validation", crab=30, eel=30)
+    mask, mixed = calibration_mask(rows, 0.4, 7), calibration_mask(rows.sample(frac=1, random_state=1), 0.4, 7)
+    assert mixed.sort_index().equals(mask) and not mask.equals(calibration_mask(rows, 0.4, 8))
+
+
+def test_groups_are_held_out_whole_unless_they_have_one_image_each_or_some_rows_have_none():
+    rows = catalog_of_classes(6, "validation", crab=30, eel=30)
+    mask = calibration_mask(rows, 1 / 3)
+    assert mask.sum() == 20 and set(mask.groupby(rows["group"]).mean()) == {0.0, 1.0}
+    single = catalog_of_classes(18, "validation", crab=9, eel=9)
+    assert calibration_mask(single, 1 / 3).equals(calibration_mask(single.assign(group=""), 1 / 3))
+    partly = catalog_of_classes(2, "validation", crab=9, eel=9)
+    partly.loc[0, "group"] = ""
+    mask = calibration_mask(partly, 1 / 3)
+    assert mask.sum() == 6 and np.ptp(mask.groupby(partly["group"]).mean()) > 0
+
+
+FRACTIONS = (0.001, 0.1, 0.25, 0.3, 0.5, 0.75, 0.999, 1.0)
+TRAIN = {"eel": 37, "ray": 12, "crab": 1}
+BROKEN = ["005.jpg", "040.jpg"]
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    """50 train images of which two cannot be used, and five of each class in validation and test."""
+    train = catalog_of_classes(split="train", **TRAIN)
+    train.loc[train["image_id"].isin(BROKEN), "problem"] = "truncated"
+    others = [catalog_of_classes(split=split, **dict.fromkeys(TRAIN, 5)) for split in ("validation", "test")]
+    others = [part.assign(image_id=f"{number}" + part["image_id"]) for number, part in enumerate(others)]
+    return pd.concat([train, *others], ignore_index=True)
+
+
+def ids(catalog, rows):
+    return set(catalog["image_id"][rows])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fractions_are_nested_and_of_each_class_to_one_image(catalog, seed):
+    labeled = [labeled_rows(catalog, fraction, seed) for fraction in FRACTIONS]
+    assert all((smaller <= larger).all() for smaller, larger in zip(labeled, labeled[1:], strict=False))
+    usable = (catalog["split"] == "train") & (catalog["problem"] == "")
+    assert labeled[-1].equals(usable)
+    totals = catalog[usable]["class_name"].value_counts()
+    for fraction, rows in zip(FRACTIONS, labeled, strict=True):
+        counts = catalog[rows]["class_name"].value_counts()
+        assert set(counts.index) == set(TRAIN)
+        for name, count in counts.items():
+            assert abs(count - fraction * totals[name]) <= (0.5 if fraction * totals[name] >= 1 else 1)
+
+
+def test_the_seed_decides_and_the_order_of_the_rows_does_not(catalog):
+    one = labeled_rows(catalog, 0.3, seed=7)
+    assert one.dtype == bool and one.index.equals(catalog.index)
+    assert ids(catalog, one) != ids(catalog, labeled_rows(catalog, 0.3, seed=8))
+    shuffled = catalog.sample(frac=1, random_state=0)
+    pd.testing.assert_series_equal(labeled_rows(shuffled, 0.3, seed=7).sort_index(), one)
+    renumbered = shuffled.reset_index(drop=True)
+    assert ids(renumbered, labeled_rows(renumbered, 0.3, seed=7)) == ids(catalog, one)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.75])
+def test_labeled_and_unlabeled_images_partition_train(catalog, fraction):
+    before = catalog.copy()
+    labeled, unlabeled = keep_labels(catalog, fraction, seed=2), keep_unlabeled(catalog, fraction, seed=2)
+    pd.testing.assert_frame_equal(catalog, before)
+    train = catalog["split"] == "train"
+    for part in (labeled, unlabeled):  # nothing but the split of train images changes
+        pd.testing.assert_frame_equal(part.drop(columns="split"), catalog.drop(columns="split"))
+        assert part["split"][~train].equals(catalog["split"][~train]) and set(part["split"][train]) == {"train", ""}
+    assert ((labeled["split"] == "train") ^ (unlabeled["split"] == "train"))[train].all()
+    assert ids(catalog, labeled["split"] == "train") == ids(catalog, labeled_rows(catalog, fraction, seed=2))
+
+
+def test_a_fraction_out_of_range_or_without_an_unlabeled_image_is_refused(catalog):
+    for fraction in (0, -0.1, 1.01, float("nan")):
+        with pytest.raises(ValueError, match="above 0 and at most 1. Received: "):
+            labeled_rows(catalog, fraction)
+    for fraction in (1.0, 0.999):
+        with pytest.raises(ValueError, match="100% of the labels no train image is without one"):
+            keep_unlabeled(catalog, fraction)

@@ -59,6 +59,8 @@ def refused(path, reason):
 
 
 MOBILENET = {"backbone": "mobilenet", "weights": None, "alpha": 0.25}
+LARGE = [{"backbone": name, "weights": None} for name in ("inceptionv3", "resnet50", "efficientnetb4")]
+LARGE = [pytest.param(backbone_classifier, options, "float32", marks=pytest.mark.slow) for options in LARGE]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +72,7 @@ MOBILENET = {"backbone": "mobilenet", "weights": None, "alpha": 0.25}
         (backbone_classifier, MOBILENET, "mixed_float16"),
         (backbone_classifier, {"backbone": "mobilenetv2", "weights": None, "alpha": 0.35, "pooling": "max"}, "float32"),
         (backbone_classifier, {"weights": None, "pooling": "avg_max"}, "float32"),
-        *(
-            pytest.param(backbone_classifier, {"backbone": name, "weights": None}, "float32", marks=pytest.mark.slow)
-            for name in ("inceptionv3", "resnet50", "efficientnetb4")
-        ),
+        *LARGE,
     ],
 )
 def test_our_models_load_and_predict_the_same(build, options, policy_name, tmp_path):
@@ -108,14 +107,11 @@ def test_a_lambda_is_refused_whatever_the_session_allows(tmp_path, monkeypatch):
 
 ENTRIES = [  # module, class, and what more stands in the entry
     ("keras.layers", "TFSMLayer", {"config": {"filepath": "/x"}}),
-    ("keras.layers", "TorchModuleWrapper", {}),
-    ("keras.layers", "JaxLayer", {}),
-    ("keras.layers", "FlaxLayer", {}),
+    *(("keras.layers", name, {}) for name in ("TorchModuleWrapper", "JaxLayer", "TextVectorization", ["Dense"])),
     (None, "__lambda__", {"config": {"value": "AAAA"}}),
     ("os", "__typespec__", {"spec_name": "x", "config": []}),
     ("os", "__tensor__", {}),
     ("keras.layers", "StringLookup", {"config": {"vocabulary": "/x"}}),
-    ("keras.layers", "TextVectorization", {}),
     ("keras.src.layers.preprocessing.index_lookup", "IndexLookup", {}),
     ("os", "System", {}),
     ("keras_hub.models", "Backbone", {}),
@@ -124,7 +120,6 @@ ENTRIES = [  # module, class, and what more stands in the entry
     ("keras.utils", "function", {"config": "get_file"}),
     ("posix", "function", {"config": "system"}),
     (None, "Dense", {}),
-    ("keras.layers", ["Dense"], {}),
 ]
 
 
@@ -214,29 +209,18 @@ def test_other_formats_are_refused_by_their_first_bytes(good, tmp_path, monkeypa
         load_model(tmp_path / "none.keras")
 
 
-def external_link(file):
-    file["x"] = h5py.ExternalLink("/etc/passwd", "/")
+VIRTUAL = h5py.VirtualLayout((10,), "u1")
+VIRTUAL[:] = h5py.VirtualSource("/etc/passwd", "x", (10,))
+FAULTS = [
+    lambda file: file.update({"x": h5py.ExternalLink("/etc/passwd", "/")}),
+    lambda file: file.update({"x": h5py.SoftLink("/layers")}),
+    lambda file: file.create_dataset("x", (10,), "u1", external=[("/etc/passwd", 0, 10)]),
+    lambda file: file.create_virtual_dataset("x", VIRTUAL),
+    lambda file: file.create_dataset("x", (10**9,), "f8", chunks=(1000,), compression="gzip"),  # which swells
+]
 
 
-def soft_link(file):
-    file["x"] = h5py.SoftLink("/layers")
-
-
-def external_storage(file):
-    file.create_dataset("x", (10,), "u1", external=[("/etc/passwd", 0, 10)])
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((10,), "u1")
-    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (10,))
-    file.create_virtual_dataset("x", layout)
-
-
-def swelling(file):
-    file.create_dataset("x", (10**9,), "f8", chunks=(1000,), compression="gzip")
-
-
-@pytest.mark.parametrize("fault", [external_link, soft_link, external_storage, virtual, swelling])
+@pytest.mark.parametrize("fault", FAULTS, ids=["external link", "soft link", "external storage", "virtual", "swelling"])
 def test_weights_that_name_other_files_or_swell_are_refused(fault, good, tmp_path):
     with h5py.File(tmp_path / "x.weights.h5", "w") as file:
         fault(file)
@@ -256,21 +240,14 @@ def mobilenet(**options):
     return keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3), **options)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("mine.weights.h5", b"<html>not found</html>", "into mobilenet"),
-        ("mine.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 500, "into mobilenet"),
-        ("mine.weights.h5", None, "into mobilenet"),
-        ("mine.h5", None, "into mobilenet: .* at the same alpha"),
-    ],
-)
-def test_a_weights_file_that_is_none_or_of_another_network_is_refused(name, content, reason, tmp_path):
-    if content is None:
-        mobilenet(alpha=0.5).save_weights(tmp_path / "other.weights.h5")
-        content = (tmp_path / "other.weights.h5").read_bytes()
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=reason) as error:
+WEIGHTS = {"page.weights.h5": b"<html>not found</html>", "cut.weights.h5": b"\x89HDF\r\n\x1a\n" + b"x" * 500}
+
+
+@pytest.mark.parametrize("name", [*WEIGHTS, "other.weights.h5", "other.h5"])
+def test_a_weights_file_that_is_none_or_of_another_network_is_refused(name, tmp_path):
+    mobilenet(alpha=0.5).save_weights(tmp_path / "half.weights.h5")
+    (tmp_path / name).write_bytes(WEIGHTS.get(name) or (tmp_path / "half.weights.h5").read_bytes())
+    with pytest.raises(ValueError, match="into mobilenet: .* at the same alpha") as error:
         backbone_classifier((32, 32, 3), 3, **MOBILENET | {"weights": str(tmp_path / name)})
     assert str(tmp_path / name) in str(error.value)
 
@@ -288,10 +265,7 @@ DANGER = re.compile(
     r"|enable_unsafe_deserialization|allow_pickle=True|shell=True|safe_mode=False|(saving|models)\.load_model\(",
     re.MULTILINE,
 )
-SCRIPTS = {
-    "marinecv/recipes/keras_script.py",
-    "marinecv/report/reconstruction_page.py",
-}  # for users, of their own models
+SCRIPTS = {f"marinecv/{name}.py" for name in ("recipes/keras_script", "report/reconstruction_page")}  # for own models
 
 
 def test_nothing_of_ours_unpickles_evaluates_or_asks_a_shell():

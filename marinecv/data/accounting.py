@@ -23,9 +23,8 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
     phrases = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MAX_KINDS_SHOWN]]
     if other_kinds := kinds[MAX_KINDS_SHOWN:]:
-        phrases.append(
-            f"{sum(counts[kind] for kind in other_kinds):,} files in {len(other_kinds)} other kinds and folders"
-        )
+        num_files = sum(counts[kind] for kind in other_kinds)
+        phrases.append(f"{num_files:,} files in {len(other_kinds)} other kinds and folders")
     system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
     unread = "; ".join(filter(None, (", ".join(phrases), system)))
     return list(filter(None, (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")))
@@ -34,10 +33,8 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     """Count every file below the folder of a data set; a link to a folder counts as a file and is not followed.
 
-    Returns:
-        The number of files that are an `IMAGE` with a row in `images`, an `ANNOTATION` that was read (the shards of a
-        pack are annotations), a `SYSTEM` file such as `.DS_Store`, and of each other kind: a suffix, or a folder with
-        images in which nothing was read.
+    The kinds are `IMAGE` with a row in `images`, `ANNOTATION` that was read (shards of a pack too), `SYSTEM` such as
+    `.DS_Store`, and else the suffix, or the folder with images in which nothing was read.
     """
     top = (manifest.folder or manifest.root).absolute()
     tables = {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)}

@@ -30,9 +30,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent, index):
         self.aliases += self.check_event(yaml.AliasEvent)
         if self.aliases > MAX_ALIASES:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {MAX_ALIASES} aliases", problem_mark=self.peek_event().start_mark
-            )
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_ALIASES} aliases", problem_mark=mark)
         return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor):
@@ -47,15 +46,13 @@ class _Loader(yaml.SafeLoader):
 
 def find_data_yaml(root: Path) -> Path | None:
     """Return the YAML file with `names:`: data.yaml, else the only one; raise ValueError where there are several."""
-    files = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
-    files = [
-        path for path in files if not path.name.startswith(HIDDEN_PREFIXES) and NAMES_KEY.search(path.read_bytes())
-    ]
+    visible = sorted(path for path in root.iterdir() if not path.name.startswith(HIDDEN_PREFIXES))
+    files = [path for path in visible if path.suffix.lower() in (".yaml", ".yml") and path.is_file()]
+    files = [path for path in files if NAMES_KEY.search(path.read_bytes())]
     files = [path for path in files if path.stem.lower() == "data"] or files
     if len(files) > 1:
-        raise ValueError(
-            f"{', '.join(path.name for path in files)} of {root} all name classes. Expected one, called data.yaml."
-        )
+        listed = ", ".join(path.name for path in files)
+        raise ValueError(f"{listed} of {root} all name classes. Expected one, called data.yaml.")
     return files[0] if files else None
 
 
@@ -89,9 +86,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise ValueError(f"{path} does not name its classes. {_EXPECTED}")
     names = schema.names(tuple(map(normalize_name, names)), f"The class names of {path}")
     if "nc" in data and data["nc"] != str(len(names)):
-        raise ValueError(
-            f"{path} states nc: {data['nc']!r:.20} and names {len(names)} classes. Expected one number. Correct it."
-        )
+        raise ValueError(f"{path} states nc: {data['nc']!r:.20} and names {len(names)} classes. Expected one number.")
     return names
 
 
@@ -122,10 +117,9 @@ def published_split(root: Path) -> tuple[dict[Path, str], list[Path], list[Path]
             if path_found is None:
                 absent.append(f"{path.name} names {key}: {entry}, which is not there")
                 continue
-            (folders if path_found.is_dir() else lists).append(path_found)
-            for image in (
-                image_files(path_found, deep=True) if path_found.is_dir() else _listed_images(path_found, root, base)
-            ):
+            is_folder = path_found.is_dir()
+            (folders if is_folder else lists).append(path_found)
+            for image in image_files(path_found, deep=True) if is_folder else _listed_images(path_found, root, base):
                 if split_of.setdefault(image, split) != split:
                     raise ValueError(
                         f"{path} puts {image.relative_to(root).as_posix()} into {split_of[image]} and {split}. "

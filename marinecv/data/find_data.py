@@ -40,9 +40,8 @@ def find_data(
     """
     warn_or_log = log or (lambda line: warnings.warn(line, stacklevel=3))
     manifest = _find(data, data_dir, default, log, warn_or_log)
-    manifest = replace(
-        manifest, class_level=class_level or manifest.class_level, merge_case=merge_case or manifest.merge_case
-    )
+    class_level, merge_case = class_level or manifest.class_level, merge_case or manifest.merge_case
+    manifest = replace(manifest, class_level=class_level, merge_case=merge_case)
     for sentence in reader_of(manifest.layout).notes(manifest):
         warn_or_log(sentence)
     return manifest

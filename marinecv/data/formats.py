@@ -25,7 +25,7 @@ _SIGNATURES = {  # of a file; those that are read come first
     "Photoshop": rb"8BPS",
 }
 NOT_UTF8 = "its name is not UTF-8; rename it"
-UNREADABLE_FORMATS = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
+UNREAD_FORMATS = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
 
 
 def format_of(head: bytes) -> str:
@@ -68,6 +68,6 @@ def unsupported_reason(path: Path) -> str:
     if suffix not in UNSUPPORTED_SUFFIXES:
         return ""
     content = content_format(path)
-    if content and content not in UNREADABLE_FORMATS and (content != "TIFF" or suffix in CODECS):
+    if content and content not in UNREAD_FORMATS and (content != "TIFF" or suffix in CODECS):
         return ""
-    return f"unsupported format {content if content in UNREADABLE_FORMATS else suffix}; convert it to JPEG or PNG"
+    return f"unsupported format {content if content in UNREAD_FORMATS else suffix}; convert it to JPEG or PNG"

@@ -12,14 +12,7 @@ from typing import BinaryIO
 import pandas as pd
 from PIL import Image, PngImagePlugin
 
-from marinecv.data.formats import (
-    HEAD_BYTES,
-    UNREADABLE_FORMATS,
-    content_format,
-    format_of,
-    printable,
-    unsupported_reason,
-)
+from marinecv.data.formats import HEAD_BYTES, UNREAD_FORMATS, content_format, format_of, printable, unsupported_reason
 from marinecv.data.names import normalize_name
 from marinecv.data.shards.records import file_problem, is_record, read_bytes
 
@@ -60,8 +53,7 @@ def read_header(path: Path) -> tuple[int, int, str]:
     try:
         with open_image(path) as image:
             is_rotated = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-            width, height = image.size
-            return (height, width, "") if is_rotated else (width, height, "")
+            return *(image.size[::-1] if is_rotated else image.size), ""
     except Image.UnidentifiedImageError:
         return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short"
     except Exception as error:  # Pillow raises many kinds for damaged bytes
@@ -107,7 +99,7 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             if not path:
                 file.seek(0)
             found = content_format(Path(file)) if path else format_of(file.read(HEAD_BYTES))
-            if found in UNREADABLE_FORMATS:
+            if found in UNREAD_FORMATS:
                 raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
             raise
         except ValueError as error:

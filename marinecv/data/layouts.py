@@ -11,10 +11,9 @@ from marinecv.data.readers import all_readers
 
 HIDDEN_PREFIXES = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
 HIDDEN_PREFIXES += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
-IMAGE_FOLDERS = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)  # a folder with others in it, never a class
-ANNOTATION_FOLDERS = re.compile(
-    r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE
-)  # never a class
+# Names of folders that are never a class.
+IMAGE_FOLDERS = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)
+ANNOTATION_FOLDERS = re.compile(r"labels?|annotations?|masks?|segmentation\w*|ground_?truth", re.IGNORECASE)
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
@@ -35,9 +34,8 @@ def find_layout(folder: Path) -> tuple[Path, str]:
     root = folder
     while (only := _only_folder(root)) is not None:
         root = only
-    for layout, reader in all_readers().items():
-        if reader.detects(root):
-            return root, layout
+    if layout := next((layout for layout, reader in all_readers().items() if reader.detects(root)), ""):
+        return root, layout
     if not image_files(folder, deep=True):
         raise ValueError(f"There is no image file in {folder}. Expected some that end in {', '.join(IMAGE_SUFFIXES)}.")
     entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
@@ -61,11 +59,9 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
     of_prefix: dict[str | None, set[str]] = {}
     for match in matches.values():
         of_prefix.setdefault(match["prefix"], set()).add(SPLIT_NAMES[match["word"]])
-    matches = {
-        name: match for name, match in matches.items() if not match["prefix"] or len(of_prefix[match["prefix"]]) > 1
-    }
-    splits = {name: SPLIT_NAMES[match["word"]] for name, match in matches.items()}
-    evals = [name for name, match in matches.items() if match["word"].startswith("eval")]
+    lone = [name for name, match in matches.items() if match["prefix"] and len(of_prefix[match["prefix"]]) == 1]
+    splits = {name: SPLIT_NAMES[match["word"]] for name, match in matches.items() if name not in lone}
+    evals = [name for name in splits if matches[name]["word"].startswith("eval")]
     if "test" not in splits.values() and list(splits.values()).count("validation") > len(evals):
         splits |= dict.fromkeys(evals, "test")
     return splits
@@ -79,10 +75,8 @@ def split_folders(root: Path) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
         if split in folders:
-            raise ValueError(
-                f"Both {folders[split].name}/ and {name}/ of {root} stand for the {split} split. "
-                "Expected one; rename or remove the other."
-            )
+            both = f"Both {folders[split].name}/ and {name}/ of {root} stand for the {split} split."
+            raise ValueError(f"{both} Expected one; rename or remove the other.")
         folders[split] = root / name
     return folders
 
@@ -95,10 +89,8 @@ def folder_named(parent: Path, name: str) -> Path | None:
 
 def sub_folders(folder: Path) -> list[Path]:
     """Return visible folders directly below, sorted; linked ones too, unless the link leads to a folder above it."""
-    visible = (
-        path for path in _entries(folder, []) if os.path.isdir(path) and not path.name.startswith(HIDDEN_PREFIXES)
-    )
-    return sorted(path for path in visible if not _leads_back(path))
+    visible = (path for path in _entries(folder, []) if not path.name.startswith(HIDDEN_PREFIXES))
+    return sorted(path for path in visible if os.path.isdir(path) and not _leads_back(path))
 
 
 def image_files(folder: Path, deep: bool = False) -> list[Path]:

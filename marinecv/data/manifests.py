@@ -106,10 +106,8 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
         return _read_toml(Path(name_or_toml_path))
     known = [path.stem for path in sorted(manifest_folder().glob("*.toml"))]
     if name_or_toml_path not in known:
-        raise ValueError(
-            f"{unknown_name('data set', str(name_or_toml_path), known)} Or name a .toml manifest, or a folder of "
-            "images as data_dir."
-        )
+        reason = unknown_name("data set", str(name_or_toml_path), known)
+        raise ValueError(f"{reason} Or name a .toml manifest, or a folder of images as data_dir.")
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 

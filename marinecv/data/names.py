@@ -19,11 +19,8 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """
     names, remaining = dict.fromkeys(names), dict.fromkeys(known)
     matches = {name: name for name in names if name in remaining}
-    for key, key_of_file in (
-        (normalize_path, normalize_path),
-        (_without_case, _without_case),
-        (_without_case, _without_suffix),
-    ):
+    keys = ((normalize_path, normalize_path), (_without_case, _without_case), (_without_case, _without_suffix))
+    for key, key_of_file in keys:
         files_of_key: dict[str, list[str]] = {}
         for file in remaining:
             files_of_key.setdefault(key_of_file(file), []).append(file)

@@ -55,9 +55,8 @@ def catalog_of(
             argument = "classes" if name == "class_name" else name
             if is_table and isinstance(values, str) and values in table:
                 raise ValueError(f"{argument}={values!r} would be one word for all images. Expected paths[{values!r}].")
-            table = table.assign(
-                **{name: values if isinstance(values, str) else _as_list(values, argument, len(table))}
-            )
+            values = values if isinstance(values, str) else _as_list(values, argument, len(table))
+            table = table.assign(**{name: values})
     files = _absolute(table["path"])
     root = Path(os.path.commonpath([file.parent for file in files]))
     table = as_table(table.reset_index(drop=True), optional=OPTIONAL)
@@ -90,7 +89,7 @@ def _as_list(values: Iterable[object], name: str, count: int | None = None) -> l
 
 
 def _absolute(paths: pd.Series) -> list[Path]:
-    """The files, absolute and without ".."; ValueError where there is no path, or one that is none, or an address."""
+    """Return the files, absolute and without ".."; ValueError for none, no path, or an address."""
     if not len(paths):
         raise ValueError("There is no path. Expected one an image; check the folder and the pattern of the search.")
     for row, path in enumerate(paths):

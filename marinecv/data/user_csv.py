@@ -50,9 +50,8 @@ def read_user_csv(
     for column in numbers:
         is_no_number = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & is_usable(table)
         is_no_number &= (table[column] != "") | (column in columns)
-        table["problem"] = table["problem"].mask(
-            is_no_number, table[column].map(f"{column} is {{!r:.40}}, no number".format)
-        )
+        reasons = table[column].map(f"{column} is {{!r:.40}}, no number".format)
+        table["problem"] = table["problem"].mask(is_no_number, reasons)
     has_problem = ~is_usable(table)
     table.loc[has_problem, "problem"] = [*map(bad_row, table["text"][has_problem], table["problem"][has_problem])]
     refuse_mostly_bad(table)
@@ -84,6 +83,6 @@ def _row_problem(source: str, row: dict[str, str], columns: list[str], num_extra
         raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
     if missing := [column for column in columns if not row.get(column, "").strip()]:
         return f"lacks its {missing[0]}, expected {','.join(columns)}"
-    return f"has {num_extra} cells more than the header; put a name that holds a comma into double quotes" * (
-        num_extra > 0
+    return (
+        f"has {num_extra} cells more than the header; put names with commas in double quotes" if num_extra > 0 else ""
     )

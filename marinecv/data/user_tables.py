@@ -48,10 +48,8 @@ def why_unusable(catalog: pd.DataFrame) -> str:
 def check_extra_columns(extra: pd.DataFrame) -> None:
     """Raise ValueError where a column of a user has a name that the predictions table needs."""
     if clash := [name for name in map(str, extra.columns) if name.startswith("p_") or name in _PREDICTION_COLUMNS]:
-        raise ValueError(
-            f"The column {clash[0]!r} cannot travel to the predictions table, which has columns "
-            f"{', '.join(_PREDICTION_COLUMNS)} and p_<class>. Rename it."
-        )
+        reason = f"which has columns {', '.join(_PREDICTION_COLUMNS)} and p_<class>"
+        raise ValueError(f"The column {clash[0]!r} cannot travel to the predictions table, {reason}. Rename it.")
 
 
 def as_table(
@@ -69,10 +67,8 @@ def as_table(
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {table_name} to be a pandas DataFrame. Received: {type(table).__name__}.")
     check_columns(table, needed, f"The {table_name}")
-    if (is_duplicate := table.columns.duplicated()).any():
-        raise ValueError(
-            f"The {table_name} has the column {table.columns[is_duplicate][0]!r} twice. Expected each once; drop one."
-        )
+    if len(repeated := table.columns[table.columns.duplicated()]):
+        raise ValueError(f"The {table_name} has the column {repeated[0]!r} twice. Expected each once; drop one.")
     changed = {name: value for name, value in (optional or {}).items() if name not in table}
     for name, column in table.items():
         if name in text and (text_column := as_text(column)) is not column:

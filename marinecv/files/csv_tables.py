@@ -69,11 +69,9 @@ def parse_table(data: bytes, path: str | Path) -> pd.DataFrame:
 
 def check_columns(table: Iterable[object], columns: Iterable[str], table_name: object) -> None:
     """Raise ValueError where the columns of a table, which the message calls `table_name`, lack some of `columns`."""
-    if missing := [repr(column) for column in columns if column not in [*table]]:
+    if missing := ", ".join(repr(column) for column in columns if column not in [*table]):
         expected, found = ", ".join(columns), ", ".join(map(str, table)) or "nothing"
-        raise ValueError(
-            f"{table_name} lacks the column {', '.join(missing)}. Expected {expected}; found {found:.200}."
-        )
+        raise ValueError(f"{table_name} lacks the column {missing}. Expected {expected}; found {found:.200}.")
 
 
 def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:

@@ -22,9 +22,8 @@ def lock_folder(folder: str | Path, waiting: Callable[[], object] | None = None)
         lock.acquire(timeout=0)
     except Timeout:
         if waiting is None:
-            raise ValueError(
-                f"{folder} is in use: another process writes into it. Wait for its end, or name another folder."
-            ) from None
+            reason = f"{folder} is in use: another process writes into it."
+            raise ValueError(f"{reason} Wait for its end, or name another folder.") from None
         waiting()
         lock.acquire()
     try:

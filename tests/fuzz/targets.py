@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from marinecv.choices import SPLITS
-from marinecv.data.catalog import read_catalog
+from marinecv.data.catalog import CATALOG_COLUMNS, read_catalog
 from marinecv.data.download.fetch import verify
 from marinecv.data.images import read_header
 from marinecv.data.manifests import Manifest, load_manifest
@@ -37,19 +37,13 @@ from marinecv.training.recipe import DataConfig, Recipe, Training
 from marinecv.workflows.folders import list_work, progress_text
 
 NAMES = ("crab", "eel", "=NA")
-CATALOG = pd.DataFrame(
-    {
-        "image_id": ["train/a.jpg", "train/b.jpg", "valid/c.jpg", "test/d.jpg"],
-        "path": ["/x/a.jpg", "/x/b.jpg", "/x/c.jpg", "/x/d.jpg"],
-        "split": ["train", "train", "validation", "test"],
-        "class_name": ["crab", "=NA", "eel", ""],
-        "group": ["", "001", "", "nan"],
-        "width": [64, 64, 64, 0],
-        "height": [48, 48, 48, 0],
-        "dominance": [0.75, 1.0, 1.0, np.nan],
-        "problem": ["", "", "", "no box"],
-    }
-)
+ROWS = [
+    ("train/a.jpg", "/x/a.jpg", "train", "crab", "", 64, 48, 0.75, ""),
+    ("train/b.jpg", "/x/b.jpg", "train", "=NA", "001", 64, 48, 1.0, ""),
+    ("valid/c.jpg", "/x/c.jpg", "validation", "eel", "", 64, 48, 1.0, ""),
+    ("test/d.jpg", "/x/d.jpg", "test", "", "nan", 0, 0, np.nan, "no box"),
+]
+CATALOG = pd.DataFrame(ROWS, columns=CATALOG_COLUMNS)
 RECIPE = Recipe(
     name="tank",
     title="Tank, Größe 64",
@@ -269,10 +263,8 @@ def study_json(data: bytes, place: Path) -> None:
     folder = _copy(place, "experiment", "fuzzed experiment", "experiment.json", data)
     with refusing(place):
         experiment = Experiment(folder)
-        for cell in experiment.cells:
-            require(
-                experiment.cell_folder(cell).resolve().is_relative_to(folder.resolve()), "a cell outside its experiment"
-            )
+        for cell in map(experiment.cell_folder, experiment.cells):
+            require(cell.resolve().is_relative_to(folder.resolve()), "a cell outside its experiment")
         require(experiment.write_table()["best"].sum() == 1, "no best row")
 
 
@@ -283,9 +275,7 @@ def table_csv(data: bytes, place: Path) -> None:
         require(table["best"].sum() <= 1 and set(table["name"]) <= {"a", "b"}, "no table of this experiment")
 
 
-@target(
-    "experiment/a/metrics.json", "experiment/a/recipe.json", "experiment/a/history.csv", "experiment/experiment.json"
-)
+@target(*(f"experiment/{name}" for name in ("a/metrics.json", "a/recipe.json", "a/history.csv", "experiment.json")))
 def list_of_runs(data: bytes, place: Path) -> None:
     """`marinecv runs` with one broken file: the run or the experiment is a line, and hides no other."""
     folder = _copy(place, "experiment", "all runs/experiment", "experiment.json", data).parent

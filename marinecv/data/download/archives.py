@@ -38,8 +38,8 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
     """Unpack a zip or tar file, compressed with gzip or not, into a new folder; an error leaves no folder.
 
     Where the archive has a folder `below`, only that one is unpacked. A killed process leaves the folder incomplete:
-    give one inside `store.building`. Raises ValueError where the archive is damaged or would write elsewhere, overwrite
-    files or fill the disk, and OSError where the disk has no room.
+    give one inside `building`. Raises ValueError where the archive is damaged or would write elsewhere, overwrite files
+    or fill the disk, and OSError where the disk has no room.
     """
     folder.mkdir(parents=True)
     try:
@@ -88,9 +88,7 @@ def _tar_entries(tarred: tarfile.TarFile, stream) -> Iterator[Entry]:
     for member in tarred:
         is_plain, extract = member.isreg() or member.isdir(), partial(tarred.extract, member, filter="data")
         yield Entry(member.name, member.size, member.isreg(), is_plain, extract)
-    while remaining := stream.read(
-        2**20
-    ):  # tarfile takes a damaged header for the end; gzip compares its checksum here
+    while remaining := stream.read(2**20):  # tarfile takes a damaged header for the end; gzip compares its checksum
         if remaining.strip(b"\0"):
             raise tarfile.ReadError("a header in its midst is damaged")
 

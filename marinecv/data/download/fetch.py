@@ -4,13 +4,13 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.data.cache_dir import building, cache_path, is_cached
 from marinecv.data.catalog import read_images_and_boxes
 from marinecv.data.download.archives import safe_unpack
@@ -26,10 +26,7 @@ _LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def fetch(
-    manifest: Manifest,
-    source: str | None = None,
-    accept_unknown_license: bool = False,
-    progress: Callable[[str], None] | None = None,
+    manifest: Manifest, source: str | None = None, accept_unknown_license: bool = False, progress: Log | None = None
 ) -> Manifest:
     """Bring a data set into the cache, verified; its folder there exists only when complete.
 
@@ -73,7 +70,7 @@ def network_reachable(manifest: Manifest) -> bool:
 
 
 @contextmanager
-def _local_source(manifest: Manifest, source: str, progress: Callable[[str], None]) -> Iterator[Path]:
+def _local_source(manifest: Manifest, source: str, progress: Log) -> Iterator[Path]:
     """Yield the folder or archive of a source; a download is kept only where the block fails for the disk."""
     if not source.startswith((DRIVE, "https://", "http://")):
         path = Path(os.path.expanduser(source))
@@ -100,7 +97,7 @@ def _local_source(manifest: Manifest, source: str, progress: Callable[[str], Non
     shutil.rmtree(folder)
 
 
-def _copy_or_unpack(manifest: Manifest, source: Path, content: Path, progress: Callable[[str], None]) -> Path:
+def _copy_or_unpack(manifest: Manifest, source: Path, content: Path, progress: Log) -> Path:
     """Copy or unpack a place and return the folder of it in which the layout begins."""
     progress(f"{'Copying' if source.is_dir() else 'Unpacking'} {source}")
     try:
@@ -154,10 +151,8 @@ def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
     mismatches |= {key: "differs" for key in expected if key not in mismatches and sha256(files[key]) != expected[key]}
     if mismatches:
         key, state = next(iter(mismatches.items()))
-        raise ValueError(
-            f"{len(mismatches)} of {len(expected)} images are not those of {listing.name}; the first is "
-            f"{'/'.join(key)}, which {state}. {FETCH_AGAIN}"
-        )
+        problem = f"{len(mismatches)} of {len(expected)} images are not those of {listing.name}"
+        raise ValueError(f"{problem}; the first is {'/'.join(key)}, which {state}. {FETCH_AGAIN}")
 
 
 def _split_of(name: str) -> str:

@@ -24,7 +24,7 @@ RECORD_COLUMNS = ["shard", "offset", "length", "crc32", "by_pillow"]  # shard -1
 
 
 class PackInfo(Struct, frozen=True, kw_only=True):
-    """The content of `pack.json`: fields of the manifest (`MANIFEST_FIELDS`) first; bytes of each shard, hash of each table."""
+    """Hold `pack.json`: `MANIFEST_FIELDS` of the manifest first; `shards` has bytes, and `tables` SHA-256."""
 
     name: str
     title: str
@@ -49,9 +49,7 @@ MANIFEST_FIELDS = PackInfo.__struct_fields__[:8]
 def read_pack_info(root: Path) -> PackInfo:
     """Read `pack.json`; raise ValueError where the pack is incomplete, damaged or of another version."""
     if not (root / PACK).is_file() and (root / PACKING).is_file():
-        raise ValueError(
-            f"The pack in {root} is not complete: it was stopped. Give the same `data pack` command again to go on."
-        )
+        raise ValueError(f"The pack in {root} is not complete. Give the same `data pack` command again to go on.")
     about = read(root / PACK, PackInfo)
     if about.version != VERSION or not is_file_name(about.name):
         raise ValueError(

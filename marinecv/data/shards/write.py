@@ -13,23 +13,11 @@ import pandas as pd
 import tensorflow as tf
 from msgspec.structs import asdict
 
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import source_layout
 from marinecv.data.manifests import Manifest
-from marinecv.data.readers import reader_of
-from marinecv.data.readers.shards import (
-    BOXES,
-    INDEX,
-    MANIFEST_FIELDS,
-    PACK,
-    PACKING,
-    RECORD_COLUMNS,
-    VERSION,
-    PackInfo,
-    read_columns,
-    write_columns,
-)
+from marinecv.data.readers import reader_of, shards
 from marinecv.data.shards.records import FRAME, HINT, byte_size, is_record
 from marinecv.data.user_tables import is_usable
 from marinecv.files.atomic import whole_file, write_json
@@ -43,12 +31,7 @@ Decode = Callable[[Iterable[str]], Iterator[tuple[bytes, bool, str]]]
 
 
 def pack(
-    manifest: Manifest,
-    folder: str | Path,
-    decode: Decode,
-    *,
-    shard_bytes: int = SHARD_BYTES,
-    log: Callable[[str], None] | None = None,
+    manifest: Manifest, folder: str | Path, decode: Decode, *, shard_bytes: int = SHARD_BYTES, log: Log | None = None
 ) -> Path:
     """Pack the images and boxes of a data set of any layout; after a kill the same call goes on.
 
@@ -66,22 +49,20 @@ def pack(
             log(f"{folder} is packed already.")
             _remove_partial_files(folder)
             return folder
-        write_json(folder / PACKING, {"version": VERSION, "source": source})
+        write_json(folder / shards.PACKING, {"version": shards.VERSION, "source": source})
         parts = _partition(sizes, shard_bytes)
         missing = [number for number in range(len(parts)) if not _shard_index(folder, number).is_file()]
         needed, free = sum(int(sizes[parts[number]].sum()) for number in missing), shutil.disk_usage(folder).free
         if needed > free:
-            raise ValueError(
-                f"The pack takes {needed:,} bytes and {free:,} are free on the disk of {folder}. Make room, or name a "
-                "folder on another disk."
-            )
+            reason = f"The pack takes {needed:,} bytes and {free:,} are free on the disk of {folder}."
+            raise ValueError(f"{reason} Make room, or name a folder on another disk.")
         total, num_left = sum(map(len, parts)), sum(len(parts[number]) for number in missing)
         with progress_bar(total, "packing images", done=total - num_left, log=log) as show:
             for number in missing:
                 _write_shard(folder, number, images["path"].iloc[parts[number]], decode)
                 num_left -= len(parts[number])
                 show(total - num_left)
-        records = [read_columns(_shard_index(folder, number)) for number in range(len(parts))]
+        records = [shards.read_columns(_shard_index(folder, number)) for number in range(len(parts))]
         for number, rows in enumerate(records):
             _verify_shard(_shard(folder, number), rows[is_usable(rows)])
         _finish(folder, manifest, images, boxes, parts, records, source)
@@ -93,7 +74,7 @@ def _sizes_and_hash(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int)
     """Return the bytes of each image, -1 for one with a problem, and a hash of all that the pack is made of."""
     good = is_usable(images)
     sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
-    digest = hashlib.sha256(f"{VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
+    digest = hashlib.sha256(f"{shards.VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
     for path in images["path"][good & ~images["path"].map(is_record)]:  # the path of a record has a checksum
         digest.update(os.stat(path).st_mtime_ns.to_bytes(8, "little", signed=True))
     for table in (images, boxes.astype(str)):
@@ -103,9 +84,9 @@ def _sizes_and_hash(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int)
 
 def _is_complete(folder: Path, source: str) -> bool:
     """Return whether the folder holds this pack; raise ValueError where it holds anything else."""
-    for name in (PACK, PACKING):
+    for name in (shards.PACK, shards.PACKING):
         if (folder / name).is_file() and read_json(folder / name).get("source") == source:
-            return name == PACK
+            return name == shards.PACK
         if (folder / name).is_file():
             raise ValueError(
                 f"{folder} holds a pack of other images or labels, or of earlier versions of these. Expected a new or "
@@ -146,7 +127,7 @@ def _write_shard(folder: Path, number: int, paths: pd.Series, decode: Decode) ->
                 offset += len(data) + sum(FRAME)
     except tf.errors.OpError as error:
         raise ValueError(f"{_shard(folder, number)} cannot be written: {error.message}. Make room there.") from error
-    write_columns(_shard_index(folder, number), pd.DataFrame(rows, columns=[*RECORD_COLUMNS, "problem"]))
+    shards.write_columns(_shard_index(folder, number), pd.DataFrame(rows, columns=[*shards.RECORD_COLUMNS, "problem"]))
 
 
 def _verify_shard(shard: Path, rows: pd.DataFrame) -> None:
@@ -168,22 +149,22 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
             values = index[column].to_numpy(copy=True)
             values[positions] = rows[column].to_numpy()
             index[column] = values
-    write_columns(folder / INDEX, index)
-    write_columns(folder / BOXES, boxes)
-    about = PackInfo(
-        **{name: getattr(manifest, name) for name in MANIFEST_FIELDS},
-        version=VERSION,
+    shards.write_columns(folder / shards.INDEX, index)
+    shards.write_columns(folder / shards.BOXES, boxes)
+    about = shards.PackInfo(
+        **{name: getattr(manifest, name) for name in shards.MANIFEST_FIELDS},
+        version=shards.VERSION,
         layout=source_layout(manifest),
         class_order=tuple(reader_of(manifest.layout).class_order(manifest)),
         images=len(images),
         shards={_shard(folder, number).name: _shard(folder, number).stat().st_size for number in range(len(parts))},
-        tables={name: sha256(folder / name) for name in (INDEX, BOXES)},
+        tables={name: sha256(folder / name) for name in (shards.INDEX, shards.BOXES)},
         source=source,
     )
-    write_json(folder / PACK, asdict(about))
+    write_json(folder / shards.PACK, asdict(about))
 
 
 def _remove_partial_files(folder: Path) -> None:
     """Remove the files of an incomplete pack."""
-    for path in (*folder.glob("images-*.npz"), folder / PACKING):
+    for path in (*folder.glob("images-*.npz"), folder / shards.PACKING):
         path.unlink(missing_ok=True)

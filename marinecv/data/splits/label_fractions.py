@@ -9,8 +9,8 @@ from marinecv.data.user_tables import is_usable
 def labeled_rows(catalog: pd.DataFrame, fraction: float, seed: int = 0) -> pd.Series:
     """Return (n,) bool, indexed as the catalog: the usable train images with a label, the same fraction of each class.
 
-    Each class has at least one. Fractions of a seed are nested: an image that is labeled at one fraction is labeled at
-    every larger one. Raises ValueError where the fraction is not above 0 and at most 1.
+    Each class has at least one. An image that is labeled at one fraction is labeled at every larger one of the seed.
+    Raises ValueError where the fraction is not above 0 and at most 1.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"Expected a fraction of labeled images above 0 and at most 1. Received: {fraction}.")
@@ -31,9 +31,7 @@ def keep_unlabeled(catalog: pd.DataFrame, fraction: float, seed: int = 0) -> pd.
     """Return the catalog with labeled train images in no split; raise ValueError where all are labeled."""
     is_unlabeled = (catalog["split"] == "train") & ~labeled_rows(catalog, fraction, seed)
     if not (is_unlabeled & is_usable(catalog)).any():
-        raise ValueError(
-            f"With {fraction:.0%} of the labels no train image is without one. Expected a smaller fraction."
-        )
+        raise ValueError(f"With {fraction:.0%} of the labels no train image is without one. Expected a lower fraction.")
     return _train_on(catalog, is_unlabeled)
 
 

@@ -35,12 +35,8 @@ def partition_by_class(rows: pd.DataFrame, rng: np.random.Generator, fractions: 
 
     Each part gets at least one image of a class that has enough.
     """
-    return pd.concat(
-        [
-            _random_parts(of_class, rng, _class_counts(len(of_class), fractions))
-            for _, of_class in rows.groupby("class_name")
-        ]
-    )
+    classes = [of_class for _, of_class in rows.groupby("class_name")]
+    return pd.concat([_random_parts(rows, rng, _class_counts(len(rows), fractions)) for rows in classes])
 
 
 def partition_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
@@ -61,18 +57,14 @@ def partition_groups(rows: pd.DataFrame, rng: np.random.Generator, fractions: Se
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     per_class = counts.sum().to_numpy()
     target = np.outer(fractions, per_class)
-    filled, part_of_group = np.zeros_like(target), {}
-    for number, (group, of_group) in enumerate(counts.iterrows()):
+    filled, part_of_group, one_hot = np.zeros_like(target), {}, np.eye(len(fractions))
+    for number, (group, of_group) in enumerate(zip(counts.index, counts.to_numpy(), strict=True)):
         empty = [part for part in np.flatnonzero(fractions) if not filled[part].any()]
         # The last groups go to parts that are still empty.
         open_parts = empty if len(counts) - number <= len(empty) else np.flatnonzero(fractions)
-        one_hot = np.eye(len(fractions))
-        misfit = {
-            part: ((filled + one_hot[part][:, None] * of_group.to_numpy() - target) / per_class) ** 2
-            for part in open_parts
-        }
-        best = min(misfit, key=lambda part: misfit[part].sum())
-        filled[best] += of_group.to_numpy()
+        misfit = {part: (filled + one_hot[part][:, None] * of_group - target) / per_class for part in open_parts}
+        best = min(misfit, key=lambda part: (misfit[part] ** 2).sum())
+        filled[best] += of_group
         part_of_group[group] = int(best)
     return rows["group"].map(part_of_group)
 

@@ -2,25 +2,19 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from marinecv.choices import SPLIT_BY, SPLITS
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.data.cache_dir import cache_path
 from marinecv.data.groups import first_level, group_catalog, put_back, split_in_groups
 from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
-from marinecv.data.splits.partition import (
-    class_by_class,
-    has_groups,
-    partition_at_random,
-    partition_by_class,
-    partition_groups,
-)
+from marinecv.data.splits import partition
 from marinecv.data.user_tables import as_catalog, is_usable, why_unusable
 from marinecv.files.atomic import temporary_name
 from marinecv.files.csv_tables import check_columns, read_table, write_table
@@ -30,7 +24,6 @@ from marinecv.schema import check_choice
 SPLITS_FOLDER = "splits"  # folder of the store: splits made before, by name
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
-FOLDS_BY = ("stratified", "grouped")
 
 
 def known_splits(names: pd.Series, rows: pd.Series) -> pd.Series:
@@ -59,7 +52,7 @@ def split_catalog(
     seed: int = 0,
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     links: pd.DataFrame | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set, sorted by split and image id.
 
@@ -100,15 +93,12 @@ def split_catalog(
         saved = f", or one made before: {', '.join(saved_splits())}" if saved_splits() else ""
         raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv file{saved}.')
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or not abs(sum(fractions) - 1) <= 1e-6:
-        raise ValueError(
-            f"The fractions of train, validation and test are {fractions}. Expected three that sum to 1, and "
-            "some train."
-        )
+        raise ValueError(f"The fractions are {fractions}. Expected three that sum to 1: some train, validation, test.")
     catalog = catalog if split_by == "grouped" else first_level(catalog)
     rng = np.random.default_rng(seed)
     is_good = is_usable(catalog)
     if split_by == "published":
-        splits = _published(catalog, is_good, rng, fractions)
+        splits = _published(catalog, rng, fractions)
         catalog = catalog.assign(problem=catalog["problem"].mask(is_good & (splits == ""), NO_SPLIT))
     else:
         if not is_good.any():
@@ -116,10 +106,8 @@ def split_catalog(
         if split_by == "grouped":
             rows = split_in_groups(catalog[is_good], seed, fractions, links, log or silent)
             return sort_by_split(pd.concat([rows, catalog[~is_good].assign(split="")]))
-        partition = {"random": partition_at_random, "stratified": partition_by_class}[split_by]
-        splits = pd.Series("", index=catalog.index).mask(
-            is_good, _split_names(partition(catalog[is_good], rng, fractions))
-        )
+        divide = partition.partition_at_random if split_by == "random" else partition.partition_by_class
+        splits = _split_names(divide(catalog[is_good], rng, fractions)).reindex(catalog.index, fill_value="")
     return sort_by_split(catalog.assign(split=splits))
 
 
@@ -139,16 +127,16 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     `group` on one side. Published splits are ignored, so take test images out first. Images that a split left out as
     near-duplicates are used again. The order of rows does not matter.
     """
-    check_choice(FOLDS_BY, by=by)
+    check_choice(("stratified", "grouped"), by=by)
     catalog = put_back(as_catalog(catalog).reset_index(drop=True))
     good = is_usable(catalog)
     if not 2 <= k <= good.sum():
         raise ValueError(f"There are {good.sum()} usable images for {k} folds. Expected 2 folds up to one an image.")
     rows, rng = catalog[good].sort_values("image_id"), np.random.default_rng(seed)
     if by == "grouped":
-        fold = partition_groups(rows, rng, [1 / k] * k)
+        fold = partition.partition_groups(rows, rng, [1 / k] * k)
     else:
-        fold = pd.Series(np.arange(len(rows)) % k, index=class_by_class(rows, rng))
+        fold = pd.Series(np.arange(len(rows)) % k, index=partition.class_by_class(rows, rng))
     splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
     return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
 
@@ -212,24 +200,20 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     return first_level(sort_by_split(catalog.assign(split=split.where(is_good, ""), problem=problem)))
 
 
-def _published(
-    catalog: pd.DataFrame, is_good: pd.Series, rng: np.random.Generator, fractions: Sequence[float]
-) -> pd.Series:
+def _published(catalog: pd.DataFrame, rng: np.random.Generator, fractions: Sequence[float]) -> pd.Series:
     splits = known_splits(catalog["split"], catalog["image_id"])
     if not splits.isin(SPLITS).any():
         raise ValueError(
             "The data come without train/validation/test folders, so there is no published split. "
             'Expected split_by="grouped", "stratified" or "random".'
         )
-    train = is_good & (splits == "train")
-    weights = [
-        fraction if split == "train" or not (splits == split).any() else 0.0
-        for split, fraction in zip(SPLITS, fractions, strict=True)
-    ]
+    train = is_usable(catalog) & (splits == "train")
+    weights = [0.0 if (splits == split).any() else fraction for split, fraction in zip(SPLITS, fractions, strict=True)]
     if train.any() and sum(weights[1:]):
         weights[0] = 1 - sum(weights[1:])
-        partition = partition_groups if has_groups(catalog[train]) else partition_by_class
-        splits[train] = _split_names(partition(catalog[train], rng, weights))
+        in_groups = partition.has_groups(catalog[train])
+        divide = partition.partition_groups if in_groups else partition.partition_by_class
+        splits[train] = _split_names(divide(catalog[train], rng, weights))
     return splits
 
 
