@@ -7,11 +7,12 @@ import argparse
 import json
 from contextlib import suppress
 from dataclasses import fields, replace
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import marinecv as mcv
@@ -22,7 +23,7 @@ from marinecv.training import fit
 from marinecv.training.model_config import MODELS
 from marinecv.training.recipe import Recipe, Training
 from marinecv.training.settings import NOT_SETTINGS, read_recipe, settings_of, to_toml, with_changes
-from marinecv.workflows import prepare
+from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
 
@@ -158,6 +159,9 @@ def untrained(monkeypatch):
     monkeypatch.setattr(prepare, "estimate_seconds", lambda *args, **how: 1.0)
     monkeypatch.setattr(prepare, "choose_cache", lambda *args: (0, ""))
     monkeypatch.setattr("marinecv.workflows.prepare.weights_host_answers", lambda: False)
+    monkeypatch.setattr(prepare, "candidates", lambda *args: pd.DataFrame({"image_id": ["a"]}))
+    monkeypatch.setattr(train_runs, "synthesize", lambda train, *args: train.iloc[:0])
+    monkeypatch.setattr(train_runs, "contact_sheet", lambda rows: SimpleNamespace(save=lambda path: None))
 
 
 @pytest.mark.parametrize("kind", ["cnn", "backbone"])
