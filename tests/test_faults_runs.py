@@ -114,7 +114,7 @@ JSON_ENTRIES = [
     ("recipe.json", "model.pooling", "best", "pooling='best'"),
     ("recipe.json", "training.epochs", "60", "'training' of Recipe: epochs is '60'"),
     ("recipe.json", "training.jit_compile", "maybe", "jit_compile to be one of"),
-    ("recipe.json", "training.monitor", "luck", 'no monitor "luck"'),
+    ("recipe.json", "training.monitor", "luck", "monitor='luck'"),
     ("recipe.json", "training.augmentation", [], "type Augmentation"),
     ("recipe.json", "published.validation", "0.7", "'validation' of published is '0.7'"),
     ("recipe.json", "published.validation.accuracy", 0.7, "'accuracy' of the published 'validation' is 0.7"),

@@ -41,15 +41,8 @@ def reviewing_run(finished_run, tmp_path):
     """A run that doubts every image of which it is not very sure."""
     run = Run(shutil.copytree(finished_run, tmp_path / "run"))
     curve = [{"fraction": 1.0, "reviewed": 0, "n": 3, "accuracy": 1.0, "low": 0.0, "high": 1.0}]
-    review = {
-        "goal": 0.95,
-        "probability": 0.4,
-        "distance": None,
-        "n": 0,
-        "reviewed": 0,
-        "unflagged": None,
-        "curve": curve,
-    }
+    unknown = {"distance": None, "unflagged": None}
+    review = {"goal": 0.95, "probability": 0.4, "n": 0, "reviewed": 0, "curve": curve, **unknown}
     calibration = {**run.read("calibration.json"), "review": review}
     run.path("calibration.json").write_text(json.dumps(calibration))
     return run.folder
@@ -129,7 +122,7 @@ def test_trials_of_workers_that_are_killed_are_taken_up_by_those_in_their_place(
 
 
 def test_workers_have_the_driver_s_places_and_threads_and_what_they_raise_is_raised_here(monkeypatch):
-    def places():
+    def variables():
         return {name: os.environ.get(name) for name in ("MARINECV_HOME", "OMP_NUM_THREADS")}
 
     def refuse():
@@ -140,7 +133,7 @@ def test_workers_have_the_driver_s_places_and_threads_and_what_they_raise_is_rai
     with pytest.raises(ValueError, match="^no such fish$"), ray_workers(most=5) as (count, each):
         assert count == 2 and each == {"num_cpus": 1}
         assert signal.getsignal(signal.SIGTERM) is on_sigterm
-        found = ray.get(ray.remote(places).options(**each).remote())
+        found = ray.get(ray.remote(variables).options(**each).remote())
         assert found == {"MARINECV_HOME": os.environ["MARINECV_HOME"], "OMP_NUM_THREADS": "2"}
         ray.get(ray.remote(refuse).remote())
     assert not ray.is_initialized()

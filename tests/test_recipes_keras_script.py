@@ -73,9 +73,9 @@ def run_script(text, folder, monkeypatch, second=""):
     return names
 
 
-def data_of(recipe, folder, monkeypatch):
+def data_of(recipe, folder, monkeypatch, second=""):
     """The functions of a script, without building and fitting."""
-    return run_script(keras_script(recipe).split("\npixels = keras.Input")[0], folder, monkeypatch)
+    return run_script(keras_script(recipe).split("\npixels = keras.Input")[0], folder, monkeypatch, second)
 
 
 def described(model):
@@ -90,10 +90,8 @@ def described(model):
 
 def check_script(recipe, folder, monkeypatch):
     keras.utils.clear_session()
-    second = ""
-    if recipe.model.takes_attributes:
-        second = "attributes.csv"
-    elif recipe.model.has_encoder and recipe.model.is_pretrained:
+    second = "attributes.csv" if recipe.model.takes_attributes else ""
+    if recipe.model.has_encoder and recipe.model.is_pretrained:
         second, recipe = "encoder.keras", recipe.with_model(weights=str(folder / "encoder.keras"))
     names = run_script(keras_script(recipe), folder, monkeypatch, second)
     model, ours = names["model"], build_model(recipe, len(COUNTS["train"]))
@@ -119,27 +117,16 @@ def check_script(recipe, folder, monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_the_script_of_each_kind_runs_and_builds_the_model_of_the_recipe(name, tables, monkeypatch):
-    check_script(small(SHOWN[name]), tables, monkeypatch)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in DISTINCT.values() if name not in QUICK])
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DISTINCT.values() if name not in QUICK)]
+)
 def test_the_script_of_every_recipe_runs_and_builds_the_model_of_the_recipe(name, tables, monkeypatch):
     check_script(small(SHOWN[name]), tables, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        ImageSpec(height=64, width=48, letterbox_px=1024),
-        ImageSpec(height=64, width=48, antialias=True),
-        ImageSpec(height=64, width=48, fit="stretch"),
-    ],
-    ids=str,
-)
-def test_a_batch_has_the_pixels_and_labels_of_make_dataset(image, tables, monkeypatch):
+@pytest.mark.parametrize("fit", [{"letterbox_px": 1024}, {"antialias": True}, {"fit": "stretch"}], ids=str)
+def test_a_batch_has_the_pixels_and_labels_of_make_dataset(fit, tables, monkeypatch):
+    image = ImageSpec(height=64, width=48, **fit)
     catalog = pd.read_csv(tables / "catalog.csv", keep_default_na=False)
     names = data_of(replace(BEST, image=image), tables, monkeypatch)
     assert names["class_names"] == sorted(COUNTS["train"])
@@ -154,8 +141,7 @@ def test_a_batch_has_the_pixels_and_labels_of_make_dataset(image, tables, monkey
 
 def test_attributes_stay_beside_their_images_however_the_table_is_sorted(tables, monkeypatch):
     recipe = small(SHOWN["birds_multimodal"])
-    text = keras_script(recipe).split("\npixels = keras.Input")[0]
-    names = run_script(text, tables, monkeypatch, "attributes.csv")
+    names = data_of(recipe, tables, monkeypatch, "attributes.csv")
     table, catalog = names["attributes"], names["catalog"]
     (_, attributes), _ = next(iter(names["dataset"]("validation")))
     rows = catalog[catalog["split"] == "validation"]
@@ -178,13 +164,11 @@ def test_variants_leave_the_image_and_move_its_copies(variants, copies, tables, 
 
 
 def test_movements_and_noise_are_new_in_each_epoch_and_validation_stays(tables, monkeypatch):
-    images = {}
     recipe = small(SHOWN["butterflies_denoise"]).with_training(augmentation=BEST.training.augmentation)
     names = data_of(recipe, tables, monkeypatch)
-    for split in ("train", "validation"):
-        data = names["dataset"](split, training=split == "train")
-        images[split] = [np.sort(np.concatenate([noisy for noisy, _ in data]), axis=0) for _ in range(2)]
-    assert not np.array_equal(*images["train"]) and np.array_equal(*images["validation"])
+    for data, is_same in ((names["dataset"]("train", training=True), False), (names["dataset"]("validation"), True)):
+        epochs = [np.sort(np.concatenate([noisy for noisy, _ in data]), axis=0) for _ in range(2)]
+        assert np.array_equal(*epochs) == is_same
     noisy, clean = next(iter(names["dataset"]("validation")))
     assert 0.05 < np.mean(noisy == 255) < 0.15 and clean.shape[-1] == 1 and 0 <= np.min(clean) <= np.max(clean) <= 1
 

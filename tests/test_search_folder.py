@@ -63,18 +63,6 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_parameter(search):
     ]
 
 
-def test_a_folder_without_search_json_is_no_search(tmp_path):
-    with pytest.raises(ValueError, match="is no search"):
-        Search(tmp_path)
-
-
-def test_optuna_that_is_not_installed_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    check_engine("kerastuner", "random")
-    with pytest.raises(ValueError, match=r"pip install 'marinecv\[optuna\]'"):
-        check_engine("optuna", "tpe")
-
-
 def replaced(changes):
     return lambda text: json.dumps({**json.loads(text), **changes})
 
@@ -82,6 +70,7 @@ def replaced(changes):
 @pytest.mark.parametrize(
     ("name", "spoilt", "reason"),
     [
+        ("search.json", None, "is no search"),
         ("search.json", lambda text: "{", "search.json cannot be read"),
         ("search.json", lambda text: "{}", "missing required field `engine`"),
         ("search.json", replaced({"trials": "9"}), "'trials' of .* is '9'"),
@@ -110,8 +99,10 @@ def test_a_broken_file_is_named(search, name, spoilt, reason):
         (("kerastuner", "tpe"), "kerastuner has no algorithm 'tpe'"),
         (("optuna", "grid"), "optuna has no algorithm 'grid'"),
         (("kerastuner", "grid", "2"), "kerastuner searches in one process"),
+        (("optuna", "tpe"), r"pip install 'marinecv\[optuna\]'"),
     ],
 )
-def test_pairs_that_do_not_exist_are_refused_by_name(arguments, reason):
+def test_engines_that_do_not_exist_or_are_not_installed_are_refused(arguments, reason, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=reason):
         check_engine(*arguments)

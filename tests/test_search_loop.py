@@ -3,13 +3,15 @@
 import json
 import sys
 import threading
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from math import log10
+from unittest.mock import Mock
 
 import pytest
+from filelock import FileLock
 from msgspec.structs import replace
 
-from marinecv.files.lock import lock_folder
+from marinecv.files.lock import LOCK, lock_folder
 from marinecv.search.engines import ENGINES
 from marinecv.search.folder import Search, Trial
 from marinecv.search.loop import open_engine, run_trials
@@ -92,14 +94,10 @@ def test_a_search_that_was_killed_goes_on_to_the_same_trials(whole, tmp_path, en
 
 
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
-def test_a_kill_between_question_and_folder_or_between_figures_and_engine_loses_nothing(
-    whole, tmp_path, engine, algorithm, monkeypatch
-):
+def test_a_kill_before_or_after_a_trial_is_saved_loses_nothing(whole, tmp_path, engine, algorithm, monkeypatch):
     search = make(tmp_path / "search", engine, algorithm)
 
-    def killed(*args):
-        raise KeyboardInterrupt
-
+    killed = Mock(side_effect=KeyboardInterrupt)
     with monkeypatch.context() as patch:
         patch.setattr(Search, "write_trial", killed)  # asked for, and not kept
         with pytest.raises(KeyboardInterrupt):
@@ -117,9 +115,7 @@ def test_a_failed_trial_is_a_row_and_not_the_end(tmp_path, engine, algorithm):
     search, said = make(tmp_path / "search", engine, algorithm, count=8), []
 
     def mostly_failing(trial, report):
-        if trial.number < 7:
-            return replace(trial, status="failed", reason="it diverged")
-        return train(trial, report)
+        return train(trial, report) if trial.number > 6 else replace(trial, status="failed", reason="it diverged")
 
     assert work(search, mostly_failing, said.append)
     assert [trial.status for trial in search.trials] == ["failed"] * 6 + ["done"] * 2
@@ -170,14 +166,10 @@ def test_two_workers_share_a_search_and_never_train_the_same_trial(tmp_path):
             both.wait()  # so that each worker has a trial while the other has one
         return train(trial, report)
 
-    ended = []
-    workers = [threading.Thread(target=lambda: ended.append(work(search, train_once))) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with ThreadPoolExecutor(2) as pool:
+        ended = [*pool.map(lambda _: work(search, train_once), range(2))]
     assert sorted(trained) == list(range(1, 17)) and len(search.trials) == 16
-    assert True in ended and len(ended) == 2
+    assert True in ended
     assert len({json.dumps(trial.values) for trial in search.trials}) == 16
 
 
@@ -196,37 +188,19 @@ def test_a_trial_that_ends_between_the_look_and_the_hold_is_not_trained_again(tm
     assert [trial.status for trial in search.trials] == ["done"]
 
 
-@contextmanager
-def held_elsewhere(folder):
-    """Hold a folder in another thread."""
-    lock_taken, done = threading.Event(), threading.Event()
-
-    def holding():
-        with lock_folder(folder):
-            lock_taken.set()
-            done.wait(60)
-
-    other = threading.Thread(target=holding)
-    other.start()
-    lock_taken.wait(60)
-    yield
-    done.set()
-    other.join()
-
-
 def test_a_worker_leaves_to_another_what_that_holds_and_does_not_train_its_values(tmp_path):
     search = make(tmp_path / "search", "optuna", "random", count=2, space=SMALL[:1])
     search.space = (replace(SMALL[0], choices=(16,)),)
     search.trial_folder(1).mkdir(parents=True)
     search.write_trial(Trial(number=1, values={"batch_size": 16}))
-    with held_elsewhere(search.trial_folder(1)):
+    with FileLock(search.trial_folder(1) / LOCK):
         assert not work(search, lambda trial, report: pytest.fail("trained"))
     assert [(trial.status, trial.value) for trial in search.trials] == [("running", None), ("pruned", None)]
 
 
 def test_one_process_alone_works_on_a_search_of_keras_tuner(tmp_path):
     search = make(tmp_path / "search", "kerastuner", "random", count=2)
-    with held_elsewhere(search.folder), pytest.raises(ValueError, match="is in use"):
+    with FileLock(search.folder / LOCK), pytest.raises(ValueError, match="is in use"):
         work(search)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
+import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,11 +41,6 @@ def history_of(folder):
 def assert_equal(mine, theirs):
     for one, other in zip(mine, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_nothing_is_resumed_without_a_folder():
-    with pytest.raises(ValueError, match="Received: folder=None"):
-        callbacks(PATIENT, resume=True)
 
 
 def test_a_schedule_that_would_be_reduced_is_refused_before_the_first_epoch():
@@ -259,15 +255,17 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("monitor", "options", "reason"),
+    ("refused", "reason"),
     [
-        ("val_loss", {"validation_data": None}, "Nothing was validated: give fit validation_data"),
-        ("val_acuracy", {}, "Received: monitor='val_acuracy'. Did you mean \"val_accuracy\""),
+        (lambda: callbacks(PATIENT, resume=True), "Received: folder=None"),
+        (lambda: callbacks(model_of()), "Expected training of type Training. Received: <Functional"),
+        (lambda: fit(model_of(), callbacks(PATIENT), validation_data=None), "give fit validation_data"),
+        (lambda: fit(model_of(), callbacks(Training(monitor="val_acuracy"))), 'Did you mean "val_accuracy"'),
     ],
 )
-def test_a_monitor_that_is_not_in_the_logs_is_refused(monitor, options, reason):
+def test_other_arguments_and_a_monitor_that_is_not_in_the_logs_are_refused(refused, reason):
     with pytest.raises(ValueError, match=reason):
-        fit(model_of(), callbacks(Training(monitor=monitor)), last=1, **options)
+        refused()
 
 
 def test_a_folder_is_made_by_the_process_that_writes(tmp_path):
@@ -287,25 +285,18 @@ def test_a_run_is_not_overwritten(tmp_path):
         callbacks(PATIENT, tmp_path, resume=True)
 
 
-def test_only_a_training_has_callbacks():
-    with pytest.raises(ValueError, match="Expected training of type Training. Received: <Functional"):
-        callbacks(model_of())
-
-
 def test_each_trial_of_keras_tuner_begins_with_its_own_weights_and_rate(tmp_path):
-    keras_tuner = pytest.importorskip("keras_tuner")
-    begun = []
-
-    class Noted(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 0:
-                begun.append((int(self.model.optimizer.iterations), float(self.model.optimizer.learning_rate)))
+    models, begun = [], []
 
     def build(hp):
-        return model_of(rate=hp.Choice("rate", [0.5, 0.25]))
+        models.append(model_of(rate=hp.Choice("rate", [0.5, 0.25])))
+        return models[-1]
+
+    def note(logs):
+        begun.append((int(models[-1].optimizer.iterations), float(models[-1].optimizer.learning_rate)))
 
     tuner = keras_tuner.RandomSearch(build, objective="val_accuracy", max_trials=2, directory=tmp_path / "tuner")
-    own = [*callbacks(PATIENT, tmp_path / "own"), Noted()]
+    own = [*callbacks(PATIENT, tmp_path / "own"), keras.callbacks.LambdaCallback(on_train_begin=note)]
     tuner.search(X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=own)
     assert sorted(begun) == [(0, 0.25), (0, 0.5)]
     assert history_of(tmp_path / "own")["epoch"].tolist() == [1, 2]

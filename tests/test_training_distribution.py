@@ -19,12 +19,12 @@ import tensorflow as tf
 from conftest import draw_tank
 
 from marinecv.experiments import Experiment
-from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import DeviceShard, make_dataset
 from marinecv.inputs.spec import ImageSpec
 from marinecv.runs import Run
 from marinecv.training import fit as fitting
 from marinecv.training.distribution import distributed, join, shard_here
+from marinecv.training.fit import fit_autoencoder, fit_recipe
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import train_runs
 from pipelines.cli import main
@@ -104,11 +104,8 @@ def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
     [
         (lambda run: epoch_of(DeviceShard(devices=4), 12, batch_size=10), "multiple of 4"),
         (lambda run: join("data-parallel"), "Set KERAS_BACKEND=jax"),
-        (lambda run: fitting.fit_autoencoder(Recipe.of(run), run, np.empty(0)), "autoencoder is trained on one device"),
-        (
-            lambda run: fitting.fit_recipe(Recipe.of(run).with_training(cache_features=1), run, np.empty(0)),
-            "Expected cache_features=0",
-        ),
+        (lambda run: fit_autoencoder(Recipe.of(run), run, None), "autoencoder is trained on one device"),
+        (lambda run: fit_recipe(Recipe.of(run).with_training(cache_features=1), run, None), "Expected cache_features"),
     ],
 )
 def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, finished_run, monkeypatch):
@@ -117,19 +114,6 @@ def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, f
     monkeypatch.setattr(fitting, "_class_weights", lambda *args: None)
     with pytest.raises(ValueError, match=reason):
         refused(Run(finished_run))
-
-
-def test_a_pass_is_the_epoch_that_its_counter_says():
-    counter = EpochCounter(3)
-    rows, pixels = numbered(30)
-    options = {"pixels": pixels, "training": True, "batch_size": 30}
-    seen = make_dataset(rows, SPEC, CLASSES, **options, start_epoch=counter)
-    next(iter(seen))  # a look at a batch, which is the whole pass here
-    counter.on_epoch_begin(3)
-    for (expected, _), (images, _) in zip(
-        make_dataset(rows, SPEC, CLASSES, **options, start_epoch=3), seen, strict=True
-    ):
-        assert np.array_equal(expected, images)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +147,7 @@ def test_without_jax_the_command_says_how_to_get_it(monkeypatch, capsys):
         ([], "--output-dir"),
     ],
 )
-def test_what_several_processes_cannot_do_is_refused_before_anything_is_made(
-    tmp_path, monkeypatch, capsys, words, said
-):
+def test_what_several_processes_cannot_do_is_refused_at_once(tmp_path, monkeypatch, capsys, words, said):
     monkeypatch.setattr(train_runs, "join", lambda how: DeviceShard(process=1, processes=2, devices=2))
     experiment = Experiment.create(tmp_path, "s", "S", ["a"])
     words = [str(experiment.folder) if word == "STUDY" else word for word in words]

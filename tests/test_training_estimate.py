@@ -81,15 +81,12 @@ def test_recipes_that_share_a_cache_share_its_cost(measured, capsys):
     assert {row.training.cache_features for row in with_feature_cache(rows, catalog, ("eel",), silent).values()} == {6}
 
 
-def test_a_cache_that_would_fill_the_disk_is_not_made(monkeypatch, measured):
+def test_no_cache_is_made_that_would_fill_the_disk_or_where_nothing_is_frozen(monkeypatch, measured):
     monkeypatch.setattr(estimate, "_free_bytes", lambda: 10**8)
-    chosen, sentence = choose_cache(RECIPE, IMAGES, 7)
-    assert chosen == 0 and "0.1 GB of 0.1" in sentence
-
-
-@pytest.mark.parametrize("recipe", [BEST, RECIPE.with_model(trainable_layers=None)], ids=["cnn", "all learn"])
-def test_where_nothing_is_frozen_there_is_nothing_to_cache(recipe, measured):
-    assert choose_cache(recipe, IMAGES, 7) == (0, "")
+    count, sentence = choose_cache(RECIPE, IMAGES, 7)
+    assert count == 0 and "0.1 GB of 0.1" in sentence
+    for recipe in (BEST, RECIPE.with_model(trainable_layers=None)):
+        assert choose_cache(recipe, IMAGES, 7) == (0, "")
 
 
 def test_the_flag_takes_a_number_of_views_too():

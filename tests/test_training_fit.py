@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from marinecv.inputs.pixel_cache import split_of
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.backbones import BACKBONES, Backbone, set_batch_norm_statistics
 from marinecv.runs import Run
-from marinecv.training import fit as room
+from marinecv.training import fit as fitting
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.callbacks import callbacks
 from marinecv.training.fit import best_epoch, fit_autoencoder, fit_recipe, load_run
@@ -32,18 +33,15 @@ from marinecv.training.recipe import DataConfig, Recipe, Training
 WATCHED = dict(epochs=14, batch_size=4, monitor="val_accuracy", early_stop_patience=3, lr_patience=1, lr_factor=0.5)
 MOVES = Augmentation(flip=0.5, rotation_deg=15, zoom=0.2, crop=0.1)
 CNN = Recipe(
-    name="tank_cnn",
-    title="Tank from scratch",
+    name="tank",
+    title="Tank",
     data=DataConfig(name="tank"),
     image=ImageSpec(height=16, width=16, letterbox_px=64),
     model=ScratchModel(filters=(4, 6), kernels=(3, 3), pools=(2, 2), dense=8, dropout=0.5, batch_norm=True),
     training=Training(**WATCHED, learning_rate=0.01, augmentation=MOVES, seed=3),
 )
-POND = Recipe(
-    name="tank_pond",
-    title="Tank with a backbone",
-    data=DataConfig(name="tank"),
-    image=ImageSpec(height=16, width=16, letterbox_px=64),
+POND = replace(
+    CNN,
     model=BackboneModel(backbone="pond", weights="none", trainable_layers=4, dropout=0.3, hidden=(6,)),
     training=Training(
         **WATCHED, optimizer="adam", learning_rate=0.01, weight_decay=1e-3, head_epochs=3, head_learning_rate=0.02,
@@ -133,14 +131,11 @@ def killed(monkeypatch, run, recipe, *, in_epoch=None, at_line=None, in_saving=F
         if at_line is not None and line.startswith(f"  epoch {at_line + 1:>2}/"):
             raise KeyboardInterrupt
 
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        usual = room.callbacks
-        patched.setattr(room, "callbacks", lambda *args, **options: [*usual(*args, **options), Reaper(in_epoch)])
+        usual = fitting.callbacks
+        patched.setattr(fitting, "callbacks", lambda *args, **options: [*usual(*args, **options), Reaper(in_epoch)])
         if in_saving:
-            patched.setattr(room, "whole_file", interrupted)
+            patched.setattr(fitting, "whole_file", Mock(side_effect=KeyboardInterrupt))
         train(run, recipe, log)
     assert not run.path("model.keras").exists() and not run.path("timing.json").exists()
 
@@ -200,7 +195,6 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("cache_features", [0, 4])
 def test_a_killed_backbone_ends_as_if_it_had_not_been(cache_features, make_run, monkeypatch):
     recipe = POND.with_training(cache_features=cache_features)
@@ -231,23 +225,18 @@ def test_half_precision_is_kept_over_a_kill_and_leaves_with_the_recipe(make_run,
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_frozen_batch_norm_stays_as_it_was(make_run, monkeypatch, frozen):
+def test_frozen_batch_norm_stays_as_it_was(make_run, frozen):
     recipe = POND.with_model(trainable_layers=9, freeze_batch_norm=frozen).with_training(epochs=2, head_epochs=0)
-    values = {}
+    run, values = make_run("run", recipe), []
 
-    def note(stage):
-        def noted(logs=None):
-            model = watcher.model
-            values[stage] = {w.path: w.numpy() for w in model.weights if w.path.startswith("block")}
+    def note(logs):
+        values.append({w.path: w.numpy() for w in watcher.model.weights if w.path.startswith("block")})
 
-        return noted
-
-    watcher = keras.callbacks.LambdaCallback(on_train_begin=note("before"), on_train_end=note("after"))
-    usual = room.callbacks
-    monkeypatch.setattr(room, "callbacks", lambda *args, **options: [watcher, *usual(*args, **options)])
-    train(make_run("run", recipe), recipe)
-    changed = {path for path, value in values["before"].items() if not np.array_equal(value, values["after"][path])}
-    norms = {path for path in values["before"] if "norm" in path}
+    watcher = keras.callbacks.LambdaCallback(on_train_begin=note, on_train_end=note)
+    fit_recipe(recipe, run, load_run(run, recipe), extra_callbacks=[watcher])
+    before, after = values
+    changed = {path for path, value in before.items() if not np.array_equal(value, after[path])}
+    norms = {path for path in before if "norm" in path}
     assert len(norms) == 12 and len(changed - norms) == 3  # every convolution learned
     assert bool(changed & norms) is not frozen
 
@@ -270,12 +259,9 @@ def test_weights_from_a_file_are_trained_on(make_run, tmp_path):
 
 
 def test_head_epochs_leave_a_cnn_from_scratch_alone(make_run):
-    run, recipe = make_run("run"), CNN.with_training(epochs=1, head_epochs=1)
-    keras.utils.set_random_seed(recipe.training.seed)  # as the training starts
-    before = {weight.path: weight.numpy() for weight in room.build_model(recipe, 3).trainable_variables}
-    model = train(run, recipe)
-    assert run.timing.best_epoch == 1
-    assert all(not np.array_equal(weight, before[weight.path]) for weight in model.trainable_variables)
+    run = make_run("run")
+    train(run, CNN.with_training(epochs=1, head_epochs=1))
+    assert run.history["learning_rate"].tolist() == pytest.approx([CNN.training.learning_rate])
 
 
 def test_images_that_fail_become_rows_of_the_runs_catalog(make_run, catalog):
@@ -308,7 +294,7 @@ def test_an_empty_split_is_refused(make_run, catalog, split):
 def test_class_weights_are_the_inverse_frequencies(catalog):
     rows = catalog.drop(catalog[(catalog["class_name"] == "ray") & (catalog["split"] == "train")].index[:1])
     train = usable(rows).query("split == 'train'")
-    weights, counts = room._class_weights(train, ("crab", "eel", "ray", "whale")), train["class_name"].value_counts()
+    weights, counts = fitting._class_weights(train, ("crab", "eel", "ray", "whale")), train["class_name"].value_counts()
     sums = {i: weights[i] * counts[name] for i, name in enumerate(("crab", "eel", "ray"))}
     assert sums == pytest.approx(dict.fromkeys(weights, len(train) / 3))  # no whale is there to be weighed
 
@@ -347,16 +333,17 @@ def test_the_calibration_set_changes_no_weight_and_other_validation_images_do(ma
     assert not history["val_loss"].equals(history_of(run)["val_loss"])
 
 
-def test_a_share_that_leaves_nothing_to_choose_by_is_refused(make_run):
-    with pytest.raises(ValueError, match="calibration=1.0 leaves none of 3 validation images"):
-        train(make_run("run"), CNN.with_training(calibration=1.0))
-
-
-def test_a_training_that_diverges_leaves_no_model(make_run):
-    recipe = CNN.with_training(optimizer="sgd", learning_rate=1e9, epochs=3)
-    run = make_run("run", recipe)
-    with pytest.raises(ValueError, match=r"diverged: after \d epochs.*learning_rate=1000000000.0"):
-        train(run, recipe)
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"calibration": 1.0}, "calibration=1.0 leaves none of 3 validation images"),
+        ({"optimizer": "sgd", "learning_rate": 1e9}, r"diverged: after \d epochs.*learning_rate=1000000000.0"),
+    ],
+)
+def test_a_training_that_diverges_or_has_nothing_to_choose_by_leaves_no_model(make_run, settings, reason):
+    run = make_run("run")
+    with pytest.raises(ValueError, match=reason):
+        train(run, CNN.with_training(epochs=3, **settings))
     assert not run.path("model.keras").exists()
 
 
@@ -365,30 +352,27 @@ def test_a_checkpoint_of_another_recipe_is_refused(make_run, monkeypatch):
     killed(monkeypatch, run, CNN, in_epoch=1)
     with pytest.raises(ValueError, match="The checkpoint is of another model"):
         train(run, CNN.with_model(dense=9))
-    run.path("checkpoint.npz").write_bytes(b"no zip")
-    with pytest.raises(ValueError, match="is no checkpoint of marinecv"):
-        train(run)
 
 
 FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
+CACHED = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
 KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (MOVES, 6)}
 
 
-def banks():
-    folder = cache_path("features")
-    return sorted(place.name for place in folder.iterdir()) if folder.is_dir() else []
+def cached_features():
+    return {path.name for path in cache_path("features").glob("*")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("head_epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):
+def test_training_on_cached_features_is_training_as_usual(kind, head_epochs, make_run):
     augmentation, views = KINDS[kind]
     recipe = FROZEN.with_training(augmentation=augmentation, head_epochs=head_epochs)
     usual, cached = make_run("usual", recipe), make_run("cached", recipe.with_training(cache_features=views))
     train(usual, recipe)
-    assert not banks()
+    assert not cached_features()
     train(cached, recipe.with_training(cache_features=views))
-    assert len(banks()) == (4 if head_epochs else 2)  # train and validation, and for the head a later frontier
+    assert len(cached_features()) == (4 if head_epochs else 2)  # train and validation, twice with a stage for the head
     for mine, theirs in zip(cached.load_model().get_weights(), usual.load_model().get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-3 if kind == "drawn" else 1e-5)
     ours, theirs = history_of(cached), history_of(usual)
@@ -396,37 +380,24 @@ def test_to_train_on_a_bank_is_to_train_as_usual(kind, head_epochs, make_run):
     assert ours["learning_rate"].tolist() == theirs["learning_rate"].tolist()
 
 
-def test_a_score_from_the_bank_is_that_of_the_whole_model(make_run):
-    recipe = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
+@pytest.mark.parametrize("changes", [{}, {"trainable_layers": 0, "hidden": (), "dropout": 0.0}], ids=["some", "none"])
+def test_scores_and_embeddings_from_the_cache_are_those_of_the_whole_model(changes, make_run):
+    recipe = CACHED.with_model(**changes)
     run = make_run("run", recipe)
-    model, pixels = train(run, recipe), load_run(run, recipe)
-    before = banks()
-    whole, kept = (
+    model, pixels, before = train(run, recipe), load_run(run, recipe), cached_features()
+    known = (run.catalog["split"] != "test").to_numpy()
+    data = model, run.catalog[known], recipe.image, pixels[known]
+    whole = predict_embeddings(*data, cache_features=False)
+    for options in ({}, {"together": True}):
+        np.testing.assert_allclose(predict_embeddings(*data, cache_features=True, **options), whole, atol=1e-6)
+        assert options or cached_features() == before
+    before = cached_features()
+    whole, cached = (
         predict_table(model, run.catalog, recipe.image, run.class_names, pixels=pixels, cache_features=cache_features)
         for cache_features in (False, True)
     )
-    pd.testing.assert_frame_equal(kept, whole, atol=1e-6)
-    new = whole["split"].nunique() - 2  # train and validation are found
-    assert len(banks()) == len(before) + new and set(before) <= set(banks())
-
-
-@pytest.mark.parametrize("changes", [{}, {"trainable_layers": 0, "hidden": (), "dropout": 0.0}], ids=["some", "none"])
-def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(changes, make_run):
-    recipe = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0).with_model(**changes)
-    run = make_run("run", recipe)
-    model, pixels = train(run, recipe), load_run(run, recipe)
-    known = (run.catalog["split"] != "test").to_numpy()
-    before = banks()
-    whole, kept = (
-        predict_embeddings(model, run.catalog[known], recipe.image, pixels[known], cache_features=cache_features)
-        for cache_features in (False, True)
-    )
-    np.testing.assert_allclose(kept, whole, atol=1e-6)
-    assert banks() == before
-    at_once = predict_embeddings(
-        model, run.catalog[known], recipe.image, pixels[known], cache_features=True, together=True
-    )
-    np.testing.assert_allclose(at_once, whole, atol=1e-6)
+    pd.testing.assert_frame_equal(cached, whole, atol=1e-6)
+    assert cached_features() > before and len(cached_features()) == len(before) + 1  # for the test split
 
 
 @pytest.mark.parametrize(
@@ -439,17 +410,16 @@ def test_codes_from_the_bank_are_those_of_the_whole_model_and_leave_nothing_new(
     ],
 )
 def test_recipes_share_the_cache_of_equal_features_alone(change, new, make_run):
-    one = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
-    train(make_run("one", one), one)
-    before = banks()
-    train(make_run("other", change(one)), change(one))
-    assert len(banks()) == len(before) + new and set(before) <= set(banks())
+    train(make_run("one", CACHED), CACHED)
+    before = cached_features()
+    train(make_run("other", change(CACHED)), change(CACHED))
+    assert len(cached_features()) == len(before) + new and before <= cached_features()
 
 
 @pytest.mark.parametrize("trainable_layers", [0, 3, None])
 def test_as_usual_it_is_the_model_that_learns_whatever_is_folded(trainable_layers, make_run, monkeypatch):
-    learns, whole = [], room.learner
-    monkeypatch.setattr(room, "learner", lambda *args, **options: learns.append(whole(*args, **options)) or learns[-1])
+    learns, usual = [], fitting.learner
+    monkeypatch.setattr(fitting, "learner", lambda *args, **how: learns.append(usual(*args, **how)) or learns[-1])
     recipe = FROZEN.with_training(epochs=1, head_epochs=0).with_model(trainable_layers=trainable_layers)
     model = train(make_run("run", recipe), recipe)
     [(learner, batches, _)] = learns
@@ -475,7 +445,7 @@ def three_epochs(how, backbone, folder):
     set_batch_norm_statistics(model, [pixels.astype(np.float32)])
     first = model.get_weights()
     parts = {"train": (rows, pixels), "validation": (rows[:3], pixels[:3])}
-    learns, batches, _ = room.learner(model, recipe, ("crab", "eel", "ray"), parts, log=lambda line: None)
+    learns, batches, _ = fitting.learner(model, recipe, ("crab", "eel", "ray"), parts, log=lambda line: None)
     learns = model if how == "plain" else learns
     compile_model(learns, training)
     learns.fit(batches, epochs=3, verbose=0)

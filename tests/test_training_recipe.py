@@ -23,27 +23,18 @@ BASE = Recipe(
 BACKBONE = replace(BASE, model=BackboneModel(hidden=(16, 8)), training=Training(head_epochs=3))
 
 
-@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
-def test_a_recipe_comes_back_equal_from_json(recipe):
-    again = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
-    assert again == recipe and hash(again.model) == hash(recipe.model)
-
-
 def test_the_contract_is_plain_data_of_what_a_model_cannot_hold():
     preprocessing = json.loads(json.dumps(BASE.preprocessing(("crab", "eel"))))
     assert preprocessing["class_names"] == ["crab", "eel"] and ImageSpec(**preprocessing["image"]) == BASE.image
-    assert (preprocessing["data"], preprocessing["label_rule"], preprocessing["demonstration"]) == (
-        "tank",
-        "dominant",
-        False,
-    )
+    expected = {"data": "tank", "label_rule": "dominant", "demonstration": False}
+    assert preprocessing.items() >= expected.items()
 
 
 def spoilt(part=None, drop=None, **entries):
     data = BASE.to_dict()
-    place = data[part] if part else data
-    place.update(entries)
-    place.pop(drop, None)
+    settings = data[part] if part else data
+    settings.update(entries)
+    settings.pop(drop, None)
     return data
 
 
@@ -68,14 +59,13 @@ def test_what_is_no_recipe_is_refused(data, message):
     ("settings", "said"),
     [
         ({"batch_size": 0}, "batch_size is 0. Expected `int` >= 1"),
-        ({"batch_size": "32"}, "batch_size is '32'. Expected `int`"),
         ({"learning_rate": float("inf")}, "learning_rate is inf. Expected `float` <= "),
         ({"learning_rate": float("nan")}, "learning_rate is nan. Expected `float` >= 0"),
-        ({"epochs": 2.5}, "epochs is 2.5. Expected `int`"),
         ({"calibration": 1.5}, "calibration is 1.5. Expected `float` <= 1"),
         ({"optimizer": "addam"}, "Expected optimizer to be one of .*'adam'.*Received: optimizer='addam'"),
         ({"class_weights": {0: 1.0}}, "class_weights is {0: 1.0}. Expected `bool`"),
         ({"metrics": "accuracy"}, "metrics is 'accuracy'. Expected `array`"),
+        ({"metrics": ("accuracy", "f2")}, "Expected metrics to be accuracy and others"),
         ({"augmentation": BASE.image}, "Expected augmentation of type Augmentation or NoneType"),
     ],
 )
@@ -93,9 +83,9 @@ def test_numbers_of_numpy_and_lists_are_taken_as_pythons_own():
 
 def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_recipe():
     assert Training(monitor="val_auc").monitor == "val_auc"
-    with pytest.raises(ValueError, match='no monitor "val_acuracy". Did you mean "val_accuracy"'):
+    with pytest.raises(ValueError, match="monitor='val_acuracy'. Did you mean \"val_accuracy\""):
         BASE.with_training(monitor="val_acuracy")
-    with pytest.raises(ValueError, match='no monitor "val_accuracy".* Expected one of val_loss, loss'):
+    with pytest.raises(ValueError, match=r"\('val_loss', 'loss'\). Received: monitor='val_accuracy'"):
         replace(BASE, model=UNet(), training=Training(monitor="val_accuracy"))
 
 
@@ -110,7 +100,7 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
         (BACKBONE.with_training(head_epochs=60), "head_epochs=60 leaves no epoch of 60"),
     ],
 )
-def test_lint_names_the_setting_that_cannot_act(recipe, sentence):
+def test_a_warning_names_the_setting_that_cannot_act(recipe, sentence):
     (found,) = recipe_warnings(recipe)
     assert found.startswith(sentence)
 

@@ -16,10 +16,7 @@ def check_engine(engine: str, algorithm: str | None = None, workers: str | None 
     if engine == "optuna" and importlib.util.find_spec(engine) is None:
         raise ValueError("Optuna is not installed. Install it with: pip install 'marinecv[optuna]'")
     if workers and engine != SHARED:
-        raise ValueError(
-            f'{engine} searches in one process. Expected engine="{SHARED}" in a new search with workers=, or no '
-            "workers=."
-        )
+        raise ValueError(f'{engine} searches in one process. Leave out workers=, or begin one with engine="{SHARED}".')
 
 
 def settled_engine(engine: str | None, algorithm: str | None, workers: str | None) -> tuple[str, str]:

@@ -79,10 +79,8 @@ class Search:
         check_engine(self.engine, self.algorithm)
 
     @classmethod
-    def create(
-        cls, folder: str | Path, engine: str, algorithm: str, trials: int, seed: int, space: tuple[Parameter, ...]
-    ) -> "Search":
-        """Make a folder with its `base` a search of at most `trials` trials."""
+    def create(cls, folder: str | Path, engine: str, algorithm: str, trials: int, seed: int, space: tuple) -> "Search":
+        """Make a folder with its `base` a search of at most `trials` trials over a space of `Parameter`."""
         about = SearchSettings(engine=engine, algorithm=algorithm, trials=trials, seed=seed, space=space)
         write_json(Path(folder) / "search.json", to_builtins(about))
         return cls(folder)
@@ -134,13 +132,9 @@ class Search:
 
     def table(self) -> pd.DataFrame:
         """Return a row a trial: `COLUMNS`, a column a parameter, and `reason`; None where a trial has no value."""
-        rows = [
-            {name: getattr(trial, name) for name in COLUMNS}
-            | {parameter.name: trial.values.get(parameter.name) for parameter in self.space}
-            | {"reason": trial.reason}
-            for trial in self.trials
-        ]
-        return pd.DataFrame(rows, dtype=object)
+        names = [parameter.name for parameter in self.space]
+        rows = [{**asdict(trial), **dict.fromkeys(names), **trial.values} for trial in self.trials]
+        return pd.DataFrame(rows, columns=[*COLUMNS, *names, "reason"], dtype=object)
 
     def write_table(self) -> None:
         """Write `trials.csv`, which is never read back."""

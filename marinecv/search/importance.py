@@ -7,8 +7,7 @@ from sklearn.inspection import permutation_importance
 from marinecv.search.folder import Search
 from marinecv.search.space import Parameter
 
-MIN_TRIALS = 8  # trials
-FEW_TRIALS = 50
+MIN_TRIALS, FEW_TRIALS = 8, 50
 TREES, SHUFFLES = 100, 30
 
 
@@ -21,22 +20,15 @@ def importance(search: Search) -> pd.DataFrame | None:
     done = [trial for trial in search.trials if trial.status == "done"]
     if len(done) < MIN_TRIALS:
         return None
-    settings_table = pd.DataFrame(
-        {parameter.name: [_number(parameter, t.values) for t in done] for parameter in search.space}
-    )
-    settings_table = settings_table.fillna(settings_table.median()).fillna(
-        0.0
-    )  # the middle for parameters that play no part
-    forest = RandomForestRegressor(n_estimators=TREES, random_state=0).fit(
-        settings_table, [trial.value for trial in done]
-    )
-    permuted = permutation_importance(
-        forest, settings_table, [t.value for t in done], n_repeats=SHUFFLES, random_state=0
-    )
+    values = pd.DataFrame({parameter.name: [_number(parameter, t.values) for t in done] for parameter in search.space})
+    values = values.fillna(values.median()).fillna(0.0)  # the middle for parameters that play no part
+    scores = [trial.value for trial in done]
+    forest = RandomForestRegressor(n_estimators=TREES, random_state=0).fit(values, scores)
+    permuted = permutation_importance(forest, values, scores, n_repeats=SHUFFLES, random_state=0)
     mean = permuted.importances_mean.clip(min=0)
     if not mean.sum() > 0:
         return None
-    table = pd.DataFrame({"name": settings_table.columns, "importance": mean, "deviation": permuted.importances_std})
+    table = pd.DataFrame({"name": values.columns, "importance": mean, "deviation": permuted.importances_std})
     table[["importance", "deviation"]] /= mean.sum()
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 

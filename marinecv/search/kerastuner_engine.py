@@ -30,9 +30,9 @@ class KerasTunerEngine:
     def __init__(self, search: Search, scratch: Path):
         self.folder = search.folder
         # By default three random trials a hyperparameter come first, which is all of a short search.
-        own = {"num_initial_points": max(FREE_TRIALS, search.count // 4)} if search.algorithm == "bayesian" else {}
+        first = {"num_initial_points": max(FREE_TRIALS, search.count // 4)} if search.algorithm == "bayesian" else {}
         self.oracle = ORACLES[search.algorithm](
-            **own,
+            **first,
             objective=keras_tuner.Objective("value", "max"),
             max_trials=search.count,
             seed=search.seed + 1,  # 0 means none
@@ -49,13 +49,16 @@ class KerasTunerEngine:
         """Ask for the values of each trial again and tell the results; ValueError if it suggests other values."""
         for trial in trials:
             if trial.number > len(self.asked) and not are_same(values := self.ask(trial.number) or {}, trial.values):
-                raise ValueError(
-                    f"Keras Tuner suggests {values} for trial {trial.number} of {self.folder}, which was trained with "
-                    f"{trial.values}. Expected the version of Keras Tuner and the machine that began this search. Use "
-                    "those, or start another search."
-                )
+                other = f"{values} for trial {trial.number} of {self.folder}, which was trained with {trial.values}"
+                hint = "Use the version of Keras Tuner and the machine that began this search, or start another."
+                raise ValueError(f"Keras Tuner suggests {other}. {hint}")
             if trial.over and trial.number not in self.reported_trials:
-                self._tell(trial)
+                suggested = self.asked[trial.number - 1]
+                suggested.status = "COMPLETED" if trial.status == "done" else "FAILED"
+                if trial.status == "done":
+                    self.oracle.update_trial(suggested.trial_id, {"value": trial.value})
+                self.oracle.end_trial(suggested)
+                self.reported_trials.add(trial.number)
 
     def ask(self, number: int) -> dict[str, Any] | None:
         """Suggest values; None if all were tried."""
@@ -69,24 +72,13 @@ class KerasTunerEngine:
         """Never end a trial early."""
         return lambda epoch, value: False
 
-    def _tell(self, trial: Trial) -> None:
-        suggested = self.asked[trial.number - 1]
-        suggested.status = "COMPLETED" if trial.status == "done" else "FAILED"
-        if trial.status == "done":
-            self.oracle.update_trial(suggested.trial_id, {"value": trial.value})
-        self.oracle.end_trial(suggested)
-        self.reported_trials.add(trial.number)
-
 
 def hyperparameters(space: Sequence[Parameter], is_grid: bool = False) -> keras_tuner.HyperParameters:
     """Convert a space for Keras Tuner."""
     space_of_tuner = keras_tuner.HyperParameters()
     for parameter in space:
-        with (
-            space_of_tuner.conditional_scope(parameter.needs[0], [parameter.needs[1]])
-            if parameter.needs
-            else nullcontext()
-        ):
+        needed, value = parameter.needs or (None, None)
+        with space_of_tuner.conditional_scope(needed, [value]) if needed else nullcontext():
             if choices := (parameter.grid if is_grid else ()) or parameter.choices:
                 space_of_tuner.Choice(parameter.name, list(choices))
             else:

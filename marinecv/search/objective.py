@@ -8,6 +8,7 @@ import pandas as pd
 import tensorflow as tf
 from msgspec.structs import replace
 
+from marinecv.console import Log
 from marinecv.progress import progress_bar
 from marinecv.runs import Run
 from marinecv.search.folder import Search, Trial
@@ -24,9 +25,7 @@ class Pruned(Exception):
     """A trial was ended early."""
 
 
-def trainer(
-    search: Search, log: Callable[[str], None] | None = None, track: str | None = None
-) -> Callable[[Trial, Report], Trial]:
+def trainer(search: Search, log: Log | None = None, track: str | None = None) -> Callable[[Trial, Report], Trial]:
     """Decode the images of a search once, and return the `train` of `run_trials`.
 
     A trial fails, with a reason, if it diverges, runs out of memory, or `MAX_KILLS` processes were killed before they

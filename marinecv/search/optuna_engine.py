@@ -61,11 +61,10 @@ class OptunaEngine:
 
     def _ask(self, number: int) -> dict[str, Any]:
         asked = self.asked[number] = self.study.ask()
-        values = {}
         for parameter in self.search.space:
-            if parameter.plays(values):
-                values[parameter.name] = _suggest(asked, parameter)
-        return values
+            if parameter.plays(asked.params):
+                _suggest(asked, parameter)
+        return asked.params
 
     def _made(self, trial: Trial, value: float | None) -> optuna.trial.FrozenTrial:
         space = [parameter for parameter in self.search.space if parameter.name in trial.values]

@@ -55,8 +55,7 @@ def space_of(recipe: Recipe) -> tuple[Parameter, ...]:
 def recipe_of(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     """Return a recipe with the values of a trial, without published metrics.
 
-    The convolutions of a network from scratch double their filters up to 256 and halve the map while it is larger
-    than 1.
+    Convolutions double their filters up to 256 and halve the map while it is larger than 1.
     """
     training = {parameter.name: values[parameter.name] for parameter in TRAINING if parameter.name in values}
     changed = replace(recipe.with_training(**training), published={})

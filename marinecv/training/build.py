@@ -43,13 +43,8 @@ def compile_model(
     check_type(Training, training=training)
     named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
     metrics = [named.get(name, name) for name in training.metrics]
-    compile_with(
-        model,
-        training,
-        learning_rate,
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-        **{"weighted_metrics" if weighted else "metrics": metrics},
-    )
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
+    compile_with(model, training, learning_rate, loss=loss, **{"weighted_metrics" if weighted else "metrics": metrics})
 
 
 def compile_with(model: keras.Model, training: Training, learning_rate: float | None = None, **how) -> None:
@@ -59,8 +54,7 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
     options = {"learning_rate": learning_rate or training.learning_rate}
     options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
     options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
-    optimizers = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    optimizer = optimizers[training.optimizer](**options)
+    optimizer = keras.optimizers.get({"class_name": training.optimizer, "config": options})
     undecayed = [variable for variable in model.trainable_variables if not _is_decayed(variable, training.decay_scope)]
     optimizer.exclude_from_weight_decay(undecayed)
     for variable in model.trainable_variables:
@@ -84,7 +78,7 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
         outputs["divergence"] = divergence / float(np.prod(model.output_shape[1:]))
         weights["divergence"] = recipe.model.beta
     fitted_model = keras.Model(model.inputs[0], outputs)
-    losses = {"restored": "mse", "divergence": "mae"}  # it is never negative, so its distance from 0 is itself
+    losses = {"restored": "mse", "divergence": "mae"}  # a divergence is never negative: its mean error from 0 is itself
     loss = {name: losses[name] for name in outputs}
     compile_with(fitted_model, recipe.training, loss=loss, loss_weights=weights, metrics=None)
     return fitted_model
@@ -94,13 +88,11 @@ def with_targets(pairs: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
     """Map `(noisy, clean)` pixels to the inputs and targets of `with_loss(model)`."""
     target, variational = target_of(model), is_variational(model)
 
-    def beside(noisy, clean):
-        targets = {"restored": target(clean)}
-        if variational:
-            targets["divergence"] = tf.zeros((tf.shape(clean)[0], 1))
-        return noisy, targets
+    def targets(clean):
+        divergence = {"divergence": tf.zeros((tf.shape(clean)[0], 1))} if variational else {}
+        return {"restored": target(clean)} | divergence
 
-    return pairs.map(beside)
+    return pairs.map(lambda noisy, clean: (noisy, targets(clean)))
 
 
 class TrainingL2(keras.regularizers.L2):

@@ -3,14 +3,15 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import keras
 
+from marinecv.console import Log
 from marinecv.progress import duration, progress_bar
-from marinecv.schema import check_type, did_you_mean
+from marinecv.schema import check_choice, check_type
 from marinecv.training.checkpoint import Checkpoint, learning_rate_of
 from marinecv.training.recipe import METRICS, Training
 
@@ -20,7 +21,7 @@ def callbacks(
     folder: str | Path | None = None,
     *,
     resume: bool = False,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     stage: str = "all",
     whole: keras.Model | None = None,
     writes: bool = True,
@@ -35,10 +36,10 @@ def callbacks(
 
     Args:
         training: patience, factor and monitor; `fit` has the number of epochs.
-        folder: for `history.csv` and `checkpoint.npz`, created if missing; None writes neither. Files of an earlier
-            training are overwritten after the first epoch unless it is resumed.
-        resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is. Model,
-            optimizer and settings must be the same. Give `fit` the `EpochCounter` of a `make_dataset` too.
+        folder: for `history.csv` and `checkpoint.npz`, created if missing; None writes neither. The first epoch
+            overwrites files of an earlier training unless it is resumed.
+        resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is, with the same
+            model, optimizer and settings. Give `fit` the `EpochCounter` of a `make_dataset` too.
         log: receives one line an epoch; None prints none.
         stage: `"head"` trains without early stopping and reductions.
         whole: the model to save, where only a part of it is fitted.
@@ -47,16 +48,14 @@ def callbacks(
     Returns:
         TerminateOnNaN, EarlyStopping, ReduceLROnPlateau, and as asked for StopAfterReductions, EpochLine, Checkpoint.
     Raises:
-        ValueError: there is no folder to resume from, or it is a run. In `fit`: the checkpoint is of another training,
+        ValueError: there is no folder to resume from, or it is a run; in `fit`: the checkpoint is of another training,
             the logs lack the monitor, or the learning rate follows a schedule.
     """
     check_type(Training, training=training)
     if resume and folder is None:
         raise ValueError("Expected the folder of the checkpoint with resume=True. Received: folder=None.")
     watchers = [] if stage == "head" else _watchers(training)
-    others = []
-    if log is not None:
-        others.append(EpochLine(training, log, validation_images))
+    others = [] if log is None else [EpochLine(training, log, validation_images)]
     if folder is not None:
         if writes:
             _check_folder(Path(folder), resume)
@@ -67,10 +66,8 @@ def callbacks(
 
 def _watchers(training: Training) -> list:
     name = training.monitor  # Keras knows the better direction of its own metrics: "auto"
-    monitored = {
-        "monitor": name,
-        "mode": "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto",
-    }
+    mode = "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"
+    monitored = {"monitor": name, "mode": mode}
     watchers = [CheckedEarlyStopping(**monitored, patience=training.early_stop_patience, restore_best_weights=True)]
     if training.lr_factor < 1:
         watchers.append(ReduceLROnPlateau(**monitored, factor=training.lr_factor, patience=training.lr_patience))
@@ -92,13 +89,9 @@ class CheckedEarlyStopping(keras.callbacks.EarlyStopping):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Check the logs and count the epoch."""
-        if self.monitor not in logs:
-            hint = did_you_mean(self.monitor, logs)
-            if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
-                hint = ' Nothing was validated: give fit validation_data, or use monitor="loss".'
-            raise ValueError(
-                f"Expected monitor to be in the logs: {', '.join(logs)}. Received: monitor={self.monitor!r}.{hint}"
-            )
+        if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
+            raise ValueError('Nothing was validated: give fit validation_data, or use monitor="loss".')
+        check_choice(logs, monitor=self.monitor)
         super().on_epoch_end(epoch, logs)
 
 
@@ -142,7 +135,7 @@ class StopAfterReductions(CheckedEarlyStopping):
 class EpochLine(keras.callbacks.Callback):
     """Print a line an epoch: metrics, seconds, about how long is left, the number of validation images."""
 
-    def __init__(self, training: Training, log: Callable[[str], None], validation_images: int | None = None):
+    def __init__(self, training: Training, log: Log, validation_images: int | None = None):
         super().__init__()
         self.monitor, self.log, self.seconds = training.monitor, log, []
         self.images = "" if validation_images is None else f"n={validation_images}"
@@ -172,7 +165,7 @@ class EpochLine(keras.callbacks.Callback):
 
 
 @contextmanager
-def batch_bar(log: Callable[[str], None] | None = None) -> Iterator[keras.callbacks.Callback]:
+def batch_bar(log: Log | None = None) -> Iterator[keras.callbacks.Callback]:
     """Yield a callback that shows the batches of each epoch; it goes first, so that the others print below no bar."""
     with ExitStack() as stack:
 

@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from marinecv.console import Log
 from marinecv.files.atomic import whole_file
 from marinecv.files.csv_tables import write_table
 from marinecv.schema import Count, Positive, convert
@@ -58,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
         stage: str = "all",
         whole: keras.Model | None = None,
         writes: bool = True,
-        log: Callable[[str], None] | None = None,
+        log: Log | None = None,
     ):
         super().__init__()
         self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
@@ -73,10 +74,8 @@ class Checkpoint(keras.callbacks.Callback):
         if state is None:
             return
         if not self.model.built:
-            raise ValueError(
-                f"{self.path} cannot be resumed by a model without weights. Expected a Sequential model that begins "
-                "with keras.Input(shape), or a model that was called on a batch."
-            )
+            reason = "Expected a model that begins with keras.Input(shape) or was called on a batch."
+            raise ValueError(f"{self.path} cannot be resumed by a model without weights. {reason}")
         if state.stage == self.stage:
             self._resume(state, arrays)
         _assign(_state_of(self.whole or self.model), arrays["model"])
@@ -127,10 +126,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _resume(self, state: State, arrays: dict[str, list[np.ndarray]]) -> None:
         self.identity[LAYERS_KEY] = structure(self.whole or self.model)
         if different := differences(state.identity, self.identity, state.learning_rate):
-            raise ValueError(
-                f"{self.path} is of another training: {', '.join(different[:3])}. Expected the same model, optimizer "
-                "and settings. Use resume=False to overwrite it, or another folder."
-            )
+            hint = "Expected the same model and settings. Use resume=False to overwrite it, or another folder."
+            raise ValueError(f"{self.path} is of another training: {', '.join(different[:3])}. {hint}")
         self.identity, self.first = state.identity, state.first
         self.model.optimizer.build(self.model.trainable_variables)
         _assign(self.model.weights if arrays["best"] else [], arrays["best"])

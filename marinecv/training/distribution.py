@@ -41,7 +41,7 @@ def distributed(how: str | None) -> Iterator[DeviceShard]:
 
 
 def shard_here() -> DeviceShard:
-    """Return the share of this process within `distributed`, `ALONE` elsewhere."""
+    """Return the share of this process within `distributed`, `ALL_ROWS` elsewhere."""
     if keras.backend.backend() == "tensorflow":
         return DeviceShard(devices=tf.distribute.get_strategy().num_replicas_in_sync)
     return ALL_ROWS if keras.distribution.distribution() is None else _jax_shard()
@@ -70,10 +70,8 @@ def join(how: str | None) -> DeviceShard:
     `KERAS_DISTRIBUTION_NUM_PROCESSES`; `KERAS_DISTRIBUTION_PROCESS_ID`. Without them there is one process.
     """
     if how and keras.backend.backend() != BACKENDS[how]:
-        raise ValueError(
-            f"{how!r} runs on Keras' {BACKENDS[how]} backend. Set KERAS_BACKEND={BACKENDS[how]} before Keras is "
-            f"imported. Received: {keras.backend.backend()}."
-        )
+        hint = f"Set KERAS_BACKEND={BACKENDS[how]} before Keras is imported. Received: {keras.backend.backend()}."
+        raise ValueError(f"{how!r} runs on Keras' {BACKENDS[how]} backend. {hint}")
     if how != "data-parallel":
         return ALL_ROWS
     try:
@@ -136,8 +134,6 @@ def _jax() -> ModuleType:
 def _jax_shard() -> DeviceShard:
     jax = _jax()
     if jax.local_device_count() * jax.process_count() != jax.device_count():
-        raise ValueError(
-            f"This process has {jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} "
-            "processes. Expected equally many each: hide the others, for example by CUDA_VISIBLE_DEVICES."
-        )
+        counts = f"{jax.local_device_count()} of {jax.device_count()} devices of {jax.process_count()} processes"
+        raise ValueError(f"This process has {counts}. Expected equally many each: set CUDA_VISIBLE_DEVICES.")
     return DeviceShard(process=jax.process_index(), processes=jax.process_count(), devices=jax.device_count())

@@ -25,7 +25,7 @@ from marinecv.training.recipe import DataConfig, Recipe, Training
 
 BACKWARD = 2.0  # a backward pass costs about two forward passes of the same layers
 DAY_S = 86_400
-MAX_AUGMENTED_VIEWS = 8  # of an image where augmentation is continuous; results/feature_cache.csv has the accuracy
+MAX_AUGMENTED_VIEWS = 8  # of an image, for continuous augmentation; results/feature_cache.csv has the lost accuracy
 MAX_TIME_FRACTION = 0.7  # a feature cache that takes more than this fraction of the time is not worth its disk space
 
 
@@ -34,18 +34,15 @@ def estimate_seconds(
 ) -> float:
     """Estimate the seconds of all epochs of a recipe without early stopping, from a timed forward pass of zeros.
 
-    Trainable layers count three times; start-up is left out. Recipes that share a feature cache (`rows`) share its
-    cost.
+    Trainable layers count three times, start-up not at all; `rows` recipes share the cost of a feature cache.
     """
     training = recipe.training
     extractor, trainable, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
     augment = training.augmentation or NONE
-    augmented_images = augment.copies * train_images
-    epochs = training.epochs * (
-        trainable * (augmented_images + validation_images) + BACKWARD * trainable * augmented_images
-    )
+    augmented = augment.copies * train_images
+    epochs = training.epochs * (trainable * (augmented + validation_images) + BACKWARD * trainable * augmented)
     if not training.cache_features:
-        return epochs + training.epochs * extractor * (augmented_images + validation_images)
+        return epochs + training.epochs * extractor * (augmented + validation_images)
     views = AugmentedViews(augment, training.cache_features).count
     return epochs + extractor * (views * train_images + validation_images) / rows
 
@@ -65,26 +62,19 @@ def choose_cache(recipe: Recipe, images: dict[str, int], num_classes: int, rows:
     needed_bytes = bytes_per_view * (views.count * images["train"] + images["validation"])
     free_bytes = min(BUDGET_BYTES, _free_bytes() // 2)
     if needed_bytes > free_bytes:
-        return (
-            0,
-            f"a cache of the frozen layers' features would take {needed_bytes / 1e9:.1f} GB of {free_bytes / 1e9:.1f}",
-        )
+        sizes = f"{needed_bytes / 1e9:.1f} GB of {free_bytes / 1e9:.1f}"
+        return 0, f"a cache of the frozen layers' features would take {sizes}"
     counts = images["train"], images["validation"], num_classes
     uncached = estimate_seconds(recipe.with_training(cache_features=0), *counts)
     cached = estimate_seconds(recipe.with_training(cache_features=views.count), *counts, rows=rows)
     if cached > MAX_TIME_FRACTION * uncached:
         return 0, f"a cache of the frozen layers' features would save little in {training.epochs} epochs"
-    contents = {
-        "still": "each image",
-        "mirrored": "each image and its mirror image",
-        "drawn": f"{views.count} drawn views",
-    }
-    if views.augmentation.copies > 1:
-        contents["drawn"] = f"each image and {views.count - 1} drawn variants"
-    return views.drawn if views.kind == "drawn" else views.count, (
-        f"the frozen layers are computed once, for {contents[views.kind]} ({needed_bytes / 1e6:.0f} MB): "
-        f"about {duration(cached)} instead of {duration(uncached)}"
-    )
+    has_copies = views.augmentation.copies > 1
+    drawn = f"each image and {views.count - 1} drawn variants" if has_copies else f"{views.count} drawn views"
+    contents = {"still": "each image", "mirrored": "each image and its mirror image", "drawn": drawn}[views.kind]
+    cost = f"({needed_bytes / 1e6:.0f} MB): about {duration(cached)} instead of {duration(uncached)}"
+    count = views.drawn if views.kind == "drawn" else views.count
+    return count, f"the frozen layers are computed once, for {contents} {cost}"
 
 
 def _free_bytes() -> int:
@@ -120,9 +110,8 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     extractor, trainable = split_model(build_model(recipe, num_classes))
     extractor = fuse_batch_norm(extractor)
     images = np.zeros((batch_size, *image.shape), np.float32)
-    other_inputs = [
-        np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in trainable.inputs[len(extractor.outputs) :]
-    ]
+    shapes = [tensor.shape[1:] for tensor in trainable.inputs[len(extractor.outputs) :]]
+    other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]
 
     def go_on(activations):
         trainable(one_or_all([*keras.tree.flatten(activations), *other_inputs]))

@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.choices import FITTED_SPLITS
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.files.atomic import whole_file, write_json
@@ -26,24 +26,18 @@ from marinecv.models.flat import one_or_all
 from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.schema import check_type
-from marinecv.training.build import (
-    backbone_of,
-    build_model,
-    compile_model,
-    freeze_backbone,
-    with_loss,
-    with_targets,
-)
+from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone, with_loss, with_targets
 from marinecv.training.callbacks import batch_bar, callbacks
 from marinecv.training.checkpoint import restore_weights
 from marinecv.training.distribution import accelerator, broadcast_from_leader, one_device, shard_here
 from marinecv.training.fit_inputs import SplitPixels, learner
 from marinecv.training.recipe import Recipe
 
+Callbacks = Sequence[keras.callbacks.Callback]
 STATISTICS_IMAGES = 512  # at most; a small train split is used whole
 
 
-def load_run(run: Run, recipe: Recipe, log: Callable[[str], None] | None = None) -> np.ndarray:
+def load_run(run: Run, recipe: Recipe, log: Log | None = None) -> np.ndarray:
     """Decode the usable images of a run to uint8 (n, height, width, 3), in the order of `usable(run.catalog)`."""
     check_type(Run, run=run)
     check_type(Recipe, recipe=recipe)
@@ -51,28 +45,19 @@ def load_run(run: Run, recipe: Recipe, log: Callable[[str], None] | None = None)
     pixels, catalog = load_pixels(before, recipe.image, log=log)
     if new_problems := (catalog["problem"] != before["problem"]).sum():
         write_table(run.path("catalog.csv"), catalog)
-        num_unusable, log = (~is_usable(catalog)).sum(), log or silent
-        log(
-            f"  {num_unusable} images are unusable, {new_problems} of them found when decoded; catalog.csv and the "
-            "report say why"
-        )
+        found = f"{(~is_usable(catalog)).sum()} images are unusable, {new_problems} of them found when decoded"
+        (log or silent)(f"  {found}; catalog.csv and the report say why")
     return pixels
 
 
 def fit_recipe(
-    recipe: Recipe,
-    run: Run,
-    pixels: np.ndarray,
-    *,
-    extra_callbacks: Sequence[keras.callbacks.Callback] = (),
-    log: Callable[[str], None] | None = None,
+    recipe: Recipe, run: Run, pixels: np.ndarray, *, extra_callbacks: Callbacks = (), log: Log | None = None
 ) -> keras.Model:
     """Train a recipe into a run, or resume it, save `model.keras` and return it with the weights of the best epoch.
 
-    Within `distributed` all devices train one model; of several processes, which share the folder, the first writes.
-    `pixels` are those of `load_run(run, recipe)`; `extra_callbacks` are more callbacks, such as a tracker. ValueError
-    if train or validation is empty, the checkpoint is of another model, the recipe does not allow several devices, or
-    the training diverged.
+    `pixels` are those of `load_run(run, recipe)`; `extra_callbacks` are, for example, trackers. Within `distributed`
+    all devices train one model, and the first process writes. ValueError if train or validation is empty, the
+    checkpoint is of another model, the recipe does not allow several devices, or the training diverged.
     """
     started, shard, log = time.perf_counter(), shard_here(), log or silent
     parts, is_leader = prepared(recipe, run, pixels), shard.process == 0
@@ -87,10 +72,9 @@ def fit_recipe(
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
         images = train_pixels[np.sort(sample)].astype(np.float32)
+        batches = np.array_split(images, max(1, len(images) // training.batch_size))
         with one_device(model) as local_model:
-            set_batch_norm_statistics(
-                backbone_of(local_model), np.array_split(images, max(1, len(images) // training.batch_size))
-            )
+            set_batch_norm_statistics(backbone_of(local_model), batches)
             weights = local_model.get_weights()
         model.set_weights(broadcast_from_leader(weights))
 
@@ -125,12 +109,7 @@ def fit_recipe(
 
 
 def fit_autoencoder(
-    recipe: Recipe,
-    run: Run,
-    pixels: np.ndarray,
-    *,
-    extra_callbacks: Sequence[keras.callbacks.Callback] = (),
-    log: Callable[[str], None] | None = None,
+    recipe: Recipe, run: Run, pixels: np.ndarray, *, extra_callbacks: Callbacks = (), log: Log | None = None
 ) -> keras.Model:
     """Train an autoencoder into a run, or resume it, and save `encoder.keras`, `decoder.keras` and `model.keras`.
 
@@ -150,8 +129,8 @@ def fit_autoencoder(
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
         rows, of_split = parts[split]
         drawn = {} if start_epoch is None else {"training": True, "start_epoch": start_epoch, "seed": training.seed}
-        moves = {"augmentation": training.augmentation, "batch_size": training.batch_size, "pixels": of_split}
-        batches = make_dataset(rows, recipe.image, run.class_names, **moves, **drawn)
+        options = {"augmentation": training.augmentation, "batch_size": training.batch_size, "pixels": of_split}
+        batches = make_dataset(rows, recipe.image, run.class_names, **options, **drawn)
         noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": training.seed}
         return with_targets(with_noise(batches, **noise, start_epoch=start_epoch), model)
 
@@ -197,25 +176,21 @@ def prepared(recipe: Recipe, run: Run, pixels: np.ndarray) -> SplitPixels:
         part, of_part = parts["validation"]
         kept = np.flatnonzero(~calibration_mask(part, training.calibration, training.seed))
         if not len(kept):
-            raise ValueError(
-                f"calibration={training.calibration} leaves none of {len(part)} validation images to choose the epoch "
-                "by. Expected a smaller fraction; calibration=0 holds out none."
-            )
+            none_left = f"leaves none of {len(part)} validation images to choose the epoch by"
+            raise ValueError(f"calibration={training.calibration} {none_left}. Expected a smaller fraction, or 0.")
         parts["validation"] = part.iloc[kept], rows_of(of_part, kept)
     return parts
 
 
-def check_finite(model: keras.Model, run: Run, learning_rate: float, log: Callable[[str], None]) -> None:
+def check_finite(model: keras.Model, run: Run, learning_rate: float, log: Log) -> None:
     """Note the epoch whose loss is not finite; ValueError if the weights are not finite either."""
     if not np.isfinite(run.history["loss"].iloc[-1]):
         message = f"training ended in epoch {len(run.history)}: its loss is not finite; the best weights before it stay"
         run.note(message)
         log(f"  {message}")
     if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-        raise ValueError(
-            f"The training diverged: after {len(run.history)} epochs its weights are not finite. Retrain with a lower "
-            f"learning rate. Received: learning_rate={learning_rate}."
-        )
+        reason = f"after {len(run.history)} epochs its weights are not finite"
+        raise ValueError(f"The training diverged: {reason}. Lower learning_rate={learning_rate}.")
 
 
 def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:

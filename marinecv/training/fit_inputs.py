@@ -1,13 +1,11 @@
 """Build the model to fit and its train and validation datasets: on pixels, or on cached features."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.features.cache import AugmentedViews, FeatureCache, make_cached_dataset, open_cache, open_shared_cache
 from marinecv.features.split_point import split_model
 from marinecv.inputs.epochs import EpochCounter
@@ -30,7 +28,7 @@ def learner(
     class_weight: dict[int, float] | None = None,
     start_epoch: int | EpochCounter = 0,
     shard: DeviceShard = ALL_ROWS,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> tuple[keras.Model, tf.data.Dataset, tf.data.Dataset]:
     """Return the model to fit, its train batches and its validation batches.
 
@@ -42,10 +40,7 @@ def learner(
     extractor, trainable = split_model(model)
     train_options = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.cache_features and shard.devices > 1:
-        raise ValueError(
-            "A feature cache is for one device. Expected cache_features=0 for several; a run that began with a "
-            "feature cache is resumed on one."
-        )
+        raise ValueError("A feature cache is for one device. Expected cache_features=0, or one device to resume on.")
     if training.cache_features:
         views = AugmentedViews(training.augmentation or NONE, training.cache_features, training.seed)
         caches = _feature_caches(extractor, parts, recipe, views, log or silent)
@@ -57,17 +52,15 @@ def learner(
         return trainable, *datasets
     shared = {"spec": recipe.image, "class_names": class_names, "batch_size": training.batch_size, "shard": shard}
     train_options |= {"augmentation": training.augmentation, "class_weight": class_weight}
-    datasets = [
-        make_dataset(
-            parts[name][0], pixels=parts[name][1], attributes=attributes_of_split.get(name), **shared, **options
-        )
-        for name, options in (("train", train_options), ("validation", {}))
-    ]
+    datasets = []
+    for name, options in (("train", train_options), ("validation", {})):
+        options = options | {"pixels": parts[name][1], "attributes": attributes_of_split.get(name)}
+        datasets.append(make_dataset(parts[name][0], **shared, **options))
     return _with_fused_extractor(model, extractor, trainable), *datasets
 
 
 def _feature_caches(
-    extractor: keras.Model, parts: SplitPixels, recipe: Recipe, moves: AugmentedViews, log: Callable[[str], None]
+    extractor: keras.Model, parts: SplitPixels, recipe: Recipe, moves: AugmentedViews, log: Log
 ) -> list[FeatureCache]:
     """The feature caches of train and validation; all folds of the same images share one."""
     both, settings = [parts["train"], parts["validation"]], {"dtype": recipe.training.cache_dtype, "log": log}

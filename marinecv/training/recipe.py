@@ -8,19 +8,7 @@ from msgspec import Meta
 
 from marinecv.choices import SPLIT_BY, CacheDtype, ClassLevel, FrameOrder, ImagesWithoutBoxes, JitCompile, LabelRule
 from marinecv.inputs.spec import Augmentation, ImageSpec
-from marinecv.schema import (
-    Count,
-    Fraction,
-    Positive,
-    Rate,
-    Seed,
-    Size,
-    build,
-    check_choice,
-    checked_dataclass,
-    convert,
-    unknown_name,
-)
+from marinecv.schema import Count, Fraction, Positive, Rate, Seed, Size, build, check_choice, checked_dataclass, convert
 from marinecv.training.model_config import MODELS, ModelConfigs
 
 if TYPE_CHECKING:  # a recipe is read by `--help` too, which imports nothing heavy
@@ -194,8 +182,7 @@ class Recipe:
     def __post_init__(self):
         logged_metrics = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged_metrics for part in ("val_", "")]
-        if self.training.monitor not in known:
-            raise ValueError(unknown_name("monitor", self.training.monitor, known))
+        check_choice(known, monitor=self.training.monitor)
 
     def with_training(self, **changes) -> "Recipe":
         """Return a copy with other training settings."""
@@ -223,10 +210,8 @@ class Recipe:
     def of(cls, run: "Run") -> "Recipe":
         """Read the recipe of a run; ValueError if it is broken or missing, or the model was trained elsewhere."""
         if run.is_external:
-            raise ValueError(
-                f"The model of {run.folder} was trained elsewhere and has no recipe, so it cannot be resumed or "
-                "retrained. Expected a run that pretrain or finetune made."
-            )
+            hint = "so it cannot be resumed or retrained. Expected a run that pretrain or finetune made."
+            raise ValueError(f"The model of {run.folder} was trained elsewhere and has no recipe, {hint}")
         data = run.read("recipe.json")
         with run.with_hint("recipe.json"):
             try:
@@ -256,10 +241,9 @@ def check_published(published: dict[str, dict]) -> None:
 
 def _model(data: Any) -> ModelConfigs:
     settings = convert(data, dict[str, Any], "'model' of Recipe")
-    check_choice(MODELS, kind=settings.get("kind"))
-    return build(
-        MODELS[settings["kind"]], {key: settings[key] for key in settings if key != "kind"}, "'model' of Recipe"
-    )
+    kind = settings.pop("kind", None)
+    check_choice(MODELS, kind=kind)
+    return build(MODELS[kind], settings, "'model' of Recipe")
 
 
 def recipe_warnings(recipe: Recipe) -> list[str]:
@@ -267,10 +251,8 @@ def recipe_warnings(recipe: Recipe) -> list[str]:
     training, model = recipe.training, recipe.model
     warnings = []
     if training.early_stop_patience <= training.lr_patience < training.epochs:  # from there on it is meant never to act
-        warnings.append(
-            f"lr_patience={training.lr_patience} never acts: training stops after {training.early_stop_patience} "
-            "epochs without progress. Set it below early_stop_patience."
-        )
+        why = f"training stops after {training.early_stop_patience} epochs without progress"
+        warnings.append(f"lr_patience={training.lr_patience} never acts: {why}. Set it below early_stop_patience.")
     if training.lr_factor >= 1:
         warnings.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
     if training.class_weights and training.balanced:

@@ -71,9 +71,7 @@ def full_names(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywo
     for name, value in [*(changes or {}).items(), *keywords.items()]:
         matching = [name] if name in known else [key for key in known if key.rpartition(".")[2] == name]
         if len(matching) > 1:
-            raise ValueError(
-                f"{name!r} matches several settings: {', '.join(matching)}. Give the full name in changes=."
-            )
+            raise ValueError(f"{name!r} matches several settings: {', '.join(matching)}. Give the full name.")
         if not matching:
             spellings = dict.fromkeys([*known, *(key.rpartition(".")[2] for key in known)])
             suggestions = difflib.get_close_matches(name, spellings, n=3)
