@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +11,6 @@ from marinecv.data.boxes import CORNERS, clean_boxes
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog, read_images_and_boxes
 from marinecv.data.download.fetch import verify
 from marinecv.data.find_data import find_data
-from marinecv.data.labels import ranked_classes
 from marinecv.data.manifests import Manifest
 
 pytestmark = pytest.mark.data
@@ -27,7 +27,8 @@ def aquarium(real_data) -> Manifest:
     return find_data("aquarium", real_data / "aquarium")
 
 
-def test_labels_by_split(aquarium):
+def test_hashes_and_labels_by_split(aquarium):
+    verify(aquarium)
     catalog = read_catalog(aquarium)
     good = catalog[catalog["problem"] == ""]
     assert {split: rows["class_name"].value_counts().to_dict() for split, rows in good.groupby("split")} == LABELS
@@ -61,31 +62,17 @@ def test_labels_that_change_under_another_rule(aquarium, rule, changed):
     assert dominant["split"][dominant["class_name"] != other["class_name"]].value_counts().to_dict() == changed
 
 
-def test_images_that_could_give_a_synthetic_one(aquarium):
-    ranked = ranked_classes(read_boxes(aquarium))
-    classes = ranked.groupby("image_id")["rank"].max()
-    second = ranked[
-        (ranked["rank"] == 2) & (ranked["class_name"] != "fish") & ranked["image_id"].str.startswith("train/")
-    ]
-    assert len(second) == 105 and (second["image_id"].map(classes) == 2).sum() == 76
-
-
-def test_hashes_and_counts_hold(aquarium):
-    verify(aquarium)
-
-
 def test_a_yolo_copy_of_it_gives_the_same_boxes_and_labels(aquarium, tmp_path):
     names = list(aquarium.class_names)
     for split in ("train", "valid", "test"):
         (tmp_path / split / "labels").mkdir(parents=True)
         os.symlink(aquarium.root / split, tmp_path / split / "images")
         for image, rows in pd.read_csv(aquarium.root / split / "_annotations.csv").groupby("filename"):
-            lines = [
-                f"{names.index(row['class'])} {(row.xmin + row.xmax) / 2 / row.width} "
-                f"{(row.ymin + row.ymax) / 2 / row.height} {(row.xmax - row.xmin) / row.width} "
-                f"{(row.ymax - row.ymin) / row.height}"
-                for _, row in rows.iterrows()
-            ]
+            scale = rows[["width", "height"]].to_numpy()
+            low, high = rows[["xmin", "ymin"]].to_numpy(), rows[["xmax", "ymax"]].to_numpy()
+            fractions = np.hstack([(low + high) / 2 / scale, (high - low) / scale]).tolist()
+            labels = map(names.index, rows["class"])
+            lines = [" ".join(map(str, (label, *box))) for label, box in zip(labels, fractions, strict=True)]
             (tmp_path / split / "labels" / f"{Path(image).stem}.txt").write_text("\n".join(lines))
     (tmp_path / "data.yaml").write_text(f"train: ../train/images\nnc: {len(names)}\nnames: {names}\n")
     copy = find_data("aquarium", tmp_path)
@@ -97,7 +84,5 @@ def test_a_yolo_copy_of_it_gives_the_same_boxes_and_labels(aquarium, tmp_path):
     pd.testing.assert_frame_equal(theirs[same], ours[same])
     columns = ["image_id", *CORNERS, "class_name", "problem"]
     boxes = read_boxes(copy).assign(image_id=lambda table: table["image_id"].str.replace("/images/", "/"))
-    copied, original = (
-        table[columns].sort_values(columns, ignore_index=True) for table in (boxes, read_boxes(aquarium))
-    )
-    pd.testing.assert_frame_equal(copied, original)
+    tables = [table[columns].sort_values(columns, ignore_index=True) for table in (boxes, read_boxes(aquarium))]
+    pd.testing.assert_frame_equal(*tables)

@@ -66,14 +66,11 @@ def test_names_are_found_where_archives_have_them(birds, place):
         ({"min_percent": 101}, "min_percent is 101. Expected 0 to 100"),
     ],
 )
-def test_a_wrong_word_or_bound_is_refused(birds, options, message):
+def test_a_wrong_word_or_bound_and_another_layout_are_refused(birds, options, message):
     with pytest.raises(ValueError, match=message):
         read_attributes(birds, **options)
-
-
-def test_another_layout_has_no_attributes(roboflow_folder):
-    with pytest.raises(ValueError, match='has the layout "roboflow". Expected "cub"'):
-        read_attributes(manifest_of_folder(roboflow_folder))
+    with pytest.raises(ValueError, match='has the layout "folders". Expected "cub"'):
+        read_attributes(Manifest(name="animals", layout="folders", root=birds.root))
 
 
 @pytest.mark.parametrize(
@@ -112,10 +109,9 @@ def test_the_class_mean_is_that_of_train_alone():
     assert means.to_numpy().tolist() == [[0.5, 0], [0.5, 0], [0.5, 0], [1, 1]]
     with pytest.raises(ValueError, match="1 of 4 images have no attributes, the first: a"):
         class_mean_attributes(attributes[1:], catalog)
+    without_ray = catalog.assign(split=catalog["split"].where(catalog["class_name"] != "ray", "test"))
     with pytest.raises(ValueError, match="1 classes have no train image, the first: ray"):
-        class_mean_attributes(
-            attributes, catalog.assign(split=catalog["split"].where(catalog["class_name"] != "ray", "test"))
-        )
+        class_mean_attributes(attributes, without_ray)
 
 
 def test_shuffled_attributes_are_those_of_other_images_by_the_seed():

@@ -1,6 +1,5 @@
 """The catalog: classes, problems, limits and class folders, whatever the layout."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from scenes import catalog_of_classes
 
 from marinecv.data.catalog import (
     CATALOG_COLUMNS,
@@ -29,10 +29,7 @@ def tank(roboflow_folder) -> Manifest:
 
 
 def rows_of(split="train", problem="", **classes):
-    """A catalog of so many images a class."""
-    names = [name for name, count in classes.items() for _ in range(count)]
-    ids = [f"{name}/{number:03}.jpg" for number, name in enumerate(names)]
-    return pd.DataFrame({"image_id": ids, "class_name": names, "split": split, "problem": problem})
+    return catalog_of_classes(split=split, **classes).assign(problem=problem)
 
 
 def test_catalog_is_sorted_by_split_then_image(tank):
@@ -47,29 +44,24 @@ def test_images_without_a_box_are_skipped_or_of_class_empty_unless_their_boxes_a
     table = tank.root / "train" / "_annotations.csv"
     rows = [line for line in table.read_text().splitlines(True) if not line.startswith("crab_train_0")]
     table.write_text("".join(rows))
-    skipped, empty = (
-        read_catalog(tank, images_without_boxes=choice).set_index("image_id") for choice in ("skip", "empty")
-    )
-    assert skipped.loc["train/crab_train_0.jpg", ["class_name", "problem"]].tolist() == ["", "no box"]
-    assert empty.loc["train/crab_train_0.jpg", ["class_name", "problem", "dominance"]].tolist() == ["empty", "", 1.0]
-    assert class_names_of(empty.reset_index(), tank) == ("crab", "eel", "empty", "ray")
+    skipped, empty = (read_catalog(tank, images_without_boxes=choice) for choice in ("skip", "empty"))
+    assert skipped.loc[0, ["image_id", "class_name", "problem"]].tolist() == ["train/crab_train_0.jpg", "", "no box"]
+    assert empty.loc[0, ["class_name", "problem", "dominance"]].tolist() == ["empty", "", 1.0]
+    assert class_names_of(empty, tank) == ("crab", "eel", "empty", "ray")
     named = replace(tank, class_names=("ray", "eel", "crab"))
-    assert class_names_of(empty.reset_index(), named) == ("ray", "eel", "crab", "empty")
-    assert class_names_of(skipped.reset_index(), named) == ("ray", "eel", "crab")
+    assert class_names_of(empty, named) == ("ray", "eel", "crab", "empty")
+    assert class_names_of(skipped, named) == ("ray", "eel", "crab")
     table.write_text("".join([*rows, "crab_train_0.jpg,64,48,crab,9,9,9,20\n"]))
     assert "no area (train/_annotations.csv:10)" in read_catalog(tank, images_without_boxes="empty")["problem"].iloc[0]
     with pytest.raises(ValueError, match="1 of .* boxes have no area"):
         read_boxes(tank, flat_boxes="error")
 
 
-def test_wrong_arguments_and_files_not_located_are_refused(tank):
+def test_wrong_arguments_and_classes_that_the_manifest_does_not_name_are_refused(tank):
     with pytest.raises(ValueError, match=r"one of \('skip', 'empty'\). Received: images_without_boxes='drop'"):
         read_catalog(tank, images_without_boxes="drop")
     with pytest.raises(ValueError, match='"tank" are not located'):
         read_catalog(replace(tank, root=None))
-
-
-def test_a_class_the_manifest_does_not_name_is_shown_with_its_first_row(tank):
     narrow = replace(tank, class_names=("crab", "ray"))
     with pytest.raises(ValueError, match='the first is test/_annotations.csv:3, "eel". Expected one of crab, ray'):
         read_catalog(narrow)
@@ -106,11 +98,8 @@ def test_a_limit_keeps_proportions_and_one_of_each_class():
 def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_split():
     parts = [rows_of(eel=4, ray=3, crab=2), rows_of("test", crab=4, ray=3, eel=2), rows_of("validation", crab=3)]
     few = limit_catalog(pd.concat(parts), 2, seed=0)
-    assert few["class_name"].groupby(few["split"]).agg(lambda names: " ".join(sorted(names))).to_dict() == {
-        "train": "crab eel",
-        "test": "crab eel",
-        "validation": "crab crab",
-    }
+    names = few.groupby("split")["class_name"].agg(lambda names: " ".join(sorted(names)))
+    assert names.to_dict() == {"train": "crab eel", "test": "crab eel", "validation": "crab crab"}
 
 
 def test_class_folders_of_links_leave_the_originals(tank, tmp_path):
@@ -156,12 +145,12 @@ def labeled(layout: str, root: Path, classes: list[str]) -> Manifest:
     for image in images:
         (root / image).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 48)).save(root / image)
-    names, rows = list(dict.fromkeys(classes)), [*zip(images, classes, strict=True)]
-    if layout in ("labels_csv", "roboflow"):
-        corners = [("xmin", 4), ("ymin", 6), ("xmax", 40), ("ymax", 36)] if layout == "roboflow" else []
-        header = ["filename" if corners else "file", "class", *(name for name, _ in corners)]
-        with open(root / ("_annotations.csv" if corners else "labels.csv"), "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *((*row, *(value for _, value in corners)) for row in rows)])
+    names = list(dict.fromkeys(classes))
+    if layout == "labels_csv":
+        pd.DataFrame({"file": images, "class": classes}).to_csv(root / "labels.csv", index=False)
+    if layout == "roboflow":
+        table = pd.DataFrame({"filename": images, "class": classes}).assign(xmin=4, ymin=6, xmax=40, ymax=36)
+        table.to_csv(root / "_annotations.csv", index=False)
     if layout == "cub":
         tables = {"images": [image.removeprefix("images/") for image in images], "classes": names}
         tables["image_class_labels"] = [names.index(name) + 1 for name in classes]

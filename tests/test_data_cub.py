@@ -1,9 +1,6 @@
 """The layout of CUB-200-2011: tables that are joined by number, and images that may be there only in part."""
 
-import shutil
-
 import pytest
-from PIL import Image
 from scenes import CUB, draw_cub
 
 from marinecv.data.boxes import CORNERS
@@ -12,7 +9,6 @@ from marinecv.data.download.fetch import verify
 from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.readers.cub import NO_FILE, UNNAMED, absent_classes, cub_images
-from marinecv.data.splits.split_catalog import split_catalog
 
 REST = "2 1 2 3 4\n3 1 2 3 4\n4 1 2 3 4\n5 1 2 3 4\n"  # of the boxes
 
@@ -37,30 +33,13 @@ def test_images_are_joined_with_class_split_size_and_box(birds):
     assert boxes["source"].tolist() == [f"bounding_boxes.txt:{line}" for line in (1, 2, 3)]
 
 
-def test_a_label_is_the_tables_whatever_the_box(tmp_path):
+def test_a_label_is_the_tables_without_split_and_boxes_and_whatever_the_box(tmp_path):
     flat = CUB["bounding_boxes"].replace("1 4.0 6.0 30.0 20.0", "1 4.0 6.0 0 0")
-    catalog = read_catalog(manifest_of_folder(draw_cub(tmp_path, bounding_boxes=flat)))
-    assert catalog["problem"].tolist() == ["", "", ""]
-
-
-def test_without_a_split_and_boxes_there_are_none(tmp_path):
-    manifest = manifest_of_folder(draw_cub(tmp_path, train_test_split=None, bounding_boxes=None))
-    assert set(read_catalog(manifest)["split"]) == {""} and read_boxes(manifest).empty
-
-
-def test_the_published_split_has_validation_taken_from_train(tmp_path):
-    tables = {
-        "images": [f"{number} 00{number % 2 + 1}.x/{number}.png" for number in range(40)],
-        "classes": ["1 001.x", "2 002.y"],
-        "image_class_labels": [f"{number} {number % 2 + 1}" for number in range(40)],
-        "train_test_split": [f"{number} {int(number < 30)}" for number in range(40)],
-    }
-    root = draw_cub(tmp_path, **{name: "\n".join(lines) for name, lines in tables.items()}, bounding_boxes=None)
-    for line in tables["images"]:
-        (root / "images" / line.split()[1]).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (4, 3)).save(root / "images" / line.split()[1])
-    split = split_catalog(read_catalog(manifest_of_folder(root)).query("problem == ''"))
-    assert split["split"].value_counts().to_dict() == {"train": 26, "test": 10, "validation": 4}
+    for boxes, count in ((flat, 3), (None, 0)):
+        root = draw_cub(tmp_path / str(count), train_test_split=None, bounding_boxes=boxes)
+        catalog = read_catalog(manifest_of_folder(root))
+        assert set(catalog["problem"]) == set(catalog["split"]) == {""} and len(catalog) == 3
+        assert len(read_boxes(manifest_of_folder(root))) == count
 
 
 def test_classes_without_any_image_are_left_out_and_counted(birds):
@@ -77,6 +56,10 @@ def test_an_absent_image_and_one_that_no_table_names_are_rows_that_say_so(birds)
     assert problems["images/001.Zebra_Finch/a.jpg"] == NO_FILE
     assert problems["images/002.Auk/other.jpg"] == UNNAMED
     assert (problems == "").sum() == 2
+    for path in (birds.root / "images").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(ValueError, match="None of the 5 images that .*images.txt names"):
+        read_catalog(birds)
 
 
 def test_only_the_classes_that_a_manifest_names_are_read_under_its_names(birds, tmp_path):
@@ -112,13 +95,6 @@ def test_only_the_classes_that_a_manifest_names_are_read_under_its_names(birds, 
 def test_tables_that_do_not_fit_together_are_refused(tmp_path, table, text, message):
     with pytest.raises(ValueError, match=message):
         read_catalog(manifest_of_folder(draw_cub(tmp_path, **{table: text})))
-
-
-def test_tables_without_one_of_their_images_are_refused(birds):
-    shutil.rmtree(birds.root / "images")
-    (birds.root / "images").mkdir()
-    with pytest.raises(ValueError, match="None of the 5 images that .*images.txt names"):
-        read_catalog(birds)
 
 
 @pytest.mark.parametrize("packed", ["", "CUB_200_2011"])

@@ -60,24 +60,22 @@ def adapted():
     return layer
 
 
-def wrapped():
-    pixels = keras.Input(SPEC.shape)
-    return keras.Model(pixels, OfCode()(pixels))
+def sequence(*parts):
+    return keras.Sequential([keras.Input(SPEC.shape), *parts])
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        lambda: keras.Sequential([keras.Input(SPEC.shape), layers.Rescaling(1 / 255), layers.Conv2D(2, 3, strides=9)]),
-        lambda: backbone((None, None, 3)),
-        lambda: keras.Sequential([keras.Input(SPEC.shape), layers.Rescaling(1 / 255), backbone((None, None, 3))]),
-        wrapped,
-        lambda: keras.Sequential([keras.Input(SPEC.shape), adapted(), layers.GlobalAveragePooling2D()]),
-    ],
-    ids=["maps", "backbone for any size", "backbone within a model", "model of code wrapped", "adapted"],
-)
-def test_of_any_other_network_it_is_what_it_gives(model, catalog):
-    model = model()
+NETWORKS = {
+    "maps": lambda: sequence(layers.Rescaling(1 / 255), layers.Conv2D(2, 3, strides=9)),
+    "backbone for any size": lambda: backbone((None, None, 3)),
+    "backbone within a model": lambda: sequence(layers.Rescaling(1 / 255), backbone((None, None, 3))),
+    "model of code wrapped": lambda: keras.Model(x := keras.Input(SPEC.shape), OfCode()(x)),
+    "adapted": lambda: sequence(adapted(), layers.GlobalAveragePooling2D()),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_of_any_other_network_it_is_what_it_gives(network, catalog):
+    model = NETWORKS[network]()
     np.testing.assert_allclose(embed(model, catalog, SPEC, PIXELS), given(model), rtol=1e-3, atol=1e-4)
 
 
@@ -135,13 +133,10 @@ def test_a_backbone_within_a_model_is_kept_and_a_layer_of_ones_own_is_not(catalo
     np.testing.assert_allclose(embed(own, catalog, SPEC, PIXELS), before * 1.5, rtol=1e-3)
 
 
-def test_pixels_of_other_rows_are_refused(catalog):
-    with pytest.raises(ValueError, match="pixels of the 5 usable rows"):
-        embed(classifier(), catalog, SPEC, PIXELS[:4])
-
-
-def test_a_code_that_is_no_number_names_its_image(catalog):
+def test_pixels_of_other_rows_and_an_embedding_that_is_no_number_are_refused(catalog):
     model = classifier()
+    with pytest.raises(ValueError, match="pixels of the 5 usable rows"):
+        embed(model, catalog, SPEC, PIXELS[:4])
     model.layers[2].set_weights([weights * np.nan for weights in model.layers[2].get_weights()])
     with pytest.raises(ValueError, match="5 of 5 embeddings .* 0.jpg"):
         embed(model, catalog, SPEC, PIXELS)

@@ -51,10 +51,8 @@ def test_without_litert_tensorflow_does_it(extractor, monkeypatch):
 @pytest.mark.parametrize("wrong", [np.nan, 1e9], ids=["no number", "another number"])
 def test_an_engine_that_gives_something_else_is_not_used(wrong, extractor, monkeypatch):
     pytest.importorskip("ai_edge_litert")
-    shape = extractor.output_shape[1:]
-    monkeypatch.setattr(
-        inference_engine, "_in_litert", lambda *args: lambda images: [np.full((len(images), *shape), wrong)]
-    )
+    other = np.full((2, *extractor.output_shape[1:]), wrong)
+    monkeypatch.setattr(inference_engine, "_in_litert", lambda *args: lambda images: [other])
     assert_same(run_extractor(extractor, 4, MIN_VIEWS_FOR_LITERT), extractor, 4)
 
 

@@ -1,7 +1,5 @@
 """The distance of an embedding from those of train."""
 
-import io
-
 import numpy as np
 import pytest
 
@@ -35,12 +33,10 @@ def test_where_images_scatter_widely_a_step_counts_less():
 
 def test_it_does_not_hang_on_the_scale_of_the_codes_nor_on_the_order_of_images():
     embeddings, names = embeddings_of({"crab": 1, "eel": 2})
-    fitted, order = fit_distance(embeddings, names), np.random.default_rng(0).permutation(len(embeddings))
-    expected = distances(embeddings, fitted)
+    order, expected = np.random.default_rng(0).permutation(120), distances(embeddings, fit_distance(embeddings, names))
     np.testing.assert_allclose(distances(embeddings * 1e3, fit_distance(embeddings * 1e3, names)), expected, rtol=1e-3)
-    np.testing.assert_allclose(
-        distances(embeddings, fit_distance(embeddings[order], names[order])), expected, rtol=1e-3
-    )
+    shuffled = fit_distance(embeddings[order], names[order])
+    np.testing.assert_allclose(distances(embeddings, shuffled), expected, rtol=1e-3)
 
 
 def test_the_same_codes_give_the_same_file(tmp_path):
@@ -59,27 +55,24 @@ def test_codes_that_are_alike_or_one_a_class_have_a_distance_too(embeddings):
     assert np.isfinite(distances(embeddings + 1, fitted)).all()
 
 
-def stored(save, *arrays, **named):
-    buffer = io.BytesIO()
-    save(buffer, *arrays, **named)
-    return buffer.getvalue()
+def write_array(path):
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
 
 
 OBJECTS = dict.fromkeys(("center", "whitening", "means"), np.array([{}], dtype=object))
 BROKEN = {
-    "absent": None,
-    "empty": b"",
-    "cut": b"PK\x03\x04 cut",
-    "text": b"no zip",
-    "lone array": stored(np.save, np.zeros(3)),
-    "pickles": stored(np.savez, **OBJECTS),
-    "without means": stored(np.savez, center=np.zeros(3)),
+    "absent": lambda path: None,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(b"PK\x03\x04 cut"),
+    "lone array": write_array,
+    "pickles": lambda path: np.savez(path, **OBJECTS),
+    "without means": lambda path: np.savez(path, center=np.zeros(3)),
 }
 
 
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_such_file_is_refused(tmp_path, content):
-    if content is not None:
-        (tmp_path / "embeddings.npz").write_bytes(content)
+@pytest.mark.parametrize("write", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_such_file_is_refused(tmp_path, write):
+    write(tmp_path / "embeddings.npz")
     with pytest.raises(ValueError, match="embeddings.npz cannot be read"):
         read_embeddings(tmp_path / "embeddings.npz")

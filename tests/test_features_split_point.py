@@ -10,10 +10,6 @@ from marinecv.features.split_point import split_model, split_point
 from marinecv.models.backbones import backbone_classifier
 
 
-def pixels(seed=0, images=3, side=32):
-    return np.random.default_rng(seed).uniform(0, 255, (images, side, side, 3)).astype(np.float32)
-
-
 def skipping(norm_learns=False, dropped=0.0, learns="late"):
     """A small network with a skip across the cut, an addition that is no layer, and a random layer by choice."""
     x = inputs = keras.Input((32, 32, 3), name="pixels")
@@ -63,19 +59,15 @@ def test_of_a_skip_around_a_learning_layer_both_ends_are_kept_and_of_a_frozen_mo
 def test_to_train_the_rest_trains_the_model_and_leaves_its_front():
     model = skipping()
     extractor, trainable = split_model(model)
-    images = pixels()
-    before = {layer.name: layer.get_weights() for layer in model.layers}
-    np.testing.assert_array_equal(
-        trainable.predict(extractor.predict(images, verbose=0), verbose=0), model.predict(images, verbose=0)
-    )
+    images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    before, features = {layer.name: layer.get_weights() for layer in model.layers}, extractor.predict(images, verbose=0)
+    np.testing.assert_array_equal(trainable.predict(features, verbose=0), model.predict(images, verbose=0))
     trainable.compile(optimizer="sgd", loss="mse")
-    trainable.fit(extractor.predict(images, verbose=0), np.eye(3, 2), verbose=0)
+    trainable.fit(features, np.eye(3, 2), verbose=0)
     for name, weights in before.items():
-        same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_layer(name).get_weights(), strict=True))
+        same = all(map(np.array_equal, weights, model.get_layer(name).get_weights()))
         assert same == (name not in ("late", "head")), name
-    np.testing.assert_array_equal(
-        trainable.predict(extractor.predict(images, verbose=0), verbose=0), model.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(trainable.predict(features, verbose=0), model.predict(images, verbose=0))
 
 
 def test_the_rest_has_the_trainable_weights_of_the_model_in_their_order():

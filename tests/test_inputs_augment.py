@@ -6,15 +6,7 @@ import pytest
 import tensorflow as tf
 
 from marinecv.features.cache import AugmentedViews
-from marinecv.inputs.augment import (
-    DRAWS,
-    IDENTITY_DRAWS,
-    VARIANT_DRAWS,
-    augment,
-    noisy_pixels,
-    variant_draws,
-    with_noise,
-)
+from marinecv.inputs.augment import IDENTITY_DRAWS, VARIANT_DRAWS, augment, noisy_pixels, variant_draws, with_noise
 from marinecv.inputs.epochs import EpochCounter
 from marinecv.inputs.pipeline import make_dataset, shuffled_batches
 from marinecv.inputs.spec import Augmentation, ImageSpec
@@ -25,7 +17,7 @@ ALL = Augmentation(flip=0.5, vertical_flip=0.5, rotation_deg=30, zoom=0.3, crop=
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
 QUADRUPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="quadruple")
 VARIANTS = pytest.mark.parametrize("augmentation", [SIMPLE, QUADRUPLE], ids=["simple", "quadruple"])
-DRAWN = np.random.default_rng(0).uniform(0.01, 0.99, (90, DRAWS)).astype(np.float32)
+DRAWN = np.random.default_rng(0).uniform(0.01, 0.99, (90, len(IDENTITY_DRAWS))).astype(np.float32)
 
 
 def draws(count=3, **fixed):
@@ -38,23 +30,12 @@ def moved(pixels, numbers, **bounds):
     return augment(tf.constant(pixels), tf.constant(numbers), Augmentation(**{"flip": 0} | bounds)).numpy()
 
 
-@pytest.mark.parametrize(
-    ("bounds", "expected"),
-    [
-        ({}, OBLONG),
-        ({"flip": 1}, OBLONG[:, :, ::-1]),
-        ({"vertical_flip": 1}, OBLONG[:, ::-1]),
-        ({"flip": 1, "vertical_flip": 1}, OBLONG[:, ::-1, ::-1]),
-    ],
-    ids=["nothing", "horizontal", "vertical", "both"],
-)
-def test_a_flip_is_the_exact_mirror(bounds, expected):
-    images = moved(OBLONG, draws(), **bounds)
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images, expected)
-
-
-def test_a_flip_of_one_half_mirrors_what_draws_below():
+def test_a_flip_is_the_exact_mirror_of_what_draws_below_its_probability():
+    for flip in (0, 1):
+        for vertical_flip in (0, 1):
+            images = moved(OBLONG, draws(), flip=flip, vertical_flip=vertical_flip)
+            assert images.dtype == np.float32
+            np.testing.assert_array_equal(images, OBLONG[:, :: 1 - 2 * vertical_flip, :: 1 - 2 * flip])
     numbers, expected = draws(), OBLONG.copy()
     numbers[1, 0], expected[1] = 0.49, OBLONG[1, :, ::-1]
     np.testing.assert_array_equal(moved(OBLONG, numbers, flip=0.5), expected)
@@ -96,8 +77,6 @@ def test_the_same_numbers_give_the_same_image_whatever_the_batch_and_inside_tf_d
     ("bounds", "message"),
     [
         ({"rotation_deg": 361}, "rotation_deg is 361"),
-        ({"rotation_deg": float("nan")}, "rotation_deg is nan"),
-        ({"flip": 1.5}, "flip is 1.5"),
         ({"zoom": 1}, "zoom is 1"),
         ({"crop": "a"}, "crop is 'a'"),
         ({"variants": "double"}, "variants to be one of"),
@@ -132,10 +111,10 @@ def test_an_epoch_has_every_image_and_its_variants_and_validation_stays_clean(au
     spec = ImageSpec(height=12, width=20, fit="stretch")
     rows = pd.DataFrame({"image_id": ["0", "1", "2"], "path": "", "class_name": list("aab")})
 
-    def images(**options):
-        batches = make_dataset(
-            rows, spec, ("a", "b"), pixels=OBLONG, batch_size=2, augmentation=augmentation, **options
-        )
+    options = {"pixels": OBLONG, "batch_size": 2, "augmentation": augmentation}
+
+    def images(**training):
+        batches = make_dataset(rows, spec, ("a", "b"), **options, **training)
         shown = np.concatenate([images for images, _ in batches])
         assert len(batches) == -(-len(shown) // 2)
         return shown
@@ -194,13 +173,10 @@ def test_noise_makes_fractions_white_and_black_in_all_channels_and_leaves_the_re
     np.testing.assert_array_equal(shown[~(white | black)], clean[~(white | black)])
 
 
-def test_noise_of_validation_stays_and_differs_by_seed():
+def test_noise_of_validation_stays_and_that_of_training_is_new_each_epoch_which_a_counter_follows():
     pairs = noisy()
     np.testing.assert_array_equal(collect(pairs)[0], collect(pairs)[0])
     assert not np.array_equal(collect(noisy(seed=1))[0], collect(pairs)[0])
-
-
-def test_noise_of_training_is_new_each_epoch_and_a_counter_holds_for_images_and_noise():
     epochs, hit = [collect(noisy(epoch)) for epoch in (1, 2)], []
     for start_epoch in (1, EpochCounter(1)):
         pairs = noisy(start_epoch)

@@ -61,7 +61,6 @@ CASES = {  # bytes, pixels, tolerance
     "CMYK": (saved(CMYK, "JPEG", quality=95), np.asarray(CMYK.convert("RGB")), 10),
     "16 bits": (saved(Image.fromarray(SHADES), "PNG"), gray((SHADES / 257).round()), 0),
     "32 bits": (saved(Image.fromarray(LEVELS.astype(np.int32)), "TIFF"), gray(LEVELS), 0),
-    "floating point": (saved(Image.fromarray(LEVELS.astype(np.float32)), "TIFF"), gray(LEVELS), 0),
 }
 
 
@@ -101,12 +100,6 @@ def test_of_an_animation_the_first_frame_is_taken(format):
     np.testing.assert_allclose(pixels.numpy().astype(int), np.asarray(red), atol=4)
 
 
-@pytest.mark.parametrize("data", [b"", b"this is no picture", b"\xff\xd8\xff but no more", b"GIF89a"])
-def test_bytes_that_are_no_image_are_refused(data):
-    with pytest.raises(ValueError, match="no image that Pillow can read"):
-        decode_with_pillow(data)
-
-
 @pytest.mark.parametrize("size", [(48, 64), (47, 61), (33, 17), (101, 203), (1, 1)])
 @pytest.mark.parametrize(
     "options",
@@ -122,15 +115,10 @@ def test_a_jpeg_has_the_very_pixels_that_pillow_gives(size, options):
 TOPS = {"twelve.png": 4095, "top_250.png": 250, "top_300.png": 300, "sixteen.png": 65535}
 
 
-@pytest.mark.parametrize(
-    ("names", "white"),
-    [
-        (["top_250.png"], 255),
-        (["top_250.png", "top_300.png"], 1023),
-        (["twelve.png", "top_300.png"], 4095),
-        (TOPS, 65535),
-    ],
-)
+WHITES = {255: ["top_250.png"], 1023: ["top_250.png", "top_300.png"], 4095: ["twelve.png", "top_300.png"], 65535: TOPS}
+
+
+@pytest.mark.parametrize(("white", "names"), WHITES.items())
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_gray_levels_of_a_data_set_are_scaled_by_one_rule(tmp_path, names, white, packed):
     ramp, folder = np.linspace(0, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH), tmp_path / "tank" / "crab"
@@ -175,13 +163,6 @@ def test_data_without_deep_images_have_no_white(tmp_path):
     assert find_white(mcv.read_catalog(manifest_of_folder(tmp_path))) == 1023  # under a wrong suffix too
 
 
-ANTIALIAS = pytest.mark.parametrize("antialias", [False, True])
-
-
-def fitted(pixels, spec):
-    return fit_image(tf.constant(pixels), spec).numpy()
-
-
 def naively(pixels, spec):
     side = max(*pixels.shape[:2], spec.letterbox_px or 0)
     letterbox = tf.image.resize_with_crop_or_pad(pixels, side, side)
@@ -193,44 +174,26 @@ def noise(height, width):
     return np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (height, width, 3))
 
 
-@ANTIALIAS
+@pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("size_hw", [(48, 64), (63, 101), (1, 7), (201, 97), (330, 221), (1023, 767), (1500, 90)])
 def test_fused_fit_equals_pad_then_resize_and_the_same_inside_tf_data(antialias, size_hw):
     pixels, signature = noise(*size_hw), tf.TensorSpec((None, None, 3), tf.uint8)  # one trace for every size
     images = tf.data.Dataset.from_generator(lambda: [pixels], output_signature=signature)
     for height, width in ((64, 64), (100, 300), (1000, 300)):  # 1000 of 1024: offsets were rounded there
-        for letterbox_px in (1024, None):
+        for letterbox_px in (1024, 150, None):
             spec = ImageSpec(height=height, width=width, letterbox_px=letterbox_px, antialias=antialias)
-            found = fitted(pixels, spec)
+            found = fit_image(tf.constant(pixels), spec).numpy()
             assert found.shape == spec.shape and found.dtype == np.float32
             np.testing.assert_allclose(found, naively(pixels, spec), atol=2e-3, rtol=0)
             inside = next(images.map(lambda image, spec=spec: fit_image(image, spec)).as_numpy_iterator())
             np.testing.assert_allclose(inside, found, atol=1e-2)
 
 
-@ANTIALIAS
-def test_fused_fit_equals_pad_then_resize_whatever_the_sizes(antialias):
-    rng = np.random.default_rng(7)
-    for _ in range(40):  # shrunk, enlarged, and almost its own size; odd offsets
-        height, width, letterbox, out_height, out_width = (int(value) for value in rng.integers(2, 300, 5))
-        spec = ImageSpec(height=out_height, width=out_width, letterbox_px=letterbox, antialias=antialias)
-        pixels = noise(height, width)
-        np.testing.assert_allclose(fitted(pixels, spec), naively(pixels, spec), atol=1e-3, rtol=0, err_msg=str(spec))
-
-
 def test_stretched_images_leave_no_black():
     for width in (30, 50):
         spec = ImageSpec(height=20, width=width, fit="stretch")
-        found = fitted(np.full((20, 50, 3), 255, np.uint8), spec)
+        found = fit_image(tf.fill((20, 50, 3), np.uint8(255)), spec).numpy()
         assert found.shape == spec.shape and found.dtype == np.float32 and found.min() == 255
-
-
-def test_height_and_width_are_not_swapped():
-    pixels = np.zeros((10, 40, 3), np.uint8)
-    pixels[:, 20:] = 255
-    found = fitted(pixels, ImageSpec(height=20, width=40, letterbox_px=40))
-    assert found[:, :19].max() == 0 and found[10, 30].min() == 255  # the left half is black
-    assert found[2].max() == 0  # above the image is padding
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_validation_comes_in_the_order_of_the_catalog_and_as_it_is(make, catalog
 
 def test_each_image_comes_once_an_epoch_with_its_own_label_in_another_order(make):
     dataset, orders = make(training=True), []
+    assert dataset.cardinality().numpy() == make().cardinality().numpy() == 3 == len([*make()])
     for _ in range(3):
         images, labels = epoch_of(dataset)
         orders.append(numbers(images))
@@ -119,12 +120,6 @@ def test_balanced_draws_classes_evenly_and_an_image_drawn_twice_moves_differentl
     assert twins and all(not np.array_equal(moved[i], moved[j]) for i, j in twins)
 
 
-def test_the_number_of_batches_is_known_before(make):
-    for training in (False, True):
-        assert make(training=training).cardinality().numpy() == 3
-        assert [len(labels) for _, labels in make(training=training)] == [4, 4, 3]
-
-
 def test_a_row_of_another_class_is_refused_and_has_a_label_of_zeros_where_that_is_asked_for(make):
     images, labels = epoch_of(make(class_names=["crab", "eel"], allow_unknown=True))
     assert labels.sum(axis=1).tolist() == [1] * 9 + [0] * 2
@@ -152,11 +147,8 @@ def test_without_pixels_the_files_are_decoded(tmp_path):
     (tmp_path / "2.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"1 of 3 images cannot be loaded; the first is 2.jpg \(cannot be decoded"):
         make_dataset(catalog, SPEC, CLASSES)
-
-
-def test_nothing_usable_is_refused(catalog):
     with pytest.raises(ValueError, match="No usable image.*`problem`"):
-        make_dataset(catalog.assign(problem="no box"), SPEC, CLASSES)
+        make_dataset(catalog[:1], SPEC, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -166,14 +158,12 @@ def test_nothing_usable_is_refused(catalog):
         ({"class_names": "crab"}, "the str 'crab'"),
         ({"class_names": ["crab", "eel", "eel"]}, "'eel' is empty or there twice"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"batch_size": 4.0}, "batch_size=4.0"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 2**63}, "seed=9223372036854775808"),
         ({"start_epoch": 1.5}, "start_epoch=1.5"),
         ({"attributes": np.zeros((10, 2))}, r"shape \(11, ...\). Received: \(10, 2\)"),
         ({"class_weight": {"eel": 2.0}}, "keys of class_weight .*'eel'"),
         ({"pixels": NOISE[:10]}, r"of the 11 usable rows: an array of uint8 \(11, 8, 10, 3\)"),
-        ({"pixels": NOISE[..., :1]}, "of the 11 usable rows"),
         ({"pixels": NOISE / 255}, "of the 11 usable rows"),
         ({"pixels": NOISE.tolist()}, "of the 11 usable rows"),
         ({"shard": DeviceShard(devices=3)}, "4 images .* 3 devices"),
@@ -233,12 +223,7 @@ def test_as_a_callback_the_counter_follows_fit(make, tmp_path, batch_size):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
         model.fit(train, epochs=times, callbacks=[counter, backup], verbose=0)
         assert seen.numbers == sum(epochs[times - 2 : times], [])
-
-
-def test_a_counter_holds_no_model():
-    counter, model = EpochCounter(), keras.Sequential([layers.Dense(1)])
-    keras.callbacks.CallbackList([counter], model=model)
-    assert counter.model is None
+    assert counter.model is None  # TensorFlow would never free it
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -91,12 +91,8 @@ def test_epochs_of_a_stream_are_those_of_the_array(how, catalog, streamed):
 
 
 def test_a_pack_is_streamed_where_it_would_take_half_of_the_free_room_unless_it_is_cached(catalog, monkeypatch):
-    needed = 14 * 20 * 30 * 3
-    for free, rows, kind in (
-        (2 * needed, catalog, np.memmap),
-        (2 * needed - 2, catalog.iloc[::-1], Stream),
-        (0, catalog, np.memmap),
-    ):
+    twice = 2 * 14 * 20 * 30 * 3
+    for free, rows, kind in ((twice, catalog, np.memmap), (twice - 2, catalog[::-1], Stream), (0, catalog, np.memmap)):
         monkeypatch.setattr(room.shutil, "disk_usage", lambda place, free=free: SimpleNamespace(free=free))
         assert isinstance(load_pixels(rows, SPEC, memory_budget_bytes=0)[0], kind)
 
@@ -137,33 +133,17 @@ def test_an_image_that_pillow_alone_decodes_is_streamed_too(tmp_path, streamed, 
     np.testing.assert_array_equal(streamed(packed)[:], in_memory(packed))
 
 
-@pytest.fixture
-def damaged(tmp_path):
-    """Return a function that changes a byte of the first shard."""
-
-    def damage():
-        shard = tmp_path / "pack" / "images-00000.tfrecord"
-        data = bytearray(shard.read_bytes())
-        data[100] ^= 1
-        shard.write_bytes(data)
-
-    return damage
-
-
-def test_damage_stops_a_stream_and_says_where(catalog, streamed, damaged):
-    stream = streamed(catalog)
-    damaged()
+def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(
+    catalog, streamed, tmp_path, monkeypatch, capsys
+):
+    stream, shard = streamed(catalog), tmp_path / "pack" / "images-00000.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
     with pytest.raises(tf.errors.InvalidArgumentError, match="images-00000.tfrecord is damaged at byte 12"):
         stream[:]
-
-
-def test_a_shard_that_is_found_damaged_in_training_is_an_error_with_its_mend(
-    catalog, damaged, tmp_path, monkeypatch, capsys
-):
     monkeypatch.setattr(train_runs, "note_relatives", lambda folder, recipe, catalog: catalog)  # finds it before
-    monkeypatch.setattr(room, "STREAMED_BYTES", 0)
     monkeypatch.setattr(fit, "load_pixels", partial(load_pixels, memory_budget_bytes=0))
-    damaged()
     assert main(["pretrain", "--data-dir", str(tmp_path / "pack"), "--output-dir", str(tmp_path / "run")]) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("error: The shard ") and "damaged at byte 12. Bring it back" in shown

@@ -1,4 +1,4 @@
-"""Keras, TensorFlow and Keras Tuner are used by their public names alone."""
+"""Keras is used by its public names, and what a network is, is asked of its settings: `model_choice.py`."""
 
 import ast
 import re
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from marinecv.training import model_config
+from marinecv.training.model_config import MODELS
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for folder in ("marinecv", "pipelines", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+ASKING = [path for path in FILES if path.name != "model_choice.py" and path.parts[len(ROOT.parts)] != "benchmarks"]
 INNER = ("keras.src", "keras.engine", "keras_tuner.src", "keras_tuner.engine", "tensorflow.python")
 BEHIND = r"vars\(.*\)\.update|.*\.__dict__"  # an attribute set as if there were no setter
 PRIVATE = re.compile(r"_(?!.*__$)(?!asdict$|SubParsersAction$|options$)")  # of tuples; of argparse, the only names
@@ -38,9 +42,9 @@ def offences(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_only_public_names_are_used(path):
-    assert not offences(path.read_text(encoding="utf-8"))
+def test_only_public_names_are_used():
+    found = {path: offences(path.read_text(encoding="utf-8")) for path in FILES}
+    assert not {path: names for path, names in found.items() if names}
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,41 @@ def test_only_public_names_are_used(path):
 def test_a_private_name_is_seen(line):
     assert offences(line)
     assert not offences("class A:\n    def f(self):\n        self._x = A._y")
+
+
+OF_CONFIG = {name: getattr(value, "__module__", "") for name, value in vars(model_config).items()}
+CLASSES = "|".join(name for name, module in OF_CONFIG.items() if module == model_config.__name__)
+KINDS = "|".join(MODELS)
+ASKED = re.compile(
+    "|".join(
+        [
+            rf"(isinstance|issubclass)\(.*\b({CLASSES})\b",
+            rf"(\bis|==|!=|\bin|case) [(\[{{]?(\w+\.)?({CLASSES})\b",
+            rf"[{{,] ?({CLASSES}):",  # a key
+            rf"""kind\b.* (==|!=|in) .*["']({KINDS})["']""",
+            rf"""case ["']({KINDS})["']""",
+            r"MODELS\.(items|values)",
+        ]
+    )
+)
+
+
+def test_no_other_file_asks_for_a_class_or_a_kind():
+    assert not [path for path in ASKING if ASKED.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if isinstance(recipe.model, (mcv.UNet, int)): pass",
+        "if type(recipe.model) is model_config.UNet: pass",
+        "builders = {MultimodalModel: multimodal_classifier}",
+        "if recipe.model.kind in ('unet', 'dense_autoencoder'): pass",
+        "kind = next(kind for kind, model in MODELS.items() if type(part) is model)",
+        "    case BackboneModel(): pass",
+        "    case 'cnn' | 'unet': pass",
+    ],
+)
+def test_a_file_that_asks_is_seen(line):
+    assert ASKED.search(line)
+    assert not ASKED.search("if isinstance(model, keras.Model) and normalization == 'unit' and model.is_cnn: pass")

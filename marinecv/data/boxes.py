@@ -123,13 +123,12 @@ def is_flat(boxes: pd.DataFrame) -> pd.Series:
 
 def refuse_flat(boxes: pd.DataFrame) -> None:
     """Raise ValueError if a box without a `problem` has no area."""
-    flat = is_flat(boxes) & is_usable(boxes)
-    if flat.any():
-        first = boxes[flat].iloc[0]
-        file, _, line = first["source"].rpartition(":")
-        corners = ",".join(f"{first[corner]:g}" for corner in CORNERS)
+    flat = boxes[is_flat(boxes) & is_usable(boxes)]
+    for first in flat.head(1).itertuples():
+        file, _, line = first.source.rpartition(":")
+        corners = ",".join(f"{getattr(first, corner):g}" for corner in CORNERS)
         raise ValueError(
-            f"{flat.sum()} of {len(boxes)} boxes have no area; the first is row {line} of {file} "
-            f"({first['image_id'].rpartition('/')[2]}, {first['class_name']} {corners}).\n"
+            f"{len(flat)} of {len(boxes)} boxes have no area; the first is row {line} of {file} "
+            f"({first.image_id.rpartition('/')[2]}, {first.class_name} {corners}).\n"
             'Expected xmin < xmax and ymin < ymax. Fix the file, or keep them as unusable rows with flat_boxes="keep".'
         )

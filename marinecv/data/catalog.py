@@ -150,9 +150,8 @@ def check_trainable(catalog: pd.DataFrame) -> None:
         reason = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
         counts = usable(catalog)["split"].value_counts().to_dict()
         raise ValueError(
-            f"The train split has no usable image; usable images by split: {counts or 'none'}.{reason} Expected "
-            "images in "
-            'train/. Check the folder, or name another split, such as split_by="grouped".'
+            f"The train split has no usable image; usable images by split: {counts or 'none'}.{reason} Expected images "
+            'in train/. Check the folder, or name another split, such as split_by="grouped".'
         )
     if train["class_name"].nunique() == 1:
         raise ValueError(
@@ -170,39 +169,33 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     catalog = as_catalog(catalog).reset_index(drop=True)
     rng, indices, usable_rows = np.random.default_rng(seed), [], usable(catalog)
     classes = usable_rows["class_name"].value_counts()  # of equals that of the name that sorts first goes first
-    usable_rows = usable_rows[
-        usable_rows["class_name"].isin(classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit])
-    ]
-    for _, split in usable_rows.groupby("split"):
+    kept = classes.sort_index().sort_values(ascending=False, kind="stable").index[:limit]
+    for _, split in usable_rows[usable_rows["class_name"].isin(kept)].groupby("split"):
         by_class = [rows.index for _, rows in split.groupby("class_name")]
         counts = allocate(min(limit, len(split)), [len(rows) for rows in by_class])
         indices += [rng.permutation(rows)[:share] for rows, share in zip(by_class, counts, strict=True)]
     return catalog.loc[np.sort(np.concatenate([*indices, []])).astype(int)].reset_index(drop=True)
 
 
-def _label_images(
-    catalog: pd.DataFrame, boxes: pd.DataFrame, label_rule: str, images_without_boxes: str
-) -> pd.DataFrame:
-    labels = dominant_class(boxes, label_rule).set_index("image_id").reindex(catalog["image_id"])
+def _label_images(catalog: pd.DataFrame, boxes: pd.DataFrame, rule: str, images_without_boxes: str) -> pd.DataFrame:
+    labels = dominant_class(boxes, rule).set_index("image_id").reindex(catalog["image_id"])
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabeled, is_good = labels["class_name"].isna().to_numpy(), is_usable(catalog)
-    catalog = catalog.assign(
-        class_name=labels["class_name"].fillna("").to_numpy(), dominance=labels["dominance"].to_numpy()
-    )
+    unlabeled = labels["class_name"].isna().to_numpy() & is_usable(catalog)
+    class_names, dominance = labels["class_name"].fillna("").to_numpy(), labels["dominance"].to_numpy()
+    catalog = catalog.assign(class_name=class_names, dominance=dominance)
     first_box = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
     reasons = ("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")").to_numpy()
-    catalog["problem"] = catalog["problem"].mask(is_good & unlabeled & boxed, reasons)
+    catalog["problem"] = catalog["problem"].mask(unlabeled & boxed, reasons)
+    empty = unlabeled & ~boxed
     if images_without_boxes == "skip":
-        return catalog.assign(problem=catalog["problem"].mask(is_good & unlabeled & ~boxed, "no box"))
-    is_empty = is_good & unlabeled & ~boxed
-    return catalog.assign(
-        class_name=catalog["class_name"].mask(is_empty, EMPTY_CLASS), dominance=catalog["dominance"].mask(is_empty, 1.0)
-    )
+        return catalog.assign(problem=catalog["problem"].mask(empty, "no box"))
+    class_names, dominance = catalog["class_name"].mask(empty, EMPTY_CLASS), catalog["dominance"].mask(empty, 1.0)
+    return catalog.assign(class_name=class_names, dominance=dominance)
 
 
 def _refuse_unknown(rows: pd.DataFrame, where: pd.Series, names: tuple[str, ...], manifest: Manifest) -> None:
-    unknown = ~rows["class_name"].isin(names) if names else pd.Series(False, index=rows.index)
-    if unknown.any():
+    unknown = ~rows["class_name"].isin(names)
+    if names and unknown.any():
         raise ValueError(
             f'{unknown.sum()} of {len(rows)} rows are of a class that the manifest "{manifest.name}" does not name; '
             f'the first is {where[unknown].iloc[0]}, "{rows["class_name"][unknown].iloc[0]}". Expected one of '

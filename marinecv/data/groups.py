@@ -35,9 +35,8 @@ def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     ids = pd.Index(ungrouped["image_id"])
     followed = links[links["kind"].isin(TOGETHER) & links["image_a"].isin(ids) & links["image_b"].isin(ids)]
     pairs = ids.get_indexer(followed["image_a"]), ids.get_indexer(followed["image_b"])
-    _, component = connected_components(
-        coo_array((np.ones(len(followed)), pairs), (len(ids), len(ids))), directed=False
-    )
+    graph = coo_array((np.ones(len(followed)), pairs), (len(ids), len(ids)))
+    _, component = connected_components(graph, directed=False)
     leaders = ungrouped["image_id"].groupby(component).transform("min")
     return catalog.assign(group=leaders.reindex(catalog.index).fillna(catalog["group"]))
 
@@ -76,7 +75,7 @@ def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
 def related_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs of a validation or test image and a related train image, the most similar kind first.
 
-    Columns: `image_id` and its `split`, `relative` (the train image), `kind`, `similarity`.
+    Columns: `image_id` and its `split`, `related_image` (of train), `kind`, `similarity`.
     """
     catalog, links = as_catalog(catalog), as_links(links)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]
@@ -85,10 +84,8 @@ def related_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame
     pairs = pd.concat([pairs, swapped], ignore_index=True)
     first_split, second_split = pairs["image_a"].map(split), pairs["image_b"].map(split)
     crossing = pairs[(second_split == "train") & first_split.isin(SCORED_SPLITS)]
-    crossing = crossing.assign(split=first_split[crossing.index]).rename(
-        columns={"image_a": "image_id", "image_b": "related_image"}
-    )
-    crossing = crossing.assign(order=crossing["kind"].map({kind: number for number, kind in enumerate(RELATED)}))
+    crossing = crossing.rename(columns={"image_a": "image_id", "image_b": "related_image"})
+    crossing = crossing.assign(split=first_split[crossing.index], order=crossing["kind"].map(RELATED.index))
     crossing = crossing.sort_values(["order", "similarity", "image_id"], ascending=[True, False, True])
     return crossing[["image_id", "split", "related_image", "kind", "similarity"]].reset_index(drop=True)
 
@@ -109,9 +106,8 @@ def split_in_groups(
         for parts in (fractions, (np.asarray(fractions) + used_splits / used_splits.sum()) / 2):
             if best_coverage < 2 and has_groups(level, np.count_nonzero(used_splits)):
                 split = partition(level, parts)
-                best, best_coverage = max(
-                    (best, best_coverage), (split, _class_coverage(split, fractions)), key=lambda found: found[1]
-                )
+                if (coverage := _class_coverage(split, fractions)) > best_coverage:
+                    best, best_coverage = split, coverage
     if best_coverage:
         description = f"sub-folder (depth {best['group'].str.count('/').max() + 1}, such as {best['group'].iloc[0]})"
     else:

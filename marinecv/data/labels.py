@@ -12,9 +12,8 @@ from marinecv.schema import check_choice
 def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
     """Label each image with the class that fills it most: summed box area times number of boxes.
 
-    Overlaps count twice, as in the report. Ties go to the class that sorts first, and the order of rows does not
-    matter. Rows with a problem do not count; nor does a row without class or image, or with a corner that is missing,
-    infinite or no number. An image without any other row has no label.
+    Overlaps count twice, as in the report. Ties go to the class that sorts first. A row does not count that has a
+    problem, no class or image, or a corner that is no finite number. An image without other rows has no label.
 
         >>> import marinecv as mcv, pandas as pd
         >>> columns = ["filename", "class", "xmin", "ymin", "xmax", "ymax"]

@@ -20,9 +20,10 @@ from marinecv.files.atomic import write_json
 from marinecv.files.lock import lock_folder
 from marinecv.files.memmap import make_array, open_array
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.decode import without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pipeline import epoch_draws, shuffled_batches
-from marinecv.inputs.pixel_cache import files_key, without_autotune
+from marinecv.inputs.pixel_cache import files_key
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 from marinecv.inputs.streamed_pixels import bind_weakly, keep_alive
 from marinecv.models.flat import one_or_all
@@ -142,9 +143,8 @@ def open_shared_cache(
     """
     rows = pd.concat([rows for rows, _ in parts])
     order = rows["image_id"].to_numpy().argsort()
-    whole = open_cache(
-        extractor, rows.iloc[order], _Gathered([pixels for _, pixels in parts], order), *settings, **more
-    )
+    gathered = _Gathered([pixels for _, pixels in parts], order)
+    whole = open_cache(extractor, rows.iloc[order], gathered, *settings, **more)
     ends = np.cumsum([len(part) for part, _ in parts])
     return [replace(whole, places=places) for places in np.split(order.argsort(), ends[:-1])]
 
@@ -219,9 +219,8 @@ def _steps_done(folder: Path) -> int:
 
 def _arrays(folder: Path, shapes: list, dtype: str, mode: str = "r") -> tuple[np.ndarray, ...]:
     """Return the arrays of a cache; none where one of them is damaged."""
-    arrays = tuple(
-        open_array(folder / TENSOR_FILE.format(n), shape, np.dtype(dtype), mode) for n, shape in enumerate(shapes)
-    )
+    files = [(folder / TENSOR_FILE.format(number), shape) for number, shape in enumerate(shapes)]
+    arrays = tuple(open_array(path, shape, np.dtype(dtype), mode) for path, shape in files)
     return () if any(array is None for array in arrays) else arrays
 
 
@@ -243,9 +242,8 @@ def fingerprint(model: keras.Model) -> str:
         settings = {key: value for key, value in operation.get_config().items() if key not in ("name", "trainable")}
         facts = [type(operation).__name__, sources, settings]
         digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
-        sources_by_tensor |= {
-            id(tensor): f"{number}.{place}" for place, tensor in enumerate(keras.tree.flatten(operation.output))
-        }
+        for place, tensor in enumerate(keras.tree.flatten(operation.output)):
+            sources_by_tensor[id(tensor)] = f"{number}.{place}"
     for weights in model.get_weights():
         digest.update(np.ascontiguousarray(weights).tobytes())
     digest.update(json.dumps([sources_by_tensor[id(tensor)] for tensor in model.outputs]).encode())
@@ -272,15 +270,11 @@ def make_cached_dataset(
     one_hot = tf.one_hot(labels, num_classes)
     shapes = [(None, *array.shape[1:]) for array in cache.arrays]
 
+    def read(cache, rows):
+        return [array[rows].astype(np.float32, copy=False) for array in cache.arrays]
+
     def gather(indices, rows):
-        features = tf.numpy_function(
-            bind_weakly(
-                cache, lambda cache, rows: [array[rows].astype(np.float32, copy=False) for array in cache.arrays]
-            ),
-            [rows],
-            [tf.float32] * len(shapes),
-            stateful=False,
-        )
+        features = tf.numpy_function(bind_weakly(cache, read), [rows], [tf.float32] * len(shapes), stateful=False)
         features = tuple(map(tf.ensure_shape, features, shapes))
         if attributes is not None:
             features += (tf.gather(tf.constant(attributes, tf.float32), indices),)

@@ -18,8 +18,7 @@ def embed(
     """Return the embedding of every usable image of a catalog: float32 `(n, values)`, row i for its row i.
 
     Of a classifier that ends in a softmax it is the input of its last layer in inference; of any other network its
-    output, flattened. Embeddings are cached split by split, except those of a model with layers that are not stock
-    Keras, whose code may change.
+    output, flattened. They are cached split by split, unless the model has layers that are not stock Keras.
 
     Args:
         model: functional or sequential, from one image in [0, 255], of the size of `spec` or of any, to one tensor.
@@ -27,9 +26,7 @@ def embed(
         spec: the geometry of the pixels.
         pixels: uint8 `(n, height, width, 3)`; it and the catalog as `load_pixels(catalog, spec)` returns them.
         keep: use the cache, which knows images by their files: False where the pixels were changed since.
-    Raises:
-        OSError: the cache has no room.
-        ValueError: the model or the pixels do not fit, or an embedding has a value that is not finite.
+    Raises OSError without room in the cache, ValueError where model or pixels do not fit, or a value is not finite.
     """
     check_graph(model, shape=spec.shape)
     extractor = up_to_embedding(model)

@@ -13,9 +13,7 @@ import tensorflow as tf
 from marinecv.console import silence
 from marinecv.models.fuse_batch_norm import fuse_batch_norm
 
-MIN_VIEWS_FOR_LITERT = (
-    4000  # views above which LiteRT saves more than the seconds of its conversion: benchmarks/inference_engines.py
-)
+MIN_VIEWS_FOR_LITERT = 4000  # from there LiteRT saves more than its conversion takes: benchmarks/inference_engines.py
 TOLERANCE = 1e-4  # of the largest feature
 
 

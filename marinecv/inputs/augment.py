@@ -22,15 +22,10 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
     """
     images = tf.cast(images, tf.float32)
     size = tf.shape(images)[1:3]
-    transformed = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=_matrices(draws, augmentation, tf.cast(size, tf.float32)),
-        output_shape=size,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-        fill_value=0.0,
-    )
-    return tf.ensure_shape(transformed, images.shape)
+    matrices = _matrices(draws, augmentation, tf.cast(size, tf.float32))
+    options = {"interpolation": "BILINEAR", "fill_mode": "CONSTANT", "fill_value": 0.0}
+    transform = tf.raw_ops.ImageProjectiveTransformV3
+    return tf.ensure_shape(transform(images=images, transforms=matrices, output_shape=size, **options), images.shape)
 
 
 def variant_draws(draws: tf.Tensor, copies: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -51,13 +46,10 @@ def _matrices(draws, augmentation, size):
     sign_x = tf.where(flip_x < augmentation.flip, -1.0, 1.0)
     sign_y = tf.where(flip_y < augmentation.vertical_flip, -1.0, 1.0)
     angle = (2 * turn - 1) * augmentation.rotation_deg * np.pi / 180
-    side_fraction = 1 - crop * augmentation.crop
-    scale = (1 + (2 * zoom - 1) * augmentation.zoom) * side_fraction
+    side = 1 - crop * augmentation.crop  # as a fraction
+    scale = (1 + (2 * zoom - 1) * augmentation.zoom) * side
     middle_y, middle_x = (size[0] - 1) / 2, (size[1] - 1) / 2
-    shift_y, shift_x = (
-        (2 * cut_y - 1) * (1 - side_fraction) * size[0] / 2,
-        (2 * cut_x - 1) * (1 - side_fraction) * size[1] / 2,
-    )
+    shift_y, shift_x = (2 * cut_y - 1) * (1 - side) * size[0] / 2, (2 * cut_x - 1) * (1 - side) * size[1] / 2
     cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale
     a, b = cosine * sign_x, -sine * sign_y
     c, d = sine * sign_x, cosine * sign_y
@@ -85,9 +77,8 @@ def with_noise(
     def pair(epoch, batch):
         number, (clean, _) = batch
         key = tf.stack([tf.constant(seed, tf.int64), tf.constant(-1, tf.int64) if start_epoch is None else epoch])
-        chance = tf.random.stateless_uniform(
-            (*tf.unstack(tf.shape(clean)[:3]), 1), tf.random.experimental.stateless_fold_in(key, number)
-        )
+        key = tf.random.experimental.stateless_fold_in(key, number)
+        chance = tf.random.stateless_uniform((*tf.unstack(tf.shape(clean)[:3]), 1), key)
         noisy = tf.where(chance < salt, 255.0, tf.where(chance >= 1 - pepper, 0.0, clean))
         return epoch, (noisy, clean)
 

@@ -148,10 +148,8 @@ def _resize_sampled(pixels, side, before, size):
     rows, weights = _row_weights(side, before[0], length[0], size[0])
     band = tf.gather(pixels, tf.reshape(rows, [-1]))
     band = tf.pad(band, [[0, 0], [before[1], side - length[1] - before[1]], [0, 0]])
-    resized_rows = tf.raw_ops.ResizeBilinear(
-        images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True
-    )
-    upper, lower = tf.split(resized_rows[0], 2)
+    band = tf.raw_ops.ResizeBilinear(images=band[tf.newaxis], size=(2 * size[0], size[1]), half_pixel_centers=True)
+    upper, lower = tf.split(band[0], 2)
     return upper * weights[0][:, None, None] + lower * weights[1][:, None, None]
 
 
@@ -177,14 +175,8 @@ def _resize_averaged(pixels, side, before, size):
     offset = tf.stack([_exact_offset(before[axis] - rim[axis], scale[axis]) for axis in (0, 1)])
     rim_before, rim_after = before - offset, tf.minimum(rim, after)
     pixels = tf.pad(pixels, [[rim_before[0], rim_after[0]], [rim_before[1], rim_after[1]], [0, 0]])
-    return tf.raw_ops.ScaleAndTranslate(
-        images=pixels[tf.newaxis],
-        size=size,
-        scale=scale,
-        translation=scale * tf.cast(offset, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
+    options = {"translation": scale * tf.cast(offset, tf.float32), "kernel_type": "triangle", "antialias": True}
+    return tf.raw_ops.ScaleAndTranslate(images=pixels[tf.newaxis], size=size, scale=scale, **options)[0]
 
 
 def _exact_offset(max_offset, scale):

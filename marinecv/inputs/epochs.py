@@ -56,8 +56,6 @@ class EpochCounter(keras.callbacks.Callback):
 
 def counter_of(start_epoch: int | EpochCounter) -> EpochCounter:
     """Return the given counter, or one that begins at the given epoch."""
-    return (
-        start_epoch
-        if isinstance(start_epoch, EpochCounter)
-        else EpochCounter(check_integer(start_epoch, "start_epoch"))
-    )
+    if isinstance(start_epoch, EpochCounter):
+        return start_epoch
+    return EpochCounter(check_integer(start_epoch, "start_epoch"))

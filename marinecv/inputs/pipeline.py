@@ -11,8 +11,9 @@ import tensorflow as tf
 from marinecv.data.attributes import check_attributes
 from marinecv.data.user_tables import as_class_names, is_usable, usable, why_unusable
 from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.decode import CORES, without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
-from marinecv.inputs.pixel_cache import CORES, check_pixels, load_pixels, without_autotune
+from marinecv.inputs.pixel_cache import check_pixels, load_pixels
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 from marinecv.inputs.streamed_pixels import Stream, gather, keep_alive
 from marinecv.schema import check_integer, check_type
@@ -118,11 +119,10 @@ def make_dataset(
     if pixels is None:
         pixels, loaded = load_pixels(rows, spec)
         broken = loaded[~is_usable(loaded)]
-        if len(broken):
-            first = broken.iloc[0]
+        for first in broken.head(1).itertuples():
             raise ValueError(
-                f"{len(broken)} of {len(rows)} images cannot be loaded; the first is {first['image_id']} "
-                f"({first['problem']}). Pass what `pixels, catalog = load_pixels(catalog, spec)` returns to skip them."
+                f"{len(broken)} of {len(rows)} images cannot be loaded; the first is {first.image_id} "
+                f"({first.problem}). Pass what `pixels, catalog = load_pixels(catalog, spec)` returns to skip them."
             )
     check_pixels(pixels, rows, spec.shape)
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != len(rows)):

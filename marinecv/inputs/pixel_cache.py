@@ -18,15 +18,7 @@ from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.files.atomic import temporary_name
 from marinecv.files.lock import lock_folder
 from marinecv.files.memmap import make_array, open_array
-from marinecv.inputs.decode import (
-    CORES,
-    decode,
-    fit_to_bytes,
-    paths_as_bytes,
-    reader_of,
-    retry_with_pillow,
-    without_autotune,
-)
+from marinecv.inputs import decode as decoding
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
 from marinecv.progress import progress_bar
@@ -104,9 +96,8 @@ def _write(path, shape, paths, spec, log) -> dict[int, str]:
             pixels = make_array(temporary, shape, np.uint8)
         except OSError as error:
             raise ValueError(
-                f"The pixels of {shape[0]:,} images do not fit into {temporary.parent}: {error.strerror}. Make room "
-                "there, set MARINECV_HOME to a folder on a larger disk, or take fewer images, such as limit=500. A "
-                "pack, which `data pack` makes, is decoded on demand and needs no such room."
+                f"The pixels of {shape[0]:,} images do not fit into {temporary.parent}: {error.strerror}. Make room, "
+                "set MARINECV_HOME to a larger disk, take fewer (limit=500), or `data pack` them: a pack needs no room."
             ) from error
         reasons = _decode_into(pixels, paths, spec, log)
         pixels.flush()
@@ -175,27 +166,27 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     opened = (index for index, path in enumerate(paths) if not is_record(path))  # a record raises when it is read
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
     wanted = [index for index in range(len(paths)) if index not in refused]
-    read = reader_of(paths)
+    read = decoding.reader_of(paths)
 
     def load(index, path):
-        return index, fit_to_bytes(decode(read(path), white=spec.white), spec)
+        return index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)
 
-    dataset = tf.data.Dataset.from_tensor_slices(
-        (np.array(wanted, int), paths_as_bytes(paths[index] for index in wanted))
-    )
-    dataset = dataset.map(load, num_parallel_calls=CORES, deterministic=False).ignore_errors()
+    files = np.array(wanted, int), decoding.paths_as_bytes(paths[index] for index in wanted)
+    dataset = tf.data.Dataset.from_tensor_slices(files)
+    dataset = dataset.map(load, num_parallel_calls=decoding.CORES, deterministic=False).ignore_errors()
+    dataset = decoding.without_autotune(dataset.batch(BATCH).prefetch(2))
     undecoded = set(wanted)
     with progress_bar(len(paths), "decoding images", log=log) as show:
-        for indices, images in without_autotune(dataset.batch(BATCH).prefetch(2)).as_numpy_iterator():
+        for indices, images in dataset.as_numpy_iterator():
             pixels[indices] = images
             undecoded.difference_update(indices.tolist())
             show(len(paths) - len(undecoded))
     for index in sorted(undecoded):
-        _, image, problem = retry_with_pillow(paths[index], spec.white)
+        _, image, problem = decoding.retry_with_pillow(paths[index], spec.white)
         if problem:
             refused[index] = problem
         else:
-            pixels[index] = fit_to_bytes(tf.constant(image), spec)
+            pixels[index] = decoding.fit_to_bytes(tf.constant(image), spec)
     return refused
 
 

@@ -42,14 +42,12 @@ def synthesize(catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path) -
     chosen = candidates(catalog, boxes)
     boxes, originals = as_boxes(boxes), _train(catalog).drop_duplicates("image_id").set_index("image_id")
     originals = originals.loc[chosen["image_id"]]
-    originals_in_folder = [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]
-    if originals_in_folder:
+    if inside := [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]:
         raise ValueError(
-            f"{len(originals_in_folder)} originals lie in {folder}; the first is {originals_in_folder[0]}. Synthetic "
-            "images are never written beside originals. Name another folder."
+            f"{len(inside)} originals lie in {folder}; the first is {inside[0]}. Synthetic images are never written "
+            "beside originals. Name another folder."
         )
-    usable_boxes = usable(boxes)
-    rows = []
+    usable_boxes, rows = usable(boxes), []
     for row, original in zip(chosen.itertuples(), originals.to_dict("records"), strict=True):
         of_image = usable_boxes[usable_boxes["image_id"] == row.image_id]
         erased = erase(open_rgb(original["path"]), of_image, row.dominant, row.class_name)

@@ -32,9 +32,8 @@ def find_white(catalog: pd.DataFrame) -> int | None:
 
 def _spread(paths: pd.Series) -> pd.Series:
     """Return at most `MAX_SAMPLED_IMAGES` paths in even steps."""
-    return paths.iloc[
-        np.unique(np.linspace(0, max(len(paths) - 1, 0), min(MAX_SAMPLED_IMAGES, len(paths))).astype(int))
-    ]
+    indices = np.linspace(0, max(len(paths) - 1, 0), min(MAX_SAMPLED_IMAGES, len(paths))).astype(int)
+    return paths.iloc[np.unique(indices)]
 
 
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:

@@ -163,12 +163,11 @@ def _copy_weights(encoder: keras.Model, file: Path) -> None:
     saved = load_model(file)
     saved_shapes, expected_shapes = ([tuple(weight.shape) for weight in model.weights] for model in (saved, encoder))
     if saved_shapes != expected_shapes:
-        place, pair = next(
-            (n, pair) for n, pair in enumerate(zip_longest(saved_shapes, expected_shapes)) if pair[0] != pair[1]
-        )
+        pairs = enumerate(zip_longest(saved_shapes, expected_shapes), start=1)
+        number, pair = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
         saved_shape, expected_shape = (shape or "none" for shape in pair)
         raise ValueError(
-            f"{file} holds another encoder than this classifier's: {len(saved_shapes)} weights, number {place + 1} of "
+            f"{file} holds another encoder than this classifier's: {len(saved_shapes)} weights, number {number} of "
             f"shape {saved_shape}. Expected {len(expected_shapes)}, that one of {expected_shape}. Train one by "
             "`autoencode` with the same filters."
         )

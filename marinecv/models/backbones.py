@@ -72,8 +72,7 @@ def backbone_classifier(
 
     Args:
         image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
-        hidden: units of dense ReLU layers before the output.
-        dropout: behind each of them; without any, before the output.
+        hidden, dropout: units of dense ReLU layers, and dropout behind each; without any, before the output.
         **backbone: arguments of `backbone_features`: `backbone="mobilenet"`, `weights`, `trainable_layers` and so on.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, num_classes)` probabilities.
@@ -174,17 +173,12 @@ def backbone_features(
         weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
     inputs = keras.Input(image_shape, name="pixels")
     normalize = entry.normalize if normalization == "backbone" else NORMALIZATIONS[normalization]
-    options = {**entry.options, **({"alpha": alpha} if entry.has_alpha else {})}
+    options = entry.options | ({"alpha": alpha} if entry.has_alpha else {})
+    options |= {"weights": weights if weights == "imagenet" else None, "include_top": False, "input_shape": image_shape}
     with warnings.catch_warnings():
         # Convolution weights trained at 224 pixels serve every size.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
-        base = getattr(keras.applications, entry.factory)(
-            include_top=False,
-            weights=weights if weights == "imagenet" else None,
-            input_tensor=normalize(inputs),
-            input_shape=image_shape,
-            **options,
-        )
+        base = getattr(keras.applications, entry.factory)(input_tensor=normalize(inputs), **options)
     if weights not in (None, "imagenet"):
         _load_weights(base, Path(weights), backbone)
     trainable = _trainable_names(base, trainable_layers, trainable_blocks)

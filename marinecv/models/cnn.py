@@ -32,10 +32,8 @@ def cnn(
     Args:
         image_shape, num_classes: `(height, width, 3)` of the input, and number of outputs.
         filters: of each convolution; its length is the number of convolutional layers.
-        kernels: side of each kernel.
-        pools: side and stride of each max pooling.
-        dense: units of the hidden dense layer.
-        dropout: before the output.
+        kernels, pools: side of each kernel, and side and stride of each max pooling.
+        dense, dropout: units of the hidden dense layer, and dropout before the output.
         batch_norm: whether each convolution is followed by batch normalization.
         pooling: `"flatten"` gives the dense layer every value of the last map, `"avg"` their mean.
         normalization: `"standardize"`, `"unit"` or `"imagenet"`, applied inside the model.
@@ -59,7 +57,6 @@ def cnn(
             f"Pools {tuple(pools)} and kernels {tuple(kernels)} leave nothing of an image of {image_shape[:2]}. Use a "
             "larger image."
         )
-
     inputs = keras.Input(image_shape, name="pixels")
     x = NORMALIZATIONS[normalization](inputs)
     for number, (width, kernel, pool) in enumerate(zip(filters, kernels, pools, strict=True), start=1):

@@ -24,11 +24,9 @@ def check_graph(model: keras.Model, inputs: int = 1, shape: tuple[int, ...] | No
             f"The model {model.name!r} takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs. "
             "Expected one image and one tensor. Name the tensor: keras.Model(model.inputs[0], model.outputs[0])."
         )
-    image_shape = tuple(model.inputs[0].shape[1:])
-    if shape and (
-        len(image_shape) != 3 or any(w not in (None, side) for w, side in zip(image_shape, shape, strict=True))
-    ):
-        raise ValueError(f"{model.name} takes {image_shape}. Expected an ImageSpec of that size. Received: {shape}.")
+    sides = tuple(model.inputs[0].shape[1:])
+    if shape and (len(sides) != 3 or any(own not in (None, side) for own, side in zip(sides, shape, strict=True))):
+        raise ValueError(f"{model.name} takes {sides}. Expected an ImageSpec of that size. Received: {shape}.")
 
 
 def flat(model: keras.Model) -> keras.Model:
@@ -59,12 +57,10 @@ def is_stock(operation: keras.Operation) -> bool:
 
 def _is_flat(model: keras.Model) -> bool:
     known_tensors = {id(tensor) for tensor in model.inputs}
-    for operation in model.operations:
-        known = isinstance(operation, layers.InputLayer) or (
-            not (_has_graph(operation) or _adapted(operation))
-            and all(id(tensor) in known_tensors for tensor in keras.tree.flatten(operation.input))
-        )
-        known_tensors |= {id(tensor) for tensor in keras.tree.flatten(operation.output)} if known else set()
+    for operation in (each for each in model.operations if not isinstance(each, layers.InputLayer)):
+        copied = _has_graph(operation) or _adapted(operation)
+        if not copied and all(id(tensor) in known_tensors for tensor in keras.tree.flatten(operation.input)):
+            known_tensors |= {id(tensor) for tensor in keras.tree.flatten(operation.output)}
     return id(model.outputs[0]) in known_tensors and model.inputs[0].shape[0] is None
 
 
@@ -80,11 +76,11 @@ def _adapted(operation: keras.Operation) -> bool:
 def _inlined(model: keras.Model, tensors: Any, taken: set[str], training_setting: dict) -> Any:
     """Return the outputs of a model for tensors, by calling its operations with the `training` of its own call."""
     ends = [layers.Identity(name=f"flat_end_{number}") for number in range(len(model.outputs))]
-    outputs_of_call = [None] * len(ends)
+    results = [None] * len(ends)
 
     def call(operation: keras.Operation, *args, **kwargs) -> Any:
         if operation in ends:
-            outputs_of_call[ends.index(operation)] = args[0]
+            results[ends.index(operation)] = args[0]
             return args[0]
         kwargs |= training_setting if "training" in inspect.signature(operation.call).parameters else {}
         if _has_graph(operation):
@@ -94,9 +90,7 @@ def _inlined(model: keras.Model, tensors: Any, taken: set[str], training_setting
     outputs = [end(tensor) for end, tensor in zip(ends, model.outputs, strict=True)]
     graph, tensors = keras.Model(model.inputs, outputs), keras.tree.flatten(tensors)
     keras.models.clone_model(graph, tensors, clone_function=lambda operation: operation, call_function=call)
-    return (
-        outputs_of_call[0] if len(outputs_of_call) == 1 else keras.tree.pack_sequence_as(model.output, outputs_of_call)
-    )
+    return results[0] if len(results) == 1 else keras.tree.pack_sequence_as(model.output, results)
 
 
 def _called(operation: keras.Operation, taken: set[str], *args, **kwargs) -> Any:

@@ -162,10 +162,7 @@ def cub_attributes(manifest: Manifest, kind: str, min_certainty: int, min_percen
     paths = [folder / ATTRIBUTES for folder in (manifest.root / ATTRIBUTE_FOLDER, manifest.root, manifest.root.parent)]
     path = next((place for place in paths if place.is_file()), None)
     if path is None:
-        raise ValueError(
-            f"There is no {paths[0]}, nor one beside the tables. Expected it: it names the attributes and comes with "
-            "the published archive."
-        )
+        raise ValueError(f"There is no {paths[0]}, nor one beside the tables. Expected that of the published archive.")
     names = read_numbered(path)["value"]
     if kind == "image":
         return _of_images(manifest, names, min_certainty)
@@ -187,10 +184,10 @@ def _of_images(manifest: Manifest, attributes: pd.Series, min_certainty: int) ->
         )
     shape = (len(images), len(attributes))
     counts = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
-    if (counts != 1).any():
-        row, column = divmod(int(np.argmax(counts != 1)), shape[1])
+    for cell in np.flatnonzero(counts != 1)[:1]:
+        row, column = divmod(int(cell), shape[1])
         raise ValueError(
-            f"{path} has {counts[np.argmax(counts != 1)]} answers for image {images.index[row]}, attribute "
+            f"{path} has {counts[cell]} answers for image {images.index[row]}, attribute "
             f"{attributes.index[column]}. Expected one for each image and attribute. Fetch it again."
         )
     present = np.zeros(shape, dtype=np.uint8)
@@ -219,8 +216,7 @@ def _read_numbers(path: Path, **options) -> pd.DataFrame:
         return pd.read_csv(path, sep=r"\s+", header=None, index_col=False, **options)
     except (OSError, ValueError) as error:  # pandas' own are among them
         raise ValueError(
-            f"{path} cannot be read: {error}. Expected numbers with blanks between, as in the published archive of "
-            "CUB-200-2011. Fetch that again."
+            f"{path} cannot be read: {error}. Expected numbers with blanks between. Fetch the published archive again."
         ) from None
 
 
@@ -231,12 +227,9 @@ def _positions(numbers: pd.Series, known: pd.Index) -> np.ndarray:
 
 
 def _notes(manifest: Manifest) -> list[str]:
-    if not len(absent := absent_classes(manifest)):
-        return []
-    return [
-        f"{len(absent)} of {len(cub_classes(manifest))} classes of {manifest.name} have no image here: the "
-        f"{absent.sum():,} images that its tables name of them are left out."
-    ]
+    absent, classes = absent_classes(manifest), len(cub_classes(manifest))
+    text = f"{len(absent)} of {classes} classes of {manifest.name} have no image here: the {absent.sum():,} images that"
+    return [f"{text} its tables name of them are left out."] if len(absent) else []
 
 
 READER = Reader(

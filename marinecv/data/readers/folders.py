@@ -38,9 +38,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
-    class_roots_of_split = class_roots(root, level)
-    images_found, folder_names = [], set()
-    for split, place in class_roots_of_split.items():
+    roots, images_found, folder_names = class_roots(root, level), [], set()
+    for split, place in roots.items():
         for folder in class_folders(place):
             folder_names.add(normalize_name(folder.name))
             if chosen and level == "first" and normalize_name(folder.name) not in chosen:
@@ -48,9 +47,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             for path in image_files(folder, deep=True):
                 names = [*map(normalize_name, (folder.name, *path.relative_to(folder).parts[:-1]))]
                 if not any(map(ANNOTATION_FOLDERS.fullmatch, names[1:])):
-                    images_found.append(
-                        (path, split, tuple(name for name in names if not IMAGE_FOLDERS.fullmatch(name)))
-                    )
+                    folders = tuple(name for name in names if not IMAGE_FOLDERS.fullmatch(name))
+                    images_found.append((path, split, folders))
     level = level or choose_level(Counter(folders for *_, folders in images_found), root)
     classes = classes_at(level, {folders for *_, folders in images_found})
     rows = [(path, split, *classes[folders]) for path, split, folders in images_found]
@@ -59,12 +57,11 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows = [(path, split, chosen[name], group) for path, split, name, group in rows if name in chosen]
     if missing := chosen.keys() - folder_names:
         raise ValueError(
-            f"{manifest.root} lacks the class folder {', '.join(sorted(missing))}, which the manifest "
-            f'"{manifest.name}" names. Expected {", ".join(chosen)}; found '
-            f"{printable(', '.join(sorted(folder_names)))}. "
-            "Name the right folder, or read all folders under their own names with data_dir alone."
+            f'{root} lacks the class folder {", ".join(sorted(missing))}, which the manifest "{manifest.name}" names. '
+            f"Expected {', '.join(chosen)}; found {printable(', '.join(sorted(folder_names)))}. Name the right folder, "
+            "or read all folders under their own names with data_dir alone."
         )
-    loose = _images_in_no_class(root, class_roots_of_split)
+    loose = _images_in_no_class(root, roots)
     images = image_table(root, [*loose.items(), *rows], dict.fromkeys(loose, NO_FOLDER))
     if images["group"].isin(["", "."]).all():
         images["group"] = ""
@@ -87,11 +84,8 @@ def class_roots(root: Path, class_level: str = "") -> dict[str, Path]:
 
 def class_folders(place: Path) -> list[Path]:
     """Return the sub-folders that may be classes: all but those of images, labels and masks."""
-    return [
-        path
-        for path in sub_folders(place)
-        if not (IMAGE_FOLDERS.fullmatch(path.name) or ANNOTATION_FOLDERS.fullmatch(path.name))
-    ]
+    others = (IMAGE_FOLDERS, ANNOTATION_FOLDERS)
+    return [path for path in sub_folders(place) if not any(names.fullmatch(path.name) for names in others)]
 
 
 def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
@@ -101,17 +95,15 @@ def choose_level(folders: Mapping[Folders, int], root: Path) -> str:
     if half of their names occur in several folders. If no name does, every image lies in a leaf, and there are more
     leaves than first folders, the tree is a taxonomy, as Felidae/Felis catus. Raises ValueError for other trees.
     """
-    levels = {}
-    for level in ("first", "leaf"):
-        levels[level] = Counter()
+    levels = {"first": Counter(), "leaf": Counter()}
+    for level, counts in levels.items():
         for names, (class_name, _) in classes_at(level, folders).items():
-            levels[level][class_name] += folders[names]
+            counts[class_name] += folders[names]
     ways = " or ".join(f'class_level="{level}" ({_counts_text(counts)})' for level, counts in levels.items())
     if places := sorted(name for name in levels["first"] if PLACE_NAME.fullmatch(name)):
         raise ValueError(
             f"{printable(places[0])}/ of {printable(root)} looks like a camera, a site or a date, not like a class. "
-            "Expected a folder a class, or a labels.csv with the columns file,class. If it is a class, choose "
-            f"{ways}."
+            f"Expected a folder a class, or a labels.csv with the columns file,class. If it is one, choose {ways}."
         )
     words = {names[: _leaf_end(names)] for names in folders}
     parents = defaultdict(set)
@@ -136,11 +128,8 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
     """Return a sentence on how nested class folders were read by their names alone, or ""."""
     if manifest.class_level or manifest.folder_classes:
         return ""
-    first = {
-        printable(normalize_name(folder.name))
-        for place in class_roots(manifest.root).values()
-        for folder in class_folders(place)
-    }
+    folders = [folder for place in class_roots(manifest.root).values() for folder in class_folders(place)]
+    first = {printable(normalize_name(folder.name)) for folder in folders}
     classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
     if not classes <= first:
         return f'The classes are the last folders of a taxonomy, such as {min(classes)} (else: class_level="first").'
@@ -190,9 +179,8 @@ def _images_in_no_class(root: Path, places: Mapping[str, Path]) -> dict[Path, st
 def _skip_image_folders(place: Path) -> Path:
     folders = sub_folders(place)
     for path in folders:
-        if (IMAGE_FOLDERS.fullmatch(path.name) and sub_folders(path)) or (
-            len(folders) == 1 and path.name == place.name
-        ):
+        is_nested = len(folders) == 1 and path.name == place.name
+        if is_nested or (IMAGE_FOLDERS.fullmatch(path.name) and sub_folders(path)):
             return _skip_image_folders(path)
     return place
 

@@ -26,10 +26,9 @@ def read_labels_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows["path"] = find_named_images(root, rows["file"], files)
     refuse_unmatched(table, rows["file"], rows["path"], files)
     wrong = rows[(rows["file"].str.strip() == "") | rows["path"].duplicated()]
-    if not wrong.empty:
-        first = wrong.iloc[0]
-        what = f"{first['file']} again" if first["file"].strip() else "no file"
-        raise ValueError(f"Row {first['source']} names {what}. Expected one row an image. Fix the CSV.")
+    for first in wrong.head(1).itertuples():
+        what = f"{first.file} again" if first.file.strip() else "no file"
+        raise ValueError(f"Row {first.source} names {what}. Expected one row an image. Fix the CSV.")
     rows["split"] = known_splits(rows["split"], rows["source"])
     of_path = rows.set_index("path")[["split", "class", "problem"]].T.to_dict("list")
     groups = {path: path.relative_to(root).parts[:-1][:1] for path in sorted({*files, *of_path})}

@@ -134,11 +134,8 @@ def _stem(path: Path) -> str:
 
 
 def _label_files(folder: Path, deep: bool) -> list[Path]:
-    visible = [
-        path
-        for path in (paths_below(folder) if deep else folder.iterdir())
-        if not path.name.startswith(HIDDEN_PREFIXES)
-    ]
+    paths = paths_below(folder) if deep else folder.iterdir()
+    visible = [path for path in paths if not path.name.startswith(HIDDEN_PREFIXES)]
     if deep and (linked := [path for path in visible if path.is_symlink() and path.is_dir()]):
         raise ValueError(f"{min(linked)} is a link to a folder, which is not followed. Put the folder itself there.")
     return sorted(path for path in visible if path.suffix.lower() == ".txt" and path.name.lower() != CLASSES)
