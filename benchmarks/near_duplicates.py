@@ -5,8 +5,8 @@
 
 For each kind of change 200 drawn images get one changed copy each, written as a file and decoded as the audit decodes
 it. The copies are put among all images of the set, as many kinds at a time as leave no image changed twice,
-and `find_near_duplicates` looks at the lot. A shift changes both: they become two windows of one picture, as of a camera that
-moved, so that each shows what the other does not.
+and `find_near_duplicates` looks at the lot. A shift changes both: they become two windows of one picture, as of a
+camera that moved, so that each shows what the other does not.
 
 A planted pair counts as found where it is itself among the pairs; a chain of links over a third image does not count.
 `others` are pairs that were not planted and do not follow from a pair that the set has without planting; some are true

@@ -91,7 +91,8 @@ def test_python_on_the_pages_calls_what_is_there_with_arguments_that_it_takes(bl
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """40 of all sizes, some larger than a letterbox of 1024 px, some lying on their side or gray, most with odd sides."""
+    """40 of all sizes, some larger than a letterbox of 1024 px, some lying on their side or gray, most with odd
+    sides."""
     folder, rng, paths = tmp_path_factory.mktemp("photos"), np.random.default_rng(0), []
     for number in range(40):
         long = 1400 if number % 13 == 0 else rng.integers(30, 500)

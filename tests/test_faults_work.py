@@ -28,7 +28,8 @@ SMALL = ["--epochs", "2", "--image-size", "32"]  # as `finished_run` was trained
 @contextmanager
 def held_elsewhere(folder):
     """Another process that holds a folder."""
-    code = "import sys; from marinecv.files.lock import lock_folder\nwith lock_folder(sys.argv[1]): print('held', flush=True); input()"
+    code = "import sys; from marinecv.files.lock import lock_folder\nwith lock_folder(sys.argv[1]): print('held', "
+    "flush=True); input()"
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], **pipes) as other:
         assert other.stdout.readline() == "held\n"

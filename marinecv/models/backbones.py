@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from marinecv.choices import FUSIONS
-from marinecv.models.normalize import NORMALIZATIONS, bgr_centerd, raw, signed_unit
+from marinecv.models.normalize import NORMALIZATIONS, bgr_centered, raw, signed_unit
 from marinecv.models.safe_load import first_line
 from marinecv.schema import check_choice, unknown_name
 
@@ -48,7 +48,7 @@ BACKBONES = {
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
         has_alpha=True,
     ),
-    "resnet50": Backbone("ResNet50", bgr_centerd, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "resnet50": Backbone("ResNet50", bgr_centered, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
     "efficientnetb4": Backbone("EfficientNetB4", raw, "efficientnetb4_notop.h5", rescales_inside=True),
 }
 

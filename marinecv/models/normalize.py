@@ -27,9 +27,9 @@ def signed_unit(x: KerasTensor) -> KerasTensor:
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="signed_unit_range")(x)
 
 
-def bgr_centerd(x: KerasTensor) -> KerasTensor:
+def bgr_centered(x: KerasTensor) -> KerasTensor:
     """Order channels blue, green, red and subtract the means of ImageNet: ResNet50."""
-    return layers.Normalization(mean=IMAGENET_BGR_MEAN, variance=(1.0, 1.0, 1.0), name="bgr_centerd")(ops.flip(x, -1))
+    return layers.Normalization(mean=IMAGENET_BGR_MEAN, variance=(1.0, 1.0, 1.0), name="bgr_centered")(ops.flip(x, -1))
 
 
 def raw(x: KerasTensor) -> KerasTensor:

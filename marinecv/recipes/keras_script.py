@@ -105,7 +105,7 @@ NORMALIZATION_LAYERS = {  # Keras layers for each function of `marinecv.models.n
     "imagenet": "layers.Rescaling(1 / 255)(pixels)\n"
     "x = layers.Normalization(mean=(0.485, 0.456, 0.406), variance=(0.229**2, 0.224**2, 0.225**2))(x)",
     "signed_unit": "layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)",
-    "bgr_centerd": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
+    "bgr_centered": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
     "x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)",
     "raw": "pixels  # the network rescales inside",
 }

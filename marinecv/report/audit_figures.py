@@ -17,7 +17,8 @@ MAX_NAMED_BARS = 60
 
 @styled
 def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MAX_NAMED_BARS` without names."""
+    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MAX_NAMED_BARS` without
+    names."""
     classes = counts[counts["class_name"] != "total"]
     has_many_classes = len(classes) > MAX_NAMED_BARS
     figure = new_figure(6, 6 if has_many_classes else 1.2 + 0.3 * len(classes), demonstration)
