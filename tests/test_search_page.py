@@ -9,6 +9,7 @@ import pytest
 from pages import assert_self_contained
 
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.files.atomic import write_json
 from marinecv.recipes.aquarium import BEST
 from marinecv.report.search_page import search_summary, write_search_report
 from marinecv.runs import Run
@@ -19,10 +20,13 @@ from marinecv.search.space import TRAINING
 
 @pytest.fixture
 def search(tmp_path):
-    Run.create(
-        tmp_path / "base", BEST.to_dict(), BEST.preprocessing(["crab", "eel"]), pd.DataFrame(columns=CATALOG_COLUMNS)
-    )
-    return Search.create(tmp_path, "optuna", "tpe", 40, 0, TRAINING)
+    return make_search(tmp_path)
+
+
+def make_search(folder, **changes):
+    preprocessing = {**BEST.preprocessing(["crab", "eel"]), **changes}
+    Run.create(folder / "base", BEST.to_dict(), preprocessing, pd.DataFrame(columns=CATALOG_COLUMNS))
+    return Search.create(folder, "optuna", "tpe", 40, 0, TRAINING)
 
 
 def keep(search, count, value, seed=0):
@@ -86,19 +90,14 @@ def test_the_winner_s_own_score_is_said_and_its_page_named(search):
     put(search, 1, status="done", value=0.5, loss=1.0, best_epoch=1, epochs=1)
     winner = search.run_of(search.folder / "best", BEST)
     figure = {"value": 0.48, "low": 0.4, "high": 0.6, "n": 127}
-    (winner.folder / "metrics.json").write_text(
-        str({"validation": {"n": 127, "accuracy": figure, "log_loss": figure}}).replace("'", '"')
-    )
+    write_json(winner.path("metrics.json"), {"validation": {"n": 127, "accuracy": figure, "log_loss": figure}})
     winner.path("report.html").touch()
     assert "Retrained, it has 0.480 (95% CI 0.400 to 0.600, n=127)." in search_summary(search)
     assert '<a href="best/report.html">' in (html := page(search)) and html.count("<svg") == 2
 
 
-def test_a_demonstration_is_marked(search, tmp_path):
-    preprocessing = {**BEST.preprocessing(["crab", "eel"]), "demonstration": True}
-    place = tmp_path / "drawn"
-    Run.create(place / "base", BEST.to_dict(), preprocessing, pd.DataFrame(columns=CATALOG_COLUMNS))
-    drawn = Search.create(place, "optuna", "tpe", 1, 0, TRAINING)
+def test_a_demonstration_is_marked(tmp_path):
+    drawn = make_search(tmp_path, demonstration=True)
     put(drawn, 1, status="done", value=0.5, loss=1.0, best_epoch=1, epochs=1)
     html = page(drawn)
     assert "Demonstration on generated images" in html and html.count("demonstration: generated images</text>") == 2
