@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -66,22 +67,14 @@ def make_run(folder, seed=0, demonstration=False, right=0.7):
 
 def make_table_of_curve(lines, shares=FRACTIONS, n=100):
     """A curve table in which the recipes rise in their order, each 0.05 above the one before."""
-    rows = []
-    for number, line in enumerate(lines):
-        for share in shares:
-            value = 0.5 + 0.05 * number + 0.2 * np.log10(share)
-            for metric in CURVE_METRICS:
-                width = np.nan if metric == "batched_macro_f1" else 0.08
-                bounds = {"low": value - width, "high": value + width, "lowest": value - 0.02, "highest": value + 0.03}
-                key = {
-                    "recipe": line,
-                    "label_fraction": share,
-                    "images": 2944 * share,
-                    "metric": metric,
-                    "value": value,
-                }
-                rows.append(key | bounds | {"seeds": 3, "n": n})
-    return pd.DataFrame(rows)
+    rows = [
+        (line, share, 2944 * share, metric, 0.5 + 0.05 * number + 0.2 * np.log10(share))
+        for (number, line), share, metric in product(enumerate(lines), shares, CURVE_METRICS)
+    ]
+    table = pd.DataFrame(rows, columns=["recipe", "label_fraction", "images", "metric", "value"])
+    value, width = table["value"], np.where(table["metric"] == "batched_macro_f1", np.nan, 0.08)
+    bounds = {"low": value - width, "high": value + width, "lowest": value - 0.02, "highest": value + 0.03}
+    return table.assign(**bounds, seeds=3, n=n)
 
 
 def make_needed(classes, refused=(), all_said=""):

@@ -6,17 +6,10 @@ import pytest
 from scenes import diving, links_of
 
 from marinecv.audit import leakage_findings as leakage
-from marinecv.audit.findings import cases_table, findings_table, singular_or_plural, with_count
+from marinecv.audit.findings import cases_table, findings_table, with_count
 from marinecv.audit.image_findings import image_findings
 from marinecv.audit.label_findings import label_findings
-from marinecv.audit.leakage_findings import (
-    AS_SPLIT,
-    RELATED_APART,
-    VOTE_COLUMNS,
-    leakage_findings,
-    nearest_neighbor_baseline,
-    pairs_across_splits,
-)
+from marinecv.audit.leakage_findings import AS_SPLIT, RELATED_APART, VOTE_COLUMNS, nearest_neighbor_baseline
 from marinecv.audit.run_audit import as_split, is_split
 from marinecv.audit.thumbnails import tiny_pixels
 from marinecv.data.boxes import BOX_COLUMNS, bad_row
@@ -48,8 +41,8 @@ EVEN = catalog_of({("train", "eel"): 20, ("train", "ray"): 20, ("test", "eel"): 
 
 
 def related(catalog, links, votes=VOTES, leak=NO_LEAK, published=True):
-    thumbs = np.arange(len(catalog), dtype=float)[:, None]
-    return leakage_findings(catalog, links, pairs_across_splits(catalog, links, thumbs), votes, leak, published)
+    crossing = leakage.pairs_across_splits(catalog, links, np.arange(len(catalog), dtype=float)[:, None])
+    return leakage.leakage_findings(catalog, links, crossing, votes, leak, published)
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
@@ -63,11 +56,7 @@ def test_a_finding_in_one_line_has_name_count_and_fix():
     assert finding.line.startswith("classes with few train images: 1 of 2 classes. Add images")
     row = findings_table([finding])[["finding", "serious", "count", "of", "unit"]].to_numpy().tolist()
     assert row == [[finding.name, "no", 1, 2, "classes"]]
-    assert (
-        with_count(1, "pair") == "1 pair"
-        and with_count(2000, "pair") == "2,000 pairs"
-        and singular_or_plural(0, "is", "are") == "are"
-    )
+    assert (with_count(1, "pair"), with_count(2000, "pair")) == ("1 pair", "2,000 pairs")
 
 
 def test_copies_across_splits_are_serious_and_the_most_similar_first():
@@ -114,14 +103,11 @@ def test_frames_are_counted_by_judged_images_and_those_that_differ_least_come_fi
 
 def votes_of(as_split, apart):
     """Predictions of ten test images, so many of them right."""
-    names = [f"test/{n}" for n in range(10)]
-    parts = [
-        pd.DataFrame(
-            {"protocol": vote, "image_id": names, "split": "test", "group": names, "true_class": "eel"}
-        ).assign(predicted_class=["eel"] * right + ["ray"] * (10 - right))
-        for vote, right in ((AS_SPLIT, as_split), (RELATED_APART, apart))
-    ]
-    return pd.concat(parts, ignore_index=True)
+    votes = pd.DataFrame({"protocol": np.repeat([AS_SPLIT, RELATED_APART], 10), "split": "test", "true_class": "eel"})
+    votes["image_id"] = votes["group"] = [f"test/{n}" for n in range(10)] * 2
+    return votes.assign(
+        predicted_class=["eel" if n < right else "ray" for right in (as_split, apart) for n in range(10)]
+    )
 
 
 def test_leakage_is_stated_in_points_of_a_score():
@@ -132,9 +118,8 @@ def test_leakage_is_stated_in_points_of_a_score():
     assert set(finding.cases["note"]) == {"predicted as ray without its related images"}
 
 
-@pytest.mark.parametrize("leak", [(0.4, -0.01), (0.04, 0.01), (np.nan, np.nan)])
-def test_leakage_by_chance_or_below_5_points_is_no_finding(leak):
-    difference, low = leak
+@pytest.mark.parametrize(("difference", "low"), [(0.4, -0.01), (0.04, 0.01), (np.nan, np.nan)])
+def test_leakage_by_chance_or_below_5_points_is_no_finding(difference, low):
     assert related(EVEN, links_of(), votes_of(8, 4), NO_LEAK | {"difference": difference, "low": low}) == []
 
 
@@ -154,21 +139,15 @@ def test_a_nearest_neighbor_classifies_what_has_a_related_image_in_train_and_lit
     rows, thumbs = diving()
     votes = nearest_neighbor_baseline(rows, thumbs)
     assert list(votes) == VOTE_COLUMNS and right(votes, AS_SPLIT) == 1.0 and right(votes, RELATED_APART) < 0.8
-    assert votes["protocol"].value_counts().to_dict() == {
-        AS_SPLIT: 20,
-        RELATED_APART: 60,
-    }  # test images; every image once
-    assert (
-        right(nearest_neighbor_baseline(*diving(dives=2)), RELATED_APART) == 0.0
-    )  # two dives of two classes: only the other is left
+    assert votes["protocol"].value_counts().to_dict() == {AS_SPLIT: 20, RELATED_APART: 60}  # test; every image once
+    assert right(nearest_neighbor_baseline(*diving(dives=2)), RELATED_APART) == 0.0  # only the other class is left
     for split in ("", "train"):
         assert set(nearest_neighbor_baseline(rows.assign(split=split), thumbs)["protocol"]) == {RELATED_APART}
     assert set(nearest_neighbor_baseline(rows.assign(group="one"), thumbs)["protocol"]) == {AS_SPLIT}
     assert list(nearest_neighbor_baseline(rows.assign(group="one", split=""), thumbs)) == VOTE_COLUMNS
     pixels = np.random.default_rng(0).integers(0, 256, (len(rows), 128, 128, 3), dtype=np.uint8)
-    pd.testing.assert_frame_equal(
-        nearest_neighbor_baseline(rows, pixels), nearest_neighbor_baseline(rows, tiny_pixels(pixels))
-    )
+    of_pixels, of_tiny = (nearest_neighbor_baseline(rows, each) for each in (pixels, tiny_pixels(pixels)))
+    pd.testing.assert_frame_equal(of_pixels, of_tiny)
     monkeypatch.setattr(leakage, "MAX_PREDICTED_IMAGES", 5)
     votes = nearest_neighbor_baseline(rows, thumbs, seed=3)
     assert (votes["protocol"] == AS_SPLIT).sum() == 5 and votes.equals(nearest_neighbor_baseline(rows, thumbs, seed=3))

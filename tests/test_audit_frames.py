@@ -1,6 +1,8 @@
 """Numbers and times in names, and EXIF data, order images if the images fit; versions of a photograph are no frames."""
 
 import hashlib
+from datetime import datetime
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -8,15 +10,7 @@ import pytest
 from PIL import Image
 from scenes import catalog_of_files, draw_scene, save
 
-from marinecv.audit.frames import (
-    BLOCK_NUMBERS,
-    MAX_PAUSE_SECONDS,
-    MAX_SECONDS_APART,
-    FrameOrder,
-    blank_dates,
-    find_frame_order,
-    read_times,
-)
+from marinecv.audit.frames import BLOCK_NUMBERS, FrameOrder, blank_dates, find_frame_order, read_times
 from marinecv.audit.pairs import find_pairs
 from marinecv.audit.thumbnails import load_thumbs, tiny_pixels
 from marinecv.audit.versions import MAX_VERSIONS, one_of_each, photograph_names, versions
@@ -35,7 +29,7 @@ def frames_of(place, by="number", series=None):
         (frames_of([5, 6], series=["one", "two"]), set()),
         (frames_of([5, 6], series=["", ""]), set()),
         (frames_of([3, 3, 4]), {(0, 1), (0, 2), (1, 2)}),
-        (frames_of([0, MAX_SECONDS_APART, 2 * MAX_SECONDS_APART + 1], by="time"), {(0, 1)}),
+        (frames_of([0, 10, 21], by="time"), {(0, 1)}),
     ],
 )
 def test_neighbors_are_of_one_series_and_a_number_or_some_seconds_apart(frames, pairs):
@@ -48,12 +42,8 @@ def test_a_crowd_of_one_number_has_some_neighbors_each():
 
 def test_blocks_hold_50_numbers_or_no_pause_and_do_not_chain():
     blocks = frames_of(range(3 * BLOCK_NUMBERS)).blocks()
-    assert (
-        pd.Series(blocks).value_counts().tolist() == [BLOCK_NUMBERS] * 3
-        and blocks[BLOCK_NUMBERS - 1] != blocks[BLOCK_NUMBERS]
-    )
-    place = [0, MAX_PAUSE_SECONDS, 2 * MAX_PAUSE_SECONDS + 1, 2 * MAX_PAUSE_SECONDS + 2]
-    blocks = frames_of(place, by="time", series=["a", "a", "a", "b"]).blocks()
+    assert pd.Series(blocks).value_counts().tolist() == [BLOCK_NUMBERS] * 3 and blocks[49] != blocks[50]
+    blocks = frames_of([0, 1800, 3601, 3602], by="time", series=["a", "a", "a", "b"]).blocks()
     assert blocks[0] == blocks[1] != blocks[2] != blocks[3]
     blocks = frames_of([60, 1, 0], series=["dive", "dive", ""]).blocks()
     assert blocks[2] == "" and blocks[0] != blocks[1]
@@ -102,10 +92,7 @@ def test_numbers_that_follow_a_camera_are_frames(names, series, neighbors):
         ([], np.empty((0, 4))),
         ([f"site{number // 10}_{chr(97 + number % 10)}.jpg" for number in range(60)], walk(places=3)),
         ([f"{20230401 + n % 30}_{n // 30}.jpg" for n in range(60)], walk()),
-        (
-            [exported(f"train/IMG_{n // 3}", n) for n in range(120)],
-            np.random.default_rng(0).normal(size=(40, 4)).repeat(3, axis=0),
-        ),
+        ([exported(f"train/IMG_{n // 3}", n) for n in range(120)], walk(40, 40).repeat(3, axis=0)),
     ],
     ids=["a list", "too few", "none", "sites", "dates", "versions"],
 )
@@ -138,9 +125,8 @@ def photograph(path, taken, serial=None):
 
 def test_times_order_images_that_numbers_do_not(tmp_path):
     names = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}.jpg" for n in range(60)]
-    paths = [
-        photograph(tmp_path / name, f"2024:05:01 10:{n // 12:02d}:{n % 12 * 5:02d}") for n, name in enumerate(names)
-    ]
+    times = [f"2024:05:01 10:{n // 12:02d}:{n % 12 * 5:02d}" for n in range(60)]
+    paths = [photograph(tmp_path / name, time) for name, time in zip(names, times, strict=True)]
     frames = find_frame_order(rows_of(names, paths=paths), walk())
     assert frames.by == "time" and set(frames.series) == {"camera Dive cam"} and (np.diff(frames.place) == 5).all()
     assert find_frame_order(rows_of(names, paths=paths), walk(), by="number") is None
@@ -170,10 +156,9 @@ NAMES = (
 
 
 def stem_of(name, day, hour, second):
-    parts = {"year": "2023", "month": "04", "day": f"{day:02d}", "hour": f"{hour:02d}", "minute": "15"}
-    parts["second"] = f"{second:02d}"
-    date, time = f"202304{day:02d}", f"{hour:02d}15{second:02d}"
-    return name.format(date=date, time=time, **parts)
+    moment = datetime(2023, 4, day, hour, 15, second)
+    names = {"date": "%Y%m%d", "time": "%H%M%S", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M"}
+    return name.format(second=f"{second:02d}", **{key: moment.strftime(form) for key, form in names.items()})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,14 +187,10 @@ def test_a_date_alone_is_no_time_and_six_digits_that_pass_59_are_a_counter():
 
 @pytest.mark.parametrize("name", [NAMES[0], NAMES[3]])
 def test_the_groups_of_a_month_are_its_dives(tmp_path, name):
-    paths = [
-        save(
-            draw_scene(10 * day + hour, 1000 * day + 10 * hour + n), tmp_path / f"{stem_of(name, day, hour, 4 * n)}.jpg"
-        )
-        for day in (1, 2, 3)
-        for hour in (8, 14)
-        for n in range(6)
-    ]
+    paths = []
+    for day, hour, n in product((1, 2, 3), (8, 14), range(6)):
+        picture = draw_scene(10 * day + hour, 1000 * day + 10 * hour + n)
+        paths.append(save(picture, tmp_path / f"{stem_of(name, day, hour, 4 * n)}.jpg"))
     catalog = catalog_of_files(paths)
     links = find_pairs(catalog)
     groups = group_catalog(catalog, links)["group"]
@@ -246,11 +227,8 @@ def test_versions_of_photographs_are_grouped_and_their_numbers_are_no_frames(tmp
     """Three versions each in one folder, numbered by whoever saved them from the web."""
     scenes = [draw_scene(500 + n, 700 + n) for n in range(24)]
     turns = (lambda x: x, lambda x: x.transpose(Image.Transpose.ROTATE_90), lambda x: x.rotate(12))
-    paths = [
-        save(turn(picture), tmp_path / exported(f"images-{n}", version))
-        for n, picture in enumerate(scenes)
-        for version, turn in enumerate(turns)
-    ]
+    versions = product(enumerate(scenes), enumerate(turns))
+    paths = [save(turn(scene), tmp_path / exported(f"images-{n}", v)) for (n, scene), (v, turn) in versions]
     catalog = catalog_of_files(paths)
     links = find_pairs(catalog)
     assert set(links["kind"]) == {"near copy"} and "name" in set(links["method"])

@@ -8,32 +8,16 @@ from PIL import Image
 from scenes import CHANGES, catalog_of_files, draw_scene, save
 
 from marinecv.audit import near_duplicates, neighbor_search, thumbnails
-from marinecv.audit.near_duplicates import (
-    MIN_SIMILARITY,
-    exact_copies,
-    find_near_duplicates,
-    perceptual_hashes,
-    remove_broad_structure,
-    template_similarity,
-)
+from marinecv.audit.near_duplicates import MIN_SIMILARITY, exact_copies, find_near_duplicates, perceptual_hashes
 from marinecv.audit.neighbor_search import close_hashes, nearest
-from marinecv.audit.thumbnails import (
-    color_histograms,
-    gray_pictures,
-    in_chunks,
-    load_thumbs,
-    resize_by_area,
-    tiny_pixels,
-)
+from marinecv.audit.thumbnails import color_histograms, load_thumbs, resize_by_area
 from marinecv.data.groups import PAIR_COLUMNS
 
 PLACES = 40
 
 
 def thumbs_of(pictures):
-    return np.stack(
-        [np.asarray(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX)) for picture in pictures]
-    )
+    return np.stack([picture.convert("RGB").resize((128, 128), Image.Resampling.BOX) for picture in pictures])
 
 
 def pairs_of(links):
@@ -70,14 +54,10 @@ def test_other_frames_of_one_place_and_pictures_of_one_gray_are_no_copies():
 
 
 def test_embeddings_find_what_hashes_and_colors_do_not(scenes):
-    thumbnails = thumbs_of(
-        [*scenes, *(CHANGES["cropped"](scene).point(lambda x: min(255, x * 1.6)) for scene in scenes)]
-    )
+    bright_crops = [CHANGES["cropped"](scene).point(lambda x: min(255, x * 1.6)) for scene in scenes]
     embeddings = np.random.default_rng(0).normal(size=(PLACES, 16)).astype(np.float32)
-    without, links = (
-        find_near_duplicates(thumbnails),
-        find_near_duplicates(thumbnails, np.concatenate([embeddings, embeddings])),
-    )
+    thumbs = thumbs_of([*scenes, *bright_crops])
+    without, links = (find_near_duplicates(thumbs, each) for each in (None, np.tile(embeddings, (2, 1))))
     assert pairs_of(without) < pairs_of(links)
     assert set(links["method"]) - {"hash", "colors"} == {"embedding"}
 
@@ -94,9 +74,8 @@ def test_embeddings_are_computed_only_if_weights_are_cached(monkeypatch, tmp_pat
     monkeypatch.setattr(near_duplicates, "backbone_features", lambda *_, **options: options)
     monkeypatch.setattr(near_duplicates, "embed", lambda model, *_, keep: (model["backbone"], model["alpha"], keep))
     monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda _, embeddings: pairs[embeddings])
-    assert near_duplicates.duplicates_by_embedding(rows, thumbnails).to_numpy().tolist() == [
-        ["a", "b", "near copy", 0.9, "embedding"]
-    ]
+    found = near_duplicates.duplicates_by_embedding(rows, thumbnails)
+    assert found.to_numpy().tolist() == [["a", "b", "near copy", 0.9, "embedding"]]
 
 
 def test_a_hash_is_that_of_imagehash_and_hardly_changes_with_light(scenes):
@@ -108,14 +87,10 @@ def test_a_hash_is_that_of_imagehash_and_hardly_changes_with_light(scenes):
     assert (hashes ^ np.array(theirs)).mean() < 0.03
 
 
-def pictures_of(*pictures):
-    return remove_broad_structure(
-        np.stack([np.asarray(picture.convert("L").resize((64, 64)), np.float32) for picture in pictures])
-    )
-
-
 def overlap_of(*pictures):
-    return float(template_similarity(pictures_of(*pictures), np.array([[0, 1]]))[0])
+    grays = np.stack([picture.convert("L").resize((64, 64)) for picture in pictures]).astype(np.float32)
+    details = near_duplicates.remove_broad_structure(grays)
+    return float(near_duplicates.template_similarity(details, np.array([[0, 1]]))[0])
 
 
 def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_picture():
@@ -126,10 +101,10 @@ def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_
     assert overlap_of(scene, CHANGES["brightened"](CHANGES["mirrored"](CHANGES["cropped"](scene)))) > MIN_SIMILARITY
     assert overlap_of(draw_scene(4, 40), draw_scene(4, 41)) < MIN_SIMILARITY
     flat = np.zeros((2, 64, 64), np.float32)
-    assert template_similarity(flat, np.array([[0, 1]]))[0] == 0
-    assert template_similarity(flat, np.empty((0, 2), np.int64)).shape == (0,)
+    assert near_duplicates.template_similarity(flat, np.array([[0, 1]]))[0] == 0
+    assert near_duplicates.template_similarity(flat, np.empty((0, 2), np.int64)).shape == (0,)
     ramp = np.add.outer(np.arange(64.0), np.arange(64.0))[None]
-    assert np.abs(remove_broad_structure(ramp)[0, 16:-16, 16:-16]).max() < 1e-6
+    assert np.abs(near_duplicates.remove_broad_structure(ramp)[0, 16:-16, 16:-16]).max() < 1e-6
 
 
 def test_of_few_hashes_every_close_pair_is_found_once_and_sorted():
@@ -185,8 +160,8 @@ def test_every_image_becomes_128_pixels_wide_and_high_and_gray_tiny_or_colors(tm
     assert (color_histograms(pixels) ** 2).sum(axis=1) == pytest.approx([2, 2], rel=1e-5)
     red = np.zeros((1, 128, 128, 3), np.uint8)
     red[..., 0] = 200
-    assert gray_pictures(red, 4) == pytest.approx(np.full((1, 4, 4), 0.299 * 200), rel=1e-5)
-    assert tiny_pixels(red, 2)[0] == pytest.approx([200] * 4 + [0] * 8)
+    assert thumbnails.gray_pictures(red, 4) == pytest.approx(np.full((1, 4, 4), 0.299 * 200), rel=1e-5)
+    assert thumbnails.tiny_pixels(red, 2)[0] == pytest.approx([200] * 4 + [0] * 8)
 
 
 @pytest.mark.parametrize("side", [1, 3, 4])
@@ -195,4 +170,4 @@ def test_shrinking_is_the_mean_of_the_covered_pixels(side, monkeypatch):
     assert resize_by_area(pictures, side).mean(axis=(1, 2)) == pytest.approx(pictures.mean(axis=(1, 2)), rel=1e-5)
     assert resize_by_area(pictures, 4)[0, 0, 0] == pytest.approx(pictures[0, :2, :2].mean())
     monkeypatch.setattr(thumbnails, "CHUNK", 3)
-    assert np.array_equal(in_chunks(lambda part: part * 2, np.arange(8.0)), 2 * np.arange(8.0))
+    assert np.array_equal(thumbnails.in_chunks(lambda part: part * 2, np.arange(8.0)), 2 * np.arange(8.0))

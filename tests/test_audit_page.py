@@ -85,9 +85,8 @@ def test_bars_of_many_classes_have_no_names():
 
 def test_a_boxed_picture_shows_its_boxes_in_the_color_of_their_class(tmp_path):
     Image.new("RGB", (64, 48)).save(tmp_path / "black.png")
-    boxes = pd.DataFrame(
-        {"class_name": ["eel", "ray"], "xmin": [4, 40], "ymin": [6, 30], "xmax": [60, 50], "ymax": [20, 40]}
-    )
+    rows = [("eel", 4, 6, 60, 20), ("ray", 40, 30, 50, 40)]
+    boxes = pd.DataFrame(rows, columns=["class_name", "xmin", "ymin", "xmax", "ymax"])
     picture = draw_boxes(tmp_path / "black.png", boxes, {"eel": "#ff0000", "ray": "#00ff00"}, side=128)
     pixels = [picture.getpixel(xy) for xy in ((4, 12), (40, 35), (62, 46))]
     assert picture.size == (64, 48) and pixels == [(255, 0, 0), (0, 255, 0), (0, 0, 0)]

@@ -10,19 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from marinecv.audit import tables as tables_module
 from marinecv.audit.image_findings import measure_quality
-from marinecv.audit.tables import (
-    class_changes,
-    class_counts,
-    class_dominance,
-    describe_data_set,
-    distinct_sizes,
-    intensity_histogram,
-    intensity_summary,
-    label_flips,
-    labels_by_rule,
-    noise_sigma,
-    size_table,
-)
+from marinecv.audit.tables import class_changes, class_counts, class_dominance, describe_data_set, labels_by_rule
 from marinecv.audit.thumbnails import load_thumbs
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.catalog import CATALOG_COLUMNS, read_boxes, read_catalog
@@ -45,21 +33,18 @@ CATALOG = pd.DataFrame(
 def test_classes_are_counted_by_split_with_a_total():
     counts = class_counts(CATALOG)
     assert list(counts) == ["class_name", "train", "test", "extra", "total", "fraction"]
-    assert counts.to_numpy().tolist() == [
-        ["ray", 2, 1, 0, 3, 0.6],
-        ["eel", 1, 0, 1, 2, 0.4],
-        ["total", 3, 1, 1, 5, 1.0],
-    ]
+    rows = [["ray", 2, 1, 0, 3, 0.6], ["eel", 1, 0, 1, 2, 0.4], ["total", 3, 1, 1, 5, 1.0]]
+    assert counts.to_numpy().tolist() == rows
     counts = class_counts(CATALOG.assign(problem="broken"))
     assert counts[["class_name", "total"]].to_numpy().tolist() == [["total", 0]]
 
 
 def test_known_sizes_are_summarized_by_split_and_counted():
-    table = size_table(CATALOG).set_index(["split", "side"])
+    table = tables_module.size_table(CATALOG).set_index(["split", "side"])
     assert table.loc[("train", "width")].tolist() == [3, 176 / 3, 64, 48, 64]
     assert table.loc[("test", "height")].tolist() == [2, 48, 48, 48, 48]
     assert table.loc[("all", "width"), ["n", "max"]].tolist() == [6, 100]
-    assert distinct_sizes(CATALOG).to_numpy().tolist() == [[64, 48, 4], [48, 64, 1], [100, 30, 1]]
+    assert tables_module.distinct_sizes(CATALOG).to_numpy().tolist() == [[64, 48, 4], [48, 64, 1], [100, 30, 1]]
 
 
 def test_label_dominance_counts_the_unsure():
@@ -84,11 +69,9 @@ def test_labels_that_another_rule_changes_are_counted_by_rule_and_split():
         columns=BOX_COLUMNS,
     )
     labels = labels_by_rule(boxes, CATALOG)
-    flips = label_flips(labels)
-    assert flips[["image_id", "dominant", "area", "count", "union"]].to_numpy().tolist() == [
-        ["b", "ray", "eel", "ray", "ray"],
-        ["d", "ray", "ray", "eel", "ray"],
-    ]
+    flips = tables_module.label_flips(labels)
+    rows = [["b", "ray", "eel", "ray", "ray"], ["d", "ray", "ray", "eel", "ray"]]
+    assert flips[["image_id", "dominant", "area", "count", "union"]].to_numpy().tolist() == rows
     assert flips["dominance"].is_monotonic_increasing
     table = class_changes(labels, CATALOG).set_index("rule")
     assert table["n"].tolist() == [3, 3, 3] and table.loc["union", "total"] == 0
@@ -131,11 +114,11 @@ def test_files_that_fail_are_rows_with_a_reason_and_each_sampled_image_has_its_n
 def test_the_histogram_weighs_images_alike_and_its_summary_is_theirs(tmp_path):
     Image.new("RGB", (4, 4), (10, 100, 200)).save(tmp_path / "small.png")
     Image.new("RGB", (40, 30), (20, 100, 200)).save(tmp_path / "large.png")
-    histogram = intensity_histogram(pd.Series([tmp_path / "small.png", tmp_path / "large.png"]))
+    histogram = tables_module.intensity_histogram(pd.Series([tmp_path / "small.png", tmp_path / "large.png"]))
     assert list(histogram) == ["level", "red", "green", "blue", "gray"]
     np.testing.assert_allclose(histogram.drop(columns="level").sum(), 1)
     assert histogram.loc[[10, 20], "red"].tolist() == [0.5, 0.5]
-    summary = intensity_summary(histogram).set_index("channel")
+    summary = tables_module.intensity_summary(histogram).set_index("channel")
     assert summary.loc["red"].tolist() == [15, 5, 1, 1] and summary.loc["blue"].tolist() == [200, 0, 0, 0]
     assert summary.loc["green", ["dark_fraction", "lower_fraction"]].tolist() == [0, 1]
 
@@ -143,8 +126,8 @@ def test_the_histogram_weighs_images_alike_and_its_summary_is_theirs(tmp_path):
 @pytest.mark.parametrize("sigma", [0.0, 2.0, 10.0])
 def test_the_noise_of_a_ramp_with_known_noise_is_found(sigma):
     ramp = np.add.outer(np.arange(200), 0.5 * np.arange(300)) + np.random.default_rng(0).normal(0, sigma, (200, 300))
-    assert noise_sigma(ramp) == pytest.approx(sigma, rel=0.03, abs=1e-3)
-    assert np.isnan(noise_sigma(ramp[:2]))
+    assert tables_module.noise_sigma(ramp) == pytest.approx(sigma, rel=0.03, abs=1e-3)
+    assert np.isnan(tables_module.noise_sigma(ramp[:2]))
 
 
 SCENES = np.stack([np.asarray(draw_scene(n, n).resize((128, 128), Image.Resampling.BOX)) for n in range(30)])

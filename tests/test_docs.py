@@ -54,10 +54,8 @@ def test_the_tables_of_results_say_what_the_command_recipes_says():
         splits = ("validation", "test")
         for split, i in zip(splits, columns if (cells[0], "validation") in said else (), strict=False):
             expected = said.get((cells[0], split), "-")
-            if re.search(r"95%|n=", cells[i]):  # of one seed the interval over its images stands there
-                assert cells[i].split()[0] == expected, (cells[0], split)
-            else:
-                assert cells[i] == expected, (cells[0], split)
+            of_one_seed = re.search(r"95%|n=", cells[i])  # where the interval over its images follows
+            assert (cells[i].split()[0] if of_one_seed else cells[i]) == expected, (cells[0], split)
             rows_checked.add(cells[0])
     assert len(rows_checked) > 10
 
@@ -91,8 +89,7 @@ def test_python_on_the_pages_calls_what_is_there_with_arguments_that_it_takes(bl
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """40 of all sizes, some larger than a letterbox of 1024 px, some lying on their side or gray, most with odd
-    sides."""
+    """40 images of all sizes, some larger than a letterbox of 1024 px, rotated or gray, most with odd sides."""
     folder, rng, paths = tmp_path_factory.mktemp("photos"), np.random.default_rng(0), []
     for number in range(40):
         long = 1400 if number % 13 == 0 else rng.integers(30, 500)
@@ -116,19 +113,15 @@ def load_of_the_page():
     return names["load"]
 
 
-def assert_same_answers(paths, model, spec):
-    ours, problems = read_pixels([str(path) for path in paths], spec)
-    theirs = np.stack([load_of_the_page()(path, asdict(spec)) for path in paths])
-    assert not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 2
-    one, other = (model.predict(pixels.astype(np.float32), verbose=0) for pixels in (ours, theirs))
-    assert len(paths) == 40 and (one.argmax(axis=1) == other.argmax(axis=1)).all() and abs(one - other).max() < 0.005
-
-
 @pytest.mark.parametrize(
     "geometry",
     [{"letterbox_px": None}, {"letterbox_px": 1024}, {"letterbox_px": None, "antialias": True}]
     + [{"letterbox_px": 1024, "antialias": True}, {"fit": "stretch", "letterbox_px": None}],
 )
 def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photos, geometry):
-    spec = mcv.ImageSpec(height=32, width=32, **geometry)
-    assert_same_answers(photos, mcv.Run(finished_run).load_model(), spec)
+    spec, model = mcv.ImageSpec(height=32, width=32, **geometry), mcv.Run(finished_run).load_model()
+    ours, problems = read_pixels([str(path) for path in photos], spec)
+    theirs = np.stack([load_of_the_page()(path, asdict(spec)) for path in photos])
+    assert len(photos) == 40 and not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 2
+    one, other = (model.predict(pixels.astype(np.float32), verbose=0) for pixels in (ours, theirs))
+    assert (one.argmax(axis=1) == other.argmax(axis=1)).all() and abs(one - other).max() < 0.005

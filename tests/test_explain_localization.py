@@ -15,19 +15,7 @@ from marinecv.evaluation.intervals import wilson
 from marinecv.explain import localization
 from marinecv.explain.geometry import center_blob, cover, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import NO_HEAT
-from marinecv.explain.localization import (
-    ALL,
-    FRACTIONS,
-    HITS,
-    MEASURES,
-    NO_BOX,
-    average_localization,
-    chance_sentence,
-    mean_color,
-    measure_boxes,
-    read_localization,
-    save_localization,
-)
+from marinecv.explain.localization import ALL, FRACTIONS, HITS, MEASURES, NO_BOX, measure_boxes, read_localization
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.inputs.spec import ImageSpec
@@ -63,10 +51,9 @@ def test_a_box_lies_in_the_tensor_where_the_decoded_image_shows_it(spec, size, b
 
 
 def test_the_picture_covers_a_stretched_tensor_and_the_middle_of_a_padded_one():
-    np.testing.assert_allclose(picture_corners(64, 48, ImageSpec(height=10, width=20, fit="stretch")), [0, 0, 20, 10])
-    np.testing.assert_allclose(
-        picture_corners(64, 32, ImageSpec(height=16, width=16, letterbox_px=128)), [4, 6, 12, 10]
-    )
+    stretched, padded = ImageSpec(height=10, width=20, fit="stretch"), ImageSpec(height=16, width=16, letterbox_px=128)
+    np.testing.assert_allclose(picture_corners(64, 48, stretched), [0, 0, 20, 10])
+    np.testing.assert_allclose(picture_corners(64, 32, padded), [4, 6, 12, 10])
     mask = cover([[0, 0, 2.5, 2], [1, 0, 2.5, 2]], ImageSpec(height=3, width=4))
     np.testing.assert_allclose(mask, [[1, 1, 0.5, 0], [1, 1, 0.5, 0], [0, 0, 0, 0]])
 
@@ -189,7 +176,7 @@ def test_the_neutral_color_is_that_of_the_pictures_without_their_padding(tank):
     pixels, catalog, _ = tank
     pixels[:2, 4:12], pixels[2:, 4:12] = (10, 20, 30), (30, 21, 0)
     catalog.loc[3, "problem"] = "broken"
-    np.testing.assert_array_equal(mean_color(pixels[:3], catalog, SPEC), [17, 20, 20])
+    np.testing.assert_array_equal(localization.mean_color(pixels[:3], catalog, SPEC), [17, 20, 20])
 
 
 def some_measured():
@@ -197,28 +184,26 @@ def some_measured():
     return pd.DataFrame({"image_id": ["a", "b", "c"], "class_name": ["crab", "crab", "eel"], **values})
 
 
+OF_EVEN_HEAT = (0.5, 0.1, "evenly spread heat 0.500 (difference -0.1")
+
+
 @pytest.mark.parametrize(
-    ("area", "center", "part"),
-    [
-        (0.5, 0.1, "evenly spread heat 0.500 (difference -0.1"),
-        (0.1, 0.5, "center of the picture 0.500"),
-        (0.1, 0.1, ""),
-    ],
+    ("area", "center", "part"), [OF_EVEN_HEAT, (0.1, 0.5, "center of the picture 0.500"), (0.1, 0.1, "")]
 )
 def test_heat_that_is_no_better_than_chance_gets_a_sentence(area, center, part):
     heat = np.random.default_rng(0).normal(0.4, 0.1, 30)
     measured = pd.DataFrame({"image_id": range(30), "heat": heat, "area": area, "center_heat": center})
     for groups in (None, {number: number % 2 for number in range(30)}):
-        sentence = chance_sentence(measured, groups)
+        sentence = localization.chance_sentence(measured, groups)
         assert part in sentence and bool(part) == bool(sentence)
         assert not part or ("95% CI" in sentence) == (groups is None) == ("2 groups" not in sentence)
-    assert chance_sentence(measured.assign(heat=np.nan)) == ""
+    assert localization.chance_sentence(measured.assign(heat=np.nan)) == ""
 
 
 def test_metrics_have_their_n_and_intervals_and_an_absent_class_keeps_its_rows():
     measured = some_measured()
     measured.loc[2, "heat"] = np.nan
-    figures = average_localization(measured, CLASSES).set_index(["class_name", "measure"])
+    figures = localization.average_localization(measured, CLASSES).set_index(["class_name", "measure"])
     assert len(figures) == 4 * len(MEASURES) and figures.index[0] == (ALL, MEASURES[0])
     assert figures.loc[(ALL, "heat"), "n"] == 2 and figures.loc[(ALL, "heat"), "value"] == pytest.approx(0.3)
     assert tuple(figures.loc[(ALL, "pointing"), ["low", "high"]]) == wilson(2, 3)
@@ -226,7 +211,9 @@ def test_metrics_have_their_n_and_intervals_and_an_absent_class_keeps_its_rows()
     assert crab["value"] == pytest.approx(0.3) and 0.2 <= crab["low"] < 0.3 < crab["high"] <= 0.4 and crab["n"] == 2
     ray = figures.loc["ray"]
     assert (ray["n"] == 0).all() and ray[["value", "low", "high"]].isna().all(axis=None)
-    of_two_cameras = average_localization(some_measured(), CLASSES, groups={"a": 1, "b": 1, "c": 2}).head(len(MEASURES))
+    of_two_cameras = localization.average_localization(some_measured(), CLASSES, groups={"a": 1, "b": 1, "c": 2}).head(
+        len(MEASURES)
+    )
     assert of_two_cameras["value"][0] == pytest.approx(0.5) and of_two_cameras[["low", "high"]].isna().all(axis=None)
     assert set(HITS) | set(FRACTIONS) == set(MEASURES)
 
@@ -239,10 +226,10 @@ def run(tmp_path):
 
 def test_a_run_saves_the_metrics_of_each_split_once(run):
     assert read_localization(run) is None
-    figures = average_localization(some_measured(), CLASSES)
-    save_localization(run, "validation", "conv", "#102030", figures)
-    save_localization(run, "test", "conv", "#102030", figures.assign(low=np.nan, high=np.nan))
-    saved = save_localization(run, "validation", "other", "#102030", figures.assign(value=0.5))
+    figures = localization.average_localization(some_measured(), CLASSES)
+    localization.save_localization(run, "validation", "conv", "#102030", figures)
+    localization.save_localization(run, "test", "conv", "#102030", figures.assign(low=np.nan, high=np.nan))
+    saved = localization.save_localization(run, "validation", "other", "#102030", figures.assign(value=0.5))
     again = read_localization(run)
     pd.testing.assert_frame_equal(again, saved, check_dtype=False, atol=1e-8)
     assert list(again["split"].unique()) == ["test", "validation"] and len(again) == 2 * len(figures)
@@ -261,7 +248,9 @@ def test_a_run_saves_the_metrics_of_each_split_once(run):
     ],
 )
 def test_a_broken_file_of_metrics_is_refused(run, change, message):
-    save_localization(run, "test", "conv", "#102030", average_localization(some_measured(), CLASSES))
+    localization.save_localization(
+        run, "test", "conv", "#102030", localization.average_localization(some_measured(), CLASSES)
+    )
     write_table(run.path("heat_in_box.csv"), change(read_table(run.path("heat_in_box.csv"))))
     with pytest.raises(ValueError, match=f"{message}.*Delete it"):
         read_localization(run)

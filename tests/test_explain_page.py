@@ -9,15 +9,8 @@ from test_escaping import NAMES, assert_harmless, shown
 
 from marinecv.explain.localization import MEASURES, save_localization
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.explain_page import (
-    MEASURE_NAMES,
-    SIDE_PX,
-    TITLES,
-    localization_tables,
-    overlay_pictures,
-    save_overlay,
-    write_explanation,
-)
+from marinecv.report import explain_page
+from marinecv.report.explain_page import MEASURE_NAMES, SIDE_PX, TITLES, overlay_pictures, write_explanation
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
 
@@ -60,10 +53,6 @@ def test_boxes_are_framed_on_both_and_shrink_with_the_picture(tmp_path):
         assert (columns.min(), rows.min(), columns.max(), rows.max()) == (80, 20, 120, 80)
 
 
-def a_case(picture, **other):
-    return {"path": str(picture), "true_class": "", "predicted_class": "eel", "probability": 0.5, **other}
-
-
 def some_figures(run, split="validation", names=("all", "crab")):
     rows = [(name, measure, 0.5, 0.25, 0.75, 7) for name in names for measure in MEASURES]
     figures = pd.DataFrame(rows, columns=["class_name", "measure", "value", "low", "high", "n"])
@@ -75,8 +64,8 @@ def some_figures(run, split="validation", names=("all", "crab")):
 def test_every_measure_has_a_name_and_a_class_without_images_an_empty_row(tmp_path):
     run = Run(make_run(tmp_path / "run"))
     assert "heat-in-box" not in write_run_report(run.folder).read_text(encoding="utf-8")
-    [table] = localization_tables(some_figures(run))
-    assert set(MEASURE_NAMES) == set(MEASURES) and localization_tables(None) == []
+    [table] = explain_page.localization_tables(some_figures(run))
+    assert set(MEASURE_NAMES) == set(MEASURES) and explain_page.localization_tables(None) == []
     assert [row["class_name"] for row in table["rows"]] == ["all", "crab"] and table["layer"] == "conv"
     html = write_run_report(run.folder).read_text(encoding="utf-8")
     assert '<a href="#heat-in-box">' in html and "0.500 <small>0.250 to 0.750</small>" in html
@@ -87,7 +76,9 @@ def test_the_page_shows_every_name_and_runs_none(picture, tmp_path):
     folder = tmp_path / "page"
     folder.mkdir()
     case = {"path": str(picture), "true_class": NAMES[0], "predicted_class": "eel", "probability": 0.5}
-    source = save_overlay(folder / "a.png", case, np.ones((8, 8)), ImageSpec(height=8, width=8), demonstration=True)
+    source = explain_page.save_overlay(
+        folder / "a.png", case, np.ones((8, 8)), ImageSpec(height=8, width=8), demonstration=True
+    )
     with Image.open(folder / "a.png") as image:
         assert image.width == 900 and source.startswith("data:image/jpeg;base64,")
     cases = pd.DataFrame({"image_id": NAMES, "true_class": NAMES, "predicted_class": NAMES[::-1], "probability": 0.5})

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-import sys
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -12,18 +12,19 @@ import pandas as pd
 import pytest
 from conftest import COLORS
 from keras import layers, ops
-from test_report_pages import assert_self_contained
+from pages import assert_self_contained
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import make_table
 from marinecv.export import convert, formats, table
 from marinecv.export import model as exporting
+from marinecv.export import parity as parity_module
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
 from marinecv.export.model import export_model, measure_original
 from marinecv.export.parity import PARITY_FILE, agreement, calibration_of, check_export, self_test_images
 from marinecv.export.table import read_exports
-from marinecv.files.atomic import replaced_folder
+from marinecv.files.atomic import replaced_folder, write_json
 from marinecv.files.hashes import sha256
 from marinecv.runs import Run
 from marinecv.schema import read_json
@@ -56,9 +57,9 @@ def engines():
 def run_with(model, finished_run, folder) -> Run:
     """A copy with another model, and with images that fill what it sees."""
     shutil.copytree(finished_run, folder)
-    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    preprocessing = read_json(folder / "preprocessing.json")
     preprocessing["image"] |= {"fit": "stretch", "letterbox_px": None}
-    (folder / "preprocessing.json").write_text(json.dumps(preprocessing))
+    write_json(folder / "preprocessing.json", preprocessing)
     model.save(folder / "model.keras")
     (folder / "calibration.json").unlink()  # it is of another model
     return Run(folder)
@@ -81,26 +82,20 @@ def exported(finished_run, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_export_gives_what_its_model_gives(exported, name):
+def test_an_export_gives_what_its_model_gives_with_labels_in_the_order_of_its_outputs(exported, name):
     images = np.concatenate([self_test_images((32, 32, 3), seed) for seed in range(10)])  # more than one batch
     expected = exported.load_model().predict(images, verbose=0)
     assert np.ptp(expected, axis=0).min() > 0.1  # so that one answer for all would not do
-    found = load_exported(exported.path("exports", name))(images.astype(np.uint8))
+    folder = exported.path("exports", name)
+    found = load_exported(folder)(images.astype(np.uint8))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=0.03 if "-" in name else 1e-5)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_labels_are_in_the_order_of_the_outputs(exported, name):
-    folder = exported.path("exports", name)
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
     pictures = np.stack([np.full((32, 32, 3), color) for color in COLORS.values()])
     assert [labels[index] for index in load_exported(folder)(pictures).argmax(axis=1)] == list(COLORS)
     preprocessing = exported.read("preprocessing.json")
-    assert (
-        preprocessing.pop("data_dirs") and read_json(folder / "preprocessing.json") == preprocessing
-    )  # no path of this machine
-    assert check_export(folder) == ""
+    assert preprocessing.pop("data_dirs")  # paths of this machine
+    assert read_json(folder / "preprocessing.json") == preprocessing and check_export(folder) == ""
 
 
 def test_quantized_files_are_smaller_and_take_and_give_single_precision(exported):
@@ -121,9 +116,8 @@ def test_the_certificate_has_what_was_measured(exported):
     folder = exported.path("exports", "litert-int8-full")
     found = json.loads((folder / PARITY_FILE).read_text())
     assert found["bytes"] == (folder / "model.tflite").stat().st_size
-    assert found["sha256"] == {
-        name: sha256(folder / name) for name in ("model.tflite", "labels.txt", "preprocessing.json")
-    }
+    names = ("model.tflite", "labels.txt", "preprocessing.json")
+    assert found["sha256"] == {name: sha256(folder / name) for name in names}
     accuracy = found["accuracy"]
     assert (accuracy["value"], accuracy["n"], found["split"]) == (1, 3, "validation") and accuracy["low"] > 0.4
     assert found["original"]["accuracy"] == accuracy and found["agreement"]["n"] == 3
@@ -153,9 +147,7 @@ def test_agreement_counts_images_with_the_same_class():
 def test_full_integers_are_calibrated_on_images_of_train_alone(run, monkeypatch):
     seen, given = [], []
     load, write = exporting.load_pixels, exporting.write_model
-    monkeypatch.setattr(
-        exporting, "load_pixels", lambda part, spec: seen.append(set(part["split"])) or load(part, spec)
-    )
+    monkeypatch.setattr(exporting, "load_pixels", lambda rows, spec: seen.append({*rows["split"]}) or load(rows, spec))
     monkeypatch.setattr(exporting, "write_model", lambda *words: given.append(words[-1]) or write(*words))
     monkeypatch.setattr(exporting, "CALIBRATION_IMAGES", 4)
     export_model(run, "litert", "int8-full")
@@ -185,12 +177,7 @@ def test_an_export_that_loses_more_than_the_margin_is_refused_and_leaves_nothing
 
 def test_probabilities_of_8_bits_that_miss_a_sum_of_1_are_scored_all_the_same(run, monkeypatch):
     load = exporting.load_exported
-
-    def rounded(folder):
-        see = load(folder)
-        return lambda pixels: 0.9 * see(pixels)
-
-    monkeypatch.setattr(exporting, "load_exported", rounded)
+    monkeypatch.setattr(exporting, "load_exported", lambda folder: lambda pixels: 0.9 * load(folder)(pixels))
     found = export_model(run, "savedmodel")
     assert found["agreement"]["value"] == 1 and found["largest_difference"] < 1e-5
 
@@ -205,14 +192,10 @@ def test_an_interrupted_or_refused_export_leaves_the_older_one(run, monkeypatch)
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="is not written"):
         one_wrong(patch)
         export_model(run, "savedmodel")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(exporting, "write_json", interrupted)
+    monkeypatch.setattr(exporting, "write_json", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
         export_model(run, "savedmodel")
     assert state(run.path("exports")) == before
-
-
-def interrupted(*_):
-    raise KeyboardInterrupt
 
 
 def test_a_folder_is_replaced_or_stays_wherever_it_is_stopped(tmp_path, monkeypatch):
@@ -245,7 +228,7 @@ def litert(exported, tmp_path):
 
 @pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "preprocessing.json"])
 def test_the_check_notices_a_changed_file_and_does_not_load_it(litert, name, monkeypatch):
-    monkeypatch.setattr(sys.modules["marinecv.export.parity"], "load_exported", interrupted)
+    monkeypatch.setattr(parity_module, "load_exported", Mock(side_effect=KeyboardInterrupt))
     (litert / name).write_bytes((litert / name).read_bytes()[:-1] + b"~")
     assert check_export(litert) == f"{name} has changed since the parity check. Export it again."
 
@@ -257,9 +240,9 @@ def test_the_check_notices_files_too_few_or_too_many_and_other_self_test_images(
     labels = (litert / "labels.txt").rename(litert.parent / "labels.txt")
     assert "labels.txt has changed" in check_export(litert)
     labels.rename(litert / "labels.txt")
-    parity = json.loads((litert / PARITY_FILE).read_text())
+    parity = read_json(litert / PARITY_FILE)
     parity["self_test"]["probabilities"][2][1] += 0.25
-    (litert / PARITY_FILE).write_text(json.dumps(parity))
+    write_json(litert / PARITY_FILE, parity)
     assert "self-test images differ from the parity check by up to 0.250" in check_export(litert)
 
 
@@ -325,14 +308,12 @@ def test_a_missing_package_is_named_with_what_brings_it(run, format, package, mo
         export_model(run, format)
 
 
-def test_a_class_with_a_line_break_has_no_line_in_the_labels(run):
-    preprocessing = json.loads(run.path("preprocessing.json").read_text())
-    run.path("preprocessing.json").write_text(json.dumps({**preprocessing, "class_names": ["crab", "e\nel", "ray"]}))
+def test_a_class_with_a_line_break_and_a_model_that_takes_attributes_are_refused(run):
+    preprocessing = run.read("preprocessing.json")
+    write_json(run.path("preprocessing.json"), {**preprocessing, "class_names": ["crab", "e\nel", "ray"]})
     with pytest.raises(ValueError, match="line break"):
-        export_model(run, "litert")
-
-
-def test_a_model_that_takes_attributes_is_refused(run):
+        export_model(Run(run.folder), "litert")
+    write_json(run.path("preprocessing.json"), preprocessing)
     pixels, attributes = keras.Input((32, 32, 3)), keras.Input((2,))
     x = layers.Concatenate()([layers.GlobalAveragePooling2D()(pixels), attributes])
     keras.Model([pixels, attributes], layers.Dense(3, activation="softmax")(x)).save(run.path("model.keras"))
@@ -341,17 +322,14 @@ def test_a_model_that_takes_attributes_is_refused(run):
 
 
 def test_missing_images_are_logged_and_without_any_nothing_is_measured(run, capsys):
-    catalog, gone = run.catalog, f"{run.read('preprocessing.json')['data_dirs'][0]}/gone.jpg"
+    catalog, said = run.catalog, []
+    gone = f"{run.read('preprocessing.json')['data_dirs'][0]}/gone.jpg"
     validation = catalog.index[catalog["split"] == "validation"]
-    for places in (validation[:1], validation):
-        catalog.loc[places, "path"] = gone
-        catalog.to_csv(run.path("catalog.csv"), index=False)
-        if len(places) == 1:
-            said = []
-            assert measure_original(run, log=said.append).figures["accuracy"]["n"] == 2
-            measure_original(run)
-            assert "1 of 3 validation images left out; the first, valid/crab" in said[0] and len(said) == 1
-    assert not capsys.readouterr().out
+    catalog.loc[validation[0], "path"] = gone
+    catalog.to_csv(run.path("catalog.csv"), index=False)
+    assert measure_original(run, log=said.append).figures["accuracy"]["n"] == 2
+    assert "1 of 3 validation images left out; the first, valid/crab" in said[0] and not capsys.readouterr().out
+    catalog.assign(path=gone).to_csv(run.path("catalog.csv"), index=False)
     with pytest.raises(ValueError, match="No validation image .*gone.jpg"):
         measure_original(run)
 
@@ -375,11 +353,9 @@ def test_a_model_that_needs_more_than_litert_knows_is_refused(tmp_path):
 
 def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path):
     pixels = keras.Input((32, 32, 3), name="pixels")
-    x = layers.Normalization(mean=(100, 110, 120), variance=(900, 800, 700), dtype="mixed_bfloat16")(
-        ops.flip(pixels, -1)
-    )
-    x = layers.Conv2D(4, 3, dtype="mixed_bfloat16")(x)
-    x = layers.GlobalAveragePooling2D(dtype="mixed_bfloat16")(x)
+    half = {"dtype": "mixed_bfloat16"}
+    x = layers.Normalization(mean=(100, 110, 120), variance=(900, 800, 700), **half)(ops.flip(pixels, -1))
+    x = layers.GlobalAveragePooling2D(**half)(layers.Conv2D(4, 3, **half)(x))
     model = keras.Model(pixels, layers.Dense(3, activation="softmax", dtype="float32")(x))
     plain = convert.in_float32(model)
     assert {layer.compute_dtype for layer in plain.layers} == {"float32"}

@@ -8,13 +8,7 @@ from matplotlib.colors import to_hex
 from pages import assert_self_contained
 from test_escaping import NAMES, assert_harmless, shown
 
-from marinecv.evaluation.latent import (
-    CLUSTERINGS,
-    cluster_table,
-    latent_measures,
-    nearest_images,
-    neighbor_measures,
-)
+from marinecv.evaluation.latent import CLUSTERINGS, cluster_table, latent_measures, nearest_images, neighbor_measures
 from marinecv.evaluation.linear_probe import linear_probe
 from marinecv.report.latent_page import MEASURES, latent_figure, write_latent_report
 
@@ -35,12 +29,10 @@ def make_space(names, each=3, clusters=4, split="train"):
 
 
 def write(folder, title, rows, embeddings, points, images, **options):
-    nearest = nearest_images(rows, embeddings)
+    nearest, clusters = nearest_images(rows, embeddings), cluster_table(points)
     measures = [latent_measures(points, embeddings), neighbor_measures(rows, nearest), linear_probe(rows, embeddings)]
-    measures = pd.concat(filter(len, measures))
-    return write_latent_report(
-        folder, title, rows, embeddings.shape[1], points, measures, cluster_table(points), nearest, images, **options
-    )
+    tables = (rows, embeddings.shape[1], points, pd.concat(filter(len, measures)), clusters, nearest)
+    return write_latent_report(folder, title, *tables, images, **options)
 
 
 def test_the_page_shows_every_name_and_runs_none(tmp_path):
@@ -83,9 +75,8 @@ def test_with_train_and_another_split_there_is_a_linear_probe(tmp_path):
 
 def test_noise_is_mentioned_first(tmp_path):
     rows, embeddings, points = make_space(("crab", "eel"))
-    text = shown(
-        write(tmp_path, "space", rows, embeddings, points, [], salt=0.1, pepper=0.05).read_text(encoding="utf-8")
-    )
+    page = write(tmp_path, "space", rows, embeddings, points, [], salt=0.1, pepper=0.05)
+    text = shown(page.read_text(encoding="utf-8"))
     assert text.index("10% of its pixels white and 5% black") < text.index("t-SNE map without labels")
 
 

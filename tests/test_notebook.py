@@ -15,10 +15,8 @@ import pytest
 import marinecv as mcv
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "quickstart.ipynb"
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+METADATA["language_info"] = {"name": "python"}
 MACHINE_PATH = re.compile(r"/(tmp|work|root|home|Users|usr|opt|var|content)\b|[A-Z]:\\\\|site-packages")
 MAX_BYTES = 300_000
 IMPORTS = ("import keras", "import matplotlib.pyplot as plt", "import marinecv as mcv")

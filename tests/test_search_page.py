@@ -20,11 +20,11 @@ from marinecv.search.space import TRAINING
 
 @pytest.fixture
 def search(tmp_path):
-    return empty_search(tmp_path)
+    return make_search(tmp_path)
 
 
-def empty_search(folder, **preprocessing):
-    preprocessing = BEST.preprocessing(["crab", "eel"]) | preprocessing
+def make_search(folder, **changes):
+    preprocessing = {**BEST.preprocessing(["crab", "eel"]), **changes}
     Run.create(folder / "base", BEST.to_dict(), preprocessing, pd.DataFrame(columns=CATALOG_COLUMNS))
     return Search.create(folder, "optuna", "tpe", 40, 0, TRAINING)
 
@@ -89,15 +89,15 @@ def test_a_search_without_a_trial_that_is_done_has_a_page(search, status):
 def test_the_winner_s_own_score_is_said_and_its_page_named(search):
     put(search, 1, status="done", value=0.5, loss=1.0, best_epoch=1, epochs=1)
     winner = search.run_of(search.folder / "best", BEST)
-    metric = {"value": 0.48, "low": 0.4, "high": 0.6, "n": 127}
-    write_json(winner.path("metrics.json"), {"validation": {"n": 127, "accuracy": metric, "log_loss": metric}})
+    figure = {"value": 0.48, "low": 0.4, "high": 0.6, "n": 127}
+    write_json(winner.path("metrics.json"), {"validation": {"n": 127, "accuracy": figure, "log_loss": figure}})
     winner.path("report.html").touch()
     assert "Retrained, it has 0.480 (95% CI 0.400 to 0.600, n=127)." in search_summary(search)
     assert '<a href="best/report.html">' in (html := page(search)) and html.count("<svg") == 2
 
 
-def test_a_demonstration_is_marked(search, tmp_path):
-    drawn = empty_search(tmp_path / "drawn", demonstration=True)
+def test_a_demonstration_is_marked(tmp_path):
+    drawn = make_search(tmp_path, demonstration=True)
     put(drawn, 1, status="done", value=0.5, loss=1.0, best_epoch=1, epochs=1)
     html = page(drawn)
     assert "Demonstration on generated images" in html and html.count("demonstration: generated images</text>") == 2

@@ -18,14 +18,9 @@ MAX_SECONDS_APART = 10  # between neighboring frames, at most
 MAX_PAUSE_SECONDS = 30 * 60  # seconds after which a new block begins: camera trappers call it an independent event
 MAX_NEIGHBORS = 16  # neighbors of an image, if many have one number
 MIN_TESTED_PAIRS = 20  # pairs of neighbors that the test needs
-MIN_PROBABILITY, MAX_P_VALUE = (
-    0.6,
-    1e-3,
-)  # least probability that neighbors are the more similar pair, and the largest p value
+MIN_PROBABILITY, MAX_P_VALUE = 0.6, 1e-3  # that neighbors are the more similar pair
 MAX_NAMES_A_NUMBER = 2  # median names of one number, above which it counts sites or days and not frames
-MIN_TIMES_FRACTION = (
-    0.95  # fraction of names whose six digits after a date must be a time of day; else they are a counter
-)
+MIN_TIMES_FRACTION = 0.95  # of names whose six digits after a date must be a time of day; else they are a counter
 _DAY = r"(?<!\d)(?:19|20)\d\d(?P<dash>[-_.]?)\d\d(?P=dash)\d\d"
 _DATE = re.compile(rf"{_DAY}(?!\d)")
 _STAMP = re.compile(rf"{_DAY}(?:[-_ T.]{{0,3}}| at )\d\d(?P<dot>[-_.:]?)\d\d(?P=dot)\d\d(?:\d{{3}})?(?!\d)")
@@ -73,11 +68,9 @@ class FrameOrder:
         else:
             order = np.lexsort((self.place, self.series))
             series, place = self.series[order], self.place[order]
-            begins = (
-                np.r_[True, (series[1:] != series[:-1]) | (np.diff(place) > MAX_PAUSE_SECONDS)] if len(order) else []
-            )
-            numbers = np.empty(len(order), np.int64)
-            numbers[order] = np.cumsum(begins)
+            begins = (series[1:] != series[:-1]) | (np.diff(place) > MAX_PAUSE_SECONDS)
+            numbers = np.ones(len(order), np.int64)
+            numbers[order[1:]] += np.cumsum(begins)
         names = [f"{series}#{number}" for series, number in zip(self.series, numbers, strict=True)]
         return np.where(self.series == "", "", np.array(names, dtype=object))
 
@@ -87,8 +80,8 @@ def find_frame_order(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = No
 
     A number in a file name may be a frame of a video or a line of a list. It counts if images with neighboring numbers
     look more alike than two random images of one class (Mann-Whitney test of the distances of their thumbnails, float
-    `(n, values)`, see `tiny`); of the numbers in a name, and time, the one with most evidence is taken. One version of
-    a photograph (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
+    `(n, values)`); of the numbers in a name, and time, the one with most evidence is taken. One version of a photograph
+    (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
     """
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
     is_tested = one_of_each(names, marked)
@@ -171,7 +164,7 @@ def blank_dates(stems: Sequence[str]) -> list[str]:
     """
     for form in (_STAMP, _DATE) if _are_times(stems) else (_DATE,):
         stems = [
-            form.sub(lambda match: " " * len(match[0]) if _parse_time(match[0]) else match[0], stem) for stem in stems
+            form.sub(lambda found: found[0] if not _parse_time(found[0]) else " " * len(found[0]), s) for s in stems
         ]
     return list(stems)
 

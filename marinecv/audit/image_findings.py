@@ -12,14 +12,9 @@ from marinecv.data.user_tables import as_catalog, is_usable
 
 MAX_DARK, MIN_BRIGHT = 25.0, 235.0  # mean gray level, of 255
 MIN_CONTRAST = 8.0  # gray levels of standard deviation
-MIN_SHARPNESS = (
-    0.1  # sharpness; of 1,753 real photographs the lowest had 0.15, and the highest 0.06 after a blur of 4 px
-)
-MIN_SIDE_PX, MAX_ASPECT_RATIO, MAX_RELATIVE_SIDE = (
-    64,
-    3.0,
-    4.0,
-)  # the shorter side; the longer side to it; sides to the set's median
+MIN_SHARPNESS = 0.1  # of 1,753 real photographs the lowest had 0.15, and the highest 0.06 after a blur of 4 px
+MIN_SIDE_PX, MAX_ASPECT_RATIO = 64, 3.0  # the shorter side; the longer side to it
+MAX_RELATIVE_SIDE = 4.0  # the longer side to the median of the set
 LIGHT_FLAGS, SIZE_FLAGS = ("dark", "bright", "low contrast"), ("small", "long", "large")
 FLAGS = (*LIGHT_FLAGS, "blurred", *SIZE_FLAGS)
 NO_BOX = ("no box", "no usable box")  # problems begin so
@@ -70,34 +65,23 @@ def _odd(table: pd.DataFrame) -> pd.DataFrame:
 def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding]:
     """Find the images that are excluded or hard to recognize, from a catalog of `load_thumbs` and `measure_quality`."""
     bad, n = catalog[~is_usable(catalog)], len(catalog)
-    images_without_boxes, outside = (
-        bad["problem"].str.startswith(NO_BOX).astype(bool),
-        bad["problem"].isin((NO_FOLDER, NO_SPLIT)),
-    )
-    broken, outside, images_without_boxes = (
-        bad[~images_without_boxes & ~outside],
-        bad[outside],
-        bad[images_without_boxes],
-    )
+    is_boxless = bad["problem"].str.startswith(NO_BOX).astype(bool)
+    is_outside = bad["problem"].isin((NO_FOLDER, NO_SPLIT))
+    broken, outside, boxless = bad[~is_boxless & ~is_outside], bad[is_outside], bad[is_boxless]
     light = _flagged(quality, LIGHT_FLAGS).sort_values("contrast")
-    light_notes = [
-        f"{row.flags}: mean {row.brightness:.0f}, deviation {row.contrast:.0f} of 255" for row in light.itertuples()
-    ]
+    note = "{flags}: mean {brightness:.0f}, deviation {contrast:.0f} of 255".format_map
+    light_notes = list(map(note, light.to_dict("records")))
     blurred, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
     blur_notes = [f"sharpness {value:.2f}, median of the set {median:.2f}" for value in blurred["sharpness"]]
     sizes, n_measured = _flagged(quality, SIZE_FLAGS), len(quality)
     size_notes = [f"{row.flags}: {row.width}x{row.height} px" for row in sizes.itertuples()]
+    unreadable = "not readable by the decoder that training uses"
+    flat = "much darker, brighter or flatter than the rest"
     return [
-        *finding_of_rows(
-            findings.BROKEN, broken, n, "not readable by the decoder that training uses", broken["problem"]
-        ),
+        *finding_of_rows(findings.BROKEN, broken, n, unreadable, broken["problem"]),
         *finding_of_rows(findings.OUTSIDE, outside, n, "in no folder of a class or split", outside["problem"]),
-        *finding_of_rows(
-            findings.BOXLESS, images_without_boxes, n, "no usable box, so no label", images_without_boxes["problem"]
-        ),
-        *finding_of_rows(
-            findings.LIGHT, light, n_measured, "much darker, brighter or flatter than the rest", light_notes
-        ),
+        *finding_of_rows(findings.BOXLESS, boxless, n, "no usable box, so no label", boxless["problem"]),
+        *finding_of_rows(findings.LIGHT, light, n_measured, flat, light_notes),
         *finding_of_rows(findings.BLUR, blurred, n_measured, "blurred as a whole", blur_notes),
         *finding_of_rows(findings.SIZE, sizes, n_measured, "much smaller, longer or larger than the rest", size_notes),
     ]

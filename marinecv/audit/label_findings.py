@@ -24,9 +24,8 @@ def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFra
     if not boxes.empty:
         unreadable = boxes[is_bad_row(boxes["problem"])]
         notes = unreadable["problem"] + " (" + unreadable["source"] + ")"
-        found += finding_of_rows(
-            findings.BAD_ROWS, unreadable, len(boxes), "rows that cannot be parsed", notes, "boxes"
-        )
+        defect = "rows that cannot be parsed"
+        found += finding_of_rows(findings.BAD_ROWS, unreadable, len(boxes), defect, notes, "boxes")
         found += _box_findings(boxes.drop(unreadable.index), catalog)
     if flips is None:
         return found
@@ -78,22 +77,20 @@ def _box_findings(boxes: pd.DataFrame, catalog: pd.DataFrame) -> list[Finding]:
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
     fraction = area / (sizes["width"] * sizes["height"]).where(sizes["width"] > 0).to_numpy()
     known = is_usable(boxes) & fraction.notna()
-    defects_of_box = pd.DataFrame(
-        {  # the worst first
-            "without area or outside the image": ~is_usable(boxes),
-            "duplicated": boxes.duplicated(["image_id", "class_name", *CORNERS]) & is_usable(boxes),
-            "cut at the edge of the image": boxes["clipped"].astype(bool),
-            "tiny": known & (fraction < MIN_BOX_FRACTION),
-            "all of the image": known & (fraction > MAX_BOX_FRACTION),
-        }
-    )
+    defects = {  # the worst first
+        "without area or outside the image": ~is_usable(boxes),
+        "duplicated": boxes.duplicated(["image_id", "class_name", *CORNERS]) & is_usable(boxes),
+        "cut at the edge of the image": boxes["clipped"].astype(bool),
+        "tiny": known & (fraction < MIN_BOX_FRACTION),
+        "all of the image": known & (fraction > MAX_BOX_FRACTION),
+    }
+    defects_of_box = pd.DataFrame(defects)
     defects_of_box = defects_of_box[defects_of_box.any(axis=1)]
     if defects_of_box.empty:
         return []
     defect = defects_of_box.idxmax(axis=1)
-    rows = boxes.loc[defect.index].assign(
-        defect=defect, order=defects_of_box.to_numpy().argmax(axis=1), area_fraction=fraction
-    )
+    order = defects_of_box.to_numpy().argmax(axis=1)
+    rows = boxes.loc[defect.index].assign(defect=defect, order=order, area_fraction=fraction)
     rows = rows.sort_values(["order", "area_fraction"], kind="stable")
     counts = defect.value_counts().reindex(defects_of_box.columns, fill_value=0)
     notes = [f"{row.class_name}: {row.problem or row.defect} ({row.source})" for row in rows.itertuples()]

@@ -29,8 +29,8 @@ def nearest_neighbor_baseline(rows: pd.DataFrame, thumbs: np.ndarray, seed: int 
         thumbs: of the same rows, those of `load_thumbs`, or float `(n, values)`.
         seed: of the folds, and of the 5,000 images that are predicted of a larger split.
     Returns:
-        DataFrame `VOTE_COLUMNS`. `vote` is `as split` (validation and test from train) or `related images apart` (each
-        in grouped 5-fold cross-validation). A prediction without train images has no row.
+        DataFrame `VOTE_COLUMNS`: `protocol` is `as split` (validation and test from train) or `related images apart`
+        (each in grouped 5-fold cross-validation). A prediction without train images has no row.
     """
     thumbs = tiny_pixels(thumbs) if thumbs.ndim == 4 else thumbs
     rows = as_catalog(rows).reset_index(drop=True)
@@ -54,7 +54,7 @@ def nearest_neighbor_baseline(rows: pd.DataFrame, thumbs: np.ndarray, seed: int 
 
 
 def pairs_across_splits(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
-    """Return `related_in_train` with how much the two `differ` (gray levels a pixel of `tiny`), the least first."""
+    """Return `related_in_train` with `mean_abs_difference` (gray levels a pixel of `tiny_pixels`), the least first."""
     pairs = related_in_train(catalog, links)
     index = pd.Index(usable(catalog)["image_id"])
     first, second = (thumbs[index.get_indexer(pairs[side])] for side in ("image_id", "related_image"))
@@ -95,15 +95,11 @@ def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame
     exact = group_catalog(catalog.assign(group=""), pairs[pairs["kind"] == COPY]).set_index("image_id")["group"]
     pairs = pairs[pairs["kind"].isin([COPY, NEAR_COPY])]
     same = pairs["image_a"].map(exact) == pairs["image_b"].map(exact)
-    pairs = pairs.assign(kind=pairs["kind"].mask(same, COPY)).sort_values(
-        ["kind", "similarity"], ascending=[True, False]
-    )
-    pairs = pairs.drop_duplicates(["image_a", "image_b"])
-    sides = {"split": "split", "label": "class_name"}
-    return pairs.assign(
-        **{name: pairs["image_a"].map(rows[column]) for name, column in sides.items()},
-        **{f"other_{name}": pairs["image_b"].map(rows[column]) for name, column in sides.items()},
-    )
+    pairs = pairs.assign(kind=pairs["kind"].mask(same, COPY))
+    pairs = pairs.sort_values(["kind", "similarity"], ascending=[True, False]).drop_duplicates(["image_a", "image_b"])
+    first, second = rows.loc[pairs["image_a"]], rows.loc[pairs["image_b"]]
+    labels = {"label": first["class_name"].to_numpy(), "other_label": second["class_name"].to_numpy()}
+    return pairs.assign(split=first["split"].to_numpy(), other_split=second["split"].to_numpy(), **labels)
 
 
 def _baseline_finding(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -> list[Finding]:
@@ -140,10 +136,7 @@ def _frame_finding(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
     parts = [f"{counts[split]:,} of {judged[split]:,} {split} images" for split in SPLITS[1:] if split in counts]
     what = f"{' and '.join(parts)} were taken right before or after a train image."
     notes = pairs["mean_abs_difference"].map("{:.0f} of 255 gray levels apart".format)
-    cases, total = (
-        make_cases(pairs["image_id"], notes, pairs["related_image"]),
-        judged[judged.index.isin(SPLITS[1:])].sum(),
-    )
+    cases, total = make_cases(pairs["image_id"], notes, pairs["related_image"]), judged.reindex(list(SPLITS[1:])).sum()
     return [make_finding(findings.FRAME_ORDERS, len(pairs), int(total), "images", what, cases)]
 
 

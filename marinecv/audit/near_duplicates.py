@@ -63,15 +63,13 @@ def find_near_duplicates(thumbs: np.ndarray, embeddings: np.ndarray | None = Non
     candidates = {"hash": _candidates_by_hash(thumbs), "colors": np.unique(np.concatenate(color_pairs), axis=0)}
     if embeddings is not None:
         candidates["embedding"] = nearest(embeddings, CANDIDATES)
-    detail_pictures = in_chunks(
-        lambda images: remove_broad_structure(gray_pictures(images, 64)).astype(np.float16), thumbs
-    )  # 8 kB an image
+    details = in_chunks(lambda images: remove_broad_structure(gray_pictures(images, 64)).astype(np.float16), thumbs)
     tables, seen_keys = [], np.empty(0, np.int64)
     for method, pairs in candidates.items():
         pairs = pairs[textured[pairs].all(axis=1)]
         keys = pairs[:, 0] * len(thumbs) + pairs[:, 1]
         pairs, seen_keys = pairs[~np.isin(keys, seen_keys)], np.union1d(seen_keys, keys)
-        similarity = template_similarity(detail_pictures, pairs)
+        similarity = template_similarity(details, pairs)
         close = similarity > MIN_SIMILARITY
         tables.append(_pairs_table(pairs[close], NEAR_COPY, similarity[close], method))
     return pd.concat(tables, ignore_index=True)
@@ -87,10 +85,8 @@ def duplicates_by_embedding(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFr
         return None
     model = backbone_features(SMALL.shape, backbone=BACKBONE, alpha=ALPHA, trainable_layers=0)
     pairs = find_near_duplicates(thumbs, embed(model, rows, SMALL, thumbs, keep=False))
-    pairs, ids = pairs[pairs["method"] == "embedding"], rows["image_id"].to_numpy()
-    return pairs.assign(image_a=ids[pairs["image_a"]], image_b=ids[pairs["image_b"]])[PAIR_COLUMNS].reset_index(
-        drop=True
-    )
+    pairs, ids = pairs[pairs["method"] == "embedding"].reset_index(drop=True), rows["image_id"].to_numpy()
+    return pairs.assign(image_a=ids[pairs["image_a"]], image_b=ids[pairs["image_b"]])[PAIR_COLUMNS]
 
 
 def perceptual_hashes(pictures: np.ndarray) -> np.ndarray:
@@ -123,9 +119,8 @@ def template_similarity(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     is the best normalized cross-correlation of their `details`, float `(n, 64, 64)`: brightness and contrast do not
     matter. It is computed at 32 pixels, and again at 64 for pairs above 0.5.
     """
-    similarity = _correlation(
-        in_chunks(lambda pictures: resize_by_area(pictures.astype(np.float32), COARSE_PX), details), pairs
-    )
+    coarse = in_chunks(lambda pictures: resize_by_area(pictures.astype(np.float32), COARSE_PX), details)
+    similarity = _correlation(coarse, pairs)
     close = np.flatnonzero(similarity > MIN_COARSE_SIMILARITY)
     similarity[close] = _correlation(details, pairs[close])
     return similarity
@@ -139,12 +134,11 @@ def remove_broad_structure(grays: np.ndarray) -> np.ndarray:
 def _correlation(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     best = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), PAIRS_A_CHUNK):
-        first, second = (pictures[side].astype(np.float32) for side in pairs[start : start + PAIRS_A_CHUNK].T)
+        chunk = slice(start, start + PAIRS_A_CHUNK)
+        first, second = (pictures[side].astype(np.float32) for side in pairs[chunk].T)
         mirrored = second[:, :, ::-1]
-        scene_and_template = (first, second), (second, first), (first, mirrored), (mirrored, first)
-        best[start : start + PAIRS_A_CHUNK] = np.max(
-            [_best_correlation(scene, other) for scene, other in scene_and_template], axis=0
-        )
+        both_ways = (first, second), (second, first), (first, mirrored), (mirrored, first)
+        best[chunk] = np.max([_best_correlation(scene, other) for scene, other in both_ways], axis=0)
     return best
 
 
@@ -155,10 +149,8 @@ def _best_correlation(scenes: np.ndarray, others: np.ndarray) -> np.ndarray:
     start = (side - size) // 2
     middle = others[:, start : start + size, start : start + size]
     spectrum = np.fft.rfft2(scenes)
-    sums, squares = (
-        np.pad(values.astype(np.float64), ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
-        for values in (scenes, scenes**2)
-    )
+    padded = (np.pad(values.astype(np.float64), ((0, 0), (1, 0), (1, 0))) for values in (scenes, scenes**2))
+    sums, squares = (values.cumsum(1).cumsum(2) for values in padded)
     best = np.full(len(scenes), -1.0)
     for scale in SCALES:
         template = resize_by_area(middle, round(size * scale))

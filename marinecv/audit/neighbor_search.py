@@ -66,9 +66,7 @@ def nearest(embeddings: np.ndarray, k: int) -> np.ndarray:
 def _best(embeddings: np.ndarray, pairs: np.ndarray, k: int) -> np.ndarray:
     """Return the pairs that are among the k most similar of one of their two vectors."""
     chunks = np.split(pairs, range(10 * CHUNK, len(pairs), 10 * CHUNK))
-    similarity = np.concatenate(
-        [np.einsum("ij,ij->i", embeddings[i], embeddings[j]) for i, j in (part.T for part in chunks)]
-    )
+    similarity = np.concatenate([np.einsum("ij,ij->i", *embeddings[chunk.T]) for chunk in chunks])
     is_best = np.zeros(len(pairs), bool)
     for side in (0, 1):
         order = np.lexsort((-similarity, pairs[:, side]))

@@ -50,9 +50,7 @@ def audit_images(
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, log)
-    links = find_pairs(
-        as_read, frame_order, (thumbs, catalog), log=log
-    )  # as it was read: training finds them in the cache
+    links = find_pairs(as_read, frame_order, (thumbs, catalog), log=log)  # `as_read`: training reads the same cache
     catalog = group_catalog(first_level(catalog), links)
     by_embedding = duplicates_by_embedding(usable(catalog), thumbs)
     if by_embedding is not None:
@@ -64,9 +62,7 @@ def audit_images(
         "votes": nearest_neighbor_baseline(usable(split), small, seed),
         "quality": measure_quality(usable(catalog), thumbs),
     }
-    methods = (
-        "hashes, colors and the embeddings of a small backbone" if by_embedding is not None else "hashes and colors"
-    )
+    methods = "hashes and colors" if by_embedding is None else "hashes, colors and embeddings of a small backbone"
     orders = set(links.loc[links["kind"] == NEIGHBOR, "method"])
     order = f"by {orders.pop()}" if orders else "none found"
     checks = (

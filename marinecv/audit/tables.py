@@ -98,22 +98,14 @@ def class_dominance(catalog: pd.DataFrame) -> pd.DataFrame:
     Columns: `class_name, n, mean, median, min` (0 to 1), `unsure` (images below `UNSURE_BELOW`).
     """
     good, rows = usable(catalog), []
-    for name, histogram_of_channel in [*good.groupby("class_name")["dominance"], ("all", good["dominance"])]:
-        rows.append(
-            (
-                name,
-                len(histogram_of_channel),
-                histogram_of_channel.mean(),
-                histogram_of_channel.median(),
-                histogram_of_channel.min(),
-                int((histogram_of_channel < UNSURE_BELOW).sum()),
-            )
-        )
+    for name, values in [*good.groupby("class_name")["dominance"], ("all", good["dominance"])]:
+        unsure = int((values < UNSURE_BELOW).sum())
+        rows.append((name, len(values), values.mean(), values.median(), values.min(), unsure))
     return pd.DataFrame(rows, columns=["class_name", "n", "mean", "median", "min", "unsure"])
 
 
 def labels_by_rule(boxes: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
-    """Label the usable images that have boxes: `image_id, split, share` (of the dominant class), a column a rule."""
+    """Label the usable images that have boxes: `image_id, split, dominance, dominant`, a column for each other rule."""
     labels = dominant_class(boxes)[["image_id", "dominance", "class_name"]].rename(columns={"class_name": "dominant"})
     for rule in OTHER_RULES:
         other = dominant_class(boxes, rule)[["image_id", "class_name"]].rename(columns={"class_name": rule})
@@ -143,7 +135,7 @@ def label_flips(labels: pd.DataFrame) -> pd.DataFrame:
 def intensity_histogram(paths: pd.Series, white: int | None = None) -> pd.DataFrame:
     """Return the fraction of pixels at each `level` from 0 to 255, averaged over images: `red, green, blue, gray`.
 
-    Each of the four columns sums to 1. Grey is ITU-R 601 luma; `white` is that of `find_white`.
+    Each of the four columns sums to 1. Gray is ITU-R 601 luma; `white` is that of `find_white`.
     """
     fractions = np.zeros((4, 256))
     for path in paths:
@@ -161,12 +153,10 @@ def intensity_summary(histogram: pd.DataFrame) -> pd.DataFrame:
     """
     level, rows = histogram["level"], []
     for channel in histogram.columns.drop("level"):
-        histogram_of_channel = histogram[channel]
-        mean = (histogram_of_channel * level).sum()
-        deviation = np.sqrt((histogram_of_channel * (level - mean) ** 2).sum())
-        rows.append(
-            (channel, mean, deviation, histogram_of_channel[level < 32].sum(), histogram_of_channel[level < 128].sum())
-        )
+        fractions = histogram[channel]
+        mean = (fractions * level).sum()
+        deviation = np.sqrt((fractions * (level - mean) ** 2).sum())
+        rows.append((channel, mean, deviation, fractions[level < 32].sum(), fractions[level < 128].sum()))
     return pd.DataFrame(rows, columns=["channel", "mean", "deviation", "dark_fraction", "lower_fraction"])
 
 

@@ -60,15 +60,9 @@ def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
     for step in range(1, MAX_COMPARED + 1):
         pair_rows = np.stack([order[:-step], order[step:]], axis=1)
         pairs.append(pair_rows[(numbers[pair_rows[:, 0]] == numbers[pair_rows[:, 1]]) & marked[pair_rows].any(axis=1)])
-    rows, places = np.unique(np.concatenate(pairs), return_inverse=True)
-    first, second = places.reshape(-1, 2).T
-    shares = [color_histograms(thumbs[rows], even) for even in (False, True)]
-    similarity = np.max([np.einsum("ij,ij->i", of[first], of[second]) / 2 for of in shares], axis=0)
-    columns = {
-        "image_a": rows[first],
-        "image_b": rows[second],
-        "kind": NEAR_COPY,
-        "similarity": similarity,
-        "method": "name",
-    }
-    return pd.DataFrame(columns, columns=PAIR_COLUMNS)[similarity > MIN_SIMILARITY]
+    rows, index = np.unique(np.concatenate(pairs), return_inverse=True)
+    first, second = index.reshape(-1, 2).T
+    histograms = [color_histograms(thumbs[rows], even) for even in (False, True)]
+    similarity = np.max([np.einsum("ij,ij->i", each[first], each[second]) / 2 for each in histograms], axis=0)
+    table = pd.DataFrame({"image_a": rows[first], "image_b": rows[second], "similarity": similarity})
+    return table.assign(kind=NEAR_COPY, method="name")[PAIR_COLUMNS][similarity > MIN_SIMILARITY]

@@ -34,9 +34,7 @@ def gradcam(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, 
     return _library_cam("Gradcam", scores, inputs, classes, layer)
 
 
-def gradcam_plus_plus(
-    scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str, seed: int
-) -> np.ndarray:
+def gradcam_plus_plus(scores: keras.Model, inputs: list, classes: np.ndarray, layer: str, seed: int) -> np.ndarray:
     """Weigh the gradients of each cell too, so that several animals all show. Source: Chattopadhay et al. (2018)."""
     return _library_cam("GradcamPlusPlus", scores, inputs, classes, layer)
 
@@ -107,9 +105,8 @@ def lime(scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, lay
         return np.vectorize(lambda piece: max(weights[piece], 0.0), otypes=[np.float32])(explanation.segments)
 
     pixels, *attributes = inputs
-    return np.stack(
-        [explain(int(c), pixels[i], [part[i : i + 1] for part in attributes]) for i, c in enumerate(classes)]
-    )
+    attributes_of = [[part[i : i + 1] for part in attributes] for i in range(len(classes))]
+    return np.stack(list(map(explain, classes.tolist(), pixels, attributes_of)))
 
 
 def probabilities(scores: keras.Model, pixels: np.ndarray, attributes: list[np.ndarray]) -> tf.Tensor:

@@ -52,8 +52,8 @@ def center_blob(width: int, height: int, spec: ImageSpec) -> np.ndarray:
 
 def hottest_pixel(heat: np.ndarray) -> tuple[int, int]:
     """Return row and column of the largest value; of several the one nearest their common center."""
-    places = np.argwhere(heat == heat.max())
-    row, column = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    hottest = np.argwhere(heat == heat.max())
+    row, column = hottest[((hottest - hottest.mean(axis=0)) ** 2).sum(axis=1).argmin()]
     return int(row), int(column)
 
 

@@ -18,14 +18,8 @@ OF_PIXELS = {"saliency": saliency, "lime": lime}
 METHODS = {**OF_A_LAYER, **OF_PIXELS}
 NO_HEAT = "no heat: no map speaks for this class, or its gradient is zero everywhere (dead units, a constant model)"
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-NO_NEW_MAPS = (  # layers between the last maps and the head that add nothing about where
-    layers.MaxPooling2D,
-    layers.AveragePooling2D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D,
-    layers.ZeroPadding2D,
-    layers.Dropout,
-)
+POOLING = (layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+NO_NEW_MAPS = (*POOLING, layers.ZeroPadding2D, layers.Dropout)  # layers behind the last maps that add no location
 
 
 def heatmaps(

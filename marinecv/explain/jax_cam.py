@@ -4,9 +4,7 @@ import keras
 import numpy as np
 
 
-def gradients(
-    scores: keras.Model, inputs: list[np.ndarray], classes: np.ndarray, layer: str | None
-) -> tuple[np.ndarray, np.ndarray]:
+def gradients(scores: keras.Model, inputs: list, classes: np.ndarray, layer: str | None) -> tuple:
     """Return the gradient of each image's score over the maps of a layer, or its pixels, and the maps or pixels."""
     import jax
 

@@ -59,8 +59,8 @@ def measure_boxes(
         pixels: row i for row i of `usable(catalog)`.
         layer: of Grad-CAM; None takes the final convolution.
     Returns:
-        DataFrame, a row an image: `image_id, class_name`, each of `MEASURES` (`SHARES` from 0 to 1, `HITS` 0 or 1; NaN
-        if there is nothing to measure), and the reason in `problem`.
+        DataFrame, a row an image: `image_id, class_name`, each of `MEASURES` (`FRACTIONS` from 0 to 1, `HITS` 0 or 1;
+        NaN if there is nothing to measure), and the reason in `problem`.
     Raises:
         ValueError: no box is of these images, or a class is not in `class_names`.
     """
@@ -74,10 +74,8 @@ def measure_boxes(
     with progress_bar(len(rows), "heat in boxes", unit="images") as show:
         for start in range(0, len(rows), BATCH):
             images, batch = pixels[start : start + BATCH].astype(np.float32), rows.iloc[start : start + BATCH]
-            masks = [
-                _masks_and_baselines(row, by_image.get(row.image_id, boxes.iloc[:0]), spec)
-                for row in batch.itertuples()
-            ]
+            boxes_of = [by_image.get(image_id, boxes.iloc[:0]) for image_id in batch["image_id"]]
+            masks = [_masks_and_baselines(*pair, spec) for pair in zip(batch.itertuples(), boxes_of, strict=True)]
             # An image without a class has no box of it either: its row gets that problem.
             classes = label_indices(batch, class_names, allow_unknown=True).clip(0)
             hits = _correct_when_hidden(model, images, classes, masks, neutral)
@@ -105,9 +103,7 @@ def _masks_and_baselines(row, boxes: pd.DataFrame, spec: ImageSpec) -> dict:
     }
 
 
-def _correct_when_hidden(
-    model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neutral: np.ndarray
-) -> list[dict]:
+def _correct_when_hidden(model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neutral) -> list[dict]:
     """Return whether each image is classified correctly: as it is, with its animals alone, and without them."""
     animals, picture = (np.stack([fact[name] for fact in facts])[..., np.newaxis] for name in ("animals", "picture"))
     covered_images = {
@@ -115,11 +111,10 @@ def _correct_when_hidden(
         "animal_only": np.where(picture & ~animals, neutral, images),
         "background_only": np.where(animals, neutral, images),
     }
-    right = {
-        name: predicted_indices(model.predict(version, batch_size=BATCH, verbose=0)) == classes
-        for name, version in covered_images.items()
-    }
-    return [{name: float(values[place]) for name, values in right.items()} for place in range(len(images))]
+    right = pd.DataFrame()
+    for name, version in covered_images.items():
+        right[name] = predicted_indices(model.predict(version, batch_size=BATCH, verbose=0)) == classes
+    return right.astype(float).to_dict("records")
 
 
 def _in_box(heat: np.ndarray, mask: np.ndarray) -> dict:
@@ -127,11 +122,8 @@ def _in_box(heat: np.ndarray, mask: np.ndarray) -> dict:
     if not heat.any():
         return {"problem": NO_HEAT}
     heat = heat.astype(float)
-    return {
-        "heat": (heat * mask).sum() / heat.sum(),
-        "pointing": float(mask[hottest_pixel(heat)] >= 0.5),
-        "problem": "",
-    }
+    pointing = float(mask[hottest_pixel(heat)] >= 0.5)
+    return {"heat": (heat * mask).sum() / heat.sum(), "pointing": pointing, "problem": ""}
 
 
 def average_localization(

@@ -144,12 +144,7 @@ def _data(recipe: Recipe) -> dict:
         parts["pad_words"] = f"center it on a black square of {least if image.letterbox_px else 'its longer side'}, "
         parts["pad"] = f"    side = {f'tf.maximum({image.letterbox_px}, {side})' if image.letterbox_px else side}\n"
         parts["pad"] += "    image = tf.image.resize_with_crop_or_pad(image, side, side)\n"
-    parts |= {
-        "tables": CLASSES,
-        "columns": LABELS,
-        "labels": ", labels",
-        "batches": "images from 0 to 255, labels",
-    }
+    parts |= {"tables": CLASSES, "columns": LABELS, "labels": ", labels", "batches": "images from 0 to 255, labels"}
     parts |= {"functions": "", "shuffle": "data.shuffle(len(rows))", "ending": ""}
     parts["second"] = " encoder.keras" * (model.has_encoder and model.is_pretrained)
     if bounds and bounds.copies > 1:
@@ -267,12 +262,8 @@ def _backbone(model: ModelConfigs) -> list[str]:
     weights = '"imagenet"' if model.weights == "imagenet" else None
     settings = ["include_top=False", f"weights={weights}", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
-    lines = [
-        f"x = {NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize.__name__])}",
-        f"base = keras.applications.{entry.factory}(",
-        f"    {', '.join(settings)}",
-        ")",
-    ]
+    normalization = NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize.__name__])
+    lines = [f"x = {normalization}", f"base = keras.applications.{entry.factory}(", f"    {', '.join(settings)}", ")"]
     if model.weights not in WEIGHTS:
         lines += [f"base.load_weights({json.dumps(model.weights)})"]
     blocks = "".join(f"{json.dumps(name)}, " for name in model.trainable_blocks)
@@ -281,11 +272,8 @@ def _backbone(model: ModelConfigs) -> list[str]:
     learns += ["not isinstance(layer, layers.BatchNormalization)"] * (model.freeze_batch_norm and learns != ["False"])
     if learns:
         lines += ["for layer in base.layers:", f"    layer.trainable = {' and '.join(learns)}"]
-        dropout_lines = [
-            "    if isinstance(layer, layers.Dropout) and not layer.trainable:",
-            "        layer.rate = 0.0",
-        ]
-        lines += dropout_lines * entry.rescales_inside  # EfficientNet
+        no_dropout = ["    if isinstance(layer, layers.Dropout) and not layer.trainable:", "        layer.rate = 0.0"]
+        lines += no_dropout * entry.rescales_inside  # EfficientNet
     maps = ["base.output", *(f"base.get_layer({json.dumps(name)}).output" for name in model.also_pooled)]
     pooled = [f"layers.{pool}()({of})" for of in maps for pool in POOLS[model.pooling]]
     lines += [f"x = {pooled[0]}"]

@@ -17,8 +17,7 @@ MAX_NAMED_BARS = 60
 
 @styled
 def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the images of each class of `class_counts` as bars with stacked splits; above `MAX_NAMED_BARS` without
-    names."""
+    """Draw `class_counts` as a bar of stacked splits for each class; above `MAX_NAMED_BARS` without names."""
     classes = counts[counts["class_name"] != "total"]
     has_many_classes = len(classes) > MAX_NAMED_BARS
     figure = new_figure(6, 6 if has_many_classes else 1.2 + 0.3 * len(classes), demonstration)
@@ -26,14 +25,8 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
     splits = [column for column in classes if column not in ("class_name", "total", "fraction")]
     for split, color in class_colors(splits).items():
-        axis.barh(
-            rows,
-            classes[split],
-            left=left,
-            height=1 if has_many_classes else 0.65,
-            color=color,
-            label=split or "no split",
-        )
+        style = {"height": 1 if has_many_classes else 0.65, "color": color, "label": split or "no split"}
+        axis.barh(rows, classes[split], left=left, **style)
         left += classes[split].to_numpy()
     if has_many_classes:
         axis.set(yticks=[], ylabel=f"{len(classes)} classes, the largest on top")

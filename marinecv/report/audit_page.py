@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.audit.findings import (
-    BOXES,
-    FLIPS,
-    UNSURE,
-    Finding,
-    cases_table,
-    findings_table,
-    singular_or_plural,
-    with_count,
-)
+from marinecv.audit import findings as audit_findings
+from marinecv.audit.findings import Finding, cases_table, findings_table, singular_or_plural, with_count
 from marinecv.audit.run_audit import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.user_tables import is_usable, usable
@@ -28,7 +20,8 @@ from marinecv.report.html import jpeg_data_url, save_and_embed, thumbnail, write
 MAX_ROWS = 30
 MAX_SIZES = 12
 MAX_CASES = 8  # of a finding
-FINDINGS_WITH_BOXES = (BOXES, UNSURE, FLIPS)  # findings about boxes, whose images show them
+FINDINGS_WITH_BOXES = (audit_findings.BOXES, audit_findings.UNSURE, audit_findings.FLIPS)
+"""Findings about boxes, whose images show them."""
 NO_SPLIT = "no split"
 
 
@@ -109,9 +102,7 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
         )
     sides = tables["size_table"].query("split == 'all'").set_index("side")
     if sides["n"].any():
-        mean, median = (
-            "x".join(f"{sides.loc[side, of]:.0f}" for side in ("width", "height")) for of in ("mean", "median")
-        )
+        mean, median = ("x".join(sides.loc[["width", "height"], of].map("{:.0f}".format)) for of in ("mean", "median"))
         sentences.append(f"The mean image size is {mean} pixels, the median {median}.")
     if "gray_scale" in tables:
         white = tables["gray_scale"]["white"].iloc[0]
@@ -121,9 +112,8 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
         sentences.append(f"{unsure} labels have a dominance below {UNSURE_BELOW:.0%}.")
     if "noise_estimate" in tables:
         gray = tables["intensity_summary"].set_index("channel").loc["gray"]
-        sentences.append(
-            f"The mean gray level is {gray['mean']:.0f}; {gray['lower_fraction']:.0%} of the pixels are below 128."
-        )
+        mean, dark = gray[["mean", "lower_fraction"]]
+        sentences.append(f"The mean gray level is {mean:.0f}; {dark:.0%} of the pixels are below 128.")
         sentences.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} gray levels.")
     return " ".join(sentences)
 
@@ -155,17 +145,10 @@ def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.
     items = []
     for finding in findings:
         distinct = finding.cases.drop_duplicates(["image_id", "other"])
-        cases = [
-            {
-                "pictures": [
-                    picture(image, finding.name in FINDINGS_WITH_BOXES)
-                    for image in (case.image_id, case.other)
-                    if image
-                ],
-                "note": case.note,
-            }
-            for case in distinct.head(MAX_CASES).itertuples()
-        ]
+        with_boxes, cases = finding.name in FINDINGS_WITH_BOXES, []
+        for case in distinct.head(MAX_CASES).itertuples():
+            pictures = [picture(image, with_boxes) for image in (case.image_id, case.other) if image]
+            cases.append({"pictures": pictures, "note": case.note})
         texts = {key: getattr(finding, key) for key in ("name", "serious", "what", "why", "todo")}
         items.append({**texts, "cases": cases, "more": len(distinct) - len(cases)})
     return items

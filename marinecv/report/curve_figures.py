@@ -34,9 +34,9 @@ def learning_curves(
 ) -> Figure:
     """Draw a metric of each recipe by the number of labeled images, its 95% interval as a band.
 
-    `published` has `line, labeled, images, metric, value` (a number) and is drawn as hollow markers.
+    `published` has `recipe, images, metric, value` (a number) and is drawn as hollow markers.
     """
-    lines = list(table["recipe"].unique())
+    lines, hollow = list(table["recipe"].unique()), {"markersize": 8, "markerfacecolor": "none"}
     figure = new_figure(6, 3.6 + 0.2 * len(lines), demonstration)
     axis = figure.subplots()
     for number, line in enumerate(lines):
@@ -48,17 +48,10 @@ def learning_curves(
         axis.vlines(rows["images"], rows["low"], rows["high"], color=color, linewidth=0.8, alpha=0.6)
         axis.plot(rows["images"], rows["value"], color=color, marker=marker, markersize=5, label=short_name(line))
         if published is not None:
-            published_rows = _rows(published, line, metric)
-            axis.plot(
-                published_rows["images"],
-                published_rows["value"],
-                marker,
-                color=color,
-                markersize=8,
-                markerfacecolor="none",
-            )
+            printed = _rows(published, line, metric)
+            axis.plot(printed["images"], printed["value"], marker, color=color, **hollow)
     if published is not None:
-        axis.plot([], [], "o", color=INK, markersize=8, markerfacecolor="none", label="published")
+        axis.plot([], [], "o", color=INK, label="published", **hollow)
     axis.set_ylabel(METRIC_LABELS[metric])
     axis.grid(axis="y")
     fractions = table.drop_duplicates("label_fraction")
@@ -73,7 +66,7 @@ def learning_curves(
 def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool = False) -> Figure:
     """Draw the error of a recipe by labeled images, and the fitted power law up to the goal.
 
-    `law` is the row of all classes of `estimate_sample_size`: `images, fitted, exponent, goal, needed, low, high`.
+    `law` is the row of all classes of `estimate_sample_size`.
     """
     rows = _rows(table, line, "accuracy")
     figure = new_figure(6, 3.8, demonstration)
@@ -83,9 +76,8 @@ def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool
     axis.plot(rows["images"], error, "o", color=COLORS[0], label=f"observed: {short_name(line)}")
     ends = np.array([min(rows["images"].min(), law["images"]), max(law["images"], law["required_images"])])
     fitted_error = law["fitted"] * (ends / law["images"]) ** -law["exponent"]
-    axis.plot(
-        ends, fitted_error, color=INK, linewidth=1.2, label=f"power law: images to the power -{law['exponent']:.3g}"
-    )
+    label = f"power law: images to the power -{law['exponent']:.3g}"
+    axis.plot(ends, fitted_error, color=INK, linewidth=1.2, label=label)
     axis.axhline(law["goal"], color=TRAIN, linestyle=":", label=f"goal: error {law['goal']:.3g}")
     label = f"needed: {law['required_images']:,.0f} images (95% CI {law['low']:,.0f} to {law['high']:,.0f})"
     axis.hlines(law["goal"], law["low"], law["high"], color=ACCENT, linewidth=2.4, alpha=0.6)

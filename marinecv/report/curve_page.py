@@ -31,10 +31,16 @@ def write_curve_report(
     """Write `curve.html`, and its figures as PNG, into an existing folder; return the page.
 
     `tables` (`curve_table`) and `differences` (`line_differences`) are by split, `needed` (`estimate_sample_size`)
-    by recipe; `published` has `line, labeled, split, metric, value` (text, as printed), `n`.
+    by recipe; `published` has `recipe, label_fraction, split, metric, value` (text, as printed), `n`.
     """
     figures = Path(folder) / "figures"
-    validation = tables["validation"]
+    validation, estimates = tables["validation"], []
+    for number, (line, table) in enumerate(needed.items(), start=1):
+        law, drawn = table.iloc[0], None
+        if not law["note"] and law["additional_images"]:
+            drawn = save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
+        sentences, rows = _sample_size_sentences(line, table), table.to_dict("records")
+        estimates.append({"recipe": line, "law": drawn, "sentences": sentences, "rows": rows})
     return write_page(
         Path(folder) / "curve.html",
         "curve.html",
@@ -48,18 +54,7 @@ def write_curve_report(
             for split, table in tables.items()
         ],
         example=_example(validation),
-        needed=[
-            {
-                "recipe": line,
-                "law": save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
-                if not law["note"] and law["additional_images"]
-                else None,
-                "sentences": _sample_size_sentences(line, table),
-                "rows": table.to_dict("records"),
-            }
-            for number, (line, table) in enumerate(needed.items(), start=1)
-            for law in [table.iloc[0].to_dict()]
-        ],
+        needed=estimates,
     )
 
 
@@ -77,15 +72,8 @@ def _summary(table: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def _split(
-    split: str,
-    table: pd.DataFrame,
-    published: pd.DataFrame | None,
-    differences: pd.DataFrame | None,
-    figures: Path,
-    demonstration: bool,
-) -> dict:
-    """Return what the page shows of one split."""
+def _split(split: str, table: pd.DataFrame, published, differences, figures: Path, demonstration: bool) -> dict:
+    """Return what the page shows of one split; `published` and `differences` are DataFrames or None."""
     n, first, published_points, note = table["n"].iloc[0], table["recipe"].iloc[0], None, ""
     published = published[published["split"] == split] if published is not None and len(published) else None
     if published is not None and len(published):
@@ -94,14 +82,13 @@ def _split(
         note += ", as here." if counts == [n] else f", these of {n:,}: they are not comparable."
         images = table.drop_duplicates("label_fraction")[["label_fraction", "images"]]
         published_points = published.merge(images, on="label_fraction").astype({"value": float})
+    curves = {}
+    for metric in PLOTTED_METRICS:
+        figure = learning_curves(table, metric, published_points, demonstration)
+        curves[METRIC_LABELS[metric]] = save_and_embed(figure, figures / f"{metric}_{split}.png")
     return {
         "split": split,
-        "curves": {
-            METRIC_LABELS[metric]: save_and_embed(
-                learning_curves(table, metric, published_points, demonstration), figures / f"{metric}_{split}.png"
-            )
-            for metric in PLOTTED_METRICS
-        },
+        "curves": curves,
         "rows": _rows(table, published),
         "n": n,
         "published": note,
@@ -113,19 +100,15 @@ def _split(
 
 def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
     """Return one row a recipe and label fraction: its metrics, each with the `published` value or an empty text."""
-    printed = (
-        {} if published is None else published.set_index(["recipe", "label_fraction", "metric"])["value"].to_dict()
-    )
-    rows = []
-    for (line, fraction), group in table.groupby(["recipe", "label_fraction"], sort=False):
-        metrics = {
-            row["metric"]: row | {"published": printed.get((line, fraction, row["metric"]), "")}
-            for row in group.to_dict("records")
-        }
-        images, seeds = f"{group['images'].iloc[0]:,.0f} images", _seeds(group["seeds"].iloc[0])
-        rows.append(
-            {"recipe": line, "fraction": percent(fraction), "images": images, "seeds": seeds, "figures": metrics}
-        )
+    keys, rows = ["recipe", "label_fraction", "metric"], []
+    printed = {} if published is None else published.set_index(keys)["value"].to_dict()
+    for (line, fraction), group in table.groupby(keys[:2], sort=False):
+        row = {"recipe": line, "fraction": percent(fraction), "images": f"{group['images'].iloc[0]:,.0f} images"}
+        row |= {"seeds": _seeds(group["seeds"].iloc[0]), "figures": {}}
+        for metric in group.to_dict("records"):
+            value = printed.get((line, fraction, metric["metric"]), "")
+            row["figures"][metric["metric"]] = metric | {"published": value}
+        rows.append(row)
     return rows
 
 
@@ -163,9 +146,8 @@ def _differences(differences: pd.DataFrame) -> dict:
 def _sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
     """Return the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
-    sentences = [
-        f"With {law['images']:,.0f} labeled images {line} has an error of {law['error']:.3f} over all classes."
-    ]
+    recipe = f"With {law['images']:,.0f} labeled images {line}"
+    sentences = [f"{recipe} has an error of {law['error']:.3f} over all classes."]
     if law["note"]:
         sentences.append(f"No sample-size estimate: {law['note']}.")
     elif not law["additional_images"]:

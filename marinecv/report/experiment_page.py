@@ -38,6 +38,8 @@ def write_experiment_report(study_folder: str | Path) -> Path:
         split: [matrix_of(split, name, i) for i, (name, tables) in enumerate(predictions.items(), 1) if split in tables]
         for split in SCORED_SPLITS
     }
+    rows = _with_intervals(table)
+    drawn = save_and_embed(comparison_curves(histories, demonstration), figures / "curves.png") if histories else None
     return write_page(
         experiment.folder / "report.html",
         "experiment.html",
@@ -45,13 +47,23 @@ def write_experiment_report(study_folder: str | Path) -> Path:
         demonstration=demonstration,
         summary=_summary(table, runs, predictions, experiment.select_on),
         flattered=CHOSEN_ON_TEST if experiment.select_on == "test" else "",
-        rows=table.to_dict("records"),
-        columns={column: column.replace("_", " ") for column in table.columns if column != "best"},
-        curves=save_and_embed(comparison_curves(histories, demonstration), figures / "curves.png")
-        if histories
-        else None,
+        rows=rows.to_dict("records"),
+        columns={column: column.replace("_", " ") for column in rows if column != "best"},
+        curves=drawn,
         matrices=matrices,
     )
+
+
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of an experiment with each accuracy and its 95% interval in one column."""
+    for split in SCORED_SPLITS:
+        names = [f"{split}_{part}" for part in ("accuracy", "low", "high")]
+        if set(names) <= set(table):
+            texts = [f"{value:.3f} ({low:.3f}\u00a0to\u00a0{high:.3f})" for value, low, high in table[names].to_numpy()]
+            texts = [text.removesuffix(" (nan\u00a0to\u00a0nan)").replace("nan", "") for text in texts]
+            table = table.assign(**{names[0]: texts}).drop(columns=names[1:])
+            table = table.rename(columns={names[0]: f"{split} accuracy (95% CI)"})
+    return table
 
 
 def _history(run: Run) -> pd.DataFrame:
@@ -62,9 +74,7 @@ def _history(run: Run) -> pd.DataFrame:
     return history
 
 
-def _summary(
-    table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, dict[str, pd.DataFrame]], split: str
-) -> str:
+def _summary(table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, dict], split: str) -> str:
     """Return the cross-validated accuracy of folds; else the best run on a split and its comparison with the next."""
     if folds := fold_metrics(runs.values()):
         parts = [

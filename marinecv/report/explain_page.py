@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
+from marinecv.audit.findings import with_count
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam
@@ -67,10 +68,8 @@ def write_explanation(
     `source`, the `data:` URL from `save_overlay`. `figures` are rows of `heat_in_box.csv`.
     """
     explained, failed = cases[is_usable(cases)], cases[~is_usable(cases)]
-    at_layer = f" at the layer {layer}" if layer else ""
-    summary = (
-        f"{TITLES[method]}{at_layer} of the predicted class for {len(explained)} image{'s' * (len(explained) != 1)}"
-    )
+    summary = f"{TITLES[method]}{f' at the layer {layer}' if layer else ''} of the predicted class for "
+    summary += with_count(len(explained), "image")
     summary += f"; {len(failed)} could not be explained (see below)." if len(failed) else "."
     return write_page(
         Path(folder) / "explanation.html",

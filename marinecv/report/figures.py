@@ -200,8 +200,7 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 
 @styled
 def selective_accuracy_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
-    """Draw a `selective_accuracy_curve`: selective accuracy by fraction of images reviewed, with its 95% interval and
-    the goal."""
+    """Draw a `selective_accuracy_curve` by fraction of images reviewed, its 95% interval and the goal."""
     figure = new_figure(6, 3.4, demonstration)
     axis = figure.subplots()
     axis.fill_between(curve["fraction"], curve["low"], curve["high"], color=COLORS[0], alpha=0.12, linewidth=0)

@@ -18,15 +18,9 @@ MAP_COLUMNS = {"plain": None, "by_class": "class_name", "by_points": "cluster_po
 MEASURES = {
     "ari": ("ARI (adjusted Rand index)", "Agreement of clusters and classes on image pairs, corrected for chance."),
     "ami": ("AMI (adjusted mutual information)", "Mutual information of cluster and class, corrected for chance."),
-    "nmi": (
-        "NMI (normalized mutual information)",
-        "Not corrected for chance: it rises with the clusters.",
-    ),
+    "nmi": ("NMI (normalized mutual information)", "Not corrected for chance: it rises with the clusters."),
     "purity": ("Purity", "Fraction of images in the most frequent class of their cluster; it rises with the clusters."),
-    "silhouette": (
-        "Silhouette",
-        "Distance to the own cluster against the next one, -1 to 1; without classes.",
-    ),
+    "silhouette": ("Silhouette", "Distance to the own cluster against the next one, -1 to 1; without classes."),
 }
 MIN_GROUPS_TO_SCROLL = 24
 """Number of groups from which the figure keeps its size on a page and scrolls."""
@@ -103,13 +97,8 @@ def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bo
     axis = figure.subplots()
     axis.set_aspect("equal", adjustable="datalim")
     axis.set(xticks=[], yticks=[])
-    style = {
-        "linestyle": "",
-        "markersize": 4.5,
-        "markeredgewidth": 0,
-        "alpha": 0.75,
-        "rasterized": len(points) > MAX_VECTOR_POINTS,
-    }
+    style = dict(linestyle="", markersize=4.5, markeredgewidth=0, alpha=0.75)
+    style["rasterized"] = len(points) > MAX_VECTOR_POINTS
     if by is None:
         axis.plot(points["x"], points["y"], marker="o", color=COLORS[0], **style)
     for number, group in enumerate(groups):
@@ -126,10 +115,8 @@ def _summary(points: pd.DataFrame, values: int) -> str:
     counts = points["split"].value_counts()
     splits = ", ".join(f"{counts[split]:,} of {split}" for split in SPLITS if split in counts)
     classes = points["class_name"].nunique()
-    return (
-        f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}, each as an embedding of "
-        f"{values:,} values: the input of the network's classification layers."
-    )
+    images = f"{len(points):,} images ({splits}) of {classes} class{'es' * (classes != 1)}"
+    return f"{images}, each as an embedding of {values:,} values: the input of the network's classification layers."
 
 
 def _neighbor_rows(rows: pd.DataFrame, nearest: pd.DataFrame, images: Sequence[str]) -> dict[str, list]:

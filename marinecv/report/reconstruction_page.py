@@ -14,11 +14,7 @@ from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
 from marinecv.training.model_config import MODELS
 
-METRIC_NAMES = {
-    "mse": "Reconstruction",
-    "mse_of_input": "Input of the network",
-    "mse_of_mean": "Mean of all train images",
-}
+METRIC_NAMES = {"mse": "Reconstruction", "mse_of_input": "Network input", "mse_of_mean": "Mean of all train images"}
 CAPTIONS = {
     "restored": "Random validation images.",
     "samples": "Decoded samples from a standard normal distribution.",
@@ -37,12 +33,8 @@ print(encoder.predict(pixels, verbose=0).shape)
 
 def write_reconstruction_report(run: Run) -> Path:
     """Write `report.html` and `figures/*.png` of a finished autoencoder run; return the page."""
-    recipe, metrics, environment, timing = (
-        run.read("recipe.json"),
-        run.metrics,
-        run.read("environment.json"),
-        run.timing,
-    )
+    recipe, environment = run.read("recipe.json"), run.read("environment.json")
+    metrics, timing = run.metrics, run.timing
     figures, mse, mean = run.path("figures"), metrics["validation"]["mse"], metrics["validation"].get("mse_of_mean")
     with run.with_hint("restorations.npz"):
         pictures = read_pictures(run.path("restorations.npz"))
@@ -51,6 +43,10 @@ def write_reconstruction_report(run: Run) -> Path:
     if "walk" in pictures:
         sheets["samples"] = {"samples": pictures["samples"]}
         sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
+
+    def embed(name, rows):
+        return save_and_embed(picture_rows(rows, run.demonstration), figures / f"{name}.png")
+
     summary = f"On validation the mean squared error is {mse['value']:.4f} ({interval_text(mse, '.4f')}, n={mse['n']})"
     summary += f"; {mean['value']:.4f} for the mean of all train images." if mean else "."
     return write_page(
@@ -66,13 +62,7 @@ def write_reconstruction_report(run: Run) -> Path:
         published=recipe.get("published", {}).get("validation", {}).get("mse"),
         shortened=recipe.get("shortened", ""),
         curves=save_and_embed(curves(run.history, timing.best_epoch, run.demonstration), figures / "curves.png"),
-        sheets=[
-            {
-                "svg": save_and_embed(picture_rows(rows, run.demonstration), figures / f"{name}.png"),
-                "caption": CAPTIONS[name],
-            }
-            for name, rows in sheets.items()
-        ],
+        sheets=[{"svg": embed(name, rows), "caption": CAPTIONS[name]} for name, rows in sheets.items()],
         timing=[(key.replace("_", " "), value) for key, value in asdict(timing).items()],
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=environment.pop("command", ""),

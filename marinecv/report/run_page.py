@@ -82,7 +82,16 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
     accuracy = metrics[judged]["accuracy"]
-    figures = run.path("figures")
+    figures, drawn_curves, matrices, classes = run.path("figures"), None, [], []
+    if history is not None:
+        drawn_curves = save_and_embed(curves(history, best, demonstration), figures / "curves.png")
+    for split, table in tables.items():
+        counts = matrix(table, figures / f"confusion_{split}.png", False, demonstration)
+        shares = matrix(table, figures / f"confusion_{split}_shares.png", True, demonstration)
+        matrices.append({"split": split, "counts": counts, "shares": shares})
+        per_class = per_class_metrics(table)
+        bars = save_and_embed(class_bars(per_class, demonstration), figures / f"classes_{split}.png")
+        classes.append({"split": split, "rows": per_class.to_dict("records"), "bars": bars})
     return write_page(
         run.path("report.html"),
         "run.html",
@@ -98,26 +107,10 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         metrics=metrics,
         figure_names={key: label for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         attributes=_attribute_scores(run),
-        curves=None
-        if history is None
-        else save_and_embed(curves(history, best, demonstration), figures / "curves.png"),
+        curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
-        matrices=[
-            {
-                "split": split,
-                "counts": matrix(table, figures / f"confusion_{split}.png", False, demonstration),
-                "shares": matrix(table, figures / f"confusion_{split}_shares.png", True, demonstration),
-            }
-            for split, table in tables.items()
-        ],
-        classes=[
-            {
-                "split": split,
-                "rows": per_class.to_dict("records"),
-                "bars": save_and_embed(class_bars(per_class, demonstration), figures / f"classes_{split}.png"),
-            }
-            for split, per_class in ((split, per_class_metrics(table)) for split, table in tables.items())
-        ],
+        matrices=matrices,
+        classes=classes,
         judged=judged,
         pairs=_confused_pairs(tables[judged], paths),
         losses=_largest_losses(tables[judged], paths),

@@ -23,7 +23,7 @@ INSTALLED_FONTS = [name.strip() for name in FALLBACK_FONTS.split("|") if name.st
 # Such a font may have only one weight; matplotlib would warn.
 logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font weight" not in record.getMessage())
 ESCAPE_CODES: dict[str, str] = {}
-"""Escape codes that `short` wrote for letters that no font has -> the letter."""
+"""Escape codes that `short_name` wrote for letters that no font has -> the letter."""
 
 STYLE = {
     "font.family": ["sans-serif", *INSTALLED_FONTS],
