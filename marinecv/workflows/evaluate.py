@@ -120,12 +120,8 @@ def evaluate(
             go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
-    reading_options = {
-        "split_by": split_by,
-        "frame_order": frame_order,
-        "label_rule": label_rule,
-        "images_without_boxes": images_without_boxes,
-    }
+    reading_options = {"split_by": split_by, "frame_order": frame_order, "label_rule": label_rule}
+    reading_options |= {"images_without_boxes": images_without_boxes}
     reading_options = {name: value for name, value in reading_options.items() if value}
     if reading_options and data is None:
         raise ValueError(
@@ -211,20 +207,11 @@ def run_of_model(
         )
     folder = fresh_folder(folder)
     try:
-        preprocessing = {
-            "class_names": list(class_names),
-            "image": asdict(spec),
-            "data": EXTERNAL,
-            "demonstration": False,
-        }
+        image = {"image": asdict(spec)}
+        preprocessing = {"class_names": list(class_names), **image, "data": EXTERNAL, "demonstration": False}
         preprocessing["split_sha256"] = write_split(catalog, folder / "split.csv")
         about = {"kind": EXTERNAL, "name": model.name, "parameters": model.count_params()}
-        recipe = {
-            "name": EXTERNAL,
-            "title": f"Own model: {model.name}",
-            "data": {"name": EXTERNAL},
-            "image": asdict(spec),
-        }
+        recipe = {"name": EXTERNAL, "title": f"Own model: {model.name}", "data": {"name": EXTERNAL}, **image}
         run = Run.create(folder, recipe | {"model": about}, preprocessing, catalog)
         model.save(run.path("model.keras"))
         judged = rows["split"].isin(SPLITS).to_numpy().nonzero()[0]

@@ -68,13 +68,10 @@ def predict(
     """
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or silent}
-    if output is not None:
-        predict_to_csv(run, paths, output, **how)
-        return read_prediction(Path(output))
     with TemporaryDirectory() as folder:
-        output = Path(folder) / "predictions.csv"
-        predict_to_csv(run, paths, output, **how, is_kept=False)
-        return read_prediction(output)
+        path = Path(folder) / "predictions.csv" if output is None else Path(output)
+        predict_to_csv(run, paths, path, **how, is_kept=output is not None)
+        return read_prediction(path)
 
 
 def predict_to_csv(
@@ -195,11 +192,7 @@ def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int,
     with ray_workers(most=len(items)) as (count, each):
         data = import_ray().data
         texts = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            RayWorker,
-            fn_constructor_args=opening,
-            batch_size=1,
-            compute=data.ActorPoolStrategy(size=count),
-            **each,
+            RayWorker, fn_constructor_args=opening, batch_size=1, compute=data.ActorPoolStrategy(size=count), **each
         )
         for row in texts.iter_rows():
             yield row["start"], row["text"]
