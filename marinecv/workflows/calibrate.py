@@ -7,12 +7,7 @@ import pandas as pd
 from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log
 from marinecv.data.splits.calibration import calibration_mask, has_related_images
-from marinecv.evaluation.calibration import (
-    calibrated,
-    evaluate_temperature,
-    probabilities_and_labels,
-    temperature_sentence,
-)
+from marinecv.evaluation import calibration
 from marinecv.evaluation.conformal import COVERAGE, MEANING, MIN_IMAGES_FOR_COVERAGE, coverage_range, set_threshold
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predict import predict_embeddings
@@ -45,7 +40,7 @@ def calibrate(
     held_out_mask = calibration_mask(rows, fraction or DEFAULT_FRACTION, seed).to_numpy()
     fit_mask = (rows["split"] == "validation").to_numpy() & ~held_out_mask
     groups = rows.set_index("image_id")["group"]
-    record = evaluate_temperature(predictions[fit_mask], predictions[held_out_mask], seed, groups)
+    record = calibration.evaluate_temperature(predictions[fit_mask], predictions[held_out_mask], seed, groups)
     record |= {"unseen": fraction > 0, "sets": None, "no_sets": record["reason"], "review": None}
     record["embeddings_sha256"] = None
     run.path("embeddings.npz").unlink(missing_ok=True)
@@ -62,7 +57,7 @@ def calibrate(
     record["model_sha256"] = sha256(run.path("model.keras"))
     write_json(run.path("calibration.json"), record)
     if not record["reason"]:
-        log(f"  {temperature_sentence(convert(record, Calibration, run.folder))}")
+        log(f"  {calibration.temperature_sentence(convert(record, Calibration, run.folder))}")
 
 
 def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
@@ -72,8 +67,8 @@ def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
     if len(predictions) < MIN_IMAGES_FOR_COVERAGE:
         few = f"{len(predictions)} images are held out, and a coverage needs at least {MIN_IMAGES_FOR_COVERAGE}"
         return {"no_sets": few}
-    probabilities, true = probabilities_and_labels(predictions)
-    threshold = set_threshold(calibrated(probabilities, found["temperature"]), true)
+    probabilities, true = calibration.probabilities_and_labels(predictions)
+    threshold = set_threshold(calibration.calibrated(probabilities, found["temperature"]), true)
     meaning = f"{MEANING}; approximate, as some images are related" if grouped else MEANING
     low, high = coverage_range(len(predictions))
     coverage = {"coverage": COVERAGE, "low": low, "high": high, "n": len(predictions), "meaning": meaning}
@@ -82,8 +77,8 @@ def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
 
 def _confidence(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the calibrated probability of each predicted class, and whether it is the true one."""
-    probabilities, true = probabilities_and_labels(predictions)
-    return calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
+    probabilities, true = calibration.probabilities_and_labels(predictions)
+    return calibration.calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
 
 
 def _out_of_distribution(

@@ -37,8 +37,7 @@ from marinecv.workflows.train_runs import score, start, train_unfinished
 Cells, Lines = dict[str, tuple[Recipe, pd.DataFrame]], list[tuple[Recipe, Recipe, Changes]]
 SIZE_SETTINGS = (IMAGE_SIZE, "image.height", "image.width", "training.epochs")
 """Settings that a head on a frozen backbone keeps where other lines train their features."""
-TEXT_COLUMNS = ("recipe", "split", "metric", "class_name", "note")
-"""Columns without numbers of the tables of a curve."""
+TEXT_COLUMNS = ("recipe", "split", "metric", "class_name", "note")  # of the tables of a curve
 
 
 class LearningCurve(Experiment):
@@ -213,15 +212,15 @@ def plan_cells(
         labels, point = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
         for line, changed, changes_of_line in lines:
             seeded = {**changes_of_line, "training.seed": seed}
-            on_the_rest = changed.data.pseudo_labels or (unlabeled and needs_encoder(changed))
-            if (changed.data.pseudo_labels and fraction > min_fraction) or (on_the_rest and fraction == 1):
+            needs_unlabeled = changed.data.pseudo_labels or (unlabeled and needs_encoder(changed))
+            if (changed.data.pseudo_labels and fraction > min_fraction) or (needs_unlabeled and fraction == 1):
                 continue
-            rest = keep_unlabeled(catalog, fraction, seed) if on_the_rest else None  # ValueError where none are left
+            others = keep_unlabeled(catalog, fraction, seed) if needs_unlabeled else None  # ValueError if none are left
             cell = f"{line.name}-{point}"
             if needs_encoder(changed) and encoder_data:
                 name = changed.model.weights
                 encoder_of_cell[cell] = f"{name}-{point}" if unlabeled else name
-                images, of_encoder = (rest, seeded) if unlabeled else (catalog, changes_of_line)
+                images, of_encoder = (others, seeded) if unlabeled else (catalog, changes_of_line)
                 encoders[encoder_of_cell[cell]] = encoder_recipe(line, changed, choice, of_encoder), images
             cells[cell] = line_at_fraction(line, fraction, choice, seeded), labels
     return encoders | cells, encoder_of_cell

@@ -71,7 +71,9 @@ def predict(
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
         predict_to_csv(run, paths, path, **how, is_kept=output is not None)
-        return read_prediction(path)
+        table = read_table(path)
+        numbers = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
+        return parse_numbers(table, numbers, path)
 
 
 def predict_to_csv(
@@ -175,13 +177,6 @@ def key_of(run: Run, files: list[Path], review: bool) -> str:
             digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
         digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]
-
-
-def read_prediction(path: Path) -> pd.DataFrame:
-    """Return the table that `predict_to_csv` wrote."""
-    table = read_table(path)
-    columns = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
-    return parse_numbers(table, columns, path)
 
 
 def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:

@@ -82,12 +82,12 @@ def plan_runs(
     recipes = with_logged_weights(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
+    parts = {"": (choice, catalog, {})}
     if folds:
         parts = {name: (*part, {}) for name, part in folded(choice, catalog, folds, seed).items()}
     elif seeds:
         parts = {f"seed{n}": (choice, catalog, {"training.seed": n}) for n in range(seed, seed + seeds)}
-    else:
-        parts = {"": (choice, catalog, {})}
+
     runs = {}
     for recipe in recipes:
         for size in sizes or [None]:
@@ -108,11 +108,11 @@ def plan_runs(
 
 def with_logged_weights(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
     """Return recipes with the weights that are available, and log which backbones have none."""
-    recipes_with_weights = [with_available_weights(recipe, changes) for recipe in recipes]
-    pairs = [(now.model, before.model) for now, before in zip(recipes_with_weights, recipes, strict=True)]
+    available = [with_available_weights(recipe, changes) for recipe in recipes]
+    pairs = [(now.model, before.model) for now, before in zip(available, recipes, strict=True) if now is not before]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
-    return recipes_with_weights
+    return available
 
 
 def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
@@ -282,13 +282,10 @@ def with_feature_cache(
 ) -> dict[str, Recipe]:
     """Return the recipes with a feature cache of the frozen layers where that saves time, and log why."""
     images, cached_recipes = count_images(catalog), {}
-
-    def frozen(recipe: Recipe) -> tuple:
-        return recipe.model, recipe.image, recipe.training.augmentation, recipe.training.seed
-
-    sharing = Counter(map(frozen, recipes.values()))
+    frozen = {name: (r.model, r.image, r.training.augmentation, r.training.seed) for name, r in recipes.items()}
+    sharing = Counter(frozen.values())
     for name, recipe in recipes.items():
-        views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen(recipe)])
+        views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen[name]])
         cached_recipes[name] = recipe.with_training(cache_features=views)
         if reason:
             log(f"  {name}: {reason}")

@@ -1,8 +1,9 @@
 """Train, score, report and resume runs and folders of runs, on one device or several."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,7 @@ def start(
 
 
 def finish(
-    run: Run,
-    log: Log,
-    *,
-    track: str | None = None,
-    distribute: str | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    number: str = "",
+    run: Run, log: Log, *, track: str | None = None, distribute: str | None = None, callbacks=(), number: str = ""
 ) -> None:
     """Train, score and report a run, or what of that is not done yet; `number` begins the first logged line."""
     recipe = Recipe.of(run)
@@ -179,11 +174,8 @@ def score_autoencoder(
 
 def finish_experiment(experiment: Experiment, log: Log, **how: Any) -> None:
     """Train the runs that are not finished, with the arguments of `finish`, then write table and page."""
-    train_unfinished(
-        experiment,
-        lambda run: run.finished and run.path("report.html").is_file(),
-        lambda run, number: finish(run, log, number=number, **how),
-    )
+    work = partial(finish, log=log, **how)
+    train_unfinished(experiment, lambda run: run.finished and run.path("report.html").is_file(), work)
     table, page = experiment.write_table(), write_experiment_report(experiment.folder)
     runs = experiment.finished_runs.values()
     for name, metrics in fold_metrics(runs).items():
@@ -196,12 +188,12 @@ def finish_experiment(experiment: Experiment, log: Log, **how: Any) -> None:
     log(f"comparison: {link(page)}")
 
 
-def train_unfinished(experiment: Experiment, is_done: Callable[[Run], bool], work: Callable[[Run, str], None]) -> None:
+def train_unfinished(experiment: Experiment, is_done: Callable[[Run], bool], work: Callable) -> None:
     """Call `work` with each run of an experiment that is not done and its number, while its folder is locked."""
     for number, cell in enumerate(experiment.cells, start=1):
         if not is_done(run := Run(experiment.cell_folder(cell))):
             with resumable(run.folder):
-                work(run, f"[{number}/{len(experiment.cells)}] ")
+                work(run, number=f"[{number}/{len(experiment.cells)}] ")
 
 
 def main_metric_text(metrics: dict) -> str:

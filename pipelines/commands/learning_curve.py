@@ -1,6 +1,4 @@
-"""Train classifiers with several fractions of the labels and seeds: plot the learning curve, compare recipes and
-estimate the additional images that each class needs for a goal.
-"""
+"""Train classifiers with several fractions of the labels, and estimate the additional images that a goal needs."""
 
 import argparse
 
