@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from marinecv import __version__
 from marinecv.schema import did_you_mean, unknown_name
 
-from . import faults
+from . import faults, options
 
 GROUPS = {
     "data": {"data": "list, fetch, link or pack data sets", "audit": "find problems and train-test leakage in images"},
@@ -96,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(child)
+    options.move_advanced(child)
     index = argv.index(chosen)
     args = child.parse_args(argv[:index] + argv[index + 1 :])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -18,19 +18,13 @@ SIZE_FLAGS = {"batch_size": "--batch-size", "image_size": "--image-size", "limit
 def error_message(error: Exception, args: argparse.Namespace) -> str:
     """Return the cause and the fix in flags; empty for a bug of the program, which needs its traceback."""
     message, kind = in_flags(str(error)), type(error).__name__
-    fix, full, memory = (
-        FIXES.get(errno.errorcode.get(getattr(error, "errno", None)), ""),
-        DISK_FULL.search(message),
-        None,
-    )
+    fix = FIXES.get(errno.errorcode.get(getattr(error, "errno", None)), "")
+    full, memory = DISK_FULL.search(message), OUT_OF_MEMORY.search(message)
     if isinstance(error, UnicodeEncodeError):
         return ""
     if full and not fix and "Make room" not in message:
         message, fix = f"{full[1] or 'A file'} cannot be written: {full[2]}.", NO_ROOM
-    elif not full and (
-        isinstance(error, MemoryError) or kind == "ResourceExhaustedError" or OUT_OF_MEMORY.search(message)
-    ):
-        memory = OUT_OF_MEMORY.search(message)
+    elif not full and (memory or isinstance(error, MemoryError) or kind == "ResourceExhaustedError"):
         flags = " or ".join(flag for name, flag in SIZE_FLAGS.items() if hasattr(args, name)) or "model"
         message, fix = f"Out of memory{f' ({memory[0]:.200})' if memory else ''}.", f"Use a smaller {flags}."
     elif kind == "InvalidArgumentError":  # TensorFlow wraps a ValueError of reading images

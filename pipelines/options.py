@@ -12,48 +12,18 @@ from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
-    "data": (
-        "limit",
-        "split_by",
-        "frame_order",
-        "label_rule",
-        "images_without_boxes",
-        "class_level",
-        "merge_case",
-        "synthetic",
-    ),
-    "training": ("epochs", "batch_size", "class_weights", "balanced", "mixed_precision", "jit_compile", "seed")
-    + ("head_epochs", "cache_features", "cache_dtype"),
-    "model": ("alpha", "trainable_layers", "weights"),
+    "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case synthetic",
+    "training": "epochs batch_size class_weights balanced mixed_precision jit_compile seed head_epochs cache_features "
+    "cache_dtype",
+    "model": "alpha trainable_layers weights",
 }
 """Parts of a recipe -> the settings with their own flag."""
-SAME_NAME_ARGUMENTS = (
-    "select_on",
-    "folds",
-    "track",
-    "distribute",
-    "data_dir",
-    "recipe",
-    "engine",
-    "algorithm",
-    "trials",
-    "workers",
-)
-SAME_NAME_ARGUMENTS += (
-    "seeds",
-    "goal",
-    "encoder",
-    "encoder_data",
-    "results_dir",
-    "output",
-    "demonstration",
-    "format",
-    "quantize",
-)
-SAME_NAME_ARGUMENTS += ("method", "layer", "clusters", "noise", "review", "accept_unknown_license", "margin")
-ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAME_ARGUMENTS) for name in names}
+SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
+SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
+SAME_NAMES += "clusters noise review accept_unknown_license margin"
+ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
-ARGUMENTS |= {"fractions": "label-fractions", "recipes": "recipes", "split": "split", "neighbors": "neighbors"}
+ARGUMENTS["fractions"] = "label-fractions"
 """Arguments of the library -> their flags."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -66,7 +36,7 @@ def library():
 
 def changes(args: argparse.Namespace) -> dict[str, object]:
     """Return the recipe settings that flags change, by full name; --set overrides other flags."""
-    values = {f"{part}.{name}": getattr(args, name, None) for part, names in SETTINGS.items() for name in names}
+    values = {f"{part}.{name}": getattr(args, name, None) for part, names in SETTINGS.items() for name in names.split()}
     values["training.calibration"] = getattr(args, "calibration_fraction", None)
     if len(sizes := getattr(args, "image_size", None) or ()) == 1:
         values["image.size"] = sizes[0]
@@ -88,8 +58,7 @@ def print_line(line: str) -> None:
 
 
 def in_flags(text: str) -> str:
-    """Return a message of the library with flags for its arguments: `frame_order="time"` becomes
-    `--frame-order time`."""
+    """Return a message of the library with flags for arguments: `folds=5` becomes `--folds 5`."""
     text = re.sub(r'resume\("([^"]+)"\)', r"--resume \1", text.replace("as data_dir", "with --data-dir"))
     return ARGUMENT.sub(lambda match: " ".join(filter(None, ("--" + ARGUMENTS[match[1]], match[2], match[3]))), text)
 
@@ -178,9 +147,7 @@ FLAGS = {
     "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
     "--seed": dict(type=seed, default=0, help="random seed (default: 0)"),
     "--split-by": dict(type=split_by, metavar="HOW", help=SPLITS),
-    "--frame-order": dict(
-        choices=choices.FRAME_ORDERS, help="find neighboring frames by file numbers or times (default: best)"
-    ),
+    "--frame-order": dict(choices=choices.FRAME_ORDERS, help="order frames by file numbers or times (default: best)"),
     "--label-rule": dict(choices=choices.LABEL_RULES, help="how the boxes of an image give its class"),
     "--images-without-boxes": dict(choices=choices.IMAGES_WITHOUT_BOXES, help="how to use images without boxes"),
     "--split": dict(choices=choices.SPLITS, default="validation", help="split (default: validation)"),
@@ -195,6 +162,11 @@ FLAGS = {
     "--workers": dict(choices=("ray",), help="ray: use a Ray cluster (RAY_ADDRESS), else all of this machine"),
 }
 """Shared flags -> arguments of `add_argument`."""
+ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
+ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
+ADVANCED += "--jit-compile --alpha --head-epochs --cache-features --cache-dtype --weights --encoder-data"
+"""Flags that stand at the end of a long help."""
+MAX_OPTIONS = 15
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")
@@ -205,6 +177,15 @@ def add(parser: argparse.ArgumentParser, *names: str, **changes) -> None:
     """Add shared flags, with changed arguments."""
     for name in names:
         parser.add_argument(name, **{**FLAGS[name], **changes})
+
+
+def move_advanced(parser: argparse.ArgumentParser) -> None:
+    """Move the advanced flags to the end of a help that has more than 15 of them."""
+    flags = parser._optionals._group_actions
+    if len(flags) > MAX_OPTIONS:
+        group, advanced = parser.add_argument_group("advanced"), ADVANCED.split()
+        group._group_actions += [flag for flag in flags if flag.option_strings[0] in advanced]
+        flags[:] = [flag for flag in flags if flag.option_strings[0] not in advanced]
 
 
 def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/...") -> None:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import hashlib
 import http.server
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,42 @@ def finished_run(shared_tank) -> Path:
     words = ["--data-dir", str(shared_tank), "--epochs", "2", "--image-size", "32", "--output-dir", str(run)]
     assert main(["pretrain", *words]) == 0
     return run
+
+
+def killed(*_, **__):
+    """Stand in for a step at which the user stops the program."""
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path) -> Path:
+    """A finished run that a test may change."""
+    return shutil.copytree(finished_run, tmp_path / "copy")
+
+
+def shown(capsys, *words: object, code: int = 0) -> str:
+    """Run a command line that ends with `code`; return what it prints."""
+    from pipelines.cli import main
+
+    assert main([str(word) for word in words]) == code
+    return capsys.readouterr().out
+
+
+def refused(capsys, *words: object) -> str:
+    """Run a command line that fails; return its one line of error."""
+    from pipelines.cli import main
+
+    assert main([str(word) for word in words]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def make_demonstration(folder: Path) -> Path:
+    """Change a run into one of generated demo images."""
+    preprocessing = json.loads((folder / "preprocessing.json").read_text())
+    (folder / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
+    return folder
 
 
 def draw_tank(root: Path) -> Path:

@@ -68,26 +68,24 @@ def test_a_demonstration_never_enters_the_results(small_reef, tmp_path, capsys):
     assert not (tmp_path / "results").exists() and not (tmp_path / "runs").exists()
 
 
-def test_named_data_are_never_replaced_by_a_demonstration(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("words", ["pretrain --data aquarium", "recipes reproduce aquarium --recipes pretrain"])
+def test_named_data_are_never_replaced_by_a_demonstration(words, tmp_path, monkeypatch, capsys):
     def fetch(manifest, progress):
         raise ConnectionError("No network. Name a folder or zip of images with --data-dir.")
 
     monkeypatch.setattr("marinecv.data.find_data.fetch", fetch)
-    assert main(["pretrain", "--data", "aquarium"]) == 1
+    assert main(words.split()) == 1
     assert "--data-dir" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "name"),
-    [
-        (["pretrain"], "four_conv"),
-        (["finetune", "--backbone", "mobilenetv3large"], "mobilenetv3large_p2_untrained"),
-    ],
+    [("pretrain", "four_conv"), ("finetune --backbone mobilenetv3large", "mobilenetv3large_p2_untrained")],
 )
 def test_a_demonstration_beats_the_majority_class(words, name, whole_reef, tmp_path, monkeypatch):
     monkeypatch.setenv("MARINECV_HOME", str(whole_reef))
-    assert main(words) == 0
+    assert main(words.split()) == 0
     run = Run(tmp_path / "runs" / f"demo-aquarium_{name}-1")
     validation = run.catalog.query("split == 'validation' and problem == ''")["class_name"]
     majority = (validation == run.catalog.query("split == 'train'")["class_name"].mode()[0]).mean()

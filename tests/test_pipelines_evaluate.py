@@ -3,38 +3,18 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_tank
+from conftest import draw_tank, make_demonstration, refused, shown
 from PIL import Image
 
-from marinecv.evaluation.predictions import read_predictions
+import marinecv as mcv
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.predictions import read_predictions, write_predictions
+from marinecv.experiments import Experiment
 from marinecv.runs import Run
 from pipelines.cli import main
-
-
-@pytest.fixture
-def run_copy(finished_run, tmp_path):
-    """A finished run that a test may change."""
-    return shutil.copytree(finished_run, tmp_path / "copy")
-
-
-def make_demonstration(folder):
-    preprocessing = json.loads((folder / "preprocessing.json").read_text())
-    (folder / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
-    return folder
-
-
-def shown(capsys, *words):
-    assert main([str(word) for word in words]) == 0
-    return capsys.readouterr().out
-
-
-def refused(capsys, *words):
-    assert main([str(word) for word in words]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    return error
 
 
 def test_evaluate_takes_other_images_of_the_same_classes(finished_run, tmp_path, capsys):
@@ -81,31 +61,49 @@ def with_seed(folder, copy, seed, **changes):
     return copy
 
 
+def test_a_row_holds_what_compare_runs_says_and_nothing_is_printed(finished_run, tmp_path, capsys):
+    other = with_seed(finished_run, tmp_path / "other", 0, name="other")
+    table = mcv.read_predictions(other / "predictions.csv")
+    table["predicted_class"] = np.roll(table["predicted_class"], 1)
+    scores = [column for column in table if column.startswith("p_")]
+    table[scores] = np.roll(table[scores], 1, axis=0)
+    write_predictions(table, other / "predictions.csv")
+    comparison = mcv.compare(mcv.Run(finished_run), str(other), split="test")
+    assert capsys.readouterr() == ("", "")
+    [row] = comparison.table.to_dict("records")
+    oracle = compare_runs(mcv.read_predictions(finished_run / "predictions.csv"), table, "test")
+    names = ("accuracy_a", "accuracy_b", "difference", "low", "high", "n", "p")
+    assert [row[name] for name in names] == [oracle[name] for name in names]
+    assert (row["run_a"], row["run_b"], row["seeds"]) == (str(finished_run), str(other), 1)
+    assert main(["compare", str(finished_run), str(other), "--split", "test"]) == 0
+    assert capsys.readouterr().out == "\n".join(comparison.sentences) + "\n" == f"{comparison}\n"
+
+
+def with_two_cameras(folder):
+    """Give the images of a run two groups."""
+    table = pd.read_csv(folder / "catalog.csv", keep_default_na=False)
+    cameras = ["left" if "crab" in name else "right" for name in table["image_id"]]
+    table.assign(group=cameras).to_csv(folder / "catalog.csv", index=False)
+
+
 def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tmp_path, capsys):
     other = shutil.copytree(finished_run, tmp_path / "other")
     for folder in (run_copy, other):
-        table = pd.read_csv(folder / "catalog.csv", keep_default_na=False)
-        table.assign(group=["tank" if "crab" in name else "reef" for name in table["image_id"]]).to_csv(
-            folder / "catalog.csv", index=False
-        )
+        with_two_cameras(folder)
     said = shown(capsys, "compare", run_copy, other)
     assert "all 3 images come from 2 groups of related images: no interval" in said and "95%" not in said
     said = shown(capsys, "compare", run_copy, finished_run)  # whose catalog has no groups
     accuracy = Run(finished_run).metrics["validation"]["accuracy"]["value"]
     assert "over 2 groups" not in said and f"accuracy {accuracy:.3f} and {accuracy:.3f} (n=3), difference 0.000" in said
     experiment = tmp_path / "experiment"
-    cells = {name: shutil.copytree(finished_run, experiment / name).name for name in ("a", "b")}
-    (experiment / "experiment.json").write_text(
-        json.dumps({"name": "s", "title": "s", "demonstration": False, "cells": cells})
-    )
+    cells = [shutil.copytree(finished_run, experiment / name).name for name in ("a", "b")]
+    Experiment.create(experiment, "s", "s", cells)
     assert shown(capsys, "compare", experiment, run_copy).count("against") == 3
 
 
 def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path, capsys):
     """But the table of the page, which names it."""
-    table = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
-    cameras = ["left" if "crab" in name else "right" for name in table["image_id"]]
-    table.assign(group=cameras).to_csv(run_copy / "catalog.csv", index=False)
+    with_two_cameras(run_copy)
     (run_copy / "related.csv").write_text("image_id,split,related_image,kind,similarity\n")
     (run_copy / "metrics.json").unlink()
     no_interval = "from 2 groups of related images: no interval"
@@ -140,6 +138,10 @@ def test_compare_takes_seeds_of_one_recipe_together(finished_run, tmp_path, caps
     said = shown(capsys, "compare", *folders)
     assert said.count("over 3 seeds") == 2 and said.count("against") == 1
     assert "a\n  against b on validation: 0.000 apart on average" in said and "in 0 of 3 seeds" in said
+    Experiment.create(tmp_path, "s", "s", [folder.name for folder in folders])
+    [row] = mcv.compare(Experiment(tmp_path)).table.to_dict("records")
+    assert (row["run_a"], row["run_b"], row["difference"], row["n"], row["seeds"]) == ("a", "b", 0, 3, 3)
+    assert np.isnan(row["p"])
     single = with_seed(finished_run, tmp_path / "c", 7, name="c")
     said = shown(capsys, "compare", *folders[:2], single)
     assert said.count("against") == 2 and f"{folders[1]}\n  against {single}" in said
@@ -159,9 +161,7 @@ def fold_studies(finished_run, tmp_path):
             table = table[table["split"] == "train"].assign(split="train")
             table.loc[table.index[place::3], "split"] = "validation"
             table.to_csv(fold / "predictions.csv", index=False)
-        about = {"name": name, "title": name, "demonstration": False}
-        cells = {f"fold{place}": f"fold{place}" for place in (1, 2, 3)}
-        (experiment / "experiment.json").write_text(json.dumps(about | {"cells": cells}))
+        Experiment.create(experiment, name, name, [f"fold{place}" for place in (1, 2, 3)])
         experiments.append(experiment)
     return experiments
 
@@ -209,8 +209,7 @@ def test_evaluate_and_report_refuse_what_is_not_finished_and_report_writes_the_p
     for name in ("metrics.json", "predictions.csv"):
         (run_copy / name).unlink()
     assert "has no predictions.csv" in refused(capsys, "report", run_copy)
-    about = {"name": "s", "title": "s", "demonstration": False, "cells": {"copy": "copy"}}
-    (tmp_path / "experiment.json").write_text(json.dumps(about))
+    Experiment.create(tmp_path, "s", "s", ["copy"])
     assert f"Go on with --resume {tmp_path}" in refused(capsys, "report", tmp_path)
     make_demonstration(run_copy)
     assert "Train on real images" in refused(capsys, "evaluate", run_copy, "--data-dir", shared_tank)

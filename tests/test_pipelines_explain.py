@@ -1,13 +1,12 @@
 """`explain`, from Python and the shell: pictures, a table, a page, and metrics of the heat saved in the run."""
 
-import json
 import shutil
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image
+from conftest import draw_image, killed, make_demonstration, refused, shown
 from keras import layers
 from pages import assert_self_contained
 
@@ -21,23 +20,10 @@ from pipelines.cli import main
 
 
 @pytest.fixture
-def run_copy(finished_run, tmp_path):
-    """A finished run that a test may change; without what is known of its own model and contract alone."""
-    copy = shutil.copytree(finished_run, tmp_path / "copy")
-    (copy / "calibration.json").unlink()
-    return copy
-
-
-def shown(capsys, *words, code=0):
-    assert main(["explain", *(str(word) for word in words)]) == code
-    return capsys.readouterr().out
-
-
-def refused(capsys, *words):
-    assert main(["explain", *(str(word) for word in words)]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    return error
+def run_copy(run_copy):
+    """Without what is known of its own model and preprocessing alone."""
+    (run_copy / "calibration.json").unlink()
+    return run_copy
 
 
 def rows_of(folder):
@@ -52,7 +38,7 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
     folder = run_copy / "explanations" / "gradcam"
     assert explanation.report == folder / "explanation.html" and explanation.report.is_file()
     assert str(explanation) == f"3 explained\n{explanation.report}"
-    printed = shown(capsys, run_copy)
+    printed = shown(capsys, "explain", run_copy)
     rows = rows_of(folder)
     known = pd.read_csv(run_copy / "predictions.csv").query("split == 'validation'").set_index("image_id")
     assert sorted(rows["image_id"]) == sorted(known.index) == sorted(explanation.cases["image_id"])
@@ -78,10 +64,11 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
 
 def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, capsys):
     before = (run_copy / "log.txt").read_text().count("test evaluation")
-    shown(capsys, run_copy, "--method", "saliency")
+    shown(capsys, "explain", run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     (folder / "mine.txt").write_text("old")
-    assert f"The older {folder} is replaced." in shown(capsys, run_copy, "--method", "saliency", "--split", "test")
+    said = shown(capsys, "explain", run_copy, "--method", "saliency", "--split", "test")
+    assert f"The older {folder} is replaced." in said
     assert set(rows_of(folder)["split"]) == {"test"} and not (folder / "mine.txt").exists()
     assert (run_copy / "log.txt").read_text().count("test evaluation: explain") == 1
     assert (run_copy / "log.txt").read_text().count("test evaluation") == before + 1
@@ -89,21 +76,18 @@ def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, c
 
 
 def test_an_earlier_page_stays_if_a_run_is_interrupted(run_copy, capsys, monkeypatch):
-    shown(capsys, run_copy, "--method", "saliency")
+    shown(capsys, "explain", run_copy, "--method", "saliency")
     folder = run_copy / "explanations" / "saliency"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(explain, "draw_examples", interrupted)
+    monkeypatch.setattr(explain, "draw_examples", killed)
     assert main(["explain", str(run_copy), "--method", "saliency"]) == 130
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in sorted(folder.parent.iterdir())] == [".lock", "saliency"]
 
 
 def test_with_a_limit_the_metrics_are_shown_and_not_saved(run_copy, capsys):
-    assert "n=2)" in shown(capsys, run_copy, "--limit", "2") and read_localization(Run(run_copy)) is None
+    assert "n=2)" in shown(capsys, "explain", run_copy, "--limit", "2") and read_localization(Run(run_copy)) is None
     page = run_copy / "explanations" / "gradcam" / "explanation.html"
     assert 'id="heat-in-box"' in page.read_text(encoding="utf-8") and len(rows_of(page.parent)) == 2
 
@@ -119,7 +103,7 @@ def photos(tmp_path):
 
 
 def test_files_of_ones_own_are_explained_and_a_broken_one_is_a_row(run_copy, photos, capsys):
-    said = shown(capsys, run_copy, photos, "--method", "saliency")
+    said = shown(capsys, "explain", run_copy, photos, "--method", "saliency")
     assert "2 explained, 1 not (column problem)" in said
     folder = run_copy / "explanations" / "saliency"
     rows = rows_of(folder).set_index("image_id")
@@ -128,8 +112,8 @@ def test_files_of_ones_own_are_explained_and_a_broken_one_is_a_row(run_copy, pho
     assert sorted(rows["picture"]) == ["", "001-a_b.png", "002-_tall.png"]
     assert "text.jpg" in (folder / "explanation.html").read_text(encoding="utf-8")
     assert "explain" not in (run_copy / "log.txt").read_text()
-    assert "0 explained, 1 not" in shown(capsys, run_copy, photos / "text.jpg", code=1)
-    shown(capsys, run_copy, photos / "deep", photos / "a b.JPG", "--limit", "1")
+    assert "0 explained, 1 not" in shown(capsys, "explain", run_copy, photos / "text.jpg", code=1)
+    shown(capsys, "explain", run_copy, photos / "deep", photos / "a b.JPG", "--limit", "1")
     assert len(rows_of(folder.with_name("gradcam"))) == 1
 
 
@@ -139,7 +123,7 @@ def test_a_dead_gradient_is_a_row_that_names_the_image_and_the_reason(run_copy, 
     constant = keras.Model(pixels, layers.Dense(3, activation="softmax", kernel_initializer="zeros")(x))
     constant.compile(loss="categorical_crossentropy")
     constant.save(run_copy / "model.keras")
-    assert "0 explained, 3 not (column problem)" in shown(capsys, run_copy, code=1)
+    assert "0 explained, 3 not (column problem)" in shown(capsys, "explain", run_copy, code=1)
     folder = run_copy / "explanations" / "gradcam"
     rows = rows_of(folder)
     assert rows["problem"].str.startswith("no heat: ").all() and (rows["picture"] == "").all()
@@ -155,48 +139,50 @@ def test_without_boxes_or_data_one_line_says_so(run_copy, shared_tank, tmp_path,
         (run_copy / name).write_text((run_copy / name).read_text().replace(str(shared_tank), str(moved)))
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n")
-    assert shown(capsys, run_copy).count("No boxes are known") == 1 and read_localization(Run(run_copy)) is None
+    assert shown(capsys, "explain", run_copy).count("No boxes are known") == 1
+    assert read_localization(Run(run_copy)) is None
     for split in ("train", "valid", "test"):
         (moved / split / "_annotations.csv").unlink()
-    printed = shown(capsys, run_copy)
+    printed = shown(capsys, "explain", run_copy)
     assert "cannot be read: No known layout in" in printed and "No boxes are known" in printed
-    assert "No known layout" in refused(capsys, run_copy, "--data-dir", moved)
+    assert "No known layout" in refused(capsys, "explain", run_copy, "--data-dir", moved)
     shutil.rmtree(moved)
-    printed = shown(capsys, run_copy, code=1)
+    printed = shown(capsys, "explain", run_copy, code=1)
     assert "No boxes are known" in printed and "0 explained, 3 not" in printed
     assert "name their folder with --data-dir" in printed
-    assert "n=3)" in shown(capsys, run_copy, "--data-dir", shared_tank)
+    assert "n=3)" in shown(capsys, "explain", run_copy, "--data-dir", shared_tank)
     other = tmp_path / "other"
     (other / "crab").mkdir(parents=True)
     draw_image("crab", 1).save(other / "crab" / "a.jpg")
-    assert f"None of the images of {run_copy} lies in {other}" in refused(capsys, run_copy, "--data-dir", other)
+    error = refused(capsys, "explain", run_copy, "--data-dir", other)
+    assert f"None of the images of {run_copy} lies in {other}" in error
     catalog = mcv.read_catalog(mcv.find_data(None, shared_tank))
     assert mcv.explain(run_copy, data=catalog, limit=2, log=None).localization is None
 
 
 def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
-    assert "no layer 'relu5'. Did you mean 'relu4'" in refused(capsys, run_copy, "--layer", "relu5")
-    assert "saliency uses pixels" in refused(capsys, run_copy, "--method", "saliency", "--layer", "relu4")
+    assert "no layer 'relu5'. Did you mean 'relu4'" in refused(capsys, "explain", run_copy, "--layer", "relu5")
+    assert "saliency uses pixels" in refused(capsys, "explain", run_copy, "--method", "saliency", "--layer", "relu4")
     catalog = pd.read_csv(run_copy / "catalog.csv", keep_default_na=False)
     catalog.query("split != 'test'").to_csv(run_copy / "catalog.csv", index=False)
-    assert "The split test has no usable image. Expected one of" in refused(capsys, run_copy, "--split", "test")
+    error = refused(capsys, "explain", run_copy, "--split", "test")
+    assert "The split test has no usable image. Expected one of" in error
     assert not (run_copy / "explanations" / "gradcam").exists()
 
 
 def test_what_explain_refuses(run_copy, photos, capsys):
-    assert "There is no nowhere" in refused(capsys, run_copy, "nowhere")
-    assert "Leave out either images or --data-dir" in refused(capsys, run_copy, photos, "--data", "reef")
+    assert "There is no nowhere" in refused(capsys, "explain", run_copy, "nowhere")
+    assert "Leave out either images or --data-dir" in refused(capsys, "explain", run_copy, photos, "--data", "reef")
     predictions = run_copy / "predictions.csv"
     text = predictions.read_text()
     predictions.write_text(text.replace("valid/", "elsewhere/"))
-    assert "none of the 3 images of the split validation" in refused(capsys, run_copy)
+    assert "none of the 3 images of the split validation" in refused(capsys, "explain", run_copy)
     predictions.unlink()
-    assert f"Continue it with --resume {run_copy}" in refused(capsys, run_copy)
+    assert f"Continue it with --resume {run_copy}" in refused(capsys, "explain", run_copy)
     predictions.write_text(text)
-    preprocessing = json.loads((run_copy / "preprocessing.json").read_text())
-    (run_copy / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
-    assert "generated demo images" in refused(capsys, run_copy, photos)
-    shown(capsys, run_copy)
+    make_demonstration(run_copy)
+    assert "generated demo images" in refused(capsys, "explain", run_copy, photos)
+    shown(capsys, "explain", run_copy)
     assert "Demonstration" in (run_copy / "explanations/gradcam/explanation.html").read_text(encoding="utf-8")
 
 
@@ -204,7 +190,7 @@ def test_a_model_that_takes_attributes_is_refused(run_copy, capsys):
     pixels, attributes = keras.Input((32, 32, 3), name="pixels"), keras.Input((2,), name="attributes")
     x = layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(pixels)), attributes])
     keras.Model([pixels, attributes], layers.Dense(3, activation="softmax")(x)).save(run_copy / "model.keras")
-    assert "takes attributes beside the image" in refused(capsys, run_copy)
+    assert "takes attributes beside the image" in refused(capsys, "explain", run_copy)
 
 
 def test_cases_are_a_few_right_and_wrong_of_each_class_drawn_by_seed():

@@ -95,8 +95,3 @@ def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(
     assert replace(named.training, cache_features=head.training.cache_features) == head.training
     learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
     assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
-
-
-def test_a_width_that_a_network_does_not_have_is_an_error_before_the_run(shared_tank, tmp_path, capsys):
-    assert finetune(shared_tank, tmp_path / "run", "--backbone", "mobilenetv3large", "--alpha", 0.5) == 1
-    assert "mobilenetv3large has no width multiplier" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLORS
+from conftest import COLORS, shown
 from PIL import Image, ImageFilter
 
 import marinecv as mcv
@@ -62,12 +62,6 @@ def run(folder):
     return Run(place)
 
 
-def evaluated(capsys, folder, *words):
-    capsys.readouterr()
-    assert main(["evaluate", str(folder), *map(str, words)]) == 0
-    return capsys.readouterr().out
-
-
 def test_a_run_knows_its_related_images_and_its_score_without_them(run, capsys, monkeypatch):
     [related] = read_table(run.path("related.csv")).to_dict("records")
     assert {related["image_id"], related["related_image"]} == PAIR
@@ -77,24 +71,22 @@ def test_a_run_knows_its_related_images_and_its_score_without_them(run, capsys, 
     assert groups[list(PAIR)].nunique() == 1 and groups.nunique() == len(groups) - 1
     html = run.path("report.html").read_text(encoding="utf-8")
     assert "1 of the 7 test images have a copy" in html and "were evaluated once, by 1 run" in html
-    monkeypatch.setattr(
-        leakage_workflow, "find_pairs", lambda *_, **__: pytest.fail("the run has a table of its related images")
-    )
-    said = evaluated(capsys, run.folder, "--split", "test")
+    monkeypatch.setattr(leakage_workflow, "find_pairs", None)  # the run has a table of its related images
+    said = shown(capsys, "evaluate", run.folder, "--split", "test")
     assert WITHOUT in said and "on the other 6" in said
-    assert "DataFrame" not in evaluated(capsys, run.folder, "--split", "train")
+    assert "DataFrame" not in shown(capsys, "evaluate", run.folder, "--split", "train")
 
 
 def test_evaluate_searches_related_images_of_a_run_without_their_table(run, tmp_path, capsys):
     old = shutil.copytree(run.folder, tmp_path / "old")
     (old / "related.csv").unlink()
-    assert "1 of the 7 test images have a copy" in evaluated(capsys, old, "--split", "test")
+    assert "1 of the 7 test images have a copy" in shown(capsys, "evaluate", old, "--split", "test")
 
 
 def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_pages):
     own = shutil.copytree(run.folder, tmp_path / "own")
     (own / "grouped-2-folds" / "fold1").mkdir(parents=True)  # stopped before the experiment was made
-    assert "grouped folds" in evaluated(capsys, own, "--split", "test", "--folds", "2")
+    assert "grouped folds" in shown(capsys, "evaluate", own, "--split", "test", "--folds", "2")
     experiment = Experiment(own / "grouped-2-folds")
     parts = [fold.catalog.query("split == 'validation'")["image_id"] for fold in experiment.finished_runs.values()]
     assert sorted(pd.concat(parts)) == sorted(Run(own).catalog["image_id"])
@@ -103,7 +95,7 @@ def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_
     assert scores.loc[(GROUPED, "accuracy"), "n"].item() == len(Run(own).catalog)
     assert "Cross-validated by groups" in (own / "report.html").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("model.keras")}
-    evaluated(capsys, own, "--split", "validation", "--folds", "2")
+    shown(capsys, "evaluate", own, "--split", "validation", "--folds", "2")
     assert before == {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("model.keras")}
 
 
@@ -160,9 +152,9 @@ def test_folds_of_a_split_that_is_taken_again_by_its_name_are_grouped_too(catalo
 
 def test_other_images_are_checked_against_the_train_images_that_still_exist(run, folder, tmp_path, capsys):
     words = ["--data-dir", folder, "--split", "test"]
-    said = evaluated(capsys, run.folder, *words, "--split-by", "grouped")
+    said = shown(capsys, "evaluate", run.folder, *words, "--split-by", "grouped")
     assert "on test" in said and "test images have a copy or near-duplicate in train" in said
     moved = Run(shutil.copytree(run.folder, tmp_path / "moved"))
     write_table(moved.path("catalog.csv"), moved.catalog.assign(path=str(folder / "gone.png")))
-    said = evaluated(capsys, moved.folder, *words)
+    said = shown(capsys, "evaluate", moved.folder, *words)
     assert "none of the 7 test images has" in said and "the 0 of 15 train images that still exist" in said

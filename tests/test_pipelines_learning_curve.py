@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLORS, draw_image
+from conftest import COLORS, draw_image, refused
 from pages import assert_self_contained, make_needed
 from pages import make_table_of_curve as make_table
 
@@ -100,15 +100,6 @@ def train_images(folder, cell):
     return set(Run(folder / cell).catalog.query("split == 'train'")["image_id"])
 
 
-def error_of(capsys, *words):
-    assert main([str(word) for word in words]) == 1
-    [line] = capsys.readouterr().err.splitlines()
-    return line
-
-
-# Which images
-
-
 def test_lines_learn_from_the_same_images_at_a_fraction_and_a_larger_one_contains_them(curve):
     cells = [f"{line.name}-{share}-seed0" for share in SHARES for line in (A, B1, B2)]
     assert list(Experiment(curve).cells) == [UNET.name, *cells] and len(Experiment(curve).finished_runs) == 10
@@ -157,9 +148,6 @@ def test_the_encoder_of_a_finished_run_is_taken_as_it_is(curve, photos, tmp_path
         assert all(map(np.array_equal, begun.get_layer(layer.name).get_weights(), layer.get_weights()))
 
 
-# What a curve leaves
-
-
 def test_the_tables_and_the_page_say_each_fraction_with_its_images(curve):
     points = {(0.25, 6), (0.5, 12), (1.0, 24)}
     table = pd.read_csv(curve / "curve.csv")
@@ -192,15 +180,10 @@ def test_the_tables_and_the_page_say_each_fraction_with_its_images(curve):
 def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cannot_be_told():
     needed = {"frozen": make_needed(["crab"]), "scratch": make_needed(["crab"], refused=["crab"], all_said="why not")}
     lines = list(results.curve_sentences(make_table(["scratch", "frozen"]), needed))
-    for line, part in zip(
-        lines, ("0.500 (95% CI 0.420 to 0.580, n=100)", "0.550", "8,833", "crab", "why not"), strict=True
-    ):
-        assert part in line
+    parts = ("0.500 (95% CI 0.420 to 0.580, n=100)", "0.550", "8,833", "crab", "why not")
+    assert all(part in line for line, part in zip(lines, parts, strict=True))
     reached = make_needed([]).assign(additional_images=0.0)
     assert list(results.curve_sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
-
-
-# Going on
 
 
 def test_what_is_missing_is_trained_again_and_the_tables_are_as_they_were(curve, tmp_path, trained):
@@ -230,9 +213,6 @@ def test_a_finished_curve_may_be_asked_for_another_goal_which_is_kept_and_nothin
     assert main(["report", str(folder)]) == 0
     assert not (folder / "report.html").exists()
     assert {name: (folder / name).read_bytes() for name in names} == before
-
-
-# Labels of its own
 
 
 def test_a_line_that_labels_images_itself_learns_from_sure_ones_and_never_sees_the_truth(photos, tmp_path, capsys):
@@ -282,44 +262,34 @@ def test_on_images_of_ones_own_the_curve_is_that_of_a_head(photos, tmp_path, unt
     assert "None of mobilenet_head begins with an encoder." in capsys.readouterr().err
 
 
-# What is refused
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--image-size", "16", "32"], "Expected one --image-size"),
         (["--resume", "somewhere", "--epochs", "2"], "--resume cannot be combined with --epochs"),
-        (["--resume", "somewhere"], "There is no folder somewhere."),
-        (["--resume", "."], "it has no experiment.json"),
         (["--encoder", ".", "--encoder-data", "train"], "--encoder cannot be combined with --encoder-data"),
         (["--recipe", "aquarium_four_conv", "birds_customcnn"], "of different data"),
     ],
 )
 def test_what_a_curve_refuses_before_it_makes_a_folder(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert message in error_of(capsys, "learning-curve", *words)
+    assert message in refused(capsys, "learning-curve", *words)
     assert not [path for path in tmp_path.iterdir() if path.name != "marinecv_home"]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            [B1.name, "--label-fractions", "1", "--encoder-data", "unlabeled"],
-            "With all labels nothing is left without one.",
-        ),
-        ([SURE.name, "--label-fractions", "1"], "nothing is left without one"),
-        ([B1.name, "--label-fractions", "0.99", "--encoder-data", "unlabeled"], "With 99% of the labels"),
-        ([SURE.name, "--label-fractions", "0.99"], "With 99% of the labels"),
-        (
-            [A.name, "--label-fractions", "0.5", "--encoder-data", "unlabeled"],
-            "begins with an encoder. Leave out --encoder",
-        ),
+        ([B1.name, "1", "--encoder-data", "unlabeled"], "With all labels nothing is left without one."),
+        ([SURE.name, "1"], "nothing is left without one"),
+        ([B1.name, "0.99", "--encoder-data", "unlabeled"], "With 99% of the labels"),
+        ([SURE.name, "0.99"], "With 99% of the labels"),
+        ([A.name, "0.5", "--encoder-data", "unlabeled"], "begins with an encoder. Leave out --encoder"),
     ],
 )
 def test_what_a_line_cannot_do_with_these_labels_is_refused(words, message, photos, tmp_path, capsys):
-    assert learning_curve(photos, tmp_path / "curve", "--recipe", *words) == 1
+    name, *others = words
+    assert learning_curve(photos, tmp_path / "curve", "--recipe", name, "--label-fractions", *others) == 1
     assert message in capsys.readouterr().err and not (tmp_path / "curve").exists()
 
 
@@ -340,9 +310,6 @@ def test_an_encoder_is_refused_that_is_none_or_of_other_filters_or_has_seen_what
     words = ["--recipe", B1.name, "--label-fractions", "1", "--seeds", "1", "--encoder", curve / UNET.name]
     assert learning_curve(photos, tmp_path / "curve", *words) == 1
     assert "encoder.keras holds another encoder" in capsys.readouterr().err
-
-
-# The lines of the report
 
 
 def test_a_head_on_a_frozen_backbone_is_made_smaller_only_where_all_lines_are():
@@ -367,7 +334,7 @@ def test_published_figures_stand_at_their_fraction_of_their_images_alone():
 def test_other_commands_name_this_one_for_its_lines(capsys):
     assert not {recipe.name for recipe in reproduce.recipes_of_report("butterflies", None, silent)} & set(LINES)
     for name in LINES:
-        assert f"{name} is for another command: learning-curve" in error_of(capsys, "pretrain", "--recipe", name)
+        assert f"{name} is for another command: learning-curve" in refused(capsys, "pretrain", "--recipe", name)
         with pytest.raises(ValueError, match=f"{name} is for another command: learning-curve"):
             reproduce.recipes_of_report("butterflies", [name], silent)
 
@@ -376,4 +343,4 @@ def test_a_study_without_a_finished_classifier_is_no_curve(curve, tmp_path, caps
     shutil.copytree(curve / UNET.name, tmp_path / "experiment" / UNET.name)
     write_json(tmp_path / "experiment" / "curve.json", {})
     Experiment.create(tmp_path / "experiment", "unets", "U-Nets", [UNET.name])
-    assert "No classifier of" in error_of(capsys, "learning-curve", "--resume", tmp_path / "experiment")
+    assert "No classifier of" in refused(capsys, "learning-curve", "--resume", tmp_path / "experiment")

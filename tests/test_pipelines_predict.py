@@ -1,6 +1,5 @@
 """`predict` from the command line and from Python: a row a file, whatever the file, and nothing overwritten."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image
+from conftest import draw_image, make_demonstration
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
@@ -162,10 +161,8 @@ def test_in_memory_it_is_what_the_file_and_the_command_hold(finished_run, photos
 
 
 def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_run, photos, tmp_path):
-    drawn = shutil.copytree(finished_run, tmp_path / "drawn")
-    preprocessing = json.loads((drawn / "preprocessing.json").read_text())
-    (drawn / "preprocessing.json").write_text(json.dumps({**preprocessing, "demonstration": True}))
-    (drawn / "calibration.json").unlink()  # it is of another contract
+    drawn = make_demonstration(shutil.copytree(finished_run, tmp_path / "drawn"))
+    (drawn / "calibration.json").unlink()  # it is of another preprocessing
     with pytest.raises(ValueError, match="drawn pictures.*add demonstration=True"):
         mcv.predict(drawn, photos, log=None)
     assert len(mcv.predict(drawn, photos, limit=2, demonstration=True, log=None)) == 2

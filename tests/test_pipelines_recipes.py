@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from conftest import killed, refused, shown
 
 from marinecv.console import silent
 from marinecv.data.cache_dir import cache_path
@@ -30,13 +31,6 @@ def aquarium(real_data):
     """The real aquarium in the test's store."""
     cache_path("data").mkdir(parents=True)
     cache_path("data", "aquarium").symlink_to(real_data / "aquarium")
-
-
-def refused(capsys, *words):
-    assert main([str(word) for word in words]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    return error
 
 
 def test_every_recipe_is_listed_on_one_screen_with_what_was_published_and_measured(capsys):
@@ -85,9 +79,6 @@ def test_a_recipe_is_shown_of_a_file_and_of_a_run_too(finished_run, tmp_path, mo
 def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
     aquarium, tmp_path, monkeypatch, capsys, no_pages
 ):
-    def killed(*args, **options):
-        raise KeyboardInterrupt
-
     results = tmp_path / "results" / "aquarium_pretrain.csv"
     results.parent.mkdir()
     other = {"recipe": "aquarium_five_conv", "seed": "all", "split": "validation", "metric": "accuracy", "ours": "0.75"}
@@ -131,21 +122,9 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
 def test_a_replay_on_other_images_or_at_several_sizes_is_refused(shared_tank, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert 'the manifest "aquarium" does not name' in refused(capsys, *ONE, "--data-dir", shared_tank)
-    assert "Expected one --image-size" in refused(
-        capsys, *ONE, "--image-size", "16", "32", "--results-dir", "elsewhere"
-    )
+    sizes = ("--image-size", "16", "32", "--results-dir", "elsewhere")
+    assert "Expected one --image-size" in refused(capsys, *ONE, *sizes)
     assert not list(tmp_path.glob("runs")) and not list(tmp_path.glob("results"))
-
-
-def test_a_replay_without_the_images_is_an_error_and_no_demonstration(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("marinecv.data.find_data.network_reachable", lambda manifest: False)
-
-    def fetch(manifest, progress):
-        raise ConnectionError("No network. Or name the file: `marinecv data fetch NAME --from FILE`")
-
-    monkeypatch.setattr("marinecv.data.find_data.fetch", fetch)
-    assert "data fetch NAME --from" in refused(capsys, *ONE)
 
 
 def test_what_can_be_replayed_is_named_by_command_or_recipe(monkeypatch, capsys):
@@ -175,25 +154,15 @@ def test_a_budget_is_said_and_its_results_stay_in_the_study(real_data, tmp_path,
     monkeypatch.setattr("marinecv.data.download.fetch.network_reachable", lambda manifest: False)
     monkeypatch.setitem(registry.QUICK, "data.limit", 24)
     monkeypatch.setitem(registry.QUICK, "training.epochs", 1)
-    words = [
-        "recipes",
-        "reproduce",
-        "birdcnn",
-        "--quick",
-        "--image-size",
-        "64",
-        "--output-dir",
-        str(tmp_path / "experiment"),
-    ]
-    assert main([*words, "--recipes", "birdcnn_base", "birdcnn_x200"]) == 0
-    said = capsys.readouterr().out
+    words = ["--quick", "--image-size", 64, "--output-dir", tmp_path / "experiment"]
+    names = ("birdcnn_base", "birdcnn_x200")
+    said = shown(capsys, "recipes", "reproduce", "birdcnn", *words, "--recipes", *names)
     assert "birdcnn_x200: not run here." in said
     assert "64 of 256 pixels, 1 of 40 epochs, at most 24 images a split" in said
     assert (tmp_path / "experiment" / "results" / "birdcnn.csv").is_file()
 
 
-def test_a_run_is_no_replay(finished_run, tmp_path, capsys):
-    assert "it has no experiment.json" in refused(capsys, *ONE[:3], "--resume", finished_run)
+def test_a_grid_is_no_reproduction(tmp_path, capsys):
     experiment = Experiment.create(tmp_path, "grid", "A grid", [])
     assert "--resume cannot be combined with --recipes" in refused(capsys, *ONE, "--resume", experiment.folder)
     assert "it has no reproduction.json" in refused(capsys, *ONE[:3], "--resume", experiment.folder)

@@ -11,7 +11,6 @@ from marinecv.experiments import Experiment
 from marinecv.files.csv_tables import write_table
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of
-from marinecv.runs import Run
 from marinecv.workflows.results import order_sentences, without_output_folders
 from pipelines.cli import main
 
@@ -25,29 +24,13 @@ def test_every_recipe_has_one_name_and_reads_back_as_it_was():
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [
-        ("birds_customcnn", "pretrain"),
-        ("animals_inceptionv3_sgd", "pretrain"),
-        ("birds_multimodal", "finetune"),
-        ("animals_mobilenet", "finetune"),
-    ],
+    [("birds_customcnn", "pretrain"), ("animals_inceptionv3_sgd", "pretrain"), ("birds_multimodal", "finetune")],
 )
 def test_a_recipe_belongs_to_the_command_that_trains_it(name, command, capsys):
     assert command_of(RECIPES[name]) == command
     other = {"pretrain": "finetune", "finetune": "pretrain"}[command]
     assert main([other, "--recipe", name]) == 1
     assert f"{name} is for another command: {command} --recipe {name}." in capsys.readouterr().err
-
-
-def test_a_recipe_of_another_report_trains_on_ones_own_images_and_its_split_stays_behind(
-    shared_tank, tmp_path, no_pages
-):
-    words = ["--recipe", "birds_customcnn", "--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16"]
-    assert main(["pretrain", *words, "--output-dir", str(tmp_path / "run")]) == 0
-    run = Run(tmp_path / "run")
-    recipe = run.read("recipe.json")
-    assert recipe["data"]["split_by"] == "published" and recipe["published"] == {}
-    assert run.catalog["split"].value_counts().to_dict() == {"train": 6, "validation": 3, "test": 3}
 
 
 def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(shared_tank, tmp_path, capsys):
@@ -60,11 +43,8 @@ def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(sh
     assert set(validation["class_name"]) == set(COLORS)
     [figures] = fold_metrics(runs.values()).values()
     assert figures["n"] == figures["accuracy"]["n"] == 12
-    said = f", cross-validated: accuracy {figures['accuracy']['value']:.3f}"
-    assert (
-        said in capsys.readouterr().out
-        and ", cross-validated: " in (tmp_path / "experiment" / "report.html").read_text()
-    )
+    assert f", cross-validated: accuracy {figures['accuracy']['value']:.3f}" in capsys.readouterr().out
+    assert ", cross-validated: " in (tmp_path / "experiment" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

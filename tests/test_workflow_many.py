@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import COLORS, draw_image
+from conftest import COLORS, draw_image, killed
 
 import marinecv as mcv
 from marinecv.console import silent
@@ -84,9 +84,6 @@ def test_a_setting_reaches_the_lines_of_a_curve_and_of_it_an_encoder_takes_what_
 def test_a_reproduction_returns_its_results_and_a_stopped_one_writes_them_when_it_is_resumed(
     shared_tank, tmp_path, capsys, monkeypatch, no_pages
 ):
-    def killed(*args, **options):
-        raise KeyboardInterrupt
-
     monkeypatch.chdir(tmp_path)
     settings = {"recipes": ["aquarium_three_conv"], "quick": True, "log": None, "changes": SMALL}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -170,9 +167,8 @@ def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path)
         source = source_of(data, BEST.data, silent)
         assert source.manifest.name == manifest.name and source.read(BEST.data, silent).equals(catalog)
     source = source_of(catalog.sample(frac=1, random_state=0), BEST.data, silent)
-    assert source.manifest.name == CATALOG and set(source.read(BEST.data, silent)["image_id"]) == set(
-        catalog["image_id"]
-    )
+    assert source.manifest.name == CATALOG
+    assert set(source.read(BEST.data, silent)["image_id"]) == set(catalog["image_id"])
 
 
 def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_path, monkeypatch):

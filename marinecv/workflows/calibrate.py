@@ -7,12 +7,7 @@ import pandas as pd
 from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log
 from marinecv.data.splits.calibration import calibration_mask, has_related_images
-from marinecv.evaluation.calibration import (
-    calibrated,
-    evaluate_temperature,
-    probabilities_and_labels,
-    temperature_sentence,
-)
+from marinecv.evaluation import calibration
 from marinecv.evaluation.conformal import COVERAGE, MEANING, MIN_IMAGES_FOR_COVERAGE, coverage_range, set_threshold
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predict import predict_embeddings
@@ -45,32 +40,24 @@ def calibrate(
     held_out_mask = calibration_mask(rows, fraction or DEFAULT_FRACTION, seed).to_numpy()
     fit_mask = (rows["split"] == "validation").to_numpy() & ~held_out_mask
     groups = rows.set_index("image_id")["group"]
-    record = evaluate_temperature(predictions[fit_mask], predictions[held_out_mask], seed, groups)
-    record |= {
-        "unseen": fraction > 0,
-        "sets": None,
-        "no_sets": record["reason"],
-        "review": None,
-        "embeddings_sha256": None,
-    }
+    record = calibration.evaluate_temperature(predictions[fit_mask], predictions[held_out_mask], seed, groups)
+    record |= {"unseen": fraction > 0, "sets": None, "no_sets": record["reason"], "review": None}
+    record["embeddings_sha256"] = None
     run.path("embeddings.npz").unlink(missing_ok=True)
     if not record["reason"]:
         record |= _sets(predictions[held_out_mask], record, has_related_images(rows[fit_mask | held_out_mask]))
         far, distance = _out_of_distribution(run, recipe, model, rows, pixels, fit_mask)
-        parts = [
-            (*_confidence(predictions[part], record["temperature"]), far[part]) for part in (fit_mask, held_out_mask)
-        ]
+        masks = (fit_mask, held_out_mask)
+        parts = [(*_confidence(predictions[mask], record["temperature"]), far[mask]) for mask in masks]
         review = evaluate_review(*parts, group_numbers(rows["image_id"][held_out_mask], groups))
         record["review"] = {**review, "distance": distance}
         if distance is not None:
             record["embeddings_sha256"] = sha256(run.path("embeddings.npz"))
-    record |= {
-        "preprocessing_sha256": sha256(run.path("preprocessing.json")),
-        "model_sha256": sha256(run.path("model.keras")),
-    }
+    record["preprocessing_sha256"] = sha256(run.path("preprocessing.json"))
+    record["model_sha256"] = sha256(run.path("model.keras"))
     write_json(run.path("calibration.json"), record)
     if not record["reason"]:
-        log(f"  {temperature_sentence(convert(record, Calibration, run.folder))}")
+        log(f"  {calibration.temperature_sentence(convert(record, Calibration, run.folder))}")
 
 
 def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
@@ -78,12 +65,10 @@ def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
     if not found["unseen"]:
         return {"no_sets": "the training stopped by these images, so they cannot give the coverage of sets"}
     if len(predictions) < MIN_IMAGES_FOR_COVERAGE:
-        return {
-            "no_sets": f"{len(predictions)} images are held out, and a coverage needs at least "
-            f"{MIN_IMAGES_FOR_COVERAGE}"
-        }
-    probabilities, true = probabilities_and_labels(predictions)
-    threshold = set_threshold(calibrated(probabilities, found["temperature"]), true)
+        few = f"{len(predictions)} images are held out, and a coverage needs at least {MIN_IMAGES_FOR_COVERAGE}"
+        return {"no_sets": few}
+    probabilities, true = calibration.probabilities_and_labels(predictions)
+    threshold = set_threshold(calibration.calibrated(probabilities, found["temperature"]), true)
     meaning = f"{MEANING}; approximate, as some images are related" if grouped else MEANING
     low, high = coverage_range(len(predictions))
     coverage = {"coverage": COVERAGE, "low": low, "high": high, "n": len(predictions), "meaning": meaning}
@@ -92,15 +77,14 @@ def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
 
 def _confidence(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the calibrated probability of each predicted class, and whether it is the true one."""
-    probabilities, true = probabilities_and_labels(predictions)
-    return calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
+    probabilities, true = calibration.probabilities_and_labels(predictions)
+    return calibration.calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
 
 
 def _out_of_distribution(
     run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, float | None]:
-    """Write `embeddings.npz`; return which rows are farther from train than the quantile of the chosen, and that
-    distance.
+    """Write `embeddings.npz`; return which rows are farther from train than the quantile of the chosen, and that.
 
     None of a multimodal model, whose embedding of an image depends on the attributes.
     """
@@ -109,11 +93,8 @@ def _out_of_distribution(
         return far, None
     indices = np.flatnonzero(rows["split"].isin(FITTED_SPLITS))
     fitted_rows = rows.iloc[indices]
-    cache_options = {
-        "cache_features": recipe.training.exact_cache,
-        "together": bool(recipe.data.fold),
-    }  # all folds share frozen features
-    embeddings = predict_embeddings(model, fitted_rows, recipe.image, rows_of(pixels, indices), **cache_options)
+    how = {"cache_features": recipe.training.exact_cache, "together": bool(recipe.data.fold)}  # shared by all folds
+    embeddings = predict_embeddings(model, fitted_rows, recipe.image, rows_of(pixels, indices), **how)
     train = (fitted_rows["split"] == "train").to_numpy()
     fitted = fit_distance(embeddings[train], fitted_rows["class_name"][train])
     write_embeddings(run.path("embeddings.npz"), fitted)

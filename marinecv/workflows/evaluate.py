@@ -120,12 +120,8 @@ def evaluate(
             go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
-    reading_options = {
-        "split_by": split_by,
-        "frame_order": frame_order,
-        "label_rule": label_rule,
-        "images_without_boxes": images_without_boxes,
-    }
+    reading_options = {"split_by": split_by, "frame_order": frame_order, "label_rule": label_rule}
+    reading_options |= {"images_without_boxes": images_without_boxes}
     reading_options = {name: value for name, value in reading_options.items() if value}
     if reading_options and data is None:
         raise ValueError(
@@ -184,8 +180,7 @@ def run_of_model(
 ) -> Run:
     """Make a finished run of a model that was trained elsewhere, scored on the splits of a catalog.
 
-    All commands but training read it. It has no recipe and no calibration; `model.keras` is the model as one flat graph
-    that gives probabilities.
+    It has no recipe and no calibration; `model.keras` is the model as one flat graph that gives probabilities.
 
     Args:
         folder: new or empty.
@@ -211,20 +206,11 @@ def run_of_model(
         )
     folder = fresh_folder(folder)
     try:
-        preprocessing = {
-            "class_names": list(class_names),
-            "image": asdict(spec),
-            "data": EXTERNAL,
-            "demonstration": False,
-        }
+        image = {"image": asdict(spec)}
+        preprocessing = {"class_names": list(class_names), **image, "data": EXTERNAL, "demonstration": False}
         preprocessing["split_sha256"] = write_split(catalog, folder / "split.csv")
         about = {"kind": EXTERNAL, "name": model.name, "parameters": model.count_params()}
-        recipe = {
-            "name": EXTERNAL,
-            "title": f"Own model: {model.name}",
-            "data": {"name": EXTERNAL},
-            "image": asdict(spec),
-        }
+        recipe = {"name": EXTERNAL, "title": f"Own model: {model.name}", "data": {"name": EXTERNAL}, **image}
         run = Run.create(folder, recipe | {"model": about}, preprocessing, catalog)
         model.save(run.path("model.keras"))
         judged = rows["split"].isin(SPLITS).to_numpy().nonzero()[0]
@@ -246,25 +232,20 @@ def run_of_model(
 def _leakage_of_run(
     run: Run, predictions: pd.DataFrame, groups: pd.Series, related_images: pd.DataFrame, folds: int | None, log: Log
 ) -> pd.DataFrame | None:
-    """Train folds, warn of changed predictions, write the leakage check; return the predictions of the folds."""
+    """Warn of images whose probabilities have changed, train folds, write the leakage check; return those of folds."""
     path = run.path("predictions.csv")
     before = read_predictions(path, run.class_names) if path.is_file() else None
     if before is not None:
-        _warn_of_changes(predictions, before, log)
+        now, then = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
+        difference = (now - then).abs().max(axis=1)
+        if changed := list(difference.index[difference > MAX_PROBABILITY_CHANGE]):
+            log(
+                f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities "
+                f"differ from predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."
+            )
     if folds:
         grouped_folds(run, folds, log)
     elif before is not None and run.finished and not run.path("leakage.csv").is_file():
         write_table(run.path("leakage.csv"), leakage_scores(before, groups, related_images, fold_table(run)))
         write_run_report(run.folder)
     return fold_table(run, folds)
-
-
-def _warn_of_changes(predictions: pd.DataFrame, before: pd.DataFrame, log: Log) -> None:
-    """Warn of images whose probabilities are not those of the end of the training."""
-    now, before = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
-    difference = (now - before).abs().max(axis=1)
-    if changed := list(difference.index[difference > MAX_PROBABILITY_CHANGE]):
-        log(
-            f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities differ "
-            f"from those in predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."
-        )

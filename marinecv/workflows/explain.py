@@ -16,16 +16,8 @@ from marinecv.data.layouts import printable
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.predictions import predicted_indices, read_predictions
+from marinecv.explain import localization as measures
 from marinecv.explain.heatmaps import NO_HEAT, heatmaps, layer_of
-from marinecv.explain.localization import (
-    ALL,
-    COLUMNS,
-    average_localization,
-    chance_sentence,
-    mean_color,
-    measure_boxes,
-    save_localization,
-)
 from marinecv.files.atomic import replaced_folder
 from marinecv.files.csv_tables import write_table
 from marinecv.files.lock import lock_folder
@@ -128,7 +120,7 @@ def explain(
         title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
         page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
     if localization is not None and not limit:
-        save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
+        measures.save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
         if run.path("report.html").is_file():
             write_run_report(run.folder)
     if rows is not None and not is_usable(cases).any():
@@ -219,15 +211,16 @@ def measure_localization(
     pixels, rows = load_pixels(rows, run.spec, log=log)
     if not len(pixels):
         return None, ""
-    neutral = mean_color(pixels, rows, run.spec)
-    measured = measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer)
+    neutral = measures.mean_color(pixels, rows, run.spec)
+    measured = measures.measure_boxes(model, pixels, rows, boxes, run.spec, run.class_names, neutral, layer)
     write_table(folder / "boxes.csv", measured, float_format="%.6f")
     groups, split = rows.set_index("image_id")["group"], rows["split"].iloc[0]
-    figures, chance = average_localization(measured, run.class_names, groups=groups), chance_sentence(measured, groups)
+    figures = measures.average_localization(measured, run.class_names, groups=groups)
+    chance = measures.chance_sentence(measured, groups)
     log(f"Grad-CAM at {layer} on {split}")
-    for row in figures[figures["class_name"] == ALL].itertuples():
+    for row in figures[figures["class_name"] == measures.ALL].itertuples():
         log(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_text(row._asdict())}, n={row.n})")
     if chance:
         log(chance)
     color = "#" + "".join(f"{int(level):02x}" for level in neutral)
-    return figures.assign(split=split, layer=layer, neutral=color)[COLUMNS], chance
+    return figures.assign(split=split, layer=layer, neutral=color)[measures.COLUMNS], chance

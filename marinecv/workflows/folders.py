@@ -27,11 +27,11 @@ def list_work(folder: str | os.PathLike = DEFAULT_FOLDER) -> pd.DataFrame:
     folder = Path(folder)
     if not folder.is_dir() and folder != DEFAULT_FOLDER:
         raise ValueError(f"There is no folder {folder}. Expected one that holds runs, experiments or searches.")
-    folders_and_kinds = [
-        (path.parent, kind) for kind in ("experiment", "search") for path in sorted(folder.rglob(f"{kind}.json"))
-    ]
-    folders_and_kinds += [(run.folder, "run") for run in list_runs(folder)]
-    return pd.DataFrame([(*each, progress_text(*each)) for each in folders_and_kinds], columns=COLUMNS)
+    found = []
+    for kind in ("experiment", "search"):
+        found += [(path.parent, kind) for path in sorted(folder.rglob(f"{kind}.json"))]
+    found += [(run.folder, "run") for run in list_runs(folder)]
+    return pd.DataFrame([(*each, progress_text(*each)) for each in found], columns=COLUMNS)
 
 
 def progress_text(folder: Path, kind: str) -> str:

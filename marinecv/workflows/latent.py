@@ -124,8 +124,6 @@ def latent(
             write_table(folder / f"{name}.csv", each, float_format="%.6f")
         title = f"Embedding space of {run.folder.resolve().name}" + ", with noise" * noise
         shown = list(dict.fromkeys(neighbors or space.example_images(nearest, seed=seed)))
-        measured, added = (points, measures, table, nearest), NOISE if noise else {}
-        page = write_latent_report(
-            folder, title, rows, embeddings.shape[1], *measured, shown, run.demonstration, **added
-        )
+        about = (title, rows, embeddings.shape[1], points, measures, table, nearest, shown, run.demonstration)
+        page = write_latent_report(folder, *about, **(NOISE if noise else {}))
     return LatentSpace(points, table, measures, nearest, target / page.name)

@@ -21,7 +21,7 @@ MAX_IMAGES_SEARCHED = 5000  # images, above which a training does not search rel
 
 
 def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
-    """Write `related_images.csv` of a new run, unless there are too many images; return the catalog with groups."""
+    """Write `related.csv` of a new run, unless there are too many images; return the catalog with groups."""
     many = len(usable(catalog)) > MAX_IMAGES_SEARCHED and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog

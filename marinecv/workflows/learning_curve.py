@@ -34,11 +34,10 @@ from marinecv.workflows.sources import Data, open_run, source_of
 from marinecv.workflows.train import RecipeLike, as_list
 from marinecv.workflows.train_runs import score, start, train_unfinished
 
-Cells = dict[str, tuple[Recipe, pd.DataFrame]]
+Cells, Lines = dict[str, tuple[Recipe, pd.DataFrame]], list[tuple[Recipe, Recipe, Changes]]
 SIZE_SETTINGS = (IMAGE_SIZE, "image.height", "image.width", "training.epochs")
 """Settings that a head on a frozen backbone keeps where other lines train their features."""
-TEXT_COLUMNS = ("recipe", "split", "metric", "class_name", "note")
-"""Columns without numbers of the tables of a curve."""
+TEXT_COLUMNS = ("recipe", "split", "metric", "class_name", "note")  # of the tables of a curve
 
 
 class LearningCurve(Experiment):
@@ -153,10 +152,8 @@ def learning_curve(
     class_names = class_names_of(catalog, manifest)
     first = changed[0].training.seed
     points = [(seed, fraction) for seed in range(first, first + seeds) for fraction in sorted(set(fractions))]
-    line_plans = [
-        (line, line_changed, changes_by_line[line.name]) for line, line_changed in zip(lines, changed, strict=True)
-    ]
-    cells, encoder_of_cell = plan_cells(line_plans, points, catalog, choice, encoder_data if encoder is None else None)
+    plans = [(line, new, changes_by_line[line.name]) for line, new in zip(lines, changed, strict=True)]
+    cells, encoder_of_cell = plan_cells(plans, points, catalog, choice, encoder_data if encoder is None else None)
     if encoder is not None:
         cells = with_encoder(cells, open_run(encoder), catalog, len(class_names))
     log_plan({cell: recipe for cell, (recipe, _) in cells.items()}, catalog, class_names, log)
@@ -201,11 +198,7 @@ def line_recipes(recipes: RecipeLike | Sequence[RecipeLike]) -> list[Recipe]:
 
 
 def plan_cells(
-    lines: list[tuple[Recipe, Recipe, Changes]],
-    points: Sequence[tuple[int, float]],
-    catalog: pd.DataFrame,
-    choice: DataConfig,
-    encoder_data: str | None,
+    lines: Lines, points: list[tuple[int, float]], catalog: pd.DataFrame, choice: DataConfig, encoder_data: str | None
 ) -> tuple[Cells, dict[str, str]]:
     """Return recipe and images of each run by its name, encoders first, and by run the name of its encoder.
 
@@ -219,17 +212,15 @@ def plan_cells(
         labels, point = keep_labels(catalog, fraction, seed), f"{fraction:g}-seed{seed}"
         for line, changed, changes_of_line in lines:
             seeded = {**changes_of_line, "training.seed": seed}
-            on_the_rest = changed.data.pseudo_labels or (unlabeled and needs_encoder(changed))
-            if (changed.data.pseudo_labels and fraction > min_fraction) or (on_the_rest and fraction == 1):
+            needs_unlabeled = changed.data.pseudo_labels or (unlabeled and needs_encoder(changed))
+            if (changed.data.pseudo_labels and fraction > min_fraction) or (needs_unlabeled and fraction == 1):
                 continue
-            unlabeled_images = (
-                keep_unlabeled(catalog, fraction, seed) if on_the_rest else None
-            )  # ValueError where none are left
+            others = keep_unlabeled(catalog, fraction, seed) if needs_unlabeled else None  # ValueError if none are left
             cell = f"{line.name}-{point}"
             if needs_encoder(changed) and encoder_data:
                 name = changed.model.weights
                 encoder_of_cell[cell] = f"{name}-{point}" if unlabeled else name
-                images, of_encoder = (unlabeled_images, seeded) if unlabeled else (catalog, changes_of_line)
+                images, of_encoder = (others, seeded) if unlabeled else (catalog, changes_of_line)
                 encoders[encoder_of_cell[cell]] = encoder_recipe(line, changed, choice, of_encoder), images
             cells[cell] = line_at_fraction(line, fraction, choice, seeded), labels
     return encoders | cells, encoder_of_cell

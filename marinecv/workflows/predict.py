@@ -68,13 +68,12 @@ def predict(
     """
     how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or silent}
-    if output is not None:
-        predict_to_csv(run, paths, output, **how)
-        return read_prediction(Path(output))
     with TemporaryDirectory() as folder:
-        output = Path(folder) / "predictions.csv"
-        predict_to_csv(run, paths, output, **how, is_kept=False)
-        return read_prediction(output)
+        path = Path(folder) / "predictions.csv" if output is None else Path(output)
+        predict_to_csv(run, paths, path, **how, is_kept=output is not None)
+        table = read_table(path)
+        numbers = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
+        return parse_numbers(table, numbers, path)
 
 
 def predict_to_csv(
@@ -180,13 +179,6 @@ def key_of(run: Run, files: list[Path], review: bool) -> str:
     return digest.hexdigest()[:8]
 
 
-def read_prediction(path: Path) -> pd.DataFrame:
-    """Return the table that `predict_to_csv` wrote."""
-    table = read_table(path)
-    columns = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
-    return parse_numbers(table, columns, path)
-
-
 def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:
     """Yield start and rows of every chunk as workers finish; the chunk of a killed worker is predicted again."""
     items = [{"start": start, "files": [str(file) for file in files]} for start, files in chunks.items()]
@@ -195,11 +187,7 @@ def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int,
     with ray_workers(most=len(items)) as (count, each):
         data = import_ray().data
         texts = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            RayWorker,
-            fn_constructor_args=opening,
-            batch_size=1,
-            compute=data.ActorPoolStrategy(size=count),
-            **each,
+            RayWorker, fn_constructor_args=opening, batch_size=1, compute=data.ActorPoolStrategy(size=count), **each
         )
         for row in texts.iter_rows():
             yield row["start"], row["text"]

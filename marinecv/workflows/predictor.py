@@ -35,9 +35,8 @@ def chunk_predictor(
 
     def text_of(chunk: tuple[int, list[Path]]) -> str:
         start, files = chunk
-        return table_text(
-            predict_files(predict_batch, files, run, batch_size, root), header=not start, float_format="%.6f"
-        )
+        rows = predict_files(predict_batch, files, run, batch_size, root)
+        return table_text(rows, header=not start, float_format="%.6f")
 
     return text_of
 
@@ -83,14 +82,11 @@ def batch_predictor(
         if review and not rules:
             columns |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
         elif review:
-            is_out_of_distribution = np.zeros(len(pixels), bool)
+            far, confidence = np.zeros(len(pixels), bool), probabilities.max(axis=1)
             if by_distance:
-                is_out_of_distribution = distances(values["code"], fitted) > rules.distance
-            confidence = probabilities.max(axis=1)
-            columns |= {
-                "doubt": uncertainties(confidence, is_out_of_distribution),
-                "review": review_flags(confidence, is_out_of_distribution, rules.probability),
-            }
+                far = distances(values["code"], fitted) > rules.distance
+            columns["doubt"] = uncertainties(confidence, far)
+            columns["review"] = review_flags(confidence, far, rules.probability)
         return probabilities, columns
 
     return predict_batch

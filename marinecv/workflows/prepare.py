@@ -36,12 +36,8 @@ from marinecv.workflows.sources import Data, Source, check_weights_file, source_
 DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
 MIN_VALIDATION_FOR_CALIBRATION = 60  # validation images: a third of them is the minimum for prediction sets
-REPORT_PREFIX = re.compile(
-    "^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? "
-)  # start of a title, removed on other data
-PRETRAINED_TITLE_PART = (
-    ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # parts of a title that need weights
-)
+REPORT_PREFIX = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, removed on other data
+PRETRAINED_TITLE_PART = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # needs weights
 MIN_FILLED_FRACTION = 0.25  # fraction of the input that an image fills
 RECIPE_DATA_SETTINGS = ("attributes", "min_certainty", "pseudo_labels", "label_fraction", "synthetic")
 """Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
@@ -86,12 +82,12 @@ def plan_runs(
     recipes = with_logged_weights(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
+    parts = {"": (choice, catalog, {})}
     if folds:
         parts = {name: (*part, {}) for name, part in folded(choice, catalog, folds, seed).items()}
     elif seeds:
         parts = {f"seed{n}": (choice, catalog, {"training.seed": n}) for n in range(seed, seed + seeds)}
-    else:
-        parts = {"": (choice, catalog, {})}
+
     runs = {}
     for recipe in recipes:
         for size in sizes or [None]:
@@ -100,17 +96,10 @@ def plan_runs(
             if recipe.model.has_backbone:  # whose weights are settled
                 recipe_changes = {name: value for name, value in recipe_changes.items() if name != "model.weights"}
             for part, (data_choice, images, part_changes) in parts.items():
-                name = f"{base.name}-{part}" if part else base.name
-                runs[name] = (
-                    adapted_recipe(
-                        base, data_choice, {**recipe_changes, **part_changes}, count_images(images)["validation"]
-                    ),
-                    images,
-                )
-    class_names, recipes_by_run = (
-        class_names_of(catalog, manifest),
-        {name: recipe for name, (recipe, _) in runs.items()},
-    )
+                name, validation = f"{base.name}-{part}" if part else base.name, count_images(images)["validation"]
+                runs[name] = adapted_recipe(base, data_choice, {**recipe_changes, **part_changes}, validation), images
+    class_names = class_names_of(catalog, manifest)
+    recipes_by_run = {name: recipe for name, (recipe, _) in runs.items()}
     if may_cache and "training.cache_features" not in changes:
         recipes_by_run = with_feature_cache(recipes_by_run, catalog, class_names, log, trials)
     log_plan(recipes_by_run, catalog, class_names, log)
@@ -119,15 +108,11 @@ def plan_runs(
 
 def with_logged_weights(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
     """Return recipes with the weights that are available, and log which backbones have none."""
-    recipes_with_weights = [with_available_weights(recipe, changes) for recipe in recipes]
-    pairs = [
-        (now.model, before.model)
-        for now, before in zip(recipes_with_weights, recipes, strict=True)
-        if now is not before
-    ]
+    available = [with_available_weights(recipe, changes) for recipe in recipes]
+    pairs = [(now.model, before.model) for now, before in zip(available, recipes, strict=True) if now is not before]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
-    return recipes_with_weights
+    return available
 
 
 def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
@@ -158,15 +143,14 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Re
 
 def without_pretrained_weights(recipe: Recipe) -> Recipe:
     """Return a recipe that trains all layers of the network from random weights, on small images."""
+    training = replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0)
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
         title=f"{re.sub(PRETRAINED_TITLE_PART, '', recipe.title)} (no pretrained weights)",
         image=replace(recipe.image, height=96, width=96),
         model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
-        training=replace(
-            recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, cache_features=0
-        ),
+        training=replace(training, cache_features=0),
         published={},
         assumptions="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
     )
@@ -273,21 +257,17 @@ def adapted_recipe(recipe: Recipe, choice: DataConfig, changes: Changes, validat
     if is_other:
         title = REPORT_PREFIX.sub("", title)
         title = f"{title[:1].upper()}{title[1:]} (data: {data.name})"
-    shortened = replace(
+    may_differ = {name: getattr(training, name) for name in ("seed", "epochs", "cache_features", "cache_dtype")}
+    as_published = replace(
         recipe,
         data=replace(recipe.data, limit=data.limit, split_by=recipe.data.split_by or "published"),
         image=replace(recipe.image, height=min(image.height, recipe.image.height), width=image.width),
-        training=replace(
-            base_training,
-            **{name: getattr(training, name) for name in ("seed", "epochs", "cache_features", "cache_dtype")},
-        ),
+        training=replace(base_training, **may_differ),
     )
     adapted = replace(changed, data=data, image=image, training=training)
-    published = changed.published if adapted == shortened else {}  # of the report's own settings alone
-    report = "" if is_other else recipe.report
-    return replace(
-        adapted, title=title, report=report, published=published, shortened=", ".join(filter(None, reductions))
-    )
+    published = changed.published if adapted == as_published else {}
+    report, shortened = "" if is_other else recipe.report, ", ".join(filter(None, reductions))
+    return replace(adapted, title=title, report=report, published=published, shortened=shortened)
 
 
 def folded(choice: DataConfig, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:
@@ -302,13 +282,10 @@ def with_feature_cache(
 ) -> dict[str, Recipe]:
     """Return the recipes with a feature cache of the frozen layers where that saves time, and log why."""
     images, cached_recipes = count_images(catalog), {}
-
-    def frozen(recipe: Recipe) -> tuple:
-        return recipe.model, recipe.image, recipe.training.augmentation, recipe.training.seed
-
-    sharing = Counter(map(frozen, recipes.values()))
+    frozen = {name: (r.model, r.image, r.training.augmentation, r.training.seed) for name, r in recipes.items()}
+    sharing = Counter(frozen.values())
     for name, recipe in recipes.items():
-        views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen(recipe)])
+        views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen[name]])
         cached_recipes[name] = recipe.with_training(cache_features=views)
         if reason:
             log(f"  {name}: {reason}")
@@ -325,12 +302,9 @@ def log_plan(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     """Log images, recipes, settings that cannot act, and about how long the training takes."""
     usable_rows, unusable_rows = usable(catalog), catalog[~is_usable(catalog)]
     counts = ", ".join(f"{split} {n}" for split, n in usable_rows["split"].value_counts(sort=False).items())
-    first_unusable = "; ".join(f"{row.image_id}: {row.problem}" for row in unusable_rows.head(1).itertuples())
-    unusable = (
-        f"; {len(unusable_rows)} cannot be used, the first, {first_unusable} (the report names all)"
-        if first_unusable
-        else ""
-    )
+    unusable = f"; {len(unusable_rows)} cannot be used, the first, " if len(unusable_rows) else ""
+    for row in unusable_rows.head(1).itertuples():
+        unusable += f"{row.image_id}: {row.problem} (the report names all)"
     log(f"{len(usable_rows)} images ({counts}) of {len(class_names)} classes{unusable}")
     images = count_images(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0

@@ -42,19 +42,13 @@ def ray_workers(most: int) -> Iterator[tuple[int, dict[str, int]]]:
     ray = import_ray()
     address = os.environ.get("RAY_ADDRESS", "local")
     check_cluster_answers(address)
-    resources = {"num_cpus": os.cpu_count()} if address == "local" else {}
+    resources = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
     environment = {name: value for name, value in os.environ.items() if name.startswith(SHARED_ENVIRONMENT)}
     environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))  # else Ray would set it
     try:
         with keep_sigterm_handler(), console.silence():
-            ray.init(
-                address,
-                include_dashboard=False if resources else None,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                runtime_env={"env_vars": environment},
-                **resources,
-            )
+            logs = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+            ray.init(address, runtime_env={"env_vars": environment}, **logs, **resources)
     except (ray.exceptions.RayError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise OSError(f"Ray at {address} cannot be joined: {reason} Expected the same Ray and Python there.") from error

@@ -57,9 +57,8 @@ def write_results(experiment: Experiment, families: dict[str, dict[str, Recipe]]
             is_replaced = earlier_rows["recipe"].isin(lines["recipe"]) & is_same_kind
             parts.insert(0, earlier_rows[~is_replaced & (earlier_rows["ours"] != "")])
         present = {name for part in parts for name in part["recipe"]}
-        parts.append(
-            pd.DataFrame(rows_without_run([recipes[name] for name in recipes if name not in present]), columns=COLUMNS)
-        )
+        missing = rows_without_run([recipe for name, recipe in recipes.items() if name not in present])
+        parts.append(pd.DataFrame(missing, columns=COLUMNS))
         table = pd.concat([part.astype(object) for part in parts])  # whole numbers stay whole beside empty cells
         rank = table["recipe"].str.removesuffix("_untrained").map(order)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,8 +123,8 @@ def metric_row(recipe: Recipe, split: str, metric: str, figure: dict) -> dict:
     published, comparison = recipe.published.get(split, {}), "shortened run" if recipe.shortened else ""
     if not comparison and metric == "accuracy" and metric in published:  # the test is one of two accuracies
         comparison = compare_with_published(published[metric], published["n"], figure["value"], figure["n"])["verdict"]
-    ours = {"ours": figure["value"], "n": figure["n"], "low": figure["low"], "high": figure["high"]}
-    return {"published": published.get(metric, ""), **ours, "verdict": comparison}
+    ours = {name: figure[name] for name in ("n", "low", "high")}
+    return {"published": published.get(metric, ""), "ours": figure["value"], **ours, "verdict": comparison}
 
 
 def rows_without_run(recipes: list[Recipe]) -> list[dict]:
@@ -169,9 +168,8 @@ def write_curve(experiment: Experiment, log: Log) -> Path:
         curve[split] = curve_table(cells, split, groups=groups)
         if others:
             differences[split] = line_differences(cells, first, split, groups=groups)
-    goal = convert(
-        read_json(experiment.folder / CURVE).get("goal"), float | None, f"The goal of {experiment.folder / CURVE}"
-    )
+    path = experiment.folder / CURVE
+    goal = convert(read_json(path).get("goal"), float | None, f"The goal of {path}")
     needed = {
         line: estimate_sample_size(cells, counts[counts["recipe"] == line], line, goal)
         for line, part in cells.groupby("recipe", sort=False)
@@ -194,8 +192,8 @@ def curve_sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Ite
     """Yield what each line reaches with the most labels, and how many additional images its goal takes."""
     for line, part in table[table["metric"] == "accuracy"].groupby("recipe", sort=False):
         most = part.iloc[-1]
-        interval = f"({interval_text(most)}, n={most['n']})"
-        yield f"{line}: validation accuracy {most['value']:.3f} {interval} with {most['images']:.0f} labels"
+        accuracy = f"{most['value']:.3f} ({interval_text(most)}, n={most['n']})"
+        yield f"{line}: validation accuracy {accuracy} with {most['images']:.0f} labels"
     for line, laws in needed.items():
         law = laws.iloc[0]  # of all classes
         if law["note"]:
@@ -203,9 +201,8 @@ def curve_sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Ite
         elif not law["additional_images"]:
             yield f"{line}: the goal, an error of {law['goal']:.3f}, is reached"
         else:
-            bounds = f"{law['low']:,.0f} to {law['high']:,.0f} in all"
-            additional = f"about {law['additional_images']:,.0f} additional images ({bounds})"
-            yield f"{line}: an error of {law['goal']:.3f} takes {additional}"
+            number, bounds = f"{law['additional_images']:,.0f}", f"{law['low']:,.0f} to {law['high']:,.0f}"
+            yield f"{line}: an error of {law['goal']:.3f} takes about {number} additional images ({bounds} in all)"
         if name := next_class(laws):
             yield f"{line}: the class to photograph next is {name}"
 
@@ -225,10 +222,10 @@ def cell_tables(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.Da
 def curve_results(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of `results.csv` (a run, split and metric, and one of all seeds), and the published metrics."""
     parts, published = [], []
-    for name, labeled in dict.fromkeys((recipe.name, recipe.data.label_fraction) for recipe, _ in runs):
-        line_runs = [
-            (recipe, run) for recipe, run in runs if (recipe.name, recipe.data.label_fraction) == (name, labeled)
-        ]
+    by_line = {}
+    for recipe, run in runs:
+        by_line.setdefault((recipe.name, recipe.data.label_fraction), []).append((recipe, run))
+    for (name, labeled), line_runs in by_line.items():
         lines = pd.DataFrame(run_rows(line_runs, PUBLISHED_METRICS))
         both = pd.concat([lines.astype(object), seed_summary(lines, line_runs).astype(object)])
         parts.append(both.assign(label_fraction=labeled))

@@ -57,10 +57,8 @@ def resume(
         raise ValueError(f"{folder} has no use for {unknown[0]}=. Expected some of {', '.join(known)}, or none.")
     works = {Search: finish_search, LearningCurve: finish_curve, Reproduction: finish_reproduction}
     work = (works | {Experiment: finish_experiment, Run: finish})[type(unfinished)]
-    is_search, is_one_classifier = (
-        isinstance(unfinished, Search),
-        isinstance(unfinished, Run) and not unfinished.is_autoencoder,
-    )
+    is_search = isinstance(unfinished, Search)
+    is_one_classifier = isinstance(unfinished, Run) and not unfinished.is_autoencoder
     if not is_search and join_processes(distribute, folder, is_one_classifier).process:
         return Run(follow_process_0(folder, log).folder)
     log(device_sentence())  # not before: processes meet before anything is computed

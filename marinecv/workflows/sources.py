@@ -105,7 +105,6 @@ def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[P
             raise ValueError(f"There is no {path}. Expected an image file or a folder.")
         files += image_files(path, deep=True) if path.is_dir() else [path]
     if not files:
-        raise ValueError(
-            f"No image in {', '.join(map(str, paths))}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
-        )
+        expected = f"Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
+        raise ValueError(f"No image in {', '.join(map(str, paths))}. {expected}")
     return sorted(random.Random(seed).sample(files, limit)) if limit and limit < len(files) else files

@@ -1,8 +1,9 @@
 """Train, score, report and resume runs and folders of runs, on one device or several."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from marinecv.data.catalog import class_names_of, read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import usable
+from marinecv.evaluation import reconstruction
 from marinecv.evaluation.estimates import few_groups_note, has_interval, interval_text
 from marinecv.evaluation.folds import fold_metrics, fold_words
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
@@ -23,12 +25,6 @@ from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import attribute_scores, predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.pseudo_labels import pseudo_labels, with_pseudo_labels
-from marinecv.evaluation.reconstruction import (
-    reconstructed_pictures,
-    reconstruction_metrics,
-    reconstruction_table,
-    write_pictures,
-)
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
 from marinecv.files.atomic import write_json
 from marinecv.files.csv_tables import read_table, write_table
@@ -71,13 +67,7 @@ def start(
 
 
 def finish(
-    run: Run,
-    log: Log,
-    *,
-    track: str | None = None,
-    distribute: str | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    number: str = "",
+    run: Run, log: Log, *, track: str | None = None, distribute: str | None = None, callbacks=(), number: str = ""
 ) -> None:
     """Train, score and report a run, or what of that is not done yet; `number` begins the first logged line."""
     recipe = Recipe.of(run)
@@ -150,12 +140,9 @@ def add_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) ->
     data = replace(recipe.data, pseudo_labels=0.0)
     first = replace(recipe, title=f"{recipe.title}: on the labels alone", data=data)
     folder = run.path("teacher")
-    is_teacher_begun = is_begun(folder)
-    teacher = (
-        Run(folder)
-        if is_teacher_begun
-        else Run.create(folder, first.to_dict(), run.read("preprocessing.json"), run.catalog)
-    )
+    if not is_begun(folder):
+        Run.create(folder, first.to_dict(), run.read("preprocessing.json"), run.catalog)
+    teacher = Run(folder)
     if not teacher.finished:
         with resumable(folder):
             score(teacher, first, [], log)
@@ -178,24 +165,19 @@ def score_autoencoder(
 ) -> dict[str, dict]:
     """Write an autoencoder's reconstruction errors and some pictures; return the metrics of each split."""
     noise = {"salt": recipe.model.salt, "pepper": recipe.model.pepper, "seed": recipe.training.seed}
-    table = reconstruction_table(model, rows, recipe.image, pixels, **noise)
+    table = reconstruction.reconstruction_table(model, rows, recipe.image, pixels, **noise)
     write_table(run.path("reconstructions.csv"), table)
-    write_pictures(reconstructed_pictures(model, rows, recipe.image, pixels, **noise), run.path("restorations.npz"))
-    return reconstruction_metrics(table, groups=run.catalog.set_index("image_id")["group"])
+    pictures = reconstruction.reconstructed_pictures(model, rows, recipe.image, pixels, **noise)
+    reconstruction.write_pictures(pictures, run.path("restorations.npz"))
+    return reconstruction.reconstruction_metrics(table, groups=run.catalog.set_index("image_id")["group"])
 
 
 def finish_experiment(experiment: Experiment, log: Log, **how: Any) -> None:
     """Train the runs that are not finished, with the arguments of `finish`, then write table and page."""
-    train_unfinished(
-        experiment,
-        lambda run: run.finished and run.path("report.html").is_file(),
-        lambda run, number: finish(run, log, number=number, **how),
-    )
-    table, page, runs = (
-        experiment.write_table(),
-        write_experiment_report(experiment.folder),
-        experiment.finished_runs.values(),
-    )
+    work = partial(finish, log=log, **how)
+    train_unfinished(experiment, lambda run: run.finished and run.path("report.html").is_file(), work)
+    table, page = experiment.write_table(), write_experiment_report(experiment.folder)
+    runs = experiment.finished_runs.values()
     for name, metrics in fold_metrics(runs).items():
         log(f"{name}, {fold_words(runs)}: {main_metric_text(metrics)}")
     split = experiment.select_on
@@ -206,29 +188,22 @@ def finish_experiment(experiment: Experiment, log: Log, **how: Any) -> None:
     log(f"comparison: {link(page)}")
 
 
-def train_unfinished(experiment: Experiment, is_done: Callable[[Run], bool], work: Callable[[Run, str], None]) -> None:
+def train_unfinished(experiment: Experiment, is_done: Callable[[Run], bool], work: Callable) -> None:
     """Call `work` with each run of an experiment that is not done and its number, while its folder is locked."""
     for number, cell in enumerate(experiment.cells, start=1):
         if not is_done(run := Run(experiment.cell_folder(cell))):
             with resumable(run.folder):
-                work(run, f"[{number}/{len(experiment.cells)}] ")
+                work(run, number=f"[{number}/{len(experiment.cells)}] ")
 
 
 def main_metric_text(metrics: dict) -> str:
     """Return the main metric of a split with its interval and n."""
     name, digits = ("mean squared error", 4) if "mse" in metrics else ("accuracy", 3)
     metric = metrics.get("mse") or metrics["accuracy"]
-    groups_text = (
-        f"; {few_groups_note(metric)}"
-        if few_groups_note(metric)
-        else f" in {metric['groups']} groups"
-        if "groups" in metric
-        else ""
-    )
-    groups_text = groups_text if has_interval(metric) else ""
-    return (
-        f"{name} {metric['value']:.{digits}f}  ({interval_text(metric, f'.{digits}f')}, n={metric['n']}{groups_text})"
-    )
+    interval, note, groups = interval_text(metric, f".{digits}f"), few_groups_note(metric), ""
+    if has_interval(metric) and (note or "groups" in metric):
+        groups = f"; {note}" if note else f" in {metric['groups']} groups"
+    return f"{name} {metric['value']:.{digits}f}  ({interval}, n={metric['n']}{groups})"
 
 
 def join_processes(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> DeviceShard:

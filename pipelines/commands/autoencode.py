@@ -12,7 +12,8 @@ EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, *options.DATA, "--output-dir", *options.SUBSET, *options.LABELS)
     options.add(parser, "--recipe", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
-    options.add(parser, "--resume", "--epochs", "--batch-size", "--set", "--image-size", "--track")
+    options.add(parser, "--resume", "--epochs", "--batch-size", "--set", "--track")
+    options.add(parser, "--image-size", help="side of the input")
 
 
 def run(args: argparse.Namespace) -> int:

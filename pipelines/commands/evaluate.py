@@ -1,6 +1,4 @@
-"""Score a run on one of its splits: on all images, on those without a related image in train, and optionally in
-grouped folds; or on other images (--data, --data-dir).
-"""
+"""Score a run on a split or on other images, with and without images related to train, or in grouped folds."""
 
 import argparse
 

@@ -1,6 +1,4 @@
-"""Draw heatmaps of a run. Without IMAGES: correct and wrong predictions of each class and, for Grad-CAM, the fraction
-of heat inside the boxes of the animals.
-"""
+"""Draw heatmaps of IMAGES, or of correct and wrong predictions of a run with the fraction of heat inside the boxes."""
 
 import argparse
 from pathlib import Path

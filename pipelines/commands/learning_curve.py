@@ -1,6 +1,4 @@
-"""Train classifiers with several fractions of the labels and seeds: plot the learning curve, compare recipes and
-estimate the additional images that each class needs for a goal.
-"""
+"""Train classifiers with several fractions of the labels, and estimate the additional images that a goal needs."""
 
 import argparse
 
@@ -19,18 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(parser, "the experiment")
     options.add(parser, *options.SUBSET, *options.LABELS)
     options.add(parser, "--recipe", nargs="+", help=f"recipes (default on your images: a head); {names}")
-    flag(
-        "--label-fractions",
-        nargs="+",
-        type=options.positive_fraction,
-        metavar="FRACTION",
-        help=f"of train (default: {default})",
-    )
+    fraction = {"type": options.positive_fraction, "metavar": "FRACTION", "help": f"of train (default: {default})"}
+    flag("--label-fractions", nargs="+", **fraction)
     flag("--seeds", type=options.seeds, metavar="N", help="runs, each with other labeled images (default: 3)")
     flag("--encoder", type=options.run_folder, metavar="RUN", help="finished run of `autoencode` to start from")
     flag("--encoder-data", choices=ENCODER_DATA, help="images for training an encoder (default: train)")
     flag("--goal", type=options.open_fraction, metavar="ACCURACY", help="target (default: half the current error)")
-    options.add(parser, "--resume", metavar="STUDY", help="continue a stopped curve")
+    options.add(parser, "--resume", metavar="CURVE", help="continue a stopped curve")
     options.add(parser, "--epochs", help="at most N epochs (not for heads, if other networks are trained too)")
     options.add(parser, "--image-size", help="side of the input")
     options.add(parser, "--batch-size", "--set", "--track")

@@ -11,9 +11,8 @@ EXAMPLE = "predict runs/aquarium_four_conv-1 holiday_photos --output predictions
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "run")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
-    parser.add_argument(
-        "--output", type=Path, default=Path("predictions.csv"), metavar="CSV", help="(default: %(default)s)"
-    )
+    output = Path("predictions.csv")
+    parser.add_argument("--output", type=Path, default=output, metavar="CSV", help="(default: %(default)s)")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     parser.add_argument("--review", action="store_true", help="flag images that a person should review")
     options.add(parser, "--limit", help="N random images")

@@ -1,5 +1,4 @@
-"""List the recipes with their published metrics and ours; show one; `reproduce` reproduces a report over several
-seeds."""
+"""List the recipes with their published metrics and ours, show one, or reproduce a report over several seeds."""
 
 import argparse
 import csv
@@ -31,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     times.add_argument("--seeds", type=options.seeds, default=1, metavar="N", help="seeds 0 to N-1 (default: 1)")
     options.add(times, "--folds", help="K-fold cross-validation instead of seeds")
     reproduce.add_argument(
-        "--recipes", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipes by name"
+        "--recipes", nargs="+", metavar="WHAT", help="pretrain, finetune, autoencode, or recipe names"
     )
-    options.add(reproduce, "--resume", metavar="STUDY", help="continue a stopped experiment")
+    options.add(reproduce, "--resume", metavar="EXPERIMENT", help="continue a stopped experiment")
     reproduce.add_argument("--results-dir", type=Path, metavar="DIR", help="(default: results)")
     quick = f"shortened run: at most {QUICK['training.epochs']} epochs and {QUICK['data.limit']} images a split"
     reproduce.add_argument("--quick", action="store_true", help=quick)
