@@ -184,12 +184,12 @@ def measure_links(n: int, folder: Path) -> dict:
     start, worked = time.perf_counter(), time.process_time()
     loaded = load_thumbs(catalog)
     decoded = time.process_time() - worked
-    links = find_pairs(catalog, None, loaded, log=lambda line: None)
+    pairs = find_pairs(catalog, None, loaded, log=lambda line: None)
     return {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - worked, 2),
         "cpu_decoding": round(decoded, 2),
-        "pairs": len(links),
+        "pairs": len(pairs),
     }
 
 

@@ -176,7 +176,7 @@ def of_run(run: Path) -> dict:
 
 def of_audit(folder: Path) -> dict:
     """The pairs of related images, the counts of the findings and the scores of a thumbnail's nearest neighbor."""
-    pairs = pd.read_csv(folder / "links.csv")
+    pairs = pd.read_csv(folder / "pairs.csv")
     values = {
         " | ".join(sorted((pair.image_a, pair.image_b))): [
             KINDS[pair.kind],

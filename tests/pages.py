@@ -1,5 +1,6 @@
 """Runs and tables that pages are made of, and what every page must fulfill."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -19,6 +20,11 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.report.curve_figures import METRIC_LABELS as CURVE_METRICS
 from marinecv.report.html import by_split
 
+NAMES = ("<script>console.error('ran')</script>", "\"><img src=x onerror=console.error('ran')>")
+NAMES += ("' onmouseover='console.error(1)", "--><svg onload=console.error('ran')>", "=cmd|' /C calc'!A0", "+1", "-2+3")
+NAMES += ("@SUM(A1)", "two\nlines", "a\ttab", "\rreturn", "a,b;c", 'a "quote"', "pipe|d", "`tick`")
+NAMES += ("[x](javascript:alert(1))", "{{7*7}}{% raw %}", "%s%n%(x)s", "$\\frac", "$x^2$ &lt;b&gt; ]]>")
+NAMES += ("\u202egpj.exe", "long " * 40)
 EVIL = "<script>console.error('class')</script>"
 CLASSES = ("crab", "eel", EVIL)
 COUNTS = {"train": 24, "validation": 15, "test": 9}
@@ -108,3 +114,20 @@ def assert_self_contained(html):
     assert loads
     assert not [load for load in loads if not load.startswith(("#", "data:"))]
     assert "<script" not in html
+
+
+def assert_harmless(page, tmp_path):
+    """The page as written loads nothing, and a browser that opens it runs nothing and has nothing to complain of."""
+    written = page.read_text(encoding="utf-8")
+    assert_self_contained(written)
+    assert "<img src=x" not in written and "<svg onload" not in written
+    opened, complaints = open_in_browser(page, tmp_path)
+    assert not complaints
+    tags = [re.sub('"[^"]*"', "", tag) for tag in re.findall(r"<[a-z][^>]*>", opened)]
+    assert not [tag for tag in tags if tag.startswith("<script") or re.search(r"\son\w+\s*=", tag)]
+    return opened
+
+
+def shown(page):
+    """What a reader sees of a page, space as HTML has it."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())

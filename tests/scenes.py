@@ -80,7 +80,7 @@ def catalog_of_splits(splits: dict, groups: dict | None = None, problems: dict |
     return pd.DataFrame(rows, columns=CATALOG_COLUMNS)
 
 
-def links_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
+def pairs_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """Return pairs of related images (first, second, kind)."""
     return pd.DataFrame([(*row, 0.9, "hash") for row in rows], columns=PAIR_COLUMNS)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scenes import diving, links_of
+from scenes import diving, pairs_of
 
 from marinecv.audit import leakage_findings as leakage
 from marinecv.audit.findings import cases_table, findings_table, with_count
@@ -40,13 +40,13 @@ def named(findings):
 EVEN = catalog_of({("train", "eel"): 20, ("train", "ray"): 20, ("test", "eel"): 2, ("test", "ray"): 2})
 
 
-def related(catalog, links, votes=VOTES, leak=NO_LEAK, published=True):
-    crossing = leakage.pairs_across_splits(catalog, links, np.arange(len(catalog), dtype=float)[:, None])
-    return leakage.leakage_findings(catalog, links, crossing, votes, leak, published)
+def related(catalog, pairs, votes=VOTES, leak=NO_LEAK, published=True):
+    crossing = leakage.pairs_across_splits(catalog, pairs, np.arange(len(catalog), dtype=float)[:, None])
+    return leakage.leakage_findings(catalog, pairs, crossing, votes, leak, published)
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
-    assert related(EVEN, links_of()) == image_findings(EVEN, QUALITY) == label_findings(EVEN, NO_BOXES) == []
+    assert related(EVEN, pairs_of()) == image_findings(EVEN, QUALITY) == label_findings(EVEN, NO_BOXES) == []
     assert label_findings(catalog_of({("", "eel"): 20, ("", "ray"): 21}), NO_BOXES) == []
     assert findings_table([]).empty and list(cases_table([])) == ["finding", "image_id", "other", "note"]
 
@@ -60,40 +60,40 @@ def test_a_finding_in_one_line_has_name_count_and_fix():
 
 
 def test_copies_across_splits_are_serious_and_the_most_similar_first():
-    links = links_of(
+    pairs = pairs_of(
         *[(f"train/eel{n}", f"test/{name}", "near copy") for n, name in enumerate(["eel0", "eel1", "ray0"])],
         ("train/eel5", "train/eel6", "copy"),
         ("train/eel3", "test/eel1", "block"),
     )
-    links = links.assign(similarity=[0.85, 0.95, 1.0, 1.0, np.nan])
-    links.loc[2, "kind"] = "copy"
-    found = named(related(EVEN, links))
+    pairs = pairs.assign(similarity=[0.85, 0.95, 1.0, 1.0, np.nan])
+    pairs.loc[2, "kind"] = "copy"
+    found = named(related(EVEN, pairs))
     across, within = found["copies across splits"], found["copies within a split"]
     assert across.serious and not within.serious and (across.count, across.of) == (3, 4)
     assert across.cases["other"].tolist() == ["test/ray0", "test/eel1", "test/eel0"]
     assert across.cases["note"].tolist()[:2] == ["exact copy", "near-duplicate, similarity 0.95, method hash"]
     assert within.what == "1 pair of copies (1 exact, 0 near) in one split."
-    labels = named(related(EVEN, links_of(("train/eel0", "train/ray0", "near copy"))))["one picture under two labels"]
+    labels = named(related(EVEN, pairs_of(("train/eel0", "train/ray0", "near copy"))))["one picture under two labels"]
     assert labels.serious and found["one picture under two labels"].count == 1
 
 
 def test_a_pair_counts_once_and_copies_of_one_copy_are_copies_of_each_other():
     names = ["train/eel0", "train/eel1", "train/eel2"]
     pairs = [(names[0], names[1]), (names[1], names[2]), (names[0], names[2])]
-    near = links_of(*[(*pair, "near copy") for pair in pairs])
-    links = pd.concat([links_of(*[(*pair, "copy") for pair in pairs[:2]]), near], ignore_index=True)
-    [finding] = related(EVEN, links)
+    near = pairs_of(*[(*pair, "near copy") for pair in pairs])
+    pairs = pd.concat([pairs_of(*[(*pair, "copy") for pair in pairs[:2]]), near], ignore_index=True)
+    [finding] = related(EVEN, pairs)
     assert finding.what == "3 pairs of copies (3 exact, 0 near) in one split."
 
 
 def test_frames_are_counted_by_judged_images_and_those_that_differ_least_come_first():
-    links = links_of(
+    pairs = pairs_of(
         ("train/eel0", "test/eel0", "neighbor"),
         ("train/eel19", "test/eel0", "neighbor"),
         ("train/ray19", "test/eel1", "neighbor"),
         ("train/eel1", "train/eel2", "neighbor"),
     )
-    [finding] = related(EVEN, links)
+    [finding] = related(EVEN, pairs)
     assert finding.serious and (finding.count, finding.of) == (2, 4) and "2 of 4 test images" in finding.what
     assert finding.cases.to_numpy().tolist() == [
         ["test/eel1", "train/ray19", "2 of 255 gray levels apart"],
@@ -111,7 +111,7 @@ def votes_of(as_split, apart):
 
 
 def test_leakage_is_stated_in_points_of_a_score():
-    [finding] = related(EVEN, links_of(), votes_of(8, 4), LEAK)
+    [finding] = related(EVEN, pairs_of(), votes_of(8, 4), LEAK)
     assert finding.serious and (finding.count, finding.of, len(finding.cases)) == (4, 10, 4)
     for part in ("80.0% of the 10 test images", "40.0% of the same", "alone: 100%", "40 points", "(95% CI 10 to 70)"):
         assert part in finding.what
@@ -120,12 +120,12 @@ def test_leakage_is_stated_in_points_of_a_score():
 
 @pytest.mark.parametrize(("difference", "low"), [(0.4, -0.01), (0.04, 0.01), (np.nan, np.nan)])
 def test_leakage_by_chance_or_below_5_points_is_no_finding(difference, low):
-    assert related(EVEN, links_of(), votes_of(8, 4), NO_LEAK | {"difference": difference, "low": low}) == []
+    assert related(EVEN, pairs_of(), votes_of(8, 4), NO_LEAK | {"difference": difference, "low": low}) == []
 
 
 def test_a_random_split_of_the_audit_is_no_fault_of_the_data():
-    links = links_of(("train/eel0", "test/eel0", "neighbor"), ("train/eel1", "test/eel1", "copy"))
-    found = related(EVEN, links, votes_of(8, 4), LEAK, published=False)
+    pairs = pairs_of(("train/eel0", "test/eel0", "neighbor"), ("train/eel1", "test/eel1", "copy"))
+    found = related(EVEN, pairs, votes_of(8, 4), LEAK, published=False)
     assert len(found) == 3 and not any(finding.serious for finding in found)
     assert all(finding.what.startswith("Under a random split, ") for finding in found)
     assert all(", if split at random: " in finding.line for finding in found)

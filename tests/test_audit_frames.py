@@ -192,9 +192,9 @@ def test_the_groups_of_a_month_are_its_dives(tmp_path, name):
         picture = draw_scene(10 * day + hour, 1000 * day + 10 * hour + n)
         paths.append(save(picture, tmp_path / f"{stem_of(name, day, hour, 4 * n)}.jpg"))
     catalog = catalog_of_files(paths)
-    links = find_pairs(catalog)
-    groups = group_catalog(catalog, links)["group"]
-    assert set(links["method"]) == {"time"} and groups.value_counts().tolist() == [6] * 6
+    pairs = find_pairs(catalog)
+    groups = group_catalog(catalog, pairs)["group"]
+    assert set(pairs["method"]) == {"time"} and groups.value_counts().tolist() == [6] * 6
     assert groups.tolist() == [group for group in groups.unique() for _ in range(6)]
 
 
@@ -230,9 +230,9 @@ def test_versions_of_photographs_are_grouped_and_their_numbers_are_no_frames(tmp
     versions = product(enumerate(scenes), enumerate(turns))
     paths = [save(turn(scene), tmp_path / exported(f"images-{n}", v)) for (n, scene), (v, turn) in versions]
     catalog = catalog_of_files(paths)
-    links = find_pairs(catalog)
-    assert set(links["kind"]) == {"near copy"} and "name" in set(links["method"])
-    groups = group_catalog(catalog, links)["group"].to_numpy().reshape(-1, 3)
+    pairs = find_pairs(catalog)
+    assert set(pairs["kind"]) == {"near copy"} and "name" in set(pairs["method"])
+    groups = group_catalog(catalog, pairs)["group"].to_numpy().reshape(-1, 3)
     assert sum(len(set(three)) == 1 for three in groups) >= 23 and len({tuple(three) for three in groups}) >= 23
 
 

@@ -20,17 +20,17 @@ def thumbs_of(pictures):
     return np.stack([picture.convert("RGB").resize((128, 128), Image.Resampling.BOX) for picture in pictures])
 
 
-def pairs_of(links):
-    return set(zip(links["image_a"], links["image_b"], strict=True))
+def pairs_of(pairs):
+    return set(zip(pairs["image_a"], pairs["image_b"], strict=True))
 
 
 def test_files_of_the_same_bytes_are_chained_and_others_of_their_size_are_not(tmp_path):
     contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"six", "e": b"one", "f": b"longer"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    links = exact_copies(pd.DataFrame({"path": [str(tmp_path / name) for name in contents]}))
-    assert list(links) == PAIR_COLUMNS and pairs_of(links) == {(0, 2), (2, 4)}
-    assert links[["kind", "method", "similarity"]].drop_duplicates().to_numpy().tolist() == [["copy", "content", 1]]
+    pairs = exact_copies(pd.DataFrame({"path": [str(tmp_path / name) for name in contents]}))
+    assert list(pairs) == PAIR_COLUMNS and pairs_of(pairs) == {(0, 2), (2, 4)}
+    assert pairs[["kind", "method", "similarity"]].drop_duplicates().to_numpy().tolist() == [["copy", "content", 1]]
     assert exact_copies(pd.DataFrame({"path": [str(tmp_path / name) for name in "bd"]})).empty
 
 
@@ -41,10 +41,10 @@ def scenes():
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_nearly_all_copies_of_each_kind_are_found_and_nothing_else(scenes, change):
-    links = find_near_duplicates(thumbs_of([*scenes, *map(CHANGES[change], scenes)]))
-    right, found = {(number, PLACES + number) for number in range(PLACES)}, pairs_of(links)
+    pairs = find_near_duplicates(thumbs_of([*scenes, *map(CHANGES[change], scenes)]))
+    right, found = {(number, PLACES + number) for number in range(PLACES)}, pairs_of(pairs)
     assert len(found & right) >= 0.95 * len(right) and len(found & right) >= 0.97 * len(found)
-    assert (links["similarity"] > MIN_SIMILARITY).all() and set(links["method"]) <= {"hash", "colors"}
+    assert (pairs["similarity"] > MIN_SIMILARITY).all() and set(pairs["method"]) <= {"hash", "colors"}
 
 
 def test_other_frames_of_one_place_and_pictures_of_one_gray_are_no_copies():
@@ -57,9 +57,9 @@ def test_embeddings_find_what_hashes_and_colors_do_not(scenes):
     bright_crops = [CHANGES["cropped"](scene).point(lambda x: min(255, x * 1.6)) for scene in scenes]
     embeddings = np.random.default_rng(0).normal(size=(PLACES, 16)).astype(np.float32)
     thumbs = thumbs_of([*scenes, *bright_crops])
-    without, links = (find_near_duplicates(thumbs, each) for each in (None, np.tile(embeddings, (2, 1))))
-    assert pairs_of(without) < pairs_of(links)
-    assert set(links["method"]) - {"hash", "colors"} == {"embedding"}
+    without, pairs = (find_near_duplicates(thumbs, each) for each in (None, np.tile(embeddings, (2, 1))))
+    assert pairs_of(without) < pairs_of(pairs)
+    assert set(pairs["method"]) - {"hash", "colors"} == {"embedding"}
 
 
 def test_embeddings_are_computed_only_if_weights_are_cached(monkeypatch, tmp_path):

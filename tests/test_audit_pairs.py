@@ -25,16 +25,16 @@ def images(tmp_path):
     return catalog_of_files(paths)
 
 
-def kinds_of(links):
-    return {(row.image_a, row.image_b): row.kind for row in links.itertuples(index=False)}
+def kinds_of(pairs):
+    return {(row.image_a, row.image_b): row.kind for row in pairs.itertuples(index=False)}
 
 
 def test_copies_are_paired_by_their_ids_and_a_broken_file_has_no_pair(images):
-    links = find_pairs(images)
-    assert list(links) == PAIR_COLUMNS
+    pairs = find_pairs(images)
+    assert list(pairs) == PAIR_COLUMNS
     near = {(name, "c.jpg"): "near copy" for name in ("a.jpg", "b.jpg")}
-    assert kinds_of(links) == {("a.jpg", "b.jpg"): "copy"} | near
-    assert links["similarity"].between(0.8, 1.001).all()
+    assert kinds_of(pairs) == {("a.jpg", "b.jpg"): "copy"} | near
+    assert pairs["similarity"].between(0.8, 1.001).all()
     assert find_pairs(images.assign(problem="broken")).empty and find_pairs(images.head(1)).empty
 
 
@@ -54,9 +54,9 @@ def test_the_cached_pairs_need_no_decoding_and_another_file_label_or_way_does(im
 
 def test_frames_are_paired_with_their_neighbors_and_along_their_block(tmp_path):
     paths = [save(draw_scene(n // 5, 100 + n), tmp_path / "video" / f"dive_{40 + n:04d}.jpg") for n in range(40)]
-    links = find_pairs(catalog_of_files(paths))
-    assert links["kind"].value_counts().to_dict() == {"neighbor": 39, "block": 9 + 29}  # to 0049, and to 0079
-    assert (links["method"] == "number").all() and links["similarity"].isna().all()
+    pairs = find_pairs(catalog_of_files(paths))
+    assert pairs["kind"].value_counts().to_dict() == {"neighbor": 39, "block": 9 + 29}  # to 0049, and to 0079
+    assert (pairs["method"] == "number").all() and pairs["similarity"].isna().all()
     assert find_pairs(catalog_of_files(paths), "none").empty
 
 
@@ -72,5 +72,5 @@ def test_pictures_of_one_color_and_a_mirrored_version_have_one_kind_of_pair(tmp_
     scene = draw_scene(500, 700)
     turned = (scene, scene.transpose(Image.Transpose.ROTATE_90), scene.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
     paths = [save(picture, tmp_path / f"reef_jpg.rf.{n:032x}.jpg") for n, picture in enumerate(turned)]
-    links = find_pairs(catalog_of_files(paths))
-    assert len(links) == 3 and set(kinds_of(links).values()) == {"near copy"}
+    pairs = find_pairs(catalog_of_files(paths))
+    assert len(pairs) == 3 and set(kinds_of(pairs).values()) == {"near copy"}

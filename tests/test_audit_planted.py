@@ -190,7 +190,7 @@ def test_the_page_opens_in_a_browser_and_shows_findings_and_pairs(planted, tmp_p
     assert str(folder.parent) not in opened
     assert opened.count("<img") == opened.count('alt="') and 'alt=""' not in opened
     names = {path.stem for path in folder.glob("*.csv")}
-    assert {"links", "crossing", "quality", "findings", "cases", "leak", "votes", "label_flips"} <= names
+    assert {"pairs", "crossing", "quality", "findings", "cases", "leak", "votes", "label_flips"} <= names
 
 
 def test_a_clean_set_has_no_finding_and_passes_strict(tmp_path, capsys):

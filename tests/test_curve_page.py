@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from pages import FRACTIONS, TOO_WIDE, assert_self_contained, make_needed
+from pages import FRACTIONS, NAMES, TOO_WIDE, assert_harmless, assert_self_contained, make_needed, shown
 from pages import make_table_of_curve as make_table
-from test_escaping import NAMES, assert_harmless, shown
 
 from marinecv.report.curve_figures import law_figure, learning_curves, percent
 from marinecv.report.curve_page import write_curve_report

@@ -105,9 +105,9 @@ def test_a_limit_below_the_number_of_classes_keeps_the_same_classes_in_every_spl
 def test_class_folders_of_links_leave_the_originals(tank, tmp_path):
     catalog = read_catalog(tank)
     folder = materialize(catalog, tmp_path / "by class")
-    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
+    pairs = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
     expected = catalog["split"] + "/" + catalog["class_name"] + "/" + catalog["image_id"].str.split("/").str[1]
-    assert links == sorted(expected) and all(Path(path).is_file() for path in catalog["path"])
+    assert pairs == sorted(expected) and all(Path(path).is_file() for path in catalog["path"])
     again = read_catalog(manifest_of_folder(folder))
     assert again["class_name"].value_counts().to_dict() == catalog["class_name"].value_counts().to_dict()
     with pytest.raises(ValueError, match="is not empty"):

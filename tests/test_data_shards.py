@@ -97,8 +97,8 @@ def test_a_record_is_opened_by_its_path_wherever_a_file_is(tank, tmp_path):
         assert image.size == (64, 48)
     assert open_rgb(new).tobytes() == open_rgb(old).tobytes()
     pd.testing.assert_frame_equal(exact_copies(after), exact_copies(before))
-    links = [find_pairs(catalog, log=lambda line: None) for catalog in (before, after)]
-    pd.testing.assert_frame_equal(*links)
+    pairs = [find_pairs(catalog, log=lambda line: None) for catalog in (before, after)]
+    pd.testing.assert_frame_equal(*pairs)
     files = materialize(after, tmp_path / "links").rglob("*.jpg")
     assert {file.read_bytes() for file in files} == {Path(path).read_bytes() for path in before["path"]}
 

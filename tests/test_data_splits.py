@@ -5,7 +5,7 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 import pytest
-from scenes import catalog_of_classes, catalog_of_splits, links_of
+from scenes import catalog_of_classes, catalog_of_splits, pairs_of
 
 from marinecv.choices import SPLITS
 from marinecv.data.groups import group_catalog, leave_out_duplicates, related_in_train
@@ -231,9 +231,9 @@ def camera_tree(shared=0, **cameras):
     ],
 )
 def test_sub_folders_are_split_at_the_first_depth_that_leaves_groups_on_each_side(tree, depth, groups):
-    for links in (None, links_of()):
+    for pairs in (None, pairs_of()):
         said = []
-        split = split_catalog(tree, "grouped", links=links, log=said.append)
+        split = split_catalog(tree, "grouped", pairs=pairs, log=said.append)
         assert_groups_are_whole(split)
         assert split["group"].nunique() == groups and (split["group"].str.count("/") == depth - 1).all()
         assert (split.groupby(["split", "class_name"]).size().unstack(fill_value=0) > 0).all(axis=None)
@@ -242,16 +242,16 @@ def test_sub_folders_are_split_at_the_first_depth_that_leaves_groups_on_each_sid
 
 def test_a_class_of_one_camera_without_days_stays_in_train():
     tree = camera_tree(cat=6, dog=1)
-    split = split_catalog(tree.assign(group=tree["group"].str.split("/").str[0]), "grouped", links=links_of())
+    split = split_catalog(tree.assign(group=tree["group"].str.split("/").str[0]), "grouped", pairs=pairs_of())
     assert set(split[split["class_name"] == "dog"]["split"]) == {"train"} and split["split"].nunique() == 3
 
 
 @pytest.mark.parametrize("by_class", [False, True])
 def test_where_no_depth_leaves_every_class_in_train_related_images_are_split(by_class):
     catalog, said = catalog_of_classes(eel=12, ray=12, crab=12), []
-    links = links_of(("000.jpg", "001.jpg", "copy"), ("000.jpg", "012.jpg", "near copy"))
+    pairs = pairs_of(("000.jpg", "001.jpg", "copy"), ("000.jpg", "012.jpg", "near copy"))
     catalog = catalog.assign(group=catalog["class_name"] if by_class else "")
-    split = split_catalog(catalog, "grouped", links=links, log=said.append).set_index("image_id")
+    split = split_catalog(catalog, "grouped", pairs=pairs, log=said.append).set_index("image_id")
     assert (split["problem"] == "").all() and split.groupby("split")["class_name"].nunique().tolist() == [3, 3, 3]
     assert split.loc[["000.jpg", "001.jpg", "012.jpg"], "split"].nunique() == 1
     assert said[0].startswith("split in 34 groups of 36 images by related images")
@@ -260,12 +260,12 @@ def test_where_no_depth_leaves_every_class_in_train_related_images_are_split(by_
 
 def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows():
     tree, said = camera_tree(cat=6, dog=6), []
-    before = split_catalog(tree, "grouped", links=links_of()).set_index("image_id")["split"]
+    before = split_catalog(tree, "grouped", pairs=pairs_of()).set_index("image_id")["split"]
     train, validation, test = (before.index[before == split] for split in ("train", "validation", "test"))
     crossing = [(train[0], test[0], "copy"), (validation[1], train[1], "near copy")]
     harmless = [(train[2], train[3], "copy"), (train[4], test[1], "block"), (validation[2], test[2], "copy")]
-    links = links_of(*crossing, *harmless, (train[5], test[3], "neighbor"))
-    split = split_catalog(tree, "grouped", links=links, log=said.append)
+    pairs = pairs_of(*crossing, *harmless, (train[5], test[3], "neighbor"))
+    split = split_catalog(tree, "grouped", pairs=pairs, log=said.append)
     assert "left out of train: 2 near-duplicates" in said[1]
     rows = split.set_index("image_id")
     out = rows.loc[[train[0], train[1]]]
@@ -273,20 +273,20 @@ def test_near_duplicates_in_other_groups_leave_train_and_no_group_grows():
     assert list(out["split"]) == ["", ""] and list(out["problem"]) == reasons
     others = rows.drop(out.index)
     assert (others["problem"] == "").all() and others["split"].equals(before.drop(out.index).loc[others.index])
-    again = split_catalog(tree, save_split(split, "tree-grouped"), links=links).set_index("image_id")
+    again = split_catalog(tree, save_split(split, "tree-grouped"), pairs=pairs).set_index("image_id")
     assert again["split"].to_dict() == rows["split"].to_dict()
     folds = kfold(split, 4, by="grouped")
     validation = pd.concat(fold[fold["split"] == "validation"] for fold in folds)
     assert sorted(validation["image_id"]) == sorted(tree["image_id"])  # folds use images again that the split left out
     for fold in folds:
-        assert related_in_train(leave_out_duplicates(fold, links), links[links["kind"] != "neighbor"]).empty
+        assert related_in_train(leave_out_duplicates(fold, pairs), pairs[pairs["kind"] != "neighbor"]).empty
 
 
 def test_a_depth_at_which_duplicates_leave_a_class_out_of_train_is_not_used():
     tree, said = camera_tree(cat=0, dog=0, shared=2), []
     cats = tree[tree["class_name"] == "cat"]["image_id"]
-    links = links_of(*((first, second, "near copy") for first in cats for second in cats if first < second))
-    split = split_catalog(tree, "grouped", links=links, log=said.append)
+    pairs = pairs_of(*((first, second, "near copy") for first in cats for second in cats if first < second))
+    split = split_catalog(tree, "grouped", pairs=pairs, log=said.append)
     assert set(split[split["class_name"] == "cat"]["split"]) == {"train"} and (split["problem"] == "").all()
     assert "no depth of sub-folders leaves every class in train" in said[0]
 
@@ -337,41 +337,41 @@ def test_folds_that_cannot_be_made_are_refused(options, message):
         kfold(catalog_of_classes(groups=2, eel=9), **options)
 
 
-def groups_of(catalog, links):
-    grouped = group_catalog(catalog, links)
-    assert group_catalog(grouped, links).equals(grouped)
+def groups_of(catalog, pairs):
+    grouped = group_catalog(catalog, pairs)
+    assert group_catalog(grouped, pairs).equals(grouped)
     return dict(zip(grouped["image_id"], grouped["group"], strict=True))
 
 
 def test_copies_near_copies_and_blocks_are_followed_and_neighbors_are_not():
-    links = links_of(("b", "c", "copy"), ("c", "d", "near copy"), ("d", "a", "block"), ("d", "e", "neighbor"))
+    pairs = pairs_of(("b", "c", "copy"), ("c", "d", "near copy"), ("d", "a", "block"), ("d", "e", "neighbor"))
     catalog = catalog_of_splits(dict.fromkeys("abcde", ""))
-    assert groups_of(catalog, links) == {**dict.fromkeys("abcd", "a"), "e": "e"}  # named after the first image
+    assert groups_of(catalog, pairs) == {**dict.fromkeys("abcd", "a"), "e": "e"}  # named after the first image
 
 
 def test_images_with_a_group_keep_it_whatever_pairs_cross_it():
     catalog = catalog_of_splits(dict.fromkeys("abcdef", ""), groups=dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2"))
-    links = links_of(("b", "c", "near copy"), ("e", "f", "copy"), ("a", "f", "copy"))
-    assert groups_of(catalog, links) == dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2", e="e", f="e")
+    pairs = pairs_of(("b", "c", "near copy"), ("e", "f", "copy"), ("a", "f", "copy"))
+    assert groups_of(catalog, pairs) == dict(a="cam 1", b="cam 1", c="cam 2", d="cam 2", e="e", f="e")
 
 
 def test_unusable_images_get_no_group_and_link_nothing():
     catalog = catalog_of_splits(dict.fromkeys("abc", ""), problems={"b": "cannot be read"})
-    links = links_of(("a", "b", "copy"), ("b", "c", "copy"), ("a", "elsewhere", "copy"))
-    assert groups_of(catalog, links) == {"a": "a", "b": "", "c": "c"}
-    assert groups_of(catalog[1:2], links_of()) == {"b": ""}
+    pairs = pairs_of(("a", "b", "copy"), ("b", "c", "copy"), ("a", "elsewhere", "copy"))
+    assert groups_of(catalog, pairs) == {"a": "a", "b": "", "c": "c"}
+    assert groups_of(catalog[1:2], pairs_of()) == {"b": ""}
 
 
 def test_images_related_to_a_train_image_are_listed_whichever_comes_first_copies_on_top():
     catalog = catalog_of_splits(dict(a="train", b="test", c="validation", d="train", e="test"))
-    links = links_of(("a", "b", "neighbor"), ("c", "d", "copy"), ("a", "d", "copy"), ("b", "e", "near copy"))
+    pairs = pairs_of(("a", "b", "neighbor"), ("c", "d", "copy"), ("a", "d", "copy"), ("b", "e", "near copy"))
     expected = [["c", "validation", "d", "copy", 0.9], ["b", "test", "a", "neighbor", 0.9]]
-    assert related_in_train(catalog, links).to_numpy().tolist() == expected
+    assert related_in_train(catalog, pairs).to_numpy().tolist() == expected
 
 
 def test_blocks_and_unusable_images_are_no_leakage():
     catalog = catalog_of_splits(dict(a="train", b="test", c="test"), problems={"c": "broken"})
-    pairs = related_in_train(catalog, links_of(("a", "b", "block"), ("a", "c", "copy")))
+    pairs = related_in_train(catalog, pairs_of(("a", "b", "block"), ("a", "c", "copy")))
     assert pairs.empty and list(pairs) == ["image_id", "split", "related_image", "kind", "similarity"]
 
 

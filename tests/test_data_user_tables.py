@@ -59,9 +59,9 @@ def ours(tmp_path_factory):
     chances = rng.dirichlet([1, 1, 1], len(good))
     predictions = mcv.make_table(good["image_id"], good["split"], good["class_name"], chances, NAMES)
     predictions.loc[[3, 20], "true_class"] = ""
-    links = [("000.png", "013.png", "near copy", 0.9, "hash"), ("020.png", "021.png", "copy", 1.0, "content")]
-    links = pd.DataFrame(links, columns=["image_a", "image_b", "kind", "similarity", "method"])
-    return dict(catalog=catalog, boxes=mcv.read_boxes(boxes), predictions=predictions, links=links)
+    pairs = [("000.png", "013.png", "near copy", 0.9, "hash"), ("020.png", "021.png", "copy", 1.0, "content")]
+    pairs = pd.DataFrame(pairs, columns=["image_a", "image_b", "kind", "similarity", "method"])
+    return dict(catalog=catalog, boxes=mcv.read_boxes(boxes), predictions=predictions, pairs=pairs)
 
 
 FORMS = {
@@ -110,10 +110,10 @@ def neighbors(t):
 
 
 def leakage(t):
-    rows = group_catalog(t.catalog, t.links)
+    rows = group_catalog(t.catalog, t.pairs)
     votes = nearest_neighbor_baseline(t.form(usable(rows)), embeddings_of(t))
     scores = leakage_index(t.form(votes))
-    leakage = leakage_scores(t.predictions, rows.set_index("image_id")["group"], related_in_train(rows, t.links))
+    leakage = leakage_scores(t.predictions, rows.set_index("image_id")["group"], related_in_train(rows, t.pairs))
     return votes, scores, leakage
 
 
@@ -121,7 +121,7 @@ def audit(t):
     catalog, tables, sentence = audit_images(t.catalog, t.boxes)
     leak = leakage_index(tables["votes"])
     tables = {name: t.form(table) for name, table in tables.items()}
-    return catalog, tables["links"], sentence, len(list_findings(t.form(catalog), t.boxes, tables, leak))
+    return catalog, tables["pairs"], sentence, len(list_findings(t.form(catalog), t.boxes, tables, leak))
 
 
 def run(t):
@@ -139,14 +139,14 @@ FUNCTIONS = {
     "limit_catalog": lambda t: limit_catalog(t.catalog, 4, 0),
     "split_catalog random": lambda t: mcv.split_catalog(t.catalog, "random", log=silent),
     "split_catalog stratified": lambda t: mcv.split_catalog(t.catalog, "stratified", log=silent),
-    "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", links=t.links, log=silent),
+    "split_catalog grouped": lambda t: mcv.split_catalog(t.catalog, "grouped", pairs=t.pairs, log=silent),
     "write_split, read_split": splits_of_file,
     "kfold": lambda t: kfold(t.catalog, 3),
-    "group_catalog": lambda t: group_catalog(t.catalog, t.links),
-    "related_in_train": lambda t: related_in_train(t.catalog, t.links),
+    "group_catalog": lambda t: group_catalog(t.catalog, t.pairs),
+    "related_in_train": lambda t: related_in_train(t.catalog, t.pairs),
     "calibration_mask": lambda t: calibration_mask(t.catalog, 0.5).to_numpy(),
     "find_pairs": lambda t: find_pairs(t.catalog, log=silent),
-    "materialize": lambda t: sorted(p.name for p in materialize(t.catalog, t.folder / "links").rglob("*")),
+    "materialize": lambda t: sorted(p.name for p in materialize(t.catalog, t.folder / "pairs").rglob("*")),
     "dominant_class": lambda t: mcv.dominant_class(t.boxes),
     "read_boxes": lambda t: mcv.read_boxes(t.boxes, sizes=t.catalog),
     "synthesize": lambda t: synthesize(t.catalog, t.boxes, t.folder / "made").drop(columns="path"),
@@ -216,7 +216,7 @@ def test_missing_text_is_empty_and_names_that_a_csv_made_numbers_are_text_again(
 
 
 def test_what_is_no_table_is_refused(ours):
-    catalog, predictions, links = ours["catalog"], ours["predictions"], ours["links"]
+    catalog, predictions, pairs = ours["catalog"], ours["predictions"], ours["pairs"]
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.Flatten(), keras.layers.Dense(3)])
     for call, message in (
         (lambda: mcv.predict_table(model, catalog.drop(columns="path"), SPEC, NAMES), "catalog lacks.* 'path'"),
@@ -224,7 +224,7 @@ def test_what_is_no_table_is_refused(ours):
         (lambda: limit_catalog(catalog.drop(columns="image_id"), 3, 0), "catalog lacks.* 'image_id'"),
         (lambda: describe_data_set(catalog.drop(columns=["width"]), ours["boxes"]), "lacks .* 'width'"),
         (lambda: usable(pd.concat([catalog, catalog], axis=1)), "'image_id' twice"),
-        (lambda: group_catalog(catalog, links[["image_a"]]), "lacks.* 'image_b', 'kind'"),
+        (lambda: group_catalog(catalog, pairs[["image_a"]]), "lacks.* 'image_b', 'kind'"),
         (lambda: mcv.confusion(catalog), "no predictions table"),
         (lambda: mcv.confusion(predictions.head(0)), "no row"),
         (lambda: mcv.confusion(predictions.assign(true_class="")), "None of the 23 rows has a true class"),

@@ -1,6 +1,5 @@
 """Whatever files and classes are called, pages, figures, CSV and Markdown show the name and do nothing else."""
 
-import html
 import re
 import shutil
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from pages import assert_self_contained, open_in_browser
+from pages import NAMES, assert_harmless, shown
 from scenes import FORMULA, as_a_spreadsheet_reads
 
 from marinecv.audit.findings import Finding, make_cases
@@ -26,11 +25,6 @@ from marinecv.report.html import by_split
 from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.report.style import short_name
 
-NAMES = ("<script>console.error('ran')</script>", "\"><img src=x onerror=console.error('ran')>")
-NAMES += ("' onmouseover='console.error(1)", "--><svg onload=console.error('ran')>", "=cmd|' /C calc'!A0", "+1", "-2+3")
-NAMES += ("@SUM(A1)", "two\nlines", "a\ttab", "\rreturn", "a,b;c", 'a "quote"', "pipe|d", "`tick`")
-NAMES += ("[x](javascript:alert(1))", "{{7*7}}{% raw %}", "%s%n%(x)s", "$\\frac", "$x^2$ &lt;b&gt; ]]>")
-NAMES += ("\u202egpj.exe", "long " * 40)
 COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
 
 
@@ -56,23 +50,6 @@ def run_folder(tmp_path_factory):
     write_json(folder / "environment.json", {"command": f"run.py {NAMES[0]}", "platform": NAMES[1]})
     write_json(folder / "recipe.json", {"name": "odd", "title": NAMES[0], "data": {"name": NAMES[1]}})
     return folder
-
-
-def assert_harmless(page, tmp_path):
-    """The page as written loads nothing, and a browser that opens it runs nothing and has nothing to complain of."""
-    written = page.read_text(encoding="utf-8")
-    assert_self_contained(written)
-    assert "<img src=x" not in written and "<svg onload" not in written
-    opened, complaints = open_in_browser(page, tmp_path)
-    assert not complaints
-    tags = [re.sub('"[^"]*"', "", tag) for tag in re.findall(r"<[a-z][^>]*>", opened)]
-    assert not [tag for tag in tags if tag.startswith("<script") or re.search(r"\son\w+\s*=", tag)]
-    return opened
-
-
-def shown(page):
-    """What a reader sees of a page, space as HTML has it."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 def test_the_page_of_a_run_shows_every_name_and_runs_none(run_folder, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scenes import catalog_of_splits as catalog_of
-from scenes import diving, links_of
+from scenes import diving, pairs_of
 
 from marinecv.audit.leakage_findings import AS_SPLIT, RELATED_APART, nearest_neighbor_baseline
 from marinecv.data.groups import related_in_train
@@ -24,9 +24,9 @@ def predictions_of(splits, right):
 FOLDS = predictions_of(dict.fromkeys("abcde", "validation"), "abc")
 
 
-def scores_of(*links, folds=None, labels=("ray",) * 5):
+def scores_of(*pairs, folds=None, labels=("ray",) * 5):
     predictions = predictions_of(SPLITS, "be").assign(true_class=labels)
-    return leakage.leakage_scores(predictions, ALONE, related_in_train(catalog_of(SPLITS), links_of(*links)), folds)
+    return leakage.leakage_scores(predictions, ALONE, related_in_train(catalog_of(SPLITS), pairs_of(*pairs)), folds)
 
 
 def accuracies(table):

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from pages import assert_self_contained, make_run
+from pages import NAMES, assert_harmless, assert_self_contained, make_run, shown
 from PIL import Image
-from test_escaping import NAMES, assert_harmless, shown
 
 from marinecv.explain.localization import MEASURES, save_localization
 from marinecv.inputs.spec import ImageSpec

@@ -344,7 +344,7 @@ def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_
     tank = tmp_path / "tank"
     image = put(tank / "crab" / "a.jpg", KINDS["PNG"])
     put(tmp_path / "elsewhere" / "b.jpg", KINDS["PNG"])
-    links = {
+    pairs = {
         "eel": tmp_path / "elsewhere",  # a class folder that is a link is read
         "crab/good.jpg": image,
         "crab/gone.jpg": tmp_path / "gone.jpg",
@@ -356,7 +356,7 @@ def test_links_that_loop_or_lead_nowhere_are_rows_and_links_to_images_serve(tmp_
         "a": tank / "b",
         "b": tank / "a",
     }
-    for name, target in links.items():
+    for name, target in pairs.items():
         (tank / name).symlink_to(target)
     pixels, reasons = loaded(tank)
     assert list(pixels) == ["crab/a.jpg", "crab/good.jpg", "eel/b.jpg"]

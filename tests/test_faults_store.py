@@ -174,29 +174,29 @@ def test_an_interrupted_materialize_leaves_an_empty_place_and_can_be_repeated(ro
     catalog = read_catalog(manifest_of_folder(roboflow_folder))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(materialize, "_link", Mock(side_effect=[None] * 4 + [KeyboardInterrupt]))
-        materialize.materialize(catalog, tmp_path / "links")
-    assert not (tmp_path / "links").exists()
-    assert len(list(materialize.materialize(catalog, tmp_path / "links").rglob("*.jpg"))) == 12
+        materialize.materialize(catalog, tmp_path / "pairs")
+    assert not (tmp_path / "pairs").exists()
+    assert len(list(materialize.materialize(catalog, tmp_path / "pairs").rglob("*.jpg"))) == 12
 
 
 def test_two_who_materialize_at_once_do_not_mix(roboflow_folder, tmp_path, monkeypatch):
     catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialize._link
 
     def be_slower(*args):
-        (tmp_path / "links").mkdir(exist_ok=True)
-        (tmp_path / "links" / "other.jpg").touch()
+        (tmp_path / "pairs").mkdir(exist_ok=True)
+        (tmp_path / "pairs" / "other.jpg").touch()
         real(*args)
 
     monkeypatch.setattr(materialize, "_link", be_slower)
     with pytest.raises(ValueError, match="is not empty"):
-        materialize.materialize(catalog, tmp_path / "links")
-    assert [path.name for path in (tmp_path / "links").iterdir()] == ["other.jpg"]
+        materialize.materialize(catalog, tmp_path / "pairs")
+    assert [path.name for path in (tmp_path / "pairs").iterdir()] == ["other.jpg"]
 
 
 def test_class_names_that_no_folder_can_have_get_one_that_can(roboflow_folder, tmp_path):
     catalog = read_catalog(manifest_of_folder(roboflow_folder)).iloc[:3]
     catalog = catalog.assign(split="train", class_name=["ä" * 300, "a\0b\nc", "con|1"])
-    folder = materialize.materialize(catalog, tmp_path / "links")
+    folder = materialize.materialize(catalog, tmp_path / "pairs")
     assert {path.name for path in (folder / "train").iterdir()} == {"ä" * 100, "a_b_c", "con_1"}
 
 

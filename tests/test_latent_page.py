@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from conftest import draw_image
 from matplotlib.colors import to_hex
-from pages import assert_self_contained
-from test_escaping import NAMES, assert_harmless, shown
+from pages import NAMES, assert_harmless, assert_self_contained, shown
 
 from marinecv.evaluation.latent import CLUSTERINGS, cluster_table, latent_measures, nearest_images, neighbor_measures
 from marinecv.evaluation.linear_probe import linear_probe

@@ -53,18 +53,18 @@ def nearest_neighbor_baseline(rows: pd.DataFrame, thumbs: np.ndarray, seed: int 
     return pd.concat(votes, ignore_index=True)[VOTE_COLUMNS] if votes else pd.DataFrame(columns=VOTE_COLUMNS, dtype=str)
 
 
-def pairs_across_splits(catalog: pd.DataFrame, links: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
+def pairs_across_splits(catalog: pd.DataFrame, pairs: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame:
     """Return `related_in_train` with `mean_abs_difference` (gray levels a pixel of `tiny_pixels`), the least first."""
-    pairs = related_in_train(catalog, links)
+    crossing = related_in_train(catalog, pairs)
     index = pd.Index(usable(catalog)["image_id"])
-    first, second = (thumbs[index.get_indexer(pairs[side])] for side in ("image_id", "related_image"))
-    pairs = pairs.assign(mean_abs_difference=np.abs(first - second).mean(axis=1))
-    return pairs.sort_values(["mean_abs_difference", "image_id"], ignore_index=True)
+    first, second = (thumbs[index.get_indexer(crossing[side])] for side in ("image_id", "related_image"))
+    crossing = crossing.assign(mean_abs_difference=np.abs(first - second).mean(axis=1))
+    return crossing.sort_values(["mean_abs_difference", "image_id"], ignore_index=True)
 
 
 def leakage_findings(
     catalog: pd.DataFrame,
-    links: pd.DataFrame,
+    pairs: pd.DataFrame,
     crossing: pd.DataFrame,
     votes: pd.DataFrame,
     leak: dict,
@@ -75,7 +75,7 @@ def leakage_findings(
     `published` is False for a random split that the audit made itself: then only two labels of one picture are serious.
     """
     findings_of_split = _baseline_finding(votes, leak, crossing) + _frame_finding(usable(catalog), crossing)
-    findings_of_split += _copy_findings(_pairs_of_copies(catalog, links))
+    findings_of_split += _copy_findings(_pairs_of_copies(catalog, pairs))
     if published:
         return findings_of_split
     texts = [HYPOTHETICAL + each.what[0].lower() + each.what[1:] for each in findings_of_split]
@@ -85,21 +85,21 @@ def leakage_findings(
     ]
 
 
-def _pairs_of_copies(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+def _pairs_of_copies(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return each pair once, the most similar first, with the splits and labels of both.
 
     Exact copies are chained: two that are paired through a third were found as near-duplicates, and are exact too.
     """
     rows = usable(catalog).set_index("image_id")
-    pairs = links[links["image_a"].isin(rows.index) & links["image_b"].isin(rows.index)]
-    exact = group_catalog(catalog.assign(group=""), pairs[pairs["kind"] == COPY]).set_index("image_id")["group"]
-    pairs = pairs[pairs["kind"].isin([COPY, NEAR_COPY])]
-    same = pairs["image_a"].map(exact) == pairs["image_b"].map(exact)
-    pairs = pairs.assign(kind=pairs["kind"].mask(same, COPY))
-    pairs = pairs.sort_values(["kind", "similarity"], ascending=[True, False]).drop_duplicates(["image_a", "image_b"])
-    first, second = rows.loc[pairs["image_a"]], rows.loc[pairs["image_b"]]
+    copies = pairs[pairs["image_a"].isin(rows.index) & pairs["image_b"].isin(rows.index)]
+    exact = group_catalog(catalog.assign(group=""), copies[copies["kind"] == COPY]).set_index("image_id")["group"]
+    copies = copies[copies["kind"].isin([COPY, NEAR_COPY])]
+    same = copies["image_a"].map(exact) == copies["image_b"].map(exact)
+    copies = copies.assign(kind=copies["kind"].mask(same, COPY))
+    copies = copies.sort_values(["kind", "similarity"], ascending=[True, False]).drop_duplicates(["image_a", "image_b"])
+    first, second = rows.loc[copies["image_a"]], rows.loc[copies["image_b"]]
     labels = {"label": first["class_name"].to_numpy(), "other_label": second["class_name"].to_numpy()}
-    return pairs.assign(split=first["split"].to_numpy(), other_split=second["split"].to_numpy(), **labels)
+    return copies.assign(split=first["split"].to_numpy(), other_split=second["split"].to_numpy(), **labels)
 
 
 def _baseline_finding(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -> list[Finding]:

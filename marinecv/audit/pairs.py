@@ -54,7 +54,7 @@ def find_pairs(
     check_choice((None, *FRAME_ORDERS), frame_order=frame_order)
     catalog = as_catalog(catalog, ("image_id", "path")).reset_index(drop=True)
     rows = usable(catalog)
-    cache_file = cache_path("links", _key(rows, frame_order) + ".csv")
+    cache_file = cache_path("pairs", _key(rows, frame_order) + ".csv")
     if cache_file.is_file():
         return parse_numbers(read_table(cache_file), ["similarity"], cache_file)
     if log is not None and len(rows) > MIN_IMAGES_TO_LOG:
@@ -68,14 +68,14 @@ def find_pairs(
         blocks = pd.Series(np.arange(len(rows))).groupby(order.blocks())
         chains = [of_block.to_numpy() for name, of_block in blocks if name]
         chained = [np.stack([chain[:-1], chain[1:]], axis=1) for chain in chains]
-        for kind, pairs in ((NEIGHBOR, order.neighbors()), (BLOCK, np.concatenate(chained))):
-            pairs = pd.DataFrame(np.sort(pairs, axis=1), columns=["image_a", "image_b"])
-            tables.append(pairs.assign(kind=kind, similarity=np.nan, method=order.by))
-    links, ids = _joined(tables), rows["image_id"].to_numpy()
-    links = links.assign(image_a=ids[links["image_a"]], image_b=ids[links["image_b"]])[PAIR_COLUMNS]
+        for kind, positions in ((NEIGHBOR, order.neighbors()), (BLOCK, np.concatenate(chained))):
+            positions = pd.DataFrame(np.sort(positions, axis=1), columns=["image_a", "image_b"])
+            tables.append(positions.assign(kind=kind, similarity=np.nan, method=order.by))
+    pairs, ids = _joined(tables), rows["image_id"].to_numpy()
+    pairs = pairs.assign(image_a=ids[pairs["image_a"]], image_b=ids[pairs["image_b"]])[PAIR_COLUMNS]
     cache_file.parent.mkdir(parents=True, exist_ok=True)
-    write_table(cache_file, links)
-    return links
+    write_table(cache_file, pairs)
+    return pairs
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

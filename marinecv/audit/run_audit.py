@@ -45,25 +45,25 @@ def audit_images(
     """Decode every usable image and measure what the findings need.
 
     Returns the catalog with a problem for each file that does not decode and a `group` for the others; the tables of
-    `explore`, and `links` (of `find_pairs` and `duplicates_by_embedding`), `crossing`, `votes` and `quality`; and a
+    `explore`, and `pairs` (of `find_pairs` and `duplicates_by_embedding`), `crossing`, `votes` and `quality`; and a
     sentence about what was checked. `frame_order` is that of `find_pairs`; the seed draws samples, folds and splits.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, log)
-    links = find_pairs(as_read, frame_order, (thumbs, catalog), log=log)  # `as_read`: training reads the same cache
-    catalog = group_catalog(first_level(catalog), links)
+    pairs = find_pairs(as_read, frame_order, (thumbs, catalog), log=log)  # `as_read`: training reads the same cache
+    catalog = group_catalog(first_level(catalog), pairs)
     by_embedding = duplicates_by_embedding(usable(catalog), thumbs)
     if by_embedding is not None:
-        links = pd.concat([links, by_embedding], ignore_index=True)
+        pairs = pd.concat([pairs, by_embedding], ignore_index=True)
     split, small = as_split(catalog, seed), tiny_pixels(thumbs)
     tables = describe_data_set(catalog, boxes, seed=seed) | {
-        "links": links,
-        "crossing": pairs_across_splits(split, links, small),
+        "pairs": pairs,
+        "crossing": pairs_across_splits(split, pairs, small),
         "votes": nearest_neighbor_baseline(usable(split), small, seed),
         "quality": measure_quality(usable(catalog), thumbs),
     }
     methods = "hashes and colors" if by_embedding is None else "hashes, colors and embeddings of a small backbone"
-    orders = set(links.loc[links["kind"] == NEIGHBOR, "method"])
+    orders = set(pairs.loc[pairs["kind"] == NEIGHBOR, "method"])
     order = f"by {orders.pop()}" if orders else "none found"
     checks = (
         f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
@@ -78,13 +78,13 @@ def list_findings(
 ) -> list[Finding]:
     """Return all findings, the serious ones first.
 
-    Of the tables of `audit_images` it reads `links`, `quality`, `label_flips` if present, and `crossing` and `votes`,
+    Of the tables of `audit_images` it reads `pairs`, `quality`, `label_flips` if present, and `crossing` and `votes`,
     which are of `as_split(catalog, seed)`; `leak` is the `leakage_index` of the votes.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     tables = {name: as_table(table, text=TEXT_OF_AUDIT).reset_index(drop=True) for name, table in tables.items()}
-    links, crossing, votes = (tables[name] for name in ("links", "crossing", "votes"))
-    all_findings = leakage_findings(as_split(catalog, seed), links, crossing, votes, leak, published=is_split(catalog))
+    pairs, crossing, votes = (tables[name] for name in ("pairs", "crossing", "votes"))
+    all_findings = leakage_findings(as_split(catalog, seed), pairs, crossing, votes, leak, published=is_split(catalog))
     all_findings += image_findings(catalog, tables["quality"])
     all_findings += label_findings(catalog, boxes, tables.get("label_flips"))
     return sorted(all_findings, key=lambda finding: not finding.serious)

@@ -18,24 +18,24 @@ TOGETHER = (COPY, NEAR_COPY, BLOCK)
 LEFT_OUT = "near-duplicate of "  # a problem begins so, and says of which image in which split
 
 
-def as_links(links: pd.DataFrame) -> pd.DataFrame:
+def as_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return pairs of related images as `find_pairs` does, however they came from a CSV."""
-    return as_table(links, PAIR_COLUMNS[:3], table_name="table of links", text=TEXT_OF_AUDIT)
+    return as_table(pairs, PAIR_COLUMNS[:3], table_name="table of pairs", text=TEXT_OF_AUDIT)
 
 
-def group_catalog(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+def group_catalog(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog with a `group` for every usable image: what a grouped split keeps on one side.
 
     An image that has a group (a sub-folder: a camera, a video) keeps it. The rest are grouped by the copies, near
-    copies and blocks of frames in `links`, as `find_pairs` returns them; such a group is named after its first image.
+    copies and blocks of frames in `pairs`, as `find_pairs` returns them; such a group is named after its first image.
     Pairs of neighboring frames are not followed: they would chain into one giant group.
     """
-    catalog, links = as_catalog(catalog).reset_index(drop=True), as_links(links)
+    catalog, pairs = as_catalog(catalog).reset_index(drop=True), as_pairs(pairs)
     ungrouped = catalog[is_usable(catalog) & (catalog["group"] == "")]
     ids = pd.Index(ungrouped["image_id"])
-    followed = links[links["kind"].isin(TOGETHER) & links["image_a"].isin(ids) & links["image_b"].isin(ids)]
-    pairs = ids.get_indexer(followed["image_a"]), ids.get_indexer(followed["image_b"])
-    graph = coo_array((np.ones(len(followed)), pairs), (len(ids), len(ids)))
+    followed = pairs[pairs["kind"].isin(TOGETHER) & pairs["image_a"].isin(ids) & pairs["image_b"].isin(ids)]
+    edges = ids.get_indexer(followed["image_a"]), ids.get_indexer(followed["image_b"])
+    graph = coo_array((np.ones(len(followed)), edges), (len(ids), len(ids)))
     _, component = connected_components(graph, directed=False)
     leaders = ungrouped["image_id"].groupby(component).transform("min")
     return catalog.assign(group=leaders.reindex(catalog.index).fillna(catalog["group"]))
@@ -58,10 +58,14 @@ def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
     return next(folder_levels(catalog), catalog)
 
 
-def leave_out_duplicates(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+def leave_out_duplicates(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
-    pairs = related_in_train(catalog, links[links["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates("related_image")
-    reasons = dict(zip(pairs["related_image"], LEFT_OUT + pairs["image_id"] + " in " + pairs["split"], strict=True))
+    duplicates = related_in_train(catalog, pairs[pairs["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates(
+        "related_image"
+    )
+    reasons = dict(
+        zip(duplicates["related_image"], LEFT_OUT + duplicates["image_id"] + " in " + duplicates["split"], strict=True)
+    )
     is_duplicate = catalog["image_id"].isin(reasons)
     problem = catalog["problem"].mask(is_duplicate, catalog["image_id"].map(reasons))
     return catalog.assign(problem=problem, split=catalog["split"].mask(is_duplicate, ""))
@@ -72,18 +76,18 @@ def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
     return catalog.assign(problem=catalog["problem"].mask(catalog["problem"].str.startswith(LEFT_OUT), ""))
 
 
-def related_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+def related_in_train(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs of a validation or test image and a related train image, the most similar kind first.
 
     Columns: `image_id` and its `split`, `related_image` (of train), `kind`, `similarity`.
     """
-    catalog, links = as_catalog(catalog), as_links(links)
+    catalog, pairs = as_catalog(catalog), as_pairs(pairs)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]
-    pairs = links[links["kind"].isin(RELATED)]
-    swapped = pairs.rename(columns={"image_a": "image_b", "image_b": "image_a"})
-    pairs = pd.concat([pairs, swapped], ignore_index=True)
-    first_split, second_split = pairs["image_a"].map(split), pairs["image_b"].map(split)
-    crossing = pairs[(second_split == "train") & first_split.isin(SCORED_SPLITS)]
+    related = pairs[pairs["kind"].isin(RELATED)]
+    swapped = related.rename(columns={"image_a": "image_b", "image_b": "image_a"})
+    related = pd.concat([related, swapped], ignore_index=True)
+    first_split, second_split = related["image_a"].map(split), related["image_b"].map(split)
+    crossing = related[(second_split == "train") & first_split.isin(SCORED_SPLITS)]
     crossing = crossing.rename(columns={"image_a": "image_id", "image_b": "related_image"})
     crossing = crossing.assign(split=first_split[crossing.index], order=crossing["kind"].map(RELATED.index))
     crossing = crossing.sort_values(["order", "similarity", "image_id"], ascending=[True, False, True])
@@ -91,16 +95,16 @@ def related_in_train(catalog: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame
 
 
 def split_in_groups(
-    rows: pd.DataFrame, seed: int, fractions: Sequence[float], links: pd.DataFrame | None, log: Callable[[str], None]
+    rows: pd.DataFrame, seed: int, fractions: Sequence[float], pairs: pd.DataFrame | None, log: Callable[[str], None]
 ) -> pd.DataFrame:
     """Return usable rows with `split` and the `group` they are split by, and log how; see `split_catalog`."""
 
     def partition(level: pd.DataFrame, parts: Sequence[float] = fractions) -> pd.DataFrame:
         split = partition_groups(level, np.random.default_rng(seed), parts).map(dict(enumerate(SPLITS)))
-        return level.assign(split=split) if links is None else leave_out_duplicates(level.assign(split=split), links)
+        return level.assign(split=split) if pairs is None else leave_out_duplicates(level.assign(split=split), pairs)
 
     used_splits, best, best_coverage = np.sign(fractions), None, 0
-    levels = [level if links is None else group_catalog(level, links) for level in folder_levels(rows)]
+    levels = [level if pairs is None else group_catalog(level, pairs) for level in folder_levels(rows)]
     for level in levels:
         # With few cameras more even fractions may leave some images of most classes on each side.
         for parts in (fractions, (np.asarray(fractions) + used_splits / used_splits.sum()) / 2):
@@ -111,7 +115,7 @@ def split_in_groups(
     if best_coverage:
         description = f"sub-folder (depth {best['group'].str.count('/').max() + 1}, such as {best['group'].iloc[0]})"
     else:
-        best = partition(rows if links is None else group_catalog(rows.assign(group=""), links))
+        best = partition(rows if pairs is None else group_catalog(rows.assign(group=""), pairs))
         description = "related images: near-duplicates and frames of one sequence stay together"
         description += "; no depth of sub-folders leaves every class in train" if levels else ""
     log(f"split in {best['group'].nunique()} groups of {len(best)} images by {description}")

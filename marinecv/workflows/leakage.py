@@ -25,11 +25,11 @@ def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log
     many = len(usable(catalog)) > MAX_IMAGES_SEARCHED and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog
-    links = find_pairs(put_back(catalog), recipe.data.frame_order, log=log)
+    pairs = find_pairs(put_back(catalog), recipe.data.frame_order, log=log)
     if is_grouped(recipe.data.split_by):  # of a fold not yet
-        catalog = leave_out_duplicates(catalog, links)
-    write_table(folder / "related.csv", related_in_train(catalog, links))
-    return group_catalog(catalog, links)
+        catalog = leave_out_duplicates(catalog, pairs)
+    write_table(folder / "related.csv", related_in_train(catalog, pairs))
+    return group_catalog(catalog, pairs)
 
 
 def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
@@ -40,8 +40,8 @@ def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
             related_images = parse_numbers(read_table(path), ["similarity"], path)
     else:
         data = run.read("recipe.json").get("data")  # perhaps of another version: only `frame_order` is read
-        links = find_pairs(catalog, data.get("frame_order") if isinstance(data, dict) else None, log=log)
-        catalog, related_images = group_catalog(catalog, links), related_in_train(catalog, links)
+        pairs = find_pairs(catalog, data.get("frame_order") if isinstance(data, dict) else None, log=log)
+        catalog, related_images = group_catalog(catalog, pairs), related_in_train(catalog, pairs)
     return catalog.set_index("image_id")["group"], related_images
 
 
@@ -55,8 +55,8 @@ def related_outside(
     searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that still exist"
     train = train[present].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
-    links = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
-    return groups, related_in_train(both, links), searched
+    pairs = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
+    return groups, related_in_train(both, pairs), searched
 
 
 def save_leakage_scores(run: Run, predictions: pd.DataFrame, log: Log, folds: int | None = None) -> None:

@@ -182,8 +182,8 @@ def read_data(
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
-    links = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
-    catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, links, log=log)
+    pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
+    catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, pairs, log=log)
     if choice.split_by in RANDOM_SPLITS:
         name = save_split(catalog, f"{manifest.name}-{choice.split_by}")
         log(f'split {name} (split_by="{name}" takes it again)')
@@ -197,9 +197,9 @@ def read_data(
     if any(recipe.data.synthetic for recipe in changed) and candidates(catalog, read_boxes(manifest)).empty:
         raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
-        if links is None and len(usable(catalog)) <= MAX_IMAGES_SEARCHED:
-            links = find_pairs(catalog, choice.frame_order, log=log)
-        for note in label_notes(catalog, links):
+        if pairs is None and len(usable(catalog)) <= MAX_IMAGES_SEARCHED:
+            pairs = find_pairs(catalog, choice.frame_order, log=log)
+        for note in label_notes(catalog, pairs):
             log(f"note: {note}")
     return manifest, catalog, choice
 
@@ -211,7 +211,7 @@ def limit_images(catalog: pd.DataFrame, limit: int, seed: int, log: Log) -> pd.D
     return limit_catalog(catalog, limit, seed)
 
 
-def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[str]:
+def label_notes(catalog: pd.DataFrame, pairs: pd.DataFrame | None) -> Iterator[str]:
     """Yield notes: classes that a split lacks, and an image that has two labels."""
     rows = usable(catalog)
     counts = pd.crosstab(rows["class_name"], rows["split"])
@@ -220,13 +220,13 @@ def label_notes(catalog: pd.DataFrame, links: pd.DataFrame | None) -> Iterator[s
         effect = "it can never be predicted" if split == "train" else f"the {split} score says nothing of it"
         if names:
             yield f"no {split} image of {names}: {effect}"
-    if links is not None:
-        pairs = links[links["kind"].isin((COPY, NEAR_COPY))]
+    if pairs is not None:
+        conflicts = pairs[pairs["kind"].isin((COPY, NEAR_COPY))]
         classes = catalog.set_index("image_id")["class_name"]
-        first, second = pairs["image_a"].map(classes), pairs["image_b"].map(classes)
-        pairs = pairs[(first != second) & first.notna() & second.notna()]
-        for pair in pairs.head(1).itertuples():
-            more = f" ({len(pairs) - 1} more pairs; audit shows them)" if len(pairs) > 1 else ""
+        first, second = conflicts["image_a"].map(classes), conflicts["image_b"].map(classes)
+        conflicts = conflicts[(first != second) & first.notna() & second.notna()]
+        for pair in conflicts.head(1).itertuples():
+            more = f" ({len(conflicts) - 1} more pairs; audit shows them)" if len(conflicts) > 1 else ""
             yield f"one picture under two labels: {pair.image_a} and {pair.image_b}{more}"
 
 

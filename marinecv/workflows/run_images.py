@@ -94,8 +94,8 @@ def other_images(
     for line in reading_lines(manifest, catalog) if manifest.root else ():
         log(line)
     if choice.split_by:
-        links = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
-        catalog = split_catalog(catalog, choice.split_by, seed=seed, links=links, log=log)
+        pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
+        catalog = split_catalog(catalog, choice.split_by, seed=seed, pairs=pairs, log=log)
     else:
         catalog = first_level(catalog)
         if not catalog["split"].any():

@@ -51,7 +51,7 @@ def split_catalog(
     split_by: str = "published",
     seed: int = 0,
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
-    links: pd.DataFrame | None = None,
+    pairs: pd.DataFrame | None = None,
     log: Log | None = None,
 ) -> pd.DataFrame:
     """Return the catalog with its `split` column set, sorted by split and image id.
@@ -67,7 +67,7 @@ def split_catalog(
         ['train', 'validation', 'test']
 
     Groups are the sub-folders of a class at the first depth (a camera before its days) that leaves every class in train
-    and most of them in each other split; without such a depth, the images that `links` join. A train image with a
+    and most of them in each other split; without such a depth, the images that `pairs` join. A train image with a
     near-duplicate in another split gets a problem that says so.
 
     Args:
@@ -75,7 +75,7 @@ def split_catalog(
         split_by: one of `SPLIT_BY`; the path of a .csv with image_id and split; or a name that `save_split` returned.
         seed: the same seed gives the same split.
         fractions: of train, validation and test; they sum to 1. Without test: (0.8, 0.2, 0.0).
-        links: pairs of related images, as `find_pairs` returns them, for a grouped split.
+        pairs: pairs of related images, as `find_pairs` returns them, for a grouped split.
         log: called with a line on the groups.
     Returns:
         The catalog; its `group` is that of the depth split by, else of the first depth.
@@ -88,7 +88,7 @@ def split_catalog(
         return read_split(catalog, split_by)
     if split_by in saved_splits():
         split = read_split(catalog, cache_path(SPLITS_FOLDER, f"{split_by}.csv"))
-        return split if links is None else group_catalog(split, links)
+        return split if pairs is None else group_catalog(split, pairs)
     if split_by not in SPLIT_BY:
         saved = f", or one made before: {', '.join(saved_splits())}" if saved_splits() else ""
         raise ValueError(f'Cannot split by "{split_by}". Expected one of {", ".join(SPLIT_BY)}, or a .csv file{saved}.')
@@ -104,7 +104,7 @@ def split_catalog(
         if not is_good.any():
             raise ValueError(why_unusable(catalog))
         if split_by == "grouped":
-            rows = split_in_groups(catalog[is_good], seed, fractions, links, log or silent)
+            rows = split_in_groups(catalog[is_good], seed, fractions, pairs, log or silent)
             return sort_by_split(pd.concat([rows, catalog[~is_good].assign(split="")]))
         divide = partition.partition_at_random if split_by == "random" else partition.partition_by_class
         splits = _split_names(divide(catalog[is_good], rng, fractions)).reindex(catalog.index, fill_value="")
