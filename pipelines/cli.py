@@ -43,8 +43,16 @@ COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in 
 class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviated option and no empty value, and suggests the option that was probably meant."""
 
+    advanced = None  # the group of the flags `options.ADVANCED`, in the long help of a command that trains
+
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False, **settings})
+
+    def add_argument(self, *names, **settings) -> argparse.Action:
+        """Add an argument as argparse does, an advanced flag to its group if there is one."""
+        if self.advanced and names[0] in options.ADVANCED.split():
+            return self.advanced.add_argument(*names, **settings)
+        return super().add_argument(*names, **settings)
 
     def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
         """Parse a command line; exit with code 2 if it is wrong."""
@@ -95,8 +103,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if chosen in GROUPS["train"]:
+        child.advanced = child.add_argument_group("advanced")
     command.add_arguments(child)
-    options.move_advanced(child)
     index = argv.index(chosen)
     args = child.parse_args(argv[:index] + argv[index + 1 :])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -165,8 +165,7 @@ FLAGS = {
 ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
 ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
 ADVANCED += "--jit-compile --alpha --head-epochs --cache-features --cache-dtype --weights --encoder-data"
-"""Flags that stand at the end of a long help."""
-MAX_OPTIONS = 15
+"""Flags that stand at the end of the help of a command that trains."""
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")
@@ -177,15 +176,6 @@ def add(parser: argparse.ArgumentParser, *names: str, **changes) -> None:
     """Add shared flags, with changed arguments."""
     for name in names:
         parser.add_argument(name, **{**FLAGS[name], **changes})
-
-
-def move_advanced(parser: argparse.ArgumentParser) -> None:
-    """Move the advanced flags to the end of a help that has more than 15 of them."""
-    flags = parser._optionals._group_actions
-    if len(flags) > MAX_OPTIONS:
-        group, advanced = parser.add_argument_group("advanced"), ADVANCED.split()
-        group._group_actions += [flag for flag in flags if flag.option_strings[0] in advanced]
-        flags[:] = [flag for flag in flags if flag.option_strings[0] not in advanced]
 
 
 def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/...") -> None:

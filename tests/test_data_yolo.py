@@ -257,7 +257,7 @@ def test_linked_folders_of_images_and_labels_are_followed(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / "links/train" / name).symlink_to(tmp_path / "set" / name)
     (tmp_path / "links/data.yaml").write_text("names: [eel, ray]\ntrain: ../train/images\n")
-    assert facts_of(manifest_of_folder(tmp_path / "pairs")) == {"train/images/a.jpg": ("train", "eel", "")}
+    assert facts_of(manifest_of_folder(tmp_path / "links")) == {"train/images/a.jpg": ("train", "eel", "")}
 
 
 def test_labels_are_matched_in_any_spelling_of_an_accent_and_those_of_no_image_are_an_error(tmp_path):

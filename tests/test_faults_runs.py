@@ -308,7 +308,7 @@ def test_a_catalog_without_a_usable_image_cannot_be_split(split_by):
         split_catalog(broken, split_by)
     with pytest.raises(ValueError, match="catalog has no row"):
         split_catalog(broken.head(0), split_by)
-    with pytest.raises(ValueError, match="fractions of train, validation and test"):
+    with pytest.raises(ValueError, match="three that sum to 1"):
         split_catalog(CATALOG, "random", fractions=(float("nan"), 0.5, 0.5))
 
 

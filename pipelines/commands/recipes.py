@@ -115,7 +115,7 @@ def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
     for path in sorted(folder.glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                if line.get("metric") in ("accuracy", "mse") and not line["seed"].isdigit():  # bank.csv has no metric
+                if line.get("metric") in ("accuracy", "mse") and not line.get("seed", "0").isdigit():
                     measured.setdefault((line["recipe"], line["split"]), []).append(line)
     most = {key: max(map(labeled, lines)) for key, lines in measured.items()}
     return {key: [line for line in lines if labeled(line) == most[key]] for key, lines in measured.items()}
