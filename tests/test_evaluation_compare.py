@@ -43,11 +43,11 @@ def compared(*pair, **options):
 @pytest.mark.parametrize(
     ("apart", "values", "said"),
     [
-        ((6, 4, 127), {"p": binomtest(6, 10).pvalue, "smallest_difference": 8 / 127}, "2 images apart of 127; not"),
-        ((2, 30, 127), {"distinguishable": True, "difference": -28 / 127}, "28 images apart of 127; the second is"),
+        ((6, 4, 127), {"p": binomtest(6, 10).pvalue, "smallest_difference": 8 / 127}, "of 2 of 127 images; not"),
+        ((2, 30, 127), {"distinguishable": True, "difference": -28 / 127}, "of 28 of 127 images; the second"),
         ((30, 2, 127), {"distinguishable": True}, "the first is better"),
-        ((0, 0, 12), {"p": 1, "low": 0, "high": 0}, "0 images apart"),
-        ((1, 0, 12), {"only_a": 1, "only_b": 0}, "1 image apart"),
+        ((0, 0, 12), {"p": 1, "low": 0, "high": 0}, "difference of 0 of"),
+        ((1, 0, 12), {"only_a": 1, "only_b": 0}, "difference of 1 of 12"),
         ((3, 0, 3), {"smallest_difference": 2, "n": 3}, "3 images cannot show any difference"),
     ],
 )

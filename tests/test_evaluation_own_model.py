@@ -74,7 +74,7 @@ def test_the_other_commands_read_it(own, shared_tank, capsys):
 
 def test_it_is_compared_with_a_trained_one(own, data, tmp_path, capsys):
     other = run_of_model(tmp_path / "other", guide(layers.Softmax()), *data[:1], SPEC, data[1])
-    assert "0 images apart of 3" in said_by(capsys, "compare", own.folder, other.folder)
+    assert "a difference of 0 of 3 images" in said_by(capsys, "compare", own.folder, other.folder)
 
 
 @pytest.mark.parametrize("format", ["litert", "savedmodel", "onnx"])

@@ -170,7 +170,7 @@ def test_compare_takes_the_folds_of_a_study_together(fold_studies, capsys):
     first, second = fold_studies
     said = shown(capsys, "compare", first, second)
     images = (read_predictions(first / "fold1" / "predictions.csv")["split"] != "test").sum()
-    assert said.count("against") == 1 and f"0 images apart of {images}; not distinguishable" in said
+    assert said.count("against") == 1 and f"a difference of 0 of {images} images; not distinguishable" in said
     assert f"{first / 'fold1'} and 2 more folds\n  against {second / 'fold1'} and 2 more folds on validation" in said
     assert "These are 3 folds of one recipe and one seed" in refused(capsys, "compare", first)
     assert "Leave out --split train" in refused(capsys, "compare", first, second, "--split", "train")

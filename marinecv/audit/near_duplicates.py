@@ -49,14 +49,14 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
 def find_near_duplicates(thumbs: np.ndarray, embeddings: np.ndarray | None = None) -> pd.DataFrame:
     """Pair the images that show the same: re-encoded, resized, brightened, mirrored, cropped or shifted.
 
-    Candidates are near by perceptual hash, color (as it is, and normalized) or embedding; `overlap` decides.
+    Candidates are near by perceptual hash, color (raw and normalized) or embedding; `template_similarity` decides.
 
     Args:
         thumbs: uint8 `(n, 128, 128, 3)`.
         embeddings: embeddings, float `(n, values)`, or None.
     Returns:
-        DataFrame `PAIR_COLUMNS`: positions (`first` < `second`), similarity above 0.8, and the first method that found
-        the pair. An image of one gray has no pair.
+        DataFrame `PAIR_COLUMNS`: positions (`image_a` < `image_b`), similarity above 0.8, and the first method that
+        found the pair. An image of one gray has no pair.
     """
     textured = in_chunks(lambda images: gray_pictures(images, 64).std(axis=(1, 2)) >= MIN_CONTRAST, thumbs)
     color_pairs = [nearest(color_histograms(thumbs, even), CANDIDATES) for even in (False, True)]

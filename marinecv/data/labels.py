@@ -39,7 +39,7 @@ def dominant_class(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
 
 
 def ranked_classes(boxes: pd.DataFrame, rule: str = "dominant") -> pd.DataFrame:
-    """Rank the classes in each image: `image_id, class_name, score, share, rank` (1 is the `dominant_class`)."""
+    """Rank the classes in each image: `image_id, class_name, score, dominance, rank` (1 is the `dominant_class`)."""
     check_choice(LABEL_RULES, rule=rule)
     boxes = as_boxes(boxes)
     refuse_flat(boxes)

@@ -87,7 +87,7 @@ def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) 
 
 def _sentence(result: dict) -> str:
     lead, n, smallest = result["only_a"] - result["only_b"], result["n"], result["smallest_difference"]
-    apart = f"{abs(lead)} image{'s' * (abs(lead) != 1)} apart of {n}"
+    apart = f"a difference of {abs(lead)} of {n} images"
     better = "the first is better" if lead > 0 else "the second is better"
     verdict = better if result["distinguishable"] else "not distinguishable"
     over = f" in {result['groups']} groups" if "groups" in result else ""
