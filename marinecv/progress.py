@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from threading import Lock
 
+from marinecv.console import Log
+
 BAR_AFTER_S, LINE_AFTER_S = 2.0, 10.0  # of shorter work nothing is shown
 LINE_EVERY_S = 30.0  # or a tenth of the work, whichever takes longer
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
@@ -18,7 +20,7 @@ BAR_OPTIONS = {"bar_format": BAR_FORMAT, "dynamic_ncols": True, "miniters": 0, "
 
 @contextmanager
 def progress_bar(
-    total: int | None, description: str, *, unit: str = "", done: int = 0, log: Callable[[str], None] | None = None
+    total: int | None, description: str, *, unit: str = "", done: int = 0, log: Log | None = None
 ) -> Iterator[Callable[[int], None]]:
     """Show the progress of the block: a bar on standard error, or else lines given to `log`.
 

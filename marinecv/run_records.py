@@ -9,8 +9,29 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.schema import Count, Positive, build, convert, names, read, read_json
 
 T = TypeVar("T")
-Rows = Annotated[list[dict[str, int | float]], Meta(min_length=1)]
-"""Rows of `reliability_table` or `triage_curve`."""
+
+
+class FractionRight(TypedDict):
+    """The accuracy of some images and its interval."""
+
+    n: Count
+    accuracy: float
+    low: float
+    high: float
+
+
+class Bin(FractionRight):
+    """A row of `reliability_table`."""
+
+    bin: Count
+    confidence: float
+
+
+class CurvePoint(FractionRight):
+    """A row of `selective_accuracy_curve`."""
+
+    fraction: float
+    reviewed: Count
 
 
 class Figure(TypedDict):
@@ -102,7 +123,7 @@ class Review(Struct, frozen=True, kw_only=True):
     n: Count
     reviewed: Count
     unflagged: Figure | None
-    curve: Rows
+    curve: Annotated[list[CurvePoint], Meta(min_length=1)]
     distance: float | None
 
 
@@ -132,7 +153,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     accuracy: Figure | None
     ece: CalibrationErrors | None
     log_loss: Both[Figure] | None
-    reliability: Both[Rows] | None
+    reliability: Both[Annotated[list[Bin], Meta(min_length=1)]] | None
     unseen: bool
     sets: Sets | None
     no_sets: str
@@ -156,6 +177,9 @@ def read_metrics(path: Path) -> dict[str, dict[str, int | Figure]]:
             if not isinstance(found.get(name), int if name == "n" else dict):
                 received = f"{found.get(name)!r:.60}"
                 raise ValueError(f"'{split}.{name}' of {path} is {received}. Expected a count or a metric.")
+        for name, figure in found.items():
+            if isinstance(figure, dict) and None in (figure["low"], figure["high"]) and "by_image" not in figure:
+                raise ValueError(f"'{split}.{name}' of {path} has no bounds. Expected `by_image` in their place.")
         value, *bounds = (found.get("accuracy", {}).get(key) for key in ("value", "low", "high"))
         low, high = bounds if None not in bounds else (value, value)
         if value is not None and not 0 <= low <= value <= high <= 1:

@@ -159,7 +159,7 @@ class Run:
 
     @property
     def calibration(self) -> Calibration:
-        """The calibration; ValueError where it belongs to another model or contract than those in the folder."""
+        """The calibration; ValueError where it belongs to another model or preprocessing than those of the folder."""
         path = self.path("calibration.json")
         with self.with_hint("calibration.json"):
             found = read(path, Calibration)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from marinecv.data.cache_dir import cache_home
-from marinecv.data.layouts import printable
+from marinecv.data.formats import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.experiments import CURVE, REPRODUCTION, Experiment, resumable
 from marinecv.recipes.aquarium import PRETRAINED
@@ -25,7 +25,7 @@ FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, experiments and searc
 READING = ("class_level", "merge_case", "label_rule", "images_without_boxes")  # settings of how folders are read
 RESUMABLE = {  # command -> how its folder is opened, what it is, its file and the command that makes it
     "learning-curve": (Experiment, "curve", CURVE, "learning-curve"),
-    "recipes": (Experiment, "reproduce", REPRODUCTION, "recipes reproduce"),
+    "recipes": (Experiment, "reproduction", REPRODUCTION, "recipes reproduce"),
     "search": (Search, "search", "search.json", "search"),
 }
 

@@ -107,7 +107,7 @@ def test_every_layout_is_told_from_its_files(tmp_path, files, layout, packed):
 def test_what_cannot_be_found_is_said_with_what_was_looked_for(tmp_path):
     with pytest.raises(ValueError, match='no data set "aquarum". Did you mean "aquarium".*reef'):
         load_manifest("aquarum")
-    with pytest.raises(ValueError, match="is no folder and no .zip"):
+    with pytest.raises(ValueError, match="is no folder and no .zip, .tgz or .tar: it does not exist"):
         manifest_of_folder(tmp_path / "nowhere")
     for number in range(8):
         write(tmp_path / f"note_{number}.txt")

@@ -7,7 +7,7 @@ import pytest
 from five_reports import bounds
 from five_reports.bounds import average_bounds, counts_behind, f1_bounds, fitting_sizes, printed_bounds, ways_within
 
-from marinecv.evaluation.published_comparison import COMPARISONS, attainable, compare_with_published
+from marinecv.evaluation.published_comparison import attainable, compare_with_published
 
 HALF = Fraction(1, 2)
 BOTH = ("rounded", "truncated")
@@ -47,6 +47,9 @@ def test_a_figure_must_be_as_printed_and_of_images(figure):
             read(figure)
     with pytest.raises(ValueError, match="n=0"):
         counts_behind("0.5", 0)
+
+
+COMPARISONS = ("consistent", "exceeded", "below", "not attainable", "not comparable", "not run here")
 
 
 @pytest.mark.parametrize(

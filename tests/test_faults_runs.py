@@ -108,6 +108,7 @@ JSON_ENTRIES = [
     ("metrics.json", "validation.accuracy", None, "'validation.accuracy'"),
     ("metrics.json", "validation.accuracy.value", 7.3, "'validation.accuracy' of .* is 7.3"),
     ("metrics.json", "validation.macro_f1.low", None, "field `low`"),
+    ("metrics.json", "validation.macro_f1", {"value": 0.5, "low": None, "high": None, "n": 3}, "no bounds"),
     ("metrics.json", "validation.log_loss", None, "'validation.log_loss'"),
     ("timing.json", "epochs", "9", "'epochs' of .* is '9'"),
     ("recipe.json", "model", "cnn", "'model' of Recipe is 'cnn'"),

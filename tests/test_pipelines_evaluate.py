@@ -185,7 +185,11 @@ def test_compare_refuses_what_cannot_be_compared_and_only_then_counts_a_test_eva
     table = (other / "predictions.csv").read_text()
     (other / "predictions.csv").write_text(table.replace("test/crab", "test/unknown"))
     error = refused(capsys, "compare", run_copy, other, "--split", "test")
-    assert "differ in 2 images of split 'test'" in error and "--split-by RUN/split.csv" in error
+    assert (
+        f"{run_copy} and {other}: " in error
+        and "differ in 2 images of split 'test'" in error
+        and "--split-by RUN/split.csv" in error
+    )
     assert (run_copy / "log.txt").read_text() == before
     (other / "predictions.csv").write_text(table)
     shown(capsys, "compare", run_copy, other, "--split", "test")

@@ -355,7 +355,11 @@ def test_selecting_on_test_alone_is_said_loudly_and_kept_in_study_and_contracts(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [((), "makes one run"), (("--grid", "--folds", "2"), "--select-on test needs test images")]
+    ("words", "said"),
+    [
+        ((), "makes one run. Expected several recipes, several image sizes or --folds 5. Leave out --select-on test,"),
+        (("--grid", "--folds", "2"), "--select-on test needs test images"),
+    ],
 )
 def test_selecting_on_test_without_a_choice_or_without_test_is_refused(shared_tank, tmp_path, capsys, words, said):
     assert pretrain(shared_tank, tmp_path / "s", "--select-on", "test", *words) == 1

@@ -105,6 +105,7 @@ def test_curves_draw_a_history_its_dict_and_a_table_and_epochs_without_validatio
         (SimpleNamespace(history={}, epoch=[]), "an epoch and a metric"),
         ({"epoch": [1], "learning_rate": [0.1]}, "an epoch and a metric"),
         ("history.csv", "Received: 'history.csv'"),
+        ({"loss": [2, 1], "val_loss": [1]}, "Received lengths: {'loss': 2, 'val_loss': 1}. Fit with validation_freq=1"),
     ],
 )
 def test_a_wrong_history_is_refused(history, reason):

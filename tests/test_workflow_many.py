@@ -186,7 +186,10 @@ def test_images_of_which_none_can_be_used_are_an_error_with_its_reason(tmp_path)
     (tmp_path / "mine" / "eel").mkdir(parents=True)
     (tmp_path / "mine" / "eel" / "a.jpg").write_bytes(b"nothing")
     manifest = manifest_of_folder(tmp_path / "mine")
-    with pytest.raises(ValueError, match="no usable image.*1 images have a problem, the first: "):
+    reason = (
+        r"no usable image.*1 images have a problem, the first: .* \(eel/a.jpg\). `marinecv audit` shows the reasons.$"
+    )
+    with pytest.raises(ValueError, match=reason):
         read_catalog_early(manifest, replace(BEST.data, name=manifest.name), silent)
 
 

@@ -7,14 +7,14 @@ import pandas as pd
 HYPOTHETICAL = "Under a random split, "
 """Begins a sentence about a split that does not exist yet."""
 CASE_COLUMNS = ["image_id", "other", "note"]
-LEAKAGE, FRAME_ORDERS, ACROSS = "train-test leakage", "neighboring frames across splits", "copies across splits"
+LEAKAGE, FRAMES, ACROSS = "train-test leakage", "neighboring frames across splits", "copies across splits"
 TWO_LABELS, WITHIN = "one picture under two labels", "copies within a split"
 BROKEN, OUTSIDE, BOXLESS = "files that cannot be read", "images outside the folders", "images without a box"
 LIGHT, BLUR, SIZE = "dark, bright or flat images", "blurred images", "images of an odd size"
 ABSENT, FEW, UNEVEN = "classes that train lacks", "classes with few train images", "uneven classes"
 BAD_ROWS, BOXES = "annotation rows that cannot be read", "odd boxes"
 UNSURE, FLIPS = "low-margin dominant class", "labels that another rule changes"
-SERIOUS = (LEAKAGE, FRAME_ORDERS, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
+SERIOUS = (LEAKAGE, FRAMES, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
 """Findings that make a score wrong or lose images."""
 WHY_AND_TODO = {
     LEAKAGE: (
@@ -22,7 +22,7 @@ WHY_AND_TODO = {
         "camera memory does not help, and those points are lost.",
         'Split with split_by="grouped", and trust the score on test images without a related training image.',
     ),
-    FRAME_ORDERS: (
+    FRAMES: (
         "Two frames of one scene look nearly the same. A model that memorizes the one recognizes the other, so the "
         "score says little about new scenes.",
         'Split with split_by="grouped": frames taken together stay on one side.',
@@ -52,8 +52,8 @@ WHY_AND_TODO = {
     ),
     BOXLESS: (
         "They are excluded. If they show no animal, a model never learns the empty background.",
-        'Correct the rows that the cases quote. If the others are empty, train with no_box="empty"; if not, draw their '
-        "boxes.",
+        "Correct the rows that the cases quote. If the others are empty, train with "
+        'images_without_boxes="empty"; if not, draw their boxes.',
     ),
     LIGHT: (
         "Where a person sees nothing, a label is a guess, and a model may learn darkness itself.",

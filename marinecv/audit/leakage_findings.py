@@ -137,7 +137,7 @@ def _frame_finding(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
     what = f"{' and '.join(parts)} were taken right before or after a train image."
     notes = pairs["mean_abs_difference"].map("{:.0f} of 255 gray levels apart".format)
     cases, total = make_cases(pairs["image_id"], notes, pairs["related_image"]), judged.reindex(list(SPLITS[1:])).sum()
-    return [make_finding(findings.FRAME_ORDERS, len(pairs), int(total), "images", what, cases)]
+    return [make_finding(findings.FRAMES, len(pairs), int(total), "images", what, cases)]
 
 
 def _copy_findings(pairs: pd.DataFrame) -> list[Finding]:

@@ -36,7 +36,7 @@ MAX_EMBEDDED_IMAGES = 20_000  # images that are embedded, about two milliseconds
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """Pair the files with the same bytes, each with the next one: `PAIR_COLUMNS`, the kind `copy`, the similarity 1.
 
-    `first` < `second` are positions in `rows`, the usable rows of a catalog.
+    `image_a` < `image_b` are positions in `rows`, the usable rows of a catalog.
     """
     sizes = pd.Series([byte_size(path) for path in rows["path"]])
     candidates = np.flatnonzero(sizes.duplicated(keep=False))

@@ -1,7 +1,6 @@
 """Pairs of related images: copies, near-duplicates and neighboring frames, in one table that is cached."""
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from marinecv.audit.near_duplicates import exact_copies, find_near_duplicates
 from marinecv.audit.thumbnails import SMALL, load_thumbs, tiny_pixels
 from marinecv.audit.versions import versions
 from marinecv.choices import FRAME_ORDERS
+from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path
 from marinecv.data.groups import BLOCK, NEIGHBOR, PAIR_COLUMNS
 from marinecv.data.user_tables import as_catalog, usable
@@ -27,7 +27,7 @@ def find_pairs(
     frame_order: str | None = None,
     loaded: tuple[np.ndarray, pd.DataFrame] | None = None,
     *,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> pd.DataFrame:
     """Find the pairs of related images: copies, near-duplicates and neighboring frames.
 
@@ -44,8 +44,8 @@ def find_pairs(
         loaded: what `marinecv.audit.thumbnails.load_thumbs(catalog)` returned, so that nothing is decoded again.
         log: called with a line of text if the search takes more than a moment.
     Returns:
-        DataFrame `PAIR_COLUMNS`, a row a pair: `first` and `second` (image ids); `kind`: `copy` (the same bytes), `near
-        copy`, `neighbor` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
+        DataFrame `PAIR_COLUMNS`, a row a pair: `image_a` and `image_b` (image ids); `kind`: `copy` (the same bytes),
+        `near copy`, `neighbor` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
         split: 50 file numbers, or no pause of half an hour; each image with the next of its block); `similarity`, the
         similarity of near-duplicates, 0.8 to 1; and `method`, the method.
     Raises:

@@ -1,7 +1,5 @@
 """All measurements and all findings of an audit; `marinecv.workflows.audit` calls them and writes the page."""
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from marinecv.audit.findings import Finding
@@ -13,6 +11,7 @@ from marinecv.audit.pairs import find_pairs
 from marinecv.audit.tables import describe_data_set
 from marinecv.audit.thumbnails import load_thumbs, tiny_pixels
 from marinecv.choices import SCORED_SPLITS
+from marinecv.console import Log
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import NEIGHBOR, first_level, group_catalog
@@ -40,13 +39,14 @@ def audit_images(
     *,
     frame_order: str | None = None,
     seed: int = 0,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], str]:
     """Decode every usable image and measure what the findings need.
 
     Returns the catalog with a problem for each file that does not decode and a `group` for the others; the tables of
-    `explore`, and `pairs` (of `find_pairs` and `duplicates_by_embedding`), `crossing`, `votes` and `quality`; and a
-    sentence about what was checked. `frame_order` is that of `find_pairs`; the seed draws samples, folds and splits.
+    `describe_data_set`, and `pairs` (of `find_pairs` and `duplicates_by_embedding`), `crossing`, `votes` and `quality`;
+    and a sentence about what was checked. `frame_order` is that of `find_pairs`; the seed draws samples, folds and
+    splits.
     """
     catalog, boxes = as_catalog(catalog, CATALOG_COLUMNS).reset_index(drop=True), as_boxes(boxes)
     as_read, (thumbs, catalog) = catalog, load_thumbs(catalog, log)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from marinecv.console import Log
 from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.to_rgb import find_white
@@ -15,7 +16,7 @@ CHUNK = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
-def load_thumbs(catalog: pd.DataFrame, log: Callable[[str], None] | None = None) -> tuple[np.ndarray, pd.DataFrame]:
+def load_thumbs(catalog: pd.DataFrame, log: Log | None = None) -> tuple[np.ndarray, pd.DataFrame]:
     """Decode every usable image of a catalog whole, at 128x128: `(thumbs, catalog)` as of `load_pixels`."""
     return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), log=log)
 

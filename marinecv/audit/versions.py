@@ -51,8 +51,8 @@ def one_of_each(names: Sequence[str], marked: np.ndarray) -> np.ndarray:
 def versions(thumbs: np.ndarray, image_ids: Sequence[str]) -> pd.DataFrame:
     """Pair versions of one photograph by name and color: rotated, sheared or cropped, they keep their colors.
 
-    Returns a table of `PAIR_COLUMNS`: positions (`first` < `second`), the kind `near copy`, the method `name`, and as
-    similarity the cosine of their color histograms, above 0.9. Thumbs are those of `load_thumbs`.
+    Returns a table of `PAIR_COLUMNS`: positions (`image_a` < `image_b`), the kind `near copy`, the method `name`, and
+    as similarity the cosine of their color histograms, above 0.9. Thumbs are those of `load_thumbs`.
     """
     _, names, marked = photograph_names(image_ids)
     numbers, pairs = pd.factorize(np.array(names, dtype=object))[0], [np.empty((0, 2), np.int64)]

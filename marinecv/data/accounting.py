@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.formats import is_image
-from marinecv.data.layouts import is_hidden, printable
+from marinecv.data.formats import is_image, printable
+from marinecv.data.layouts import is_hidden
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
 
@@ -17,7 +17,7 @@ MAX_KINDS_SHOWN = 8
 
 def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
     """Return a line on how nested class folders were read, and one on files that were not read."""
-    if manifest.demonstration:  # this package wrote all files
+    if manifest.demonstration or not manifest.root:  # this package wrote all files, or there are none
         return []
     counts = count_files(manifest, images)
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))

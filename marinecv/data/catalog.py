@@ -1,11 +1,10 @@
 """The catalog: one row an image, with its split, class, size, and the reason why it cannot be used, if any."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from marinecv.choices import IMAGES_WITHOUT_BOXES
+from marinecv.console import Log
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
@@ -23,7 +22,9 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
     """Return the images (`IMAGE_COLUMNS`) of a data set of any layout, and its boxes as `read_boxes` returns them."""
     check_type(Manifest, manifest=manifest)
     if manifest.root is None:
-        raise ValueError(f'The files of "{manifest.name}" are not located yet. Expected a manifest from locate(...).')
+        raise ValueError(
+            f'The files of "{manifest.name}" are not located yet. Expected a manifest from find_data(...).'
+        )
     images, boxes = reader_of(manifest.layout).read(manifest)
     boxes = clean_boxes(boxes, images, flat_boxes)
     images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
@@ -63,7 +64,7 @@ def read_catalog(
     label_rule: str = "dominant",
     images_without_boxes: str = "skip",
     flat_boxes: str = "keep",
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> pd.DataFrame:
     """Return every image of a data set as a row, sorted by split and image id.
 
@@ -146,12 +147,14 @@ def check_trainable(catalog: pd.DataFrame) -> None:
     """Raise ValueError where nothing can be trained: no usable train image, or one class only."""
     train = usable(catalog).query("split == 'train'")
     if train.empty:
-        problems = catalog["problem"][~is_usable(catalog)]
-        reason = f" {len(problems)} images have a problem, the first: {problems.iloc[0]}." if len(problems) else ""
-        counts = usable(catalog)["split"].value_counts().to_dict()
+        counts, bad, reason = usable(catalog)["split"].value_counts().to_dict(), catalog[~is_usable(catalog)], ""
+        if len(bad):
+            first = bad.iloc[0]
+            reason = f" {len(bad)} images have a problem, the first: {first['problem']} ({first['image_id']})."
+        hint = 'Expected images in train/. Check the folder, or name another split, such as split_by="grouped".'
         raise ValueError(
-            f"The train split has no usable image; usable images by split: {counts or 'none'}.{reason} Expected images "
-            'in train/. Check the folder, or name another split, such as split_by="grouped".'
+            f"The train split has no usable image; usable images by split: {counts or 'none'}."
+            f"{reason} {hint if counts else '`marinecv audit` shows the reasons.'}"
         )
     if train["class_name"].nunique() == 1:
         raise ValueError(

@@ -1,10 +1,10 @@
 """Find the images that a user asks for: a folder, a named data set, or a default."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, is_cached
 from marinecv.data.download.fetch import fetch, network_reachable
 from marinecv.data.manifests import Manifest, load_manifest, manifest_at, manifest_of_folder
@@ -17,7 +17,7 @@ def find_data(
     data: str | None = None,
     data_dir: str | Path | None = None,
     default: str = "aquarium",
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     class_level: str | None = None,
     merge_case: bool = False,
 ) -> Manifest:
@@ -28,7 +28,7 @@ def find_data(
         'reef'
 
     Args:
-        data: name of a bundled data set, or path of a TOML manifest. It is read from the store, else downloaded.
+        data: name of a bundled data set, or path of a TOML manifest. It is read from the cache, else downloaded.
         data_dir: folder or archive of images, in any layout; `data` adds the facts of a named data set.
         default: the data set if neither is given; without a network the generated demo images take its place.
         log: called with each line of text for the user; None warns where not all images are those asked for.
@@ -47,7 +47,7 @@ def find_data(
     return manifest
 
 
-def demo_images(log: Callable[[str], None] | None = None) -> Manifest:
+def demo_images(log: Log | None = None) -> Manifest:
     """Return the data set of generated demo images, drawn once, to try things out without data or network.
 
         >>> import marinecv as mcv
@@ -60,7 +60,7 @@ def demo_images(log: Callable[[str], None] | None = None) -> Manifest:
     return _demo_manifest(load_manifest(DEMO_NAME), log)
 
 
-def _find(data, data_dir, default: str, log: Callable[[str], None] | None, note: Callable[[str], None]) -> Manifest:
+def _find(data, data_dir, default: str, log: Log | None, note: Log) -> Manifest:
     if data_dir is not None:
         return manifest_at(load_manifest(data), data_dir, log) if data else manifest_of_folder(data_dir, log)
     manifest = load_manifest(data or default)
@@ -85,7 +85,7 @@ def _find(data, data_dir, default: str, log: Callable[[str], None] | None, note:
         raise ConnectionError(f"{error} To try things out without it: mcv.demo_images().") from error
 
 
-def _demo_manifest(manifest: Manifest, log: Callable[[str], None] | None) -> Manifest:
+def _demo_manifest(manifest: Manifest, log: Log | None) -> Manifest:
     from marinecv.data.demo.dataset import write_demo_images
 
     return manifest_at(manifest, write_demo_images(cache_path("data", DEMO_NAME), log=log))

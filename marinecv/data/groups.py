@@ -1,6 +1,6 @@
 """Related images: the groups that pairs of them make, splits of whole groups, and pairs across splits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from marinecv.choices import SCORED_SPLITS, SPLITS
+from marinecv.console import Log
 from marinecv.data.splits.partition import has_groups, partition_groups
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, is_usable
 
@@ -95,7 +96,7 @@ def related_in_train(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame
 
 
 def split_in_groups(
-    rows: pd.DataFrame, seed: int, fractions: Sequence[float], pairs: pd.DataFrame | None, log: Callable[[str], None]
+    rows: pd.DataFrame, seed: int, fractions: Sequence[float], pairs: pd.DataFrame | None, log: Log
 ) -> pd.DataFrame:
     """Return usable rows with `split` and the `group` they are split by, and log how; see `split_catalog`."""
 

@@ -152,7 +152,9 @@ def _unread_format_hint(root: Path) -> str:
     for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
         with open(path, "rb") as file:
             head = file.read(4096)
-        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head):
+        beside = ANNOTATION_FOLDERS.fullmatch(path.parent.name)
+        beside = beside and folder_splits(each.name for each in path.parent.parent.iterdir())
+        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or beside:
             name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
             return f": this looks like {name}, which is not read yet. Convert it to YOLO, or make a labels.csv"
     return ""

@@ -1,12 +1,12 @@
 """Manifests: where a data set comes from, its layout, its classes and its license."""
 
 import os
-from collections.abc import Callable
 from dataclasses import field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from marinecv.choices import ClassLevel
+from marinecv.console import Log
 from marinecv.data.cache_dir import building, cache_path
 from marinecv.data.download.archives import safe_unpack
 from marinecv.data.layouts import find_layout
@@ -28,7 +28,7 @@ class Manifest:
         ('crab', 'eel')
 
     Attributes:
-        name: of the data set, and of its folder in the store.
+        name: of the data set, and of its folder in the cache.
         title: one line for a listing.
         layout: one of `layout_names()`.
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
@@ -111,8 +111,8 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 
-def manifest_of_folder(path: str | Path, log: Callable[[str], None] | None = None) -> Manifest:
-    """Return the manifest of any folder or archive of images; an archive is unpacked into the store, once.
+def manifest_of_folder(path: str | Path, log: Log | None = None) -> Manifest:
+    """Return the manifest of any folder or archive of images; an archive is unpacked into the cache, once.
 
     A pack has the facts of the data set that it was made of. Raises ValueError where no layout fits.
     """
@@ -123,20 +123,23 @@ def manifest_of_folder(path: str | Path, log: Callable[[str], None] | None = Non
     elif path.is_dir():
         folder = path
     else:
-        raise ValueError(f"{path} is no folder and no .zip, .tgz or .tar. Expected a folder of images, or an archive.")
+        missing = "" if path.exists() else ": it does not exist"
+        raise ValueError(
+            f"{path} is no folder and no .zip, .tgz or .tar{missing}. Expected a folder of images, or an archive."
+        )
     root, layout = find_layout(folder)
     name = path.name[: -len(archive)] if path.is_file() else path.name
     return Manifest(**{"name": name} | reader_of(layout).facts(root), layout=layout, root=root, folder=folder)
 
 
-def manifest_at(manifest: Manifest, path: str | Path, log: Callable[[str], None] | None = None) -> Manifest:
+def manifest_at(manifest: Manifest, path: str | Path, log: Log | None = None) -> Manifest:
     """Return the manifest with root, folder and layout of a folder or archive, its other facts as they are."""
     found = manifest_of_folder(path, log)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 
-def _unpacked(archive: Path, log: Callable[[str], None] | None) -> Path:
-    """Return the folder of the store with an archive's content, named by the archive's hash."""
+def _unpacked(archive: Path, log: Log | None) -> Path:
+    """Return the folder of the cache with an archive's content, named by the archive's hash."""
     folder = cache_path("unpacked", sha256(archive)[:16])
     if not folder.exists():
         with building(folder, log) as workplace:

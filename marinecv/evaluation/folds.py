@@ -18,9 +18,9 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
     out; intervals resample the groups of the catalogs.
     """
     runs = list(runs)
-    catalogs = {_name(run): run.catalog for run in runs if run.fold}  # folds of one recipe have the same images
+    last = {_name(run): run for run in runs if run.fold}  # folds of one recipe have the same images
     return {
-        name: classification_metrics(table, groups=common_groups([catalogs[name]], table["image_id"]))
+        name: classification_metrics(table, groups=common_groups([last[name].catalog], table["image_id"]))
         for name, table in fold_predictions(runs).items()
     }
 

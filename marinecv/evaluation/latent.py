@@ -120,7 +120,8 @@ def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
 
 
 def cluster_table(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the `size` of each cluster, its most frequent `class_name` (ties: the first) and that class's `share`."""
+    """Return the `size` of each cluster, its most frequent `class_name` (ties: the first) and that class's
+    `fraction`."""
     points, tables = as_table(points), []
     for of, column in CLUSTERINGS.items():
         counts = points.groupby([column, "class_name"]).size().rename("count").reset_index()

@@ -1,7 +1,7 @@
 """Learning curves: the metrics of each line (what was trained) at each fraction of labeled images, with intervals.
 
-`cells` are the predictions of all runs of a curve, one below the other: `line`, `labeled` (fraction of the train
-images with a label, 0 to 1), `images` (their number), `seed`, then the columns of a predictions table. All runs predict
+`cells` are the predictions of all runs of a curve, one below the other: `recipe`, `label_fraction` (of the train
+images, 0 to 1), `images` (their number), `seed`, then the columns of a predictions table. All runs predict
 the same images of a split. Intervals are for other images of that split; the range over seeds is for other labeled
 images.
 """
@@ -28,9 +28,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
     `batched_macro_f1`, which papers print, is the mean macro-F1 of batches of 64 images sorted by true class, each over
     the classes that it holds or predicts; it is far below macro-F1.
 
-    Columns: `line, labeled, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%: of
-    accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN with few groups
-    and for `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
+    Columns: `recipe, label_fraction, images` (median over seeds), `metric, value` (mean over seeds), `low, high` (95%:
+    of accuracy Wilson's, else by a bootstrap over images or groups, the same resamples for every seed; NaN with few
+    groups and for `batched_macro_f1`), `lowest, highest` (range over seeds), `seeds, n`.
     """
     rows = scored_rows(cells, split)
     class_names = class_names_of_table(cells.iloc[:, 4:])
@@ -56,8 +56,8 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Compare the accuracy of each other line with that of the first, at each fraction, over common seeds.
 
-    Columns: `line, labeled, difference, low, high` (95%, see `difference_bounds`), `seeds, n, said`: "better" or
-    "worse" where the interval does not hold 0, else "not told apart".
+    Columns: `recipe, label_fraction, difference, low, high` (95%, see `difference_bounds`), `seeds, n, note`: "better"
+    or "worse" where the interval does not hold 0, else "not told apart".
     """
     rows = scored_rows(cells, split)
     rows_of_line(rows, first)
@@ -78,8 +78,8 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0,
 def scored_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
     """Return the labeled rows of a split, sorted by line, fraction, seed and image.
 
-    Columns: `line, labeled, images, seed, image_id, true_class, predicted_class, loss` (nats). Raises ValueError where
-    there is no row, or a run predicts other images than the first, or has other labels.
+    Columns: `recipe, label_fraction, images, seed, image_id, true_class, predicted_class, loss` (nats). Raises
+    ValueError where there is no row, or a run predicts other images than the first, or has other labels.
     """
     rows = cells[(cells["split"] == split) & (cells["true_class"] != "")]
     if rows.empty:
@@ -91,10 +91,11 @@ def scored_rows(cells: pd.DataFrame, split: str) -> pd.DataFrame:
         truth = [*zip(cell["image_id"], cell["true_class"], strict=True)]
         expected = truth if expected is None else expected
         if truth != expected or cell["image_id"].duplicated().any():
+            odd = min({*truth} ^ {*expected}, default=truth[0])[0]
             raise ValueError(
                 f"The run {line}, {labeled:.0%} labeled, seed {seed}, has other images or labels in split {split!r} "
-                f"than the first run: {len(truth)} rows and {len(expected)}. Expected each image once, with one label "
-                "in all runs: train it again on the catalog of the others."
+                f"than the first run: {len(truth)} rows and {len(expected)}; one is {odd}. Expected each image once, "
+                "with one label in all runs: train it again on the catalog of the others."
             )
     return rows[[*cells.columns[:5], "true_class", "predicted_class"]].assign(loss=image_losses(rows.iloc[:, 4:]))
 

@@ -5,8 +5,6 @@ from numbers import Integral
 
 from marinecv.evaluation.intervals import smallest_difference
 
-COMPARISONS = ("consistent", "exceeded", "below", "not attainable", "not comparable", "not run here")
-
 
 def attainable(figure: str, n: int) -> bool:
     """Return whether some k of n images gives a published accuracy at its printed decimals, rounded or truncated.

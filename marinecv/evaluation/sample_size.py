@@ -29,14 +29,15 @@ def estimate_sample_size(
 
     The law is fitted by maximum Poisson likelihood of the errors over all fractions and seeds, with one exponent for
     all classes. 95% intervals are by a percentile bootstrap over validation images; they hold neither other labeled
-    images nor deviations from the law. `counts` are the labeled train images: `labeled, seed, class_name, images`.
-    `goal` is the accuracy, and the recall of each class, between 0 and 1; None halves the error.
+    images nor deviations from the law. `counts` are the labeled train images:
+    `label_fraction, seed, class_name, images`. `goal` is the accuracy, and the recall of each class, between 0 and 1;
+    None halves the error.
 
     Returns a row of all images (`class_name` is ""), then one a class, the largest `gain` first: `class_name, images`
     (labeled at the largest fraction; mean over seeds, as `error`), `judged` (validation images), `error, fitted` (the
-    law's error), `exponent, exponent_low, exponent_high, goal` (an error), `needed, low, high` (labeled images in all),
-    `more` (additional ones), `gain` (by which one more image of the class lowers its error), `said` (why there is no
-    estimate). Raises ValueError for an impossible goal, an unknown line, or fewer than three sizes of the train set.
+    law's error), `exponent, exponent_low, exponent_high, goal` (an error), `required_images, low, high` (labeled images
+    in all), `additional_images`, `gain` (by which one more image of the class lowers its error), `note` (why there is
+    no estimate). Raises ValueError for an impossible goal, an unknown line, or fewer than three sizes of the train set.
     """
     if goal is not None and not 0 < goal < 1:
         raise ValueError(f"Expected a goal, the accuracy wanted, between 0 and 1. Received: {goal}.")

@@ -11,7 +11,7 @@ from marinecv.run_records import Calibration
 GOAL = 0.95
 DOUBTFUL, OUT_OF_DISTRIBUTION = "doubtful", "unlike the training images"
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-CHECKED_FRACTIONS = tuple(number / 10 for number in range(10))  # checked fractions of the triage curve
+CHECKED_FRACTIONS = tuple(number / 10 for number in range(10))  # of `selective_accuracy_curve`
 
 
 def uncertainties(confidence: np.ndarray, unlike: np.ndarray) -> np.ndarray:

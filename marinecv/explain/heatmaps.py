@@ -11,6 +11,7 @@ from keras import layers
 from marinecv.explain.cam import gradcam, gradcam_plus_plus, lime, saliency, scorecam
 from marinecv.models.flat import check_graph, flat
 from marinecv.models.outputs import with_logits
+from marinecv.schema import check_choice
 
 BATCH = 32
 OF_A_LAYER = {"gradcam": gradcam, "gradcam++": gradcam_plus_plus, "scorecam": scorecam}
@@ -80,8 +81,7 @@ def layer_of(model: keras.Model, method: str, name: str | None = None) -> str | 
     None for a method of pixels alone. Raise ValueError for an unknown method, and a layer that is absent, gives no
     `(height, width, channels)`, or is not used by the method.
     """
-    if method not in METHODS:
-        raise ValueError(f"Expected method to be one of {tuple(METHODS)}. Received: method={method!r}.")
+    check_choice(METHODS, method=method)
     if method in OF_PIXELS:
         if name is not None:
             raise ValueError(f"{method} uses pixels, not the maps of a layer. Leave out the layer {name!r}.")

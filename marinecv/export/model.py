@@ -1,6 +1,5 @@
 """Export a run: convert its model, compare the export with the model, and replace an older export only then."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from marinecv.console import Log
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.environment import environment
 from marinecv.evaluation.metrics import classification_metrics
@@ -47,7 +47,7 @@ class Original:
     figures: dict
 
 
-def measure_original(run: Run, *, log: Callable[[str], None] | None = None) -> Original:
+def measure_original(run: Run, *, log: Log | None = None) -> Original:
     """Measure the Keras model of a finished run once, for several exports.
 
     Raise ValueError if the model takes attributes or is missing, or no validation image can be read.
@@ -78,7 +78,7 @@ def export_model(
     *,
     margin: float = MARGIN,
     original: Original | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> dict:
     """Export the model of a run to `exports/<format>[-<quantize>]`, in place of an older export, and check its parity.
 

@@ -61,8 +61,9 @@ def exports_text(exports: pd.DataFrame) -> str:
     shown["largest difference"] = exports["largest_difference"].map("{:.4f}".format, na_action="ignore").fillna("-")
     threads, n = exports.loc[0, ["threads", "accuracy_n"]]
     few = exports["accuracy_low"].isna().any()
+    interval = "fewer than six groups of related images: no interval"
+    interval = interval if few else "95% CI, over groups where images are related"
     return (
         f"{shown.to_string(index=False)}\nms: median of one image on this processor, {threads} threads. Accuracy and "
-        f"agreement with keras: n={n} validation images, "
-        f"{'fewer than six groups of related images: no interval' if few else '95% CI over groups of related images'}."
+        f"agreement with keras: n={n} validation images, {interval}."
     )

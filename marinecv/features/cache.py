@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.console import silent
+from marinecv.console import Log, silent
 from marinecv.data.cache_dir import cache_path, make_room
 from marinecv.features.inference_engine import run_extractor
 from marinecv.files.atomic import write_json
@@ -28,6 +28,7 @@ from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 from marinecv.inputs.streamed_pixels import bind_weakly, keep_alive
 from marinecv.models.flat import one_or_all
 from marinecv.progress import progress_bar
+from marinecv.schema import read_json
 
 VERSION = 2  # raised when the same layers give other numbers for the same images
 CHUNK = 64  # images a step
@@ -114,9 +115,9 @@ def open_cache(
     views: AugmentedViews | None = None,
     *,
     dtype: str = "float32",
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> FeatureCache:
-    """Return the features that a feature extractor, from `split_point.split`, gives for some images.
+    """Return the features that a feature extractor, from `split_point.split_model`, gives for some images.
 
     They are computed where the cache has none of the same layers and weights, image files, geometry, views and dtype. A
     killed computation is resumed. Pixels are row i for row i of the usable `rows`; `dtype="float16"` takes half the
@@ -212,9 +213,10 @@ def _steps(views: AugmentedViews, images: int) -> int:
 def _steps_done(folder: Path) -> int:
     """Return how many steps of a cache the disk holds."""
     try:
-        return json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))["done"]
-    except (OSError, ValueError, KeyError, TypeError):
+        done = read_json(folder / PROGRESS_FILE).get("done")
+    except ValueError:
         return 0
+    return done if isinstance(done, int) else 0
 
 
 def _arrays(folder: Path, shapes: list, dtype: str, mode: str = "r") -> tuple[np.ndarray, ...]:

@@ -26,9 +26,9 @@ def split_point(model: keras.Model) -> list[KerasTensor]:
 
 
 def split_model(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a model into a feature extractor and the trainable layers, `(front, rest)`; both share its layers.
+    """Cut a model into a feature extractor and the trainable layers, `(extractor, trainable)`; both share its layers.
 
-    `rest(front(x))` is `model(x)`. Inputs beside the image are the last inputs of the trainable layers.
+    `trainable(extractor(x))` is `model(x)`. Inputs beside the image are the last inputs of the trainable layers.
     """
     cut = split_point(model)
     others = {id(tensor) for tensor in model.inputs[1:]}

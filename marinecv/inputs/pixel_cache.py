@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, make_room
 from marinecv.data.images import ABSENT_FILE, read_header
 from marinecv.data.shards.records import file_problem, is_record
@@ -27,7 +28,7 @@ from marinecv.schema import check_type
 MEMORY_BUDGET_BYTES = 32 * 2**20  # decoded again in a moment
 DISK_BUDGET_BYTES = 50 * 2**30  # of all cached pixels
 STREAMED_BYTES = 10 * 2**30  # a larger pack is not cached: the first batch would wait for many minutes
-VERSION = 3  # of the cached pixels: raised when `decode` or `fitted` gives other pixels for a file
+VERSION = 3  # of the cached pixels: raised when `decode` or `fit_image` gives other pixels for a file
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -36,7 +37,7 @@ def load_pixels(
     spec: ImageSpec,
     *,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 
@@ -69,13 +70,16 @@ def load_pixels(
         pixels = np.empty(shape, np.uint8)
         reasons = _decode_into(pixels, paths, spec, log)
         return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, reasons)
+    is_packed = all(map(is_record, paths))
+    if is_packed and num_bytes > STREAMED_BYTES:
+        return Stream(rows["path"], spec), catalog
     path = cache_path("pixels", files_key(paths, spec) + ".npy")
     if (pixels := open_array(path, shape, np.uint8)) is not None:
         with suppress(OSError):  # the cache of another user
             os.utime(path)
         return pixels, catalog
     path.parent.mkdir(parents=True, exist_ok=True)
-    if all(map(is_record, paths)) and num_bytes > min(STREAMED_BYTES, shutil.disk_usage(path.parent).free // 2):
+    if is_packed and num_bytes > shutil.disk_usage(path.parent).free // 2:
         return Stream(rows["path"], spec), catalog
     with lock_folder(path.parent, waiting=lambda: None):
         if (pixels := open_array(path, shape, np.uint8)) is not None:  # another process has made it meanwhile

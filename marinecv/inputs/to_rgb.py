@@ -67,6 +67,13 @@ def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
     return image.convert("RGB")
 
 
+def shrink(picture: Image.Image, side: int) -> tuple[Image.Image, float]:
+    """Return a copy whose longer side is at most `side` pixels, and its scale."""
+    scale = min(1.0, side / max(picture.size))
+    size = [max(1, round(length * scale)) for length in picture.size]
+    return picture.resize(size, Image.Resampling.LANCZOS), scale
+
+
 def _is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 

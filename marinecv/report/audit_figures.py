@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from marinecv.inputs.to_rgb import open_rgb
+from marinecv.inputs.to_rgb import open_rgb, shrink
 from marinecv.report.style import COLORS, FAINT, INK, font_file, new_figure, short_name, styled
 
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "gray": INK}
@@ -100,9 +100,7 @@ def draw_boxes(path: str, boxes: pd.DataFrame, colors: dict[str, str], side: int
 
     Box corners are in pixels of the image after EXIF rotation; `colors` come from `class_colors`.
     """
-    picture = open_rgb(path)
-    scale = min(1.0, side / max(picture.size))
-    picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
+    picture, scale = shrink(open_rgb(path), side)
     pen = ImageDraw.Draw(picture)
     for box in boxes.itertuples():
         corners = [corner * scale for corner in (box.xmin, box.ymin, box.xmax, box.ymax)]

@@ -93,7 +93,7 @@ def _split(split: str, table: pd.DataFrame, published, differences, figures: Pat
         "n": n,
         "published": note,
         "first": first,
-        "told": [] if differences is None else _comparisons(differences, first),
+        "comparisons": [] if differences is None else _comparisons(differences, first),
         "differences": None if differences is None else _differences(differences),
     }
 

@@ -17,9 +17,9 @@ from marinecv.report.html import by_split, matrix, save_and_embed, write_page
 from marinecv.runs import Run
 
 
-def write_experiment_report(study_folder: str | Path) -> Path:
+def write_experiment_report(experiment_folder: str | Path) -> Path:
     """Write `report.html` and `figures/*.png` of an experiment that has a table; return the page."""
-    experiment = Experiment(study_folder)
+    experiment = Experiment(experiment_folder)
     table, demonstration = experiment.table, experiment.demonstration
     runs = {name: Run(experiment.cell_folder(name)) for name in table["name"]}
     predictions = {

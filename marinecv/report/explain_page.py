@@ -14,7 +14,7 @@ from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam
 from marinecv.explain.geometry import BLOB_WIDTH, picture_corners
 from marinecv.inputs.spec import ImageSpec
-from marinecv.inputs.to_rgb import open_rgb
+from marinecv.inputs.to_rgb import open_rgb, shrink
 from marinecv.report.figures import save_png
 from marinecv.report.html import jpeg_data_url, write_page
 from marinecv.report.style import new_figure, short_name, styled
@@ -117,8 +117,7 @@ def overlay_pictures(
     """
     picture = open_rgb(path, spec.white)
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
-    scale = min(1.0, SIDE_PX / max(picture.size))
-    picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
+    picture, scale = shrink(picture, SIDE_PX)
     resized_heat = Image.fromarray(heat.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR, box=corners)
     hot = np.asarray(resized_heat).clip(0, 1)[..., np.newaxis]
     color = colormaps[COLORMAP](hot[..., 0])[..., :3] * 255

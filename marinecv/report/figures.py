@@ -253,7 +253,14 @@ def _by_epoch(history) -> pd.DataFrame:
     values = history if isinstance(history, pd.DataFrame) else getattr(history, "history", history)
     if not isinstance(values, Mapping | pd.DataFrame):
         raise ValueError(f"Expected history of model.fit, its dict or a DataFrame. Received: {history!r:.60}.")
-    table = pd.DataFrame({name: np.atleast_1d(values[name]) for name in values}).select_dtypes("number")
+    columns = {name: np.atleast_1d(values[name]) for name in values}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"Expected metrics of one value an epoch. Received lengths: {lengths}. Fit with validation_freq=1, or pass "
+            "a DataFrame with NaN for the epochs without validation."
+        )
+    table = pd.DataFrame(columns).select_dtypes("number")
     if "epoch" not in table:
         table = table.assign(epoch=np.add(getattr(history, "epoch", np.arange(len(table))), 1))
     if table.empty or NON_METRIC_COLUMNS.issuperset(table):

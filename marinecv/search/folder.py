@@ -3,7 +3,7 @@
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 from msgspec import Meta, Struct, to_builtins
@@ -18,6 +18,8 @@ from marinecv.search.engines import check_engine
 from marinecv.search.space import Parameter
 from marinecv.training.recipe import Recipe
 
+T = TypeVar("T")
+RESTORE_HINT = "Restore it from a copy, or start another search."
 STATUSES = ("running", "done", "pruned", "failed")
 MAX_TRIALS = 9999
 WEIGHTS = ("model.keras", "checkpoint.npz")
@@ -73,7 +75,7 @@ class Search:
         path = self.folder / "search.json"
         if not path.is_file():
             raise ValueError(f"{folder} is no search: it has no search.json. Expected a folder that `search` made.")
-        about = read(path, SearchSettings)
+        about = _read(path, SearchSettings)
         self.engine, self.algorithm, self.space = about.engine, about.algorithm, about.space
         self.count, self.seed = about.trials, about.seed
         check_engine(self.engine, self.algorithm)
@@ -98,7 +100,11 @@ class Search:
 
     def trial(self, number: int) -> Trial:
         """Read a trial; ValueError if its file is broken or missing."""
-        return read(self.trial_folder(number) / "trial.json", Trial)
+        path = self.trial_folder(number) / "trial.json"
+        trial = _read(path, Trial)
+        if trial.number != number:
+            raise ValueError(f"{path} holds trial {trial.number}. Expected trial {number}. {RESTORE_HINT}")
+        return trial
 
     @property
     def best(self) -> Trial | None:
@@ -139,3 +145,10 @@ class Search:
     def write_table(self) -> None:
         """Write `trials.csv`, which is never read back."""
         write_table(self.folder / "trials.csv", self.table())
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return read(path, kind)
+    except ValueError as error:
+        raise ValueError(f"{error} {RESTORE_HINT}") from error

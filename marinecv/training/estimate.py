@@ -97,7 +97,7 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
             extractor, trainable, values = json.loads(path.read_text(encoding="utf-8"))
             return float(extractor), float(trainable), int(values)
     measured = _time_batch(model_part, image, batch_size, num_classes)
-    with suppress(OSError):  # a store that is not writable
+    with suppress(OSError):  # a cache that is not writable
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(measured))
     return measured

@@ -60,14 +60,14 @@ def learner(
 
 
 def _feature_caches(
-    extractor: keras.Model, parts: SplitPixels, recipe: Recipe, moves: AugmentedViews, log: Log
+    extractor: keras.Model, parts: SplitPixels, recipe: Recipe, views: AugmentedViews, log: Log
 ) -> list[FeatureCache]:
     """The feature caches of train and validation; all folds of the same images share one."""
     both, settings = [parts["train"], parts["validation"]], {"dtype": recipe.training.cache_dtype, "log": log}
-    if recipe.data.fold and moves.kind != "drawn":
-        return open_shared_cache(extractor, both, recipe.image, moves, **settings)
-    ways = zip(both, (moves, AugmentedViews()), strict=True)
-    return [open_cache(extractor, *part, recipe.image, views, **settings) for part, views in ways]
+    if recipe.data.fold and views.kind != "drawn":
+        return open_shared_cache(extractor, both, recipe.image, views, **settings)
+    ways = zip(both, (views, AugmentedViews()), strict=True)
+    return [open_cache(extractor, *part, recipe.image, of_part, **settings) for part, of_part in ways]
 
 
 def _with_fused_extractor(model: keras.Model, extractor: keras.Model, trainable: keras.Model) -> keras.Model:

@@ -150,5 +150,5 @@ def _split_hash(folder: Path) -> str:
 
 def _has_account() -> bool:
     with suppress(OSError, netrc.NetrcParseError):
-        return "WANDB_API_KEY" in os.environ or "api.wandb.ai" in netrc.netrc().hosts
+        return bool(os.environ.get("WANDB_API_KEY") or netrc.netrc().authenticators("api.wandb.ai"))
     return False

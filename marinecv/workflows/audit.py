@@ -104,9 +104,8 @@ def audit(
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)
     manifest, catalog = source.manifest, source.read(choice, log)
-    boxes, reading = as_boxes(pd.DataFrame()), []
-    if manifest.root:
-        boxes, reading = read_boxes(manifest), reading_lines(manifest, catalog)
+    reading = reading_lines(manifest, catalog)
+    boxes = read_boxes(manifest) if manifest.root else as_boxes(pd.DataFrame())
     if limit is not None:
         bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)

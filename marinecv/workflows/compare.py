@@ -27,7 +27,7 @@ class Comparison:
     """The result of `compare`; printed, it is sentences.
 
     Attributes:
-        table: one row a pair: `first` and `second` (folders, or names of recipes with several common seeds);
+        table: one row a pair: `run_a` and `run_b` (folders, or names of recipes with several common seeds);
             `accuracy_a`, `accuracy_b`, their `difference` and its 95% bounds `low` and `high`; `n` images in so many
             `groups`, NaN where no two are related; `seeds`; `p` of McNemar's exact test, NaN with several seeds.
         sentences: one for each recipe with several seeds, then one for each pair.
@@ -123,11 +123,14 @@ def _differences(
         of_a, of_b = ({seed: tables[name][seed] for seed in common} for name in (a, b))
         accuracies = {"accuracy_a": seed_spread(of_a, split)["mean"], "accuracy_b": seed_spread(of_b, split)["mean"]}
         return [{"run_a": a, "run_b": b, **accuracies, **compare_seeds(of_a, of_b, split, groups=groups)}]
-    return [
-        {"run_a": _label(recipes[a][i]), "run_b": _label(recipes[b][j])}
-        | {"seeds": 1, **compare_runs(tables[a][i], tables[b][j], split, groups=groups)}
-        for i, j in product(recipes[a], recipes[b])
-    ]
+    rows = []
+    for i, j in product(recipes[a], recipes[b]):
+        names = {"run_a": _label(recipes[a][i]), "run_b": _label(recipes[b][j])}
+        try:
+            rows.append(names | {"seeds": 1, **compare_runs(tables[a][i], tables[b][j], split, groups=groups)})
+        except ValueError as error:
+            raise ValueError(f"{names['run_a']} and {names['run_b']}: {error}") from error
+    return rows
 
 
 def _label(same: list[Run]) -> str:

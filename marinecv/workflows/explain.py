@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.console import Log, silent
-from marinecv.data.layouts import printable
+from marinecv.data.formats import printable
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.predictions import predicted_indices, read_predictions
@@ -111,18 +111,19 @@ def explain(
         run.note(f"{split} evaluation: explain")
     target, localization, chance = run.path("explanations", method), None, ""
     target.parent.mkdir(exist_ok=True)
-    with lock_folder(target.parent), replaced_folder(target, log) as folder:
-        heat_of = partial(heatmaps, model, method=method, layer=layer, seed=seed)
-        cases = draw_examples(run, model, heat_of, cases, boxes, folder, log)
-        write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
-        if method == "gradcam" and boxes is not None:
-            localization, chance = measure_localization(run, model, layer, rows, boxes, folder, log)
-        title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
-        page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
-    if localization is not None and not limit:
-        measures.save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
-        if run.path("report.html").is_file():
-            write_run_report(run.folder)
+    with lock_folder(target.parent):
+        with replaced_folder(target, log) as folder:
+            heat_of = partial(heatmaps, model, method=method, layer=layer, seed=seed)
+            cases = draw_examples(run, model, heat_of, cases, boxes, folder, log)
+            write_table(folder / "explanations.csv", cases.drop(columns=["path", "source"]), float_format="%.6f")
+            if method == "gradcam" and boxes is not None:
+                localization, chance = measure_localization(run, model, layer, rows, boxes, folder, log)
+            title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
+            page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
+        if localization is not None and not limit:
+            measures.save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
+            if run.path("report.html").is_file():
+                write_run_report(run.folder)
     if rows is not None and not is_usable(cases).any():
         log("None of these images can be read. If they have moved, name their folder with data=.")
     return Explanation(cases.drop(columns="source"), localization, target / page.name)

@@ -56,7 +56,7 @@ def progress_text(folder: Path, kind: str) -> str:
 
 @contextmanager
 def resumable(folder: Path, go_on: str = "") -> Iterator[None]:
-    """Lock a folder; add a note on how to resume (`go_on`, else `--resume FOLDER`) to an interruption or OSError."""
+    """Lock a folder; add a note on how to resume (`go_on`, else `resume("FOLDER")`) to an interruption or OSError."""
     with with_resume_note(folder, go_on), lock_folder(folder):
         yield
 
@@ -67,6 +67,6 @@ def with_resume_note(folder: Path, go_on: str = "") -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, OSError) as stopped:
-        advice = f"What is done is kept; go on with {go_on or f'--resume {folder}'}"
+        advice = "What is done is kept; go on with " + (go_on or f'resume("{folder}")')
         stopped.add_note(advice if go_on or is_begun(folder) else f"Nothing was begun in {folder}; start again.")
         raise

@@ -57,7 +57,7 @@ class LearningCurve(Experiment):
 
     @property
     def curve(self) -> pd.DataFrame:
-        """A row a split, line, fraction (`labeled`) and metric: mean over seeds with its 95% interval, and n."""
+        """A row a split, `recipe`, `label_fraction` and metric: mean over seeds with its 95% interval, and n."""
         if (table := self._read("curve")) is None:
             raise ValueError(f'{self.folder} has no curve.csv yet. Go on with resume("{self.folder}").')
         return table

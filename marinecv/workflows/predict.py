@@ -105,7 +105,8 @@ def predict_to_csv(
         raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
-    parts = output.with_name(f"{output.name}.{key_of(run, files, review)}.parts")
+    key = key_of(run, files, review) if is_kept else "new"
+    parts = output.with_name(f"{output.name}.{key}.parts")
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
     model_arguments = (run.folder.absolute(), calibration, review, batch_size, Path.cwd())
     if workers:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from marinecv.data.layouts import printable
+from marinecv.data.formats import printable
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
 from marinecv.evaluation.predict import check_inputs

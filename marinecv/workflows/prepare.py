@@ -179,7 +179,7 @@ def read_data(
     reading = ("name", "class_level", "merge_case", "demonstration")
     choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
     catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
-    for line in reading_lines(manifest, catalog) if manifest.root else ():
+    for line in reading_lines(manifest, catalog):
         log(line)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None

@@ -120,14 +120,14 @@ def reproduce(
         runs |= {cell: (*pair, plan.manifest) for cell, pair in plan.runs.items()}
     if not runs:
         raise errors[0]
-    folder = fresh_folder(folder or next_folder("runs", f"replay-{report}"))
+    folder = fresh_folder(folder or next_folder("runs", f"reproduce-{report}"))
     with resumable(folder):
         for cell, (recipe, images, manifest) in runs.items():
             start(folder / cell, recipe, images, manifest, log)
         saved_results_dir = None if quick and not results_dir else str(Path(results_dir or "results").absolute())
         write_json(folder / REPRODUCTION, {"results_dir": saved_results_dir})
         title = f"Reproduction of the {report} report, {f'{folds} folds' if folds else f'{seeds} seeds'}"
-        reproduction = Reproduction.create(folder, f"replay-{report}", title, list(runs))
+        reproduction = Reproduction.create(folder, f"reproduce-{report}", title, list(runs))
         finish_reproduction(reproduction, log)
     return reproduction
 

@@ -159,7 +159,7 @@ def write_curve(experiment: Experiment, log: Log) -> Path:
     """Write the tables and the page of a learning curve and log a summary; return the page."""
     runs = [(Recipe.of(run), run) for run in experiment.finished_runs.values() if not run.is_autoencoder]
     if not runs:
-        raise ValueError(f"No classifier of {experiment.folder} is finished. Go on with --resume {experiment.folder}.")
+        raise ValueError(f'No classifier of {experiment.folder} is finished. Go on with resume("{experiment.folder}").')
     cells, counts = (pd.concat(parts, ignore_index=True) for parts in zip(*map(cell_tables, runs), strict=True))
     catalogs, curve, differences = [run.catalog for _, run in runs], {}, {}
     first, *others = dict.fromkeys(cells["recipe"])

@@ -91,7 +91,7 @@ def other_images(
     if manifest.merge_case:
         spellings = {name.casefold(): name for name in class_names}
         catalog["class_name"] = [spellings.get(name.casefold(), name) for name in catalog["class_name"]]
-    for line in reading_lines(manifest, catalog) if manifest.root else ():
+    for line in reading_lines(manifest, catalog):
         log(line)
     if choice.split_by:
         pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None

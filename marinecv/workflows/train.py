@@ -139,7 +139,10 @@ def grid(
     changes = full_names(first, changes, **settings)
     is_one_recipe = len(bases) * max(1, len(sizes)) == 1
     if is_one_recipe and (folds or 1) == 1:
-        raise ValueError("One recipe at one size makes one run. Expected several recipes, sizes=(64, 128) or folds=5.")
+        hint = ' Leave out select_on="test", which chooses between runs.' if select_on == "test" else ""
+        raise ValueError(
+            f"One recipe at one size makes one run. Expected several recipes, several image sizes or folds=5.{hint}"
+        )
     plan = plan_runs(data, bases, changes, log, sizes=sizes, folds=folds, may_cache=not distribute)
     if select_on == "test":
         if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):

@@ -5,13 +5,14 @@ A result on them shows that the machinery works and says nothing about animals.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from marinecv.console import Log
 from marinecv.data.cache_dir import building
 from marinecv.data.demo.scenes import draw_scene
 from marinecv.progress import progress_bar
@@ -26,7 +27,7 @@ COUNTS = {
 }
 
 
-def write_demo_images(folder: str | Path, seed: int = 0, log: Callable[[str], None] | None = None) -> Path:
+def write_demo_images(folder: str | Path, seed: int = 0, log: Log | None = None) -> Path:
     """Draw the demo images into a folder, in Roboflow's CSV layout; return the folder.
 
     It appears whole or not at all, and a second call draws nothing. The same seed gives the same bytes on a machine.

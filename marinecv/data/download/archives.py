@@ -54,7 +54,8 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
                 entry.extract(folder)
     except Exception as error:  # a damaged archive raises many kinds
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of the archive
+        of_archive = (None, errno.EINVAL, errno.ENAMETOOLONG)
+        if isinstance(error, OSError) and error.errno not in of_archive:  # of the disk
             raise
         raise ValueError(
             f"{archive} was not unpacked: {error}. Expected a whole zip or tar file of plain files with relative "

@@ -64,7 +64,7 @@ def fetch(
 
 
 def network_reachable(manifest: Manifest) -> bool:
-    """Return within 5 seconds whether the manifest's source, or the proxy before it, accepts a TCP connection."""
+    """Return within 5 seconds whether the manifest's source, or the proxy before it, answers over HTTP."""
     url = "https://drive.google.com" if manifest.url.startswith(DRIVE) else manifest.url
     return bool(url) and reachable(url, timeout=5.0)
 
@@ -137,7 +137,9 @@ def verify(manifest: Manifest) -> None:
 
 
 def _verify_hashes(images: pd.DataFrame, listing: Path) -> None:
-    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else [""]
+    if not listing.is_file():
+        raise ValueError(f"There is no {listing}, which the manifest beside it names. Put it there, or name no hashes.")
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
     matches = [_LISTED.fullmatch(line) for line in lines]
     if None in matches:
         number = matches.index(None)

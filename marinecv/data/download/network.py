@@ -7,10 +7,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from marinecv.console import Log
 from marinecv.files.atomic import write_text
 from marinecv.progress import progress_bar
 
@@ -35,11 +35,13 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
         answered.set()
 
     # A name look-up has no timeout, so it runs in a thread that can be left behind.
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(timeout)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answered.is_set()
 
 
-def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
+def download(url: str, path: Path, progress: Log) -> None:
     """Download a URL to a path, which exists only when complete; `<path>.part` of the same version is resumed.
 
     Raises ConnectionError where the server refuses or the connection broke `RETRIES` times, OSError for the disk.
@@ -70,7 +72,7 @@ def download(url: str, path: Path, progress: Callable[[str], None]) -> None:
     raise ConnectionError(f"{url} could not be downloaded: {failure}. Run the same command again to resume. {HINT}")
 
 
-def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None]) -> None:
+def download_from_drive(file_id: str, path: Path, progress: Log) -> None:
     """Download a public Google Drive file with gdown; `path` exists only when complete.
 
     Raises ConnectionError where gdown fails, and OSError where the disk is full.
@@ -91,7 +93,7 @@ def download_from_drive(file_id: str, path: Path, progress: Callable[[str], None
         ) from error
 
 
-def _download_rest(url: str, part: Path, progress: Callable[[str], None]) -> None:
+def _download_rest(url: str, part: Path, progress: Log) -> None:
     """Append to the part if the server still has the version it came from, else begin again."""
     version = _version_file(part).read_text(encoding="utf-8") if _version_file(part).is_file() else ""
     offset = part.stat().st_size if part.is_file() and version else 0

@@ -21,7 +21,7 @@ from marinecv.files.csv_tables import check_columns, read_table, write_table
 from marinecv.files.hashes import sha256
 from marinecv.schema import check_choice
 
-SPLITS_FOLDER = "splits"  # folder of the store: splits made before, by name
+SPLITS_FOLDER = "splits"  # folder of the cache: splits made before, by name
 NO_SPLIT = "lies in no split folder"
 NOT_LISTED = "is not in the split file"
 
@@ -155,7 +155,7 @@ def is_grouped(split_by: str | None) -> bool:
 
 
 def save_split(catalog: pd.DataFrame, name: str) -> str:
-    """Save a split in the store; return its name for `split_by`: `name` and the first 8 digits of the hash."""
+    """Save a split in the cache; return its name for `split_by`: `name` and the first 8 digits of the hash."""
     folder = cache_path(SPLITS_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     temporary, name = temporary_name(folder / "split.csv"), re.sub(r"[^\w. -]", "_", name).lstrip(".") or "split"
