@@ -17,13 +17,13 @@ from marinecv.data.cache_dir import cache_path
 from marinecv.features import cache as room
 from marinecv.features.cache import AugmentedViews, cache_bytes, make_cached_dataset, open_cache
 from marinecv.features.split_point import split_model
-from marinecv.inputs.augment import augment
-from marinecv.inputs.pipeline import epoch_draws
+from marinecv.inputs.augment import augment, epoch_draws
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 SPEC = ImageSpec(height=6, width=8, fit="stretch")
 IMAGES = 7
 MOVES = Augmentation(flip=0.5, rotation_deg=20, zoom=0.2)
+COLOR = Augmentation(brightness=0.2, saturation=0.3, erasing=0.8)
 PIXELS = np.random.default_rng(0).integers(0, 256, (IMAGES, *SPEC.shape)).astype(np.uint8)
 
 
@@ -77,8 +77,12 @@ def assert_same(arrays, expected):
             AugmentedViews(MOVES, drawn=3, seed=5),
             [lambda pixels, e=e: augment(pixels, epoch_draws(IMAGES, 5, e), MOVES) for e in range(3)],
         ),
+        (
+            AugmentedViews(COLOR, drawn=2, seed=5),
+            [lambda pixels, e=e: augment(pixels, epoch_draws(IMAGES, 5, e, COLOR), COLOR) for e in range(2)],
+        ),
     ],
-    ids=["still", "mirrored", "drawn"],
+    ids=["still", "mirrored", "drawn", "colored"],
 )
 def test_the_cache_holds_what_the_layers_give_for_every_view(views, moved, opened, extractor, capsys):
     cache, _ = opened(views)

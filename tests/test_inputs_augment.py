@@ -1,17 +1,30 @@
 """Augmentation and noise are pure functions: of random numbers, or of seed, epoch and image."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
 from marinecv.features.cache import AugmentedViews
-from marinecv.inputs.augment import IDENTITY_DRAWS, VARIANT_DRAWS, augment, noisy_pixels, variant_draws, with_noise
+from marinecv.inputs.augment import (
+    DRAWS,
+    IDENTITY_DRAWS,
+    MORE_DRAWS,
+    VARIANT_DRAWS,
+    augment,
+    epoch_draws,
+    mix,
+    noisy_pixels,
+    variant_draws,
+    with_noise,
+)
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import make_dataset, shuffled_batches
+from marinecv.inputs.pipeline import DeviceShard, make_dataset, shuffled_batches
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 NAMES = ("flip", "vertical_flip", "rotation", "zoom", "crop", "crop_row", "crop_column")
+SATURATED = keras.layers.RandomSaturation((0.6, 0.6), value_range=(0, 1))  # 0.6 / 0.4 times the saturation
 OBLONG = np.random.default_rng(0).integers(0, 256, (3, 12, 20, 3), dtype=np.uint8)
 ALL = Augmentation(flip=0.5, vertical_flip=0.5, rotation_deg=30, zoom=0.3, crop=0.3)
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
@@ -82,6 +95,10 @@ def test_the_same_numbers_give_the_same_image_whatever_the_batch_and_inside_tf_d
         ({"variants": "double"}, "variants to be one of"),
         ({"variants": "simple"}, "bounds above 0 of these"),
         ({"variants": "simple", "rotation_deg": 9, "zoom": 0.1, "crop": 0.1}, "bounds above 0 of these"),
+        *[
+            ({"variants": "simple", "rotation_deg": 9, "zoom": 0.1, name: 0.1}, f"of no other.*{name}=0.1")
+            for name in ("brightness", "contrast", "saturation", "erasing", "mixup", "cutmix")
+        ],
     ],
 )
 def test_bounds_that_cannot_be_are_refused(bounds, message):
@@ -140,6 +157,126 @@ def test_the_cache_holds_the_views_of_the_first_epochs(augmentation, balanced):
             assert (shown == 0).tolist() == (copies == 0).numpy().tolist()
             if not balanced:  # an image drawn twice moves differently
                 np.testing.assert_array_equal(cached[shown, indices], numbers)
+
+
+MORE = (
+    "brightness",
+    "contrast",
+    "saturation",
+    "erase",
+    "area",
+    "aspect",
+    "row",
+    "column",
+    "how",
+    "cut_row",
+    "cut_column",
+)
+MORE = (*MORE, "own_weight")
+EVERYTHING = Augmentation(brightness=0.3, contrast=0.3, saturation=0.3, erasing=0.5, mixup=0.2, cutmix=1.0)
+
+
+def more_draws(count=3, **fixed):
+    """Return numbers that move no image, and of color, erasing and mixing those that are fixed; others are 0.5."""
+    more = dict.fromkeys(MORE, 0.5) | fixed
+    return np.concatenate([draws(count), np.tile(np.float32([*more.values()]), (count, 1))], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "fixed", "expected"),
+    [
+        ({"brightness": 0.2}, {"brightness": 1.0}, lambda x: np.minimum(x + 51, 255)),
+        ({"brightness": 0.2}, {"brightness": 0.25}, lambda x: np.maximum(x - 25.5, 0)),
+        ({"contrast": 0.5}, {"contrast": 0.0}, lambda x: (x + x.mean((1, 2), keepdims=True)) / 2),
+        ({"saturation": 0.5}, {"saturation": 1.0}, lambda x: 255 * SATURATED(x / 255)),
+        (vars(EVERYTHING) | {"flip": 0}, {"erase": 0.5}, lambda x: x),
+    ],
+)  # fmt: skip
+def test_color_changes_by_the_drawn_factor(bounds, fixed, expected):
+    images = OBLONG.astype(np.float32)
+    np.testing.assert_allclose(moved(OBLONG, more_draws(**fixed), **bounds), expected(images), atol=0.01)
+
+
+def test_erasing_paints_the_drawn_rectangle_of_the_images_that_draw_it():
+    numbers = more_draws(3, erase=0.29, area=0.23 / 0.31, aspect=0.5, row=0.5, column=0.0)  # a quarter of the area
+    numbers[1, DRAWS + 3] = 0.31
+    expected = OBLONG.copy()
+    expected[[0, 2], 3:9, :10] = 0
+    np.testing.assert_array_equal(moved(OBLONG, numbers, erasing=0.3), expected)
+    tall = moved(np.maximum(OBLONG, 1), more_draws(1, erase=0, area=1.0, aspect=0.0, row=0.99, column=0.99), erasing=1)[
+        0
+    ]
+    assert (tall[:, 14:] == 0).all() and (tall[:, :14] > 0).all()  # as high as the image, sqrt(0.33 * 0.3) as wide
+
+
+def test_mixup_is_the_weighted_mean_of_two_images_and_cutmix_pastes_a_rectangle_of_known_area():
+    images = OBLONG.astype(np.float32)
+    mixed, weights = mix(images, more_draws(own_weight=0.75), Augmentation(mixup=1))
+    np.testing.assert_allclose(mixed, 0.75 * images + 0.25 * images[[2, 0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(weights, [[0.25]] * 3, rtol=1e-6)
+    numbers = more_draws(own_weight=0.75, cut_row=0.99, cut_column=0.5)
+    expected = images.copy()
+    expected[:, 6:, 5:15] = images[[2, 0, 1], 6:, 5:15]
+    mixed, weights = mix(images, numbers, Augmentation(cutmix=1))
+    np.testing.assert_array_equal(mixed, expected)
+    np.testing.assert_array_equal(weights, [[0.25]] * 3)
+    numbers[:, -4] = [0.49, 0.51, 0.49]  # both: each image draws one
+    both = mix(images, numbers, Augmentation(mixup=1, cutmix=1))[0]
+    np.testing.assert_array_equal(both[::2], expected[::2])
+    np.testing.assert_allclose(both[1], 0.75 * images[1] + 0.25 * images[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_labels_and_attributes_are_mixed_as_the_pixels_are(alpha):
+    rows = pd.DataFrame({"image_id": [f"{i}" for i in range(9)], "path": "", "class_name": list("aabbabaab")})
+    is_b = (rows["class_name"] == "b").to_numpy(np.float32)
+    pixels = np.broadcast_to((200 * is_b).astype(np.uint8)[:, None, None, None], (9, 12, 20, 3))
+    options = {"pixels": pixels, "batch_size": 4, "augmentation": Augmentation(flip=0.5, **alpha), "seed": 5}
+    options |= {"attributes": is_b[:, None], "training": True}
+
+    def epoch(start_epoch):
+        data = make_dataset(rows, ImageSpec(height=12, width=20), ("a", "b"), start_epoch=start_epoch, **options)
+        parts = [(images, attributes, labels) for (images, attributes), labels in data]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    images, attributes, labels = epoch(0)
+    np.testing.assert_allclose(images.mean((1, 2, 3)) / 200, labels[:, 1], atol=1e-4)
+    np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(attributes[:, 0], labels[:, 1], rtol=1e-6)
+    assert ((labels > 0.01) & (labels < 0.99)).any()
+    np.testing.assert_array_equal(images, epoch(0)[0])
+    assert not np.array_equal(epoch(1)[2], labels)
+
+
+def test_other_settings_leave_the_numbers_of_an_image_and_each_epoch_has_its_own():
+    before = epoch_draws(8, 5, 3)
+    numbers = epoch_draws(8, 5, 3, EVERYTHING)
+    assert before.shape == (8, DRAWS) and numbers.shape == (8, DRAWS + MORE_DRAWS) == (8, DRAWS + len(MORE))
+    np.testing.assert_array_equal(numbers[:, :DRAWS], before)
+    np.testing.assert_array_equal(numbers, epoch_draws(8, 5, tf.constant(3, tf.int64), EVERYTHING))
+    assert not np.isclose(numbers, epoch_draws(8, 5, 4, EVERYTHING)).any()
+    assert not np.isclose(numbers, epoch_draws(8, 6, 3, EVERYTHING)).any()
+
+
+@pytest.mark.parametrize(("alpha", "variance"), [(0.2, 1 / 5.6), (1.0, 1 / 12), (8.0, 1 / 68), (1e-3, 1 / 4.008)])
+def test_own_weights_follow_a_beta_distribution(alpha, variance):
+    weights = epoch_draws(4000, 0, 0, Augmentation(mixup=alpha)).numpy()[:, -1]
+    assert weights.mean() == pytest.approx(0.5, abs=0.03) and weights.var() == pytest.approx(variance, rel=0.1)
+
+
+@pytest.mark.parametrize("how", [{"class_weight": {0: 2.0}}, {"shard": DeviceShard(devices=2)}])
+@pytest.mark.parametrize("alpha", ["mixup", "cutmix"])
+def test_mixing_is_refused_where_its_weights_would_be_wrong(how, alpha):
+    with pytest.raises(ValueError, match="mixup and cutmix mix two images of a batch. Expected .*or mixup=0"):
+        make_dataset(
+            ROWS,
+            ImageSpec(height=SIDE, width=SIDE),
+            ("eel",),
+            pixels=PIXELS,
+            training=True,
+            augmentation=Augmentation(**{alpha: 1}),
+            **how,
+        )
 
 
 IMAGES, SIDE = 70, 20

@@ -19,10 +19,10 @@ from marinecv.features.inference_engine import run_extractor
 from marinecv.files.atomic import write_json
 from marinecv.files.lock import lock_folder
 from marinecv.files.memmap import make_array, open_array
-from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.augment import DRAWS, augment, epoch_draws, variant_draws
 from marinecv.inputs.decode import without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
-from marinecv.inputs.pipeline import epoch_draws, shuffled_batches
+from marinecv.inputs.pipeline import shuffled_batches
 from marinecv.inputs.pixel_cache import files_key
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
 from marinecv.inputs.streamed_pixels import bind_weakly, keep_alive
@@ -69,7 +69,7 @@ class AugmentedViews:
         return replace(NONE, flip=1.0) if self.kind == "mirrored" else self.augmentation
 
     def draws(self, view: int, images: int) -> tf.Tensor:
-        """Return the random numbers of one view of all images, `(images, DRAWS)`.
+        """Return the random numbers of one view of all images, as `epoch_draws` does.
 
         Views are 0 to `count - 1`; of mirrored ones and of variants, 0 is the image as it is.
         """
@@ -77,7 +77,8 @@ class AugmentedViews:
             copies = self.augmentation.copies
             copy, epoch = divmod(view - 1, self.drawn) if copies > 1 else (-1, view)
             copy += 1
-            draws = epoch_draws(copies * images, self.seed, epoch)[copy * images : (copy + 1) * images]
+            draws = epoch_draws(copies * images, self.seed, epoch, self.augmentation)
+            draws = draws[copy * images : (copy + 1) * images]
             return variant_draws(draws, tf.fill((images,), tf.constant(copy, tf.int64)), self.augmentation)
         return tf.fill((images, DRAWS), 0.0 if view else 1.0)  # 1 is below no probability, 0 below each
 
@@ -182,7 +183,8 @@ def _build(extractor, pixels, views, folder, shapes, dtype, log) -> None:
     def move(images, draws):
         return augment(images, draws, views.moves) if views.kind != "still" else tf.cast(images, tf.float32)
 
-    signature = tf.TensorSpec((None, *extractor.input_shape[1:]), tf.uint8), tf.TensorSpec((None, DRAWS), tf.float32)
+    numbers = views.draws(0, 1).shape[1]
+    signature = tf.TensorSpec((None, *extractor.input_shape[1:]), tf.uint8), tf.TensorSpec((None, numbers), tf.float32)
     move = tf.function(move, input_signature=signature).get_concrete_function()
     extract = run_extractor(extractor, CHUNK, views.count * total)
     saved_at = time.monotonic()

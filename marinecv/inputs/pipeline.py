@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from marinecv.data.attributes import check_attributes
 from marinecv.data.user_tables import as_class_names, is_usable, usable, why_unusable
-from marinecv.inputs.augment import DRAWS, augment, variant_draws
+from marinecv.inputs.augment import augment, epoch_draws, mix, mix_rows, variant_draws
 from marinecv.inputs.decode import CORES, without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixel_cache import check_pixels, load_pixels
@@ -94,7 +94,7 @@ def make_dataset(
         batch_size: images a batch; the last one may be smaller.
         training: shuffle, and augment if an augmentation is given.
         allow_unknown: without `training`, label a row of another class, or of none, with zeros, to predict it.
-        augmentation: bounds of the augmentation, in training only.
+        augmentation: bounds of the augmentation, in training only; mixup and cutmix mix labels and attributes too.
         balanced: draw classes with equal chance, with repetition, instead of each image once an epoch.
         seed: of order and augmentation.
         start_epoch: number of the first pass, or an `EpochCounter` to follow `fit`.
@@ -137,9 +137,11 @@ def make_dataset(
         raise ValueError(f"Expected the keys of class_weight to be indices of class_names. Received: {[*unknown]!r}.")
     labels = label_indices(rows, class_names, allow_unknown=allow_unknown and not training)
 
-    def with_labels(images, indices):
-        inputs = images if attributes is None else (images, tf.gather(tf.constant(attributes, tf.float32), indices))
-        return inputs, tf.one_hot(tf.gather(labels, indices), len(class_names))
+    def with_labels(images, indices, mixed=None):
+        one_hot = mix_rows(tf.one_hot(tf.gather(labels, indices), len(class_names)), mixed)
+        if attributes is None:
+            return images, one_hot
+        return (images, mix_rows(tf.gather(tf.constant(attributes, tf.float32), indices), mixed)), one_hot
 
     if not training:
         scale = shard.padded(len(rows)) / len(rows)  # so that the mean over an epoch is that over the images
@@ -152,6 +154,9 @@ def make_dataset(
         return keep_alive(without_autotune(batches.prefetch(2)), pixels)
 
     augmentation = augmentation or NONE
+    if augmentation.mixes and (class_weight or shard.devices > 1):
+        without = "no class_weight (use balanced=True)" if class_weight else "one device"
+        raise ValueError(f"mixup and cutmix mix two images of a batch. Expected {without}, or mixup=0 and cutmix=0.")
     weights_by_class = [class_weight.get(label, 1.0) for label in range(len(class_names))]
 
     def augment_batch(epoch, *drawn):
@@ -160,7 +165,8 @@ def make_dataset(
         moved = augment(images, draws, augmentation) if augmentation != NONE else tf.cast(images, tf.float32)
         if class_weight:
             weights = [weight * tf.gather(weights_by_class, tf.gather(labels, indices)) for weight in weights or [1.0]]
-        return epoch, (*with_labels(moved, indices), *weights)
+        moved, mixed = mix(moved, draws, augmentation) if augmentation.mixes else (moved, None)
+        return epoch, (*with_labels(moved, indices, mixed), *weights)
 
     batches = shuffled_batches(labels, augmentation, counter, batch_size=batch_size, balanced=balanced, seed=seed)
     batches = counter.counted(batches.map(augment_batch, num_parallel_calls=CORES).prefetch(2))
@@ -206,7 +212,7 @@ def shuffled_batches(
             order = tf.random.stateless_categorical(log_weights[tf.newaxis], num_indices, seed=key)[0]
         else:
             order = tf.random.experimental.stateless_shuffle(tf.range(num_indices, dtype=tf.int64), seed=key)
-        draws = epoch_draws(num_indices, seed, epoch)
+        draws = epoch_draws(num_indices, seed, epoch, augmentation)
         draws_by_position = draws if balanced else tf.gather(draws, order)  # an image drawn twice moves differently
         copies = order // len(labels)
         parts = order % len(labels), copies, variant_draws(draws_by_position, copies, augmentation)
@@ -215,9 +221,3 @@ def shuffled_batches(
 
     batches = counter.passes().flat_map(one_epoch)
     return batches.apply(tf.data.experimental.assert_cardinality(-(-num_indices // batch_size)))
-
-
-def epoch_draws(images: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """Return the random numbers of an epoch, those of copies after copies: `(images, DRAWS)`, uniform in [0, 1)."""
-    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    return tf.random.stateless_uniform((images, DRAWS), seed=key + tf.constant([0, 1 << 32], tf.int64))

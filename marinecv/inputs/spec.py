@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from marinecv.choices import Fit
-from marinecv.schema import Fraction, checked_dataclass
+from marinecv.schema import Fraction, Rate, checked_dataclass
 
 MAX_SIDE = 4096
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
@@ -57,6 +57,14 @@ class Augmentation:
         rotation_deg: largest rotation either way, in degrees.
         zoom: largest zoom in or out, as a fraction of the size.
         crop: largest fraction of each side that a random crop cuts away.
+        brightness: largest shift of all pixels either way, as a fraction of 255, as in Keras' RandomBrightness.
+        contrast: largest change of the distance to each channel's mean, as a fraction, as in Keras' RandomContrast.
+        saturation: largest change of the saturation (HSV) either way, as a fraction of it.
+        erasing: probability of a black rectangle of 2 to 33% of the area (random erasing, Zhong et al. 2020).
+        mixup: alpha of the Beta(alpha, alpha) by which each image and its label are blended with another of the
+            batch, such as 0.2 (Zhang et al. 2018); 0: none.
+        cutmix: alpha of the same for the area of a rectangle pasted from another image of the batch, such as 1 (Yun
+            et al. 2019); 0: none. With both, each image draws one of the two with equal chance.
         variants: `"none"` applies all of the above to each image. The others keep each image and add copies:
             `"simple"` one, changed by one of flip, rotation and zoom at random; `"quadruple"` three, one by each.
     """
@@ -66,10 +74,17 @@ class Augmentation:
     rotation_deg: Annotated[float, Meta(ge=0, le=360)] = 0.0
     zoom: Reach = 0.0
     crop: Reach = 0.0
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    saturation: Fraction = 0.0
+    erasing: Fraction = 0.0
+    mixup: Rate = 0.0
+    cutmix: Rate = 0.0
     variants: Literal["none", "simple", "quadruple"] = "none"
 
     def __post_init__(self):
-        one_of = self.flip and self.rotation_deg and self.zoom and not (self.vertical_flip or self.crop)
+        others = self.vertical_flip or self.crop or self.has_color or self.erasing or self.mixes
+        one_of = self.flip and self.rotation_deg and self.zoom and not others
         if self.copies > 1 and not one_of:
             raise ValueError(
                 f"variants={self.variants!r} changes a copy by one of flip, rotation and zoom. Expected bounds above 0 "
@@ -80,6 +95,16 @@ class Augmentation:
     def copies(self) -> int:
         """Number of images an epoch for each image: itself and its variants."""
         return COPIES[self.variants]
+
+    @property
+    def has_color(self) -> bool:
+        """Whether brightness, contrast or saturation change."""
+        return bool(self.brightness or self.contrast or self.saturation)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an image and its label are mixed with another one of the batch."""
+        return bool(self.mixup or self.cutmix)
 
 
 NONE = Augmentation(flip=0.0)  # images as they are
