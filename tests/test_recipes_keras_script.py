@@ -106,7 +106,8 @@ def check_script(recipe, folder, monkeypatch):
         assert model.loss.get_config() == ours.loss.get_config()
     configs = [{**m.optimizer.get_config(), "name": "", "learning_rate": 0} for m in (model, ours)]
     assert type(model.optimizer) is type(ours.optimizer) and configs[0] == configs[1]
-    assert len(model.history.epoch) == 1 and np.isfinite(model.history.history["val_loss"]).all()
+    assert len(model.history.epoch) == recipe.training.epochs - recipe.training.head_epochs
+    assert np.isfinite(model.history.history["val_loss"]).all()
     ours.set_weights(model.get_weights())
     inputs, targets = next(iter(names["dataset"]("validation")))
     given = [m(inputs) for m in (model, ours)]
@@ -186,6 +187,32 @@ def test_changed_settings_of_a_recipe_are_in_the_script(tables, monkeypatch):
     assert 'base.load_weights("a.h5")' in weights and "weights=None" in weights
 
 
+@pytest.mark.parametrize("name", ["aquarium_four_conv", pytest.param("birds_mobilenet", marks=pytest.mark.slow)])
+def test_the_newer_settings_are_in_the_script(name, tables, monkeypatch):
+    bounds = Augmentation(brightness=0.1, contrast=0.2, saturation=0.25, erasing=0.5)
+    changes = {"optimizer": "adamw", "clip_norm": 1.0, "ema": 0.9, "focal_gamma": 2.0, "label_smoothing": 0.1}
+    recipe = small(SHOWN[name])
+    epochs = 4 + recipe.training.head_epochs
+    changes |= {"schedule": "cosine", "warmup_epochs": 1, "learning_rate": 0.01, "epochs": epochs}
+    recipe = recipe.with_training(**changes, augmentation=bounds)
+    names = check_script(recipe, tables, monkeypatch)
+    expected = ["TerminateOnNaN", "SwapEMAWeights", "EarlyStopping"]
+    assert [type(callback).__name__ for callback in names["callbacks"]] == expected
+    rate, steps = names["model"].optimizer._learning_rate, len(names["train"])
+    cosine = [0, 0.01, 0.0075, 0.0025, 0]
+    assert [float(rate(epoch * steps)) for epoch in range(5)] == pytest.approx(cosine, abs=1e-8)
+    text = keras_script(recipe)
+    for layer in (
+        "Brightness(0.1)",
+        "Contrast(0.2)",
+        "Saturation((0.428571, 0.555556), value",
+        "Erasing((0.5, 0.5), fill",
+    ):
+        assert f"layers.Random{layer}" in text
+    images, _ = next(iter(names["dataset"]("train", training=True)))
+    assert np.min(images) >= 0 and np.max(images) <= 255 + 1e-3
+
+
 def test_the_patience_of_the_script_ends_where_the_reductions_of_the_recipe_do():
     training = Training(early_stop_patience=50, early_stop_reductions=3, lr_patience=2, monitor="val_accuracy")
     assert re.search(r"EarlyStopping\(.*patience=6,", keras_script(replace(BEST, training=training)))
@@ -214,6 +241,8 @@ def test_no_text_of_a_recipe_becomes_code():
         (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational"),
         (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
+        (BEST.with_training(augmentation=Augmentation(mixup=0.2)), "training.augmentation.mixup or cutmix"),
+        (BEST.with_training(augmentation=Augmentation(cutmix=1)), "training.augmentation.mixup or cutmix"),
         (RECIPES["aquarium_mobilenet_p2"].with_model(backbone="mobilnet"), 'no backbone "mobilnet". Did you mean'),
         ("aquarium_four_conv", "Expected recipe of type Recipe"),
     ],

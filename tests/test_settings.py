@@ -185,14 +185,17 @@ SMALL = {
 SMALL = {kind: with_changes(replace(recipe, training=Training()), {"image.size": 32}) for kind, recipe in SMALL.items()}
 
 
-OPTIMIZER = ("learning_rate", "optimizer", "weight_decay")
-CALLBACKS = ("early_stop_patience", "early_stop_reductions", "lr_factor", "lr_patience", "monitor")
+OPTIMIZER = ("learning_rate", "optimizer", "weight_decay", "clip_norm")
+CALLBACKS = ("early_stop_patience", "early_stop_reductions", "lr_factor", "lr_patience", "monitor", "schedule")
 FELT = {
     **dict.fromkeys(OPTIMIZER, ("cnn", {}, {"optimizer"})),
     **dict.fromkeys(CALLBACKS, ("cnn", {}, {"callbacks"})),
     **dict.fromkeys(("augmentation", "balanced", "batch_size"), ("cnn", {}, {"batches"})),
     **{name: ("cnn", {}, {name}) for name in ("class_weights", "epochs", "jit_compile", "metrics")},
     "momentum": ("cnn", {"optimizer": "sgd"}, {"optimizer"}),
+    "ema": ("cnn", {}, {"optimizer", "callbacks"}),
+    "warmup_epochs": ("cnn", {"schedule": "cosine"}, {"callbacks"}),
+    "focal_gamma": ("cnn", {}, {"loss"}),
     "l2": ("cnn", {}, {"penalty"}),
     "decay_scope": ("cnn", {"l2": 0.1}, {"penalty"}),
     "label_smoothing": ("cnn", {}, {"loss"}),

@@ -88,7 +88,7 @@ def test_a_regularizer_of_the_model_itself_stays():
 
 
 @pytest.mark.parametrize("scope", ["kernels", "all"])
-@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_decoupled_weight_decay_shrinks_its_scope_alone(policy, optimizer, scope):
     model = normalized(policy)
@@ -99,6 +99,43 @@ def test_decoupled_weight_decay_shrinks_its_scope_alone(policy, optimizer, scope
     for variable, was in zip(model.trainable_variables, before, strict=True):
         expected = was * 0.95 if is_decayed(variable, scope) else was
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6, err_msg=variable.path)
+
+
+def test_adamw_without_decay_decays_nothing_and_is_adam():
+    adam, adamw = normalized(), normalized()
+    for model, optimizer in ((adam, "adam"), (adamw, "adamw")):
+        compile_model(model, Training(optimizer=optimizer))
+        model.train_on_batch(np.ones((2, 4, 4, 3), np.float32), np.eye(2, dtype=np.float32))
+    for mine, theirs in zip(adam.get_weights(), adamw.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("clip_norm", "norm"), [(0.0, None), (1e3, None), (0.01, 0.01)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_step_is_as_long_as_the_gradient_is_clipped(policy, clip_norm, norm):
+    plain, model = normalized(policy), normalized(policy)
+    steps = []
+    for each, bound in ((plain, 0.0), (model, clip_norm)):
+        compile_model(each, Training(optimizer="sgd", momentum=0.0, learning_rate=1.0, clip_norm=bound))
+        before = [variable.numpy() for variable in each.trainable_variables]
+        each.train_on_batch(np.ones((2, 4, 4, 3), np.float32), np.eye(2, dtype=np.float32))
+        after = [variable.numpy() for variable in each.trainable_variables]
+        steps.append(np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)]))
+    length = np.linalg.norm(steps[0])
+    assert 0.01 < length < 1e3  # of all variables together
+    np.testing.assert_allclose(steps[1], steps[0] * (norm or length) / length, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_focal_loss_weighs_each_class_by_how_far_it_is_from_sure(smoothing):
+    model = normalized()
+    compile_model(model, Training(focal_gamma=2.0, label_smoothing=smoothing))
+    labels, sure = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.9, 0.1], [0.8, 0.2]])
+    smooth = labels * (1 - smoothing) + smoothing / 2
+    expected = (-((1 - sure) ** 2) * smooth * np.log(sure)).sum(axis=1).mean()
+    assert float(model.loss(labels, sure)) == pytest.approx(expected, rel=1e-5)
+    if not smoothing:
+        assert expected == pytest.approx((0.01 * 0.10536 + 0.64 * 1.60944) / 2, rel=1e-4)  # by hand
 
 
 @pytest.mark.parametrize("decay", ["l2", "weight_decay"])
@@ -153,6 +190,12 @@ def test_xla_takes_a_step_of_every_recipe(name):
     learns, batch = step_of(distinct_recipes()[name])
     assert learns.jit_compile and "ENTRY" in lowered(learns, batch)
     assert all(layer.supports_jit for layer in learns.layers)  # or jit_compile="auto" would leave it out
+
+
+def test_xla_takes_a_step_with_every_setting():
+    training = Training(optimizer="adamw", weight_decay=1e-3, clip_norm=1.0, ema=0.9, focal_gamma=2.0)
+    learns, batch = step_of(replace(CNN, training=training))
+    assert learns.jit_compile and "ENTRY" in lowered(learns, batch)
 
 
 @pytest.mark.slow

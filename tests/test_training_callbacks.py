@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from marinecv.progress import duration
+from marinecv.training.build import compile_model
 from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks
 from marinecv.training.checkpoint import read_checkpoint, structure
 from marinecv.training.recipe import Training
@@ -45,8 +46,9 @@ def assert_equal(mine, theirs):
 
 def test_a_schedule_that_would_be_reduced_is_refused_before_the_first_epoch():
     model = model_of(rate=keras.optimizers.schedules.CosineDecay(0.01, 20))
-    with pytest.raises(ValueError, match="LearningRateSchedule.*lr_factor=1"):
-        fit(model, callbacks(PATIENT))
+    for training in (PATIENT, EVERY):
+        with pytest.raises(ValueError, match="LearningRateSchedule.*lr_factor=1"):
+            fit(model, callbacks(replace(training, ema=0.0)))
     assert fit(model, callbacks(replace(PATIENT, lr_factor=1.0))).epoch == [0, 1, 2, 3]
 
 
@@ -65,6 +67,53 @@ def test_history_has_a_row_an_epoch_with_the_rate_it_was_trained_with(tmp_path):
     assert set(table) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
     assert table["epoch"].tolist() == [1, 2, 3]
     np.testing.assert_allclose(table["learning_rate"], [0.1, 0.05, 0.1 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 2])
+def test_the_cosine_is_that_of_keras_over_the_epochs_of_a_stage(warmup_epochs, tmp_path):
+    training, rates = (
+        Training(learning_rate=0.1, schedule="cosine", warmup_epochs=warmup_epochs, early_stop_patience=9),
+        [],
+    )
+    model = model_of()
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    )
+    fit(model, [*callbacks(training, tmp_path), note], first=3, last=8)  # 2 steps an epoch
+    top = {"warmup_target": 0.1, "warmup_steps": 2 * warmup_epochs} if warmup_epochs else {}
+    cosine = keras.optimizers.schedules.CosineDecay(0.0 if top else 0.1, 10 - 2 * warmup_epochs, **top)
+    np.testing.assert_allclose(rates, [float(cosine(step)) for step in range(10)], atol=1e-8)
+    if warmup_epochs:
+        np.testing.assert_allclose(rates[:5], [0, 0.025, 0.05, 0.075, 0.1], atol=1e-8)
+    else:
+        assert rates[5] == pytest.approx(0.05)
+    assert history_of(tmp_path)["learning_rate"].tolist() == pytest.approx(rates[::2], abs=1e-8)
+
+
+def test_the_average_of_the_weights_is_validated_saved_as_best_and_left_in_the_model(tmp_path):
+    training = Training(optimizer="sgd", momentum=0.0, learning_rate=0.5, ema=0.75, early_stop_patience=9)
+    model, weights, batches = model_of(dropout=0.0), [], []
+    compile_model(model, training)
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(model.get_weights()))
+    end = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()))
+    watched = [*callbacks(training, tmp_path), note, end]
+    history = fit(model, watched, last=3).history  # 2 steps an epoch
+    average = batches[0]
+    for number, each in enumerate(batches):
+        average = [0.75 * a + 0.25 * w for a, w in zip(average, each, strict=True)]
+        if number % 2:
+            for mine, theirs in zip(weights[number // 2], average, strict=True):
+                np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    assert_equal(watched[2].best_weights, weights[watched[2].best_epoch])
+    assert_equal(model.get_weights(), watched[2].best_weights)
+    assert_equal(read_checkpoint(tmp_path / "checkpoint.npz")[1]["model"][:4], weights[-1])
+    assert_equal(read_checkpoint(tmp_path / "checkpoint.npz")[1]["trained"], batches[-1])
+    best = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert min(history["val_loss"]) == pytest.approx(best["loss"], rel=1e-5)
+    head = model_of(dropout=0.0)
+    compile_model(head, training)
+    fit(head, callbacks(training, stage="head"), last=1, validation_data=None)
+    assert_equal(head.get_weights(), weights[0])
 
 
 FALLING = [1.0, 0.1, 0.1, 0.01, 0.01]
@@ -145,6 +194,57 @@ def test_a_resumed_training_ends_as_if_it_had_not_ended(tmp_path, monitor):
     rows = [history_of(tmp_path / name).drop(columns="seconds") for name in ("parts", "whole")]
     pd.testing.assert_frame_equal(*rows, check_exact=True)
     assert fit(resumed, None, last=2).epoch == [0, 1]  # a later fit begins where it says
+
+
+EVERY = Training(
+    optimizer="adamw", weight_decay=0.01, clip_norm=0.5, ema=0.6, focal_gamma=2.0, schedule="cosine", warmup_epochs=1,
+    learning_rate=0.05, early_stop_patience=9, batch_size=4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        EVERY,
+        replace(EVERY, early_stop_patience=1, learning_rate=1e-9),  # it stops early
+        replace(PATIENT, ema=0.6, mixed_precision=True),
+    ],
+    ids=["all", "stopped", "plateau"],
+)
+def test_a_resumed_training_ends_the_same_with_every_setting(tmp_path, training):
+    def model():
+        made = model_of()
+        compile_model(made, training)
+        if training.mixed_precision:  # as `compile` does under a policy of float16
+            made.optimizer = keras.optimizers.LossScaleOptimizer(made.optimizer, initial_scale=4.0)
+        return made
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == self.epoch:
+                raise KeyboardInterrupt
+
+    whole, resumed = model(), model()
+    epochs = fit(whole, callbacks(training, tmp_path / "whole"), last=6).epoch
+    for epoch in (1, len(epochs) - 1):
+        kill = Kill()
+        kill.epoch = epoch
+        with pytest.raises(KeyboardInterrupt):
+            fit(model(), [*callbacks(training, tmp_path / "parts", resume=True), kill], last=6)
+    fit(resumed, callbacks(training, tmp_path / "parts", resume=True), last=6)
+    assert_equal(resumed.get_weights(), whole.get_weights())
+    assert_equal(resumed.optimizer.variables, whole.optimizer.variables)
+    rows = [history_of(tmp_path / name).drop(columns="seconds") for name in ("parts", "whole")]
+    pd.testing.assert_frame_equal(*rows, check_exact=True)
+
+
+def test_a_cosine_does_not_go_on_to_another_end(tmp_path):
+    model = model_of()
+    compile_model(model, EVERY)
+    fit(model, callbacks(EVERY, tmp_path), last=2)
+    compile_model(model, EVERY)
+    with pytest.raises(ValueError, match="of another training: fit.epochs was 2 and is 3"):
+        fit(model, callbacks(EVERY, tmp_path, resume=True), last=3)
 
 
 def test_a_training_begins_anew_unless_it_is_resumed(tmp_path):
@@ -254,6 +354,14 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
             fit(model_of(), callbacks(PATIENT, tmp_path, resume=True), last=1)
 
 
+COSINE = Training(schedule="cosine")
+
+
+def endless():
+    while True:
+        yield X[:4], Y[:4]
+
+
 @pytest.mark.parametrize(
     ("refused", "reason"),
     [
@@ -261,6 +369,11 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
         (lambda: callbacks(model_of()), "Expected training of type Training. Received: <Functional"),
         (lambda: fit(model_of(), callbacks(PATIENT), validation_data=None), "give fit validation_data"),
         (lambda: fit(model_of(), callbacks(Training(monitor="val_acuracy"))), 'Did you mean "val_accuracy"'),
+        (
+            lambda: fit(model_of(), callbacks(Training(ema=0.9))),
+            r"needs TensorFlow and the optimizer of compile_model\(model, training\)",
+        ),
+        (lambda: model_of().fit(endless(), shuffle=False, callbacks=callbacks(COSINE)), "Give fit steps_per_epoch"),
     ],
 )
 def test_other_arguments_and_a_monitor_that_is_not_in_the_logs_are_refused(refused, reason):

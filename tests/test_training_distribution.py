@@ -106,6 +106,10 @@ def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
         (lambda run: join("data-parallel"), "Set KERAS_BACKEND=jax"),
         (lambda run: fit_autoencoder(Recipe.of(run), run, None), "autoencoder is trained on one device"),
         (lambda run: fit_recipe(Recipe.of(run).with_training(cache_features=1), run, None), "Expected cache_features"),
+        (
+            lambda run: fit_recipe(Recipe.of(run).with_training(clip_norm=1, ema=0.9), run, None),
+            "clip_norm and ema would",
+        ),
     ],
 )
 def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, finished_run, monkeypatch):

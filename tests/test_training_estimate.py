@@ -66,6 +66,9 @@ def test_what_was_measured_today_is_not_measured_again(monkeypatch):
         ({"cache_features": 1}, 8, r"for 8 drawn views"),  # the cache of the recipe itself does not count
         ({"augmentation": SIMPLE}, 8, r"for each image and 8 drawn variants"),
         ({"epochs": 4}, 0, "would save little in 4 epochs"),
+        ({"augmentation": Augmentation(erasing=0.5, contrast=0.1)}, 8, "for 8 drawn views"),
+        ({"augmentation": Augmentation(mixup=0.2)}, 0, "mix the pixels of two images, so no cache can hold"),
+        ({"augmentation": Augmentation(cutmix=1.0)}, 0, "mix the pixels of two images, so no cache can hold"),
     ],
 )
 def test_the_choice_goes_by_epochs_and_augmentation(changes, views, reason, measured):

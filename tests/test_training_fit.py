@@ -194,6 +194,33 @@ def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
     assert_same(run, whole)
 
 
+EVERY = dict(
+    optimizer="adamw", learning_rate=0.02, weight_decay=1e-2, clip_norm=1.0, ema=0.7, focal_gamma=1.5,
+    schedule="cosine", warmup_epochs=1, early_stop_patience=9, epochs=6,
+)  # fmt: skip
+PAINTED = replace(MOVES, brightness=0.2, contrast=0.2, saturation=0.2, erasing=0.5)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        CNN.with_training(**EVERY, augmentation=replace(PAINTED, mixup=0.4, cutmix=1.0)),
+        pytest.param(POND.with_training(**EVERY, augmentation=PAINTED, cache_features=4), marks=pytest.mark.slow),
+    ],
+    ids=["cnn", "head and cache"],
+)
+def test_a_killed_training_with_every_setting_ends_as_if_it_had_not_been(recipe, make_run, monkeypatch):
+    whole, run = make_run("whole", recipe), make_run("killed", recipe)
+    train(whole, recipe)
+    for instant in ({"at_line": 1}, {"in_epoch": 3}, {"in_saving": True}):
+        killed(monkeypatch, run, recipe, **instant)
+    train(run, recipe)
+    assert_same(run, whole)
+    rates, head_epochs = whole.history["learning_rate"].tolist(), recipe.training.head_epochs
+    cosine = 0.02 * (1 + np.cos(np.pi * np.arange(5 - head_epochs) / (5 - head_epochs))) / 2
+    assert rates == pytest.approx([0.02] * head_epochs + [0, *cosine], abs=1e-8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cache_features", [0, 4])
 def test_a_killed_backbone_ends_as_if_it_had_not_been(cache_features, make_run, monkeypatch):
@@ -357,13 +384,14 @@ def test_a_checkpoint_of_another_recipe_is_refused(make_run, monkeypatch):
 FROZEN = POND.with_training(epochs=6, augmentation=None, balanced=False)
 CACHED = FROZEN.with_training(cache_features=1, epochs=1, head_epochs=0)
 KINDS = {"still": (None, 1), "mirrored": (Augmentation(flip=0.5), 1), "drawn": (MOVES, 6)}
+KINDS["colored"] = (PAINTED, 6)
 
 
 def cached_features():
     return {path.name for path in cache_path("features").glob("*")}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*list(KINDS)[:3], pytest.param("colored", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("head_epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_training_on_cached_features_is_training_as_usual(kind, head_epochs, make_run):
     augmentation, views = KINDS[kind]
@@ -374,9 +402,9 @@ def test_training_on_cached_features_is_training_as_usual(kind, head_epochs, mak
     train(cached, recipe.with_training(cache_features=views))
     assert len(cached_features()) == (4 if head_epochs else 2)  # train and validation, twice with a stage for the head
     for mine, theirs in zip(cached.load_model().get_weights(), usual.load_model().get_weights(), strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=2e-3 if kind == "drawn" else 1e-5)
+        np.testing.assert_allclose(mine, theirs, atol=2e-3 if kind in ("drawn", "colored") else 1e-5)
     ours, theirs = history_of(cached), history_of(usual)
-    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3 if kind == "drawn" else 1e-5)
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3 if kind in ("drawn", "colored") else 1e-5)
     assert ours["learning_rate"].tolist() == theirs["learning_rate"].tolist()
 
 

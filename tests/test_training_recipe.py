@@ -67,6 +67,15 @@ def test_what_is_no_recipe_is_refused(data, message):
         ({"metrics": "accuracy"}, "metrics is 'accuracy'. Expected `array`"),
         ({"metrics": ("accuracy", "f2")}, "Expected metrics to be accuracy and others"),
         ({"augmentation": BASE.image}, "Expected augmentation of type Augmentation or NoneType"),
+        ({"ema": 1.0}, "ema is 1.0. Expected `float` < 1"),
+        (
+            {"augmentation": Augmentation(mixup=0.2), "cache_features": 1},
+            "unlike cache_features. Expected cache_features=0",
+        ),
+        (
+            {"augmentation": Augmentation(cutmix=1), "class_weights": True},
+            "unlike class_weights. Expected .*balanced=True",
+        ),
     ],
 )
 def test_a_setting_of_another_kind_or_size_is_named(settings, said):
@@ -89,6 +98,17 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
         replace(BASE, model=UNet(), training=Training(monitor="val_accuracy"))
 
 
+@pytest.mark.parametrize("name", ["focal_gamma", "mixup", "cutmix", "erasing"])
+def test_what_needs_classes_is_refused_of_an_autoencoder(name):
+    training = Training(focal_gamma=1) if name == "focal_gamma" else Training(augmentation=Augmentation(**{name: 1}))
+    with pytest.raises(
+        ValueError, match=f"{name} is for classification, and tank_cnn trains an autoencoder. Expected 0"
+    ):
+        replace(BASE, model=UNet(), training=training)
+    colored = Training(augmentation=Augmentation(brightness=0.1), ema=0.9, clip_norm=1.0, schedule="cosine")
+    assert replace(BASE, model=UNet(), training=colored).training == colored
+
+
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [
@@ -96,6 +116,12 @@ def test_any_monitor_goes_with_a_model_of_ones_own_and_what_is_logged_with_a_rec
         (BASE.with_training(lr_factor=1.0), "lr_factor=1.0 does not lower the learning rate"),
         (BASE.with_training(class_weights=True, balanced=True), "class_weights and balanced both answer imbalance"),
         (BASE.with_training(head_epochs=2), "head_epochs=2 never acts"),
+        (BASE.with_training(warmup_epochs=2), "warmup_epochs=2 never acts. Set schedule='cosine'"),
+        (BASE.with_training(schedule="cosine", warmup_epochs=60), "warmup_epochs=60 leaves no epoch of 60"),
+        (BACKBONE.with_training(schedule="cosine", warmup_epochs=57), "warmup_epochs=57 leaves no epoch of 60"),
+        (BASE.with_training(schedule="cosine", early_stop_reductions=2), "early_stop_reductions never acts: a cosine"),
+        (BASE.with_training(optimizer="adamw"), "adamw without weight_decay is adam"),
+        (BASE.with_training(augmentation=Augmentation(mixup=1), batch_size=1), "mixup and cutmix never act"),
         (BACKBONE.with_model(weights="none", trainable_layers=0), "The backbone is frozen with random weights"),
         (BACKBONE.with_training(head_epochs=60), "head_epochs=60 leaves no epoch of 60"),
     ],
@@ -105,6 +131,9 @@ def test_a_warning_names_the_setting_that_cannot_act(recipe, sentence):
     assert found.startswith(sentence)
 
 
-@pytest.mark.parametrize("recipe", [BASE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
+COSINE = BASE.with_training(schedule="cosine", warmup_epochs=3, lr_patience=50, lr_factor=1.0)
+
+
+@pytest.mark.parametrize("recipe", [BASE, COSINE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
 def test_every_setting_of_the_recipes_acts(recipe):
     assert recipe_warnings(recipe) == []

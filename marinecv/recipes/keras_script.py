@@ -5,7 +5,7 @@ import re
 from textwrap import indent
 
 from marinecv.choices import WEIGHTS
-from marinecv.inputs.spec import Augmentation
+from marinecv.inputs.spec import NONE, Augmentation
 from marinecv.models.backbones import BACKBONES
 from marinecv.schema import check_type, unknown_name
 from marinecv.training.model_config import ModelConfigs
@@ -112,7 +112,7 @@ NORMALIZATION_LAYERS = {  # Keras layers for each function of `marinecv.models.n
 POOLS = {"avg": ["GlobalAveragePooling2D"], "max": ["GlobalMaxPooling2D"], "flatten": ["Flatten"]}
 POOLS["avg_max"] = POOLS["avg"] + POOLS["max"]
 METRICS = {name: f'keras.metrics.{name.title()}(name="{name}")' for name in ("precision", "recall")}
-OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "sgd": "SGD"}
+OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 
 
 def keras_script(recipe: Recipe) -> str:
@@ -126,6 +126,7 @@ def keras_script(recipe: Recipe) -> str:
         "model.variational": getattr(recipe.model, "variational", False),
         "training.balanced": recipe.training.balanced,
         "training.mixed_precision": recipe.training.mixed_precision,
+        "training.augmentation.mixup or cutmix": (recipe.training.augmentation or NONE).mixes,
         "image.white": recipe.image.white not in (None, 255),
     }
     if names := [name for name, is_set in hidden.items() if is_set]:
@@ -179,11 +180,16 @@ def _data(recipe: Recipe) -> dict:
 def _augmentation(bounds: Augmentation) -> str:
     """Return the Keras layers nearest to the augmentation of marinecv."""
     flips, fill = {"horizontal": bounds.flip, "vertical": bounds.vertical_flip}, 'fill_mode="constant"'
-    keras_layers = [f'RandomFlip("{way}")' for way, fraction in flips.items() if fraction]
+    keras_layers = [f"RandomBrightness({bounds.brightness})"] * (bounds.brightness > 0)
+    keras_layers += [f"RandomContrast({bounds.contrast})"] * (bounds.contrast > 0)
+    factors = tuple(round((1 + s) / (2 + s), 6) for s in (-bounds.saturation, bounds.saturation))  # f means f / (1 - f)
+    keras_layers += [f"RandomSaturation({factors}, value_range=(0, 1))"] * (bounds.saturation > 0)  # of the saturation
+    keras_layers += [f'RandomFlip("{way}")' for way, fraction in flips.items() if fraction]
     keras_layers += [f"RandomRotation({round(bounds.rotation_deg / 360, 6)}, {fill})"] * (bounds.rotation_deg > 0)
     keras_layers += [f"RandomZoom(({-bounds.zoom}, {bounds.zoom}), {fill})"] * (bounds.zoom > 0)
     keras_layers += [f"RandomZoom(({-bounds.crop}, 0.0), {fill})"] * (bounds.crop > 0)
     keras_layers += [f"RandomTranslation({bounds.crop / 4}, {bounds.crop / 4}, {fill})"] * (bounds.crop > 0)
+    keras_layers += [f"RandomErasing(({bounds.erasing}, {bounds.erasing}), fill_value=0.0)"] * (bounds.erasing > 0)
     note = f"# The nearest layers of Keras; marinecv flips {bounds.flip:g} of all images horizontally.\n"
     lines = "".join(f"        layers.{layer},\n" for layer in keras_layers)
     return f"{note}augment = keras.Sequential(\n    [\n{lines}    ]\n)\n\n\n" if keras_layers else ""
@@ -294,13 +300,20 @@ def _training(recipe: Recipe) -> dict:
     training, weigh, lines = recipe.training, "", []
     watched = f'"{training.monitor}", mode="{"min" if training.monitor.endswith("loss") else "max"}"'
     patience, reductions = training.early_stop_patience, training.early_stop_reductions * training.lr_patience
-    if 0 < reductions < patience and training.lr_factor < 1:  # stops after so many reductions
+    is_cosine = training.schedule == "cosine"
+    if 0 < reductions < patience and training.lr_factor < 1 and not is_cosine:  # stops after so many reductions
         patience = reductions
-    callbacks = [f"EarlyStopping({watched}, patience={patience}, restore_best_weights=True)"]
+    callbacks = ["SwapEMAWeights(swap_on_epoch=True)"] * (training.ema > 0)
+    callbacks += [f"EarlyStopping({watched}, patience={patience}, restore_best_weights=True)"]
     slower = f"ReduceLROnPlateau({watched}, factor={training.lr_factor}, patience={training.lr_patience})"
-    callbacks += [slower] * (training.lr_factor < 1)
+    callbacks += [slower] * (training.lr_factor < 1 and not is_cosine)
     head_epochs = min(training.head_epochs, training.epochs) if recipe.model.has_backbone else 0
     rate, epochs, watching = training.learning_rate, f"epochs={training.epochs}", "callbacks"
+    if is_cosine:
+        lines += ["schedule = keras.optimizers.schedules.CosineDecay"]
+        decay = max(1, training.epochs - head_epochs - training.warmup_epochs)
+        warmup = f"warmup_target={rate}, warmup_steps={training.warmup_epochs} * len(train)"
+        rate = f"schedule(0.0, {decay} * len(train), {warmup})"
     if training.class_weights:
         lines += ['counts = catalog.loc[catalog["split"] == "train", "class_name"].value_counts()']
         lines += ["weights = counts.sum() / (len(counts) * counts)"]
@@ -313,9 +326,9 @@ def _training(recipe: Recipe) -> dict:
         lines += [f"for learns, rate, first, last, watching in [{', '.join(stages)}]:"]
         lines += ["    for layer in learning:", "        layer.trainable = learns"]
         rate, epochs, watching = "rate", "initial_epoch=first, epochs=last", "watching"
-    options = [str(rate), *[f"weight_decay={training.weight_decay}"] * (training.weight_decay > 0)]
-    options += [f"momentum={training.momentum}"] * (training.optimizer == "sgd")
-    loss = f"keras.losses.CategoricalCrossentropy(label_smoothing={training.label_smoothing})"
+    options = [str(rate), *(f"{name}={value}" for name, value in training.optimizer_options.items())]
+    name, focal = "CategoricalCrossentropy(", f"CategoricalFocalCrossentropy(alpha=1.0, gamma={training.focal_gamma}, "
+    loss = f"keras.losses.{focal if training.focal_gamma else name}label_smoothing={training.label_smoothing})"
     metrics = ", ".join(METRICS.get(name, json.dumps(name)) for name in training.metrics)
     judged = [f"    loss={loss},", f"    metrics=[{metrics}],"]
     fit = ["for variable in model.trainable_variables:  # half the sum of squares"] * (training.l2 > 0)

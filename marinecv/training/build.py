@@ -44,6 +44,9 @@ def compile_model(
     named = {"precision": keras.metrics.Precision(name="precision"), "recall": keras.metrics.Recall(name="recall")}
     metrics = [named.get(name, name) for name in training.metrics]
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
+    if training.focal_gamma:
+        how = {"gamma": training.focal_gamma, "label_smoothing": training.label_smoothing}
+        loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, **how)  # class_weights weigh classes
     compile_with(model, training, learning_rate, loss=loss, **{"weighted_metrics" if weighted else "metrics": metrics})
 
 
@@ -51,9 +54,7 @@ def compile_with(model: keras.Model, training: Training, learning_rate: float | 
     """Compile with the optimizer of the settings and any loss; see `compile_model`."""
     if (training.l2 or training.weight_decay) and not model.built:
         raise ValueError("l2 and weight_decay act on variables. Expected a built model: call model.build first.")
-    options = {"learning_rate": learning_rate or training.learning_rate}
-    options |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
-    options |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
+    options = {"learning_rate": learning_rate or training.learning_rate, **training.optimizer_options}
     optimizer = keras.optimizers.get({"class_name": training.optimizer, "config": options})
     undecayed = [variable for variable in model.trainable_variables if not _is_decayed(variable, training.decay_scope)]
     optimizer.exclude_from_weight_decay(undecayed)

@@ -12,7 +12,7 @@ import keras
 from marinecv.console import Log
 from marinecv.progress import duration, progress_bar
 from marinecv.schema import check_choice, check_type
-from marinecv.training.checkpoint import Checkpoint, learning_rate_of
+from marinecv.training.checkpoint import Checkpoint, assign, learning_rate_of, values_of
 from marinecv.training.recipe import METRICS, Training
 
 
@@ -35,7 +35,7 @@ def callbacks(
         [5, 2]
 
     Args:
-        training: patience, factor and monitor; `fit` has the number of epochs.
+        training: patience, factor, monitor, or the rate at the top of a cosine; `fit` has the number of epochs.
         folder: for `history.csv` and `checkpoint.npz`, created if missing; None writes neither. The first epoch
             overwrites files of an earlier training unless it is resumed.
         resume: continue from the checkpoint in the folder, if there is one, whatever `initial_epoch` is, with the same
@@ -46,22 +46,24 @@ def callbacks(
         writes: False resumes without writing, as the other processes of a distributed training do.
         validation_images: number of validation images, for the line.
     Returns:
-        TerminateOnNaN, EarlyStopping, ReduceLROnPlateau, and as asked for StopAfterReductions, EpochLine, Checkpoint.
+        TerminateOnNaN, EarlyStopping, ReduceLROnPlateau or CosineRate, and as asked for AveragedWeights, second,
+        StopAfterReductions, EpochLine, Checkpoint.
     Raises:
         ValueError: there is no folder to resume from, or it is a run; in `fit`: the checkpoint is of another training,
-            the logs lack the monitor, or the learning rate follows a schedule.
+            the logs lack the monitor, the learning rate follows a schedule, or the optimizer keeps no average.
     """
     check_type(Training, training=training)
     if resume and folder is None:
         raise ValueError("Expected the folder of the checkpoint with resume=True. Received: folder=None.")
     watchers = [] if stage == "head" else _watchers(training)
+    averaged = AveragedWeights() if training.ema else None
     others = [] if log is None else [EpochLine(training, log, validation_images)]
     if folder is not None:
         if writes:
             _check_folder(Path(folder), resume)
         options = {"resume": resume, "stage": stage, "whole": whole, "writes": writes, "log": log}
-        others.append(Checkpoint(Path(folder), training, watchers, **options))
-    return [keras.callbacks.TerminateOnNaN(), *watchers, *others]
+        others.append(Checkpoint(Path(folder), training, watchers, averaged=averaged, **options))
+    return [*filter(None, [keras.callbacks.TerminateOnNaN(), averaged, *watchers, *others])]
 
 
 def _watchers(training: Training) -> list:
@@ -69,6 +71,8 @@ def _watchers(training: Training) -> list:
     mode = "min" if name.endswith("loss") else "max" if name.endswith(METRICS) else "auto"
     monitored = {"monitor": name, "mode": mode}
     watchers = [CheckedEarlyStopping(**monitored, patience=training.early_stop_patience, restore_best_weights=True)]
+    if training.schedule == "cosine":
+        return [*watchers, CosineRate(training.learning_rate, training.warmup_epochs)]
     if training.lr_factor < 1:
         watchers.append(ReduceLROnPlateau(**monitored, factor=training.lr_factor, patience=training.lr_patience))
     if training.early_stop_reductions:
@@ -101,10 +105,77 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Try to set the learning rate."""
         super().on_train_begin(logs)
-        try:
-            self.model.optimizer.learning_rate = learning_rate_of(self.model)
-        except TypeError as error:
-            raise ValueError("The optimizer has a LearningRateSchedule. Expected Training(lr_factor=1).") from error
+        _set_learning_rate(self.model, learning_rate_of(self.model))
+
+
+def _set_learning_rate(model: keras.Model, learning_rate: float) -> None:
+    try:
+        model.optimizer.learning_rate = learning_rate
+    except TypeError as error:
+        hint = 'Expected a number, or Training(lr_factor=1) with schedule="plateau".'
+        raise ValueError(f"The optimizer has a LearningRateSchedule. {hint}") from error
+
+
+class CosineRate(keras.callbacks.Callback):
+    """Set the learning rate of each step: from 0 up to that of the settings in the warm-up, then down along a cosine.
+
+    It is a function of the step alone, that of Keras' `CosineDecay` over the epochs of a stage, which makes a resume
+    trivial. Source: Loshchilov & Hutter 2017.
+    """
+
+    def __init__(self, learning_rate: float, warmup_epochs: int = 0):
+        super().__init__()
+        self.learning_rate, self.warmup_epochs = learning_rate, warmup_epochs
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Check that the number of steps is known."""
+        self.first = None
+        if self.params["steps"] is None:
+            raise ValueError('schedule="cosine" needs the number of steps. Give fit steps_per_epoch.')
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Set the rate of the first step; on resume the first epoch comes again."""
+        self.first = epoch if self.first is None else self.first
+        self.epoch = epoch
+        self.on_train_batch_begin(0)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Set the rate of the step."""
+        done = self.epoch - self.first + batch / self.params["steps"] - self.warmup_epochs  # epochs, below 0 in warm-up
+        total = self.params["epochs"] - self.first - self.warmup_epochs
+        factor = 1 + done / self.warmup_epochs if done < 0 else (1 + math.cos(math.pi * done / total)) / 2
+        if hasattr(self.model, "jax_state_sync"):  # the trainer on JAX holds the variables itself
+            self.model.jax_state_sync()
+        _set_learning_rate(self.model, self.learning_rate * factor)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Have the model hold the moving average of its weights from validation to the end of an epoch.
+
+    So the average is what is validated, restored as best and saved; `trained` are the weights that learn on, which
+    return with the next epoch. Unlike Keras' SwapEMAWeights it adds no rounding, and a checkpoint can hold both.
+    """
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Check the optimizer, whose averages on JAX would share buffers with the model."""
+        self.trained, optimizer = [], getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        if not optimizer.use_ema or keras.backend.backend() != "tensorflow":
+            raise ValueError("ema needs TensorFlow and the optimizer of compile_model(model, training). Or set ema=0.")
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Return to the weights that learn."""
+        assign(self.model.trainable_variables if self.trained else [], self.trained)
+        self.trained = []
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Keep them aside, and have the model hold the average."""
+        if not self.trained:
+            self.trained = values_of(self.model.trainable_variables)
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Do so without validation too."""
+        self.on_test_begin()
 
 
 class StopAfterReductions(CheckedEarlyStopping):

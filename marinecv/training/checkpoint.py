@@ -55,6 +55,7 @@ class Checkpoint(keras.callbacks.Callback):
         training: Training,
         watchers: Sequence[keras.callbacks.Callback] = (),
         *,
+        averaged: keras.callbacks.Callback | None = None,
         resume: bool = False,
         stage: str = "all",
         whole: keras.Model | None = None,
@@ -64,12 +65,14 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.table = folder / "checkpoint.npz", folder / "history.csv"
         self.training, self.watchers, self.resume, self.stage = training, watchers, resume, stage
-        self.whole, self.writes, self.log, self.rows = whole, writes, log, []
+        self.whole, self.writes, self.log, self.averaged, self.rows = whole, writes, log, averaged, []
         self.moved = False  # whether `fit` begins at another epoch than its `initial_epoch`
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restore everything."""
         self.first, self.identity = None, identity(self.model, self.training)
+        if self.training.schedule == "cosine":  # another end is another rate in each step
+            self.identity["fit.epochs"] = self.params["epochs"]
         state, arrays = read_checkpoint(self.path) if self.resume else (None, {})
         if state is None:
             return
@@ -78,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(f"{self.path} cannot be resumed by a model without weights. {reason}")
         if state.stage == self.stage:
             self._resume(state, arrays)
-        _assign(_state_of(self.whole or self.model), arrays["model"])
+        assign(_state_of(self.whole or self.model), arrays["model"])
         self.rows = list(state.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -109,9 +112,10 @@ class Checkpoint(keras.callbacks.Callback):
             history=self.rows,
         )
         arrays = {
-            "model": _values(_state_of(model)),
-            "optimizer": _values(self.model.optimizer.variables),
+            "model": values_of(_state_of(model)),
+            "optimizer": values_of(self.model.optimizer.variables),
             "best": (watcher and watcher.best_weights) or [],
+            "trained": self.averaged.trained if self.averaged else [],
         }
         flat = {f"{group}/{i:04d}": array for group, members in arrays.items() for i, array in enumerate(members)}
         with whole_file(self.path) as temporary_path, open(temporary_path, "wb") as file:
@@ -130,14 +134,16 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(f"{self.path} is of another training: {', '.join(different[:3])}. {hint}")
         self.identity, self.first = state.identity, state.first
         self.model.optimizer.build(self.model.trainable_variables)
-        _assign(self.model.weights if arrays["best"] else [], arrays["best"])
+        assign(self.model.weights if arrays["best"] else [], arrays["best"])
         for row in [row for row in state.history if row["epoch"] > self.first]:
             for watcher in self.watchers:
                 watcher.mode = state.mode
                 watcher.on_epoch_begin(row["epoch"] - 1)
             for watcher in self.watchers:
                 watcher.on_epoch_end(row["epoch"] - 1, dict(row))
-        _assign(self.model.optimizer.variables, arrays["optimizer"])
+        assign(self.model.optimizer.variables, arrays["optimizer"])
+        if self.averaged:
+            self.averaged.trained = arrays["trained"]
         self.model.stop_training = state.stopped
         done, epochs = state.epochs_done, self.params["epochs"]
         _set_initial_epoch(self.model, epochs if state.stopped else done)
@@ -160,7 +166,7 @@ def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             state = convert(json.loads(str(arrays["state"])), State, "its state")
-            groups = {"model": [], "optimizer": [], "best": []}
+            groups = {"model": [], "optimizer": [], "best": [], "trained": []}
             for name in sorted(set(arrays.files) - {"state"}):
                 groups[name.split("/")[0]].append(arrays[name])
             return state, groups
@@ -172,7 +178,7 @@ def restore_weights(model: keras.Model, path: Path) -> State | None:
     """Restore weights and random states from a checkpoint, if there is one, and return its state."""
     state, arrays = read_checkpoint(path)
     if state:
-        _assign(_state_of(model), arrays["model"])
+        assign(_state_of(model), arrays["model"])
     return state
 
 
@@ -224,11 +230,13 @@ def _state_of(model: keras.Model) -> list:
     return [variable for variable in model.variables if id(variable) not in metrics]
 
 
-def _values(variables) -> list[np.ndarray]:
+def values_of(variables) -> list[np.ndarray]:
+    """Return the values of variables."""
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
-def _assign(variables, arrays) -> None:
+def assign(variables, arrays) -> None:
+    """Assign values to variables; ValueError if they are of other shapes."""
     if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
         raise ValueError("The checkpoint is of another model. Delete it to train from the start.")
     for variable, array in zip(variables, arrays, strict=True):

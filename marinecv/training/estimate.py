@@ -56,6 +56,8 @@ def choose_cache(recipe: Recipe, images: dict[str, int], num_classes: int, rows:
     if not recipe.model.has_backbone or recipe.model.trainable_layers is None:
         return 0, ""
     training = recipe.training
+    if (training.augmentation or NONE).mixes:
+        return 0, "mixup and cutmix mix the pixels of two images, so no cache can hold their features"
     views = AugmentedViews(training.augmentation or NONE, min(MAX_AUGMENTED_VIEWS, training.epochs))
     values = _measure(recipe.model, recipe.image, training.batch_size, num_classes)[2]
     bytes_per_view = values * np.dtype(training.cache_dtype).itemsize

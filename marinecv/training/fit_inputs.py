@@ -41,6 +41,8 @@ def learner(
     train_options = {"training": True, "balanced": training.balanced, "seed": training.seed, "start_epoch": start_epoch}
     if training.cache_features and shard.devices > 1:
         raise ValueError("A feature cache is for one device. Expected cache_features=0, or one device to resume on.")
+    if names := [name for name in ("clip_norm", "ema") if shard.devices > 1 and getattr(training, name)]:
+        raise ValueError(f"{' and '.join(names)} would act on each device alone. Expected 0, or one device.")
     if training.cache_features:
         views = AugmentedViews(training.augmentation or NONE, training.cache_features, training.seed)
         caches = _feature_caches(extractor, parts, recipe, views, log or silent)

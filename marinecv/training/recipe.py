@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from marinecv.choices import SPLIT_BY, CacheDtype, ClassLevel, FrameOrder, ImagesWithoutBoxes, JitCompile, LabelRule
-from marinecv.inputs.spec import Augmentation, ImageSpec
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, Reach
 from marinecv.schema import Count, Fraction, Positive, Rate, Seed, Size, build, check_choice, checked_dataclass, convert
 from marinecv.training.model_config import MODELS, ModelConfigs
 
@@ -82,17 +82,23 @@ class Training:
         0.001
 
     Args:
-        optimizer: `"rmsprop"`, `"adam"` or `"sgd"`.
-        learning_rate: at the start.
+        optimizer: `"rmsprop"`, `"adam"`, `"adamw"` (for `weight_decay`, Loshchilov & Hutter 2019) or `"sgd"`.
+        learning_rate: at the start, or after a warm-up.
         momentum: of SGD.
         weight_decay: decoupled from the gradient, as in AdamW.
+        clip_norm: maximum norm of the gradient of all variables together; 0: any.
+        ema: momentum of a moving average of the trained weights, such as 0.99, which is validated and saved; 0: none.
         l2: weight of half the squared variables in the loss: weight decay coupled to the gradient.
         decay_scope: where both act: `"kernels"`, without biases and normalization, or `"all"`, as in PyTorch.
         label_smoothing: fraction of the label spread over all classes.
+        focal_gamma: exponent that lowers the loss of images classified well, such as 2 (Lin et al. 2017); 0: none.
         epochs: maximum number.
         batch_size: images a step.
         early_stop_patience: epochs without a better value of the monitor before the end; the best weights are restored.
         early_stop_reductions: reductions of the learning rate without a better value before the end; 0: any number.
+        schedule: of the learning rate: `"plateau"` multiplies it by `lr_factor`, `"cosine"` lowers it at each step
+            down to 0 in the last epoch (Loshchilov & Hutter 2017).
+        warmup_epochs: epochs in which it rises from 0 before the cosine.
         lr_factor: factor of the learning rate when the monitor stands still.
         lr_patience: epochs it may stand still before that.
         metrics: metrics of the history: `"accuracy"`, and optionally `"precision"` and `"recall"`.
@@ -111,17 +117,22 @@ class Training:
         seed: of weights, order and augmentation.
     """
 
-    optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
+    optimizer: Literal["rmsprop", "adam", "adamw", "sgd"] = "rmsprop"
     learning_rate: Rate = 1e-3
     momentum: Fraction = 0.9
     weight_decay: Rate = 0.0
+    clip_norm: Rate = 0.0
+    ema: Reach = 0.0
     l2: Rate = 0.0
     decay_scope: Literal["kernels", "all"] = "kernels"
     label_smoothing: Fraction = 0.0
+    focal_gamma: Rate = 0.0
     epochs: Positive = 60
     batch_size: Size = 32
     early_stop_patience: Count = 12
     early_stop_reductions: Count = 0
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_epochs: Count = 0
     lr_factor: Fraction = 0.2
     lr_patience: Count = 5
     metrics: tuple[str, ...] = ("accuracy",)
@@ -141,6 +152,20 @@ class Training:
     def __post_init__(self):
         if not {"accuracy"} <= set(self.metrics) <= set(METRICS):
             raise ValueError(f"Expected metrics to be accuracy and others of {METRICS}. Received: {self.metrics}.")
+        if (self.augmentation or NONE).mixes:
+            instead = {"cache_features": "cache_features=0", "class_weights": "class_weights=False, or balanced=True"}
+            for name in [name for name in instead if getattr(self, name)]:
+                hint = f"Expected {instead[name]}; or mixup=0 and cutmix=0."
+                raise ValueError(f"mixup and cutmix mix two images and their labels, unlike {name}. {hint}")
+
+    @property
+    def optimizer_options(self) -> dict[str, float]:
+        """Arguments of the Keras optimizer beside the learning rate."""
+        has_decay = self.weight_decay or self.optimizer == "adamw"  # whose default in Keras is not 0
+        options = {"weight_decay": self.weight_decay} if has_decay else {}
+        options |= {"momentum": self.momentum} if self.optimizer == "sgd" else {}
+        options |= {"global_clipnorm": self.clip_norm} if self.clip_norm else {}
+        return options | ({"use_ema": True, "ema_momentum": self.ema} if self.ema else {})
 
     @property
     def exact_cache(self) -> bool:
@@ -183,6 +208,10 @@ class Recipe:
         logged_metrics = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged_metrics for part in ("val_", "")]
         check_choice(known, monitor=self.training.monitor)
+        if self.model.is_autoencoder:
+            settings = vars(self.training.augmentation or NONE) | vars(self.training)
+            for name in [name for name in ("focal_gamma", "mixup", "cutmix", "erasing") if settings[name]]:
+                raise ValueError(f"{name} is for classification, and {self.name} trains an autoencoder. Expected 0.")
 
     def with_training(self, **changes) -> "Recipe":
         """Return a copy with other training settings."""
@@ -250,11 +279,22 @@ def recipe_warnings(recipe: Recipe) -> list[str]:
     """Return one sentence for each setting that has no effect or undoes another."""
     training, model = recipe.training, recipe.model
     warnings = []
-    if training.early_stop_patience <= training.lr_patience < training.epochs:  # from there on it is meant never to act
+    is_cosine = training.schedule == "cosine"
+    if is_cosine and training.early_stop_reductions:
+        warnings.append("early_stop_reductions never acts: a cosine lowers the rate at each step. Set it to 0.")
+    if training.warmup_epochs and not is_cosine:
+        warnings.append(f"warmup_epochs={training.warmup_epochs} never acts. Set schedule='cosine'.")
+    if is_cosine and training.warmup_epochs >= training.epochs - training.head_epochs:
+        warnings.append(f"warmup_epochs={training.warmup_epochs} leaves no epoch of {training.epochs} to the cosine.")
+    if training.optimizer == "adamw" and not training.weight_decay:
+        warnings.append("adamw without weight_decay is adam. Set weight_decay, for example to 0.004.")
+    if not is_cosine and training.early_stop_patience <= training.lr_patience < training.epochs:  # meant never to act
         why = f"training stops after {training.early_stop_patience} epochs without progress"
         warnings.append(f"lr_patience={training.lr_patience} never acts: {why}. Set it below early_stop_patience.")
-    if training.lr_factor >= 1:
+    if not is_cosine and training.lr_factor >= 1:
         warnings.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
+    if (training.augmentation or NONE).mixes and training.batch_size == 1:
+        warnings.append("mixup and cutmix never act: a batch has one image. Set batch_size above 1.")
     if training.class_weights and training.balanced:
         warnings.append("class_weights and balanced both answer imbalance: rare classes count twice. Choose one.")
     if model.has_backbone and not model.is_pretrained and model.trainable_layers == 0:
