@@ -70,11 +70,11 @@ def test_what_is_no_recipe_is_refused(data, message):
         ({"ema": 1.0}, "ema is 1.0. Expected `float` < 1"),
         (
             {"augmentation": Augmentation(mixup=0.2), "cache_features": 1},
-            "unlike cache_features. Expected cache_features=0",
+            "so cache_features cannot act. Expected cache_features=0",
         ),
         (
             {"augmentation": Augmentation(cutmix=1), "class_weights": True},
-            "unlike class_weights. Expected .*balanced=True",
+            "so class_weights cannot act. Expected .*balanced=True",
         ),
     ],
 )

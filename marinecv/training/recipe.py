@@ -156,7 +156,7 @@ class Training:
             instead = {"cache_features": "cache_features=0", "class_weights": "class_weights=False, or balanced=True"}
             for name in [name for name in instead if getattr(self, name)]:
                 hint = f"Expected {instead[name]}; or mixup=0 and cutmix=0."
-                raise ValueError(f"mixup and cutmix mix two images and their labels, unlike {name}. {hint}")
+                raise ValueError(f"mixup and cutmix mix two images and labels, so {name} cannot act. {hint}")
 
     @property
     def optimizer_options(self) -> dict[str, float]:
