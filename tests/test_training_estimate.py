@@ -93,7 +93,7 @@ def test_no_cache_is_made_that_would_fill_the_disk_or_where_nothing_is_frozen(mo
 
 
 def test_the_flag_takes_a_number_of_views_too():
-    assert [cache_features(text) for text in ("auto", "off", "3")] == ["auto", 0, 3]
+    assert [cache_features(text) for text in ("auto", "off", "0", "3")] == ["auto", 0, 0, 3]
 
 
 def test_free_space_is_that_of_the_store_or_of_the_folder_above_it(tmp_path, monkeypatch):

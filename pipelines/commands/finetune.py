@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> int:
 
 def cache_features(text: str) -> str | int:
     """Parse the value of `--cache-features`."""
-    return text if text == "auto" else 0 if text == "off" else options.positive(text)
+    return text if text == "auto" else 0 if text in ("off", "0") else options.positive(text)
