@@ -10,7 +10,7 @@ from marinecv.features.inference_engine import MIN_VIEWS_FOR_LITERT, run_extract
 from marinecv.features.split_point import split_model
 from marinecv.models.backbones import backbone_classifier
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture
@@ -30,22 +30,22 @@ def litert(monkeypatch):
 
 def assert_same(see, extractor, count):
     [found] = see(tf.constant(IMAGES[:count]))
-    expected = extractor(IMAGES[:count]).numpy()
+    expected = extractor(IMAGES[:count].astype(np.float32)).numpy()
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("views", "conversions"), [(MIN_VIEWS_FOR_LITERT, 1), (MIN_VIEWS_FOR_LITERT - 1, 0)])
 def test_many_views_run_on_litert_in_whole_and_in_shorter_batches(views, conversions, extractor, litert):
-    see = run_extractor(extractor, 4, views)
+    see = run_extractor(extractor, views)
     assert len(litert) == conversions
-    for count in (4, 1, 3):
+    for count in (8, 1, 11):
         assert_same(see, extractor, count)
 
 
 def test_without_litert_tensorflow_does_it(extractor, monkeypatch):
     monkeypatch.setattr(inference_engine.importlib.util, "find_spec", lambda name: None)
-    assert_same(run_extractor(extractor, 4, MIN_VIEWS_FOR_LITERT), extractor, 4)
+    assert_same(run_extractor(extractor, MIN_VIEWS_FOR_LITERT), extractor, 4)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 1e9], ids=["no number", "another number"])
@@ -53,10 +53,10 @@ def test_an_engine_that_gives_something_else_is_not_used(wrong, extractor, monke
     pytest.importorskip("ai_edge_litert")
     other = np.full((2, *extractor.output_shape[1:]), wrong)
     monkeypatch.setattr(inference_engine, "_in_litert", lambda *args: lambda images: [other])
-    assert_same(run_extractor(extractor, 4, MIN_VIEWS_FOR_LITERT), extractor, 4)
+    assert_same(run_extractor(extractor, MIN_VIEWS_FOR_LITERT), extractor, 4)
 
 
 def test_a_frontier_of_several_tensors_stays_with_tensorflow(extractor, litert):
     several = keras.Model(extractor.input, [extractor.output, extractor.layers[5].output])
-    first, second = run_extractor(several, 4, MIN_VIEWS_FOR_LITERT)(tf.constant(IMAGES[:4]))
+    first, second = run_extractor(several, MIN_VIEWS_FOR_LITERT)(tf.constant(IMAGES[:4]))
     assert not litert and first.shape[1:] == extractor.output.shape[1:] and len(second) == 4

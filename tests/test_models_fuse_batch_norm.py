@@ -52,6 +52,23 @@ def seen_by_another(x):
     return layers.Add()([layers.BatchNormalization()(x), x])
 
 
+def called_twice(shared):
+    """A convolution, a normalization or an addition that two paths share."""
+
+    def build(x):
+        convolve, normalize, add = block(), layers.BatchNormalization(), layers.Add()
+        before = block()(x), convolve(x)
+        if shared == "convolution":
+            before = convolve(x), convolve(x * 2)
+        if shared == "addition":
+            first = add([before[1], before[1]])
+            return add([layers.BatchNormalization()(before[0]), before[0]]) * first
+        after = normalize if shared == "normalization" else layers.BatchNormalization()
+        return normalize(before[0]) + after(before[1])
+
+    return build
+
+
 norm, depthwise = layers.BatchNormalization, layers.DepthwiseConv2D
 BLOCKS = {  # what to build, and how many normalizations stay
     "plain": (lambda x: layers.ReLU()(norm()(block(use_bias=False)(x))), 0),
@@ -59,6 +76,9 @@ BLOCKS = {  # what to build, and how many normalizations stay
     "depthwise": (lambda x: norm()(depthwise(3, depth_multiplier=2, bias_initializer="normal")(x)), 0),
     "added by an operation": (lambda x: norm()(block()(x)) * 2 + x[..., :1], 0),
     "seen by another": (seen_by_another, 1),
+    "a convolution called twice": (called_twice("convolution"), 2),
+    "a normalization called twice": (called_twice("normalization"), 1),
+    "seen by a later call": (called_twice("addition"), 1),
     "after an activation": (lambda x: norm()(block(activation="relu")(x)), 1),
     "after no convolution": (lambda x: norm()(layers.MaxPooling2D()(x)), 1),
 }

@@ -13,12 +13,14 @@ from conftest import COLORS, draw_image, killed
 from PIL import Image
 from scipy.special import softmax
 
+import marinecv as mcv
 from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.calibration import calibrated, temperature_sentence
 from marinecv.evaluation.conformal import coverage_range, prediction_sets
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.export.parity import calibration_of
+from marinecv.features import inference_engine
 from marinecv.features.out_of_distribution import fit_distance
 from marinecv.files.hashes import sha256
 from marinecv.inputs.pixel_cache import read_pixels
@@ -248,9 +250,32 @@ def test_a_review_without_threshold_flags_all_and_without_distance_goes_by_proba
 
 def test_another_calibration_or_question_starts_the_predictions_again(copy, mixed):
     files = sorted(mixed.iterdir())
-    plain, review = (predict.key_of(copy, files, asked) for asked in (False, True))
+    keys = {predict.key_of(copy, files, *asked) for asked in ((False, None), (True, None), (False, "flip"))}
     copy.path("calibration.json").write_text(copy.path("calibration.json").read_text() + "\n")
-    assert len({plain, review, predict.key_of(copy, files, False)}) == 3
+    assert len(keys | {predict.key_of(copy, files, False, None)}) == 4
+
+
+def test_litert_predicts_and_reviews_as_tensorflow_does(sure_run, mixed, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    whole, converted = inference_engine._in_litert, []
+    monkeypatch.setattr(inference_engine, "_in_litert", lambda *args: converted.append(args) or whole(*args))
+    options = {"review": True, "tta": "flip", "log": None}
+    expected = mcv.predict(sure_run, mixed, **options)
+    monkeypatch.setattr(inference_engine, "MIN_VIEWS_FOR_LITERT", 1)
+    assert not converted
+    found = mcv.predict(sure_run, mixed, **options)
+    assert len(converted) == 1
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.1e-5)
+
+
+def test_tta_flip_is_the_mean_of_the_calibrated_probabilities_of_an_image_and_its_mirror_image(sure_run, mixed, capsys):
+    run, names = Run(sure_run), ["crab.png", "eel.png", "noise.png"]
+    rows = mcv.predict(run, [mixed / name for name in names], tta="flip").iloc[:, 3:6]
+    assert "mean of the calibrated ones of the image and its mirror image (tta flip)" in capsys.readouterr().out
+    pixels = read_pixels([str(mixed / name) for name in names], run.spec)[0].astype(np.float32)
+    ways = [run.load_model().predict(each, verbose=0) for each in (pixels, pixels[:, :, ::-1])]
+    expected = np.mean([calibrated(way, run.calibration.temperature) for way in ways], axis=0)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
 def test_a_run_without_calibration_predicts_and_can_be_calibrated(copy, mixed, tmp_path, capsys, no_pages):

@@ -2,17 +2,21 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image, make_demonstration
+from PIL import Image
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.workflows import predict, predictor
+from marinecv.workflows.evaluate import run_of_model
 from marinecv.workflows.run import Run
 from marinecv.workflows.sources import find_images
 from pipelines.cli import main
@@ -106,7 +110,7 @@ def test_limit_draws_so_many_by_seed(photos):
 def test_an_interrupted_prediction_goes_on_with_the_same_command(
     finished_run, shared_tank, tmp_path, monkeypatch, capsys
 ):
-    whole, asked = predictor.predict_files, []
+    whole, asked = predictor.rows_of_files, []
 
     def interrupted(look, files, *args):
         asked.append(files)
@@ -117,7 +121,7 @@ def test_an_interrupted_prediction_goes_on_with_the_same_command(
     monkeypatch.setattr(predict, "CHUNK", 5)
     words = ["predict", str(finished_run), str(shared_tank), "--output"]
     assert main([*words, str(tmp_path / "at once.csv")]) == 0
-    monkeypatch.setattr(predictor, "predict_files", interrupted)
+    monkeypatch.setattr(predictor, "rows_of_files", interrupted)
     assert main([*words, str(tmp_path / "out.csv")]) == 130
     assert "go on with the same command again" in capsys.readouterr().err
     [parts] = tmp_path.glob("out.csv.*.parts")
@@ -126,6 +130,50 @@ def test_an_interrupted_prediction_goes_on_with_the_same_command(
     assert [len(files) for files in asked] == [5, 5, 5, 2]  # the first five are not looked at again
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "at once.csv").read_bytes()
     assert not parts.exists()
+
+
+def test_the_next_chunk_and_no_other_is_decoded_while_one_is_predicted():
+    read_of = {name: threading.Event() for name in "abc"}
+
+    def read(files):
+        read_of[files[0]].set()
+        return files[0].upper(), {}
+
+    def text_of(start, files, pixels, reasons):
+        following = {"a": "b", "b": "c"}.get(files[0])
+        assert following is None or read_of[following].wait(10)
+        assert files[0] != "a" or not read_of["c"].is_set()
+        return f"{start}{pixels}"
+
+    texts = predict.texts_in_turn({0: ["a"], 1: ["b"], 2: ["c"]}, read, text_of)
+    assert list(texts) == [(0, "0A"), (1, "1B"), (2, "2C")]
+
+
+def left_half_run(folder):
+    """A run of two classes whose probability of `light` is higher the more red the left half of an image is."""
+    image = keras.Input((8, 8, 3))
+    left = keras.layers.GlobalAveragePooling2D()(keras.layers.Cropping2D(((0, 0), (0, 4)))(image))
+    last = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(image, last(left))
+    last.set_weights([np.array([[0, 0.01], [0, 0], [0, 0]]), np.zeros(2)])
+    pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    pixels[0, :, :4, 0] = 255
+    (folder / "photos").mkdir(parents=True)
+    paths = [str(folder / "photos" / name) for name in ("left.png", "none.png")]
+    for path, each in zip(paths, pixels, strict=True):
+        Image.fromarray(each).save(path)
+    catalog = mcv.catalog_of(paths, ["light", "dark"]).assign(split="validation")
+    return run_of_model(folder / "run", model, catalog, mcv.ImageSpec(height=8, width=8), ["dark", "light"])
+
+
+def test_tta_flip_shows_a_model_of_the_left_half_the_right_half_too(tmp_path, capsys):
+    run, photos = left_half_run(tmp_path), str(tmp_path / "photos")
+    once = mcv.predict(run, photos, log=None)["p_light"]
+    light = 1 / (1 + np.exp(-2.55))
+    np.testing.assert_allclose(once, [light, 0.5], atol=1e-5)
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(run.folder), photos, "--tta", "flip", "--output", str(out)]) == 0
+    np.testing.assert_allclose(pd.read_csv(out)["p_light"], [(light + 0.5) / 2, 0.5], atol=1e-5)
 
 
 def test_a_file_of_any_suffix_can_be_named_and_the_exit_code_is_1_where_no_file_can_be_read(
@@ -173,6 +221,7 @@ def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_
     [
         ({"output": "out.csv"}, "out.csv exists .* Name another with output=."),
         ({"workers": "rya"}, 'Expected workers to be one of .*Did you mean "ray"?'),
+        ({"tta": "flop"}, 'Expected tta to be one of .*Did you mean "flip"?'),
         ({"batch_size": 0}, "Expected batch_size"),
         ({"limit": 0}, "Expected limit"),
         ({"run": "."}, "is no run"),

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +171,7 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     opened = (index for index, path in enumerate(paths) if not is_record(path))  # a record raises when it is read
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
     wanted = [index for index in range(len(paths)) if index not in refused]
-    read = decoding.reader_of(paths)
-
-    def load(index, path):
-        return index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)
-
+    load = _loader(decoding.reader_of(paths), spec)
     files = np.array(wanted, int), decoding.paths_as_bytes(paths[index] for index in wanted)
     dataset = tf.data.Dataset.from_tensor_slices(files)
     dataset = dataset.map(load, num_parallel_calls=decoding.CORES, deterministic=False).ignore_errors()
@@ -192,6 +189,17 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
         else:
             pixels[index] = decoding.fit_to_bytes(tf.constant(image), spec)
     return refused
+
+
+@lru_cache(maxsize=8)
+def _loader(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callable:
+    """Return the graph that reads, decodes and fits a file; traced once, it serves each chunk of files."""
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)])
+    def load(index, path):
+        return index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)
+
+    return load
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:

@@ -9,8 +9,9 @@ def fuse_batch_norm(model: keras.Model) -> keras.Model:
     """Return a copy that gives the same in inference, to float tolerance, in about two thirds of the time.
 
     In inference batch normalization is a factor and a shift a channel, which the kernel and bias of the convolution
-    before it can take over (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is fused where
-    nothing else takes the output of that convolution; every other layer of the flat graph is copied with its weights.
+    before it can take over (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is fused where both
+    are called once and nothing else takes the output of that convolution; every other layer of the flat graph is copied
+    with its weights.
     """
     norms = _foldable(model)
     fused_names = {norm.name for norm in norms.values()}
@@ -32,15 +33,16 @@ def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Return the batch normalizations that can be fused, by the name of their convolution."""
     makers, uses = {}, [id(tensor) for tensor in model.outputs]
     for operation in model.operations:
-        makers |= {id(tensor): operation for tensor in keras.tree.flatten(operation.output)}
-        if not isinstance(operation, layers.InputLayer):
-            uses += [id(tensor) for tensor in keras.tree.flatten(operation.input)]
+        for node in operation._inbound_nodes:  # one a call
+            makers |= {id(tensor): operation for tensor in node.outputs}
+            uses += [id(tensor) for tensor in node.input_tensors]
     norms = {}
     for norm in (layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)):
-        before = makers[id(norm.input)]
+        before = makers.get(id(norm.input))  # None where its first call was in another graph
         linear = getattr(before, "activation", None) is keras.activations.linear
         convolution = isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D))
-        if convolution and linear and uses.count(id(norm.input)) == 1:
+        once = all(len(layer._inbound_nodes) == 1 for layer in (before, norm) if layer)
+        if convolution and linear and once and uses.count(id(norm.input)) == 1:
             norms[before.name] = norm
     return norms
 

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -24,7 +26,14 @@ from marinecv.workflows.folders import resumable
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.sources import Paths, find_images, open_classifier
 
+if TYPE_CHECKING:  # it imports TensorFlow
+    from marinecv.workflows.predictor import Read, Write
+
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
+FLIP_SENTENCE = (
+    "each probability is the mean of the calibrated ones of the image and its mirror image (tta flip); temperature and "
+    "prediction sets were measured without"
+)
 
 
 def predict(
@@ -33,6 +42,7 @@ def predict(
     *,
     output: str | os.PathLike | None = None,
     review: bool = False,
+    tta: str | None = None,
     batch_size: int = 32,
     limit: int | None = None,
     seed: int = 0,
@@ -52,6 +62,8 @@ def predict(
         paths: image files and folders, one or several; of a folder every visible image below it.
         output: a CSV to be made, whole or not at all; the same call resumes a stopped one. None writes nothing.
         review: add the columns `doubt` and `review`, which flags the images that a person should look at.
+        tta: test-time augmentation: `"flip"` gives the mean of the calibrated probabilities of each image and of its
+            mirror image; calibration and prediction sets were measured without. None takes the image alone.
         batch_size: images at a time.
         limit: size of a random sample of the images, drawn with `seed`; None takes all.
         seed: of the sample.
@@ -66,7 +78,7 @@ def predict(
         ValueError: no such run, file, image or worker; the output exists; the run is an autoencoder's, its model takes
             more than an image, or it was trained on drawn pictures.
     """
-    how = {"review": review, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
+    how = {"review": review, "tta": tta, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or silent}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
@@ -82,6 +94,7 @@ def predict_to_csv(
     output: str | os.PathLike,
     *,
     review: bool,
+    tta: str | None,
     batch_size: int,
     limit: int | None,
     seed: int,
@@ -92,6 +105,7 @@ def predict_to_csv(
 ) -> bool:
     """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read."""
     check_choice((None, "ray"), workers=workers)
+    check_choice((None, "flip"), tta=tta)
     check_integer(batch_size, "batch_size", 1)
     if limit is not None:
         check_integer(limit, "limit", 1)
@@ -104,16 +118,17 @@ def predict_to_csv(
     if output.exists():
         raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
+    if tta:
+        log(FLIP_SENTENCE)
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
-    key = key_of(run, files, review) if is_kept else "new"
+    key = key_of(run, files, review, tta) if is_kept else "new"
     parts = output.with_name(f"{output.name}.{key}.parts")
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
-    model_arguments = (run.folder.absolute(), calibration, review, batch_size, Path.cwd())
+    model_arguments = (run.folder.absolute(), calibration, review, tta, batch_size, len(files), Path.cwd())
     if workers:
         texts = texts_on_ray(missing, *model_arguments)
     else:
-        text_of = open_model(*model_arguments)  # before the folder is made
-        texts = ((start, text_of((start, chunk))) for start, chunk in missing.items())
+        texts = texts_in_turn(missing, *open_model(*model_arguments))  # before the folder is made
     parts.mkdir(parents=True, exist_ok=True)
     done = len(files) - sum(map(len, missing.values()))
     with (
@@ -167,17 +182,28 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
     return calibration
 
 
-def key_of(run: Run, files: list[Path], review: bool) -> str:
-    """Return a hash of model, calibration, `review` and the state of the files: only equal calls share parts."""
+def key_of(run: Run, files: list[Path], review: bool, tta: str | None) -> str:
+    """Return a hash of model, calibration, `review`, `tta` and the state of the files: only equal calls share parts."""
     digest = hashlib.sha256(run.path("model.keras").read_bytes())
     calibration = run.path("calibration.json")
-    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\n".encode())
+    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\0{tta}\n".encode())
     for file in files:
         with suppress(OSError):  # a dead link or a closed folder: a row in any case
             state = file.stat()
             digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
         digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]
+
+
+def texts_in_turn(chunks: dict[int, list[Path]], read: "Read", text_of: "Write") -> Iterator[tuple[int, str]]:
+    """Yield start and rows of every chunk; while one is predicted, a thread decodes the next."""
+    with ThreadPoolExecutor(1) as decoder:
+        reading = ((start, files, decoder.submit(read, files)) for start, files in chunks.items())
+        following = next(reading, None)
+        while current := following:
+            following = next(reading, None)
+            start, files, pixels_and_reasons = current
+            yield start, text_of(start, files, *pixels_and_reasons.result())
 
 
 def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:
@@ -198,15 +224,16 @@ class RayWorker:
     """Callable for `map_batches`, which opens the run at its first chunk, so that an error is raised as it is."""
 
     def __init__(self, *opening):
-        self.text_of = cache(partial(open_model, *opening))
+        self.functions = cache(partial(open_model, *opening))
 
     def __call__(self, batch: dict) -> dict:
         """Return start and rows of the one chunk of a batch."""
         [start], [files] = batch["start"], batch["files"]
-        return {"start": [start], "text": [self.text_of()((start, [Path(file) for file in files]))]}
+        [(_, text)] = texts_in_turn({start: [Path(file) for file in files]}, *self.functions())
+        return {"start": [start], "text": [text]}
 
 
-def open_model(*opening) -> Callable[[tuple[int, list[Path]]], str]:
+def open_model(*opening) -> tuple["Read", "Write"]:
     """Import TensorFlow and open the model, once all arguments are checked."""
     import_tensorflow()
     from marinecv.workflows.predictor import chunk_predictor

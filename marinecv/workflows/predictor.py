@@ -13,43 +13,60 @@ from marinecv.evaluation.conformal import prediction_sets
 from marinecv.evaluation.predict import check_inputs
 from marinecv.evaluation.predictions import predicted_indices
 from marinecv.evaluation.selective import review_flags, uncertainties
-from marinecv.features.embeddings import up_to_embedding
+from marinecv.features.inference_engine import run_extractor
 from marinecv.features.out_of_distribution import distances, read_embeddings
 from marinecv.files.csv_tables import table_text
 from marinecv.files.hashes import sha256
 from marinecv.inputs.pixel_cache import read_pixels
+from marinecv.models.flat import flat
+from marinecv.models.outputs import embedding_tensor
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
 
+TOLERANCE = 1e-5  # of a probability, or of the largest feature
 TEXT_COLUMNS = ("predicted_class", "prediction_set", "review")
 
 
+Read = Callable[[list[Path]], tuple[np.ndarray, dict[int, str]]]
+Write = Callable[[int, list[Path], np.ndarray, dict[int, str]], str]
+"""From a chunk of files to pixels and reasons of `read_pixels`; from its start, files and both to its rows as CSV."""
+
+
 def chunk_predictor(
-    folder: Path, calibration: Calibration | None, review: bool, batch_size: int, root: Path
-) -> Callable[[tuple[int, list[Path]]], str]:
-    """Load the model of a run; return a function of a chunk of files below `root` that gives its rows as CSV."""
+    folder: Path,
+    calibration: Calibration | None,
+    review: bool,
+    tta: str | None,
+    batch_size: int,
+    total: int,
+    root: Path,
+) -> tuple[Read, Write]:
+    """Load the model of a run for so many files below `root`; return the functions that read and predict a chunk."""
     run = Run(folder)
     model = run.load_model()
     check_inputs(model)
-    predict_batch = batch_predictor(run, model, calibration, review)
+    predict_batch = batch_predictor(run, model, calibration, review, tta, total)
 
-    def text_of(chunk: tuple[int, list[Path]]) -> str:
-        start, files = chunk
-        rows = predict_files(predict_batch, files, run, batch_size, root)
+    def read(files: list[Path]) -> tuple[np.ndarray, dict[int, str]]:
+        return read_pixels([str(root / file) for file in files], run.spec)
+
+    def text_of(start: int, files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
+        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names, batch_size)
         return table_text(rows, header=not start, float_format="%.6f")
 
-    return text_of
+    return read, text_of
 
 
-def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, root: Path) -> pd.DataFrame:
+def rows_of_files(
+    look: Callable, files: list[Path], pixels: np.ndarray, reasons: dict, class_names: tuple[str, ...], batch_size: int
+) -> pd.DataFrame:
     """Return a row a file: path, predicted class, its probability, that of each class, columns of `look`, problem."""
-    pixels, reasons = read_pixels([str(root / file) for file in files], run.spec)
     readable = [i for i in range(len(files)) if i not in reasons]
-    probabilities, columns = look(pixels[readable], batch_size)
+    probabilities, columns = look(pixels[readable] if reasons else pixels, batch_size)
     predictions = {
-        "predicted_class": np.array(run.class_names, dtype=object)[predicted_indices(probabilities)],
+        "predicted_class": np.array(class_names, dtype=object)[predicted_indices(probabilities)],
         "probability": probabilities.max(axis=1),
-        **{f"p_{name}": probabilities[:, index] for index, name in enumerate(run.class_names)},
+        **{f"p_{name}": probabilities[:, index] for index, name in enumerate(class_names)},
         **columns,
     }
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
@@ -60,22 +77,32 @@ def predict_files(look: Callable, files: list[Path], run: Run, batch_size: int, 
 
 
 def batch_predictor(
-    run: Run, model: keras.Model, calibration: Calibration | None, review: bool
+    run: Run, model: keras.Model, calibration: Calibration | None, review: bool, tta: str | None, total: int
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
     """Return a function of pixels and batch size: probabilities, and further columns by name."""
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
     fitted = embeddings_of(run, calibration) if by_distance else None
-    outputs = {"probabilities": model.outputs[0]} | ({"code": up_to_embedding(model).output} if by_distance else {})
-    network = keras.Model(model.inputs[0], outputs)
+    model = flat(model)
+    outputs = [model.outputs[0], embedding_tensor(model)] if by_distance else [model.outputs[0]]
+    joined = keras.layers.Concatenate(dtype="float32")(outputs) if by_distance else outputs[0]
+    engine = run_extractor(keras.Model(model.inputs[0], joined), total * (2 if tta else 1), TOLERANCE)
+    count = len(run.class_names)
+
+    def run_network(pixels: np.ndarray, batch_size: int) -> np.ndarray:
+        batches = (pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size))
+        return np.concatenate([np.zeros((0, joined.shape[1])), *(np.asarray(engine(batch)[0]) for batch in batches)])
+
+    def probabilities_of(outputs: np.ndarray) -> np.ndarray:
+        probabilities = outputs[:, :count]
+        return calibrated(probabilities, calibration.temperature) if calibration else probabilities
 
     def predict_batch(pixels: np.ndarray, batch_size: int) -> tuple[np.ndarray, dict]:
-        values = {name: np.zeros((0, *tensor.shape[1:])) for name, tensor in outputs.items()}
-        if len(pixels):
-            values = network.predict(pixels.astype(np.float32), batch_size=batch_size, verbose=0)
-        probabilities, columns = values["probabilities"], {}
-        if calibration:
-            probabilities = calibrated(probabilities, calibration.temperature)
+        outputs, columns = run_network(pixels, batch_size), {}
+        probabilities = probabilities_of(outputs)
+        if tta:
+            mirrored = probabilities_of(run_network(pixels[:, :, ::-1], batch_size))
+            probabilities = (probabilities + mirrored) / 2
         if sets := calibration and calibration.sets:
             names = np.array(run.class_names, dtype=object)
             columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
@@ -84,7 +111,7 @@ def batch_predictor(
         elif review:
             far, confidence = np.zeros(len(pixels), bool), probabilities.max(axis=1)
             if by_distance:
-                far = distances(values["code"], fitted) > rules.distance
+                far = distances(outputs[:, count:], fitted) > rules.distance
             columns["doubt"] = uncertainties(confidence, far)
             columns["review"] = review_flags(confidence, far, rules.probability)
         return probabilities, columns
