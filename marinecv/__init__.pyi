@@ -9,6 +9,7 @@ from marinecv.workflows.reproduce import reproduce as reproduce
 from marinecv.workflows.run import Run as Run, Experiment as Experiment
 from marinecv.workflows.evaluate import evaluate as evaluate
 from marinecv.workflows.compare import compare as compare
+from marinecv.workflows.ensemble import ensemble as ensemble
 from marinecv.workflows.predict import predict as predict
 from marinecv.workflows.explain import explain as explain
 from marinecv.workflows.latent import latent as latent

@@ -163,7 +163,7 @@ def test_last_is_the_newest_run_study_or_search_and_no_part_of_one(tmp_path, mon
     assert run_folder("last") == Path("last")
 
 
-LAST = ["evaluate", "explain", "export", "latent", "report", "compare a", "recipes show"]
+LAST = ["evaluate", "explain", "export", "latent", "report", "compare a", "ensemble a", "recipes show"]
 RESUME = ["train", "pretrain", "finetune", "autoencode", "search", "learning-curve", "recipes reproduce birds"]
 
 
@@ -222,7 +222,7 @@ def test_a_wrong_command_line_is_exit_code_2_and_says_what_was_expected(words, s
 
 NO_DATA = "pretrain|finetune|autoencode|learning-curve|search --recipe aquarium_four_conv|audit|evaluate run"
 NO_DATA += "|explain run|latent run|data pack|data materialize|recipes reproduce aquarium"
-NO_RUN = "evaluate|explain|export --check|latent|report|compare run|pretrain --resume|finetune --resume"
+NO_RUN = "evaluate|explain|export --check|latent|report|compare run|ensemble run|pretrain --resume|finetune --resume"
 NO_RUN += "|autoencode --resume|search --resume|learning-curve --resume|learning-curve --encoder"
 NO_RUN += "|recipes reproduce aquarium --resume"
 EARLY = [

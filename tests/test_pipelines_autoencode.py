@@ -49,9 +49,11 @@ def test_to_resume_and_to_report_again_change_no_figure(restored):
     assert {name: restored.path(name).read_bytes() for name in before} == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "explain", "predict", "compare"])
+@pytest.mark.parametrize("command", ["evaluate", "explain", "predict", "compare", "ensemble"])
 def test_what_asks_for_classes_says_that_there_are_none(restored, shared_tank, command, capsys):
-    words = {"predict": [str(shared_tank)], "compare": [str(restored.folder)]}.get(command, [])
+    words = {"predict": [str(shared_tank)], "compare": [str(restored.folder)], "ensemble": [str(restored.folder)]}.get(
+        command, []
+    )
     assert main([command, str(restored.folder), *words]) == 1
     assert "the run of an autoencoder" in capsys.readouterr().err
 

@@ -194,12 +194,10 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
 @lru_cache(maxsize=8)
 def _loader(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callable:
     """Return the graph that reads, decodes and fits a file; traced once, it serves each chunk of files."""
-
-    @tf.function(input_signature=[tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)])
-    def load(index, path):
-        return index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)
-
-    return load
+    return tf.function(
+        lambda index, path: (index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)),
+        input_signature=[tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)],
+    )
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:

@@ -59,7 +59,7 @@ def compare(*runs: str | os.PathLike | Run | Experiment, split: str = "validatio
         ValueError: there are fewer than two runs, one is not finished, an autoencoder's or of generated images beside
             real ones, or they were scored on different images.
     """
-    finished = _finished(runs)
+    finished = finished_runs(runs)
     recipes = runs_by_recipe(finished)
     _check_folds([same for seeds in recipes.values() for same in seeds.values()], split)
     tables = {name: {seed: _predictions(same) for seed, same in seeds.items()} for name, seeds in recipes.items()}
@@ -76,7 +76,7 @@ def compare(*runs: str | os.PathLike | Run | Experiment, split: str = "validatio
     return Comparison(pd.DataFrame(rows, columns=COLUMNS), tuple(sentences))
 
 
-def _finished(named: Sequence[str | os.PathLike | Run | Experiment]) -> list[Run]:
+def finished_runs(named: Sequence[str | os.PathLike | Run | Experiment]) -> list[Run]:
     """Return the runs that are named or belong to a named experiment, each once; or raise ValueError."""
     runs: list[Run] = []
     for each in named:
@@ -85,9 +85,9 @@ def _finished(named: Sequence[str | os.PathLike | Run | Experiment]) -> list[Run
     runs = list({run.folder.resolve(): run for run in runs}.values())
     for run in map(open_classifier, runs):
         if not run.finished:
-            raise ValueError(f'{run.folder} is not finished. Go on with resume("{run.folder}"), then compare.')
+            raise ValueError(f'{run.folder} is not finished. Go on with resume("{run.folder}") first.')
     if len(runs) < 2:
-        raise ValueError(f"Expected two different finished runs or more to compare. Received: {len(runs)}.")
+        raise ValueError(f"Expected two different finished runs or more. Received: {len(runs)}.")
     if len({run.demonstration for run in runs}) > 1:
         raise ValueError("A demonstration on generated images cannot be compared with a run on real images.")
     return runs

@@ -3,13 +3,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -26,14 +25,7 @@ from marinecv.workflows.folders import resumable
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.sources import Paths, find_images, open_classifier
 
-if TYPE_CHECKING:  # it imports TensorFlow
-    from marinecv.workflows.predictor import Read, Write
-
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
-FLIP_SENTENCE = (
-    "each probability is the mean of the calibrated ones of the image and its mirror image (tta flip); temperature and "
-    "prediction sets were measured without"
-)
 
 
 def predict(
@@ -119,12 +111,13 @@ def predict_to_csv(
         raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
     if tta:
-        log(FLIP_SENTENCE)
+        meaning = "mean of the calibrated ones of the image and its mirror image"
+        log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
     key = key_of(run, files, review, tta) if is_kept else "new"
     parts = output.with_name(f"{output.name}.{key}.parts")
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
-    model_arguments = (run.folder.absolute(), calibration, review, tta, batch_size, len(files), Path.cwd())
+    model_arguments = (run.folder.absolute(), calibration, review, bool(tta), batch_size, len(files), Path.cwd())
     if workers:
         texts = texts_on_ray(missing, *model_arguments)
     else:
@@ -195,14 +188,13 @@ def key_of(run: Run, files: list[Path], review: bool, tta: str | None) -> str:
     return digest.hexdigest()[:8]
 
 
-def texts_in_turn(chunks: dict[int, list[Path]], read: "Read", text_of: "Write") -> Iterator[tuple[int, str]]:
+def texts_in_turn(chunks: dict[int, list[Path]], read: Callable, text_of: Callable) -> Iterator[tuple[int, str]]:
     """Yield start and rows of every chunk; while one is predicted, a thread decodes the next."""
     with ThreadPoolExecutor(1) as decoder:
         reading = ((start, files, decoder.submit(read, files)) for start, files in chunks.items())
         following = next(reading, None)
-        while current := following:
-            following = next(reading, None)
-            start, files, pixels_and_reasons = current
+        while following:
+            (start, files, pixels_and_reasons), following = following, next(reading, None)
             yield start, text_of(start, files, *pixels_and_reasons.result())
 
 
@@ -233,7 +225,7 @@ class RayWorker:
         return {"start": [start], "text": [text]}
 
 
-def open_model(*opening) -> tuple["Read", "Write"]:
+def open_model(*opening) -> tuple[Callable, Callable]:
     """Import TensorFlow and open the model, once all arguments are checked."""
     import_tensorflow()
     from marinecv.workflows.predictor import chunk_predictor

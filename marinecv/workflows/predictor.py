@@ -23,46 +23,33 @@ from marinecv.models.outputs import embedding_tensor
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
 
-TOLERANCE = 1e-5  # of a probability, or of the largest feature
 TEXT_COLUMNS = ("predicted_class", "prediction_set", "review")
 
 
-Read = Callable[[list[Path]], tuple[np.ndarray, dict[int, str]]]
-Write = Callable[[int, list[Path], np.ndarray, dict[int, str]], str]
-"""From a chunk of files to pixels and reasons of `read_pixels`; from its start, files and both to its rows as CSV."""
-
-
 def chunk_predictor(
-    folder: Path,
-    calibration: Calibration | None,
-    review: bool,
-    tta: str | None,
-    batch_size: int,
-    total: int,
-    root: Path,
-) -> tuple[Read, Write]:
-    """Load the model of a run for so many files below `root`; return the functions that read and predict a chunk."""
+    folder: Path, calibration: Calibration | None, review: bool, mirror: bool, batch_size: int, total: int, root: Path
+) -> tuple[Callable, Callable]:
+    """Load the model of a run for so many files below `root`; return functions that read and predict a chunk of them.
+
+    The first gives what `read_pixels` does; the second rows as CSV, from start and files of the chunk and that.
+    """
     run = Run(folder)
-    model = run.load_model()
-    check_inputs(model)
-    predict_batch = batch_predictor(run, model, calibration, review, tta, total)
+    predict_batch = batch_predictor(run, calibration, review, mirror, batch_size, total)
 
     def read(files: list[Path]) -> tuple[np.ndarray, dict[int, str]]:
         return read_pixels([str(root / file) for file in files], run.spec)
 
     def text_of(start: int, files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
-        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names, batch_size)
+        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names)
         return table_text(rows, header=not start, float_format="%.6f")
 
     return read, text_of
 
 
-def rows_of_files(
-    look: Callable, files: list[Path], pixels: np.ndarray, reasons: dict, class_names: tuple[str, ...], batch_size: int
-) -> pd.DataFrame:
+def rows_of_files(look: Callable, files: list[Path], pixels: np.ndarray, reasons: dict, class_names) -> pd.DataFrame:
     """Return a row a file: path, predicted class, its probability, that of each class, columns of `look`, problem."""
     readable = [i for i in range(len(files)) if i not in reasons]
-    probabilities, columns = look(pixels[readable] if reasons else pixels, batch_size)
+    probabilities, columns = look(pixels[readable] if reasons else pixels)
     predictions = {
         "predicted_class": np.array(class_names, dtype=object)[predicted_indices(probabilities)],
         "probability": probabilities.max(axis=1),
@@ -77,32 +64,30 @@ def rows_of_files(
 
 
 def batch_predictor(
-    run: Run, model: keras.Model, calibration: Calibration | None, review: bool, tta: str | None, total: int
-) -> Callable[[np.ndarray, int], tuple[np.ndarray, dict]]:
-    """Return a function of pixels and batch size: probabilities, and further columns by name."""
+    run: Run, calibration: Calibration | None, review: bool, mirror: bool, batch_size: int, total: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, dict]]:
+    """Return a function of pixels: probabilities, and further columns by name."""
+    model = run.load_model()
+    check_inputs(model)
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
     fitted = embeddings_of(run, calibration) if by_distance else None
-    model = flat(model)
-    outputs = [model.outputs[0], embedding_tensor(model)] if by_distance else [model.outputs[0]]
-    joined = keras.layers.Concatenate(dtype="float32")(outputs) if by_distance else outputs[0]
-    engine = run_extractor(keras.Model(model.inputs[0], joined), total * (2 if tta else 1), TOLERANCE)
-    count = len(run.class_names)
+    model, count = flat(model), len(run.class_names)
+    output = model.outputs[0]
+    if by_distance:  # one tensor of both, for LiteRT
+        output = keras.layers.Concatenate(dtype="float32")([output, embedding_tensor(model)])
+    engine = run_extractor(keras.Model(model.inputs[0], output), total * (1 + mirror), tolerance=1e-5)
 
-    def run_network(pixels: np.ndarray, batch_size: int) -> np.ndarray:
+    def look(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         batches = (pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size))
-        return np.concatenate([np.zeros((0, joined.shape[1])), *(np.asarray(engine(batch)[0]) for batch in batches)])
+        seen = np.concatenate([np.zeros((0, output.shape[1])), *(np.asarray(engine(batch)[0]) for batch in batches)])
+        probabilities = seen[:, :count]
+        return calibrated(probabilities, calibration.temperature) if calibration else probabilities, seen[:, count:]
 
-    def probabilities_of(outputs: np.ndarray) -> np.ndarray:
-        probabilities = outputs[:, :count]
-        return calibrated(probabilities, calibration.temperature) if calibration else probabilities
-
-    def predict_batch(pixels: np.ndarray, batch_size: int) -> tuple[np.ndarray, dict]:
-        outputs, columns = run_network(pixels, batch_size), {}
-        probabilities = probabilities_of(outputs)
-        if tta:
-            mirrored = probabilities_of(run_network(pixels[:, :, ::-1], batch_size))
-            probabilities = (probabilities + mirrored) / 2
+    def predict_batch(pixels: np.ndarray) -> tuple[np.ndarray, dict]:
+        (probabilities, embeddings), columns = look(pixels), {}
+        if mirror:
+            probabilities = (probabilities + look(pixels[:, :, ::-1])[0]) / 2
         if sets := calibration and calibration.sets:
             names = np.array(run.class_names, dtype=object)
             columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
@@ -111,7 +96,7 @@ def batch_predictor(
         elif review:
             far, confidence = np.zeros(len(pixels), bool), probabilities.max(axis=1)
             if by_distance:
-                far = distances(outputs[:, count:], fitted) > rules.distance
+                far = distances(embeddings, fitted) > rules.distance
             columns["doubt"] = uncertainties(confidence, far)
             columns["review"] = review_flags(confidence, far, rules.probability)
         return probabilities, columns
