@@ -111,7 +111,7 @@ def predict_to_csv(
         raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
     if tta:
-        meaning = "mean of the calibrated ones of the image and its mirror image"
+        meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
     key = key_of(run, files, review, tta) if is_kept else "new"
