@@ -271,7 +271,7 @@ def test_litert_predicts_and_reviews_as_tensorflow_does(sure_run, mixed, monkeyp
 def test_tta_flip_is_the_mean_of_the_calibrated_probabilities_of_an_image_and_its_mirror_image(sure_run, mixed, capsys):
     run, names = Run(sure_run), ["crab.png", "eel.png", "noise.png"]
     rows = mcv.predict(run, [mixed / name for name in names], tta="flip").iloc[:, 3:6]
-    assert "mean of those of the image and its mirror image, after any calibration (tta flip)" in capsys.readouterr().out
+    assert "mean of those of the image and its mirror image, after any calib" in capsys.readouterr().out
     pixels = read_pixels([str(mixed / name) for name in names], run.spec)[0].astype(np.float32)
     ways = [run.load_model().predict(each, verbose=0) for each in (pixels, pixels[:, :, ::-1])]
     expected = np.mean([calibrated(way, run.calibration.temperature) for way in ways], axis=0)
