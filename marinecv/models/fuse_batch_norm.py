@@ -9,8 +9,8 @@ def fuse_batch_norm(model: keras.Model) -> keras.Model:
     """Return a copy that gives the same in inference, to float tolerance, in about two thirds of the time.
 
     In inference batch normalization is a factor and a shift a channel, which the kernel and bias of the convolution
-    before it can take over (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). Where both
-    are called once and nothing else takes the output between, it is fused; all other layers are copied with weights.
+    before it can take over (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is fused where both
+    are called once and nothing else takes the output in between; all other layers are copied with their weights.
     """
     norms = _foldable(model)
     fused_names = {norm.name for norm in norms.values()}
