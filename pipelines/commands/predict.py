@@ -15,8 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=output, metavar="CSV", help="(default: %(default)s)")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     parser.add_argument("--review", action="store_true", help="flag images that a person should review")
-    mean = "mean of the probabilities of each image and its mirror image"
-    parser.add_argument("--tta", choices=("flip",), help=f"test-time augmentation: {mean}")
+    parser.add_argument("--tta", choices=("flip",), help="test-time augmentation: mean of image and mirror image")
     options.add(parser, "--limit", help="N random images")
     options.add(parser, "--seed", help="random seed (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="allow a model trained on demo images")
