@@ -1,5 +1,9 @@
 """Fuse batch normalization into the convolution before it, for faster inference."""
 
+import json
+import re
+from collections import Counter
+
 import keras
 import numpy as np
 from keras import layers
@@ -30,20 +34,24 @@ def fuse_batch_norm(model: keras.Model) -> keras.Model:
 
 def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Return the batch normalizations that can be fused, by the name of their convolution."""
-    makers, uses = {}, [id(tensor) for tensor in model.outputs]
-    for operation in model.operations:
-        for node in operation._inbound_nodes:  # one a call
-            makers |= {id(tensor): operation for tensor in node.outputs}
-            uses += [id(tensor) for tensor in node.input_tensors]
-    norms = {}
+    graph = keras.Model(model.inputs, model.outputs).get_config()
+    sources = {entry["name"]: [_names(call) for call in entry["inbound_nodes"]] for entry in graph["layers"]}
+    uses = Counter(name for calls in sources.values() for call in calls for name in call)
+    uses.update(_names(graph["output_layers"]))
+    operations, norms = {operation.name: operation for operation in model.operations}, {}
     for norm in (layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)):
-        before = makers.get(id(norm.input))  # None where its first call was in another graph
+        [first, *_], *other_calls = sources[norm.name]
+        before = operations[first]
         linear = getattr(before, "activation", None) is keras.activations.linear
         convolution = isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D))
-        once = all(len(layer._inbound_nodes) == 1 for layer in (before, norm) if layer)
-        if convolution and linear and once and uses.count(id(norm.input)) == 1:
-            norms[before.name] = norm
+        if convolution and linear and not other_calls and len(sources[first]) == uses[first] == 1:
+            norms[first] = norm
     return norms
+
+
+def _names(tensors) -> list[str]:
+    """Return the names of the operations that make the tensors of a configuration: `[name, call, output]` of each."""
+    return re.findall(r'\["([^"]+)", \d+, \d+\]', json.dumps(tensors, default=str, ensure_ascii=False))
 
 
 def _merged(convolution, weights: list[np.ndarray], norm: layers.BatchNormalization) -> list[np.ndarray]:
