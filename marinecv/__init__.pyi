@@ -37,6 +37,7 @@ from marinecv.training.model_config import ScratchModel as ScratchModel, Backbon
 from marinecv.training.build import build_model as build_model, compile_model as compile_model
 from marinecv.models.cnn import cnn as cnn
 from marinecv.models.backbones import backbone_classifier as backbone_classifier
+from marinecv.models.backbone_table import backbones_table as backbones_table
 from marinecv.training.callbacks import callbacks as callbacks
 
 # Score it and look into it

@@ -8,11 +8,10 @@ from marinecv.data.cache_dir import cache_home
 from marinecv.data.formats import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.experiments import CURVE, REPRODUCTION, Experiment, resumable
-from marinecv.recipes.aquarium import PRETRAINED
+from marinecv.models.backbone_table import backbone_entry
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import recipe_for, recipe_named
 from marinecv.runs import check_fresh
-from marinecv.schema import unknown_name
 from marinecv.search.folder import Search
 from marinecv.training.settings import with_changes
 from marinecv.workflows.sources import check_weights_file, read_catalog_early, source_of
@@ -78,15 +77,14 @@ def _check_parent(path: Path, option: str) -> None:
 
 
 def _check_names(command: str, given: dict) -> None:
-    recipes, backbones = given.get("recipe", []), {recipe.model.backbone: None for recipe in PRETRAINED.values()}
+    recipes = given.get("recipe", [])
     if "data" in given:
         load_manifest(given["data"])
     for name in [recipes] if isinstance(recipes, str) else recipes:
         if name != FAMILY:
             recipe_named(name, command)
     for name in given.get("backbone", []):
-        if name not in backbones:
-            raise ValueError(unknown_name("backbone", name, backbones))
+        backbone_entry(name)
     check_weights_file(given.get("weights", "none"))
     split_by = given.get("split_by", "")
     if split_by.endswith(".csv") and not Path(split_by).is_file():

@@ -292,7 +292,7 @@ def test_every_recipe_labels_images_as_the_check_reads_them():
     ("words", "said"),
     [
         ("recipes reproduce aquarium --recipes nope", 'There is no recipe or command "nope".'),
-        ("finetune --data-dir two --backbone mobilenetv3large --weights none --alpha 0.5", "no width multiplier"),
+        ("finetune --data-dir two --backbone resnet50 --weights none --alpha 0.5", "no width multiplier"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(words, said, roboflow_folder, tmp_path, monkeypatch, capsys):

@@ -5,19 +5,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.utils import file_utils
 
-from marinecv.models.backbones import BACKBONES, backbone_classifier, set_batch_norm_statistics, weights_file
+from marinecv.models.backbone_table import BACKBONES, backbones_here, backbones_table, weights_file
+from marinecv.models.backbones import backbone_classifier, backbone_features, set_batch_norm_statistics
 from marinecv.models.cnn import cnn
-from marinecv.models.normalize import IMAGENET_BGR_MEAN, NORMALIZATIONS
+from marinecv.models.flat import flat
+from marinecv.models.normalize import NORMALIZATIONS
 from marinecv.recipes.aquarium import GRID
 from marinecv.training.build import build_model
 
 SIZE = 96  # InceptionV3 wants 75 at least
-RANGES = {  # what each network was trained on, from pixels in [0, 255]
-    **dict.fromkeys(BACKBONES, lambda pixels: pixels / 127.5 - 1),
-    "resnet50": lambda pixels: pixels[..., ::-1] - np.float32(IMAGENET_BGR_MEAN),
-    "efficientnetb4": lambda pixels: pixels / 255,  # less mean and deviation, which come with the weights
-}
+SMALL = ("mobilenet", "mobilenetv2", "mobilenetv3large", "inceptionv3", "resnet50", "efficientnetb0", "convnexttiny")
 RELOAD = """
 import sys
 from pathlib import Path
@@ -54,7 +53,7 @@ def built():
     keras.utils.set_random_seed(0)
     return {
         name: backbone_classifier((SIZE, SIZE, 3), 3, backbone=name, weights=None, trainable_layers=20)
-        for name in BACKBONES
+        for name in SMALL
     }
 
 
@@ -68,17 +67,52 @@ def small_cnns():
     }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_backbone_is_one_flat_graph_of_its_range_whose_last_20_layers_learn_less_batch_norm(built, name):
+@pytest.mark.parametrize("name", SMALL)
+def test_a_backbone_is_one_flat_graph_whose_last_20_layers_learn_less_batch_norm(built, name):
     model = built[name]
-    fed = before_first_convolution(model)(gradients()).numpy()
-    np.testing.assert_allclose(fed, RANGES[name](gradients()), atol=1e-4)
     assert not [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     backbone = model.layers[: [layer.name for layer in model.layers].index("average")]
     for layer in backbone[-20:]:
         assert layer.trainable != isinstance(layer, keras.layers.BatchNormalization), layer.name
     assert not [layer.name for layer in backbone[:-20] if layer.trainable]
     assert model.get_layer("probabilities").trainable and model.name == name
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
+)
+def test_the_first_weights_read_what_keras_own_preprocessing_gives_them(name, monkeypatch):
+    row, pixels, asked = BACKBONES[name], gradients(), []
+    ours = backbone_features(pixels.shape[1:], backbone=name, weights=None)
+    factory = getattr(keras.applications, row.factory)
+    theirs = factory(include_top=False, weights=None, input_shape=pixels.shape[1:])
+    preprocessed = sys.modules[factory.__module__].preprocess_input(pixels.copy())
+    fed, expected = before_first_convolution(ours)(pixels), before_first_convolution(flat(theirs))(preprocessed)
+    np.testing.assert_allclose(fed, expected, atol=1e-4)
+    assert np.ptp(fed) > 0.9 and np.ptp(expected, axis=(1, 2)).max(axis=0).min() > 0.9  # a ramp is still a ramp
+    assert ours.count_params() == theirs.count_params() == pytest.approx(row.parameters * 1e6, abs=5e3)
+    monkeypatch.setattr(file_utils, "get_file", lambda name, *args, **how: asked.append(name) or 1 / 0)
+    for alpha in row.alphas or [None]:
+        with pytest.raises(ZeroDivisionError):
+            factory(include_top=False, input_shape=(row.px, row.px, 3), **({"alpha": alpha} if alpha else {}))
+        assert asked.pop() == weights_file(name, alpha or 1.0).name
+
+
+def test_the_table_has_every_network_of_keras_and_says_which_weights_are_here(tmp_path, monkeypatch):
+    assert {row.factory for row in BACKBONES.values()} == {
+        name for name in dir(keras.applications) if name[0].isupper()
+    }
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert backbones_here() == [] and not backbones_table()["weights_here"].any()
+    (tmp_path / "models").mkdir()
+    best_first = [("convnexttiny", 1.0), ("mobilenetv2", 1.4), ("mobilenetv3large", 0.75), ("mobilenet", 0.25)]
+    for each in best_first:
+        weights_file(*each).touch()
+    table = backbones_table()
+    assert backbones_here() == best_first and set(table.index[table["weights_here"]]) == {
+        name for name, _ in best_first
+    }
+    assert table.loc["densenet121"].tolist() == [224, 7.04, 75.0, "ImageNet mean and deviation", "BSD-3-Clause", False]
 
 
 @pytest.mark.parametrize("asked", [0, 1, 10_000])

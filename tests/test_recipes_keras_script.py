@@ -243,6 +243,10 @@ def test_no_text_of_a_recipe_becomes_code():
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
         (BEST.with_training(augmentation=Augmentation(mixup=0.2)), "training.augmentation.mixup or cutmix"),
         (BEST.with_training(augmentation=Augmentation(cutmix=1)), "training.augmentation.mixup or cutmix"),
+        (
+            RECIPES["aquarium_mobilenet_p2"].with_model(backbone="convnexttiny", alpha=1.0),
+            "trainable_layers of a ConvNeXt",
+        ),
         (RECIPES["aquarium_mobilenet_p2"].with_model(backbone="mobilnet"), 'no backbone "mobilnet". Did you mean'),
         ("aquarium_four_conv", "Expected recipe of type Recipe"),
     ],

@@ -16,7 +16,8 @@ from marinecv.audit.thumbnails import SMALL, color_histograms, gray_pictures, in
 from marinecv.data.groups import COPY, NEAR_COPY, PAIR_COLUMNS
 from marinecv.data.shards.records import byte_size, read_bytes
 from marinecv.features.embeddings import embed
-from marinecv.models.backbones import backbone_features, weights_file
+from marinecv.models.backbone_table import weights_file
+from marinecv.models.backbones import backbone_features
 
 MIN_SIMILARITY = 0.8  # similarity above which two images are near-duplicates: benchmarks/near_duplicates.py
 MAX_HASH_DISTANCE = 16  # of 63 bits

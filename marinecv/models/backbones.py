@@ -1,64 +1,21 @@
-"""Pretrained backbones: one table of their input ranges and weights, and the classifiers built on them."""
+"""Classifiers on pretrained backbones."""
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
 from keras import layers
 
 from marinecv.choices import FUSIONS
-from marinecv.models.normalize import NORMALIZATIONS, bgr_centered, raw, signed_unit
+from marinecv.models import normalize
+from marinecv.models.backbone_table import BACKBONES as BACKBONES
+from marinecv.models.backbone_table import backbone_entry, weights_file
+from marinecv.models.backbone_table import backbones_here as backbones_here
+from marinecv.models.flat import flat
+from marinecv.models.normalize import NORMALIZATIONS
 from marinecv.models.safe_load import first_line
-from marinecv.schema import check_choice, unknown_name
-
-WEIGHTS_URL = "https://storage.googleapis.com"
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A network of `keras.applications`, its input range and the file of its ImageNet weights in `KERAS_HOME/models`.
-
-    `normalize` maps [0, 255] to the range it was trained on; a network that `rescales_inside` takes no other range.
-    With `has_alpha` there are several widths, which `{alpha}` and `{digits}` of `weights_file` stand for.
-    """
-
-    factory: str
-    normalize: Callable
-    weights_file: str
-    options: dict = field(default_factory=dict)
-    rescales_inside: bool = False
-    has_alpha: bool = False
-
-
-BACKBONES = {
-    "mobilenetv3large": Backbone(
-        "MobileNetV3Large",
-        signed_unit,
-        "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        {"include_preprocessing": False},
-    ),
-    "inceptionv3": Backbone("InceptionV3", signed_unit, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
-    "mobilenet": Backbone("MobileNet", signed_unit, "mobilenet_{digits}_224_tf_no_top.h5", has_alpha=True),
-    "mobilenetv2": Backbone(
-        "MobileNetV2",
-        signed_unit,
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
-        has_alpha=True,
-    ),
-    "resnet50": Backbone("ResNet50", bgr_centered, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
-    "efficientnetb4": Backbone("EfficientNetB4", raw, "efficientnetb4_notop.h5", rescales_inside=True),
-}
-
-
-def weights_file(backbone: str, alpha: float = 1.0) -> Path:
-    """Return the path where Keras looks for the ImageNet weights of a backbone at 224 pixels, without its top."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    digits = "_".join(f"{alpha * 100:.0f}"[:2])  # 1.0 is 1_0, 0.75 is 7_5
-    name = _entry(backbone).weights_file.format(alpha=float(alpha), digits=digits)
-    return home / "models" / name
+from marinecv.schema import check_choice
 
 
 def backbone_classifier(
@@ -142,11 +99,11 @@ def backbone_features(
 
     Args:
         image_shape: `(height, width, 3)`.
-        backbone: a key of `BACKBONES`.
+        backbone: a name of `backbones_table`.
         weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
         trainable_layers: number of trainable layers, from the last; 0 freezes all, None trains all.
         trainable_blocks: prefixes of the names of the trainable layers, such as `conv5_`, instead of their number.
-        alpha: width multiplier, of MobileNet and MobileNetV2 only.
+        alpha: width multiplier, of the MobileNets only.
         normalization: `"backbone"` is the range it was trained on; or `"standardize"`, `"unit"`, `"imagenet"`.
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, concatenated).
         also_pooled: earlier layers whose maps are pooled too, for finer features.
@@ -155,7 +112,7 @@ def backbone_features(
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`; ValueError where a layer is unknown,
         or the backbone cannot take the normalization, width or weights file.
     """
-    entry = _entry(backbone)
+    entry = backbone_entry(backbone)
     check_choice(("backbone", *NORMALIZATIONS), normalization=normalization)
     if normalization != "backbone" and entry.rescales_inside:
         raise ValueError(
@@ -172,13 +129,14 @@ def backbone_features(
     if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
         weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
     inputs = keras.Input(image_shape, name="pixels")
-    normalize = entry.normalize if normalization == "backbone" else NORMALIZATIONS[normalization]
-    options = entry.options | ({"alpha": alpha} if entry.has_alpha else {})
+    scale = getattr(normalize, entry.normalize) if normalization == "backbone" else NORMALIZATIONS[normalization]
+    options = dict(entry.options) | ({"alpha": alpha} if entry.has_alpha else {})
     options |= {"weights": weights if weights == "imagenet" else None, "include_top": False, "input_shape": image_shape}
     with warnings.catch_warnings():
         # Convolution weights trained at 224 pixels serve every size.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
-        base = getattr(keras.applications, entry.factory)(input_tensor=normalize(inputs), **options)
+        base = getattr(keras.applications, entry.factory)(input_tensor=scale(inputs), **options)
+    base = flat(base) if any(isinstance(layer, keras.Model) for layer in base.layers) else base  # ConvNeXt
     if weights not in (None, "imagenet"):
         _load_weights(base, Path(weights), backbone)
     trainable = _trainable_names(base, trainable_layers, trainable_blocks)
@@ -198,7 +156,7 @@ def backbone_features(
     check_choice(chosen, pooling=pooling)
     pooled = [pooling_layers[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
     outputs = layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
-    return keras.Model(inputs, outputs, name=backbone)
+    return keras.Model(base.inputs[0], outputs, name=backbone)
 
 
 def _trainable_names(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:
@@ -223,12 +181,6 @@ def _load_weights(base: keras.Model, file: Path, backbone: str) -> None:
             f"{file} cannot be loaded into {backbone}: {first_line(error)} Expected a file .weights.h5 that "
             "save_weights of the same backbone wrote without its top, at the same alpha."
         ) from error
-
-
-def _entry(backbone: str) -> Backbone:
-    if backbone not in BACKBONES:
-        raise ValueError(unknown_name("backbone", backbone, BACKBONES))
-    return BACKBONES[backbone]
 
 
 def set_batch_norm_statistics(model: keras.Model, batches: Iterable) -> None:

@@ -6,8 +6,8 @@ from textwrap import indent
 
 from marinecv.choices import WEIGHTS
 from marinecv.inputs.spec import NONE, Augmentation
-from marinecv.models.backbones import BACKBONES
-from marinecv.schema import check_type, unknown_name
+from marinecv.models.backbone_table import backbone_entry
+from marinecv.schema import check_type
 from marinecv.training.model_config import ModelConfigs
 from marinecv.training.recipe import Recipe
 
@@ -122,7 +122,9 @@ def keras_script(recipe: Recipe) -> str:
     for some models `attributes.csv` or `encoder.keras`. Raises ValueError for settings that it cannot express.
     """
     check_type(Recipe, recipe=recipe)
+    nested = getattr(recipe.model, "backbone", "").startswith("convnext")
     hidden = {
+        "model.trainable_layers of a ConvNeXt": nested and getattr(recipe.model, "trainable_layers", 0),
         "model.variational": getattr(recipe.model, "variational", False),
         "training.balanced": recipe.training.balanced,
         "training.mixed_precision": recipe.training.mixed_precision,
@@ -261,14 +263,12 @@ def _convolutions(model: ModelConfigs) -> list[str]:
 
 
 def _backbone(model: ModelConfigs) -> list[str]:
-    if model.backbone not in BACKBONES:
-        raise ValueError(unknown_name("backbone", model.backbone, BACKBONES))
-    entry = BACKBONES[model.backbone]
-    options = entry.options | ({"alpha": model.alpha} if entry.has_alpha else {})
+    entry = backbone_entry(model.backbone)
+    options = dict(entry.options) | ({"alpha": model.alpha} if model.alpha != 1.0 else {})
     weights = '"imagenet"' if model.weights == "imagenet" else None
     settings = ["include_top=False", f"weights={weights}", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
-    normalization = NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize.__name__])
+    normalization = NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize])
     lines = [f"x = {normalization}", f"base = keras.applications.{entry.factory}(", f"    {', '.join(settings)}", ")"]
     if model.weights not in WEIGHTS:
         lines += [f"base.load_weights({json.dumps(model.weights)})"]

@@ -24,7 +24,7 @@ from marinecv.data.splits.split_catalog import default_split_by, is_grouped, kfo
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesize import candidates
-from marinecv.models.backbones import BACKBONES, WEIGHTS_URL, weights_file
+from marinecv.models.backbone_table import BACKBONES, WEIGHTS_URL, weights_file
 from marinecv.progress import duration
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_cache, estimate_seconds
