@@ -8,7 +8,7 @@ from marinecv.data.cache_dir import cache_home
 from marinecv.data.formats import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.experiments import CURVE, REPRODUCTION, Experiment, resumable
-from marinecv.models.backbone_table import backbone_entry
+from marinecv.models.backbone_table import backbone_entry, backbone_path
 from marinecv.recipes.butterflies import FAMILY
 from marinecv.recipes.registry import recipe_for, recipe_named
 from marinecv.runs import check_fresh
@@ -83,8 +83,9 @@ def _check_names(command: str, given: dict) -> None:
     for name in [recipes] if isinstance(recipes, str) else recipes:
         if name != FAMILY:
             recipe_named(name, command)
-    for name in given.get("backbone", []):
-        backbone_entry(name)
+    backbones = given.get("backbone", [])
+    for name in backbones if backbones != ["list"] else ():
+        backbone_path(name) or backbone_entry(name)
     check_weights_file(given.get("weights", "none"))
     split_by = given.get("split_by", "")
     if split_by.endswith(".csv") and not Path(split_by).is_file():

@@ -15,7 +15,7 @@ SETTINGS = {
     "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case synthetic",
     "training": "epochs batch_size class_weights balanced mixed_precision jit_compile seed head_epochs cache_features "
     "cache_dtype",
-    "model": "alpha trainable_layers weights",
+    "model": "alpha trainable_layers weights input_range",
 }
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
@@ -164,7 +164,7 @@ FLAGS = {
 """Shared flags -> arguments of `add_argument`."""
 ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
 ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
-ADVANCED += "--jit-compile --alpha --head-epochs --cache-features --cache-dtype --weights --encoder-data"
+ADVANCED += "--jit-compile --alpha --head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data"
 """Flags that stand at the end of the help of a command that trains."""
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)

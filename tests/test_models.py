@@ -112,7 +112,7 @@ def test_the_table_has_every_network_of_keras_and_says_which_weights_are_here(tm
     assert backbones_here() == best_first and set(table.index[table["weights_here"]]) == {
         name for name, _ in best_first
     }
-    assert table.loc["densenet121"].tolist() == [224, 7.04, 75.0, "ImageNet mean and deviation", "BSD-3-Clause", False]
+    assert table.loc["densenet121"].tolist() == [224, 7.04, 75.0, "imagenet", "BSD-3-Clause", False]
 
 
 @pytest.mark.parametrize("asked", [0, 1, 10_000])

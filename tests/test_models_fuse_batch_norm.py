@@ -18,7 +18,7 @@ def with_statistics(model, seed=0):
     return model
 
 
-LARGE = ("inceptionv3", "resnet50", "efficientnetb4", "densenet121", "nasnetmobile")
+LARGE = ("inceptionv3", "resnet50", "efficientnetb4")
 
 
 def norms(model):

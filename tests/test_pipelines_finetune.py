@@ -6,8 +6,10 @@ import keras
 import pytest
 
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.models.backbone_table import BACKBONES
 from marinecv.runs import Run
-from marinecv.workflows import train, train_runs
+from marinecv.training.recipe import Recipe
+from marinecv.workflows import prepare, train, train_runs
 from marinecv.workflows.prepare import weights_host_answers
 from pipelines.cli import main
 
@@ -33,7 +35,7 @@ def planned(monkeypatch):
 
 def finetune(tank, folder, *words):
     known = ["--data-dir", str(tank), "--epochs", "1", "--image-size", "32", "--output-dir", str(folder)]
-    return main(["finetune", *known, "--backbone", "mobilenet", *(str(word) for word in words)])
+    return main(["finetune", *known, *(str(word) for word in ("--backbone", "mobilenet", *words))])
 
 
 def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tmp_path, capsys):
@@ -57,15 +59,55 @@ def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, plan
     assert planned[0].model.weights == str(file) and planned[0].name == "mobilenet_head"
 
 
-def test_weights_that_are_not_to_be_had_are_an_error_only_when_named(shared_tank, tmp_path, planned, capsys):
+@pytest.mark.parametrize("words", [(), ("--weights", "imagenet"), ("--backbone", "resnet50")])
+def test_weights_that_are_not_to_be_had_are_an_error_on_images_of_ones_own(
+    words, shared_tank, tmp_path, planned, capsys
+):
+    assert finetune(shared_tank, tmp_path / "run", *words) == 1
+    error = capsys.readouterr().err
+    name = "resnet50_weights" if "resnet50" in words else "mobilenet_7_5_224_tf_no_top.h5"
+    assert error.count("\n") == 1 and not planned and not (tmp_path / "run").exists()
+    assert all(part in error for part in (name, "--weights none", "--backbone list", str(tmp_path / "keras")))
     assert finetune(shared_tank, tmp_path / "run", "--weights", "/no/such.h5") == 1
     assert "no weights file /no/such.h5" in capsys.readouterr().err
-    assert finetune(shared_tank, tmp_path / "run", "--weights", "imagenet") == 1
-    error = capsys.readouterr().err
-    assert "mobilenet_7_5_224_tf_no_top.h5" in error and "--weights none" in error and error.count("\n") == 1
-    assert not (tmp_path / "run").exists()
-    assert finetune(shared_tank, tmp_path / "run") == 0
-    assert planned[0].model.weights == "none"
+
+
+def test_without_weights_the_report_s_own_command_says_first_that_it_tunes_nothing(
+    tmp_path, planned, monkeypatch, capsys
+):
+    monkeypatch.setenv("MARINECV_DATA", str(tmp_path))
+    monkeypatch.setattr(prepare, "read_data", lambda *args: 1 / 0)
+    for words in ([], ["--backbone", "convnexttiny"]):
+        with pytest.raises(ZeroDivisionError):
+            main(["finetune", *words])
+        first = capsys.readouterr().out.splitlines()[0]
+        assert f"{(words or ['mobilenetv3large'])[-1]}: no pretrained weights, so this is no fine-tuning" in first
+
+
+def test_all_networks_are_listed(capsys):
+    assert main(["finetune", "--backbone", "list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["mobilenet", "224", "3.23", "70.4", "signed", "Apache-2.0", "False"] in lines and len(lines) > len(
+        BACKBONES
+    )
+
+
+def test_a_keras_file_is_a_backbone_which_a_run_keeps_by_path_and_content(shared_tank, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parts = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential([keras.Input((48, 48, 3)), *parts, keras.layers.Dense(5, activation="softmax")]).save("own.keras")
+    assert finetune(shared_tank, tmp_path / "run", "--backbone", "own.keras") == 0
+    run = Run(tmp_path / "run")
+    assert run.finished and "no fine-tuning" not in capsys.readouterr().out
+    model = Recipe.of(run).model
+    assert model.backbone == model.weights == str(tmp_path / "own.keras") and len(model.backbone_sha256) == 64
+    monkeypatch.chdir(tmp_path / "run")
+    planned = ["--set", "model.backbone=../own.keras", "training.epochs=1", "--image-size", "32"]
+    assert main(["finetune", "--data-dir", str(shared_tank), *planned, "--output-dir", str(tmp_path / "again")]) == 0
+    again = Recipe.of(Run(tmp_path / "again")).model
+    assert (again.backbone, again.backbone_sha256) == (model.backbone, model.backbone_sha256)
+    assert finetune(shared_tank, tmp_path / "no", "--backbone", "no.keras") == 1
+    assert "There is no Keras file" in capsys.readouterr().err
 
 
 def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, planned, monkeypatch):

@@ -146,7 +146,7 @@ def test_a_pretrained_recipe_shares_its_frozen_layers_between_trials(
     shared_tank, tmp_path, untrained, monkeypatch, capsys
 ):
     asked = []
-    monkeypatch.setattr(prepare, "with_available_weights", lambda recipe, changes: recipe)
+    monkeypatch.setattr(prepare, "with_available_weights", lambda recipe, changes, needed: recipe)
     monkeypatch.setattr(prepare, "choose_cache", lambda *args: asked.append(args) or (4, "the frozen layers once"))
     monkeypatch.setattr(prepare, "log_plan", lambda *args: None)
     assert search(shared_tank, tmp_path / "search", "--recipe", "aquarium_mobilenet_p2") == 0

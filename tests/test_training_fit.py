@@ -67,7 +67,7 @@ def small_network(include_top, weights, input_tensor, input_shape):
 @pytest.fixture(autouse=True)
 def pond(monkeypatch):
     monkeypatch.setattr(keras.applications, "Pond", small_network, raising=False)
-    monkeypatch.setitem(BACKBONES, "pond", Backbone("Pond", "signed_unit", "pond.h5"))
+    monkeypatch.setitem(BACKBONES, "pond", Backbone("Pond", "signed", "pond.h5"))
     yield
     keras.config.set_dtype_policy("float32")
 

@@ -10,27 +10,20 @@ import pandas as pd
 from marinecv.schema import unknown_name
 
 WEIGHTS_URL = "https://storage.googleapis.com"
-RANGES = {
-    "raw": "0 to 255",
-    "signed_unit": "-1 to 1",
-    "imagenet": "ImageNet mean and deviation",
-    "bgr_centered": "BGR less ImageNet mean",
-}
-"""Function of `marinecv.models.normalize` -> what it makes of [0, 255]."""
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A network of `keras.applications` and the file of its ImageNet weights without top in `KERAS_HOME/models`.
 
-    `normalize` names the function of `marinecv.models.normalize` that maps [0, 255] to the range it was trained on; a
-    network that `rescales_inside` takes no other range. `px` is the side it was trained at, `parameters` the millions
-    without top, `top1` the percentage of ImageNet that Keras' documentation states, `license` that of the weights.
-    `alphas` has top-1 by width, by the authors; `{alpha}` and `{digits}` of `weights_file` stand for a width.
+    `input_range` is what it was trained on, a word of `choices.INPUT_RANGES`; a network that `rescales_inside` takes no
+    other. `px` is the side it was trained at, `parameters` the millions without top, `top1` the percentage of ImageNet
+    that Keras' documentation states, `license` that of the weights. `alphas` has top-1 by width, by the authors;
+    `{alpha}` and `{digits}` of `weights_file` stand for a width.
     """
 
     factory: str
-    normalize: str
+    input_range: str
     weights_file: str
     px: int = 224
     parameters: float = 0.0
@@ -40,77 +33,62 @@ class Backbone:
     options: Mapping[str, bool] = field(default_factory=dict)
     rescales_inside: bool = False
 
-    @property
-    def has_alpha(self) -> bool:
-        """Whether there are several widths."""
-        return bool(self.alphas)
+
+def _family(factory: str, input_range: str, file: str, license: str, variants: str) -> list[Backbone]:
+    """Return networks that differ by `variants`: name, px, parameters and top-1 of each."""
+    rows = [(name, int(px), *map(float, numbers)) for name, px, *numbers in map(str.split, variants.split(", "))]
+    inside = {"rescales_inside": input_range == "0..255"}
+    return [Backbone(factory + n, input_range, file.format(n.lower()), *row, license, **inside) for n, *row in rows]
 
 
-def _mobilenet(factory: str, file: str, parameters: float, alphas: dict[float, float], **options: bool) -> Backbone:
-    return Backbone(factory, "signed_unit", file, 224, parameters, alphas[1.0], "Apache-2.0", alphas, options)
-
-
-def _inside(factory: str, file: str, px: int, parameters: float, top1: float, license: str = "Apache-2.0") -> Backbone:
-    return Backbone(factory, "raw", f"{file}_notop.h5", px, parameters, top1, license, rescales_inside=True)
-
-
+_TF, _APACHE, _OFF = "weights_tf_dim_ordering_tf_kernels", "Apache-2.0", {"include_preprocessing": False}
+_NOTOP, _V3 = f"{{}}_{_TF}_notop.h5", "weights_mobilenet_v3_{}_224_{{alpha}}_float_no_top_v2.h5"
 _V1 = {0.25: 50.6, 0.5: 63.7, 0.75: 68.4, 1.0: 70.4}
 _V2 = {0.35: 60.3, 0.5: 65.4, 0.75: 69.8, 1.0: 71.3, 1.3: 74.4, 1.4: 75.0}
-_V3, _SMALL, _LARGE = "weights_mobilenet_v3_", {0.75: 65.4, 1.0: 68.1}, {0.75: 73.3, 1.0: 75.6}
-_TF = "weights_tf_dim_ordering_tf_kernels"
+_B = "0 224 4.05 77.1, 1 240 6.58 79.1, 2 260 7.77 80.1, 3 300 10.78 81.6, 4 380 17.67 82.9, 5 456 28.51 83.6, "
+_V2B = "B0 224 5.92 78.7, B1 240 6.93 79.8, B2 260 8.77 80.5, B3 300 12.93 82, S 384 20.33 83.9, M 480 53.15 85.3, "
+_NEXT = "Tiny 224 27.82 81.3, Small 224 49.45 82.3, Base 224 87.57 85.3, Large 224 196.23 86.3, XLarge 224 348.15 86.7"
+_RESNETS = "50 224 23.59 74.9, 101 224 42.66 76.4, 152 224 58.37 76.6"
+_RESNETS_V2 = "50V2 224 23.56 76, 101V2 224 42.63 77.2, 152V2 224 58.33 78"
+_DENSENETS = "121 224 7.04 75, 169 224 12.64 76.2, 201 224 18.32 77.3"
 _ROWS = (
-    _mobilenet("MobileNet", "mobilenet_{digits}_224_tf_no_top.h5", 3.23, _V1),
-    _mobilenet("MobileNetV2", f"mobilenet_v2_{_TF}_{{alpha}}_224_no_top.h5", 2.26, _V2),
-    _mobilenet(
-        "MobileNetV3Small", f"{_V3}small_224_{{alpha}}_float_no_top_v2.h5", 0.94, _SMALL, include_preprocessing=False
+    Backbone("MobileNet", "signed", "mobilenet_{digits}_224_tf_no_top.h5", 224, 3.23, 70.4, _APACHE, _V1),
+    Backbone("MobileNetV2", "signed", f"mobilenet_v2_{_TF}_{{alpha}}_224_no_top.h5", 224, 2.26, 71.3, _APACHE, _V2),
+    Backbone(
+        "MobileNetV3Small", "signed", _V3.format("small"), 224, 0.94, 68.1, _APACHE, {0.75: 65.4, 1.0: 68.1}, _OFF
     ),
-    _mobilenet(
-        "MobileNetV3Large", f"{_V3}large_224_{{alpha}}_float_no_top_v2.h5", 3.0, _LARGE, include_preprocessing=False
-    ),
-    Backbone("NASNetMobile", "signed_unit", "nasnet_mobile_no_top.h5", 224, 4.27, 74.4, "Apache-2.0"),
-    Backbone("NASNetLarge", "signed_unit", "nasnet_large_no_top.h5", 331, 84.92, 82.5, "Apache-2.0"),
-    Backbone("InceptionV3", "signed_unit", f"inception_v3_{_TF}_notop.h5", 299, 21.8, 77.9, "Apache-2.0"),
-    Backbone("InceptionResNetV2", "signed_unit", f"inception_resnet_v2_{_TF}_notop.h5", 299, 54.34, 80.3, "Apache-2.0"),
-    Backbone("Xception", "signed_unit", f"xception_{_TF}_notop.h5", 299, 20.86, 79.0, "MIT"),
-    Backbone("VGG16", "bgr_centered", f"vgg16_{_TF}_notop.h5", 224, 14.71, 71.3, "CC-BY-4.0"),
-    Backbone("VGG19", "bgr_centered", f"vgg19_{_TF}_notop.h5", 224, 20.02, 71.3, "CC-BY-4.0"),
-    Backbone("ResNet50", "bgr_centered", f"resnet50_{_TF}_notop.h5", 224, 23.59, 74.9, "MIT"),
-    Backbone("ResNet101", "bgr_centered", f"resnet101_{_TF}_notop.h5", 224, 42.66, 76.4, "MIT"),
-    Backbone("ResNet152", "bgr_centered", f"resnet152_{_TF}_notop.h5", 224, 58.37, 76.6, "MIT"),
-    Backbone("ResNet50V2", "signed_unit", f"resnet50v2_{_TF}_notop.h5", 224, 23.56, 76.0, "BSD-3-Clause"),
-    Backbone("ResNet101V2", "signed_unit", f"resnet101v2_{_TF}_notop.h5", 224, 42.63, 77.2, "BSD-3-Clause"),
-    Backbone("ResNet152V2", "signed_unit", f"resnet152v2_{_TF}_notop.h5", 224, 58.33, 78.0, "BSD-3-Clause"),
-    Backbone("DenseNet121", "imagenet", f"densenet121_{_TF}_notop.h5", 224, 7.04, 75.0, "BSD-3-Clause"),
-    Backbone("DenseNet169", "imagenet", f"densenet169_{_TF}_notop.h5", 224, 12.64, 76.2, "BSD-3-Clause"),
-    Backbone("DenseNet201", "imagenet", f"densenet201_{_TF}_notop.h5", 224, 18.32, 77.3, "BSD-3-Clause"),
-    _inside("EfficientNetB0", "efficientnetb0", 224, 4.05, 77.1),
-    _inside("EfficientNetB1", "efficientnetb1", 240, 6.58, 79.1),
-    _inside("EfficientNetB2", "efficientnetb2", 260, 7.77, 80.1),
-    _inside("EfficientNetB3", "efficientnetb3", 300, 10.78, 81.6),
-    _inside("EfficientNetB4", "efficientnetb4", 380, 17.67, 82.9),
-    _inside("EfficientNetB5", "efficientnetb5", 456, 28.51, 83.6),
-    _inside("EfficientNetB6", "efficientnetb6", 528, 40.96, 84.0),
-    _inside("EfficientNetB7", "efficientnetb7", 600, 64.1, 84.3),
-    _inside("EfficientNetV2B0", "efficientnetv2-b0", 224, 5.92, 78.7),
-    _inside("EfficientNetV2B1", "efficientnetv2-b1", 240, 6.93, 79.8),
-    _inside("EfficientNetV2B2", "efficientnetv2-b2", 260, 8.77, 80.5),
-    _inside("EfficientNetV2B3", "efficientnetv2-b3", 300, 12.93, 82.0),
-    _inside("EfficientNetV2S", "efficientnetv2-s", 384, 20.33, 83.9),
-    _inside("EfficientNetV2M", "efficientnetv2-m", 480, 53.15, 85.3),
-    _inside("EfficientNetV2L", "efficientnetv2-l", 480, 117.75, 85.7),
-    _inside("ConvNeXtTiny", "convnext_tiny", 224, 27.82, 81.3, "MIT"),
-    _inside("ConvNeXtSmall", "convnext_small", 224, 49.45, 82.3, "MIT"),
-    _inside("ConvNeXtBase", "convnext_base", 224, 87.57, 85.3, "MIT"),
-    _inside("ConvNeXtLarge", "convnext_large", 224, 196.23, 86.3, "MIT"),
-    _inside("ConvNeXtXLarge", "convnext_xlarge", 224, 348.15, 86.7, "MIT"),
+    Backbone("MobileNetV3Large", "signed", _V3.format("large"), 224, 3.0, 75.6, _APACHE, {0.75: 73.3, 1.0: 75.6}, _OFF),
+    Backbone("InceptionV3", "signed", _NOTOP.format("inception_v3"), 299, 21.8, 77.9, _APACHE),
+    Backbone("InceptionResNetV2", "signed", _NOTOP.format("inception_resnet_v2"), 299, 54.34, 80.3, _APACHE),
+    Backbone("Xception", "signed", _NOTOP.format("xception"), 299, 20.86, 79.0, "MIT"),
+    *_family("NASNet", "signed", "nasnet_{}_no_top.h5", _APACHE, "Mobile 224 4.27 74.4, Large 331 84.92 82.5"),
+    *_family("VGG", "bgr", f"vgg{_NOTOP}", "CC-BY-4.0", "16 224 14.71 71.3, 19 224 20.02 71.3"),
+    *_family("ResNet", "bgr", f"resnet{_NOTOP}", "MIT", _RESNETS),
+    *_family("ResNet", "signed", f"resnet{_NOTOP}", "BSD-3-Clause", _RESNETS_V2),
+    *_family("DenseNet", "imagenet", f"densenet{_NOTOP}", "BSD-3-Clause", _DENSENETS),
+    *_family("EfficientNetB", "0..255", "efficientnetb{}_notop.h5", _APACHE, f"{_B}6 528 40.96 84, 7 600 64.1 84.3"),
+    *_family("EfficientNetV2", "0..255", "efficientnetv2-{}_notop.h5", _APACHE, f"{_V2B}L 480 117.75 85.7"),
+    *_family("ConvNeXt", "0..255", "convnext_{}_notop.h5", "MIT", _NEXT),
 )
 BACKBONES = {row.factory.lower(): row for row in _ROWS}
+
+
+def backbone_path(backbone: str) -> Path | None:
+    """Return the Keras file that a backbone names, itself or as a folder of Teachable Machine; None for other names."""
+    path = Path(backbone)
+    if backbone not in ("", *BACKBONES) and (path / "keras_model.h5").is_file():
+        path = path / "keras_model.h5"
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        return None
+    if not path.is_file():
+        raise ValueError(f"There is no Keras file {path}. Expected a model saved as .keras or .h5.")
+    return path.resolve()
 
 
 def backbone_entry(backbone: str) -> Backbone:
     """Return a row of the table by its name."""
     if backbone not in BACKBONES:
-        raise ValueError(unknown_name("backbone", backbone, BACKBONES))
+        raise ValueError(unknown_name("backbone", backbone, BACKBONES) + " Or name a Keras file, .keras or .h5.")
     return BACKBONES[backbone]
 
 
@@ -134,17 +112,13 @@ def backbones_table() -> pd.DataFrame:
 
         >>> import marinecv as mcv
         >>> mcv.backbones_table().loc["mobilenetv2", ["input_range", "license"]].tolist()
-        ['-1 to 1', 'Apache-2.0']
+        ['signed', 'Apache-2.0']
 
     Returns:
         DataFrame by name: `px`, the side it was trained at; `parameters`, millions without top; `top1`, percent of
-        ImageNet as Keras' documentation states it; `input_range` that pixels are scaled to; `license` of the ImageNet
-        weights; `weights_here`, whether those of a width are in `KERAS_HOME`.
+        ImageNet as Keras' documentation states it; `input_range` that pixels are scaled to (`"signed"` is -1 to 1);
+        `license` of the ImageNet weights; `weights_here`, whether those of a width are in `KERAS_HOME`.
     """
-    here = {name for name, _ in backbones_here()}
-    rows = {
-        name: (row.px, row.parameters, row.top1, RANGES[row.normalize], row.license, name in here)
-        for name, row in BACKBONES.items()
-    }
     columns = ["px", "parameters", "top1", "input_range", "license", "weights_here"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
+    table = pd.DataFrame([vars(row) for row in BACKBONES.values()], index=pd.Index(BACKBONES, name="name"))
+    return table.assign(weights_here=table.index.isin([name for name, _ in backbones_here()]))[columns]

@@ -1,16 +1,16 @@
 """Classifiers on pretrained backbones."""
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from marinecv.choices import FUSIONS
-from marinecv.models import normalize
-from marinecv.models.backbone_table import BACKBONES as BACKBONES
-from marinecv.models.backbone_table import backbone_entry, weights_file
+from marinecv.models.backbone_file import SCALES, file_backbone
+from marinecv.models.backbone_table import backbone_entry, backbone_path, weights_file
 from marinecv.models.backbone_table import backbones_here as backbones_here
 from marinecv.models.flat import flat
 from marinecv.models.normalize import NORMALIZATIONS
@@ -94,12 +94,14 @@ def backbone_features(
     pooling: str = "avg",
     also_pooled: Sequence[str] = (),
     freeze_batch_norm: bool = True,
+    input_range: str = "",
+    backbone_sha256: str = "",
 ) -> keras.Model:
     """Build a backbone without its top, and global pooling.
 
     Args:
         image_shape: `(height, width, 3)`.
-        backbone: a name of `backbones_table`.
+        backbone: a name of `backbones_table`, or the path of a Keras file, `.keras` or `.h5`.
         weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
         trainable_layers: number of trainable layers, from the last; 0 freezes all, None trains all.
         trainable_blocks: prefixes of the names of the trainable layers, such as `conv5_`, instead of their number.
@@ -108,37 +110,20 @@ def backbone_features(
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, concatenated).
         also_pooled: earlier layers whose maps are pooled too, for finer features.
         freeze_batch_norm: batch normalization keeps its statistics and scales, in trainable layers too.
+        input_range: of a file that does not scale pixels itself, a word of `choices.INPUT_RANGES`.
+        backbone_sha256: hash that the file must have.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`; ValueError where a layer is unknown,
         or the backbone cannot take the normalization, width or weights file.
     """
-    entry = backbone_entry(backbone)
     check_choice(("backbone", *NORMALIZATIONS), normalization=normalization)
-    if normalization != "backbone" and entry.rescales_inside:
-        raise ValueError(
-            f"{backbone} rescales [0, 255] inside, which would make {normalization!r} input constant. "
-            'Use normalization="backbone".'
-        )
-    if alpha != 1.0 and not entry.has_alpha:
-        raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
-    if entry.rescales_inside and weights not in (None, "imagenet"):
-        raise ValueError(
-            f"Keras scales the input of {backbone} for its own weights file. Put yours in place of "
-            f'{weights_file(backbone)} and use weights="imagenet". Received: weights={str(weights)!r}.'
-        )
-    if weights == "imagenet" and entry.has_alpha and weights_file(backbone, alpha).is_file():
-        weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
-    inputs = keras.Input(image_shape, name="pixels")
-    scale = getattr(normalize, entry.normalize) if normalization == "backbone" else NORMALIZATIONS[normalization]
-    options = dict(entry.options) | ({"alpha": alpha} if entry.has_alpha else {})
-    options |= {"weights": weights if weights == "imagenet" else None, "include_top": False, "input_shape": image_shape}
-    with warnings.catch_warnings():
-        # Convolution weights trained at 224 pixels serve every size.
-        warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
-        base = getattr(keras.applications, entry.factory)(input_tensor=scale(inputs), **options)
-    base = flat(base) if any(isinstance(layer, keras.Model) for layer in base.layers) else base  # ConvNeXt
-    if weights not in (None, "imagenet"):
-        _load_weights(base, Path(weights), backbone)
+    inputs, path = keras.Input(image_shape, name="pixels"), backbone_path(backbone)
+    if path and (alpha != 1.0 or weights not in ("imagenet", str(path)) or normalization != "backbone"):
+        raise ValueError(f"{path} has its own weights, width and range. Leave out weights=, alpha= and normalization=.")
+    if input_range and not path:
+        raise ValueError(f"The input range of {backbone} is known. Leave out input_range={input_range!r}.")
+    base = path and file_backbone(path, inputs, input_range, backbone_sha256)
+    base = base or _application(inputs, backbone, weights, alpha, normalization)
     trainable = _trainable_names(base, trainable_layers, trainable_blocks)
     for layer in base.layers:
         is_batch_norm = isinstance(layer, layers.BatchNormalization)
@@ -156,7 +141,38 @@ def backbone_features(
     check_choice(chosen, pooling=pooling)
     pooled = [pooling_layers[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
     outputs = layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
-    return keras.Model(base.inputs[0], outputs, name=backbone)
+    name = re.sub(r"\W", "_", path.stem) if path else backbone
+    return keras.Model(base.inputs[0], outputs, name=name)
+
+
+def _application(inputs: KerasTensor, backbone: str, weights: str | None, alpha: float, normalization: str):
+    """Return a network of `keras.applications` without its top, from pixels in [0, 255]."""
+    entry = backbone_entry(backbone)
+    if normalization != "backbone" and entry.rescales_inside:
+        raise ValueError(
+            f"{backbone} rescales [0, 255] inside, which would make {normalization!r} input constant. "
+            'Use normalization="backbone".'
+        )
+    if alpha != 1.0 and not entry.alphas:
+        raise ValueError(f"{backbone} has no width multiplier. Received: alpha={alpha}. Leave it at 1.0.")
+    if entry.rescales_inside and weights not in (None, "imagenet"):
+        raise ValueError(
+            f"Keras scales the input of {backbone} for its own weights file. Put yours in place of "
+            f'{weights_file(backbone)} and use weights="imagenet". Received: weights={str(weights)!r}.'
+        )
+    if weights == "imagenet" and entry.alphas and weights_file(backbone, alpha).is_file():
+        weights = weights_file(backbone, alpha)  # at 128, 160 and 192 pixels Keras would look for another file
+    scale = SCALES[entry.input_range] if normalization == "backbone" else NORMALIZATIONS[normalization]
+    options = dict(entry.options) | ({"alpha": alpha} if entry.alphas else {})
+    options |= {"include_top": False, "input_shape": inputs.shape[1:]}
+    options["weights"] = weights if weights == "imagenet" else None
+    with warnings.catch_warnings():
+        # Convolution weights trained at 224 pixels serve every size.
+        warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+        base = getattr(keras.applications, entry.factory)(input_tensor=scale(inputs), **options)
+    if weights not in (None, "imagenet"):
+        _load_weights(base, Path(weights), backbone)
+    return flat(base) if any(isinstance(layer, keras.Model) for layer in base.layers) else base  # ConvNeXt
 
 
 def _trainable_names(base: keras.Model, count: int | None, blocks: Sequence[str]) -> set[str]:

@@ -44,6 +44,11 @@ def flat(model: keras.Model) -> keras.Model:
     return keras.Model(one_or_all(inputs), _inlined(model, inputs, taken, {}), name=name)
 
 
+def copied(model: keras.Model, tensor: keras.KerasTensor, taken: set[str]) -> keras.KerasTensor:
+    """Return the output of a copy of a flat model's layers for another tensor, with none of the names `taken`."""
+    return _inlined(model, [tensor], taken, {})
+
+
 def one_or_all(parts: Sequence) -> Any:
     """Return a lone tensor as itself and several as they are, which is how Keras models take and return them."""
     return parts if len(parts) > 1 else parts[0]

@@ -2,9 +2,11 @@
 
 import json
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 
 from marinecv.models.flat import is_stock
@@ -32,9 +34,7 @@ def load_model(path: str | Path) -> keras.Model:
             if sorted(archive.namelist()) != ARCHIVE_MEMBERS:
                 raise ValueError(f"it holds other files than {', '.join(ARCHIVE_MEMBERS)}, each once")
             with archive.open(ARCHIVE_MEMBERS[0]) as file:
-                config = json.dumps(json.loads(file.read(2**26)))
-        if unsafe := _UNSAFE.search(config):
-            raise ValueError(f"it holds {unsafe[0]}, which runs code or reads files")
+                _safe_config(file.read(2**26))
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except FileNotFoundError:
         raise
@@ -43,6 +43,43 @@ def load_model(path: str | Path) -> keras.Model:
             f"{path} was not loaded: {first_line(error)} Expected a whole .keras file of Keras' own or registered "
             f"layers. {HINT}"
         ) from error
+
+
+def load_h5_model(path: str | Path) -> keras.Model:
+    """Load a whole model from an HDF5 file of Keras 2 or 3, such as Teachable Machine's, for prediction.
+
+    ValueError where it is none, holds weights alone, or a layer that could run code.
+    """
+    kinds = {"Sequential": keras.Sequential, "Functional": keras.Model, "Model": keras.Model}
+    try:
+        with h5py.File(path) as file:
+            if "model_config" not in file.attrs:
+                raise ValueError("it holds no model; weights alone do not tell the layers")
+            config = _safe_config(file.attrs["model_config"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # arguments that Keras 2 wrote
+            model = kinds[config["class_name"]].from_config(config["config"])
+        model.load_weights(path)
+        return model
+    except Exception as error:  # h5py and Keras raise many kinds
+        raise ValueError(f"{path} was not loaded: {first_line(error)} Expected a whole model. {HINT}") from error
+
+
+def _safe_config(text: str | bytes) -> dict:
+    """Parse the configuration of a model, with what Keras 2 wrote as Keras 3 wants it; ValueError if it is unsafe."""
+
+    def as_keras_3(entry: dict) -> dict:
+        if "kernel_size" in entry and entry.get("groups") == 1:  # the default, which DepthwiseConv2D now refuses
+            del entry["groups"]
+        for key in ("input_layers", "output_layers"):
+            if len(ends := entry.get(key, ())) == 1:  # or a model within a sequential one gives a list
+                entry[key] = ends[0]
+        return entry
+
+    config = json.loads(text, object_hook=as_keras_3)
+    if unsafe := _UNSAFE.search(json.dumps(config)):
+        raise ValueError(f"it holds {unsafe[0]}, which runs code or reads files")
+    return config
 
 
 def check_loadable(model: keras.Model) -> None:

@@ -10,6 +10,7 @@ Here:       results/aquarium_finetune.csv
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.training.model_config import BackboneModel, ScratchModel
@@ -81,12 +82,12 @@ CHOSEN = (
 
 def row(backbone: str, patience: int) -> Recipe:
     """Return a recipe of the report's table, for its backbone or another one."""
-    is_report = backbone == "mobilenetv3large"
+    is_report, stem = backbone == "mobilenetv3large", Path(backbone).stem  # of a file; a name is its own
     normalization = "standardize" if is_report else "backbone"
     return replace(
         BEST,
-        name=f"aquarium_{backbone}_p{patience}",
-        title=f"Aquarium, {backbone}, last 20 layers, patience {patience}",
+        name=f"aquarium_{stem}_p{patience}",
+        title=f"Aquarium, {stem}, last 20 layers, patience {patience}",
         image=ImageSpec(height=224, width=224, letterbox_px=1024),
         model=BackboneModel(backbone=backbone, alpha=ALPHAS.get(backbone, 1.0), normalization=normalization),
         published=PUBLISHED[patience] if is_report else {},

@@ -6,7 +6,7 @@ from textwrap import indent
 
 from marinecv.choices import WEIGHTS
 from marinecv.inputs.spec import NONE, Augmentation
-from marinecv.models.backbone_table import backbone_entry
+from marinecv.models.backbone_table import backbone_entry, backbone_path
 from marinecv.schema import check_type
 from marinecv.training.model_config import ModelConfigs
 from marinecv.training.recipe import Recipe
@@ -104,10 +104,10 @@ NORMALIZATION_LAYERS = {  # Keras layers for each function of `marinecv.models.n
     "unit": "layers.Rescaling(1 / 255)(pixels)",
     "imagenet": "layers.Rescaling(1 / 255)(pixels)\n"
     "x = layers.Normalization(mean=(0.485, 0.456, 0.406), variance=(0.229**2, 0.224**2, 0.225**2))(x)",
-    "signed_unit": "layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)",
-    "bgr_centered": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
+    "signed": "layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)",
+    "bgr": "keras.ops.flip(pixels, -1)  # blue, green, red\n"
     "x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)",
-    "raw": "pixels  # the network rescales inside",
+    "0..255": "pixels  # the network rescales inside",
 }
 POOLS = {"avg": ["GlobalAveragePooling2D"], "max": ["GlobalMaxPooling2D"], "flatten": ["Flatten"]}
 POOLS["avg_max"] = POOLS["avg"] + POOLS["max"]
@@ -122,9 +122,10 @@ def keras_script(recipe: Recipe) -> str:
     for some models `attributes.csv` or `encoder.keras`. Raises ValueError for settings that it cannot express.
     """
     check_type(Recipe, recipe=recipe)
-    nested = getattr(recipe.model, "backbone", "").startswith("convnext")
+    backbone = getattr(recipe.model, "backbone", "")
     hidden = {
-        "model.trainable_layers of a ConvNeXt": nested and getattr(recipe.model, "trainable_layers", 0),
+        "model.backbone to a file": backbone_path(backbone),
+        "model.trainable_layers of a ConvNeXt": "convnext" in backbone and getattr(recipe.model, "trainable_layers", 0),
         "model.variational": getattr(recipe.model, "variational", False),
         "training.balanced": recipe.training.balanced,
         "training.mixed_precision": recipe.training.mixed_precision,
@@ -242,7 +243,7 @@ def _cnn(model: ModelConfigs) -> list[str]:
 def _convolutions(model: ModelConfigs) -> list[str]:
     """Return the layers of a U-Net, or of its encoder with a head."""
     lines = [
-        f"x, across = {NORMALIZATION_LAYERS['signed_unit']}, []",
+        f"x, across = {NORMALIZATION_LAYERS['signed']}, []",
         f"for filters in {list(model.filters)}:",
         "    x = convolve(x, filters)",
         "    across.append(x)",
@@ -268,7 +269,7 @@ def _backbone(model: ModelConfigs) -> list[str]:
     weights = '"imagenet"' if model.weights == "imagenet" else None
     settings = ["include_top=False", f"weights={weights}", "input_tensor=x"]
     settings += ["input_shape=(HEIGHT, WIDTH, 3)", *(f"{name}={value}" for name, value in options.items())]
-    normalization = NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.normalize])
+    normalization = NORMALIZATION_LAYERS.get(model.normalization, NORMALIZATION_LAYERS[entry.input_range])
     lines = [f"x = {normalization}", f"base = keras.applications.{entry.factory}(", f"    {', '.join(settings)}", ")"]
     if model.weights not in WEIGHTS:
         lines += [f"base.load_weights({json.dumps(model.weights)})"]

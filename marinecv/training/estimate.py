@@ -17,6 +17,7 @@ from marinecv.features.cache import BUDGET_BYTES, AugmentedViews, values_per_vie
 from marinecv.features.split_point import split_model
 from marinecv.files.atomic import write_text
 from marinecv.inputs.spec import NONE
+from marinecv.models.backbone_table import backbone_path
 from marinecv.models.flat import one_or_all
 from marinecv.models.fuse_batch_norm import fuse_batch_norm
 from marinecv.progress import duration
@@ -106,7 +107,7 @@ def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[floa
 
 
 def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
-    if model_part.is_pretrained:
+    if model_part.is_pretrained and not backbone_path(getattr(model_part, "backbone", "")):
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=DataConfig(name=""), image=image, model=model_part, training=Training())
     extractor, trainable = split_model(build_model(recipe, num_classes))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta
 
-from marinecv.choices import BackbonePooling, Fusion, Normalization, Pooling
+from marinecv.choices import BackbonePooling, Fusion, InputRange, Normalization, Pooling
 from marinecv.schema import Count, Fraction, Rate, Size, checked_dataclass
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class BackboneModel(ModelConfig):
         >>> mcv.BackboneModel(backbone="mobilenet", alpha=0.25).trainable_layers
         20
 
-    `weights` is `"imagenet"`, `"none"` or the path of a weights file; `trainable_layers=None` trains them all.
+    `backbone` is a name of `backbones_table` or the path of a Keras file, which brings its own weights; a file that
+    does not scale pixels itself needs `input_range`. `weights` is `"imagenet"`, `"none"` or the path of a weights
+    file; `trainable_layers=None` trains them all.
     """
 
     kind, builder, has_backbone = "backbone", "backbones:backbone_classifier", True
@@ -81,6 +83,8 @@ class BackboneModel(ModelConfig):
     hidden: tuple[Size, ...] = ()
     dropout: Fraction = 0.2
     freeze_batch_norm: bool = True
+    input_range: InputRange = ""
+    backbone_sha256: str = ""
 
 
 @checked_dataclass

@@ -27,6 +27,7 @@ NOT_SETTINGS = {
     "data.demonstration": "the images are drawn or not",
     "data.fold": "cross-validation sets it: folds=5",
     "image.white": "it is measured in the images",
+    "model.backbone_sha256": "it is measured in the file",
 }
 """Fields of a recipe that are no setting, and the reason."""
 

@@ -138,7 +138,7 @@ def learning_curve(
     changes = full_names(lines[0], changes, **settings)
     if "data.label_fraction" in changes:
         raise ValueError("The labels of each run are what fractions= says. Leave out label_fraction.")
-    lines = with_logged_weights(lines, changes, log)
+    data, lines = with_logged_weights(data, lines, changes, log)
     changes_by_line = {line.name: line_changes(line, lines, changes) for line in lines}
     changed = [with_changes(line, changes_by_line[line.name]) for line in lines]
     unlabeled = encoder_data == "unlabeled"

@@ -24,8 +24,10 @@ from marinecv.data.splits.split_catalog import default_split_by, is_grouped, kfo
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.synthesize import candidates
-from marinecv.models.backbone_table import BACKBONES, WEIGHTS_URL, weights_file
+from marinecv.models.backbone_file import check_hash
+from marinecv.models.backbone_table import WEIGHTS_URL, backbone_entry, backbone_path, weights_file
 from marinecv.progress import duration
+from marinecv.recipes.registry import is_own
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_cache, estimate_seconds
 from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
@@ -78,8 +80,8 @@ def plan_runs(
     Runs are recipes x image sizes x folds, or x seeds. With `may_cache` the features of frozen layers are cached where
     that saves time over `trials` trainings of each run.
     """
+    data, recipes = with_logged_weights(data, recipes, changes, log)
     log(device_sentence())
-    recipes = with_logged_weights(recipes, changes, log)
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
     parts = {"": (choice, catalog, {})}
@@ -106,23 +108,35 @@ def plan_runs(
     return Plan(manifest, {name: (recipes_by_run[name], images) for name, (_, images) in runs.items()})
 
 
-def with_logged_weights(recipes: Sequence[Recipe], changes: Changes, log: Log) -> list[Recipe]:
-    """Return recipes with the weights that are available, and log which backbones have none."""
-    available = [with_available_weights(recipe, changes) for recipe in recipes]
+def with_logged_weights(data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log) -> tuple[Data, list[Recipe]]:
+    """Return images, and recipes with available weights; log which have none, a ValueError on a user's own images."""
+    data = data if data is None else source_of(data, data_choice(recipes[0], changes), log)
+    needed = data is not None and is_own(data.manifest, recipes[0])
+    available = [with_available_weights(recipe, changes, needed=needed) for recipe in recipes]
     pairs = [(now.model, before.model) for now, before in zip(available, recipes, strict=True) if now is not before]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
         log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
-    return available
+    return data, available
 
 
-def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Recipe:
-    """Return a recipe with weights of ImageNet or a file, else without; ValueError if `changes` name missing ones."""
+def data_choice(recipe: Recipe, changes: Changes) -> DataConfig:
+    """Return the data part of a recipe with the changes of it."""
+    return with_changes(recipe, {name: value for name, value in changes.items() if name.startswith("data.")}).data
+
+
+def with_available_weights(recipe: Recipe, changes: Changes | None = None, *, needed: bool = False) -> Recipe:
+    """Return a recipe with weights of ImageNet or a file, else without; ValueError if those are named or `needed`."""
     if not recipe.model.has_backbone:
         return recipe
     changes = changes or {}
     network_changes = {name: changes[name] for name in ("model.backbone", "model.alpha") if name in changes}
     model, asked = with_changes(recipe, network_changes).model, changes.get("model.weights")
-    if "model.alpha" in changes and not BACKBONES[model.backbone].has_alpha:
+    if path := backbone_path(model.backbone):
+        settled = {"backbone": str(path), "backbone_sha256": check_hash(path, model.backbone_sha256)}
+        if asked not in (None, str(path)) or "model.alpha" in changes:
+            raise ValueError(f"{path} has its own weights and width. Leave out weights= and alpha=.")
+        return recipe.with_model(**settled, weights=str(path), alpha=1.0)
+    if "model.alpha" in changes and not backbone_entry(model.backbone).alphas:
         raise ValueError(f"{model.backbone} has no width multiplier. Leave out alpha={model.alpha}.")
     weights = asked or model.weights
     if weights not in WEIGHTS:
@@ -133,10 +147,11 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None) -> Re
     file = weights_file(model.backbone, model.alpha)
     if file.is_file() or weights_host_answers():
         return recipe.with_model(weights="imagenet")
-    if asked:
+    if asked or needed:
         raise ValueError(
             f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
-            f'{file.name} into {file.parent}, name a file with weights=PATH, or train with weights="none".'
+            f"{file.name} into {file.parent}, choose another network (`finetune --backbone list` shows whose weights "
+            'are here), name a file with weights=PATH, or train with weights="none".'
         )
     return without_pretrained_weights(recipe)
 
@@ -167,7 +182,7 @@ def read_data(
 ) -> tuple[Manifest, pd.DataFrame, DataConfig]:
     """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable."""
     first = recipes[0]
-    choice = with_changes(first, {name: value for name, value in changes.items() if name.startswith("data.")}).data
+    choice = data_choice(first, changes)
     source = source_of(data, choice, log)
     reading = {name: getattr(choice, name) for name in ("class_level", "merge_case") if f"data.{name}" in changes}
     manifest = replace(source.manifest, **reading)
@@ -235,6 +250,8 @@ def adapted_recipe(recipe: Recipe, choice: DataConfig, changes: Changes, validat
 
     On other data than the recipe's own, a third of `validation` images is held out to calibrate on if they are many.
     """
+    if backbone_path(str(changes.get("model.backbone", ""))):
+        changes = {**changes, "model.backbone": recipe.model.backbone}  # settled: its absolute path
     if "model.trainable_layers" in changes and recipe.model.has_backbone:
         changes = {"model.trainable_blocks": (), **changes}
     changed = with_changes(recipe, changes)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from marinecv.choices import CACHE_DTYPES
+from marinecv.choices import CACHE_DTYPES, INPUT_RANGES
 
 from .. import options
 
@@ -10,7 +10,7 @@ EXAMPLE = "finetune --backbone mobilenetv3large"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    flag, known = parser.add_argument, "mobilenetv2, inceptionv3, resnet50, efficientnetb4; or several"
+    flag, known = parser.add_argument, "another (`--backbone list`), a Keras file (.keras, .h5), or several"
     options.add_training(parser)
     default = "mobilenet (default on your images), mobilenetv3large (on the report's)"
     flag("--backbone", nargs="+", metavar="NAME", help=f"{default}, {known}")
@@ -21,9 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--cache-features", type=cache_features, metavar="auto|off|N", help=text)
     flag("--cache-dtype", choices=CACHE_DTYPES, help="float16 halves the cache (default: float32)")
     flag("--weights", metavar="W", help="imagenet, none, or a weights file without top")
+    flag("--input-range", choices=INPUT_RANGES, help="that a Keras file was trained on; signed is -1 to 1")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.backbone == ["list"]:
+        from marinecv.models.backbone_table import backbones_table, weights_file
+
+        print(backbones_table().rename_axis(None).to_string())
+        print(f"\nparameters in millions, top1 in % as Keras states it; weights: in {weights_file('mobilenet').parent}")
+        return 0
     from marinecv.recipes.aquarium import BEST_PATIENCE, PATIENCES, row
     from marinecv.recipes.own_data import head
     from marinecv.recipes.registry import is_own, recipe_named
